@@ -1,0 +1,1 @@
+//! What tch lacks: finding libtorch_cuda, and GPU facilities.

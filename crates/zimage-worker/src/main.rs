@@ -1,0 +1,3 @@
+//! zimage-worker
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The Z-Image text-to-image model on libtorch.

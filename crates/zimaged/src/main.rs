@@ -1,0 +1,3 @@
+//! zimaged
+
+fn main() {}

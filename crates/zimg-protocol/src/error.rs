@@ -1,0 +1,84 @@
+//! What went wrong, as it crosses the wire: a kind, one sentence, what to do.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The class of a failure; its number is the exit code (sysexits(3)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// 64: the command line is wrong.
+    Usage,
+    /// 65: prompt or parameters refused.
+    Refused,
+    /// 69: no daemon.
+    Unavailable,
+    /// 70: internal error or the worker failed.
+    Internal,
+    /// 73: the output cannot be created.
+    CannotCreate,
+    /// 74: reading or writing failed.
+    Io,
+    /// 75: busy, loading or shutting down; try again.
+    Busy,
+    /// 76: the two sides' versions do not fit.
+    Version,
+    /// 77: not allowed.
+    Permission,
+    /// 78: configuration or checkpoint is wrong.
+    Config,
+    /// 130: interrupted or cancelled.
+    Cancelled,
+}
+
+impl Kind {
+    /// The exit code that documents this kind.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Usage => 64,
+            Self::Refused => 65,
+            Self::Unavailable => 69,
+            Self::Internal => 70,
+            Self::CannotCreate => 73,
+            Self::Io => 74,
+            Self::Busy => 75,
+            Self::Version => 76,
+            Self::Permission => 77,
+            Self::Config => 78,
+            Self::Cancelled => 130,
+        }
+    }
+}
+
+/// A failure: its kind, one sentence a user can act on, and perhaps a hint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The class.
+    pub kind: Kind,
+    /// One sentence, without a full stop at its end.
+    pub message: String,
+    /// What to type or change, if it is known.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure without a hint.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None }
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}

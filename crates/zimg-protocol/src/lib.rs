@@ -1,0 +1,4 @@
+//! Messages, framing, limits and error codes between zimg, zimaged and its worker.
+
+pub mod error;
+pub mod messages;

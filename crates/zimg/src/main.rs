@@ -1,0 +1,3 @@
+//! zimg
+
+fn main() {}
