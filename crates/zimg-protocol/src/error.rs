@@ -48,6 +48,26 @@ impl Kind {
             Self::Cancelled => 130,
         }
     }
+
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [Self; 11] = [
+        Self::Usage,
+        Self::Refused,
+        Self::Unavailable,
+        Self::Internal,
+        Self::CannotCreate,
+        Self::Io,
+        Self::Busy,
+        Self::Version,
+        Self::Permission,
+        Self::Config,
+        Self::Cancelled,
+    ];
+
+    /// The kind with this exit code.
+    pub fn from_exit_code(code: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| u16::from(kind.exit_code()) == code)
+    }
 }
 
 /// A failure: its kind, one sentence a user can act on, and perhaps a hint.

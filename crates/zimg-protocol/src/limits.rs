@@ -1,0 +1,55 @@
+//! The numbers both sides hold each other to: constants of the protocol, not settings.
+
+use std::time::Duration;
+
+/// The longest frame body (kind and payload) from client to daemon, and from daemon to worker.
+pub const TO_DAEMON_BYTES: usize = 256 << 10;
+/// The most pixel bytes in one `kind::PIXELS` frame.
+pub const CHUNK_BYTES: usize = 1 << 20;
+/// The longest frame body (kind and payload) from daemon to client, and from worker to daemon.
+pub const TO_CLIENT_BYTES: usize = 1 + CHUNK_BYTES;
+
+/// The longest prompt, and the longest negative prompt, in bytes of UTF-8. The model's own limit
+/// is in tokens and lower.
+pub const PROMPT_BYTES: usize = 64 << 10;
+/// The shortest side of a picture, in pixels.
+pub const SIZE_MIN: u32 = 64;
+/// The longest side of a picture, in pixels.
+pub const SIZE_MAX: u32 = 2048;
+/// Both sides are multiples of this many pixels.
+pub const SIZE_MULTIPLE: u32 = 16;
+/// The most denoising steps.
+pub const STEPS_MAX: u32 = 100;
+/// The most pictures in one request.
+pub const COUNT_MAX: u32 = 256;
+/// The highest guidance, and the highest guidance normalisation.
+pub const GUIDANCE_MAX: f32 = 100.0;
+
+/// How long each side waits for the other's 16 bytes.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// A peer that takes no byte for this long is dropped.
+pub const NO_PROGRESS: Duration = Duration::from_secs(30);
+
+/// Bytes of an 8-bit RGB picture: 3 · width · height, or `None` unless both sides are within
+/// [`SIZE_MIN`] and [`SIZE_MAX`] and multiples of [`SIZE_MULTIPLE`].
+pub fn picture_bytes(width: u32, height: u32) -> Option<usize> {
+    (side_fits(width) && side_fits(height)).then(|| 3 * width as usize * height as usize)
+}
+
+/// Whether a picture may have a side of this many pixels.
+pub fn side_fits(pixels: u32) -> bool {
+    (SIZE_MIN..=SIZE_MAX).contains(&pixels) && pixels.is_multiple_of(SIZE_MULTIPLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_has_three_bytes_a_pixel_or_is_refused() {
+        assert_eq!(picture_bytes(2048, 64), Some(3 * 2048 * 64));
+        for (width, height) in [(0, 64), (48, 64), (64, 65), (2064, 64), (u32::MAX, u32::MAX)] {
+            assert_eq!(picture_bytes(width, height), None, "{width}x{height}");
+        }
+    }
+}
