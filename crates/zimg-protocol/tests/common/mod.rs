@@ -1,0 +1,124 @@
+//! One message of every variant, with a name; the golden bytes and the hostile ones start here.
+
+use zimg_protocol::messages::*;
+use zimg_protocol::{Failure, Frame, Kind};
+
+pub(crate) fn draw() -> Draw {
+    Draw {
+        prompt: "a réd fox".to_owned(),
+        negative: Some("blur".to_owned()),
+        width: Some(1024),
+        height: None,
+        steps: Some(8),
+        guidance: Some(4.0),
+        guidance_normalization: 1.0,
+        guidance_truncation: 0.5,
+        seed: 0x0102_0304_0506_0708,
+        count: 2,
+    }
+}
+
+fn failure() -> Failure {
+    Failure::new(Kind::Refused, "no").hint("try less")
+}
+
+fn model() -> ModelInfo {
+    ModelInfo {
+        name: "tiny".to_owned(),
+        device: "cpu".to_owned(),
+        dtype: "float32".to_owned(),
+        width: 256,
+        height: 256,
+        steps: 8,
+        guidance: 0.0,
+        max_tokens: 1504,
+    }
+}
+
+fn started() -> Started {
+    Started { model: "tiny".to_owned(), width: 256, height: 128, steps: 8, guidance: 0.5 }
+}
+
+fn step() -> Step {
+    Step { picture: 1, step: 2, of: 8, ms: 1.5 }
+}
+
+fn picture() -> Picture {
+    Picture { index: 1, seed: 43, width: 256, height: 128, bytes: 98_304 }
+}
+
+fn timings() -> Timings {
+    Timings { queued: 1.0, text: 2.0, steps: 3.0, decode: 4.0, total: 10.0 }
+}
+
+fn status(worker: WorkerState) -> Frame {
+    Frame::Event(Event::Status(Box::new(Status {
+        version: "0.1.0".to_owned(),
+        pid: 7,
+        uptime_s: 60,
+        worker,
+        worker_pid: Some(8),
+        restarts: 1,
+        model: Some(model()),
+        load_s: Some(0.5),
+        queued: 2,
+        done: 3,
+        failed: 4,
+        last_error: Some("oh".to_owned()),
+    })))
+}
+
+/// A message of every variant of every enum that crosses the wire.
+pub(crate) fn samples() -> Vec<(String, Frame)> {
+    let job = 5;
+    let mut all = vec![
+        ("Request::Draw", Frame::Request(Request::Draw(draw()))),
+        ("Request::Cancel", Frame::Request(Request::Cancel)),
+        ("Request::Status", Frame::Request(Request::Status)),
+        ("Event::Accepted", Frame::Event(Event::Accepted { job, position: 1 })),
+        ("Event::Waiting(Queue)", Frame::Event(Event::Waiting(Waiting::Queue { position: 1 }))),
+        (
+            "Event::Waiting(Worker)",
+            Frame::Event(Event::Waiting(Waiting::Worker(WorkerState::Warming))),
+        ),
+        ("Event::Started", Frame::Event(Event::Started(started()))),
+        ("Event::Step", Frame::Event(Event::Step(step()))),
+        ("Event::Decoding", Frame::Event(Event::Decoding { picture: 1 })),
+        ("Event::Picture", Frame::Event(Event::Picture(picture()))),
+        ("Event::Done", Frame::Event(Event::Done(timings()))),
+        ("Event::Failed", Frame::Event(Event::Failed(failure()))),
+        ("Event::Status(Starting)", status(WorkerState::Starting)),
+        ("Event::Status(Loading)", status(WorkerState::Loading { done: 1, total: 2 })),
+        ("Event::Status(Warming)", status(WorkerState::Warming)),
+        ("Event::Status(Ready)", status(WorkerState::Ready)),
+        ("Event::Status(Busy)", status(WorkerState::Busy { job, step: 1, of: 8 })),
+        ("Event::Status(Draining)", status(WorkerState::Draining)),
+        (
+            "Event::Status(Restarting)",
+            status(WorkerState::Restarting { in_ms: 100, reason: "it died".to_owned() }),
+        ),
+        ("Event::Status(Failed)", status(WorkerState::Failed(failure()))),
+        ("Command::Draw", Frame::Command(Command::Draw { job, draw: draw() })),
+        ("Command::Cancel", Frame::Command(Command::Cancel { job })),
+        ("Report::Loading", Frame::Report(Report::Loading { done: 1, total: 2 })),
+        ("Report::Warming", Frame::Report(Report::Warming)),
+        ("Report::Ready", Frame::Report(Report::Ready(model()))),
+        ("Report::Started", Frame::Report(Report::Started { job, started: started() })),
+        ("Report::Step", Frame::Report(Report::Step { job, step: step() })),
+        ("Report::Decoding", Frame::Report(Report::Decoding { job, picture: 1 })),
+        ("Report::Picture", Frame::Report(Report::Picture { job, picture: picture() })),
+        ("Report::Done", Frame::Report(Report::Done { job, timings: timings() })),
+        ("Report::Failed", Frame::Report(Report::Failed { job, failure: failure() })),
+        ("Report::Fatal", Frame::Report(Report::Fatal(failure()))),
+        ("Pixels", Frame::Pixels(vec![1, 2, 3].into())),
+        ("Error", Frame::Error((&failure()).into())),
+    ]
+    .into_iter()
+    .map(|(name, frame)| (name.to_owned(), frame))
+    .collect::<Vec<_>>();
+    for kind in Kind::ALL {
+        let frame = Frame::Event(Event::Failed(Failure::new(kind, "")));
+        all.push((format!("Kind::{kind:?}"), frame));
+    }
+    all
+}

@@ -1,0 +1,126 @@
+//! The bytes of protocol 1, checked in: a change of any of them is a break with every released
+//! client. A new variant is a new line; no line ever changes.
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use zimg_protocol::Frame;
+use zimg_protocol::messages::*;
+
+const GOLDEN: &str = include_str!("golden/v1.txt");
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        write!(out, "{byte:02x}").unwrap();
+        out
+    })
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits = text.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap());
+    digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+}
+
+/// Name to body (kind and payload), as checked in.
+fn golden() -> BTreeMap<&'static str, &'static str> {
+    let lines = GOLDEN.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| line.split_once(' ').unwrap()).collect()
+}
+
+#[test]
+fn every_message_has_its_golden_bytes() {
+    let golden = golden();
+    let mut wrong = String::new();
+    for (name, frame) in common::samples() {
+        let bytes = hex(&frame.encode().unwrap());
+        if golden.get(&*name) != Some(&&*bytes) {
+            writeln!(wrong, "{name} {bytes}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "these bytes are not the checked-in ones:\n{wrong}");
+    assert_eq!(golden.len(), common::samples().len(), "a line without a message");
+}
+
+#[test]
+fn golden_bytes_decode_and_encode_to_themselves() {
+    let samples: BTreeMap<_, _> = common::samples().into_iter().collect();
+    for (name, bytes) in golden() {
+        let frame = Frame::decode(unhex(bytes).into()).unwrap();
+        assert_eq!(frame, samples[name], "{name}");
+        assert_eq!(hex(&frame.encode().unwrap()), bytes, "{name}");
+    }
+}
+
+#[test]
+fn no_variant_is_without_a_golden_line() {
+    for (name, frame) in common::samples() {
+        let expected = match &frame {
+            Frame::Request(message) => format!("Request::{}", request(message)),
+            Frame::Event(message) => format!("Event::{}", event(message)),
+            Frame::Command(message) => format!("Command::{}", command(message)),
+            Frame::Report(message) => format!("Report::{}", report(message)),
+            Frame::Pixels(_) => "Pixels".to_owned(),
+            Frame::Error(_) => "Error".to_owned(),
+        };
+        assert!(name == expected || name.starts_with("Kind::"), "{name} is {expected}");
+    }
+}
+
+// These matches stop compiling when a variant is added: add its sample and its golden line too.
+
+fn request(message: &Request) -> &'static str {
+    match message {
+        Request::Draw(_) => "Draw",
+        Request::Cancel => "Cancel",
+        Request::Status => "Status",
+    }
+}
+
+fn event(message: &Event) -> &'static str {
+    match message {
+        Event::Accepted { .. } => "Accepted",
+        Event::Waiting(Waiting::Queue { .. }) => "Waiting(Queue)",
+        Event::Waiting(Waiting::Worker(_)) => "Waiting(Worker)",
+        Event::Started(_) => "Started",
+        Event::Step(_) => "Step",
+        Event::Decoding { .. } => "Decoding",
+        Event::Picture(_) => "Picture",
+        Event::Done(_) => "Done",
+        Event::Failed(_) => "Failed",
+        Event::Status(status) => match status.worker {
+            WorkerState::Starting => "Status(Starting)",
+            WorkerState::Loading { .. } => "Status(Loading)",
+            WorkerState::Warming => "Status(Warming)",
+            WorkerState::Ready => "Status(Ready)",
+            WorkerState::Busy { .. } => "Status(Busy)",
+            WorkerState::Draining => "Status(Draining)",
+            WorkerState::Restarting { .. } => "Status(Restarting)",
+            WorkerState::Failed(_) => "Status(Failed)",
+        },
+    }
+}
+
+fn command(message: &Command) -> &'static str {
+    match message {
+        Command::Draw { .. } => "Draw",
+        Command::Cancel { .. } => "Cancel",
+    }
+}
+
+fn report(message: &Report) -> &'static str {
+    match message {
+        Report::Loading { .. } => "Loading",
+        Report::Warming => "Warming",
+        Report::Ready(_) => "Ready",
+        Report::Started { .. } => "Started",
+        Report::Step { .. } => "Step",
+        Report::Decoding { .. } => "Decoding",
+        Report::Picture { .. } => "Picture",
+        Report::Done { .. } => "Done",
+        Report::Failed { .. } => "Failed",
+        Report::Fatal(_) => "Fatal",
+    }
+}
