@@ -1,0 +1,110 @@
+//! `transformer/config.json`: diffusers' `ZImageTransformer2DModel`.
+
+use serde::Deserialize;
+
+use super::{Check, LAYERS, Source, WIDTHS, diffusers_file, parse};
+use crate::error::Result;
+
+/// The transformer's dimensions, under the names that the file has.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct TransformerConfig {
+    /// Sides of the square patches that tokens are made of; one entry.
+    pub all_patch_size: Vec<i64>,
+    /// How many frames a patch has; one entry, 1.
+    pub all_f_patch_size: Vec<i64>,
+    /// Latent channels.
+    pub in_channels: i64,
+    /// Width of a token.
+    pub dim: i64,
+    /// Layers over image and caption together.
+    pub n_layers: i64,
+    /// Layers over each of them before.
+    pub n_refiner_layers: i64,
+    /// Attention heads.
+    pub n_heads: i64,
+    /// Heads of keys and values; as many.
+    pub n_kv_heads: i64,
+    /// Epsilon of the RMS norms.
+    pub norm_eps: f64,
+    /// Whether queries and keys are normed; always.
+    pub qk_norm: bool,
+    /// Width of the text encoder's features.
+    pub cap_feat_dim: i64,
+    /// Width of the Omni variant's image features; none.
+    pub siglip_feat_dim: Option<i64>,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f64,
+    /// What the time (0 to 1) is multiplied with.
+    pub t_scale: f64,
+    /// How many of a head's numbers each axis (caption, row, column) rotates; each even.
+    pub axes_dims: Vec<i64>,
+    /// How many positions each axis has.
+    pub axes_lens: Vec<i64>,
+}
+
+impl TransformerConfig {
+    /// Its place in the checkpoint.
+    pub(in crate::checkpoint) const FILE: &str = "transformer/config.json";
+
+    pub(in crate::checkpoint) fn read(source: &Source) -> Result<Self> {
+        let (file, bytes) = diffusers_file(source, Self::FILE, "ZImageTransformer2DModel")?;
+        let config: Self = parse(&file, &bytes)?;
+        config.check(&Check { file: &file })?;
+        Ok(config)
+    }
+
+    /// Side of a patch, in latents.
+    pub fn patch_size(&self) -> i64 {
+        self.all_patch_size[0]
+    }
+
+    /// Frames of a patch.
+    pub fn frame_patch_size(&self) -> i64 {
+        self.all_f_patch_size[0]
+    }
+
+    /// Width of an attention head.
+    pub fn head_dim(&self) -> i64 {
+        self.dim / self.n_heads
+    }
+
+    fn check(&self, check: &Check<'_>) -> Result<()> {
+        check.that(self.siglip_feat_dim.is_none(), || {
+            "siglip_feat_dim is set: the Omni variant, which also reads pictures, is not supported"
+                .to_owned()
+        })?;
+        check.that(matches!(self.all_patch_size[..], [1..=16]), || {
+            format!("all_patch_size is {:?}, but must be one size", self.all_patch_size)
+        })?;
+        check.only("all_f_patch_size", &self.all_f_patch_size, &vec![1])?;
+        check.within("in_channels", self.in_channels, &WIDTHS)?;
+        check.within("dim", self.dim, &WIDTHS)?;
+        check.within("n_layers", self.n_layers, &LAYERS)?;
+        check.within("n_refiner_layers", self.n_refiner_layers, &LAYERS)?;
+        check.within("n_heads", self.n_heads, &WIDTHS)?;
+        check.same(("n_kv_heads", self.n_kv_heads), ("n_heads", self.n_heads))?;
+        check.within("cap_feat_dim", self.cap_feat_dim, &WIDTHS)?;
+        check.positive("norm_eps", self.norm_eps)?;
+        check.only("qk_norm", &self.qk_norm, &true)?;
+        check.positive("rope_theta", self.rope_theta)?;
+        check.positive("t_scale", self.t_scale)?;
+        check.divides(("n_heads", self.n_heads), ("dim", self.dim))?;
+        self.check_axes(check)
+    }
+
+    fn check_axes(&self, check: &Check<'_>) -> Result<()> {
+        for (key, axes) in [("axes_dims", &self.axes_dims), ("axes_lens", &self.axes_lens)] {
+            check.that(axes.len() == 3, || {
+                format!("{key} has {} entries, but must have 3", axes.len())
+            })?;
+            for &axis in axes {
+                check.within(key, axis, &WIDTHS)?;
+            }
+        }
+        for &axis in &self.axes_dims {
+            check.divides(("pairs of numbers", 2), ("an entry of axes_dims", axis))?;
+        }
+        let sum = self.axes_dims.iter().sum();
+        check.same(("dim / n_heads", self.head_dim()), ("the sum of axes_dims", sum))
+    }
+}
