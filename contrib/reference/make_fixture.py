@@ -87,7 +87,7 @@ def decode(pipe: ZImagePipeline, latents: torch.Tensor) -> torch.Tensor:
 
 
 def encode(pipes: dict[str, ZImagePipeline]) -> dict[str, torch.Tensor]:
-    """A picture of 96 x 64 and, for each checkpoint, the mean of the VAE's posterior (before scale and shift)."""
+    """A picture of 96 x 64 and, for each checkpoint, its latents: the mean of the posterior, shifted and scaled."""
     y, x = numpy.mgrid[0:64, 0:96]
     disc = (x - 40) ** 2 + (y - 30) ** 2 < 400
     picture = numpy.stack([numpy.where(disc, 220, x * 2), numpy.where(disc, 30, y * 3), (x * y) % 256], -1)
@@ -95,7 +95,8 @@ def encode(pipes: dict[str, ZImagePipeline]) -> dict[str, torch.Tensor]:
     image = (picture.float() / 127.5 - 1).permute(2, 0, 1)[None]
     out = {"picture": picture}
     for name, pipe in pipes.items():
-        out[f"mean.{name}"] = pipe.vae.encode(image).latent_dist.mean
+        mean = pipe.vae.encode(image).latent_dist.mean
+        out[f"latents.{name}"] = (mean - pipe.vae.config.shift_factor) * pipe.vae.config.scaling_factor
     return out
 
 

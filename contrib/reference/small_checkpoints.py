@@ -48,7 +48,7 @@ CHECKPOINTS = {
                          axes_lens=[1536, 512, 512], cap_feat_dim=48, norm_eps=1e-5, rope_theta=256.0),
         text_encoder=dict(hidden_size=48, intermediate_size=128, num_hidden_layers=4, num_attention_heads=4,
                           num_key_value_heads=2, head_dim=16, rope_theta=1e6, rms_norm_eps=1e-6),
-        vae=dict(block_out_channels=[8, 16, 16, 24], layers_per_block=2, norm_num_groups=8,
+        vae=dict(block_out_channels=[8, 16, 16, 24], layers_per_block=2, norm_num_groups=4,
                  scaling_factor=0.3611, shift_factor=0.1159),
         vocabulary=480,
         dtype=torch.bfloat16,
