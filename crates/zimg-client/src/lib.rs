@@ -1,1 +1,36 @@
 //! A blocking client for zimaged.
+//!
+//! ```no_run
+//! use zimg_client::{Client, Draw, Failure, Update, socket};
+//!
+//! fn main() -> Result<(), Failure> {
+//!     let client = Client::connect("example 1.0", &socket::find(None)?)?;
+//!     let draw = Draw { seed: 42, ..Draw::new("a red fox in the snow") };
+//!     for update in client.draw(&draw)? {
+//!         match update? {
+//!             Update::Step(step) => eprintln!("step {} of {}", step.step, step.of),
+//!             Update::Image(image) => {
+//!                 // 8-bit RGB, rows from the top: any image library takes it from here.
+//!                 let (width, height) = (image.info.width, image.info.height);
+//!                 println!("{width}x{height}: {} bytes", image.pixels.len());
+//!             }
+//!             _ => {}
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! One connection draws one job; dropping the [`Job`] closes it, and the daemon stops drawing.
+//! The end of a [`Job`]'s updates is either `Update::Done` or an error, never silence.
+
+mod connection;
+mod job;
+pub mod socket;
+
+pub use connection::Client;
+pub use job::{Canceller, Image, Job, Update};
+pub use zimg_protocol::messages::{
+    Draw, Picture, Started, Status, Step, Timings, Waiting, WorkerState,
+};
+pub use zimg_protocol::{Failure, Kind, limits};

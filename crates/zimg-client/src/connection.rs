@@ -1,0 +1,196 @@
+//! One connection: the hello, then frames.
+
+use std::io::{self, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use zimg_protocol::hello::{self, MAGIC, NotZimg};
+use zimg_protocol::limits::{HELLO_TIMEOUT, NO_PROGRESS, TO_CLIENT_BYTES};
+use zimg_protocol::messages::{Draw, Event, Request, Status};
+use zimg_protocol::{Failure, Frame, FrameError, Hello, Kind, Welcome};
+
+use crate::job::Job;
+use crate::socket::how_to_start;
+
+/// A connection to the daemon on which the hello is done.
+#[derive(Debug)]
+pub struct Client {
+    stream: BufReader<UnixStream>,
+    path: PathBuf,
+}
+
+impl Client {
+    /// Connects to the socket at `path` and says hello. `program` is the caller's name and
+    /// version ("zimg 0.1.0"), for the sentence about versions that do not fit.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`: no daemon there. `Permission`: not allowed to connect. `Version`: no common
+    /// version. `Busy`: no answer within `limits::HELLO_TIMEOUT`, or too many clients. `Internal`:
+    /// the connection broke.
+    pub fn connect(program: &str, path: &Path) -> Result<Self, Failure> {
+        let stream = UnixStream::connect(path).map_err(|error| no_connection(path, &error))?;
+        let mut client = Self { stream: BufReader::new(stream), path: path.to_owned() };
+        client.timeout(true)?;
+        client.hello(program)?;
+        client.timeout(false)?;
+        Ok(client)
+    }
+
+    /// Asks for pictures. The connection serves this one job.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`: `draw` is beyond the limits. `Internal`: the connection broke; or what the
+    /// daemon said instead.
+    pub fn draw(mut self, draw: &Draw) -> Result<Job, Failure> {
+        draw.check()?;
+        self.send(Request::Draw(draw.clone()))?;
+        Ok(Job::new(self, draw))
+    }
+
+    /// Asks how the daemon is.
+    ///
+    /// # Errors
+    ///
+    /// `Busy`: no answer within `limits::HELLO_TIMEOUT`. `Internal`: the connection broke; or
+    /// what the daemon said instead.
+    pub fn status(mut self) -> Result<Status, Failure> {
+        self.timeout(true)?;
+        self.send(Request::Status)?;
+        match self.receive()? {
+            Frame::Event(Event::Status(status)) => Ok(*status),
+            Frame::Event(Event::Failed(failure)) => Err(failure),
+            other => Err(out_of_turn(&other)),
+        }
+    }
+
+    /// The next frame. The end of the stream is an error, and so is the daemon's error frame.
+    pub(crate) fn receive(&mut self) -> Result<Frame, Failure> {
+        match Frame::read(&mut self.stream, TO_CLIENT_BYTES) {
+            Ok(Some(Frame::Error(error))) => Err(error.into()),
+            Ok(Some(frame)) => Ok(frame),
+            Ok(None) => Err(broken("the daemon ended the connection before it was done")),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// A second handle on the same socket, for writing from another thread.
+    pub(crate) fn writer(&self) -> io::Result<UnixStream> {
+        self.stream.get_ref().try_clone()
+    }
+
+    fn send(&mut self, request: Request) -> Result<(), Failure> {
+        let sent = Frame::Request(request).write(self.stream.get_mut());
+        match sent {
+            // A daemon that hangs up says why first.
+            Err(FrameError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.receive().map(|_| ())
+            }
+            Err(error) => Err(self.failed(error)),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn hello(&mut self, program: &str) -> Result<(), Failure> {
+        if let Err(error) = self.stream.get_mut().write_all(&Hello::OURS.to_bytes())
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            return Err(self.failed(error.into()));
+        }
+        let mut bytes = [0; hello::BYTES];
+        let (magic, rest) = bytes.split_at_mut(MAGIC.len());
+        self.fill(magic)?;
+        if *magic != MAGIC {
+            // Not a Welcome: a daemon that cannot even begin sends an error frame.
+            let mut frame = magic.chain(&mut self.stream);
+            return match Frame::read(&mut frame, TO_CLIENT_BYTES) {
+                Ok(Some(Frame::Error(error))) => Err(error.into()),
+                Err(error) if error.is_timeout() => Err(self.failed(error)),
+                _ => Err(NotZimg.into()),
+            };
+        }
+        self.fill(rest)?;
+        let welcome = Welcome::from_bytes(bytes)?;
+        if (Hello::OURS.min_major..=Hello::OURS.max_major).contains(&welcome.major) {
+            return Ok(());
+        }
+        let daemon = match Frame::read(&mut self.stream, TO_CLIENT_BYTES) {
+            Ok(Some(Frame::Error(error))) => Some(error.text),
+            _ => None,
+        };
+        Err(hello::skew(program, Hello::OURS, welcome, daemon.as_deref()))
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Failure> {
+        self.stream.read_exact(bytes).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => broken("the daemon ended the connection at once"),
+            _ => self.failed(error.into()),
+        })
+    }
+
+    /// Reads end after `limits::HELLO_TIMEOUT`, or never; a picture may take its time.
+    fn timeout(&self, reads: bool) -> Result<(), Failure> {
+        let stream = self.stream.get_ref();
+        stream
+            .set_read_timeout(reads.then_some(HELLO_TIMEOUT))
+            .and_then(|()| stream.set_write_timeout(Some(NO_PROGRESS)))
+            .map_err(|error| self.failed(error.into()))
+    }
+
+    fn failed(&self, error: FrameError) -> Failure {
+        let path = self.path.display();
+        match &error {
+            error if error.is_timeout() => {
+                let seconds = HELLO_TIMEOUT.as_secs();
+                Failure::new(
+                    Kind::Busy,
+                    format!("the daemon at {path} did not answer within {seconds} s"),
+                )
+                .hint("it may be stopped or overloaded; try again")
+            }
+            FrameError::Io(error) => {
+                broken(&format!("the connection to the daemon at {path} broke: {error}"))
+            }
+            FrameError::Truncated => broken("the daemon ended the connection in mid-sentence"),
+            error => Failure::new(
+                Kind::Internal,
+                format!("the daemon does not keep to the protocol: {error}"),
+            ),
+        }
+    }
+}
+
+/// The failure for a frame that has no place where it came.
+pub(crate) fn out_of_turn(frame: &Frame) -> Failure {
+    let kind = frame.kind();
+    Failure::new(
+        Kind::Internal,
+        format!("the daemon does not keep to the protocol: kind {kind:#04x} came out of turn"),
+    )
+}
+
+fn broken(message: &str) -> Failure {
+    Failure::new(Kind::Internal, message)
+        .hint("the daemon's log says why: `journalctl -u zimaged`, or the terminal it runs in")
+}
+
+fn no_connection(path: &Path, error: &io::Error) -> Failure {
+    let at = path.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            Failure::new(Kind::Permission, format!("you may not use the daemon at {at}"))
+                .hint("join its group with `sudo usermod -aG zimaged $USER`, then log in again")
+        }
+        io::ErrorKind::NotFound => {
+            Failure::new(Kind::Unavailable, format!("no daemon runs: there is no socket at {at}"))
+                .hint(how_to_start(path))
+        }
+        io::ErrorKind::ConnectionRefused => {
+            Failure::new(Kind::Unavailable, format!("no daemon runs: nobody listens at {at}"))
+                .hint(how_to_start(path))
+        }
+        _ => Failure::new(Kind::Unavailable, format!("no daemon can be reached at {at}: {error}"))
+            .hint(how_to_start(path)),
+    }
+}

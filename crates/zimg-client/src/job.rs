@@ -1,0 +1,194 @@
+//! One job's way: from the request to `Done`, with each picture's pixels put together.
+
+use std::iter::FusedIterator;
+use std::os::unix::net::UnixStream;
+
+use zimg_protocol::limits::picture_bytes;
+use zimg_protocol::messages::{
+    Draw, Event, JobId, Picture, Request, Started, Step, Timings, Waiting,
+};
+use zimg_protocol::{Failure, Frame, Kind};
+
+use crate::connection::{Client, out_of_turn};
+
+/// What happens to a job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Update {
+    /// The daemon has it; `position` jobs are before it.
+    Accepted {
+        /// The job's number.
+        job: JobId,
+        /// How many are before it.
+        position: u32,
+    },
+    /// It waits, and why. The latest counts.
+    Waiting(Waiting),
+    /// It has the worker; what the defaults became.
+    Started(Started),
+    /// A denoising step is done.
+    Step(Step),
+    /// The picture with this index is being decoded to pixels.
+    Decoding {
+        /// Which picture, from 0.
+        picture: u32,
+    },
+    /// A finished picture.
+    Image(Image),
+    /// All pictures have come. The last update.
+    Done(Timings),
+}
+
+/// A finished picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Image {
+    /// Its index, seed, width and height.
+    pub info: Picture,
+    /// 8-bit RGB, rows from the top without padding: 3 · width · height bytes.
+    pub pixels: Vec<u8>,
+}
+
+/// A job: an iterator of what happens to it, which ends after `Update::Done` or an error.
+#[derive(Debug)]
+pub struct Job {
+    client: Client,
+    count: u32,
+    size: (Option<u32>, Option<u32>),
+    complete: u32,
+    receiving: Option<Receiving>,
+    ended: bool,
+}
+
+/// A picture of which `bytes` in all are announced and allowed, and `pixels` have come.
+#[derive(Debug)]
+struct Receiving {
+    info: Picture,
+    bytes: usize,
+    pixels: Vec<u8>,
+}
+
+/// Cancels a job from another thread.
+#[derive(Debug)]
+pub struct Canceller(UnixStream);
+
+impl Canceller {
+    /// Asks the daemon to stop the job at the next step; it then ends with `Kind::Cancelled`.
+    ///
+    /// # Errors
+    ///
+    /// `Io`: the connection is gone.
+    pub fn cancel(&mut self) -> Result<(), Failure> {
+        Frame::Request(Request::Cancel)
+            .write(&mut self.0)
+            .map_err(|error| Failure::new(Kind::Io, format!("cannot cancel the job: {error}")))
+    }
+}
+
+impl Job {
+    pub(crate) fn new(client: Client, draw: &Draw) -> Self {
+        let size = (draw.width, draw.height);
+        Self { client, count: draw.count, size, complete: 0, receiving: None, ended: false }
+    }
+
+    /// A handle that cancels this job.
+    ///
+    /// # Errors
+    ///
+    /// `Io`: no file descriptor is left.
+    pub fn canceller(&self) -> Result<Canceller, Failure> {
+        self.client
+            .writer()
+            .map(Canceller)
+            .map_err(|error| Failure::new(Kind::Io, format!("cannot prepare to cancel: {error}")))
+    }
+
+    fn advance(&mut self) -> Result<Update, Failure> {
+        loop {
+            let update = match self.client.receive()? {
+                Frame::Pixels(pixels) => match self.pixels(&pixels)? {
+                    Some(image) => Update::Image(image),
+                    None => continue,
+                },
+                Frame::Event(Event::Picture(picture)) => {
+                    self.announced(picture)?;
+                    continue;
+                }
+                Frame::Event(Event::Accepted { job, position }) => {
+                    Update::Accepted { job, position }
+                }
+                Frame::Event(Event::Waiting(waiting)) => Update::Waiting(waiting),
+                Frame::Event(Event::Started(started)) => Update::Started(started),
+                Frame::Event(Event::Step(step)) => Update::Step(step),
+                Frame::Event(Event::Decoding { picture }) => Update::Decoding { picture },
+                Frame::Event(Event::Failed(failure)) => return Err(failure),
+                Frame::Event(Event::Done(timings)) => {
+                    if self.complete < self.count {
+                        let (have, all) = (self.complete, self.count);
+                        return Err(lie(format!("done after {have} of {all} pictures")));
+                    }
+                    self.ended = true;
+                    Update::Done(timings)
+                }
+                other => return Err(out_of_turn(&other)),
+            };
+            return Ok(update);
+        }
+    }
+
+    /// A picture will come: only the next one, of a size that was asked for and is possible.
+    /// The one under way may begin anew, after a worker's death.
+    fn announced(&mut self, info: Picture) -> Result<(), Failure> {
+        let (width, height) = (info.width, info.height);
+        let asked =
+            self.size.0.is_none_or(|w| w == width) && self.size.1.is_none_or(|h| h == height);
+        let bytes =
+            picture_bytes(width, height).filter(|&bytes| asked && bytes as u64 == info.bytes);
+        let Some(bytes) = bytes else {
+            return Err(lie(format!("a picture of {width}x{height} in {} bytes", info.bytes)));
+        };
+        if info.index != self.complete || info.index >= self.count {
+            return Err(lie(format!("picture {} in place of {}", info.index, self.complete)));
+        }
+        self.receiving = Some(Receiving { info, bytes, pixels: Vec::with_capacity(bytes) });
+        Ok(())
+    }
+
+    /// The picture, when these pixels complete it.
+    fn pixels(&mut self, more: &[u8]) -> Result<Option<Image>, Failure> {
+        let Some(mut image) = self.receiving.take() else {
+            return Err(lie("pixels of no picture".to_owned()));
+        };
+        let missing = image.bytes - image.pixels.len();
+        if more.is_empty() || more.len() > missing {
+            return Err(lie(format!("{} bytes of pixels where {missing} are missing", more.len())));
+        }
+        image.pixels.extend_from_slice(more);
+        if more.len() == missing {
+            self.complete += 1;
+            return Ok(Some(Image { info: image.info, pixels: image.pixels }));
+        }
+        self.receiving = Some(image);
+        Ok(None)
+    }
+}
+
+fn lie(what: String) -> Failure {
+    Failure::new(
+        Kind::Internal,
+        format!("the daemon does not keep to the protocol: it sent {what}"),
+    )
+}
+
+impl Iterator for Job {
+    type Item = Result<Update, Failure>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let update = self.advance();
+        self.ended |= update.is_err();
+        Some(update)
+    }
+}
+
+impl FusedIterator for Job {}

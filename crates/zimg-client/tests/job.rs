@@ -1,0 +1,262 @@
+//! The client against scripted daemons: honest, broken and lying ones.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail the test")]
+
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
+
+use tempfile::TempDir;
+use zimg_client::{Client, Draw, Failure, Image, Kind, Picture, Update};
+use zimg_protocol::frame::write_pixels;
+use zimg_protocol::limits::{CHUNK_BYTES, TO_DAEMON_BYTES};
+use zimg_protocol::messages::{Event, Request, Step, Timings};
+use zimg_protocol::{Frame, Hello, Welcome};
+
+/// A daemon that plays `script` to its first client, whose hello it has not read yet.
+struct Fake {
+    path: PathBuf,
+    thread: JoinHandle<()>,
+    _directory: TempDir,
+}
+
+fn fake(script: impl FnOnce(UnixStream) + Send + 'static) -> Fake {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    let listener = UnixListener::bind(&path).unwrap();
+    let thread = thread::spawn(move || script(listener.accept().unwrap().0));
+    Fake { path, thread, _directory: directory }
+}
+
+/// A daemon that welcomes its client, reads a request and plays `script`.
+fn welcoming(script: impl FnOnce(&mut UnixStream, Request) + Send + 'static) -> Fake {
+    fake(|mut stream| {
+        read_hello(&mut stream);
+        stream.write_all(&Hello::OURS.negotiate(Hello::OURS).to_bytes()).unwrap();
+        match Frame::read(&mut stream, TO_DAEMON_BYTES).unwrap() {
+            Some(Frame::Request(request)) => script(&mut stream, request),
+            other => panic!("{other:?}"),
+        }
+    })
+}
+
+fn read_hello(stream: &mut UnixStream) -> Hello {
+    let mut bytes = [0; 16];
+    stream.read_exact(&mut bytes).unwrap();
+    Hello::from_bytes(bytes).unwrap()
+}
+
+fn say(stream: &mut UnixStream, event: Event) {
+    // A client that caught a lie may be gone already.
+    let _ = Frame::Event(event).write(stream);
+}
+
+fn picture(index: u32, width: u32, height: u32) -> Picture {
+    let bytes = 3 * u64::from(width) * u64::from(height);
+    Picture { index, seed: index.into(), width, height, bytes }
+}
+
+fn draw(count: u32) -> Draw {
+    Draw { count, ..Draw::new("a fox") }
+}
+
+/// All updates up to the end, and how it ended.
+fn run(fake: Fake, draw: &Draw) -> (Vec<Update>, Option<Failure>) {
+    let job = Client::connect("test 1", &fake.path).unwrap().draw(draw).unwrap();
+    let mut updates = Vec::new();
+    let mut failure = None;
+    for update in job {
+        assert!(failure.is_none(), "an update after the end");
+        match update {
+            Ok(update) => updates.push(update),
+            Err(error) => failure = Some(error),
+        }
+    }
+    fake.thread.join().unwrap();
+    (updates, failure)
+}
+
+/// What the client says to a daemon that plays `script` and hangs up.
+fn objection(script: impl FnOnce(&mut UnixStream) + Send + 'static) -> String {
+    let fake = welcoming(|stream, _| script(stream));
+    let failure = run(fake, &Draw { width: Some(64), ..draw(2) }).1.unwrap();
+    assert_eq!(failure.kind, Kind::Internal);
+    failure.message
+}
+
+#[test]
+fn pictures_are_put_together_from_chunks_between_other_events() {
+    let side = 1024;
+    let pixels: Vec<u8> = (0..3 * side * side).map(|i| (i % 251) as u8).collect();
+    let expected = pixels.clone();
+    let step = Step { picture: 1, step: 1, of: 8, ms: 1.0 };
+    let between = step.clone();
+    let fake = welcoming(move |stream, request| {
+        assert_eq!(request, Request::Draw(draw(2)));
+        say(stream, Event::Accepted { job: 9, position: 0 });
+        say(stream, Event::Picture(picture(0, 1024, 1024)));
+        write_pixels(stream, &pixels[..CHUNK_BYTES + 1]).unwrap();
+        say(stream, Event::Step(between));
+        write_pixels(stream, &pixels[CHUNK_BYTES + 1..]).unwrap();
+        // The second picture begins, a worker dies, and it begins anew.
+        say(stream, Event::Picture(picture(1, 64, 64)));
+        write_pixels(stream, &[1; 100]).unwrap();
+        say(stream, Event::Picture(picture(1, 64, 64)));
+        write_pixels(stream, &[2; 3 * 64 * 64]).unwrap();
+        say(stream, Event::Done(Timings::default()));
+    });
+    let (updates, failure) = run(fake, &draw(2));
+    assert_eq!(failure, None);
+    let second = Image { info: picture(1, 64, 64), pixels: vec![2; 3 * 64 * 64] };
+    assert_eq!(
+        updates,
+        [
+            Update::Accepted { job: 9, position: 0 },
+            Update::Step(step),
+            Update::Image(Image { info: picture(0, 1024, 1024), pixels: expected }),
+            Update::Image(second),
+            Update::Done(Timings::default()),
+        ]
+    );
+}
+
+#[test]
+fn lies_about_pictures_are_caught() {
+    let sizes = [(0, 0), (64, 63), (64, 4096), (128, 64), (u32::MAX, u32::MAX)];
+    for (width, height) in sizes {
+        let liar = Picture { width, height, bytes: u64::MAX, ..picture(0, 64, 64) };
+        let message = objection(move |stream| say(stream, Event::Picture(liar)));
+        assert!(message.contains(&format!("a picture of {width}x{height} in")), "{message}");
+    }
+    let liar = Picture { bytes: 1, ..picture(0, 64, 64) };
+    let message = objection(move |stream| say(stream, Event::Picture(liar)));
+    assert!(message.ends_with("it sent a picture of 64x64 in 1 bytes"), "{message}");
+    let message = objection(|stream| say(stream, Event::Picture(picture(1, 64, 64))));
+    assert!(message.ends_with("picture 1 in place of 0"), "{message}");
+    let message = objection(|stream| write_pixels(stream, &[0]).unwrap());
+    assert!(message.ends_with("pixels of no picture"), "{message}");
+    let message = objection(|stream| {
+        say(stream, Event::Picture(picture(0, 64, 64)));
+        write_pixels(stream, &[0; 3 * 64 * 64 + 1]).unwrap();
+    });
+    assert!(message.ends_with("12289 bytes of pixels where 12288 are missing"), "{message}");
+    let message = objection(|stream| {
+        say(stream, Event::Picture(picture(0, 64, 64)));
+        write_pixels(stream, &[0; 3 * 64 * 64]).unwrap();
+        say(stream, Event::Done(Timings::default()));
+    });
+    assert!(message.ends_with("done after 1 of 2 pictures"), "{message}");
+}
+
+#[test]
+fn frames_out_of_turn_or_out_of_bounds_are_caught() {
+    let message = objection(|stream| Frame::Request(Request::Status).write(stream).unwrap());
+    assert!(message.ends_with("kind 0x01 came out of turn"), "{message}");
+    let message = objection(|stream| stream.write_all(&[0xFF; 8]).unwrap());
+    assert!(message.contains("4294967295 bytes is not possible"), "{message}");
+    let message = objection(|stream| stream.write_all(b"\0\0\0\x02\x02?").unwrap());
+    assert!(message.contains("kind 0x02 is malformed"), "{message}");
+}
+
+#[test]
+fn an_end_without_done_is_an_error() {
+    let message = objection(|_| {});
+    assert_eq!(message, "the daemon ended the connection before it was done");
+    let message = objection(|stream| stream.write_all(&[0, 0]).unwrap());
+    assert_eq!(message, "the daemon ended the connection in mid-sentence");
+}
+
+#[test]
+fn the_daemons_failure_comes_through_as_it_is() {
+    let failure = Failure::new(Kind::Busy, "64 jobs wait already").hint("try again");
+    let sent = failure.clone();
+    let fake = welcoming(|stream, _| say(stream, Event::Failed(sent)));
+    assert_eq!(run(fake, &draw(1)), (vec![], Some(failure)));
+}
+
+#[test]
+fn an_error_frame_may_come_instead_of_the_welcome() {
+    let fake = fake(|mut stream| {
+        let failure = Failure::new(Kind::Busy, "full");
+        Frame::Error((&failure).into()).write(&mut stream).unwrap();
+        read_hello(&mut stream);
+    });
+    let failure = Client::connect("test 1", &fake.path).unwrap_err();
+    assert_eq!(failure, Failure::new(Kind::Busy, "full"));
+}
+
+#[test]
+fn a_daemon_of_another_major_version_is_named_with_ours() {
+    let fake = fake(|mut stream| {
+        assert_eq!(read_hello(&mut stream), Hello::OURS);
+        let welcome = Welcome { major: 0, minor: 9, capabilities: 0 };
+        stream.write_all(&welcome.to_bytes()).unwrap();
+        let refusal = Failure::new(Kind::Version, "zimaged 9.1.0 speaks protocols 8 to 9");
+        Frame::Error((&refusal).into()).write(&mut stream).unwrap();
+    });
+    let failure = Client::connect("test 1", &fake.path).unwrap_err();
+    assert_eq!(failure.kind, Kind::Version);
+    assert_eq!(
+        failure.message,
+        "test 1 speaks protocol 1, but zimaged 9.1.0 speaks protocols 8 to 9"
+    );
+}
+
+#[test]
+fn something_else_behind_the_socket_is_a_version_failure() {
+    let fake = fake(|mut stream| {
+        read_hello(&mut stream);
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n").unwrap();
+    });
+    let failure = Client::connect("test 1", &fake.path).unwrap_err();
+    assert_eq!(failure.kind, Kind::Version);
+}
+
+#[test]
+fn a_cancel_reaches_the_daemon_from_another_thread() {
+    let fake = welcoming(|stream, _| {
+        say(stream, Event::Accepted { job: 1, position: 0 });
+        let next = Frame::read(stream, TO_DAEMON_BYTES).unwrap();
+        assert_eq!(next, Some(Frame::Request(Request::Cancel)));
+        say(stream, Event::Failed(Failure::new(Kind::Cancelled, "cancelled")));
+    });
+    let mut job = Client::connect("test 1", &fake.path).unwrap().draw(&draw(1)).unwrap();
+    assert!(matches!(job.next(), Some(Ok(Update::Accepted { .. }))));
+    let mut canceller = job.canceller().unwrap();
+    thread::spawn(move || canceller.cancel().unwrap()).join().unwrap();
+    assert_eq!(job.next().unwrap().unwrap_err().kind, Kind::Cancelled);
+    assert!(job.next().is_none());
+}
+
+#[test]
+fn a_dropped_job_closes_its_connection() {
+    let fake = welcoming(|stream, _| assert_eq!(Frame::read(stream, 100).unwrap(), None));
+    drop(Client::connect("test 1", &fake.path).unwrap().draw(&draw(1)).unwrap());
+    fake.thread.join().unwrap();
+}
+
+#[test]
+fn no_daemon_is_unavailable_with_what_to_type() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    let failure = Client::connect("test 1", &path).unwrap_err();
+    assert_eq!(failure.kind, Kind::Unavailable);
+    let command = format!("start it with `zimaged --socket {}`", path.display());
+    assert_eq!(failure.hint, Some(command.clone()));
+    drop(UnixListener::bind(&path).unwrap());
+    let failure = Client::connect("test 1", &path).unwrap_err();
+    assert_eq!(failure.kind, Kind::Unavailable);
+    assert_eq!(failure.hint, Some(command));
+}
+
+#[test]
+fn a_request_beyond_the_limits_is_not_sent() {
+    let fake = fake(|mut stream| {
+        read_hello(&mut stream);
+        stream.write_all(&Hello::OURS.negotiate(Hello::OURS).to_bytes()).unwrap();
+        assert_eq!(Frame::read(&mut stream, TO_DAEMON_BYTES).unwrap(), None);
+    });
+    let client = Client::connect("test 1", &fake.path).unwrap();
+    assert_eq!(client.draw(&draw(0)).unwrap_err().kind, Kind::Refused);
+    fake.thread.join().unwrap();
+}
