@@ -1,0 +1,42 @@
+//! What was typed. What it means is `config.rs`'s business.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Keeps Z-Image-Turbo ready and draws pictures for `zimg`.
+///
+/// Runs in the foreground and logs to standard error. Every option but --config can also be set
+/// as ZIMAGED_<NAME> in the environment, or in the configuration file; the command line comes
+/// first, then the environment, then the file.
+#[derive(Debug, Default, Parser)]
+#[command(name = "zimaged", version, max_term_width = 100)]
+pub(crate) struct Args {
+    /// Configuration file [default: ~/.config/zimaged/zimaged.toml, else
+    /// /etc/zimaged/zimaged.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to listen [default: $XDG_RUNTIME_DIR/zimaged/zimaged.sock, for root
+    /// /run/zimaged/zimaged.sock]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<String>,
+    /// A diffusers folder, or "tiny" for the built-in model [default: tiny]
+    #[arg(long, value_name = "DIR|tiny")]
+    pub model: Option<String>,
+    /// auto, cpu, or one GPU such as cuda:0 [default: auto]
+    #[arg(long)]
+    pub device: Option<String>,
+    /// auto, bfloat16, float16 or float32 [default: auto]
+    #[arg(long)]
+    pub dtype: Option<String>,
+    /// Sizes to draw once before the first job, such as 1024x1024,512x512 [default: the model's
+    /// own size]
+    #[arg(long, value_name = "WxH,…")]
+    pub warmup: Option<String>,
+    /// The worker program [default: beside zimaged, or in ../libexec/zimaged]
+    #[arg(long, value_name = "PATH")]
+    pub worker: Option<String>,
+    /// CPU threads of the worker [default: libtorch's choice]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<String>,
+}

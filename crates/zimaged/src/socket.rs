@@ -1,0 +1,274 @@
+//! The listening socket: where it is, whose it is, and that there is one daemon behind it.
+//!
+//! A lock file beside the socket is held for life, so a socket that is only slow is never taken
+//! away from a living daemon, and a dead daemon's socket never stands in the way.
+
+use std::fs::{DirBuilder, File, Permissions};
+use std::io;
+use std::io::{Read, Seek, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
+};
+use zimg_protocol::{Failure, Kind};
+
+/// The place of a service.
+const SYSTEM_SOCKET: &str = "/run/zimaged/zimaged.sock";
+/// The kernel's `sun_path` without its final zero.
+const PATH_MAX: usize = 107;
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: i32 = 64;
+
+/// The place of a listening socket. Dropping it removes the path, unless a service manager made
+/// it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The path.
+    pub path: PathBuf,
+    /// Held for life; `None` when a service manager passed the socket.
+    lock: Option<Flock<File>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.lock.is_some() {
+            // Best effort: the next daemon removes what is left.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Where to listen when nobody says: root and services without a session listen for the whole
+/// system, a user for himself.
+pub(crate) fn usual_path(root: bool, runtime_dir: Option<&Path>) -> PathBuf {
+    match runtime_dir {
+        Some(own) if !root && own.is_absolute() => own.join("zimaged/zimaged.sock"),
+        _ => SYSTEM_SOCKET.into(),
+    }
+}
+
+/// Whether a socket there is for other users of the system too: 0660 in 0750 instead of 0600 in
+/// 0700.
+pub(crate) fn is_shared(root: bool, path: &Path) -> bool {
+    root || path == Path::new(SYSTEM_SOCKET)
+}
+
+/// The socket that a service manager passed by socket activation, if it did.
+///
+/// # Errors
+///
+/// More than one socket was passed, or something that is not a Unix socket.
+pub(crate) fn passed() -> Result<Option<(UnixListener, Place)>, Failure> {
+    let wrong = |what: &dyn std::fmt::Display| {
+        Failure::new(Kind::Config, format!("the service manager passed {what}"))
+    };
+    let mut fds = sd_notify::listen_fds().map_err(|error| wrong(&error))?;
+    let Some(fd) = fds.next() else { return Ok(None) };
+    if fds.next().is_some() {
+        return Err(wrong(&"more than one socket, but zimaged takes one"));
+    }
+    let listener = UnixListener::from(take(fd));
+    let address = listener.local_addr().map_err(|error| wrong(&error))?;
+    let path = address.as_pathname().ok_or_else(|| wrong(&"a socket without a path"))?.to_owned();
+    Ok(Some((listener, Place { path, lock: None })))
+}
+
+#[expect(unsafe_code, reason = "a passed descriptor is only a number")]
+fn take(fd: RawFd) -> OwnedFd {
+    // SAFETY: LISTEN_PID says that the descriptor was passed to this process, and nothing else
+    // here takes it: this runs once, before anything is opened by that number.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Listens at `path`, alone.
+///
+/// # Errors
+///
+/// `Busy` when another daemon has it; else what stands in the way.
+pub(crate) fn claim(path: &Path, shared: bool) -> Result<(UnixListener, Place), Failure> {
+    let bytes = path.as_os_str().len();
+    if bytes > PATH_MAX {
+        return Err(Failure::new(
+            Kind::Config,
+            format!(
+                "the socket path has {bytes} bytes, but at most {PATH_MAX} fit: {}",
+                path.display()
+            ),
+        ));
+    }
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(if shared { 0o750 } else { 0o700 })
+        .create(folder)
+        .map_err(|error| cannot("create", folder, &error))?;
+    let lock = lock(path)?;
+    clear(path)?;
+    let listener = listen_at(path, if shared { 0o660 } else { 0o600 })
+        .map_err(|error| cannot("listen at", path, &error))?;
+    Ok((listener, Place { path: path.to_owned(), lock: Some(lock) }))
+}
+
+/// The lock file of a socket: its name with `.lock` behind it.
+fn lock(path: &Path) -> Result<Flock<File>, Failure> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&name)
+        .map_err(|error| cannot("open", &name, &error))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(mut lock) => {
+            // For the other daemon's sentence and for humans; nothing relies on it.
+            let written = lock
+                .rewind()
+                .and_then(|()| lock.set_len(0))
+                .and_then(|()| writeln!(lock, "{}", std::process::id()));
+            written.map_err(|error| cannot("write", &name, &error))?;
+            Ok(lock)
+        }
+        Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
+            let mut pid = String::new();
+            let who = match file.read_to_string(&mut pid) {
+                Ok(_) if !pid.trim().is_empty() => format!(" (process {})", pid.trim()),
+                _ => String::new(),
+            };
+            Err(taken(path, &who))
+        }
+        Err((_, error)) => Err(cannot("lock", &name, &error.into())),
+    }
+}
+
+fn taken(path: &Path, who: &str) -> Failure {
+    Failure::new(Kind::Busy, format!("another zimaged{who} listens at {}", path.display()))
+        .hint("use that one, stop it, or give this one another place with --socket")
+}
+
+/// Removes a dead daemon's socket; call it only under the lock.
+fn clear(path: &Path) -> Result<(), Failure> {
+    let kind = match path.symlink_metadata() {
+        Ok(metadata) => metadata.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(cannot("look at", path, &error)),
+    };
+    if !kind.is_socket() {
+        return Err(Failure::new(
+            Kind::CannotCreate,
+            format!("{} is there already and is not a socket", path.display()),
+        ));
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(|error| cannot("remove", path, &error))
+        }
+        Ok(_) => Err(taken(path, "")),
+        Err(error) => Err(cannot("listen at", path, &error)),
+    }
+}
+
+/// Binds, sets the mode, then listens: nobody can connect under a wrong mode.
+fn listen_at(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+    listen(&fd, Backlog::new(BACKLOG)?)?;
+    Ok(fd.into())
+}
+
+fn cannot(verb: &str, path: &Path, error: &io::Error) -> Failure {
+    let kind = match error.kind() {
+        io::ErrorKind::PermissionDenied => Kind::Permission,
+        _ => Kind::CannotCreate,
+    };
+    Failure::new(kind, format!("cannot {verb} {}: {error}", path.display()))
+        .hint("--socket chooses another place")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn the_usual_path_is_the_users_or_the_systems() {
+        let own = Some(Path::new("/run/user/1000"));
+        assert_eq!(usual_path(false, own), Path::new("/run/user/1000/zimaged/zimaged.sock"));
+        assert_eq!(usual_path(true, own), Path::new(SYSTEM_SOCKET));
+        assert_eq!(usual_path(false, None), Path::new(SYSTEM_SOCKET));
+        assert!(is_shared(false, Path::new(SYSTEM_SOCKET)));
+        assert!(!is_shared(false, Path::new("/run/user/1000/zimaged/zimaged.sock")));
+    }
+
+    #[test]
+    fn modes_are_exact() {
+        let folder = tempfile::tempdir().unwrap();
+        for (shared, socket_mode, folder_mode) in [(false, 0o600, 0o700), (true, 0o660, 0o750)] {
+            let path = folder.path().join(format!("{shared}/zimaged.sock"));
+            let listening = claim(&path, shared).unwrap();
+            assert_eq!(mode(&path), socket_mode);
+            assert_eq!(mode(path.parent().unwrap()), folder_mode);
+            assert_eq!(mode(&path.with_extension("sock.lock")), 0o600);
+            UnixStream::connect(&path).unwrap();
+            drop(listening);
+            assert!(!path.exists());
+        }
+    }
+
+    #[test]
+    fn the_second_is_refused_and_the_first_keeps_its_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("zimaged.sock");
+        let first = claim(&path, false).unwrap();
+        let failure = claim(&path, false).unwrap_err();
+        assert_eq!(failure.kind, Kind::Busy);
+        let pid = std::process::id();
+        assert_eq!(
+            failure.message,
+            format!("another zimaged (process {pid}) listens at {}", path.display())
+        );
+        UnixStream::connect(&path).unwrap();
+        drop(first);
+        claim(&path, false).unwrap();
+    }
+
+    #[test]
+    fn a_dead_socket_is_replaced_a_living_one_and_a_file_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let dead = folder.path().join("dead.sock");
+        drop(UnixListener::bind(&dead).unwrap());
+        claim(&dead, false).unwrap();
+
+        let living = folder.path().join("living.sock");
+        let _listener = UnixListener::bind(&living).unwrap();
+        assert_eq!(claim(&living, false).unwrap_err().kind, Kind::Busy);
+
+        let file = folder.path().join("file.sock");
+        std::fs::write(&file, "mine").unwrap();
+        assert_eq!(claim(&file, false).unwrap_err().kind, Kind::CannotCreate);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+    }
+
+    #[test]
+    fn a_long_path_is_refused_by_its_length() {
+        let path = PathBuf::from(format!("/tmp/{}.sock", "x".repeat(98)));
+        let failure = claim(&path, false).unwrap_err();
+        assert!(failure.message.contains("has 108 bytes"), "{}", failure.message);
+        assert_eq!(failure.kind, Kind::Config);
+    }
+}

@@ -1,0 +1,264 @@
+//! One worker process: what it says goes to the supervisor, commands go to it, and its end is
+//! told exactly once, after all that it had said.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::process::Child;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_stream::StreamExt;
+use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
+use zimg_protocol::limits::TO_CLIENT_BYTES;
+use zimg_protocol::messages::{Command, Report};
+use zimg_protocol::{Frame, FrameError};
+
+use super::state::Exit;
+
+/// What a worker says is heard for this long after its process ended, or its socket closed.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// A longer line of the worker's log is cut into pieces.
+const LINE_BYTES: u64 = 4096;
+/// How many of its last lines explain a death.
+const LINES_KEPT: usize = 3;
+/// Commands that may wait for the worker: a job and its cancellation, with room.
+const COMMANDS_MAX: usize = 8;
+
+/// What comes from a worker.
+#[derive(Debug)]
+pub(crate) enum FromWorker {
+    /// A report.
+    Report(Report),
+    /// The next pixels of the picture announced last.
+    Pixels(Bytes),
+    /// Something it must not say; nothing after it is heard.
+    Nonsense(String),
+    /// Its end; the last that is heard of it.
+    Exited(Exit),
+}
+
+/// The supervisor's end.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// The process.
+    pub pid: Option<u32>,
+    commands: mpsc::Sender<Command>,
+    kill: Arc<Notify>,
+}
+
+impl Link {
+    /// Takes a fresh process over. `Exited` will come on `supervisor`, whatever happens.
+    pub(crate) fn new(
+        child: Child,
+        socket: UnixStream,
+        supervisor: mpsc::Sender<FromWorker>,
+    ) -> Self {
+        let (commands, waiting) = mpsc::channel(COMMANDS_MAX);
+        let kill = Arc::new(Notify::new());
+        let link = Self { pid: child.id(), commands, kill: Arc::clone(&kill) };
+        tokio::spawn(attend(child, socket, waiting, kill, supervisor));
+        link
+    }
+
+    /// Sends a command; a worker that cannot take it is dying, which will be heard.
+    pub(crate) fn command(&self, command: Command) {
+        if self.commands.try_send(command).is_err() {
+            tracing::debug!("the worker takes no command");
+        }
+    }
+
+    /// Ends the process at once.
+    pub(crate) fn kill(&self) {
+        self.kill.notify_one();
+    }
+
+    /// Closes the worker's input, which asks it to end; the rest is a way to insist.
+    pub(crate) fn into_kill(self) -> Arc<Notify> {
+        self.kill
+    }
+}
+
+async fn attend(
+    mut child: Child,
+    socket: UnixStream,
+    commands: mpsc::Receiver<Command>,
+    kill: Arc<Notify>,
+    supervisor: mpsc::Sender<FromWorker>,
+) {
+    let lines = Lines::default();
+    let logs = [
+        child.stdout.take().map(|pipe| tokio::spawn(copy_log(pipe, lines.clone()))),
+        child.stderr.take().map(|pipe| tokio::spawn(copy_log(pipe, lines.clone()))),
+    ];
+    let (read, write) = socket.into_split();
+    let writer = tokio::spawn(write_commands(write, commands));
+    let codec = LengthDelimitedCodec::builder().max_frame_length(TO_CLIENT_BYTES).new_codec();
+    let mut frames = FramedRead::new(read, codec);
+
+    // The socket may close before the process ends or after it: both are awaited, and the
+    // socket is heard to its end before the process is judged.
+    let mut status = None;
+    let mut open = true;
+    let mut patience: Option<Instant> = None;
+    while open || status.is_none() {
+        tokio::select! {
+            frame = frames.next(), if open => {
+                let said = match frame {
+                    None => None,
+                    Some(Err(error)) => Some(FromWorker::Nonsense(error.to_string())),
+                    Some(Ok(body)) => Some(understand(body.freeze())),
+                };
+                open = matches!(&said, Some(said) if !matches!(said, FromWorker::Nonsense(_)));
+                if !open {
+                    patience.get_or_insert(Instant::now() + LAST_WORDS);
+                }
+                if let Some(said) = said && supervisor.send(said).await.is_err() {
+                    open = false;
+                }
+            }
+            ended = child.wait(), if status.is_none() => {
+                status = Some(ended.ok());
+                patience.get_or_insert(Instant::now() + LAST_WORDS);
+            }
+            () = kill.notified(), if status.is_none() => end(&mut child),
+            () = async { sleep_until(patience.unwrap_or_else(Instant::now)).await },
+                if patience.is_some() =>
+            {
+                open = false;
+                patience = None;
+                if status.is_none() {
+                    end(&mut child);
+                }
+            }
+        }
+    }
+    writer.abort();
+    for log in logs.into_iter().flatten() {
+        finish(log).await;
+    }
+    let exit = {
+        use std::os::unix::process::ExitStatusExt;
+        let status = status.flatten();
+        Exit {
+            code: status.and_then(|status| status.code()),
+            signal: status.and_then(|status| status.signal()),
+            last_line: lines.last_words(),
+        }
+    };
+    // The supervisor is gone only when the daemon ends.
+    let _ = supervisor.send(FromWorker::Exited(exit)).await;
+}
+
+fn end(child: &mut Child) {
+    if let Err(error) = child.start_kill() {
+        tracing::debug!("cannot end the worker: {error}");
+    }
+}
+
+/// A log pipe normally ends with its process; one that a grandchild holds open is left alone.
+async fn finish(mut log: JoinHandle<()>) {
+    if timeout(LAST_WORDS, &mut log).await.is_err() {
+        log.abort();
+    }
+}
+
+fn understand(body: Bytes) -> FromWorker {
+    match Frame::decode(body) {
+        Ok(Frame::Report(report)) => FromWorker::Report(report),
+        Ok(Frame::Pixels(pixels)) => FromWorker::Pixels(pixels),
+        Ok(other) => FromWorker::Nonsense(FrameError::Kind(other.kind()).to_string()),
+        Err(error) => FromWorker::Nonsense(error.to_string()),
+    }
+}
+
+/// Writes commands until there can be no more; then the worker reads the end of its input.
+async fn write_commands(mut write: OwnedWriteHalf, mut commands: mpsc::Receiver<Command>) {
+    while let Some(command) = commands.recv().await {
+        let mut bytes = Vec::new();
+        if let Err(error) = Frame::Command(command).write(&mut bytes) {
+            tracing::error!("cannot encode a command: {error}");
+            continue;
+        }
+        if write.write_all(&bytes).await.is_err() {
+            // A dying worker; the reader hears its end.
+            return;
+        }
+    }
+}
+
+/// The last lines of a worker's log.
+#[derive(Clone, Debug, Default)]
+struct Lines(Arc<Mutex<VecDeque<String>>>);
+
+impl Lines {
+    fn push(&self, line: &str) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == LINES_KEPT {
+            lines.pop_front();
+        }
+        lines.push_back(line.to_owned());
+    }
+
+    /// The lines as one.
+    fn last_words(&self) -> Option<String> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (!lines.is_empty()).then(|| lines.iter().map(String::as_str).collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// Copies a log to ours, line by line, whatever is in it.
+async fn copy_log(pipe: impl AsyncRead + Unpin, lines: Lines) {
+    let mut pipe = BufReader::new(pipe);
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        match (&mut pipe).take(LINE_BYTES).read_until(b'\n', &mut bytes).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let line = String::from_utf8_lossy(&bytes);
+        let line = line.trim_end();
+        if line.is_empty() {
+            continue;
+        }
+        tracing::info!(target: "worker", "{line}");
+        // Rust's advice on backtraces follows the reason of a panic and explains nothing.
+        if !line.starts_with("note: run with `RUST_BACKTRACE") {
+            lines.push(line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_lines_explain_and_long_or_foreign_ones_do_no_harm() {
+        let mut log = b"one\ntwo\n\nthree\n".to_vec();
+        log.extend([b'x'; 5000]);
+        log.extend(b"\n\xff\nnote: run with `RUST_BACKTRACE=1`\n");
+        let lines = Lines::default();
+        copy_log(&log[..], lines.clone()).await;
+        let kept = lines.last_words().unwrap();
+        assert_eq!(kept, format!("{} {} \u{fffd}", "x".repeat(4096), "x".repeat(904)));
+        assert_eq!(Lines::default().last_words(), None);
+    }
+
+    #[test]
+    fn only_reports_and_pixels_make_sense() {
+        let nonsense = |body: &'static [u8]| {
+            matches!(understand(Bytes::from_static(body)), FromWorker::Nonsense(_))
+        };
+        assert!(nonsense(b""));
+        assert!(nonsense(b"\x09"));
+        assert!(nonsense(b"\x04garbage"));
+        assert!(!nonsense(b"\x10rgb"));
+    }
+}
