@@ -1,3 +1,20 @@
-//! zimage-worker
+//! `zimage-worker`, the GPU process: loads the model, draws what its supervisor asks for.
+//!
+//! It speaks `zimg_protocol` on file descriptor 0, a socket that `zimaged` made, and dies when
+//! that closes. Nobody starts it by hand.
 
-fn main() {}
+mod args;
+mod builtin;
+mod device;
+mod failure;
+mod job;
+mod link;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    serve::run(&args::Args::parse())
+}

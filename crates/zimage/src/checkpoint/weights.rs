@@ -1,6 +1,6 @@
 //! Tensors brought from files to the device, one by one, cast on the way.
 
-use std::slice;
+use std::{fmt, slice};
 
 use safetensors::tensor::Dtype;
 use tch::{Device, Kind, Tensor};
@@ -108,6 +108,15 @@ impl Weights<'_> {
             return Ok(());
         }
         Err(Error::SurplusTensors { place: self.catalogue.place, names })
+    }
+}
+
+impl fmt::Debug for Weights<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Weights")
+            .field("catalogue", &self.catalogue)
+            .field("target", &self.target)
+            .finish_non_exhaustive()
     }
 }
 

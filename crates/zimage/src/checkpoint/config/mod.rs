@@ -119,6 +119,11 @@ impl Check<'_> {
         })
     }
 
+    /// A width that is rotated in pairs.
+    fn even(&self, key: &str, value: i64) -> Result<()> {
+        self.that(value % 2 == 0, || format!("{key} is {value}, which must be even"))
+    }
+
     /// Anything else.
     fn that(&self, holds: bool, reason: impl FnOnce() -> String) -> Result<()> {
         if holds { Ok(()) } else { Err(bad_config(self.file, reason())) }

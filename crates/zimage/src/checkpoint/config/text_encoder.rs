@@ -116,6 +116,6 @@ impl TextEncoderConfig {
         check.positive("rms_norm_eps", self.rms_norm_eps)?;
         check.positive("rope_theta", self.rope_theta)?;
         check.divides(("num_key_value_heads", shared), ("num_attention_heads", heads))?;
-        check.divides(("a pair", 2), ("head_dim", self.head_dim))
+        check.even("head_dim", self.head_dim)
     }
 }

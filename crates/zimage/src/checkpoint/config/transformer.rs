@@ -74,13 +74,16 @@ impl TransformerConfig {
                 .to_owned()
         })?;
         check.that(matches!(self.all_patch_size[..], [1..=16]), || {
-            format!("all_patch_size is {:?}, but must be one size", self.all_patch_size)
+            format!(
+                "all_patch_size is {:?}, but must be one size from 1 to 16",
+                self.all_patch_size
+            )
         })?;
         check.only("all_f_patch_size", &self.all_f_patch_size, &vec![1])?;
         check.within("in_channels", self.in_channels, &WIDTHS)?;
         check.within("dim", self.dim, &WIDTHS)?;
         check.within("n_layers", self.n_layers, &LAYERS)?;
-        check.within("n_refiner_layers", self.n_refiner_layers, &LAYERS)?;
+        check.within("n_refiner_layers", self.n_refiner_layers, &(0..=*LAYERS.end()))?;
         check.within("n_heads", self.n_heads, &WIDTHS)?;
         check.same(("n_kv_heads", self.n_kv_heads), ("n_heads", self.n_heads))?;
         check.within("cap_feat_dim", self.cap_feat_dim, &WIDTHS)?;
@@ -102,7 +105,7 @@ impl TransformerConfig {
             }
         }
         for &axis in &self.axes_dims {
-            check.divides(("pairs of numbers", 2), ("an entry of axes_dims", axis))?;
+            check.even("an entry of axes_dims", axis)?;
         }
         let sum = self.axes_dims.iter().sum();
         check.same(("dim / n_heads", self.head_dim()), ("the sum of axes_dims", sum))

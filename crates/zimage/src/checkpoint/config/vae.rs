@@ -69,6 +69,7 @@ impl VaeConfig {
             check.divides(("norm_num_groups", self.norm_num_groups), whole)?;
         }
         check.within("layers_per_block", self.layers_per_block, &LAYERS)?;
+        check.within("sample_size", self.sample_size, &WIDTHS)?;
         check.positive("scaling_factor", self.scaling_factor)?;
         check.that(self.shift_factor.is_finite(), || "shift_factor is not finite".to_owned())?;
         check.only("act_fn", &self.act_fn.as_str(), &"silu")?;

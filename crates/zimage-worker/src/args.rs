@@ -1,0 +1,137 @@
+//! The worker's command line, written by the supervisor.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Parser;
+
+/// Runs the model for zimaged.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Args {
+    /// The supervisor's process: the worker dies with it.
+    #[arg(long)]
+    pub(crate) parent_pid: i32,
+    /// A checkpoint folder, or `tiny` for the built-in model.
+    #[arg(long, default_value = "tiny")]
+    pub(crate) model: Model,
+    /// `auto`, `cpu` or `cuda:N`.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: Place,
+    /// `auto`, `bfloat16`, `float16` or `float32`.
+    #[arg(long, default_value = "auto")]
+    pub(crate) dtype: Precision,
+    /// Sizes to draw once before the worker says ready; the model's default size if none.
+    #[arg(long, value_delimiter = ',', value_name = "WIDTHxHEIGHT")]
+    pub(crate) warmup: Vec<Size>,
+    /// Threads of libtorch on the CPU; as many as there are cores if not said.
+    #[arg(long)]
+    pub(crate) threads: Option<u16>,
+}
+
+/// Which model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Model {
+    /// The one inside this program.
+    Tiny,
+    /// A folder.
+    Folder(PathBuf),
+}
+
+impl FromStr for Model {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(if text == "tiny" { Self::Tiny } else { Self::Folder(text.into()) })
+    }
+}
+
+/// Where to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The first GPU, or the CPU without one.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// This GPU.
+    Cuda(usize),
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|number| number.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| format!("a device is auto, cpu or cuda:N, not '{text}'")),
+        }
+    }
+}
+
+/// What to compute in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Precision {
+    /// What suits the device.
+    Auto,
+    /// This.
+    Is(zimage::DType),
+}
+
+impl FromStr for Precision {
+    type Err = zimage::Error;
+
+    fn from_str(text: &str) -> Result<Self, zimage::Error> {
+        if text == "auto" { Ok(Self::Auto) } else { text.parse().map(Self::Is) }
+    }
+}
+
+/// A size in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split_once('x')
+            .and_then(|(w, h)| Some(Self { width: w.parse().ok()?, height: h.parse().ok()? }))
+            .ok_or_else(|| format!("a size is WIDTHxHEIGHT, not '{text}'"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(format!("zimage-worker --parent-pid 1 {line}").split_whitespace())
+    }
+
+    #[test]
+    fn the_supervisors_line_is_understood() {
+        let args = parse(
+            "--model /srv/turbo --device cuda:1 --dtype bfloat16 --warmup 1024x1024,512x768 --threads 4",
+        )
+        .unwrap();
+        assert_eq!(args.model, Model::Folder("/srv/turbo".into()));
+        assert_eq!(args.device, Place::Cuda(1));
+        assert_eq!(args.dtype, Precision::Is(zimage::DType::BFloat16));
+        assert_eq!(args.warmup[1], Size { width: 512, height: 768 });
+        assert_eq!(args.threads, Some(4));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in ["--device gpu", "--device cuda:x", "--dtype int8", "--warmup 1024"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Which kind of number the networks compute in.
+
+use std::fmt;
+use std::str::FromStr;
+
+use tch::Kind;
+
+use crate::error::Error;
+
+/// The kind of number of weights and matrix products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DType {
+    /// 32 bits: the reference on a CPU.
+    Float32,
+    /// 16 bits with float32's range: what the model was made for.
+    BFloat16,
+    /// 16 bits for GPUs without bfloat16; products that overflow it are scaled, the residual
+    /// stream and the VAE stay in float32.
+    Float16,
+}
+
+impl DType {
+    /// The kind of text encoder and transformer weights.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Float32 => Kind::Float,
+            Self::BFloat16 => Kind::BFloat16,
+            Self::Float16 => Kind::Half,
+        }
+    }
+
+    /// The kind of VAE weights: its activations overflow float16.
+    pub fn vae_kind(self) -> Kind {
+        if self == Self::Float16 { Kind::Float } else { self.kind() }
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Float32 => "float32",
+            Self::BFloat16 => "bfloat16",
+            Self::Float16 => "float16",
+        })
+    }
+}
+
+impl FromStr for DType {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        match name {
+            "float32" => Ok(Self::Float32),
+            "bfloat16" => Ok(Self::BFloat16),
+            "float16" => Ok(Self::Float16),
+            _ => Err(Error::Refused(format!(
+                "dtype must be float32, bfloat16 or float16, not '{name}'"
+            ))),
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Prompt to picture.
+//!
+//! Source: diffusers `pipelines/z_image/pipeline_z_image.py`. The loop is the caller's: between
+//! two steps a drawing is its latents and a step number, so it can be stopped, overtaken,
+//! shown or resumed there.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::checkpoint::{Checkpoint, Component, Target};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::image::{Image, all_finite};
+use crate::params::{Defaults, Limits, Params, Plan};
+use crate::schedule;
+use crate::text_encoder::TextEncoder;
+use crate::tokenizer::PromptTokenizer;
+use crate::transformer::{Context, SEQUENCE_MULTIPLE, Transformer};
+use crate::vae::Vae;
+
+/// Sides in pixels that the model draws.
+const SIDES: (u32, u32) = (64, 2048);
+/// The most steps.
+const STEPS_MAX: u32 = 100;
+/// Z-Image-Turbo's steps.
+const STEPS: u32 = 8;
+
+/// Where and in what to compute.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// Where the weights lie.
+    pub device: Device,
+    /// What they are.
+    pub dtype: DType,
+}
+
+/// Bytes of weights read so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Read.
+    pub done: u64,
+    /// There are.
+    pub total: u64,
+}
+
+/// The whole model, loaded.
+#[derive(Debug)]
+pub struct Pipeline {
+    tokenizer: PromptTokenizer,
+    text_encoder: TextEncoder,
+    transformer: Transformer,
+    vae: Vae,
+    shift: f64,
+    train_timesteps: u32,
+    vae_scale: u32,
+    channels: i64,
+    defaults: Defaults,
+    limits: Limits,
+    device: Device,
+}
+
+/// A plan's prompts, encoded.
+#[derive(Debug)]
+pub struct Conditioning {
+    positive: Context,
+    negative: Option<Context>,
+    tokens: usize,
+}
+
+/// A picture in the making.
+#[derive(Debug)]
+pub struct Drawing {
+    plan: Plan,
+    seed: u64,
+    sigmas: Vec<f32>,
+    step: usize,
+    latents: Tensor,
+}
+
+impl Pipeline {
+    /// Reads a checkpoint onto a device.
+    ///
+    /// # Errors
+    /// When the checkpoint is not what it should be, cannot be read, or does not fit.
+    pub fn load(
+        checkpoint: &Checkpoint,
+        options: &Options,
+        on_progress: &mut dyn FnMut(Progress),
+    ) -> Result<Self> {
+        let total = checkpoint.total_bytes()?;
+        let mut done = 0;
+        let mut on_bytes = |bytes| {
+            done += bytes;
+            on_progress(Progress { done, total });
+        };
+        let Options { device, dtype } = *options;
+        let tokenizer = PromptTokenizer::from_bytes(&checkpoint.tokenizer()?)?;
+        let target = Target { device, kind: dtype.kind() };
+        let text_encoder = TextEncoder::load(
+            checkpoint.weights(Component::TextEncoder, target, &mut on_bytes)?,
+            &checkpoint.text_encoder,
+        )?;
+        let transformer = Transformer::load(
+            checkpoint.weights(Component::Transformer, target, &mut on_bytes)?,
+            &checkpoint.transformer,
+        )?;
+        let target = Target { device, kind: dtype.vae_kind() };
+        let vae =
+            Vae::load(checkpoint.weights(Component::Vae, target, &mut on_bytes)?, &checkpoint.vae)?;
+        let vae_scale = checkpoint.vae.scale() as u32;
+        let multiple = vae_scale * checkpoint.transformer.patch_size() as u32;
+        let (side_min, side_max) = SIDES;
+        let tokens_max = most_tokens(checkpoint);
+        let side_max = side_max.min(longest_side(checkpoint, multiple));
+        let limits = Limits { multiple, side_min, side_max, steps_max: STEPS_MAX, tokens_max };
+        let size = (checkpoint.vae.sample_size as u32).clamp(side_min, side_max);
+        let defaults = Defaults { size: size - size % multiple, steps: STEPS, guidance: 0.0 };
+        Ok(Self {
+            tokenizer,
+            text_encoder,
+            transformer,
+            vae,
+            shift: checkpoint.scheduler.shift,
+            train_timesteps: checkpoint.scheduler.num_train_timesteps,
+            vae_scale,
+            channels: checkpoint.transformer.in_channels,
+            defaults,
+            limits,
+            device,
+        })
+    }
+
+    /// What is drawn when nothing is said.
+    pub fn defaults(&self) -> Defaults {
+        self.defaults
+    }
+
+    /// What may be asked for.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Checks parameters and fills in the defaults.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for what the model does not take.
+    pub fn plan(&self, params: &Params) -> Result<Plan> {
+        Plan::new(params, self.defaults, self.limits)
+    }
+
+    /// Encodes a plan's prompts.
+    ///
+    /// # Errors
+    /// [`Error::PromptTooLong`]; or when libtorch fails.
+    pub fn encode(&self, plan: &Plan) -> Result<Conditioning> {
+        let tokens = self.tokens(&plan.prompt)?;
+        let negative = match &plan.negative {
+            Some(negative) => Some(self.context(&self.tokens(negative)?, plan)?),
+            None => None,
+        };
+        let positive = self.context(&tokens, plan)?;
+        Ok(Conditioning { positive, negative, tokens: tokens.len() })
+    }
+
+    /// Token ids of a prompt, template included.
+    ///
+    /// # Errors
+    /// [`Error::PromptTooLong`], which says how many there are.
+    pub fn tokens(&self, prompt: &str) -> Result<Vec<i64>> {
+        let tokens = self.tokenizer.encode(prompt)?;
+        let limit = self.limits.tokens_max;
+        if tokens.len() > limit {
+            return Err(Error::PromptTooLong { tokens: tokens.len(), limit });
+        }
+        Ok(tokens)
+    }
+
+    /// The text encoder's features of a prompt: `[tokens, cap_feat_dim]`.
+    ///
+    /// # Errors
+    /// As [`Pipeline::encode`].
+    pub fn features(&self, prompt: &str) -> Result<Tensor> {
+        self.text_encoder.forward(&self.tokens(prompt)?)
+    }
+
+    /// The autoencoder, for pictures that go in.
+    pub fn vae(&self) -> &Vae {
+        &self.vae
+    }
+
+    /// Begins a picture: noise from the seed.
+    ///
+    /// The noise comes from libtorch's global generator on the CPU, so the same seed gives the
+    /// same picture on every device, and diffusers' `torch.Generator("cpu")` gives the same.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub fn start(&self, plan: &Plan, seed: u64) -> Result<Drawing> {
+        let (height, width) = self.latent_size(plan);
+        tch::manual_seed(seed.cast_signed());
+        let latents =
+            Tensor::f_randn([1, self.channels, height, width], (Kind::Float, Device::Cpu))?
+                .f_to_device(self.device)?;
+        let sigmas = schedule::sigmas(plan.steps, self.shift);
+        Ok(Drawing { plan: plan.clone(), seed, sigmas, step: 0, latents })
+    }
+
+    /// One Euler step.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub fn step(&self, drawing: &mut Drawing, conditioning: &Conditioning) -> Result<()> {
+        let (sigma, next) = (drawing.sigmas[drawing.step], drawing.sigmas[drawing.step + 1]);
+        let t = schedule::time(sigma, self.train_timesteps);
+        let predict = |context: &Context| -> Result<Tensor> {
+            Ok(self.transformer.forward(&drawing.latents, t, context)?.f_to_kind(Kind::Float)?)
+        };
+        let positive = predict(&conditioning.positive)?;
+        let guidance = drawing.plan.guidance_at(t);
+        let output = match &conditioning.negative {
+            Some(negative) if guidance > 0.0 => {
+                let limit = drawing.plan.guidance_normalization;
+                guided(&positive, &predict(negative)?, guidance, limit)?
+            }
+            _ => positive,
+        };
+        // The model's output is minus the velocity.
+        let change = output.f_neg()?.f_mul_scalar(f64::from(next - sigma))?;
+        drawing.latents = drawing.latents.f_add(&change)?;
+        drawing.step += 1;
+        Ok(())
+    }
+
+    /// Pixels of a drawing.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] for NaN or infinity; or when libtorch fails (out of memory).
+    pub fn decode(&self, drawing: &Drawing) -> Result<Image> {
+        if !all_finite(&drawing.latents)? {
+            return Err(Error::NotFinite("the latents"));
+        }
+        Image::from_pixels(&self.vae.decode(&drawing.latents)?)
+    }
+
+    fn context(&self, tokens: &[i64], plan: &Plan) -> Result<Context> {
+        let (height, width) = self.latent_size(plan);
+        let features = self.text_encoder.forward(tokens)?;
+        self.transformer.context(&features, self.transformer.grid(height, width))
+    }
+
+    fn latent_size(&self, plan: &Plan) -> (i64, i64) {
+        (i64::from(plan.height / self.vae_scale), i64::from(plan.width / self.vae_scale))
+    }
+}
+
+impl Conditioning {
+    /// Tokens of the prompt, template included.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+}
+
+impl Drawing {
+    /// Whether all steps are done.
+    pub fn is_done(&self) -> bool {
+        self.step == self.sigmas.len() - 1
+    }
+
+    /// Steps done.
+    pub fn steps_done(&self) -> usize {
+        self.step
+    }
+
+    /// The seed of its noise.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The latents as they are: `[1, channels, height / 8, width / 8]`, float32, on the device.
+    pub fn latents(&self) -> &Tensor {
+        &self.latents
+    }
+}
+
+/// Classifier-free guidance on the model's outputs, as the reference has it.
+fn guided(positive: &Tensor, negative: &Tensor, guidance: f32, limit: f32) -> Result<Tensor> {
+    let difference = positive.f_sub(negative)?.f_mul_scalar(f64::from(guidance))?;
+    let guided = positive.f_add(&difference)?;
+    if limit <= 0.0 {
+        return Ok(guided);
+    }
+    let norm = |x: &Tensor| -> Result<f64> { Ok(x.f_norm()?.f_double_value(&[])?) };
+    let (most, now) = (norm(positive)? * f64::from(limit), norm(&guided)?);
+    if now > most { Ok(guided.f_mul_scalar(most / now)?) } else { Ok(guided) }
+}
+
+/// The caption takes places 1 … padded length of the first axis, the picture the place after.
+fn most_tokens(checkpoint: &Checkpoint) -> usize {
+    let places = checkpoint.transformer.axes_lens[0] - 2;
+    let by_places = places - places % SEQUENCE_MULTIPLE;
+    by_places.min(checkpoint.text_encoder.max_position_embeddings).max(0) as usize
+}
+
+/// Rows and columns of tokens have places on the second and third axis.
+fn longest_side(checkpoint: &Checkpoint, multiple: u32) -> u32 {
+    let axes = &checkpoint.transformer.axes_lens;
+    u32::try_from(axes[1].min(axes[2])).unwrap_or(u32::MAX).saturating_mul(multiple)
+}

@@ -1,0 +1,61 @@
+//! The flow-match schedule: which noise levels the steps pass through.
+
+/// Noise levels of `steps` Euler steps: `steps + 1` values from 1 (pure noise) to 0.
+///
+/// diffusers ≥ 0.39: `torch.linspace(1, 1/steps, steps)`, then
+/// `FlowMatchEulerDiscreteScheduler`'s static shift `s·σ / (1 + (s − 1)·σ)` in float32, then 0.
+pub fn sigmas(steps: u32, shift: f64) -> Vec<f32> {
+    let shift = shift as f32;
+    let mut sigmas: Vec<f32> = linspace(1.0, 1.0 / f64::from(steps), steps)
+        .map(|sigma| shift * sigma / (1.0 + (shift - 1.0) * sigma))
+        .collect();
+    sigmas.push(0.0);
+    sigmas
+}
+
+/// The model's time for a noise level: 0 at pure noise, towards 1 at the picture.
+///
+/// The reference goes through timesteps of 0 to 1000 in float32, and so do we: `t = (1000 − 1000·σ)/1000`.
+pub fn time(sigma: f32, train_timesteps: u32) -> f32 {
+    (1000.0 - sigma * train_timesteps as f32) / 1000.0
+}
+
+/// `torch.linspace` in float32: the first half counts from the start, the second from the end.
+fn linspace(start: f64, end: f64, count: u32) -> impl Iterator<Item = f32> {
+    let (start, end) = (start as f32, end as f32);
+    let step = if count > 1 { (end - start) / (count - 1) as f32 } else { 0.0 };
+    (0..count).map(move |i| {
+        if i < count / 2 || count == 1 {
+            start + step * i as f32
+        } else {
+            end - step * (count - 1 - i) as f32
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The values of the model card's schedule (research notes, shift 3).
+    #[test]
+    fn eight_steps_with_shift_3() {
+        let want = [1.0, 0.954_545, 0.9, 0.833_333, 0.75, 0.642_857, 0.5, 0.3, 0.0];
+        let got = sigmas(8, 3.0);
+        assert_eq!(got.len(), want.len());
+        for (got, want) in got.iter().zip(want) {
+            assert!((got - want).abs() < 1e-6, "{got} {want}");
+        }
+    }
+
+    #[test]
+    fn one_step_goes_from_noise_to_picture() {
+        assert_eq!(sigmas(1, 3.0), [1.0, 0.0]);
+    }
+
+    #[test]
+    fn time_runs_from_noise_to_picture() {
+        assert_eq!(time(1.0, 1000), 0.0);
+        assert_eq!(time(0.0, 1000), 1.0);
+    }
+}

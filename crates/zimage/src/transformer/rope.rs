@@ -1,0 +1,82 @@
+//! Rotary positions over three axes (caption place, row, column).
+//!
+//! Source: diffusers `RopeEmbedder` and `apply_rotary_emb`: pairs are neighbours, angles are
+//! made in float64, rounded to float32, and applied in float32.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::error::Result;
+
+/// What angles are made of.
+#[derive(Debug)]
+pub(super) struct RopeTables {
+    theta: f64,
+    axes_dims: Vec<i64>,
+}
+
+/// Cosines and sines of a sequence's positions, each `[tokens, 1, head_dim / 2]` in float32.
+#[derive(Debug)]
+pub(super) struct Rotation {
+    cos: Tensor,
+    sin: Tensor,
+}
+
+impl RopeTables {
+    pub(super) fn new(theta: f64, axes_dims: &[i64]) -> Self {
+        Self { theta, axes_dims: axes_dims.to_vec() }
+    }
+
+    /// The rotation of tokens at these positions.
+    pub(super) fn rotation(&self, positions: &[[i64; 3]], device: Device) -> Result<Rotation> {
+        let mut angles = Vec::with_capacity(positions.len());
+        for (axis, &dim) in self.axes_dims.iter().enumerate() {
+            let at: Vec<f64> = positions.iter().map(|p| p[axis] as f64).collect();
+            let frequencies: Vec<f64> =
+                (0..dim).step_by(2).map(|i| 1.0 / self.theta.powf(i as f64 / dim as f64)).collect();
+            angles.push(Tensor::f_from_slice(&at)?.f_outer(&Tensor::f_from_slice(&frequencies)?)?);
+        }
+        let angles = Tensor::f_cat(&angles, 1)?.f_to_kind(Kind::Float)?.f_unsqueeze(1)?;
+        Ok(Rotation {
+            cos: angles.f_cos()?.f_to_device(device)?,
+            sin: angles.f_sin()?.f_to_device(device)?,
+        })
+    }
+}
+
+impl Rotation {
+    /// Rotates `x` `[tokens, heads, head_dim]`, keeping its kind.
+    pub(super) fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let pairs = x.f_to_kind(Kind::Float)?.f_unflatten(-1, [-1, 2])?;
+        let (re, im) = (pairs.f_select(-1, 0)?, pairs.f_select(-1, 1)?);
+        let turned = [
+            re.f_mul(&self.cos)?.f_sub(&im.f_mul(&self.sin)?)?,
+            re.f_mul(&self.sin)?.f_add(&im.f_mul(&self.cos)?)?,
+        ];
+        Ok(Tensor::f_stack(&turned, -1)?.f_flatten(-2, -1)?.f_to_kind(x.f_kind()?)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn position_zero_turns_nothing_and_lengths_are_kept() {
+        let tables = RopeTables::new(256.0, &[4, 2, 2]);
+        let rotation = tables.rotation(&[[0, 0, 0], [7, 3, 5]], Device::Cpu).unwrap();
+        let x = Tensor::arange(16, (Kind::Float, Device::Cpu)).view([2, 1, 8]);
+        let y = rotation.apply(&x).unwrap();
+        assert_eq!(y.get(0), x.get(0));
+        let length = |t: &Tensor| t.get(1).square().sum(Kind::Float).double_value(&[]);
+        assert!((length(&x) - length(&y)).abs() < 1e-3);
+        assert_ne!(y.get(1), x.get(1));
+    }
+
+    #[test]
+    fn a_pair_turns_by_its_position() {
+        let rotation = RopeTables::new(256.0, &[2]).rotation(&[[1, 0, 0]], Device::Cpu).unwrap();
+        let y = rotation.apply(&Tensor::from_slice(&[1f32, 0.0]).view([1, 1, 2])).unwrap();
+        assert!((y.double_value(&[0, 0, 0]) - 1f64.cos()).abs() < 1e-6);
+        assert!((y.double_value(&[0, 0, 1]) - 1f64.sin()).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,42 @@
+//! The time embedding that modulates the blocks. Source: diffusers `TimestepEmbedder`.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::checkpoint::Weights;
+use crate::error::Result;
+use crate::nn::Linear;
+
+/// Sines and cosines there are.
+const FREQUENCIES: i64 = 256;
+/// The width between the two linear layers.
+const INNER: i64 = 1024;
+
+/// Time to a vector.
+#[derive(Debug)]
+pub(super) struct TimeEmbedder {
+    first: Linear,
+    second: Linear,
+    scale: f64,
+}
+
+impl TimeEmbedder {
+    pub(super) fn load(w: &mut Weights<'_>, width: i64, scale: f64) -> Result<Self> {
+        Ok(Self {
+            first: Linear::load_with_bias(w, "t_embedder.mlp.0", FREQUENCIES, INNER)?,
+            second: Linear::load_with_bias(w, "t_embedder.mlp.2", INNER, width)?,
+            scale,
+        })
+    }
+
+    /// `[1, width]` in `compute`, for `t` from 0 (noise) to 1 (picture).
+    pub(super) fn forward(&self, t: f32, compute: Kind, device: Device) -> Result<Tensor> {
+        let half = FREQUENCIES / 2;
+        let falling = Tensor::f_arange(half, (Kind::Float, device))?
+            .f_mul_scalar(-(10000f64.ln()))?
+            .f_div_scalar(half as f64)?
+            .f_exp()?;
+        let angles = falling.f_mul_scalar(f64::from(t * self.scale as f32))?.f_unsqueeze(0)?;
+        let waves = Tensor::f_cat(&[angles.f_cos()?, angles.f_sin()?], -1)?.f_to_kind(compute)?;
+        self.second.forward(&self.first.forward(&waves)?.f_silu()?)
+    }
+}

@@ -1,0 +1,63 @@
+//! The autoencoder between latents and pixels.
+//!
+//! Source: diffusers `models/autoencoders/{autoencoder_kl,vae}.py` (`AutoencoderKL`).
+
+mod decoder;
+mod encoder;
+mod layers;
+
+use tch::{Kind, Tensor};
+
+use crate::checkpoint::{VaeConfig, Weights};
+use crate::error::Result;
+use decoder::Decoder;
+use encoder::Encoder;
+
+/// The autoencoder.
+#[derive(Debug)]
+pub struct Vae {
+    encoder: Encoder,
+    decoder: Decoder,
+    scaling: f64,
+    shift: f64,
+    kind: Kind,
+}
+
+impl Vae {
+    /// Takes all weights.
+    ///
+    /// # Errors
+    /// When a tensor is missing, misshapen or surplus, or cannot be read.
+    pub fn load(mut w: Weights<'_>, config: &VaeConfig) -> Result<Self> {
+        let vae = Self {
+            encoder: Encoder::load(&mut w, config)?,
+            decoder: Decoder::load(&mut w, config)?,
+            scaling: config.scaling_factor,
+            shift: config.shift_factor,
+            kind: w.kind(),
+        };
+        w.finish()?;
+        Ok(vae)
+    }
+
+    /// Latents as the transformer has them, `[1, channels, h, w]`, to pixels `[1, 3, 8h, 8w]`
+    /// of about −1 to 1.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub fn decode(&self, latents: &Tensor) -> Result<Tensor> {
+        let z = latents.f_to_kind(self.kind)?;
+        self.decoder.forward(&z.f_div_scalar(self.scaling)?.f_add_scalar(self.shift)?)
+    }
+
+    /// Pixels `[1, 3, 8h, 8w]` of −1 to 1 to latents as the transformer has them,
+    /// `[1, channels, h, w]`: the mode of the posterior.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub fn encode(&self, pixels: &Tensor) -> Result<Tensor> {
+        let moments = self.encoder.forward(&pixels.f_to_kind(self.kind)?)?;
+        let mean = moments.f_narrow(1, 0, moments.size()[1] / 2)?;
+        Ok(mean.f_sub_scalar(self.shift)?.f_mul_scalar(self.scaling)?)
+    }
+}
