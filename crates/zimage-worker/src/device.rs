@@ -5,6 +5,7 @@ use zimage::{DType, Options};
 use zimg_protocol::{Failure, Kind};
 
 use crate::args::{Place, Precision};
+use crate::log;
 
 /// The choice, and how to name it to people.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub(crate) fn choose(place: Place, precision: Precision) -> Result<Choice, Failu
             Err(zimage_cuda::Error::NoDriver(_)) => None,
             Err(e) => {
                 // A GPU that cannot be used is worth a line in the log; the CPU still works.
-                eprintln!("using the CPU: {e}");
+                log::line(format_args!("using the CPU: {e}"));
                 None
             }
         },

@@ -16,6 +16,8 @@ use zimg_protocol::limits::TO_DAEMON_BYTES;
 use zimg_protocol::messages::{Command, Draw, JobId, Report};
 use zimg_protocol::{Frame, FrameError};
 
+use crate::log;
+
 /// The exit status when the supervisor went away or spoke nonsense.
 const LOST_SUPERVISOR: i32 = 70;
 
@@ -58,7 +60,7 @@ pub(crate) fn open() -> std::io::Result<(Receiver<Job>, Cancelled, Reports)> {
         let status = match read(reading, &job_sender, &flag) {
             Ok(()) => 0,
             Err(e) => {
-                eprintln!("the supervisor's message is not understood: {e}");
+                log::line(format_args!("the supervisor's message is not understood: {e}"));
                 LOST_SUPERVISOR
             }
         };
@@ -69,7 +71,7 @@ pub(crate) fn open() -> std::io::Result<(Receiver<Job>, Cancelled, Reports)> {
     let (queue, outgoing) = mpsc::channel();
     let writer = thread::Builder::new().name("reports".into()).spawn(move || {
         if let Err(e) = write(socket, &outgoing) {
-            eprintln!("the supervisor does not listen: {e}");
+            log::line(format_args!("the supervisor does not listen: {e}"));
             process::exit(LOST_SUPERVISOR);
         }
     })?;

@@ -9,6 +9,7 @@ mod device;
 mod failure;
 mod job;
 mod link;
+mod log;
 mod serve;
 
 use std::process::ExitCode;

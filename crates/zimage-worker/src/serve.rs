@@ -12,18 +12,18 @@ use zimg_protocol::{Failure, Kind};
 use crate::args::{Args, Model};
 use crate::failure::from_model;
 use crate::link::{self, Reports};
-use crate::{builtin, device, job};
+use crate::{builtin, device, job, log};
 
 /// Runs until the supervisor closes the socket; says why if it cannot.
 pub(crate) fn run(args: &Args) -> ExitCode {
     if let Err(e) = die_with(Pid::from_raw(args.parent_pid)) {
-        eprintln!("zimage-worker is started by zimaged, not by hand: {e}");
+        log::line(format_args!("zimage-worker is started by zimaged, not by hand: {e}"));
         return ExitCode::from(Kind::Usage.exit_code());
     }
     let (jobs, cancelled, reports) = match link::open() {
         Ok(link) => link,
         Err(e) => {
-            eprintln!("file descriptor 0 is not zimaged's socket: {e}");
+            log::line(format_args!("file descriptor 0 is not zimaged's socket: {e}"));
             return ExitCode::from(Kind::Usage.exit_code());
         }
     };

@@ -254,7 +254,10 @@ fn listed(names: &[String]) -> String {
 
 /// libtorch's messages go on with a C++ stack trace.
 fn first_line(error: &TchError) -> String {
-    let text = error.to_string();
+    let text = match error {
+        TchError::Torch(text) => text.clone(),
+        error => error.to_string(),
+    };
     text.lines().next().unwrap_or_default().trim_end_matches('.').to_owned()
 }
 

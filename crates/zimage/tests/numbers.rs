@@ -1,0 +1,134 @@
+//! Numbers at their limits: float16 does not overflow, NaN is an error, bfloat16 stays close.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tch::{Device, Kind, Tensor};
+use zimage::{Checkpoint, DType, Error, Image, Options, Params, Pipeline};
+
+const TRANSFORMER: &str = "transformer/diffusion_pytorch_model.safetensors";
+const VAE: &str = "vae/diffusion_pytorch_model.safetensors";
+
+/// A small checkpoint of the fixture, unsharded.
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference/odd")
+}
+
+/// The fixture with one file's tensors changed, in a folder of its own.
+fn changed(file: &str, change: impl Fn(&str, Tensor) -> Tensor) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&fixture(), folder.path());
+    let path = folder.path().join(file);
+    let tensors: Vec<_> = Tensor::read_safetensors(&path)
+        .unwrap()
+        .into_iter()
+        .map(|(name, tensor)| {
+            let tensor = change(&name, tensor.to_kind(Kind::Float));
+            (name, tensor.contiguous())
+        })
+        .collect();
+    Tensor::write_safetensors(&tensors, &path).unwrap();
+    folder
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn draw(folder: &Path, dtype: DType) -> zimage::Result<(Tensor, Image)> {
+    let checkpoint = Checkpoint::open(folder)?;
+    let options = Options { device: Device::Cpu, dtype };
+    let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
+    let plan = pipeline.plan(&Params {
+        prompt: "a red fox in the snow".into(),
+        width: Some(96),
+        height: Some(64),
+        steps: Some(4),
+        ..Params::default()
+    })?;
+    let conditioning = pipeline.encode(&plan)?;
+    let mut drawing = pipeline.start(&plan, 42)?;
+    while !drawing.is_done() {
+        pipeline.step(&mut drawing, &conditioning)?;
+    }
+    let image = pipeline.decode(&drawing)?;
+    Ok((drawing.latents().shallow_clone(), image))
+}
+
+fn distance(a: &Tensor, b: &Tensor) -> f64 {
+    ((a - b).norm() / b.norm()).double_value(&[])
+}
+
+/// As in the real model, outputs of `to_out` and `w2` are far beyond float16's 65504, and the
+/// norm after them takes the size out again.
+#[test]
+fn float16_does_not_overflow() {
+    let huge = changed(TRANSFORMER, |name, tensor| {
+        let overflows = name.ends_with("to_out.0.weight") || name.ends_with("w2.weight");
+        if overflows { tensor * 2e5 / 8.0 } else { tensor }
+    });
+    let (want, _) = draw(huge.path(), DType::Float32).unwrap();
+    let (got, image) = draw(huge.path(), DType::Float16).unwrap();
+    let far = distance(&got, &want);
+    assert!(far < 2e-2, "float16 is {far} from float32");
+    assert!(image.rgb.iter().any(|&value| value != image.rgb[0]), "the picture is flat");
+}
+
+#[test]
+fn short_kinds_stay_near_float32() {
+    let (want, _) = draw(&fixture(), DType::Float32).unwrap();
+    for (dtype, limit) in [(DType::BFloat16, 8e-2), (DType::Float16, 1e-2)] {
+        let (got, _) = draw(&fixture(), dtype).unwrap();
+        let far = distance(&got, &want);
+        assert!(far < limit, "{dtype} is {far} from float32");
+        assert!(far > 0.0, "{dtype} computed in float32");
+    }
+}
+
+#[test]
+fn nan_in_the_latents_is_an_error() {
+    let broken = changed(TRANSFORMER, |name, tensor| {
+        if name.ends_with("linear.bias") { tensor * f64::NAN } else { tensor }
+    });
+    let error = draw(broken.path(), DType::Float32).unwrap_err();
+    assert!(matches!(error, Error::NotFinite("the latents")), "{error}");
+}
+
+#[test]
+fn nan_in_the_pixels_is_an_error() {
+    let broken =
+        changed(
+            VAE,
+            |name, tensor| {
+                if name == "decoder.conv_out.bias" { tensor * f64::NAN } else { tensor }
+            },
+        );
+    let error = draw(broken.path(), DType::Float32).unwrap_err();
+    assert!(matches!(error, Error::NotFinite("the decoded pixels")), "{error}");
+}
+
+#[test]
+fn a_long_prompt_is_refused_with_its_length() {
+    let checkpoint = Checkpoint::open(&fixture()).unwrap();
+    let options = Options { device: Device::Cpu, dtype: DType::Float32 };
+    let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap();
+    let limit = pipeline.limits().tokens_max;
+    let template = pipeline.tokens("").unwrap().len();
+    // One byte that is a token of its own, as often as it fits, and once more.
+    let prompt = "\u{1}".repeat(limit - template);
+    assert_eq!(pipeline.tokens(&prompt).unwrap().len(), limit);
+    let error = pipeline.tokens(&format!("{prompt}\u{1}")).unwrap_err();
+    let want = format!("the prompt has {} tokens, but at most {limit} are possible", limit + 1);
+    assert_eq!(error.to_string(), want);
+}
