@@ -1,0 +1,92 @@
+//! What loading costs beyond the tensors themselves.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::process::Command;
+
+use tch::{Device, Kind, Tensor};
+use zimage::checkpoint::{Component, Target};
+
+use crate::folder::{Folder, TRANSFORMER};
+
+const MIB: u64 = 1 << 20;
+/// Tensors of 64 MiB each.
+const TENSORS: u64 = 4;
+const NUMBERS: u64 = 16 * MIB;
+/// What may be held beyond the tensors.
+const EXTRA: u64 = 48 * MIB;
+
+/// The most memory this process has had at once, in bytes.
+fn peak() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib * 1024
+}
+
+/// Writes float32 ones, without holding them.
+fn write_ones(path: &Path) {
+    let entries: Vec<String> = (0..TENSORS)
+        .map(|i| {
+            let (begin, end) = (i * NUMBERS * 4, (i + 1) * NUMBERS * 4);
+            format!(r#""{i}":{{"dtype":"F32","shape":[{NUMBERS}],"data_offsets":[{begin},{end}]}}"#)
+        })
+        .collect();
+    let header = format!("{{{}}}", entries.join(","));
+    let mut file = BufWriter::new(File::create(path).unwrap());
+    file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
+    file.write_all(header.as_bytes()).unwrap();
+    let ones = 1f32.to_le_bytes().repeat(1 << 16);
+    for _ in 0..TENSORS * NUMBERS / (1 << 16) {
+        file.write_all(&ones).unwrap();
+    }
+    file.flush().unwrap();
+}
+
+fn load(folder: &Folder, component: Component, names: &[String], shape: &[i64]) -> Vec<Tensor> {
+    let mut progress = |_| {};
+    let target = Target { device: Device::Cpu, kind: Kind::BFloat16 };
+    let checkpoint = folder.open().unwrap();
+    let mut weights = checkpoint.weights(component, target, &mut progress).unwrap();
+    let tensors = names.iter().map(|name| weights.take(name, shape).unwrap()).collect();
+    weights.finish().unwrap();
+    tensors
+}
+
+/// Set for the process that measures itself.
+const MEASURED: &str = "ZIMAGE_TEST_MEASURED";
+
+/// The peak is the whole process's, so the test runs itself alone in another one.
+#[test]
+fn loading_holds_little_more_than_the_tensors() {
+    if std::env::var_os(MEASURED).is_some() {
+        return measure();
+    }
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "memory::loading_holds_little_more_than_the_tensors", "--nocapture"])
+        .env(MEASURED, "1")
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+fn measure() {
+    let folder = Folder::new();
+    write_ones(&folder.path().join(TRANSFORMER));
+    // So that what libtorch needs for itself is not counted.
+    load(&folder, Component::TextEncoder, &["w".to_owned()], &[2, 3]);
+
+    let before = peak();
+    let names: Vec<String> = (0..TENSORS).map(|i| i.to_string()).collect();
+    let tensors = load(&folder, Component::Transformer, &names, &[NUMBERS as i64]);
+    let growth = peak() - before;
+
+    let held = TENSORS * NUMBERS * 2;
+    println!("{} MiB for tensors of {} MiB", growth / MIB, held / MIB);
+    assert!(growth >= held / 2, "the peak did not see the tensors: {growth}");
+    assert!(growth <= held + EXTRA, "{} MiB more than the tensors", (growth - held) / MIB);
+    for tensor in &tensors {
+        assert_eq!(tensor.sum(Kind::Float).double_value(&[]), NUMBERS as f64);
+    }
+}
