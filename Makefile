@@ -1,0 +1,47 @@
+# Everything a newcomer, a packager or CI asks for. `make` alone lists it.
+
+PYTHON ?= python3
+CARGO ?= cargo
+# What `build` and `install` make: release, or dev for a quicker build.
+PROFILE ?= release
+PREFIX ?= /usr/local
+DESTDIR ?=
+# For `libtorch`: --cuda or --cpu where the script should not look for a GPU itself.
+LIBTORCH_FLAGS ?=
+
+export PYTHON CARGO PROFILE PREFIX DESTDIR
+
+.PHONY: help libtorch build demo test gpu-test parity install uninstall clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+libtorch: ## bring libtorch 2.11.0 into ~/.cache/zimg (LIBTORCH wins); LIBTORCH_FLAGS=--cuda or --cpu
+	@contrib/need.sh python
+	@$(PYTHON) contrib/libtorch/get.py $(LIBTORCH_FLAGS)
+
+build: libtorch ## build zimg, zimaged and zimage-worker; PROFILE=release or dev
+	@contrib/need.sh cargo c++
+	$(CARGO) build --locked --profile $(PROFILE) -p zimg -p zimaged -p zimage-worker
+
+demo: libtorch ## build, start zimaged with the built-in model, draw demo.png, stop it
+	@contrib/demo.sh
+
+test: libtorch ## formatting, lints, all tests that need no GPU
+	@contrib/test.sh
+
+gpu-test: ## draw on an NVIDIA GPU with the CUDA tree of libtorch
+	@contrib/gpu-test.sh
+
+parity: libtorch ## make the reference values anew with diffusers and compare
+	@contrib/parity.sh
+
+install: build ## install under DESTDIR/PREFIX: a tree that runs wherever it is put
+	@contrib/install.sh
+
+uninstall: ## remove what install put there
+	@contrib/install.sh --remove
+
+clean: ## remove what was built here; the libtorch in ~/.cache/zimg stays
+	$(CARGO) clean
+	rm -f demo.png

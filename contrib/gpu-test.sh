@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# `make gpu-test`: the same worker binary draws on an NVIDIA GPU; stops with one sentence where there is none.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if [ ! -e /dev/nvidiactl ]; then
+  echo "gpu-test: needs an NVIDIA GPU with its driver, and this machine has none" >&2
+  exit 69
+fi
+"${PYTHON:-python3}" contrib/libtorch/get.py
+DEVICE=cuda:0 OUT=${CARGO_TARGET_DIR:-target}/gpu-test.png contrib/demo.sh

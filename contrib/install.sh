@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# `make install` and `make uninstall`: the tree under DESTDIR/PREFIX.
+#
+#   bin/{zimg,zimaged}  libexec/zimaged/zimage-worker  lib/zimaged/{torch/lib,nvidia/*/lib}
+#   lib/systemd/{system,user}/zimaged.service  lib/sysusers.d/zimaged.conf  share/doc/zimaged
+#
+# zimaged finds its worker, the worker its libtorch, and libtorch its libraries from where they
+# lie themselves, so the tree may be moved; only the units name PREFIX.
+# COPY=link makes hard links of the libtorch's files where that is possible (for tests).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=${DESTDIR:-}${PREFIX:-/usr/local}
+units=(lib/systemd/system/zimaged.service lib/systemd/user/zimaged.service lib/sysusers.d/zimaged.conf)
+
+remove() {
+  rm -rf "$root"/{libexec,lib,share/doc}/zimaged
+  rm -f "$root"/bin/{zimg,zimaged} "${units[@]/#/$root/}"
+}
+
+# library FILE FOLDER: one shared library of libtorch's
+library() {
+  mkdir -p "$2"
+  if [ "${COPY:-}" != link ] || ! ln "$1" "$2/" 2>/dev/null; then
+    install -m 755 "$1" "$2/"
+  fi
+}
+
+if [ "${1:-}" = --remove ]; then
+  remove
+  echo "removed zimg from $root"
+  exit
+fi
+
+profile=${PROFILE:-release}
+built=${CARGO_TARGET_DIR:-target}/${profile/#dev/debug}
+libtorch=$(cd "${LIBTORCH:-.libtorch}" && pwd -P)
+
+remove
+install -D -m 755 -t "$root/bin" "$built/zimg" "$built/zimaged"
+install -D -m 755 -t "$root/libexec/zimaged" "$built/zimage-worker"
+
+for file in "$libtorch"/lib/*.so*; do
+  case ${file##*/} in
+    libtorch_python.so | libshm.so) ;; # Python's own
+    *) library "$file" "$root/lib/zimaged/torch/lib" ;;
+  esac
+done
+for file in "$libtorch"/../nvidia/*/lib/*.so*; do
+  [ -e "$file" ] || continue # a libtorch that has them in its own lib
+  folder=${file%/*}
+  library "$file" "$root/lib/zimaged/nvidia/${folder#"$libtorch"/../nvidia/}"
+done
+
+for unit in "${units[@]}"; do
+  mkdir -p "$root/${unit%/*}"
+done
+sed "s|@PREFIX@|${PREFIX:-/usr/local}|" systemd/system/zimaged.service >"$root/${units[0]}"
+sed "s|@PREFIX@|${PREFIX:-/usr/local}|" systemd/user/zimaged.service >"$root/${units[1]}"
+install -m 644 systemd/sysusers.d/zimaged.conf "$root/${units[2]}"
+
+documents=$root/share/doc/zimaged
+install -D -m 644 -t "$documents" README.md CHANGELOG.md LICENSE LICENSE-APACHE LICENSE-MIT docs/*.md
+for licences in "$libtorch"/../*.dist-info/licenses; do
+  [ -d "$licences" ] || continue
+  package=$(basename "${licences%.dist-info/licenses}")
+  case $package in
+    torch-* | nvidia_*) install -D -m 644 -t "$documents/licences/$package" "$licences"/* ;;
+  esac
+done
+echo "installed zimg under $root"

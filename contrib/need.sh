@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Says in one sentence which tool is missing: need.sh cargo c++ python rustfmt clippy
+set -euo pipefail
+
+missing() {
+  echo "make: $1" >&2
+  exit 69
+}
+
+for tool in "$@"; do
+  case $tool in
+    cargo) "${CARGO:-cargo}" --version >/dev/null 2>&1 || missing "cargo is missing: install Rust 1.90 or later" ;;
+    c++) "${CXX:-c++}" --version >/dev/null 2>&1 || missing "a C++ compiler is missing: install g++ or clang, or name one with CXX" ;;
+    python) "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null || missing "Python 3.9 or later is missing: install it, or name one with PYTHON" ;;
+    rustfmt) "${CARGO:-cargo}" fmt --version >/dev/null 2>&1 || missing "rustfmt is missing: run 'rustup component add rustfmt'" ;;
+    clippy) "${CARGO:-cargo}" clippy --version >/dev/null 2>&1 || missing "clippy is missing: run 'rustup component add clippy'" ;;
+    *) missing "need.sh does not know '$tool'" ;;
+  esac
+done

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# `make test`: formatting, lints, every test that needs no GPU, and one closing line that counts them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo=${CARGO:-cargo}
+python=${PYTHON:-python3}
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+step() { echo "test: $*"; }
+
+contrib/need.sh cargo c++ python rustfmt clippy
+SECONDS=0
+
+step "formatting"
+"$cargo" fmt --all --check
+step "lints"
+"$cargo" clippy --quiet --locked --workspace --all-targets -- -D warnings
+step "Rust"
+"$cargo" test --locked --workspace 2>&1 | tee "$log"
+rust=$(awk '/^test result: ok/ { passed += $4; ignored += $8 } END { print passed + 0, ignored + 0 }' "$log")
+step "Python"
+"$python" -B -m unittest discover --start-directory contrib/libtorch 2>&1 | tee "$log"
+ran=$(awk '/^Ran / { print $2 }' "$log")
+
+if [ "${rust#* }" != 0 ]; then
+  echo "test: ${rust#* } Rust tests are ignored, and none should be" >&2
+  exit 1
+fi
+echo "test: all well: ${rust% *} Rust and $ran Python tests passed, formatting and lints are clean, in $((SECONDS / 60)) min $((SECONDS % 60)) s"
