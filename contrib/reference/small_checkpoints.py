@@ -1,7 +1,7 @@
 """Small random checkpoints in the layout of diffusers, each with other dimensions and another way of being stored.
 
-The weights are coarse (an integer from -7 to 7 times a scale of five bits), so that bfloat16, float16 and float32
-hold them exactly, and a git object of them is small; they are scaled so that every path contributes to the result.
+The weights are coarse (a small integer times a scale of five bits), so that bfloat16, float16 and float32 hold them
+exactly, and a git object of them is small; they are scaled so that every path contributes to the result.
 """
 
 import json
@@ -15,8 +15,6 @@ from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImageTran
 from transformers import Qwen3Config, Qwen3ForCausalLM, Qwen3Model
 
 import small_tokenizer
-
-COARSE_STD = math.sqrt(56 / 3)  # of a uniform integer from -7 to 7
 
 
 @dataclass
@@ -36,6 +34,8 @@ class Checkpoint:
     causal_lm: bool = False
     # The text encoder's config.json as transformers 4 writes it: rope_theta at the top, torch_dtype.
     old_config: bool = False
+    # Weights are integers from -levels to levels times a scale.
+    levels: int = 3
     # Sets the contrast of the pictures: low enough that rounding rarely moves a value to the next 1/255.
     vae_gain: float = 0.25
 
@@ -56,11 +56,11 @@ CHECKPOINTS = {
         causal_lm=True,
         old_config=True,
     ),
-    # dim above 256, where the width of the modulation stops at 256, and no refiners.
+    # dim above 256, where the width of the modulation stops at 256.
     "broad": Checkpoint(
         seed=2,
         shift=6.0,
-        transformer=dict(dim=260, n_layers=1, n_refiner_layers=0, n_heads=10, n_kv_heads=10, axes_dims=[6, 8, 12],
+        transformer=dict(dim=260, n_layers=1, n_refiner_layers=1, n_heads=10, n_kv_heads=10, axes_dims=[6, 8, 12],
                          axes_lens=[512, 64, 64], cap_feat_dim=40, norm_eps=1e-5, rope_theta=256.0),
         text_encoder=dict(hidden_size=40, intermediate_size=88, num_hidden_layers=3, num_attention_heads=4,
                           num_key_value_heads=4, head_dim=10, rope_theta=1e6, rms_norm_eps=1e-6),
@@ -69,6 +69,7 @@ CHECKPOINTS = {
         vocabulary=400,
         dtype=torch.float16,
         text_encoder_shard="60KB",
+        levels=1,
         old_config=True,
     ),
     "odd": Checkpoint(
@@ -83,7 +84,7 @@ CHECKPOINTS = {
                  scaling_factor=0.5, shift_factor=-0.25),
         vocabulary=320,
         dtype=torch.float32,
-        vae_gain=0.45,  # some values are clipped
+        vae_gain=0.35,  # some values are clipped
     ),
 }
 
@@ -101,27 +102,29 @@ def gain(name: str, vae_gain: float) -> float:
     return 1.0
 
 
-def coarse(shape: torch.Size, std: float, generator: torch.Generator) -> torch.Tensor:
-    """Random integers from -7 to 7 times a scale of five significant bits."""
-    scale = std / COARSE_STD
+def coarse(shape: torch.Size, std: float, levels: int, generator: torch.Generator) -> torch.Tensor:
+    """Random integers from -levels to levels times a scale of five significant bits."""
+    scale = std / math.sqrt(levels * (levels + 1) / 3)
     unit = 2.0 ** (math.floor(math.log2(scale)) - 4)
     scale = round(scale / unit) * unit
-    return torch.randint(-7, 8, shape, generator=generator).float() * scale
+    return torch.randint(-levels, levels + 1, shape, generator=generator).float() * scale
 
 
 @torch.no_grad()
-def fill(module: torch.nn.Module, seed: int, vae_gain: float) -> torch.nn.Module:
-    """Give every parameter a random value that depends on its name and the seed alone."""
+def fill(module: torch.nn.Module, checkpoint: Checkpoint) -> torch.nn.Module:
+    """Give every parameter a random value that depends on its name and the checkpoint alone."""
+    levels = checkpoint.levels
     for name, parameter in module.named_parameters():
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + zlib.crc32(name.encode()))
+        generator = torch.Generator().manual_seed(checkpoint.seed * 1_000_003 + zlib.crc32(name.encode()))
         if "pad_token" in name:
-            value = coarse(parameter.shape, 1.0, generator)
+            value = coarse(parameter.shape, 1.0, levels, generator)
         elif "embed_tokens" in name:
-            value = coarse(parameter.shape, 0.7, generator)
+            value = coarse(parameter.shape, 0.7, levels, generator)
         elif parameter.ndim >= 2:
-            value = coarse(parameter.shape, gain(name, vae_gain) / math.sqrt(parameter[0].numel()), generator)
+            std = gain(name, checkpoint.vae_gain) / math.sqrt(parameter[0].numel())
+            value = coarse(parameter.shape, std, levels, generator)
         elif name.endswith("bias"):
-            value = coarse(parameter.shape, 0.4 if "adaLN" in name else 0.15, generator)
+            value = coarse(parameter.shape, 0.4 if "adaLN" in name else 0.15, levels, generator)
         else:  # the weight of a norm
             value = 1.0 + torch.randint(-6, 7, parameter.shape, generator=generator).float() / 16
         parameter.copy_(value)
@@ -132,7 +135,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     """Write the checkpoint as a folder that diffusers' ZImagePipeline.from_pretrained reads."""
     tokenizer = small_tokenizer.save(folder / "tokenizer", checkpoint.vocabulary)
 
-    transformer = fill(ZImageTransformer2DModel(in_channels=16, **checkpoint.transformer), checkpoint.seed, 1.0)
+    transformer = fill(ZImageTransformer2DModel(in_channels=16, **checkpoint.transformer), checkpoint)
     transformer.to(checkpoint.dtype).save_pretrained(
         folder / "transformer", max_shard_size=checkpoint.transformer_shard
     )
@@ -145,7 +148,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     rope_theta = settings.pop("rope_theta")
     config = Qwen3Config(**settings, rope_parameters={"rope_type": "default", "rope_theta": rope_theta})
     kind = Qwen3ForCausalLM if checkpoint.causal_lm else Qwen3Model
-    text_encoder = fill(kind(config), checkpoint.seed, 1.0).to(checkpoint.dtype)
+    text_encoder = fill(kind(config), checkpoint).to(checkpoint.dtype)
     text_encoder.save_pretrained(folder / "text_encoder", max_shard_size=checkpoint.text_encoder_shard)
     (folder / "text_encoder" / "generation_config.json").unlink(missing_ok=True)
     if checkpoint.old_config:
@@ -161,7 +164,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
                         down_block_types=["DownEncoderBlock2D"] * blocks, up_block_types=["UpDecoderBlock2D"] * blocks,
                         use_quant_conv=False, use_post_quant_conv=False, mid_block_add_attention=True,
                         **checkpoint.vae)
-    fill(vae, checkpoint.seed, checkpoint.vae_gain).to(checkpoint.dtype).save_pretrained(folder / "vae")
+    fill(vae, checkpoint).to(checkpoint.dtype).save_pretrained(folder / "vae")
 
     FlowMatchEulerDiscreteScheduler(
         num_train_timesteps=1000, shift=checkpoint.shift, use_dynamic_shifting=False
