@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# `make parity`: makes the reference values anew with diffusers in a venv, and compares the model with them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+work=$(mkdir -p "${CARGO_TARGET_DIR:-target}/parity" && cd "${CARGO_TARGET_DIR:-target}/parity" && pwd)
+wanted=contrib/reference/requirements.txt
+say() { echo "parity: $*"; }
+
+contrib/need.sh cargo c++ python
+if ! cmp -s "$wanted" "$work/installed.txt"; then
+  say "installing diffusers and torch (some GB) into $work/venv"
+  "${PYTHON:-python3}" -m venv --clear "$work/venv" || {
+    say "Python cannot make a venv: install the package python3-venv" >&2
+    exit 69
+  }
+  "$work/venv/bin/python" -m pip install --quiet --requirement "$wanted"
+  cp "$wanted" "$work/installed.txt"
+fi
+
+say "drawing with the reference"
+rm -rf "$work/fixture"
+"$work/venv/bin/python" contrib/reference/make_fixture.py "$work/fixture"
+say "comparing"
+ZIMG_FIXTURE=$work/fixture ZIMG_PARITY_TABLE=$work/table.md "${CARGO:-cargo}" test --locked -p zimage --test parity
+cat "$work/table.md"
