@@ -1,1 +1,19 @@
-//! Whole-program tests live in `tests/`; this library holds what they share.
+//! What whole-program tests share: the built programs, a daemon in a folder of its own, a picture
+//! to ask for. Nothing here sleeps: readiness is heard (`sd_notify`), states are asked for.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::missing_panics_doc,
+    reason = "a helper fails the test that uses it by panicking"
+)]
+
+mod daemon;
+mod programs;
+mod raw;
+
+pub use daemon::{Daemon, Options, finish};
+pub use programs::{built_worker, program};
+pub use raw::Raw;

@@ -1,0 +1,230 @@
+//! A zimaged of the test's own: folder, socket, log, worker; gone when it is dropped.
+
+use std::fs::{self, File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use zimg_client::{Client, Draw, Failure, Image, Job, Status, Update};
+
+use crate::programs::program;
+
+/// A test that waits longer than this for anything has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How to start a daemon.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// The mock worker's scripts (`mock-worker.rs`), one for each start, separated by `;`.
+    pub mock: String,
+    /// A worker instead of the mock.
+    pub worker: Option<PathBuf>,
+    /// More arguments.
+    pub arguments: Vec<String>,
+    /// More environment.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    folder: TempDir,
+    child: Child,
+    notifications: UnixDatagram,
+    heard: Vec<String>,
+}
+
+impl Daemon {
+    /// Starts a daemon with the mock worker; it listens when this returns.
+    pub fn start(mock: &str) -> Self {
+        Self::with(Options { mock: mock.into(), ..Options::default() })
+    }
+
+    /// Starts a daemon with the mock worker, which is ready when this returns.
+    pub fn ready(mock: &str) -> Self {
+        let mut daemon = Self::start(mock);
+        daemon.wait_for("READY=1");
+        daemon
+    }
+
+    /// Starts a daemon; it listens when this returns.
+    pub fn with(options: Options) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let notifications = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+        notifications.set_read_timeout(Some(PATIENCE)).unwrap();
+        let log = File::create(folder.path().join("log")).unwrap();
+        let worker = match options.worker {
+            Some(worker) => worker,
+            None => mock(folder.path(), &options.mock),
+        };
+        let child = Command::new(program("zimaged"))
+            .env("HOME", folder.path())
+            .env_remove("XDG_CONFIG_HOME")
+            .env("NOTIFY_SOCKET", folder.path().join("notify"))
+            .env("RUST_LOG", "info")
+            .envs(options.environment)
+            .arg("--socket")
+            .arg(folder.path().join("run/zimaged.sock"))
+            .arg("--worker")
+            .arg(worker)
+            .args(options.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut daemon = Self { folder, child, notifications, heard: Vec::new() };
+        // The first thing it says to a service manager comes after it listens.
+        daemon.wait_for("STATUS=");
+        daemon
+    }
+
+    /// Waits until the daemon has told its service manager something that begins like this.
+    pub fn wait_for(&mut self, beginning: &str) {
+        let mut buffer = [0; 4096];
+        while !self.heard.iter().any(|line| line.starts_with(beginning)) {
+            let bytes = self.notifications.recv(&mut buffer).unwrap_or_else(|error| {
+                panic!("no {beginning} after {:?}: {error}\n{}", self.heard, self.log())
+            });
+            let text = String::from_utf8_lossy(&buffer[..bytes]).into_owned();
+            self.heard.extend(text.lines().map(str::to_owned));
+        }
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("run/zimaged.sock")
+    }
+
+    /// Its folder, for a test's own files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Lets the mock worker go on where it holds or hangs.
+    pub fn open_gate(&self) {
+        File::create(self.folder.path().join("gate")).unwrap();
+    }
+
+    /// A connection.
+    pub fn client(&self) -> Client {
+        Client::connect("test 1.0", &self.socket()).unwrap()
+    }
+
+    /// How it is.
+    pub fn status(&self) -> Status {
+        self.client().status().unwrap()
+    }
+
+    /// A job that it has accepted, and how many jobs were before it.
+    pub fn submit(&self, draw: &Draw) -> (Job, u32) {
+        let mut job = self.client().draw(draw).unwrap();
+        match job.next() {
+            Some(Ok(Update::Accepted { position, .. })) => (job, position),
+            other => panic!("not accepted but {other:?}"),
+        }
+    }
+
+    /// Draws to the end: the pictures, or why not.
+    pub fn draw(&self, draw: &Draw) -> Result<Vec<Image>, Failure> {
+        finish(self.client().draw(draw)?)
+    }
+
+    /// A command line of `zimg` that talks to this daemon.
+    pub fn zimg(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program("zimg"));
+        command
+            .current_dir(self.folder.path())
+            .env("HOME", self.folder.path())
+            .env("ZIMG_SOCKET", self.socket())
+            .env_remove("XDG_RUNTIME_DIR")
+            .stdin(Stdio::null())
+            .args(arguments);
+        command
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(pid(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    /// The most memory it has had, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kilobytes * 1024
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let status = self.child.wait();
+        if std::thread::panicking() {
+            let signal = status.ok().and_then(|status| status.signal());
+            eprintln!("zimaged's log (ended by signal {signal:?}):\n{}", self.log());
+        }
+    }
+}
+
+/// A job's pictures, or why there are none.
+pub fn finish(job: Job) -> Result<Vec<Image>, Failure> {
+    let mut images = Vec::new();
+    for update in job {
+        if let Update::Image(image) = update? {
+            images.push(image);
+        }
+    }
+    Ok(images)
+}
+
+/// A worker program that is the mock with its script: the daemon passes no such variables on, so
+/// a shell script sets them.
+fn mock(folder: &Path, scripts: &str) -> PathBuf {
+    assert!(!scripts.contains('\''), "scripts are quoted");
+    let path = folder.join("worker");
+    let starts = folder.join("starts");
+    let mut file = File::create(&path).unwrap();
+    write!(
+        file,
+        "#!/bin/sh\n\
+         starts='{starts}'\n\
+         start=0; [ -e \"$starts\" ] && read -r start < \"$starts\"\n\
+         echo $((start + 1)) > \"$starts\"\n\
+         export ZIMG_MOCK='{scripts}' ZIMG_MOCK_START=$start ZIMG_MOCK_GATE='{gate}'\n\
+         exec '{mock}' \"$@\"\n",
+        starts = starts.display(),
+        gate = folder.join("gate").display(),
+        mock = program("mock-worker").display(),
+    )
+    .unwrap();
+    file.set_permissions(Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).unwrap())
+}

@@ -1,0 +1,164 @@
+//! Clients that are many, slow, foreign or hostile.
+
+use std::io::Write;
+
+use zimg_client::{Draw, Update};
+use zimg_protocol::messages::{Event, Request};
+use zimg_protocol::{Frame, Hello};
+use zimg_tests::{Daemon, Raw};
+
+/// The most memory a daemon may take, whatever clients do: pixels that wait (128 MiB at the
+/// most), a frame under way for each connection, and itself.
+const MEMORY_MAX: u64 = 192 << 20;
+
+fn draw() -> Draw {
+    Draw { width: Some(64), height: Some(64), ..Draw::new("a fox") }
+}
+
+#[test]
+fn who_does_not_speak_the_protocol_gets_one_sentence() {
+    let daemon = Daemon::ready("");
+    let mut http = Raw::connect(&daemon.socket());
+    http.0.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let (code, text) = http.last_word();
+    assert_eq!(code, 76);
+    assert_eq!(text, "the other side does not speak zimg's protocol");
+
+    for nonsense in [
+        &b"\xff\xff\xff\xff"[..],          // announces 4 GiB
+        b"\x00\x04\x00\x01",               // announces one byte too many
+        b"\x00\x00\x00\x00",               // announces nothing
+        b"\x00\x00\x00\x01\x66",           // an unknown kind
+        b"\x00\x00\x00\x02\x01\x00",       // half a request
+        b"\x00\x00\x00\x02\x10\x00",       // pixels are not for a client to send
+        b"\x00\x00\x00\x05\x01\x09\0\0\0", // an unknown request
+    ] {
+        let mut raw = Raw::greeted(&daemon.socket());
+        raw.0.write_all(nonsense).unwrap();
+        let (code, text) = raw.last_word();
+        assert_eq!(code, 76, "{nonsense:x?}: {text}");
+    }
+    daemon.draw(&draw()).unwrap();
+    assert!(daemon.peak_memory() < 32 << 20, "{}", daemon.peak_memory());
+}
+
+#[test]
+fn who_goes_in_the_middle_does_no_harm() {
+    let daemon = Daemon::ready("");
+    for part in [&b""[..], b"ZI", &Hello::OURS.to_bytes()] {
+        Raw::connect(&daemon.socket()).0.write_all(part).unwrap();
+    }
+    Raw::greeted(&daemon.socket()).0.write_all(b"\x00\x00\x10\x00\x01half").unwrap();
+    daemon.draw(&draw()).unwrap();
+}
+
+#[test]
+fn who_says_nothing_is_sent_away() {
+    let daemon = Daemon::ready("");
+    let (code, text) = Raw::connect(&daemon.socket()).last_word();
+    assert_eq!((code, text.as_str()), (76, "there was no hello in time"));
+}
+
+#[test]
+fn versions_that_do_not_fit_are_both_named() {
+    let daemon = Daemon::ready("");
+    let mut raw = Raw::connect(&daemon.socket());
+    let hello = Hello { min_major: 7, max_major: 9, capabilities: 0 };
+    raw.0.write_all(&hello.to_bytes()).unwrap();
+    assert_eq!(raw.welcome().major, 0);
+    let (code, text) = raw.last_word();
+    assert_eq!(code, 76);
+    assert!(text.ends_with("speaks protocol 1") && text.starts_with("zimaged "), "{text}");
+}
+
+#[test]
+fn one_connection_has_one_job_at_a_time_but_one_after_another() {
+    let daemon = Daemon::ready("");
+    let mut raw = Raw::greeted(&daemon.socket());
+    for job in 1..=2 {
+        raw.ask(Request::Draw(draw()));
+        assert_eq!(raw.event(), Event::Accepted { job, position: 0 });
+        loop {
+            match raw.frame() {
+                Some(Frame::Event(Event::Done(_))) => break,
+                Some(Frame::Event(_) | Frame::Pixels(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let daemon = Daemon::start("hang@load");
+    let mut raw = Raw::greeted(&daemon.socket());
+    raw.ask(Request::Draw(draw()));
+    assert_eq!(raw.event(), Event::Accepted { job: 1, position: 0 });
+    raw.ask(Request::Draw(draw()));
+    loop {
+        match raw.frame() {
+            Some(Frame::Event(Event::Waiting(_))) => {}
+            Some(Frame::Error(error)) => break assert_eq!(error.code, 64),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_thirty_third_connection_is_told_so() {
+    let daemon = Daemon::ready("");
+    let all: Vec<_> = (0..32).map(|_| Raw::greeted(&daemon.socket())).collect();
+    let mut one_more = Raw::connect(&daemon.socket());
+    let (code, text) = one_more.last_word();
+    assert_eq!(code, 75);
+    assert!(text.contains("32 connections"), "{text}");
+    let output = daemon.zimg(&["status"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(75));
+    for mut raw in all {
+        raw.ask(Request::Status);
+        assert!(matches!(raw.event(), Event::Status(_)));
+    }
+}
+
+#[test]
+fn who_does_not_read_is_dropped_while_others_draw() {
+    let daemon = Daemon::ready("");
+    let mut slow = Raw::greeted(&daemon.socket());
+    // 100 MB of pictures, which nobody takes.
+    let size = Some(2048);
+    slow.ask(Request::Draw(Draw { width: size, height: size, count: 8, ..draw() }));
+    // Accepted before this one, so drawn before it.
+    assert!(matches!(slow.event(), Event::Accepted { .. }));
+    assert_eq!(daemon.draw(&draw()).unwrap().len(), 1);
+    let status = daemon.status();
+    assert_eq!((status.done, status.failed), (1, 1));
+    let mut bytes = 0;
+    while let Ok(Some(frame)) = Frame::read(&mut slow.0, 2 << 20) {
+        match frame {
+            Frame::Pixels(pixels) => bytes += pixels.len(),
+            Frame::Event(Event::Done(_)) => panic!("not all pictures can have come"),
+            _ => {}
+        }
+    }
+    assert!(bytes < 16 << 20, "{bytes} bytes were kept for who does not read");
+    assert!(daemon.peak_memory() < MEMORY_MAX, "{}", daemon.peak_memory());
+}
+
+#[test]
+fn who_asks_without_end_and_reads_nothing_is_not_heard() {
+    let daemon = Daemon::ready("");
+    let mut flood = Raw::greeted(&daemon.socket());
+    flood.0.set_nonblocking(true).unwrap();
+    let mut ask = Vec::new();
+    Frame::Request(Request::Status).write(&mut ask).unwrap();
+    // Until the daemon takes no more.
+    while flood.0.write_all(&ask).is_ok() {}
+    daemon.draw(&draw()).unwrap();
+    assert!(daemon.peak_memory() < 32 << 20, "{}", daemon.peak_memory());
+}
+
+#[test]
+fn progress_of_a_job_that_nobody_follows_is_not_kept() {
+    let daemon = Daemon::ready("");
+    let (mut job, _) = daemon.submit(&Draw { steps: Some(100), count: 256, ..draw() });
+    // All has happened before the first look: 25,600 steps, of which few are told.
+    while daemon.status().done == 0 {}
+    let steps = job.by_ref().filter(|update| matches!(update, Ok(Update::Step(_)))).count();
+    assert!(steps < 20_000, "{steps} steps");
+}

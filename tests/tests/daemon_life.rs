@@ -1,0 +1,179 @@
+//! The daemon's own life: its socket, its start, its end, its configuration.
+
+#![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use nix::sys::signal::Signal;
+use zimg_client::{Draw, Kind, Update, WorkerState};
+use zimg_tests::{Daemon, Options, finish, program};
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+/// A daemon that is expected to end by itself.
+fn zimaged(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    Command::new(program("zimaged"))
+        .env("HOME", folder)
+        .env_remove("XDG_CONFIG_HOME")
+        .env_remove("XDG_RUNTIME_DIR")
+        .envs(environment.iter().copied())
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn the_socket_is_for_those_it_is_for() {
+    let daemon = Daemon::start("");
+    let root = nix::unistd::geteuid().is_root();
+    let (socket, folder) = if root { (0o660, 0o750) } else { (0o600, 0o700) };
+    assert_eq!(mode(&daemon.socket()), socket);
+    assert_eq!(mode(daemon.socket().parent().unwrap()), folder);
+}
+
+#[test]
+fn a_second_daemon_is_refused_by_the_firsts_name() {
+    let daemon = Daemon::ready("");
+    let socket = daemon.socket();
+    let output = zimaged(daemon.folder(), &["--socket", socket.to_str().unwrap()], &[]);
+    assert_eq!(output.status.code(), Some(75));
+    let first = format!("another zimaged (process {}) listens at", daemon.pid());
+    assert!(said(&output).contains(&first), "{}", said(&output));
+    daemon.draw(&Draw::new("")).unwrap();
+}
+
+#[test]
+fn a_killed_daemons_socket_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Daemon::start("");
+    let socket = first.socket();
+    first.signal(Signal::SIGKILL);
+    // The lock goes with the process, the socket stays.
+    let mut first = first;
+    first.wait();
+    assert!(socket.exists());
+    let second = Daemon::with(Options {
+        arguments: vec!["--socket".into(), socket.to_str().unwrap().into()],
+        ..Options::default()
+    });
+    drop(second);
+    drop(folder);
+}
+
+#[test]
+fn a_foreign_listener_and_a_file_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (taken, file) = (folder.path().join("taken.sock"), folder.path().join("file"));
+    let _listener = UnixListener::bind(&taken).unwrap();
+    fs::write(&file, "mine").unwrap();
+    let code = |socket: &Path| {
+        zimaged(folder.path(), &["--socket", socket.to_str().unwrap()], &[]).status.code()
+    };
+    assert_eq!(code(&taken), Some(75));
+    assert_eq!(code(&file), Some(73));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+    assert_eq!(code(&folder.path().join("x".repeat(108))), Some(78));
+}
+
+#[test]
+fn a_service_manager_can_bring_the_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("activated.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    // What a service manager does between fork and exec, a shell does here: the socket as
+    // descriptor 3, LISTEN_PID the process itself.
+    let mut daemon = Command::new("/bin/sh")
+        .args(["-c", "exec 3<&0; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" --worker /nowhere"])
+        .arg(program("zimaged"))
+        .env("HOME", folder.path())
+        .stdin(std::os::fd::OwnedFd::from(listener))
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let status = zimg_client::Client::connect("test 1.0", &path).unwrap().status().unwrap();
+    assert!(matches!(status.worker, WorkerState::Failed(_)), "{:?}", status.worker);
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.id()).unwrap());
+    nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
+    assert!(daemon.wait().unwrap().success());
+    assert!(path.exists(), "the socket is the service manager's");
+}
+
+#[test]
+fn unknown_settings_are_named_with_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("zimaged.toml");
+    fs::write(&file, "model = \"tiny\"\nmodle = \"big\"\n").unwrap();
+    let output = zimaged(folder.path(), &["--config", file.to_str().unwrap()], &[]);
+    assert_eq!(output.status.code(), Some(78));
+    let wanted = format!("{}: line 2: unknown field `modle`", file.display());
+    assert!(said(&output).contains(&wanted), "{}", said(&output));
+
+    let output = zimaged(folder.path(), &[], &[("ZIMAGED_MODLE", "big")]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(said(&output).contains("ZIMAGED_MODLE"), "{}", said(&output));
+
+    for wrong in [&["--modle", "big"][..], &["--dtype", "int4"], &["--threads", "many"]] {
+        assert_eq!(zimaged(folder.path(), wrong, &[]).status.code(), Some(64), "{wrong:?}");
+    }
+    assert_eq!(zimaged(folder.path(), &["--version"], &[]).status.code(), Some(0));
+}
+
+#[test]
+fn sigterm_lets_the_running_job_finish() {
+    let mut daemon = Daemon::ready("hold@step:2");
+    let (mut running, _) = daemon.submit(&Draw::new("a fox"));
+    while !matches!(running.next(), Some(Ok(Update::Step(step))) if step.step == 2) {}
+    let (waiting, _) = daemon.submit(&Draw::new("an owl"));
+    let late = daemon.client();
+    daemon.signal(Signal::SIGTERM);
+    let failure = finish(waiting).unwrap_err();
+    assert_eq!(failure.kind, Kind::Busy);
+    assert_eq!(failure.message, "zimaged is shutting down");
+    assert_eq!(late.status().unwrap().worker, WorkerState::Draining);
+    daemon.open_gate();
+    assert_eq!(finish(running).unwrap().len(), 1);
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(!daemon.socket().exists());
+}
+
+#[test]
+fn a_second_signal_gives_the_running_job_up() {
+    let mut daemon = Daemon::ready("hold@step:2,deaf");
+    let (mut running, _) = daemon.submit(&Draw::new("a fox"));
+    while !matches!(running.next(), Some(Ok(Update::Step(step))) if step.step == 2) {}
+    let (waiting, _) = daemon.submit(&Draw::new("an owl"));
+    daemon.signal(Signal::SIGINT);
+    finish(waiting).unwrap_err();
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(finish(running).unwrap_err().kind, Kind::Busy);
+    // Even with a worker that does not end by itself.
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn an_idle_or_loading_daemon_ends_at_once() {
+    for (mock, ready) in [("", "READY=1"), ("hang@load", "STATUS=loading the model, 25 %")] {
+        let mut daemon = Daemon::start(mock);
+        daemon.wait_for(ready);
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.wait().code(), Some(0));
+        daemon.wait_for("STOPPING=1");
+    }
+}
+
+#[test]
+fn sighup_changes_nothing() {
+    let daemon = Daemon::ready("");
+    daemon.signal(Signal::SIGHUP);
+    daemon.draw(&Draw::new("")).unwrap();
+}
