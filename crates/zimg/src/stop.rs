@@ -1,0 +1,30 @@
+//! Why a command ends before its end.
+
+use std::io;
+
+use zimg_client::{Failure, Kind};
+
+/// A failure, or nobody there to read the output any more, which is none.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Said on standard error; its kind is the exit code.
+    Failed(Failure),
+    /// Standard output's reader has gone, like `head` does: quiet, exit code 0.
+    PipeClosed,
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Stop {
+    /// For an error of writing to standard output.
+    pub(crate) fn writing(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::PipeClosed;
+        }
+        Failure::new(Kind::Io, format!("cannot write to standard output: {error}")).into()
+    }
+}

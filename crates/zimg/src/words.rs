@@ -1,0 +1,91 @@
+//! States and figures in words, for people.
+
+use zimg_client::{Waiting, WorkerState};
+
+/// Why a job waits.
+pub(crate) fn waiting(waiting: &Waiting) -> String {
+    match waiting {
+        Waiting::Queue { position: 0 } => "waiting: next in the queue".to_owned(),
+        Waiting::Queue { position: 1 } => "waiting: 1 job is before this one".to_owned(),
+        Waiting::Queue { position } => format!("waiting: {position} jobs are before this one"),
+        Waiting::Worker(state) => format!("waiting: {}", worker(state)),
+    }
+}
+
+/// What the worker is doing.
+pub(crate) fn worker(state: &WorkerState) -> String {
+    match state {
+        WorkerState::Starting => "the worker starts".to_owned(),
+        WorkerState::Loading { done, total } => {
+            let percent = if *total == 0 { 0 } else { (done.saturating_mul(100) / total).min(100) };
+            format!("loading the model, {percent} % ({} of {})", bytes(*done), bytes(*total))
+        }
+        WorkerState::Warming => "warming up".to_owned(),
+        WorkerState::Ready => "ready".to_owned(),
+        WorkerState::Busy { job, step, of } => format!("drawing job {job}, step {step} of {of}"),
+        WorkerState::Draining => "finishing the last picture before it ends".to_owned(),
+        WorkerState::Restarting { in_ms, reason } => {
+            format!("the worker starts again in {} ({reason})", seconds(*in_ms as f32 / 1e3))
+        }
+        WorkerState::Failed(failure) => format!("the worker failed: {failure}"),
+    }
+}
+
+/// Bytes in the unit that fits, three digits or so.
+pub(crate) fn bytes(bytes: u64) -> String {
+    match bytes as f64 {
+        b if b < 1e3 => format!("{b} B"),
+        b if b < 1e6 => format!("{:.0} kB", b / 1e3),
+        b if b < 1e9 => format!("{:.0} MB", b / 1e6),
+        b => format!("{:.1} GB", b / 1e9),
+    }
+}
+
+/// Seconds as people say them.
+pub(crate) fn seconds(seconds: f32) -> String {
+    match seconds {
+        s if s < 10.0 => format!("{s:.2} s"),
+        s if s < 100.0 => format!("{s:.0} s"),
+        s => format!("{:.0} min", s / 60.0),
+    }
+}
+
+/// How long a daemon is up.
+pub(crate) fn uptime(s: u64) -> String {
+    let (minutes, hours, days) = (s / 60 % 60, s / 3600 % 24, s / 86400);
+    match s {
+        0..60 => format!("{s} s"),
+        60..3600 => format!("{minutes} min"),
+        3600..86400 => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_says_why() {
+        let loading = WorkerState::Loading { done: 1_500_000_000, total: 12_000_000_000 };
+        assert_eq!(
+            waiting(&Waiting::Worker(loading)),
+            "waiting: loading the model, 12 % (1.5 GB of 12.0 GB)"
+        );
+        let liar = WorkerState::Loading { done: u64::MAX, total: 0 };
+        assert!(worker(&liar).starts_with("loading the model, 0 %"));
+        assert_eq!(waiting(&Waiting::Queue { position: 2 }), "waiting: 2 jobs are before this one");
+    }
+
+    #[test]
+    fn figures_are_short() {
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(1_234_000), "1 MB");
+        assert_eq!(seconds(0.612), "0.61 s");
+        assert_eq!(seconds(61.0), "61 s");
+        assert_eq!(seconds(7200.0), "120 min");
+        assert_eq!(uptime(3), "3 s");
+        assert_eq!(uptime(3600 + 125), "1 h 2 min");
+        assert_eq!(uptime(3 * 86400 + 5 * 3600), "3 d 5 h");
+    }
+}
