@@ -23,6 +23,7 @@ import torch
 from diffusers import ZImagePipeline
 from diffusers.utils import logging
 from safetensors.torch import save_file
+from transformers.utils import logging as transformers_logging
 
 import cases
 import small_checkpoints
@@ -109,13 +110,15 @@ def main() -> None:
     (out / "cases").mkdir()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
 
     pipes = {}
     for name, checkpoint in small_checkpoints.CHECKPOINTS.items():
         small_checkpoints.save(out / name, checkpoint)
-        pipes[name] = ZImagePipeline.from_pretrained(out / name, torch_dtype=torch.float32)
+        pipes[name] = ZImagePipeline.from_pretrained(out / name, dtype=torch.float32)
         pipes[name].set_progress_bar_config(disable=True)
 
     def count(name: str, text: str) -> int:

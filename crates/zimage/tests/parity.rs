@@ -4,6 +4,8 @@
 //! may be another one (`ZIMG_FIXTURE`), and the table of the comparison is written to
 //! `ZIMG_PARITY_TABLE` when that is set. `make parity` does both.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
