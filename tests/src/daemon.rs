@@ -26,8 +26,8 @@ pub struct Options {
     pub mock: String,
     /// A worker instead of the mock.
     pub worker: Option<PathBuf>,
-    /// More arguments.
-    pub arguments: Vec<String>,
+    /// Where to listen, if not in a folder of its own.
+    pub socket: Option<PathBuf>,
     /// More environment.
     pub environment: Vec<(String, String)>,
 }
@@ -36,6 +36,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Daemon {
     folder: TempDir,
+    socket: PathBuf,
     child: Child,
     notifications: UnixDatagram,
     heard: Vec<String>,
@@ -64,6 +65,7 @@ impl Daemon {
             Some(worker) => worker,
             None => mock(folder.path(), &options.mock),
         };
+        let socket = options.socket.unwrap_or_else(|| folder.path().join("run/zimaged.sock"));
         let child = Command::new(program("zimaged"))
             .env("HOME", folder.path())
             .env_remove("XDG_CONFIG_HOME")
@@ -71,16 +73,15 @@ impl Daemon {
             .env("RUST_LOG", "info")
             .envs(options.environment)
             .arg("--socket")
-            .arg(folder.path().join("run/zimaged.sock"))
+            .arg(&socket)
             .arg("--worker")
             .arg(worker)
-            .args(options.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut daemon = Self { folder, child, notifications, heard: Vec::new() };
+        let mut daemon = Self { folder, socket, child, notifications, heard: Vec::new() };
         // The first thing it says to a service manager comes after it listens.
         daemon.wait_for("STATUS=");
         daemon
@@ -99,8 +100,8 @@ impl Daemon {
     }
 
     /// Where it listens.
-    pub fn socket(&self) -> PathBuf {
-        self.folder.path().join("run/zimaged.sock")
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// Its folder, for a test's own files.
@@ -125,7 +126,7 @@ impl Daemon {
 
     /// A connection.
     pub fn client(&self) -> Client {
-        Client::connect("test 1.0", &self.socket()).unwrap()
+        Client::connect("test 1.0", self.socket()).unwrap()
     }
 
     /// How it is.

@@ -18,7 +18,7 @@ fn draw() -> Draw {
 #[test]
 fn who_does_not_speak_the_protocol_gets_one_sentence() {
     let daemon = Daemon::ready("");
-    let mut http = Raw::connect(&daemon.socket());
+    let mut http = Raw::connect(daemon.socket());
     http.0.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let (code, text) = http.last_word();
     assert_eq!(code, 76);
@@ -33,7 +33,7 @@ fn who_does_not_speak_the_protocol_gets_one_sentence() {
         b"\x00\x00\x00\x02\x10\x00",       // pixels are not for a client to send
         b"\x00\x00\x00\x05\x01\x09\0\0\0", // an unknown request
     ] {
-        let mut raw = Raw::greeted(&daemon.socket());
+        let mut raw = Raw::greeted(daemon.socket());
         raw.0.write_all(nonsense).unwrap();
         let (code, text) = raw.last_word();
         assert_eq!(code, 76, "{nonsense:x?}: {text}");
@@ -46,23 +46,23 @@ fn who_does_not_speak_the_protocol_gets_one_sentence() {
 fn who_goes_in_the_middle_does_no_harm() {
     let daemon = Daemon::ready("");
     for part in [&b""[..], b"ZI", &Hello::OURS.to_bytes()] {
-        Raw::connect(&daemon.socket()).0.write_all(part).unwrap();
+        Raw::connect(daemon.socket()).0.write_all(part).unwrap();
     }
-    Raw::greeted(&daemon.socket()).0.write_all(b"\x00\x00\x10\x00\x01half").unwrap();
+    Raw::greeted(daemon.socket()).0.write_all(b"\x00\x00\x10\x00\x01half").unwrap();
     daemon.draw(&draw()).unwrap();
 }
 
 #[test]
 fn who_says_nothing_is_sent_away() {
     let daemon = Daemon::ready("");
-    let (code, text) = Raw::connect(&daemon.socket()).last_word();
+    let (code, text) = Raw::connect(daemon.socket()).last_word();
     assert_eq!((code, text.as_str()), (76, "there was no hello in time"));
 }
 
 #[test]
 fn versions_that_do_not_fit_are_both_named() {
     let daemon = Daemon::ready("");
-    let mut raw = Raw::connect(&daemon.socket());
+    let mut raw = Raw::connect(daemon.socket());
     let hello = Hello { min_major: 7, max_major: 9, capabilities: 0 };
     raw.0.write_all(&hello.to_bytes()).unwrap();
     assert_eq!(raw.welcome().major, 0);
@@ -74,7 +74,7 @@ fn versions_that_do_not_fit_are_both_named() {
 #[test]
 fn one_connection_has_one_job_at_a_time_but_one_after_another() {
     let daemon = Daemon::ready("");
-    let mut raw = Raw::greeted(&daemon.socket());
+    let mut raw = Raw::greeted(daemon.socket());
     for job in 1..=2 {
         raw.ask(Request::Draw(draw()));
         assert_eq!(raw.event(), Event::Accepted { job, position: 0 });
@@ -87,7 +87,7 @@ fn one_connection_has_one_job_at_a_time_but_one_after_another() {
         }
     }
     let daemon = Daemon::start("hang@load");
-    let mut raw = Raw::greeted(&daemon.socket());
+    let mut raw = Raw::greeted(daemon.socket());
     raw.ask(Request::Draw(draw()));
     assert_eq!(raw.event(), Event::Accepted { job: 1, position: 0 });
     raw.ask(Request::Draw(draw()));
@@ -103,8 +103,8 @@ fn one_connection_has_one_job_at_a_time_but_one_after_another() {
 #[test]
 fn the_thirty_third_connection_is_told_so() {
     let daemon = Daemon::ready("");
-    let all: Vec<_> = (0..32).map(|_| Raw::greeted(&daemon.socket())).collect();
-    let mut one_more = Raw::connect(&daemon.socket());
+    let all: Vec<_> = (0..32).map(|_| Raw::greeted(daemon.socket())).collect();
+    let mut one_more = Raw::connect(daemon.socket());
     let (code, text) = one_more.last_word();
     assert_eq!(code, 75);
     assert!(text.contains("32 connections"), "{text}");
@@ -119,15 +119,13 @@ fn the_thirty_third_connection_is_told_so() {
 #[test]
 fn who_does_not_read_is_dropped_while_others_draw() {
     let daemon = Daemon::ready("");
-    let mut slow = Raw::greeted(&daemon.socket());
+    let mut slow = Raw::greeted(daemon.socket());
     // 100 MB of pictures, which nobody takes.
     let size = Some(2048);
     slow.ask(Request::Draw(Draw { width: size, height: size, count: 8, ..draw() }));
     // Accepted before this one, so drawn before it.
     assert!(matches!(slow.event(), Event::Accepted { .. }));
     assert_eq!(daemon.draw(&draw()).unwrap().len(), 1);
-    let status = daemon.status();
-    assert_eq!((status.done, status.failed), (1, 1));
     let mut bytes = 0;
     while let Ok(Some(frame)) = Frame::read(&mut slow.0, 2 << 20) {
         match frame {
@@ -143,7 +141,7 @@ fn who_does_not_read_is_dropped_while_others_draw() {
 #[test]
 fn who_asks_without_end_and_reads_nothing_is_not_heard() {
     let daemon = Daemon::ready("");
-    let mut flood = Raw::greeted(&daemon.socket());
+    let mut flood = Raw::greeted(daemon.socket());
     flood.0.set_nonblocking(true).unwrap();
     let mut ask = Vec::new();
     Frame::Request(Request::Status).write(&mut ask).unwrap();
@@ -156,9 +154,9 @@ fn who_asks_without_end_and_reads_nothing_is_not_heard() {
 #[test]
 fn progress_of_a_job_that_nobody_follows_is_not_kept() {
     let daemon = Daemon::ready("");
-    let (mut job, _) = daemon.submit(&Draw { steps: Some(100), count: 256, ..draw() });
-    // All has happened before the first look: 25,600 steps, of which few are told.
-    while daemon.status().done == 0 {}
+    let (mut job, _) = daemon.submit(&Draw { steps: Some(100), count: 64, ..draw() });
+    // Accepted before this one, so drawn before it: all 6,400 steps are done at the first look.
+    daemon.draw(&draw()).unwrap();
     let steps = job.by_ref().filter(|update| matches!(update, Ok(Update::Step(_)))).count();
-    assert!(steps < 20_000, "{steps} steps");
+    assert!(steps < 1_000, "{steps} steps");
 }

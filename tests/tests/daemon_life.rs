@@ -37,7 +37,7 @@ fn the_socket_is_for_those_it_is_for() {
     let daemon = Daemon::start("");
     let root = nix::unistd::geteuid().is_root();
     let (socket, folder) = if root { (0o660, 0o750) } else { (0o600, 0o700) };
-    assert_eq!(mode(&daemon.socket()), socket);
+    assert_eq!(mode(daemon.socket()), socket);
     assert_eq!(mode(daemon.socket().parent().unwrap()), folder);
 }
 
@@ -54,20 +54,13 @@ fn a_second_daemon_is_refused_by_the_firsts_name() {
 
 #[test]
 fn a_killed_daemons_socket_is_taken_over() {
-    let folder = tempfile::tempdir().unwrap();
-    let first = Daemon::start("");
-    let socket = first.socket();
+    let mut first = Daemon::start("");
     first.signal(Signal::SIGKILL);
-    // The lock goes with the process, the socket stays.
-    let mut first = first;
     first.wait();
-    assert!(socket.exists());
-    let second = Daemon::with(Options {
-        arguments: vec!["--socket".into(), socket.to_str().unwrap().into()],
-        ..Options::default()
-    });
-    drop(second);
-    drop(folder);
+    assert!(first.socket().exists());
+    let socket = Some(first.socket().to_owned());
+    let second = Daemon::with(Options { socket, ..Options::default() });
+    second.draw(&Draw::new("")).unwrap();
 }
 
 #[test]

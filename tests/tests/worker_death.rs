@@ -43,7 +43,7 @@ fn a_worker_that_breaks_the_protocol_is_replaced() {
 }
 
 #[test]
-fn a_job_that_was_done_before_the_crash_is_done() {
+fn a_job_that_was_done_before_the_crash_is_done_and_the_next_is_not_touched() {
     let daemon = Daemon::ready("done-then-die;");
     assert_eq!(daemon.draw(&draw()).unwrap().len(), 1);
     assert_eq!(daemon.draw(&draw()).unwrap().len(), 1);

@@ -8,6 +8,9 @@ use zimg_protocol::messages::{Draw, JobId, Picture, Started, Timings, Waiting};
 
 use crate::supervisor::ClientId;
 
+/// A job that so many workers died of before they began it is given up.
+const ATTEMPTS: u32 = 2;
+
 /// An accepted, unfinished job.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -24,6 +27,8 @@ pub(crate) struct Job {
     begun: Option<Instant>,
     /// Width, height and steps, once known.
     shape: Option<(u32, u32, u32)>,
+    /// Workers it was given to.
+    attempts: u32,
     pictures: u32,
     /// Bytes of the present picture that have not come yet.
     missing: u64,
@@ -46,6 +51,7 @@ impl Job {
             accepted: Instant::now(),
             begun: None,
             shape: None,
+            attempts: 0,
             pictures: 0,
             missing: 0,
         }
@@ -54,7 +60,14 @@ impl Job {
     /// The worker gets it: what to draw.
     pub(crate) fn begin(&mut self) -> Draw {
         self.begun = Some(Instant::now());
+        self.attempts += 1;
         self.draw.clone()
+    }
+
+    /// Whether another worker may have it after one died: only if that one had not begun it, so
+    /// that nothing is drawn twice, and not for ever.
+    pub(crate) fn may_go_back(&self) -> bool {
+        self.shape.is_none() && self.attempts < ATTEMPTS && !self.cancelled
     }
 
     /// The worker says what the defaults became.
@@ -82,11 +95,11 @@ impl Job {
     /// So many bytes of the announced picture have come.
     pub(crate) fn pixels(&mut self, bytes: usize) -> Result<(), Wrong> {
         match self.missing.checked_sub(bytes as u64) {
-            Some(missing) => {
+            Some(missing) if bytes > 0 => {
                 self.missing = missing;
                 Ok(())
             }
-            None => Err(Wrong("more pixels than announced")),
+            _ => Err(Wrong("pixels that do not fit the picture")),
         }
     }
 
@@ -170,6 +183,7 @@ mod tests {
         assert!(job(1).picture(&picture(0, bytes + 1)).is_err());
         assert!(job(1).picture(&picture(1, bytes)).is_err());
         assert!(job(1).pixels(1).is_err());
+        assert!(job(1).pixels(0).is_err());
         let mut one = job(1);
         one.picture(&picture(0, bytes)).unwrap();
         assert!(one.picture(&picture(0, bytes)).is_err());

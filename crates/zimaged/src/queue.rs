@@ -80,6 +80,17 @@ impl Queue {
         self.running = None;
     }
 
+    /// The running job is the next one again, as if it had not been started.
+    pub(crate) fn put_back(&mut self) {
+        let Some((uid, job)) = self.running.take() else { return };
+        let mut jobs = match self.users.iter().position(|(user, _)| *user == uid) {
+            Some(place) => self.users.remove(place).map(|(_, jobs)| jobs).unwrap_or_default(),
+            None => VecDeque::new(),
+        };
+        jobs.push_front(job);
+        self.users.push_front((uid, jobs));
+    }
+
     /// Takes a waiting job out; false when it does not wait here.
     pub(crate) fn remove(&mut self, job: JobId) -> bool {
         let Some((place, at)) = self.users.iter().enumerate().find_map(|(place, (_, jobs))| {
@@ -190,6 +201,20 @@ mod tests {
         assert_eq!(queue.push(10, 8), Err(Full::Total(6)));
         queue.finish();
         queue.push(7, 9).unwrap();
+    }
+
+    #[test]
+    fn a_job_that_is_put_back_is_the_next() {
+        let mut queue = queue();
+        for (uid, job) in [(7, 1), (7, 2), (8, 3)] {
+            queue.push(uid, job).unwrap();
+        }
+        queue.start_next();
+        queue.put_back();
+        assert_eq!(queue.running(), None);
+        assert_eq!(drain(&mut queue), [1, 3, 2]);
+        queue.put_back();
+        assert_eq!(queue.len(), 0, "nothing runs");
     }
 
     #[test]

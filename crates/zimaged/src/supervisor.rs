@@ -453,17 +453,24 @@ impl Supervisor {
                     );
                     self.pause_until = Some(Instant::now() + pause);
                 }
-                Action::LoseJob { job, reason } => {
-                    let cancelled = self.jobs.get(&job).is_some_and(|job| job.cancelled);
-                    let kind = if cancelled { Kind::Cancelled } else { Kind::Internal };
-                    self.end(job, Err(Failure::new(kind, reason)));
-                }
+                Action::LoseJob { job, reason } => self.lose(job, reason),
                 Action::RefuseAll(failure) => {
                     tracing::error!("cannot draw: {failure}");
                     self.refuse_waiting(&failure);
                 }
             }
         }
+    }
+
+    /// The worker died and the job with it, unless it had not begun.
+    fn lose(&mut self, job: JobId, reason: String) {
+        let Some(lost) = self.jobs.get(&job) else { return };
+        if lost.may_go_back() && self.stop_by.is_none() {
+            self.queue.put_back();
+            return;
+        }
+        let kind = if lost.cancelled { Kind::Cancelled } else { Kind::Internal };
+        self.end(job, Err(Failure::new(kind, reason)));
     }
 
     fn spawn(&mut self) {
