@@ -335,7 +335,7 @@ impl Supervisor {
                     model = model.name,
                     device = model.device,
                     dtype = model.dtype,
-                    load_s,
+                    load_s = format_args!("{load_s:.2}"),
                     "ready"
                 );
                 self.load_s = Some(load_s);
@@ -528,11 +528,18 @@ impl Supervisor {
     }
 
     fn status(&self) -> Status {
+        let mut worker = self.life.told();
+        if let (WorkerState::Restarting { in_ms, .. }, Some(until)) =
+            (&mut worker, self.pause_until)
+        {
+            let left = until.saturating_duration_since(Instant::now());
+            *in_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        }
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
             uptime_s: self.started.elapsed().as_secs(),
-            worker: self.life.told(),
+            worker,
             worker_pid: self.link.as_ref().and_then(|link| link.pid),
             restarts: self.life.restarts(),
             model: self.model.clone(),
