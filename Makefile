@@ -6,8 +6,8 @@ CARGO ?= cargo
 PROFILE ?= release
 PREFIX ?= /usr/local
 DESTDIR ?=
-# For `libtorch`: --cuda or --cpu where the script should not look for a GPU itself.
-LIBTORCH_FLAGS ?=
+# `make libtorch CUDA=1` or CPU=1: not to look for a GPU.
+LIBTORCH_FLAGS = $(if $(CUDA),--cuda)$(if $(CPU),--cpu)
 
 export PYTHON CARGO PROFILE PREFIX DESTDIR
 
@@ -16,7 +16,7 @@ export PYTHON CARGO PROFILE PREFIX DESTDIR
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-libtorch: ## bring libtorch 2.11.0 into ~/.cache/zimg (LIBTORCH wins); LIBTORCH_FLAGS=--cuda or --cpu
+libtorch: ## bring libtorch 2.11.0 into ~/.cache/zimg unless LIBTORCH is set; CUDA=1 or CPU=1 chooses
 	@contrib/need.sh python
 	@$(PYTHON) contrib/libtorch/get.py $(LIBTORCH_FLAGS)
 
@@ -36,7 +36,8 @@ gpu-test: ## draw on an NVIDIA GPU with the CUDA tree of libtorch
 parity: libtorch ## make the reference values anew with diffusers and compare
 	@contrib/parity.sh
 
-install: build ## install under DESTDIR/PREFIX: a tree that runs wherever it is put
+# Under sudo nothing is built: what lies in target/ was built by the user.
+install: $(if $(SUDO_USER),,build) ## install under DESTDIR/PREFIX: a tree that runs wherever it is put
 	@contrib/install.sh
 
 uninstall: ## remove what install put there

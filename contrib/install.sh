@@ -10,6 +10,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=${DESTDIR:-}${PREFIX:-/usr/local}
+if [[ ${PREFIX:-/} != /* ]]; then
+  echo "install: PREFIX=$PREFIX is no absolute path: write it out, \$HOME for ~" >&2
+  exit 64
+fi
 units=(lib/systemd/system/zimaged.service lib/systemd/user/zimaged.service lib/sysusers.d/zimaged.conf)
 
 remove() {
@@ -33,6 +37,12 @@ fi
 
 profile=${PROFILE:-release}
 built=${CARGO_TARGET_DIR:-target}/${profile/#dev/debug}
+for program in zimg zimaged zimage-worker; do
+  if [ ! -x "$built/$program" ]; then
+    echo "install: $built/$program is not built: run 'make build' first" >&2
+    exit 69
+  fi
+done
 libtorch=$(cd "${LIBTORCH:-.libtorch}" && pwd -P)
 
 remove

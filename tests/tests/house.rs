@@ -146,6 +146,13 @@ fn sources_say_what_they_are_for_and_fit_in_the_head() {
 }
 
 #[test]
+fn the_built_in_model_is_small() {
+    let weights = files(&["crates/zimage-worker/tiny"], &[".safetensors", ".json"]);
+    let bytes: u64 = weights.iter().map(|path| path.metadata().unwrap().len()).sum();
+    assert!(bytes <= 24_000_000, "{bytes} bytes");
+}
+
+#[test]
 fn nothing_is_put_off_or_silenced() {
     let words = ["#[al\u{6c}ow(", "#[ig\u{6e}ore", "to\u{64}o!(", "FIX\u{4d}E"];
     let found = saying(&files(&["crates", "tests"], &[".rs"]), &words);
