@@ -52,9 +52,13 @@ fn text(what: &str, text: &str) -> Result<(), Failure> {
 
 fn side(what: &str, pixels: Option<u32>) -> Result<(), Failure> {
     match pixels {
-        Some(pixels) if !side_fits(pixels) => refuse(format!(
-            "{what} {pixels} is not a multiple of {SIZE_MULTIPLE} from {SIZE_MIN} to {SIZE_MAX}"
-        )),
+        Some(pixels) if !side_fits(pixels) => {
+            let nearest = pixels.clamp(SIZE_MIN, SIZE_MAX).next_multiple_of(SIZE_MULTIPLE);
+            let message = format!(
+                "{what} {pixels} is not a multiple of {SIZE_MULTIPLE} from {SIZE_MIN} to {SIZE_MAX}"
+            );
+            Err(Failure::new(Kind::Refused, message).hint(format!("{nearest} would be")))
+        }
         _ => Ok(()),
     }
 }
@@ -105,6 +109,15 @@ mod tests {
             count: COUNT_MAX,
         };
         draw.check().unwrap();
+    }
+
+    #[test]
+    fn a_size_that_fits_is_near() {
+        for (bad, good) in [(0, 64), (65, 80), (1000, 1008), (2047, 2048), (u32::MAX, 2048)] {
+            let failure = Draw { height: Some(bad), ..Draw::new("") }.check().unwrap_err();
+            assert_eq!(failure.hint, Some(format!("{good} would be")));
+            Draw { height: Some(good), ..Draw::new("") }.check().unwrap();
+        }
     }
 
     #[test]

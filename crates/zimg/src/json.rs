@@ -1,120 +1,219 @@
 //! What happens, as lines of JSON on standard output: `{"v":1,"event":…}`. `docs/cli.md` is the
-//! reference. Pictures count from 1, as in file names.
+//! reference. Pictures count from 1, as in file names. Fields are added, never changed.
 
 use std::io::{self, Write};
 
-use serde_json::{Value, json};
+use serde::Serialize;
 use zimg_client::{Failure, Kind, Status, Update, Waiting, WorkerState};
 
 use crate::report::Saved;
 use crate::stop::Stop;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    v: u32,
+    #[serde(flatten)]
+    event: Event<'a>,
+}
+
+/// The field "event" and what belongs to each.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Event<'a> {
+    Accepted { job: u64, position: u32 },
+    Waiting(State<'a>),
+    Started { model: &'a str, width: u32, height: u32, steps: u32, guidance: f32 },
+    Step { picture: u64, step: u32, of: u32, ms: f32 },
+    Decoding { picture: u64 },
+    Saved { picture: u64, path: String, seed: u64, width: u32, height: u32, bytes: usize },
+    Done { ms: Milliseconds },
+    Status(Box<Daemon<'a>>),
+    Failed(Reason<'a>),
+}
+
+/// The field "state": why a job waits, or what the worker does.
+#[derive(Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub(crate) enum State<'a> {
+    Queued { position: u32 },
+    Starting,
+    Loading { done: u64, total: u64 },
+    Warming,
+    Ready,
+    Busy { job: u64, step: u32, of: u32 },
+    Draining,
+    Restarting { in_ms: u64, reason: &'a str },
+    Failed(Reason<'a>),
+}
+
+#[derive(Serialize)]
+pub(crate) struct Reason<'a> {
+    kind: &'static str,
+    code: u8,
+    message: &'a str,
+    hint: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Milliseconds {
+    queued: f32,
+    text: f32,
+    steps: f32,
+    decode: f32,
+    total: f32,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Daemon<'a> {
+    version: &'a str,
+    pid: u32,
+    uptime_s: u64,
+    worker: Worker<'a>,
+    model: Option<Model<'a>>,
+    jobs: Jobs,
+}
+
+#[derive(Serialize)]
+struct Worker<'a> {
+    #[serde(flatten)]
+    state: State<'a>,
+    pid: Option<u32>,
+    restarts: u32,
+    load_s: Option<f32>,
+    last_error: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Model<'a> {
+    name: &'a str,
+    device: &'a str,
+    dtype: &'a str,
+    width: u32,
+    height: u32,
+    steps: u32,
+    guidance: f32,
+    max_tokens: u32,
+}
+
+#[derive(Serialize)]
+struct Jobs {
+    queued: u32,
+    done: u64,
+    failed: u64,
+}
 
 /// Prints one line.
 ///
 /// # Errors
 ///
 /// Standard output is closed or full.
-pub(crate) fn print(value: &Value) -> Result<(), Stop> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{value}").map_err(|error| Stop::writing(&error))
+pub(crate) fn print(event: Event<'_>) -> Result<(), Stop> {
+    let mut line = serde_json::to_string(&Line { v: 1, event })
+        .map_err(|error| Stop::writing(&error.into()))?;
+    line.push('\n');
+    io::stdout().lock().write_all(line.as_bytes()).map_err(|error| Stop::writing(&error))
 }
 
 /// A job's update; none for a picture, which is told when it is saved.
-pub(crate) fn update(update: &Update) -> Option<Value> {
-    let value = match update {
-        Update::Accepted { job, position } => {
-            json!({"v": 1, "event": "accepted", "job": job, "position": position})
-        }
+pub(crate) fn update(update: &Update) -> Option<Event<'_>> {
+    Some(match update {
+        &Update::Accepted { job, position } => Event::Accepted { job, position },
         Update::Waiting(Waiting::Queue { position }) => {
-            json!({"v": 1, "event": "waiting", "state": "queued", "position": position})
+            Event::Waiting(State::Queued { position: *position })
         }
-        Update::Waiting(Waiting::Worker(state)) => {
-            let mut value = worker(state);
-            value["v"] = 1.into();
-            value["event"] = "waiting".into();
-            value
-        }
-        Update::Started(started) => json!({
-            "v": 1, "event": "started", "model": started.model, "width": started.width,
-            "height": started.height, "steps": started.steps, "guidance": started.guidance,
-        }),
-        Update::Step(step) => json!({
-            "v": 1, "event": "step", "picture": u64::from(step.picture) + 1, "step": step.step,
-            "of": step.of, "ms": step.ms,
-        }),
-        Update::Decoding { picture } => {
-            json!({"v": 1, "event": "decoding", "picture": u64::from(*picture) + 1})
-        }
+        Update::Waiting(Waiting::Worker(worker)) => Event::Waiting(state(worker)),
+        Update::Started(started) => Event::Started {
+            model: &started.model,
+            width: started.width,
+            height: started.height,
+            steps: started.steps,
+            guidance: started.guidance,
+        },
+        Update::Step(step) => Event::Step {
+            picture: from_one(step.picture),
+            step: step.step,
+            of: step.of,
+            ms: step.ms,
+        },
+        Update::Decoding { picture } => Event::Decoding { picture: from_one(*picture) },
         Update::Image(_) => return None,
-        Update::Done(timings) => json!({
-            "v": 1, "event": "done", "ms": {
-                "queued": timings.queued, "text": timings.text, "steps": timings.steps,
-                "decode": timings.decode, "total": timings.total,
+        Update::Done(timings) => Event::Done {
+            ms: Milliseconds {
+                queued: timings.queued,
+                text: timings.text,
+                steps: timings.steps,
+                decode: timings.decode,
+                total: timings.total,
             },
-        }),
-    };
-    Some(value)
+        },
+    })
 }
 
 /// A picture is on the disk.
-pub(crate) fn saved(saved: &Saved<'_>) -> Value {
+pub(crate) fn saved<'a>(saved: &Saved<'a>) -> Event<'a> {
     let info = saved.info;
-    json!({
-        "v": 1, "event": "saved", "picture": u64::from(info.index) + 1,
-        "path": saved.path.map(|path| path.display().to_string()), "seed": info.seed,
-        "width": info.width, "height": info.height, "bytes": saved.bytes,
-    })
-}
-
-/// The last line of a command that failed.
-pub(crate) fn failed(failure: &Failure) -> Value {
-    let mut value = reason(failure);
-    value["v"] = 1.into();
-    value["event"] = "failed".into();
-    value
-}
-
-/// The daemon's state.
-pub(crate) fn status(status: &Status) -> Value {
-    let model = status.model.as_ref().map(|model| {
-        json!({
-            "name": model.name, "device": model.device, "dtype": model.dtype,
-            "width": model.width, "height": model.height, "steps": model.steps,
-            "guidance": model.guidance, "max_tokens": model.max_tokens,
-        })
-    });
-    let mut worker = worker(&status.worker);
-    worker["pid"] = status.worker_pid.into();
-    worker["restarts"] = status.restarts.into();
-    worker["load_s"] = status.load_s.into();
-    worker["last_error"] = status.last_error.clone().into();
-    json!({
-        "v": 1, "event": "status", "version": status.version, "pid": status.pid,
-        "uptime_s": status.uptime_s, "worker": worker, "model": model,
-        "jobs": {"queued": status.queued, "done": status.done, "failed": status.failed},
-    })
-}
-
-fn worker(state: &WorkerState) -> Value {
-    match state {
-        WorkerState::Starting => json!({"state": "starting"}),
-        WorkerState::Loading { done, total } => {
-            json!({"state": "loading", "done": done, "total": total})
-        }
-        WorkerState::Warming => json!({"state": "warming"}),
-        WorkerState::Ready => json!({"state": "ready"}),
-        WorkerState::Busy { job, step, of } => {
-            json!({"state": "busy", "job": job, "step": step, "of": of})
-        }
-        WorkerState::Draining => json!({"state": "draining"}),
-        WorkerState::Restarting { in_ms, reason } => {
-            json!({"state": "restarting", "in_ms": in_ms, "reason": reason})
-        }
-        WorkerState::Failed(failure) => json!({"state": "failed", "failure": reason(failure)}),
+    Event::Saved {
+        picture: from_one(info.index),
+        path: saved.path.map(|path| path.display().to_string()).unwrap_or_default(),
+        seed: info.seed,
+        width: info.width,
+        height: info.height,
+        bytes: saved.bytes,
     }
 }
 
-fn reason(failure: &Failure) -> Value {
+/// The last line of a command that failed.
+pub(crate) fn failed(failure: &Failure) -> Event<'_> {
+    Event::Failed(reason(failure))
+}
+
+/// The daemon's state.
+pub(crate) fn status(status: &Status) -> Event<'_> {
+    let model = status.model.as_ref().map(|model| Model {
+        name: &model.name,
+        device: &model.device,
+        dtype: &model.dtype,
+        width: model.width,
+        height: model.height,
+        steps: model.steps,
+        guidance: model.guidance,
+        max_tokens: model.max_tokens,
+    });
+    let worker = Worker {
+        state: state(&status.worker),
+        pid: status.worker_pid,
+        restarts: status.restarts,
+        load_s: status.load_s,
+        last_error: status.last_error.as_deref(),
+    };
+    Event::Status(Box::new(Daemon {
+        version: &status.version,
+        pid: status.pid,
+        uptime_s: status.uptime_s,
+        worker,
+        model,
+        jobs: Jobs { queued: status.queued, done: status.done, failed: status.failed },
+    }))
+}
+
+fn from_one(picture: u32) -> u64 {
+    u64::from(picture) + 1
+}
+
+fn state(state: &WorkerState) -> State<'_> {
+    match state {
+        WorkerState::Starting => State::Starting,
+        &WorkerState::Loading { done, total } => State::Loading { done, total },
+        WorkerState::Warming => State::Warming,
+        WorkerState::Ready => State::Ready,
+        &WorkerState::Busy { job, step, of } => State::Busy { job, step, of },
+        WorkerState::Draining => State::Draining,
+        WorkerState::Restarting { in_ms, reason } => State::Restarting { in_ms: *in_ms, reason },
+        WorkerState::Failed(failure) => State::Failed(reason(failure)),
+    }
+}
+
+fn reason(failure: &Failure) -> Reason<'_> {
     let kind = match failure.kind {
         Kind::Usage => "usage",
         Kind::Refused => "refused",
@@ -128,8 +227,6 @@ fn reason(failure: &Failure) -> Value {
         Kind::Config => "config",
         Kind::Cancelled => "cancelled",
     };
-    json!({
-        "kind": kind, "code": failure.kind.exit_code(), "message": failure.message,
-        "hint": failure.hint,
-    })
+    let code = failure.kind.exit_code();
+    Reason { kind, code, message: &failure.message, hint: failure.hint.as_deref() }
 }

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Ok(()) | Err(Stop::PipeClosed) => ExitCode::SUCCESS,
         Err(Stop::Failed(failure)) => {
             if cli.common.json {
-                let _ = json::print(&json::failed(&failure));
+                let _ = json::print(json::failed(&failure));
             }
             let mut text = format!("zimg: {failure}\n");
             if let Some(hint) = &failure.hint {

@@ -82,7 +82,7 @@ impl Report {
     /// Standard output is closed or full (JSON only).
     pub(crate) fn update(&mut self, update: &Update) -> Result<(), Stop> {
         if self.style == Style::Json {
-            return json::update(update).map_or(Ok(()), |value| json::print(&value));
+            return json::update(update).map_or(Ok(()), json::print);
         }
         match update {
             Update::Accepted { position: 0, .. } => {}
@@ -109,7 +109,7 @@ impl Report {
     /// Standard output is closed or full.
     pub(crate) fn saved(&mut self, saved: &Saved<'_>) -> Result<(), Stop> {
         if self.style == Style::Json {
-            return json::print(&json::saved(saved));
+            return json::print(json::saved(saved));
         }
         let took = words::seconds(self.since.elapsed().as_secs_f32());
         self.since = Instant::now();

@@ -19,7 +19,7 @@ pub(crate) fn run(common: &Common) -> Result<(), Stop> {
     let socket = socket::find(common.socket.as_deref())?;
     let status = Client::connect(PROGRAM, &socket)?.status()?;
     if common.json {
-        return json::print(&json::status(&status));
+        return json::print(json::status(&status));
     }
     let written = io::stdout().lock().write_all(screen(&status).as_bytes());
     written.map_err(|error| Stop::writing(&error))

@@ -1,0 +1,180 @@
+//! One test for each row of the table of exit codes.
+
+use std::fs::{self, File};
+use std::io::Write;
+
+use zimg_protocol::frame::write_pixels;
+use zimg_protocol::messages::{Event, Picture};
+use zimg_protocol::{Failure, Frame, Kind, Welcome};
+
+use crate::fake::{Fake, Ran, drawing, zimg};
+
+/// zimg without a daemon: its exit code and standard error.
+fn alone(arguments: &[&str]) -> (Option<i32>, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("nobody");
+    let output =
+        zimg(directory.path()).env("ZIMG_SOCKET", socket).args(arguments).output().unwrap();
+    assert!(output.stdout.is_empty());
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// zimg whose daemon answers with this failure.
+fn answered(kind: Kind) -> Ran {
+    let failure = Failure::new(kind, "so it is").hint("do that");
+    let fake = Fake::new(move |peer, _| peer.say(Event::Failed(failure)));
+    let ran = fake.run(&["a fox", "-o", "a.png"]);
+    assert_eq!(ran.stderr, "zimg: so it is\nhint: do that\n");
+    assert!(ran.files.is_empty());
+    ran
+}
+
+#[test]
+fn done_is_0() {
+    assert_eq!(Fake::honest().run(&["a fox"]).code, Some(0));
+}
+
+#[test]
+fn usage_is_64() {
+    let many: [&[&str]; 12] = [
+        &[],
+        &["a fox", "--stpes", "3"],
+        &["a", "fox"],
+        &["a fox", "--size", "big"],
+        &["a fox", "--steps", "-1"],
+        &["a fox", "-o", "fox.gif"],
+        &["a fox", "-o", ""],
+        &["a fox", "-o", "{number}.png"],
+        &["a fox", "-o", "-", "-n", "2"],
+        &["a fox", "-o", "-", "--json", "-q", "--seed", "no"],
+        &["status", "now"],
+        &["a fox", "--socket", &"x".repeat(108)],
+    ];
+    for arguments in many {
+        let (code, text) = alone(arguments);
+        assert_eq!(code, Some(64), "{arguments:?}: {text}");
+        assert!(!text.is_empty());
+    }
+}
+
+#[test]
+fn parameters_refused_is_65() {
+    let (code, text) = alone(&["a fox", "--size", "1000x64"]);
+    assert_eq!(code, Some(65));
+    let said = "zimg: width 1000 is not a multiple of 16 from 64 to 2048\nhint: 1008 would be\n";
+    assert_eq!(text, said);
+    let many: [&[&str]; 7] = [
+        &["--steps", "0"],
+        &["--steps", "101"],
+        &["-n", "0"],
+        &["-n", "257"],
+        &["--guidance", "-1"],
+        &["--guidance", "nan"],
+        &["--guidance-truncation", "1.5"],
+    ];
+    for arguments in many {
+        assert_eq!(alone(&[&["a fox"], arguments].concat()).0, Some(65), "{arguments:?}");
+    }
+    assert_eq!(answered(Kind::Refused).code, Some(65));
+}
+
+#[test]
+fn no_daemon_is_69() {
+    for arguments in [&["a fox"][..], &["status"]] {
+        let (code, text) = alone(arguments);
+        assert_eq!(code, Some(69));
+        assert!(text.starts_with("zimg: no daemon runs: there is no socket at /"), "{text}");
+        assert!(text.contains("\nhint: start it with `zimaged --socket /"), "{text}");
+    }
+}
+
+#[test]
+fn a_broken_daemon_is_70_and_leaves_nothing() {
+    let picture = Picture { index: 0, seed: 1, width: 64, height: 64, bytes: 3 * 64 * 64 };
+    let announced = picture.clone();
+    let vanished = Fake::new(move |peer, request| {
+        peer.starts(&drawing(request));
+        peer.say(Event::Picture(announced));
+        write_pixels(&mut peer.0, &[0; 1000]).unwrap();
+    })
+    .run(&["a fox", "-o", "a.png"]);
+    assert_eq!(vanished.code, Some(70));
+    assert!(vanished.stderr.contains("ended the connection before it was done"));
+    assert!(vanished.files.is_empty(), "{:?}", vanished.files);
+
+    let liar = Picture { width: u32::MAX, height: u32::MAX, bytes: u64::MAX, ..picture };
+    let lied = Fake::new(move |peer, _| peer.say(Event::Picture(liar))).run(&["a fox"]);
+    assert_eq!(lied.code, Some(70));
+    assert!(lied.stderr.contains("a picture of 4294967295x4294967295"), "{}", lied.stderr);
+
+    assert_eq!(answered(Kind::Internal).code, Some(70));
+}
+
+#[test]
+fn an_output_that_cannot_be_created_is_73() {
+    let (code, text) = alone(&["a fox", "-o", "no/such/fox.png"]);
+    assert_eq!(code, Some(73));
+    let said =
+        "zimg: the directory no/such does not exist\nhint: create it with `mkdir -p no/such`\n";
+    assert_eq!(text, said);
+    assert_eq!(answered(Kind::CannotCreate).code, Some(73));
+}
+
+#[test]
+fn a_full_disk_is_74() {
+    let fake = Fake::new(|peer, request| {
+        let draw = drawing(request);
+        let started = peer.starts(&draw);
+        peer.picture(&draw, 0, &started);
+    });
+    let mut zimg = fake.zimg(&["a fox", "-o", "-"]);
+    let output = zimg.stdout(File::create("/dev/full").unwrap()).output().unwrap();
+    let ran = fake.finish(output);
+    assert_eq!(ran.code, Some(74));
+    assert!(ran.stderr.contains("zimg: cannot write to standard output: "), "{}", ran.stderr);
+    assert_eq!(answered(Kind::Io).code, Some(74));
+}
+
+#[test]
+fn busy_is_75() {
+    assert_eq!(answered(Kind::Busy).code, Some(75));
+    let full = Fake::raw(|mut peer| {
+        let failure = Failure::new(Kind::Busy, "32 clients are connected already");
+        Frame::Error((&failure).into()).write(&mut peer.0).unwrap();
+        peer.hello();
+    });
+    let ran = full.run(&["a fox"]);
+    assert_eq!(ran.code, Some(75));
+    assert_eq!(ran.stderr, "zimg: 32 clients are connected already\n");
+}
+
+#[test]
+fn another_version_is_76() {
+    let fake = Fake::raw(|mut peer| {
+        peer.hello();
+        let welcome = Welcome { major: 0, minor: 9, capabilities: 0 };
+        peer.0.write_all(&welcome.to_bytes()).unwrap();
+        let refusal = Failure::new(Kind::Version, "zimaged 9.0.0 speaks protocol 9");
+        Frame::Error((&refusal).into()).write(&mut peer.0).unwrap();
+    });
+    let ran = fake.run(&["a fox"]);
+    assert_eq!(ran.code, Some(76));
+    let said = "speaks protocol 1, but zimaged 9.0.0 speaks protocol 9\nhint: zimg is older";
+    assert!(ran.stderr.starts_with("zimg: zimg ") && ran.stderr.contains(said), "{}", ran.stderr);
+}
+
+#[test]
+fn no_permission_is_77() {
+    assert_eq!(answered(Kind::Permission).code, Some(77));
+}
+
+#[test]
+fn a_wrong_configuration_is_78() {
+    assert_eq!(answered(Kind::Config).code, Some(78));
+}
+
+#[test]
+fn cancelled_is_130() {
+    assert_eq!(answered(Kind::Cancelled).code, Some(130));
+}

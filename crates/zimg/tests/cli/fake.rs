@@ -1,0 +1,191 @@
+//! A scripted daemon for one client, and zimg run against it in a directory of its own.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread::{self, JoinHandle};
+
+use tempfile::TempDir;
+use zimg_protocol::frame::write_pixels;
+use zimg_protocol::limits::TO_DAEMON_BYTES;
+use zimg_protocol::messages::{Draw, Event, Picture, Request, Started, Step, Timings};
+use zimg_protocol::{Frame, Hello};
+
+/// A daemon's thread, and the directory that zimg runs in.
+pub(crate) struct Fake {
+    directory: TempDir,
+    thread: JoinHandle<()>,
+}
+
+/// The daemon's end of a connection.
+pub(crate) struct Peer(pub(crate) UnixStream);
+
+impl Fake {
+    /// Plays `script` to its one client, whose hello it has not read yet.
+    pub(crate) fn raw(script: impl FnOnce(Peer) + Send + 'static) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("out")).unwrap();
+        let listener = UnixListener::bind(directory.path().join("socket")).unwrap();
+        let thread = thread::spawn(move || script(Peer(listener.accept().unwrap().0)));
+        Self { directory, thread }
+    }
+
+    /// Welcomes its one client, reads its request and plays `script`.
+    pub(crate) fn new(script: impl FnOnce(&mut Peer, Request) + Send + 'static) -> Self {
+        Self::raw(|mut peer| {
+            let hello = peer.hello();
+            peer.0.write_all(&Hello::OURS.negotiate(hello).to_bytes()).unwrap();
+            let request = peer.request().unwrap();
+            script(&mut peer, request);
+        })
+    }
+
+    /// Draws what it is asked for.
+    pub(crate) fn honest() -> Self {
+        Self::new(|peer, request| peer.draws(&drawing(request)))
+    }
+
+    /// The directory that zimg runs in.
+    pub(crate) fn out(&self) -> PathBuf {
+        self.directory.path().join("out")
+    }
+
+    /// zimg with these arguments, not started yet.
+    pub(crate) fn zimg(&self, arguments: &[&str]) -> Command {
+        let mut command = zimg(&self.out());
+        command.env("ZIMG_SOCKET", self.directory.path().join("socket")).args(arguments);
+        command
+    }
+
+    /// Runs zimg to its end and joins the daemon, whose assertions count.
+    pub(crate) fn run(self, arguments: &[&str]) -> Ran {
+        let output = self.zimg(arguments).output().unwrap();
+        self.finish(output)
+    }
+
+    /// Joins the daemon.
+    pub(crate) fn finish(self, output: Output) -> Ran {
+        self.thread.join().unwrap();
+        let mut files: Vec<_> = fs::read_dir(self.directory.path().join("out"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        Ran {
+            code: output.status.code(),
+            stdout: output.stdout,
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            files,
+            directory: self.directory,
+        }
+    }
+}
+
+/// zimg in `directory`, with nothing of the tester's environment that it looks at.
+pub(crate) fn zimg(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zimg"));
+    command.current_dir(directory).stdin(Stdio::null());
+    command.env_remove("ZIMG_SOCKET").env_remove("XDG_RUNTIME_DIR").env("TERM", "xterm");
+    command
+}
+
+/// How zimg ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+    /// What lies in its directory, in order.
+    pub(crate) files: Vec<String>,
+    directory: TempDir,
+}
+
+impl Ran {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join("out").join(name)
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        str::from_utf8(&self.stdout).unwrap()
+    }
+
+    /// That the picture in `name` is the one with this seed.
+    pub(crate) fn assert_picture(&self, name: &str, seed: u64, width: u32, height: u32) {
+        let read = image::open(self.path(name)).unwrap().into_rgb8();
+        assert_eq!(read.dimensions(), (width, height));
+        assert!(read.into_raw() == pixels(seed, width, height), "{name} is another picture");
+    }
+}
+
+/// What the fake daemon draws.
+pub(crate) fn pixels(seed: u64, width: u32, height: u32) -> Vec<u8> {
+    (0..3 * width * height).map(|i| (u64::from(i / 7) + 31 * seed) as u8).collect()
+}
+
+/// The request, which must be to draw.
+pub(crate) fn drawing(request: Request) -> Draw {
+    match request {
+        Request::Draw(draw) => draw,
+        other => panic!("{other:?}"),
+    }
+}
+
+impl Peer {
+    pub(crate) fn hello(&mut self) -> Hello {
+        let mut bytes = [0; 16];
+        self.0.read_exact(&mut bytes).unwrap();
+        Hello::from_bytes(bytes).unwrap()
+    }
+
+    /// The next request, or none when the client has gone.
+    pub(crate) fn request(&mut self) -> Option<Request> {
+        match Frame::read(&mut self.0, TO_DAEMON_BYTES).unwrap()? {
+            Frame::Request(request) => Some(request),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn say(&mut self, event: Event) {
+        Frame::Event(event).write(&mut self.0).unwrap();
+    }
+
+    /// Accepts and starts: 64x64 in 2 steps unless asked otherwise.
+    pub(crate) fn starts(&mut self, draw: &Draw) -> Started {
+        let started = Started {
+            model: "fake".to_owned(),
+            width: draw.width.unwrap_or(64),
+            height: draw.height.unwrap_or(64),
+            steps: draw.steps.unwrap_or(2),
+            guidance: draw.guidance.unwrap_or(0.0),
+        };
+        self.say(Event::Accepted { job: 1, position: 0 });
+        self.say(Event::Started(started.clone()));
+        started
+    }
+
+    /// A whole job.
+    pub(crate) fn draws(&mut self, draw: &Draw) {
+        let started = self.starts(draw);
+        for index in 0..draw.count {
+            for step in 1..=started.steps {
+                let of = started.steps;
+                self.say(Event::Step(Step { picture: index, step, of, ms: 250.5 }));
+            }
+            self.say(Event::Decoding { picture: index });
+            self.picture(draw, index, &started);
+        }
+        let timings = Timings { queued: 0.0, text: 1.5, steps: 501.0, decode: 2.0, total: 504.5 };
+        self.say(Event::Done(timings));
+    }
+
+    /// One picture, as announced by what started.
+    pub(crate) fn picture(&mut self, draw: &Draw, index: u32, started: &Started) {
+        let (seed, width, height) = (draw.seed + u64::from(index), started.width, started.height);
+        let pixels = pixels(seed, width, height);
+        let bytes = pixels.len() as u64;
+        self.say(Event::Picture(Picture { index, seed, width, height, bytes }));
+        write_pixels(&mut self.0, &pixels).unwrap();
+    }
+}

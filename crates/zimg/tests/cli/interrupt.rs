@@ -1,0 +1,74 @@
+//! Ctrl-C: once to cancel, twice to leave.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Stdio};
+use std::sync::mpsc;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use zimg_protocol::messages::{Event, Request};
+use zimg_protocol::{Failure, Kind};
+
+use crate::fake::{Fake, drawing};
+
+/// zimg drawing, once it has told its first event: then it takes signals as a job's.
+fn drawing_zimg(fake: &Fake) -> (Child, BufReader<ChildStdout>) {
+    let mut zimg = fake.zimg(&["a fox", "-o", "a.png", "--json"]);
+    let mut child = zimg.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut events = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    events.read_line(&mut line).unwrap();
+    assert!(line.contains("\"accepted\""), "{line}");
+    (child, events)
+}
+
+fn send(signal: Signal, child: &Child) {
+    kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+}
+
+#[test]
+fn the_first_cancels_and_ends_in_130() {
+    let fake = Fake::new(|peer, request| {
+        peer.starts(&drawing(request));
+        assert_eq!(peer.request(), Some(Request::Cancel));
+        peer.say(Event::Failed(Failure::new(Kind::Cancelled, "cancelled")));
+    });
+    let (child, mut events) = drawing_zimg(&fake);
+    send(Signal::SIGINT, &child);
+    let mut rest = String::new();
+    events.read_to_string(&mut rest).unwrap();
+    let ran = fake.finish(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(130));
+    assert_eq!(ran.stderr, "zimg: cancelled\n");
+    assert!(rest.contains("\"kind\":\"cancelled\",\"code\":130"), "{rest}");
+    assert!(ran.files.is_empty(), "{:?}", ran.files);
+}
+
+#[test]
+fn the_second_leaves_at_once() {
+    let (told, cancelled) = mpsc::channel();
+    let fake = Fake::new(move |peer, request| {
+        peer.starts(&drawing(request));
+        assert_eq!(peer.request(), Some(Request::Cancel));
+        told.send(()).unwrap();
+        assert_eq!(peer.request(), None, "it has gone");
+    });
+    let (child, _events) = drawing_zimg(&fake);
+    send(Signal::SIGINT, &child);
+    cancelled.recv().unwrap();
+    send(Signal::SIGINT, &child);
+    let ran = fake.finish(child.wait_with_output().unwrap());
+    assert_eq!((ran.code, ran.files.len()), (Some(130), 0));
+}
+
+#[test]
+fn a_termination_leaves_at_once() {
+    let fake = Fake::new(|peer, request| {
+        peer.starts(&drawing(request));
+        assert_eq!(peer.request(), None, "it has gone");
+    });
+    let (child, _events) = drawing_zimg(&fake);
+    send(Signal::SIGTERM, &child);
+    let ran = fake.finish(child.wait_with_output().unwrap());
+    assert_eq!((ran.code, ran.files.len()), (Some(128 + 15), 0));
+}

@@ -1,0 +1,10 @@
+//! The whole program against a scripted daemon.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail the test")]
+
+mod draw;
+mod exit_codes;
+mod fake;
+mod help;
+mod interrupt;
+mod json;
+mod terminal;

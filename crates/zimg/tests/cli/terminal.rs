@@ -1,0 +1,76 @@
+//! What a person at a terminal sees, through a pseudo-terminal.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::fd::OwnedFd;
+
+use nix::libc::EIO;
+use nix::pty::openpty;
+use zimg_protocol::messages::{Event, Waiting, WorkerState};
+
+use crate::fake::{Fake, drawing, zimg};
+
+/// Everything written to a terminal until its last writer has gone.
+fn seen(terminal: OwnedFd) -> String {
+    let mut terminal = File::from(terminal);
+    let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        match terminal.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => text.extend_from_slice(&buffer[..n]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.raw_os_error() == Some(EIO) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn one_line_says_how_far_it_is_and_then_goes() {
+    let fake = Fake::new(|peer, request| {
+        peer.say(Event::Waiting(Waiting::Queue { position: 1 }));
+        let state = WorkerState::Loading { done: 5_000_000, total: 20_000_000 };
+        peer.say(Event::Waiting(Waiting::Worker(state)));
+        peer.draws(&drawing(request));
+    });
+    let pty = openpty(None, None).unwrap();
+    let mut zimg = fake.zimg(&["a fox", "-n2", "--seed=7", "-o", "a.png"]);
+    let mut child = zimg.stderr(pty.slave).spawn().unwrap();
+    // The command holds the terminal's other end open.
+    drop(zimg);
+    let text = seen(pty.master);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let shown: Vec<_> = text.split("\r\x1b[K").collect();
+    let expected = [
+        "",
+        "waiting: 1 job is before this one",
+        "waiting: loading the model, 25 % (5 MB of 20 MB)",
+        "reading the prompt",
+        "picture 1 of 2, step 1 of 2, 0.75 s left",
+        "picture 1 of 2, step 2 of 2, 0.50 s left",
+        "picture 1 of 2, decoding",
+        "saving",
+    ];
+    assert_eq!(shown[..expected.len()], expected, "{text:?}");
+    let saved = shown[expected.len()];
+    let (kept, _) = saved.split_once("\r\n").unwrap();
+    assert!(kept.starts_with("a-1.png: 64x64, seed 7, "), "{text:?}");
+    let (end, line) = text.rsplit_once("\r\n").map(|(rest, end)| (end, rest)).unwrap();
+    assert_eq!(end, "", "nothing but what is kept remains");
+    assert!(line.contains("a-2.png: 64x64, seed 8, "), "{text:?}");
+}
+
+#[test]
+fn a_terminal_gets_no_picture() {
+    let directory = tempfile::tempdir().unwrap();
+    let pty = openpty(None, None).unwrap();
+    let mut zimg = zimg(directory.path());
+    let child = zimg.args(["a fox", "-o", "-"]).stdout(pty.slave).output();
+    let output = child.unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.starts_with("zimg: a picture is no text for a terminal\nhint: "), "{text}");
+    drop(zimg);
+    assert_eq!(seen(pty.master), "");
+}
