@@ -66,12 +66,23 @@ impl Daemon {
             None => mock(folder.path(), &options.mock),
         };
         let socket = options.socket.unwrap_or_else(|| folder.path().join("run/zimaged.sock"));
-        let child = Command::new(program("zimaged"))
+        // Neither the machine's configuration nor the user's own takes part.
+        let config = folder.path().join("zimaged.toml");
+        File::create(&config).unwrap();
+        let mut command = Command::new(program("zimaged"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("ZIMAGED_") {
+                command.env_remove(name);
+            }
+        }
+        let child = command
             .env("HOME", folder.path())
             .env_remove("XDG_CONFIG_HOME")
             .env("NOTIFY_SOCKET", folder.path().join("notify"))
             .env("RUST_LOG", "info")
             .envs(options.environment)
+            .arg("--config")
+            .arg(config)
             .arg("--socket")
             .arg(&socket)
             .arg("--worker")

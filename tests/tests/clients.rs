@@ -139,6 +139,34 @@ fn who_does_not_read_is_dropped_while_others_draw() {
 }
 
 #[test]
+fn all_who_do_not_read_share_one_limit() {
+    let daemon = Daemon::ready("");
+    let size = Some(2048);
+    let slow: Vec<_> = (0..4)
+        .map(|_| {
+            let mut raw = Raw::greeted(daemon.socket());
+            // 50 MB, which is within one client's limit; two of these are within that of all.
+            raw.ask(Request::Draw(Draw { width: size, height: size, count: 4, ..draw() }));
+            assert!(matches!(raw.event(), Event::Accepted { .. }));
+            raw
+        })
+        .collect();
+    assert_eq!(daemon.draw(&draw()).unwrap().len(), 1);
+    assert!(daemon.peak_memory() < MEMORY_MAX, "{}", daemon.peak_memory());
+    let whole = slow.into_iter().map(|mut raw| {
+        let mut done = false;
+        while let Ok(Some(frame)) = Frame::read(&mut raw.0, 2 << 20) {
+            done |= matches!(frame, Frame::Event(Event::Done(_)));
+            if done {
+                break;
+            }
+        }
+        done
+    });
+    assert_eq!(whole.filter(|done| *done).count(), 2);
+}
+
+#[test]
 fn who_asks_without_end_and_reads_nothing_is_not_heard() {
     let daemon = Daemon::ready("");
     let mut flood = Raw::greeted(daemon.socket());
