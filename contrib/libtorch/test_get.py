@@ -285,6 +285,11 @@ class Bring(Case):
         self.assertEqual(code, UNAVAILABLE)
         self.assertEqual(said.splitlines()[-1], "libtorch: pip cannot find what libtorch is made of: no route to the index")
 
+    def test_an_index_that_does_not_answer_is_called_that(self):
+        code, said = self.run_it("--cpu", PIP_FAKE_ERROR="Could not find torch==2.11.0 (from versions: none)")
+        self.assertEqual(code, UNAVAILABLE)
+        self.assertIn("is there a network", said.splitlines()[-1])
+
     def test_without_pip_and_venv_the_sentence_names_the_packages(self):
         broken = "import sys; sys.exit(1)"
         (self.dir / "fake" / "venv.py").write_text(broken)

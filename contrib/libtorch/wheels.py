@@ -105,7 +105,7 @@ class Pip:
             if done.returncode == 2:  # pip's own usage error: an option that this version lacks
                 return None
             if done.returncode != 0:
-                raise Trouble(UNAVAILABLE, f"pip cannot find what libtorch is made of: {last_error(done.stderr)}")
+                raise Trouble(UNAVAILABLE, f"pip cannot find what libtorch is made of: {reason(done.stderr)}")
             entries = json.loads(report.read_text())["install"]
         urls = [entry["download_info"]["url"] for entry in entries]
         by_file = {url.split("#")[0].rsplit("/", 1)[1]: url for url in urls}
@@ -115,14 +115,17 @@ class Pip:
         """Lets pip fetch a wheel itself into `directory`: works wherever pip does, but starts over when interrupted."""
         done = self.run("download", "--quiet", f"--dest={directory}", *_selection([wheel]))
         if done.returncode != 0 or not (directory / wheel.file).exists():
-            raise Trouble(UNAVAILABLE, f"pip could not download {wheel.requirement}: {last_error(done.stderr)}")
+            raise Trouble(UNAVAILABLE, f"pip could not download {wheel.requirement}: {reason(done.stderr)}")
 
 
-def last_error(text: str) -> str:
+def reason(text: str) -> str:
     """The first line that pip calls an error (later ones repeat it), or the last line it wrote."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line[len("ERROR: ") :] for line in lines if line.startswith("ERROR: ")]
-    return (errors or lines[-1:] or ["it gave no reason"])[0]
+    first = (errors or lines[-1:] or ["it gave no reason"])[0]
+    if "(from versions: none)" in first:  # what pip says of a package when no index answers
+        return f"no index answers it; is there a network, and does 'pip config list' name the right index? ({first})"
+    return first
 
 
 def _selection(wheels: list[Wheel]) -> list[str]:
