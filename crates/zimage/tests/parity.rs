@@ -185,7 +185,9 @@ fn draw<'a>(case: &'a Case, pipeline: &Pipeline, expected: &HashMap<String, Tens
         let mut drawing = pipeline.start(&plan, case.seed + u64::from(i)).unwrap();
         let noise = drawing.latents().copy();
         let theirs = expected["noise"].get(i64::from(i)).unsqueeze(0);
-        assert!(noise.equal(&theirs), "{}: the noise of picture {i}", case.name);
+        // To the last bits only: libtorch has several ways to the same normal numbers, and takes
+        // the one that suits the processor.
+        assert_close(&noise, &theirs, 1e-6, &format!("{}: the noise of picture {i}", case.name));
         while !drawing.is_done() {
             pipeline.step(&mut drawing, &conditioning).unwrap();
             if drawing.steps_done() == 1 && case.guidance == 0.0 {
