@@ -49,9 +49,12 @@ def say(sentence: str) -> None:
 
 
 def cache_directory() -> Path:
-    """`$XDG_CACHE_HOME/zimg`, by default `~/.cache/zimg`."""
-    xdg = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache") / "zimg"
+    """`$XDG_CACHE_HOME/zimg`, by default `~/.cache/zimg`; in the repository for users without a home."""
+    xdg, home = os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")
+    if os.path.isabs(xdg):
+        return Path(xdg) / "zimg"
+    base = Path(home) if os.path.isabs(home) and os.path.isdir(home) else LINK.parent
+    return base / ".cache" / "zimg"
 
 
 def version_of(libtorch: Path) -> str | None:

@@ -310,6 +310,13 @@ class Bring(Case):
         self.assertEqual(code, IO)
         self.assertIn("set XDG_CACHE_HOME to a place that can be written", said)
 
+    def test_a_user_without_a_home_has_the_cache_in_the_repository(self):
+        for home in ("", str(self.dir / "nowhere")):
+            code, said = self.run_it("--cpu", XDG_CACHE_HOME="relative, so not used", HOME=home)
+            self.assertEqual(code, 0, said)
+            here = self.link.parent / ".cache" / "zimg" / "libtorch-2.11.0-cpu" / "torch"
+            self.assertEqual(self.link.resolve(), here)
+
     def own(self, minor: int) -> Path:
         own = self.dir / f"own-{minor}"
         (own / "lib").mkdir(parents=True)
