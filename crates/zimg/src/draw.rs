@@ -33,8 +33,8 @@ pub(crate) fn run(args: &args::Draw, common: &Common) -> Result<(), Stop> {
     let socket = socket::find(common.socket.as_deref())?;
 
     let job = Client::connect(PROGRAM, &socket)?.draw(&draw)?;
-    interrupt.cancels(job.canceller()?);
     let style = Style::choose(common.json, args.quiet);
+    interrupt.cancels(job.canceller()?, style == Style::Line);
     let mut report = Report::new(style, draw.count, args.output.is_none(), draw.negative.is_some());
     for update in job {
         let update = update?;

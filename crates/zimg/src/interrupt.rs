@@ -1,5 +1,6 @@
 //! Ctrl-C: the first asks the daemon to stop at the next step, the second ends zimg at once.
 
+use std::io::{self, Write};
 use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -9,7 +10,14 @@ use zimg_client::{Canceller, Failure, Kind};
 
 /// The thread that waits for signals, and what it may do.
 #[derive(Clone, Debug)]
-pub(crate) struct Interrupt(Arc<Mutex<Option<Canceller>>>);
+pub(crate) struct Interrupt(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    canceller: Option<Canceller>,
+    /// There is a progress line on a terminal.
+    line: bool,
+}
 
 impl Interrupt {
     /// Takes SIGINT, SIGTERM and SIGHUP from now on, before any other thread starts.
@@ -30,26 +38,28 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// From now on the first Ctrl-C cancels this job.
-    pub(crate) fn cancels(&self, canceller: Canceller) {
-        *self.hold() = Some(canceller);
+    /// From now on the first Ctrl-C cancels this job. `line`: a progress line shows it.
+    pub(crate) fn cancels(&self, canceller: Canceller, line: bool) {
+        *self.hold() = State { canceller: Some(canceller), line };
     }
 
     /// While this is held no signal ends the process: a temporary file is never left behind.
-    pub(crate) fn hold(&self) -> MutexGuard<'_, Option<Canceller>> {
+    pub(crate) fn hold(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn obey(&self, signals: SigSet) {
         while let Ok(signal) = signals.wait() {
-            let mut canceller = self.hold();
-            if signal == Signal::SIGINT
-                && let Some(mut canceller) = canceller.take()
-                && canceller.cancel().is_ok()
-            {
-                continue;
+            let mut state = self.hold();
+            let canceller = state.canceller.take().filter(|_| signal == Signal::SIGINT);
+            if state.line {
+                // Behind the ^C that the terminal shows, and before the daemon answers.
+                let text = if canceller.is_some() { " cancelling at the next step" } else { "" };
+                let _ = io::stderr().write_all(format!("{text}\r\n").as_bytes());
             }
-            process::exit(128 + signal as i32);
+            if canceller.is_none_or(|mut canceller| canceller.cancel().is_err()) {
+                process::exit(128 + signal as i32);
+            }
         }
     }
 }

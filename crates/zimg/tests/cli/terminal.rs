@@ -6,7 +6,10 @@ use std::os::fd::OwnedFd;
 
 use nix::libc::EIO;
 use nix::pty::openpty;
-use zimg_protocol::messages::{Event, Waiting, WorkerState};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use zimg_protocol::messages::{Event, Request, Waiting, WorkerState};
+use zimg_protocol::{Failure, Kind};
 
 use crate::fake::{Fake, drawing, zimg};
 
@@ -59,6 +62,32 @@ fn one_line_says_how_far_it_is_and_then_goes() {
     let (end, line) = text.rsplit_once("\r\n").map(|(rest, end)| (end, rest)).unwrap();
     assert_eq!(end, "", "nothing but what is kept remains");
     assert!(line.contains("a-2.png: 64x64, seed 8, "), "{text:?}");
+}
+
+#[test]
+fn ctrl_c_is_answered() {
+    let fake = Fake::new(|peer, request| {
+        peer.starts(&drawing(request));
+        assert_eq!(peer.request(), Some(Request::Cancel));
+        peer.say(Event::Failed(Failure::new(Kind::Cancelled, "the job was cancelled")));
+    });
+    let pty = openpty(None, None).unwrap();
+    let mut zimg = fake.zimg(&["a fox", "-o", "a.png"]);
+    let mut child = zimg.stderr(pty.slave).spawn().unwrap();
+    drop(zimg);
+    let mut terminal = File::from(pty.master);
+    let mut text = String::new();
+    while !text.contains("reading the prompt") {
+        let mut buffer = [0; 512];
+        let bytes = terminal.read(&mut buffer).unwrap();
+        text += str::from_utf8(&buffer[..bytes]).unwrap();
+    }
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    let text = seen(terminal.into());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let rest = text.strip_prefix(" cancelling at the next step\r").unwrap();
+    let last = rest.trim_start_matches(['\r', '\n']);
+    assert_eq!(last, "\r\x1b[Kzimg: the job was cancelled\r\n".trim_start_matches('\r'));
 }
 
 #[test]
