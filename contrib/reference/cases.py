@@ -83,7 +83,7 @@ def cases(count: Callable[[str, str], int], template: Callable[[str], int]) -> l
         Case("odd-tall", "odd", EMOJI, 64, 144, steps=1, seed=0, about="36 image tokens"),
         Case("odd-empty", "odd", ""),
         Case("odd-truncation", "odd", circle, steps=8, guidance=4.0, negative=ugly, truncation=0.3),
-        Case("odd-both", "odd", LONG, 80, 64, guidance=5.0, negative="", normalization=0.7, truncation=0.5, seed=9),
+        Case("odd-both", "odd", LONG, 80, 64, guidance=5.0, negative="", normalization=0.7, truncation=0.2, seed=9),
         Case("odd-two", "odd", circle, 64, 80, count=2, guidance=4.0, negative=ugly, normalization=0.9, seed=100),
     ]
     return out
