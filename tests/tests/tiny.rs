@@ -11,7 +11,7 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
-use nix::unistd::{Pid, mkfifo};
+use nix::unistd::{Pid, SysconfVar, mkfifo, sysconf};
 use zimg_client::{Draw, Kind, Update};
 use zimg_tests::{Daemon, Options, built_worker};
 
@@ -72,6 +72,45 @@ fn a_red_circle_on_a_white_background_is_just_that() {
     }
     let white = picture.pixels().filter(|pixel| is_white(pixel.0)).count() as f64;
     assert!(white > 0.9 * (all - count), "{white} of {} other pixels are white", all - count);
+}
+
+#[test]
+fn one_thing_is_above_another() {
+    let daemon = tiny();
+    draw_file(&daemon, &["a green star above a red square", "-o", "out.png", "--seed", "1"]);
+    let picture = image::open(daemon.folder().join("out.png")).unwrap().to_rgb8();
+    let green: Vec<_> = picture
+        .enumerate_pixels()
+        .filter(|(_, _, pixel)| {
+            let [red, green, blue] = pixel.0.map(i32::from);
+            green - red > 40 && green - blue > 20
+        })
+        .map(|(_, y, _)| f64::from(y))
+        .collect();
+    let (red, [_, red_height], _) = red_thing(&picture);
+    let green_height = green.iter().sum::<f64>() / green.len() as f64;
+    assert!(red > 500.0 && green.len() > 500, "{red} red pixels, {} green ones", green.len());
+    assert!(green_height + 20.0 < red_height, "green at {green_height}, red at {red_height}");
+}
+
+/// A picture in 3 s on 2 cores, counted in the worker's processor time, which holds on a busy
+/// machine too.
+#[test]
+fn a_picture_takes_three_seconds_of_two_cores_at_most() {
+    let daemon = tiny();
+    let worker = daemon.status().worker_pid.unwrap();
+    let spent = || {
+        let stat = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap();
+        // proc(5): utime and stime are the 14th and 15th fields; the name ends with the last ')'.
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks: u32 = fields[11..13].iter().map(|field| field.parse::<u32>().unwrap()).sum();
+        let per_second = sysconf(SysconfVar::CLK_TCK).unwrap().unwrap();
+        f64::from(ticks) / per_second as f64
+    };
+    let before = spent();
+    daemon.draw(&Draw::new("a house under a night sky with a moon")).unwrap();
+    let seconds = spent() - before;
+    assert!(seconds > 0.0 && seconds < 6.0, "{seconds} s of processor time");
 }
 
 #[test]
