@@ -21,5 +21,8 @@ say "drawing with the reference"
 rm -rf "$work/fixture"
 "$work/venv/bin/python" contrib/reference/make_fixture.py "$work/fixture"
 say "comparing"
-ZIMG_FIXTURE=$work/fixture ZIMG_PARITY_TABLE=$work/table.md "${CARGO:-cargo}" test --locked -p zimage --test parity
+ZIMG_QWEN3_TOKENIZER=$("$work/venv/bin/python" contrib/reference/fetch_tokenizer.py)
+export ZIMG_QWEN3_TOKENIZER
+ZIMG_FIXTURE=$work/fixture ZIMG_PARITY_TABLE=$work/table.md \
+  "${CARGO:-cargo}" test --locked -p zimage --test parity --test tokenizer
 cat "$work/table.md"

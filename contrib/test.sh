@@ -15,6 +15,9 @@ step "formatting"
 "$cargo" fmt --all --check
 step "lints"
 "$cargo" clippy --quiet --locked --workspace --all-targets -- -D warnings
+step "Qwen3's tokenizer"
+ZIMG_QWEN3_TOKENIZER=$("$python" contrib/reference/fetch_tokenizer.py)
+export ZIMG_QWEN3_TOKENIZER
 step "Rust"
 "$cargo" test --locked --workspace 2>&1 | tee "$log"
 rust=$(awk '/^test result: ok/ { passed += $4; ignored += $8 } END { print passed + 0, ignored + 0 }' "$log")

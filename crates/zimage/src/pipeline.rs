@@ -4,6 +4,8 @@
 //! two steps a drawing is its latents and a step number, so it can be stopped, overtaken,
 //! shown or resumed there.
 
+use std::sync::{Mutex, PoisonError};
+
 use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::{Checkpoint, Component, Target};
@@ -189,17 +191,16 @@ impl Pipeline {
 
     /// Begins a picture: noise from the seed.
     ///
-    /// The noise comes from libtorch's global generator on the CPU, so the same seed gives the
-    /// same picture on every device, and diffusers' `torch.Generator("cpu")` gives the same.
+    /// The noise comes from libtorch's global generator on the CPU, whatever the device: it is
+    /// that of diffusers' `torch.Generator("cpu")`, to the last bits that differ between kinds
+    /// of processors.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
     pub fn start(&self, plan: &Plan, seed: u64) -> Result<Drawing> {
         let (height, width) = self.latent_size(plan);
-        tch::manual_seed(seed.cast_signed());
-        let latents =
-            Tensor::f_randn([1, self.channels, height, width], (Kind::Float, Device::Cpu))?
-                .f_to_device(self.device)?;
+        let shape = [1, self.channels, height, width];
+        let latents = noise(seed, &shape)?.f_to_device(self.device)?;
         let sigmas = schedule::sigmas(plan.steps, self.shift);
         Ok(Drawing { plan: plan.clone(), seed, sigmas, step: 0, latents })
     }
@@ -279,6 +280,15 @@ impl Drawing {
     pub fn latents(&self) -> &Tensor {
         &self.latents
     }
+}
+
+/// Normal numbers in float32 on the CPU.
+fn noise(seed: u64, shape: &[i64]) -> Result<Tensor> {
+    /// The generator is the process's: seeding and drawing belong together.
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    let _ours = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    tch::manual_seed(seed.cast_signed());
+    Ok(Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?)
 }
 
 /// Classifier-free guidance on the model's outputs, as the reference has it.
