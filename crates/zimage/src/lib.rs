@@ -1,22 +1,8 @@
 //! The Z-Image text-to-image model on libtorch: the mathematics of diffusers' `ZImagePipeline`.
 //!
-//! ```no_run
-//! use zimage::{Checkpoint, DType, Options, Params, Pipeline};
-//!
-//! # fn main() -> zimage::Result<()> {
-//! let checkpoint = Checkpoint::open("Z-Image-Turbo".as_ref())?;
-//! let options = Options { device: tch::Device::Cpu, dtype: DType::Float32 };
-//! let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
-//! let plan = pipeline.plan(&Params { prompt: "a red fox".into(), ..Params::default() })?;
-//! let conditioning = pipeline.encode(&plan)?;
-//! let mut drawing = pipeline.start(&plan, 42)?;
-//! while !drawing.is_done() {
-//!     pipeline.step(&mut drawing, &conditioning)?;
-//! }
-//! let image = pipeline.decode(&drawing)?;
-//! # Ok(())
-//! # }
-//! ```
+//! A [`Checkpoint`] describes files, a [`Pipeline`] is a model on a device, a [`Plan`] is a
+//! checked request, and a [`Drawing`] is a picture in the making whose loop is the caller's:
+//! `examples/draw.rs` shows it on one page.
 
 pub mod checkpoint;
 mod dtype;

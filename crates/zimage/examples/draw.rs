@@ -1,0 +1,32 @@
+//! The library in one page: draws a prompt on the CPU and writes a PPM file.
+//!
+//! usage: `draw CHECKPOINT PROMPT OUT.ppm`
+
+use std::error::Error;
+use std::fs;
+
+use zimage::{Checkpoint, DType, Options, Params, Pipeline};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [checkpoint, prompt, out] = &args[..] else {
+        return Err("usage: draw CHECKPOINT PROMPT OUT.ppm".into());
+    };
+    let checkpoint = Checkpoint::open(checkpoint.as_ref())?;
+    let options = Options { device: tch::Device::Cpu, dtype: DType::Float32 };
+    let pipeline = Pipeline::load(&checkpoint, &options, &mut |_progress| {})?;
+
+    let plan = pipeline.plan(&Params { prompt: prompt.clone(), ..Params::default() })?;
+    let conditioning = pipeline.encode(&plan)?;
+    let mut drawing = pipeline.start(&plan, 42)?;
+    while !drawing.is_done() {
+        // Here a caller may look, stop, or draw something more urgent first.
+        pipeline.step(&mut drawing, &conditioning)?;
+    }
+    let image = pipeline.decode(&drawing)?;
+
+    let mut ppm = format!("P6\n{} {}\n255\n", image.width, image.height).into_bytes();
+    ppm.extend_from_slice(&image.rgb);
+    fs::write(out, ppm)?;
+    Ok(())
+}
