@@ -14,12 +14,10 @@ pub(super) struct RopeTables {
     axes_dims: Vec<i64>,
 }
 
-/// Cosines and sines of a sequence's positions, each `[tokens, 1, head_dim / 2]` in float32.
+/// The turns of a sequence's positions, `[tokens, 1, head_dim / 2]` as complex numbers of
+/// length 1, in float32.
 #[derive(Debug)]
-pub(super) struct Rotation {
-    cos: Tensor,
-    sin: Tensor,
-}
+pub(super) struct Rotation(Tensor);
 
 impl RopeTables {
     pub(super) fn new(theta: f64, axes_dims: &[i64]) -> Self {
@@ -36,10 +34,8 @@ impl RopeTables {
             angles.push(Tensor::f_from_slice(&at)?.f_outer(&Tensor::f_from_slice(&frequencies)?)?);
         }
         let angles = Tensor::f_cat(&angles, 1)?.f_to_kind(Kind::Float)?.f_unsqueeze(1)?;
-        Ok(Rotation {
-            cos: angles.f_cos()?.f_to_device(device)?,
-            sin: angles.f_sin()?.f_to_device(device)?,
-        })
+        let turns = Tensor::f_polar(&angles.f_ones_like()?, &angles)?;
+        Ok(Rotation(turns.f_to_device(device)?))
     }
 }
 
@@ -47,12 +43,8 @@ impl Rotation {
     /// Rotates `x` `[tokens, heads, head_dim]`, keeping its kind.
     pub(super) fn apply(&self, x: &Tensor) -> Result<Tensor> {
         let pairs = x.f_to_kind(Kind::Float)?.f_unflatten(-1, [-1, 2])?;
-        let (re, im) = (pairs.f_select(-1, 0)?, pairs.f_select(-1, 1)?);
-        let turned = [
-            re.f_mul(&self.cos)?.f_sub(&im.f_mul(&self.sin)?)?,
-            re.f_mul(&self.sin)?.f_add(&im.f_mul(&self.cos)?)?,
-        ];
-        Ok(Tensor::f_stack(&turned, -1)?.f_flatten(-2, -1)?.f_to_kind(x.f_kind()?)?)
+        let turned = pairs.f_view_as_complex()?.f_mul(&self.0)?.f_view_as_real()?;
+        Ok(turned.f_flatten(-2, -1)?.f_to_kind(x.f_kind()?)?)
     }
 }
 
