@@ -144,6 +144,8 @@ def main():
     options.add_argument("--sheet", type=Path)
     options.add_argument("--truth", action="store_true", help="also judge drawings")
     options.add_argument("--prompts", type=int, default=sum(COUNTS.values()), help="about how many held-out prompts")
+    options.add_argument("--steps", type=int, default=8)
+    options.add_argument("--guidance", type=float, default=0.0)
     options.add_argument("--failures", type=Path, help="a contact sheet of the pictures that were judged wrong")
     arguments = options.parse_args()
     part = arguments.prompts / sum(COUNTS.values())
@@ -160,7 +162,7 @@ def main():
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer, encoder, transformer, vae = read(arguments.model, device)
-    paint = lambda prompts, seeds: pictures((encoder, Denoiser(transformer), vae), tokenizer, prompts, seeds, batch=64 if device == "cuda" else 8)  # noqa: E731
+    paint = lambda prompts, seeds: pictures((encoder, Denoiser(transformer), vae), tokenizer, prompts, seeds, arguments.steps, arguments.guidance, batch=64 if device == "cuda" else 8)  # noqa: E731
     started = time.time()
     drawn = paint([prompt for _, prompt in exam], list(range(len(exam))))
     seconds = (time.time() - started) / len(exam)

@@ -148,7 +148,7 @@ def batch_ids(token_ids: list[list[int]], device):
 
 
 @torch.no_grad()
-def pictures(parts, tokenizer, prompts, seeds, steps=8, batch=64):
+def pictures(parts, tokenizer, prompts, seeds, steps=8, guidance=0.0, batch=64):
     """uint8 pictures [256, 256, 3] for prompts, one seed each. `parts` = (encoder, denoiser, vae), float32."""
     from wording import ids as prompt_ids
 
@@ -164,7 +164,12 @@ def pictures(parts, tokenizer, prompts, seeds, steps=8, batch=64):
             part = members[start : start + batch]
             ids, lengths = batch_ids([token_ids[i] for i in part], device)
             noise = torch.cat([torch.randn(1, 16, 32, 32, generator=torch.Generator().manual_seed(seeds[i])) for i in part])
-            latents = sample(denoiser, noise.to(device), encode_text(encoder, ids), lengths, steps)
+            empty = None
+            if guidance:
+                nothing, length = batch_ids([prompt_ids(tokenizer, "")] * len(part), device)
+                nothing = torch.nn.functional.pad(nothing, (0, ids.shape[1] - nothing.shape[1]))
+                empty = encode_text(encoder, nothing), length
+            latents = sample(denoiser, noise.to(device), encode_text(encoder, ids), lengths, steps, guidance, empty)
             image = vae.decode(latents / vae.config.scaling_factor + vae.config.shift_factor).sample
             image = ((image.float() / 2 + 0.5).clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
             for i, picture in zip(part, image):

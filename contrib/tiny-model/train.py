@@ -1,7 +1,7 @@
 """Draws the pictures, trains the tiny model within a given time, judges it, and writes its weights.
 
     python train.py --minutes 9 --out OUT                    from nothing
-    python train.py --minutes 8 --out OUT --resume BEFORE    goes on with the weights of an earlier run
+    python train.py --minutes 8 --out OUT --resume FOLDER    goes on from a diffusers folder, the decoder first
     python train.py --export OUT --model FOLDER              only writes the diffusers folder from a run's weights
 """
 
@@ -25,6 +25,7 @@ def options():
     o = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     o.add_argument("--minutes", type=float, default=9)
     o.add_argument("--vae-minutes", type=float, default=2.6)
+    o.add_argument("--polish-minutes", type=float, default=2.0, help="of the decoder alone, when going on")
     o.add_argument("--reserve", type=float, default=45, help="seconds kept for judging and writing")
     o.add_argument("--out", type=Path)
     o.add_argument("--resume", type=Path)
@@ -98,7 +99,7 @@ def main():
     from dataset import Pictures
 
     if arguments.resume:
-        tokenizer = Tokenizer.from_file(str(arguments.resume / "tokenizer.json"))
+        tokenizer = Tokenizer.from_file(str(arguments.resume / "tokenizer" / "tokenizer.json"))
     else:
         tokenizer = wording.learn_from_captions()
     log("tokenizer ready")
@@ -125,8 +126,12 @@ def run(arguments, tokenizer, pictures):
         time.sleep(0.2)
     log(f"{pictures.ready()} pictures drawn")
     if arguments.resume:
-        _, vae, encoder, transformer = load(arguments.resume)
-        vae = vae.to(device).eval().requires_grad_(False)
+        from export import read
+
+        _, encoder, transformer, vae = read(arguments.resume, device)
+        autoencoder.polish(vae, pictures, arguments.polish_minutes * 60, device, arguments.vae_batch // 4, log)
+        encoder.requires_grad_(True)
+        transformer.requires_grad_(True)
     else:
         vae = autoencoder.train(pictures, arguments.vae_minutes * 60, device, arguments.vae_batch, log)
         torch.manual_seed(1)
