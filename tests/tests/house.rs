@@ -181,3 +181,26 @@ fn a_newcomer_finds_the_papers_and_no_link_leads_nowhere() {
     }
     assert!(links > 5, "only {links} links were looked at");
 }
+
+#[test]
+fn every_promise_names_a_test_that_there_is() {
+    let sources: String = files(&["crates", "tests"], &[".rs"])
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let (mut tests, mut paths) = (0, 0);
+    for paper in ["docs/architecture.md", "docs/specification.md"] {
+        let text = fs::read_to_string(top().join(paper)).unwrap();
+        for code in text.split('`').skip(1).step_by(2) {
+            let is_word = code.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            if is_word && code.matches('_').count() >= 2 {
+                tests += 1;
+                assert!(sources.contains(&format!("fn {code}(")), "{paper}: no test {code}");
+            } else if ["crates/", "tests/", "contrib/"].iter().any(|top| code.starts_with(top)) {
+                paths += 1;
+                assert!(top().join(code).exists(), "{paper}: no file {code}");
+            }
+        }
+    }
+    assert!(tests > 10 && paths > 10, "only {tests} tests and {paths} files were looked for");
+}
