@@ -59,6 +59,18 @@ impl Linear {
         Ok(linear)
     }
 
+    /// Takes layers of the same input as one, whose outputs are theirs side by side.
+    pub(crate) fn load_joined(
+        w: &mut Weights<'_>,
+        names: &[String],
+        inputs: i64,
+        outputs: i64,
+    ) -> Result<Self> {
+        let layers = names.iter().map(|name| Self::load(w, name, inputs, outputs));
+        let weights = layers.map(|layer| Ok(layer?.weight)).collect::<Result<Vec<_>>>()?;
+        Ok(Self { weight: Tensor::f_cat(&weights, 0)?, bias: None })
+    }
+
     /// `x` is `[…, inputs]`, the result `[…, outputs]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(x.f_linear(&self.weight, self.bias.as_ref())?)
@@ -86,7 +98,14 @@ impl RmsNorm {
 
     /// Statistics in float32, then the weight's kind, then the scale: as diffusers and
     /// transformers do it, so that bfloat16 rounds where theirs rounds.
+    ///
+    /// On a GPU libtorch's one kernel does it, where it can, instead of eight; it rounds once
+    /// instead of twice, which the noise floor of `docs/parity.md` has room for.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if x.device().is_cuda() && x.f_kind()? == self.weight.f_kind()? {
+            let width = self.weight.size();
+            return Ok(x.f_internal_fused_rms_norm(width, Some(&self.weight), self.eps)?.0);
+        }
         let x = x.f_to_kind(Kind::Float)?;
         let mean = x.f_square()?.f_mean_dim(&[-1i64][..], true, Kind::Float)?;
         let normed = x.f_mul(&mean.f_add_scalar(self.eps)?.f_rsqrt()?)?;

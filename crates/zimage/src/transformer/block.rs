@@ -26,9 +26,7 @@ pub(super) struct Block {
 
 #[derive(Debug)]
 struct SelfAttention {
-    q: Linear,
-    k: Linear,
-    v: Linear,
+    qkv: Linear,
     out: Linear,
     norm_q: RmsNorm,
     norm_k: RmsNorm,
@@ -38,9 +36,9 @@ struct SelfAttention {
 
 #[derive(Debug)]
 struct FeedForward {
-    w1: Linear,
+    /// `w1` and `w3`: the gate and the value.
+    gate_value: Linear,
     w2: Linear,
-    w3: Linear,
     precision: Precision,
 }
 
@@ -117,15 +115,12 @@ fn times(x: Tensor, factor: Option<&Tensor>) -> Result<Tensor> {
 
 impl Modulation {
     fn at(linear: &Linear, time: &Tensor) -> Result<Self> {
-        let mut parts = linear.forward(time)?.f_chunk(4, 1)?.into_iter();
-        let mut part = || parts.next().unwrap_or_else(Tensor::new);
-        let (attention_scale, attention_gate) = (part(), part());
-        let (ffn_scale, ffn_gate) = (part(), part());
+        let all = linear.forward(time)?.f_unflatten(1, [4, -1])?;
         Ok(Self {
-            attention_scale: attention_scale.f_add_scalar(1.0)?,
-            attention_gate: attention_gate.f_tanh()?,
-            ffn_scale: ffn_scale.f_add_scalar(1.0)?,
-            ffn_gate: ffn_gate.f_tanh()?,
+            attention_scale: all.f_select(1, 0)?.f_add_scalar(1.0)?,
+            attention_gate: all.f_select(1, 1)?.f_tanh()?,
+            ffn_scale: all.f_select(1, 2)?.f_add_scalar(1.0)?,
+            ffn_gate: all.f_select(1, 3)?.f_tanh()?,
         })
     }
 }
@@ -138,16 +133,13 @@ impl SelfAttention {
         precision: Precision,
     ) -> Result<Self> {
         let (dim, heads) = (config.dim, config.n_heads);
-        let linear =
-            |w: &mut Weights<'_>, part: &str| Linear::load(w, &format!("{name}.{part}"), dim, dim);
+        let qkv = ["to_q", "to_k", "to_v"].map(|part| format!("{name}.{part}"));
         let norm = |w: &mut Weights<'_>, part: &str| {
             RmsNorm::load(w, &format!("{name}.{part}"), dim / heads, QK_NORM_EPS)
         };
         Ok(Self {
-            q: linear(w, "to_q")?,
-            k: linear(w, "to_k")?,
-            v: linear(w, "to_v")?,
-            out: linear(w, "to_out.0")?,
+            qkv: Linear::load_joined(w, &qkv, dim, dim)?,
+            out: Linear::load(w, &format!("{name}.to_out.0"), dim, dim)?,
             norm_q: norm(w, "norm_q")?,
             norm_k: norm(w, "norm_k")?,
             heads,
@@ -157,10 +149,10 @@ impl SelfAttention {
 
     /// `x` is `[tokens, dim]`; the result, of the same shape, is scaled by the guard.
     fn forward(&self, x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
-        let split = |y: Tensor| y.f_unflatten(1, [self.heads, -1]);
-        let q = rotation.apply(&self.norm_q.forward(&split(self.q.forward(x)?)?)?)?;
-        let k = rotation.apply(&self.norm_k.forward(&split(self.k.forward(x)?)?)?)?;
-        let v = split(self.v.forward(x)?)?;
+        let qkv = self.qkv.forward(x)?.f_unflatten(1, [3, self.heads, -1])?;
+        let q = rotation.apply(&self.norm_q.forward(&qkv.f_select(1, 0)?)?)?;
+        let k = rotation.apply(&self.norm_k.forward(&qkv.f_select(1, 1)?)?)?;
+        let v = qkv.f_select(1, 2)?;
         let out =
             attention(&q.f_transpose(0, 1)?, &k.f_transpose(0, 1)?, &v.f_transpose(0, 1)?, false)?;
         let joined = out.f_transpose(0, 1)?.f_flatten(1, 2)?;
@@ -172,17 +164,18 @@ impl FeedForward {
     fn load(w: &mut Weights<'_>, name: &str, dim: i64, precision: Precision) -> Result<Self> {
         // The reference's `int(dim / 3 * 8)`.
         let inner = (dim as f64 / 3.0 * 8.0) as i64;
+        let gate_value = ["w1", "w3"].map(|part| format!("{name}.{part}"));
         Ok(Self {
-            w1: Linear::load(w, &format!("{name}.w1"), dim, inner)?,
+            gate_value: Linear::load_joined(w, &gate_value, dim, inner)?,
             w2: Linear::load(w, &format!("{name}.w2"), inner, dim)?,
-            w3: Linear::load(w, &format!("{name}.w3"), dim, inner)?,
             precision,
         })
     }
 
     /// `x` is `[tokens, dim]`; the result, of the same shape, is scaled by the guard.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let value = self.precision.guarded(self.w3.forward(x)?)?;
-        self.w2.forward(&self.w1.forward(x)?.f_silu()?.f_mul(&value)?)
+        let both = self.gate_value.forward(x)?.f_unflatten(1, [2, -1])?;
+        let (gate, value) = (both.f_select(1, 0)?, both.f_select(1, 1)?);
+        self.w2.forward(&gate.f_silu()?.f_mul(&self.precision.guarded(value)?)?)
     }
 }
