@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use zimg_tests::built_worker;
+
 /// Longer than a loaded machine takes to start.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// `make` in the repository, for a tree below `stage`, with what is built already.
 fn make(target: &str, stage: &Path) {
-    // …/<target>/<profile>/deps/<test>
-    let test = std::env::current_exe().unwrap();
-    let mut folders = test.ancestors().skip(2);
-    let profile = match folders.next().unwrap().file_name().unwrap().to_str().unwrap() {
+    let worker = built_worker();
+    let folder = worker.parent().unwrap();
+    let profile = match folder.file_name().unwrap().to_str().unwrap() {
         "debug" => "dev",
         other => other,
     };
@@ -24,7 +25,7 @@ fn make(target: &str, stage: &Path) {
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .env_remove("MAKEFLAGS")
         .env_remove("MAKELEVEL")
-        .env("CARGO_TARGET_DIR", folders.next().unwrap())
+        .env("CARGO_TARGET_DIR", folder.parent().unwrap())
         .env("COPY", "link")
         .args([target, "PREFIX=/usr", &format!("PROFILE={profile}")])
         .arg(format!("DESTDIR={}", stage.display()))
