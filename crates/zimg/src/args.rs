@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use zimg_client::{Failure, Kind};
 
 /// Draw pictures with zimaged
 ///
@@ -84,19 +85,19 @@ pub(crate) struct Draw {
     #[arg(short, long, value_name = "FILE", verbatim_doc_comment)]
     pub(crate) output: Option<String>,
     /// Width and height in pixels: multiples of 16 from 64 to 2048
-    #[arg(short, long, value_name = "WxH", value_parser = size)]
+    #[arg(short, long, value_name = "WxH", value_parser = size, allow_negative_numbers = true)]
     pub(crate) size: Option<(u32, u32)>,
     /// Denoising steps, 1 to 100
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) steps: Option<u32>,
     /// The number that decides the noise; the same seed draws the same picture
     ///
     /// Picture i of several has the seed + i. Without it a random one below 4294967296, which is
     /// shown.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
     /// How many pictures, 1 to 256
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) count: Option<u32>,
     /// How strongly to follow the prompt; 0 is off and fastest
     ///
@@ -165,6 +166,16 @@ impl Cli {
         }
         Ok(Self { task, common: typed.common })
     }
+}
+
+/// The mistake as `--json` tells it, if that was typed too: the line that clap begins with.
+pub(crate) fn misused(error: &clap::Error) -> Option<Failure> {
+    let typed = std::env::args_os().skip(1).take_while(|word| word != "--");
+    let json = error.use_stderr() && typed.into_iter().any(|word| word == "--json");
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let message = line.strip_prefix("error: ").unwrap_or(line);
+    json.then(|| Failure::new(Kind::Usage, message).hint("try --help"))
 }
 
 fn usage(message: &str) -> clap::Error {

@@ -67,7 +67,8 @@ fn deliver<'a>(
     };
     let bytes = file.format.encode(image)?;
     {
-        let _no_exit = interrupt.hold();
+        // A pipe or device may take its time, and has no temporary file to be left behind.
+        let _no_exit = (!file.special).then(|| interrupt.hold());
         save(file, &bytes, force)?;
     }
     Ok(Saved { path: Some(&file.path), info: &image.info, bytes: bytes.len() })

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use zimg_client::Kind;
 
-use crate::args::{Cli, Task};
+use crate::args::{Cli, Task, misused};
 use crate::stop::Stop;
 
 fn main() -> ExitCode {
@@ -25,6 +25,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         // Help and version are no errors; a closed pipe while printing them is none either.
         Err(error) => {
+            if let Some(failure) = misused(&error) {
+                let _ = json::print(json::failed(&failure));
+            }
             let _ = error.print();
             let code = if error.use_stderr() { Kind::Usage.exit_code() } else { 0 };
             return code.into();
@@ -40,9 +43,9 @@ fn main() -> ExitCode {
             if cli.common.json {
                 let _ = json::print(json::failed(&failure));
             }
-            let mut text = format!("zimg: {failure}\n");
+            let mut text = format!("zimg: {}\n", words::printable(&failure.message));
             if let Some(hint) = &failure.hint {
-                text += &format!("hint: {hint}\n");
+                text += &format!("hint: {}\n", words::printable(hint));
             }
             let _ = std::io::stderr().write_all(text.as_bytes());
             failure.kind.exit_code().into()

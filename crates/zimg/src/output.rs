@@ -3,12 +3,15 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::{self, IsTerminal};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::libc::{O_NOCTTY, O_NONBLOCK};
+use nix::unistd::{AccessFlags, eaccess};
 use zimg_client::{Failure, Kind};
 
 use crate::encode::Format;
+use crate::words;
 
 /// Where each picture goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +47,7 @@ impl Output {
     ) -> Result<Self, Failure> {
         if output == Some("-") {
             if io::stdout().is_terminal() {
-                return Err(usage("a picture is no text for a terminal".to_owned())
-                    .hint("give a file with -o FILE, or pipe the picture to another program"));
+                return Err(terminal());
             }
             if count > 1 {
                 return Err(usage(format!("standard output takes one picture, not {count}"))
@@ -142,7 +144,10 @@ fn check(path: PathBuf, force: bool, tried: &mut HashSet<PathBuf>) -> Result<Fil
     };
     match fs::metadata(&path) {
         Ok(meta) if meta.is_dir() => return Err(no_file(format!("{shown} is a directory"))),
-        Ok(meta) if is_special(meta.file_type()) => return file(path, true),
+        Ok(meta) if !meta.is_file() => {
+            try_special(&path, meta.file_type())?;
+            return file(path, true);
+        }
         Ok(_) if force => {
             // Through links to the file itself, so that it and not the link is replaced.
             let real = path.canonicalize().unwrap_or_else(|_| path.clone());
@@ -165,8 +170,23 @@ fn check(path: PathBuf, force: bool, tried: &mut HashSet<PathBuf>) -> Result<Fil
     Ok(file)
 }
 
-fn is_special(kind: fs::FileType) -> bool {
-    kind.is_char_device() || kind.is_block_device() || kind.is_fifo() || kind.is_socket()
+/// That a pipe or device takes a picture: not a disk, of which a picture would be the ruin, and
+/// not a terminal.
+fn try_special(path: &Path, kind: fs::FileType) -> Result<(), Failure> {
+    let shown = path.display();
+    if kind.is_socket() || kind.is_block_device() {
+        let what = if kind.is_socket() { "a socket" } else { "a disk" };
+        return Err(no_file(format!("{shown} is {what}")));
+    }
+    eaccess(path, AccessFlags::W_OK)
+        .map_err(|error| no_file(format!("cannot write to {shown}: {}", error.desc())))?;
+    // A pipe without a reader is waited for when there is something to write.
+    let mut open = fs::OpenOptions::new();
+    open.write(true).custom_flags(O_NOCTTY | O_NONBLOCK);
+    if kind.is_char_device() && open.open(path).is_ok_and(|device| device.is_terminal()) {
+        return Err(terminal());
+    }
+    Ok(())
 }
 
 /// That the directory of `path` takes a file: creates one without a name, which is gone at once.
@@ -178,9 +198,9 @@ fn try_directory(path: &Path, tried: &mut HashSet<PathBuf>) -> Result<(), Failur
     let shown = directory.display();
     match tempfile::tempfile_in(directory) {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.exists() => {
             Err(no_file(format!("the directory {shown} does not exist"))
-                .hint(format!("create it with `mkdir -p {shown}`")))
+                .hint(format!("create it with `mkdir -p {}`", words::quoted(directory))))
         }
         Err(error) => Err(no_file(format!("cannot write to the directory {shown}: {error}"))),
     }
@@ -192,6 +212,11 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
+}
+
+fn terminal() -> Failure {
+    usage("a picture is no text for a terminal".to_owned())
+        .hint("give a file with -o FILE, or pipe the picture to another program")
 }
 
 fn usage(message: String) -> Failure {
@@ -275,6 +300,19 @@ mod tests {
             panic!("not a file");
         };
         assert_eq!(files[0].path, real.canonicalize().unwrap());
+    }
+
+    #[test]
+    fn sockets_and_places_without_files_are_refused_before_drawing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.png");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let failure = Output::plan(path.to_str(), 1, 1, true).unwrap_err();
+        assert_eq!(failure.kind, Kind::CannotCreate);
+        assert!(failure.message.ends_with("a.png is a socket"), "{}", failure.message);
+        let failure = Output::plan(Some("/proc/a.png"), 1, 1, false).unwrap_err();
+        assert_eq!(failure.kind, Kind::CannotCreate);
+        assert!(failure.message.starts_with("cannot write to "), "{}", failure.message);
     }
 
     #[test]

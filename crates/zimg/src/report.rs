@@ -185,7 +185,7 @@ impl Report {
     fn say(&mut self, text: &str) {
         if matches!(self.style, Style::Line | Style::Plain) && self.said != text {
             self.wipe();
-            to_stderr(&format!("{text}\n"));
+            to_stderr(&format!("{}\n", words::printable(text)));
             text.clone_into(&mut self.said);
         }
     }

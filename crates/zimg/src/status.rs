@@ -27,8 +27,9 @@ pub(crate) fn run(common: &Common) -> Result<(), Stop> {
 
 fn screen(status: &Status) -> String {
     let Status { version, pid, queued, done, failed, restarts, .. } = status;
+    let version = words::printable(version);
     let mut text = format!("zimaged {version}, pid {pid}, up {}\n", words::uptime(status.uptime_s));
-    let worker = words::worker(&status.worker);
+    let worker = words::printable(&words::worker(&status.worker));
     let pid = status.worker_pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();
     let again = if *restarts == 1 { "time" } else { "times" };
     // Writing to a string cannot fail.
@@ -36,8 +37,8 @@ fn screen(status: &Status) -> String {
     if let Some(model) = &status.model {
         let loaded = status.load_s.map(|s| format!(", ready after {}", words::seconds(s)));
         let loaded = loaded.unwrap_or_default();
-        let _ =
-            writeln!(text, "model   {} on {}, {}{loaded}", model.name, model.device, model.dtype);
+        let what = format!("{} on {}, {}", model.name, model.device, model.dtype);
+        let _ = writeln!(text, "model   {}{loaded}", words::printable(&what));
         let (width, height, steps) = (model.width, model.height, model.steps);
         let (guidance, tokens) = (model.guidance, model.max_tokens);
         let _ = writeln!(
@@ -48,7 +49,7 @@ fn screen(status: &Status) -> String {
     }
     let _ = writeln!(text, "jobs    {queued} waiting, {done} done, {failed} failed");
     if let Some(error) = &status.last_error {
-        let _ = writeln!(text, "error   {error}");
+        let _ = writeln!(text, "error   {}", words::printable(error));
     }
     text
 }
@@ -72,14 +73,14 @@ mod tests {
             queued: 2,
             done: 0,
             failed: 1,
-            last_error: Some("the worker was killed by signal 9".to_owned()),
+            last_error: Some("the worker was killed\nby signal \x1b[1m9".to_owned()),
         };
         assert_eq!(
             screen(&status),
             "zimaged 0.1.0, pid 7, up 3 s\n\
              worker  loading the model, 25 % (5 MB of 20 MB), pid 8, started again 1 time\n\
              jobs    2 waiting, 0 done, 1 failed\n\
-             error   the worker was killed by signal 9\n"
+             error   the worker was killed\\nby signal \\u{1b}[1m9\n"
         );
     }
 }

@@ -1,5 +1,7 @@
 //! States and figures in words, for people.
 
+use std::path::Path;
+
 use zimg_client::{Waiting, WorkerState};
 
 /// Why a job waits.
@@ -29,6 +31,26 @@ pub(crate) fn worker(state: &WorkerState) -> String {
         }
         WorkerState::Failed(failure) => format!("the worker failed: {failure}"),
     }
+}
+
+/// The text on one line of a terminal: file names and other programs' words may hold control
+/// characters, which are shown (`\n`, `\u{1b}`) and not obeyed.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
+        if c.is_control() {
+            shown.extend(c.escape_default())
+        } else {
+            shown.push(c)
+        }
+        shown
+    })
+}
+
+/// A path as a shell takes it, in quotes if need be.
+pub(crate) fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:@,%".contains(c);
+    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 /// Bytes in the unit that fits, three digits or so.
@@ -75,6 +97,17 @@ mod tests {
         let liar = WorkerState::Loading { done: u64::MAX, total: 0 };
         assert!(worker(&liar).starts_with("loading the model, 0 %"));
         assert_eq!(waiting(&Waiting::Queue { position: 2 }), "waiting: 2 jobs are before this one");
+    }
+
+    #[test]
+    fn control_characters_are_shown_and_not_obeyed() {
+        assert_eq!(printable("a\nb\x1b[31m\u{9b}c é🦊"), r"a\nb\u{1b}[31m\u{9b}c é🦊");
+    }
+
+    #[test]
+    fn paths_are_quoted_where_a_shell_needs_it() {
+        assert_eq!(quoted(Path::new("/a/b-1.png")), "/a/b-1.png");
+        assert_eq!(quoted(Path::new("my d'or")), r"'my d'\''or'");
     }
 
     #[test]

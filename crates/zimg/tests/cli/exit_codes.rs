@@ -1,7 +1,11 @@
 //! One test for each row of the table of exit codes.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use zimg_protocol::frame::write_pixels;
 use zimg_protocol::messages::{Event, Picture};
@@ -47,7 +51,7 @@ fn usage_is_64() {
         &["a fox", "-o", ""],
         &["a fox", "-o", "{number}.png"],
         &["a fox", "-o", "-", "-n", "2"],
-        &["a fox", "-o", "-", "--json", "-q", "--seed", "no"],
+        &["a fox", "-o", "-", "-q", "--seed", "no"],
         &["status", "now"],
         &["a fox", "--socket", &"x".repeat(108)],
     ];
@@ -118,6 +122,12 @@ fn an_output_that_cannot_be_created_is_73() {
     let said =
         "zimg: the directory no/such does not exist\nhint: create it with `mkdir -p no/such`\n";
     assert_eq!(text, said);
+    // What is in a name is shown, not obeyed, and quoted where it is to be typed.
+    let (code, text) = alone(&["a fox", "-o", "no \x1b[31m\nred/fox.png"]);
+    assert_eq!(code, Some(73));
+    let said = "zimg: the directory no \\u{1b}[31m\\nred does not exist\n\
+                hint: create it with `mkdir -p 'no \\u{1b}[31m\\nred'`\n";
+    assert_eq!(text, said);
     assert_eq!(answered(Kind::CannotCreate).code, Some(73));
 }
 
@@ -167,6 +177,28 @@ fn another_version_is_76() {
 #[test]
 fn no_permission_is_77() {
     assert_eq!(answered(Kind::Permission).code, Some(77));
+}
+
+#[test]
+fn a_socket_that_may_not_be_used_is_77() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let mode = |name: &str, mode| fs::set_permissions(at(name), Permissions::from_mode(mode));
+    let _listener = UnixListener::bind(at("socket")).unwrap();
+    mode("", 0o755).unwrap();
+    mode("socket", 0).unwrap();
+    // Root may all, so somebody else runs zimg, and from where anybody can.
+    fs::copy(env!("CARGO_BIN_EXE_zimg"), at("zimg")).unwrap();
+    let mut zimg = Command::new(at("zimg"));
+    if nix::unistd::geteuid().is_root() {
+        zimg.uid(65534).gid(65534);
+    }
+    let output = zimg.current_dir("/").arg("--socket").arg(at("socket")).arg("status").output();
+    let output = output.unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(77), "{text}");
+    assert!(text.starts_with("zimg: you may not use the daemon at /"), "{text}");
+    assert!(text.contains("\nhint: join its group with "), "{text}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Ctrl-C: once to cancel, twice to leave.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::mpsc;
@@ -71,4 +72,19 @@ fn a_termination_leaves_at_once() {
     send(Signal::SIGTERM, &child);
     let ran = fake.finish(child.wait_with_output().unwrap());
     assert_eq!((ran.code, ran.files.len()), (Some(128 + 15), 0));
+}
+
+#[test]
+fn a_pipe_that_is_not_read_can_be_left() {
+    let fake = Fake::honest();
+    let pipe = fake.out().join("pipe.ppm");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut zimg = fake.zimg(&["a fox", "-o", "pipe.ppm", "--size", "512x512", "-q"]);
+    let child = zimg.spawn().unwrap();
+    // More than a pipe holds is on its way, and nobody takes the rest.
+    let mut reader = File::open(&pipe).unwrap();
+    reader.read_exact(&mut [0; 2]).unwrap();
+    send(Signal::SIGTERM, &child);
+    let ran = fake.finish(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(128 + 15));
 }

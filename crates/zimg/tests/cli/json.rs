@@ -3,7 +3,7 @@
 use zimg_protocol::messages::{Event, Waiting, WorkerState};
 use zimg_protocol::{Failure, Kind};
 
-use crate::fake::{Fake, drawing};
+use crate::fake::{Fake, drawing, zimg};
 
 #[test]
 fn a_job_is_these_lines() {
@@ -59,4 +59,21 @@ fn a_failure_is_the_last_line() {
          \"message\":\"64 jobs wait already\",\"hint\":null}\n"
     );
     assert_eq!(ran.stderr, "zimg: 64 jobs wait already\n");
+}
+
+#[test]
+fn a_wrong_command_line_is_told_as_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let wrong = |words: &[&str]| {
+        let output = zimg(directory.path()).args(words).output().unwrap();
+        assert_eq!(output.status.code(), Some(64));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(
+        wrong(&["a fox", "--json", "--seed", "-1"]),
+        "{\"v\":1,\"event\":\"failed\",\"kind\":\"usage\",\"code\":64,\"message\":\"invalid value '-1' \
+         for '--seed <N>': invalid digit found in string\",\"hint\":\"try --help\"}\n"
+    );
+    assert!(wrong(&["--json"]).contains("what to draw?"));
+    assert_eq!(wrong(&["a fox", "--seed", "x", "--", "--json"]), "");
 }

@@ -103,3 +103,16 @@ fn a_terminal_gets_no_picture() {
     drop(zimg);
     assert_eq!(seen(pty.master), "");
 }
+
+#[test]
+fn a_terminal_by_its_name_gets_no_picture_either() {
+    let directory = tempfile::tempdir().unwrap();
+    let pty = openpty(None, None).unwrap();
+    let name = nix::unistd::ttyname(&pty.slave).unwrap();
+    let output = zimg(directory.path()).args(["a fox", "-o"]).arg(name).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.starts_with("zimg: a picture is no text for a terminal\nhint: "), "{text}");
+    drop(pty.slave);
+    assert_eq!(seen(pty.master), "");
+}
