@@ -83,7 +83,7 @@ fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, ModelInfo), Fail
     Ok((pipeline, info))
 }
 
-/// What to draw first: two steps show every kernel, and the second is without its plans.
+/// What to draw first. One step would do to make each kernel and its plan; two also go from one step to the next.
 fn warmup(args: &Args) -> Vec<Params> {
     let two_steps = Params { prompt: "warm-up".into(), steps: Some(2), ..Params::default() };
     if args.warmup.is_empty() {
