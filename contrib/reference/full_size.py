@@ -4,7 +4,6 @@ usage: full_size.py OUT TOKENIZER [--tiny]   (TOKENIZER: a folder with tokenizer
 """
 
 import argparse
-import json
 import math
 import shutil
 from pathlib import Path
@@ -12,6 +11,8 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImageTransformer2DModel
 from transformers import Qwen3Config, Qwen3Model
+
+from small_checkpoints import write_index
 
 TRANSFORMER = {"axes_lens": [1536, 512, 512]}
 TEXT_ENCODER = dict(hidden_size=2560, intermediate_size=9728, num_hidden_layers=36, num_attention_heads=32,
@@ -70,16 +71,7 @@ def save(out: Path, tokenizer: Path, tiny: bool) -> None:
     ).save_pretrained(out / "vae")
     FlowMatchEulerDiscreteScheduler(shift=3.0).save_pretrained(out / "scheduler")
     shutil.copytree(tokenizer, out / "tokenizer")
-    index = {
-        "_class_name": "ZImagePipeline",
-        "_diffusers_version": "0.36.0.dev0",
-        "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
-        "text_encoder": ["transformers", "Qwen3Model"],
-        "tokenizer": ["transformers", "Qwen2Tokenizer"],
-        "transformer": ["diffusers", "ZImageTransformer2DModel"],
-        "vae": ["diffusers", "AutoencoderKL"],
-    }
-    (out / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    write_index(out)
 
 
 if __name__ == "__main__":

@@ -170,6 +170,11 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         num_train_timesteps=1000, shift=checkpoint.shift, use_dynamic_shifting=False
     ).save_pretrained(folder / "scheduler")
 
+    write_index(folder)
+
+
+def write_index(folder: Path) -> None:
+    """model_index.json, which names the parts."""
     index = {
         "_class_name": "ZImagePipeline",
         "_diffusers_version": "0.36.0.dev0",
