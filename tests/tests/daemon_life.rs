@@ -133,6 +133,9 @@ fn sigterm_lets_the_running_job_finish() {
     assert_eq!(failure.kind, Kind::Busy);
     assert_eq!(failure.message, "zimaged is shutting down");
     assert_eq!(late.status().unwrap().worker, WorkerState::Draining);
+    // Who comes now is told to try again, not that there is no daemon.
+    let failure = daemon.draw(&Draw::new("a hen")).unwrap_err();
+    assert_eq!((failure.kind, &*failure.message), (Kind::Busy, "zimaged is shutting down"));
     daemon.open_gate();
     assert_eq!(finish(running).unwrap().len(), 1);
     assert_eq!(daemon.wait().code(), Some(0));

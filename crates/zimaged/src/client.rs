@@ -1,5 +1,6 @@
 //! One client's connection: sixteen bytes each way, then requests in and frames out.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,11 @@ use crate::supervisor::{ClientId, FromClient};
 
 /// Connections at a time.
 pub(crate) const CONNECTIONS_MAX: usize = 32;
+/// Of which one user may have so many, so that none can lock the others out.
+const CONNECTIONS_PER_USER: usize = 24;
+/// A connection without a job, on which nothing is asked for so long, is closed: its client has
+/// forgotten it, or is stopped.
+const IDLE: Duration = Duration::from_secs(60);
 /// How long to leave the listener alone when the process has no descriptors left.
 const NO_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(100);
 /// Failing to accept is logged at most this often.
@@ -39,6 +45,7 @@ pub(crate) async fn accept(
 ) {
     let mut next: ClientId = 0;
     let mut logged = None;
+    let mut users: HashMap<u32, Arc<Semaphore>> = HashMap::new();
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -52,8 +59,19 @@ pub(crate) async fn accept(
             }
         };
         next += 1;
+        let Ok(peer) = stream.peer_cred() else { continue };
+        users.retain(|_, own| own.available_permits() < CONNECTIONS_PER_USER);
+        let own =
+            users.entry(peer.uid()).or_insert_with(|| Semaphore::new(CONNECTIONS_PER_USER).into());
+        let Ok(own) = Arc::clone(own).try_acquire_owned() else {
+            refuse(
+                &stream,
+                &format!("you already have {CONNECTIONS_PER_USER} connections to zimaged"),
+            );
+            continue;
+        };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            refuse(&stream);
+            refuse(&stream, &format!("zimaged already has {CONNECTIONS_MAX} connections"));
             continue;
         };
         let (id, supervisor) = (next, supervisor.clone());
@@ -62,17 +80,14 @@ pub(crate) async fn accept(
                 Ok(()) => tracing::debug!(client = id, "left"),
                 Err(error) => tracing::debug!(client = id, "dropped: {error}"),
             }
-            drop(place);
+            drop((place, own));
         });
     }
 }
 
 /// Says why there is no place, without waiting for the client to read it.
-fn refuse(stream: &UnixStream) {
-    let failure = Failure::new(
-        Kind::Busy,
-        format!("zimaged already has {CONNECTIONS_MAX} connections, try again later"),
-    );
+fn refuse(stream: &UnixStream, why: &str) {
+    let failure = Failure::new(Kind::Busy, format!("{why}, try again later"));
     let mut frame = Vec::new();
     if Frame::Error(ErrorFrame::from(&failure)).write(&mut frame).is_ok() {
         // A fresh socket's buffer holds it; if not, closing says enough.
@@ -93,6 +108,8 @@ enum Dropped {
     Foreign,
     #[error("it speaks protocols {} to {}", .0.min_major, .0.max_major)]
     Version(Hello),
+    #[error("it asked nothing for {} s", IDLE.as_secs())]
+    Idle,
     #[error("it took no byte for {} s", NO_PROGRESS.as_secs())]
     NoProgress,
     #[error("it takes its pictures too slowly")]
@@ -125,7 +142,8 @@ async fn serve(
         heard = hear(id, read, &outbox, supervisor) => match heard {
             Ok(()) => Ok(()),
             Err(error) => {
-                outbox.error(&Failure::new(Kind::Version, error.to_string()));
+                let kind = if matches!(error, Dropped::Idle) { Kind::Busy } else { Kind::Version };
+                outbox.error(&Failure::new(kind, error.to_string()));
                 writer.await.and(Err(error))
             }
         },
@@ -167,7 +185,8 @@ async fn last_word(stream: &mut UnixStream, failure: &Failure) -> Result<(), Dro
     write_slowly(stream, &frame).await
 }
 
-/// Hands requests to the supervisor until the client goes (`Ok`) or breaks the protocol.
+/// Hands requests to the supervisor until the client goes (`Ok`), breaks the protocol or has long
+/// been idle.
 async fn hear(
     id: ClientId,
     read: OwnedReadHalf,
@@ -176,7 +195,14 @@ async fn hear(
 ) -> Result<(), Dropped> {
     let codec = LengthDelimitedCodec::builder().max_frame_length(TO_DAEMON_BYTES).new_codec();
     let mut frames = FramedRead::new(read, codec);
-    while let Some(body) = frames.next().await {
+    loop {
+        let left = IDLE.saturating_sub(outbox.idle());
+        let body = match timeout(left, frames.next()).await {
+            Ok(Some(body)) => body,
+            Ok(None) => return Ok(()),
+            Err(_) if outbox.idle() >= IDLE => return Err(Dropped::Idle),
+            Err(_) => continue,
+        };
         let request = match Frame::decode(body?.freeze())? {
             Frame::Request(request) => request,
             other => return Err(FrameError::Kind(other.kind()).into()),
@@ -187,7 +213,6 @@ async fn hear(
             std::future::pending::<()>().await;
         }
     }
-    Ok(())
 }
 
 /// Writes what the outbox gives until it ends.
@@ -268,5 +293,32 @@ mod tests {
         let all = reader.await.unwrap();
         assert_eq!(all[..5], [0, 0, 0x20, 0x01, 0x10]);
         assert_eq!(all[5..], [7; 8192]);
+    }
+
+    /// The first thing that the daemon sends after its Welcome, and when.
+    async fn last_word_to(request: &[u8]) -> (Duration, ErrorFrame) {
+        let (mut client, daemon) = UnixStream::pair().unwrap();
+        let (supervisor, mut asked) = mpsc::channel(8);
+        tokio::spawn(async move { serve(1, daemon, &supervisor).await });
+        tokio::spawn(async move { while asked.recv().await.is_some() {} });
+        client.write_all(&Hello::OURS.to_bytes()).await.unwrap();
+        client.read_exact(&mut [0; hello::BYTES]).await.unwrap();
+        client.write_all(request).await.unwrap();
+        let before = tokio::time::Instant::now();
+        let mut frame = Vec::new();
+        client.read_to_end(&mut frame).await.unwrap();
+        match Frame::read(&mut &frame[..], 1024).unwrap() {
+            Some(Frame::Error(error)) => (before.elapsed(), error),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_nothing_or_never_ends_asking_is_sent_away() {
+        for request in [&b""[..], b"\x00\x00\x10\x00\x01half a request"] {
+            let (after, error) = last_word_to(request).await;
+            assert_eq!(after, IDLE);
+            assert_eq!((error.code, error.text.as_str()), (75, "it asked nothing for 60 s"));
+        }
     }
 }

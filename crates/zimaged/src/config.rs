@@ -65,7 +65,7 @@ struct Layer {
 
 /// "1024x1024,512x512" or a list of such sizes.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "warmup must be a list of sizes like [\"1024x1024\"]")]
 enum Sizes {
     Line(String),
     List(Vec<String>),
@@ -73,7 +73,7 @@ enum Sizes {
 
 /// A number, from the environment as text.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "threads must be a whole number")]
 enum Number {
     Whole(i64),
     Text(String),
@@ -432,6 +432,15 @@ mod tests {
         let (code, message) = refused(&Args { config: Some(path), ..Args::default() }, &[]);
         assert_eq!(code, 78);
         assert!(message.starts_with("`threads` in "), "{message}");
+        for (line, what) in [
+            ("threads = 1.5", "threads must be a whole number"),
+            ("warmup = 64", "warmup must be a list of sizes like [\"1024x1024\"]"),
+        ] {
+            let (_folder, path) = file(line);
+            let args = Args { config: Some(path.clone()), ..Args::default() };
+            let said = format!("{}: line 1: {what}", path.display());
+            assert_eq!(refused(&args, &[]), (78, said));
+        }
     }
 
     #[test]

@@ -7,9 +7,11 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use zimg_protocol::frame::ErrorFrame;
 use zimg_protocol::messages::Event;
 use zimg_protocol::{Failure, Frame};
@@ -34,6 +36,10 @@ struct Lines {
     closed: bool,
     /// The client is given up; nothing more will be written.
     cut: bool,
+    /// The client has an accepted, unfinished job.
+    job: bool,
+    /// Since when there is nothing to write.
+    empty: Option<Instant>,
 }
 
 /// The client is given up because it takes its pictures too slowly.
@@ -51,6 +57,11 @@ impl Outbox {
             && matches!(lines.frames.back(), Some(Frame::Event(last)) if is_progress(last));
         if replaces {
             lines.frames.pop_back();
+        }
+        match event {
+            Event::Accepted { .. } => lines.job = true,
+            Event::Done(_) | Event::Failed(_) => lines.job = false,
+            _ => {}
         }
         lines.frames.push_back(Frame::Event(event));
         self.0.changed.notify_waiters();
@@ -111,6 +122,7 @@ impl Outbox {
                     return Err(Cut);
                 }
                 if let Some(frame) = lines.frames.pop_front() {
+                    lines.empty = None;
                     if let Frame::Pixels(chunk) = &frame {
                         lines.pixels -= chunk.len();
                     }
@@ -120,8 +132,18 @@ impl Outbox {
                 if lines.closed {
                     return Ok(None);
                 }
+                lines.empty.get_or_insert_with(Instant::now);
             }
             changed.await;
+        }
+    }
+
+    /// How long the client has had all that it was promised and no job; zero otherwise.
+    pub(crate) fn idle(&self) -> Duration {
+        let lines = self.lines();
+        match lines.empty {
+            Some(since) if !lines.job && lines.frames.is_empty() => since.elapsed(),
+            _ => Duration::ZERO,
         }
     }
 
@@ -222,6 +244,25 @@ mod tests {
         outbox.error(&failure);
         outbox.event(step(1));
         assert_eq!(drain(&outbox).await, [Frame::Error(ErrorFrame::from(&failure))]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_a_job_or_something_to_take_is_not_idle() {
+        let minute = Duration::from_secs(60);
+        let outbox = Outbox::default();
+        tokio::spawn({
+            let outbox = outbox.clone();
+            async move { while let Ok(Some(_)) = outbox.next().await {} }
+        });
+        tokio::time::sleep(minute).await;
+        assert_eq!(outbox.idle(), minute);
+        outbox.event(Event::Accepted { job: 1, position: 0 });
+        tokio::time::sleep(minute).await;
+        assert_eq!(outbox.idle(), Duration::ZERO);
+        outbox.event(Event::Done(Timings::default()));
+        assert_eq!(outbox.idle(), Duration::ZERO);
+        tokio::time::sleep(minute).await;
+        assert_eq!(outbox.idle(), minute);
     }
 
     #[tokio::test]

@@ -110,6 +110,8 @@ pub(crate) fn claim(path: &Path, shared: bool) -> Result<(UnixListener, Place), 
         .mode(if shared { 0o750 } else { 0o700 })
         .create(folder)
         .map_err(|error| cannot("create", folder, &error))?;
+    // Nothing is put beside what is somebody else's.
+    is_socket(path)?;
     let lock = lock(path)?;
     clear(path)?;
     let listener = listen_at(path, if shared { 0o660 } else { 0o600 })
@@ -157,18 +159,23 @@ fn taken(path: &Path, who: &str) -> Failure {
         .hint("use that one, stop it, or give this one another place with --socket")
 }
 
-/// Removes a dead daemon's socket; call it only under the lock.
-fn clear(path: &Path) -> Result<(), Failure> {
-    let kind = match path.symlink_metadata() {
-        Ok(metadata) => metadata.file_type(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(cannot("look at", path, &error)),
-    };
-    if !kind.is_socket() {
-        return Err(Failure::new(
+/// Whether a socket is there; an error if anything else is.
+fn is_socket(path: &Path) -> Result<bool, Failure> {
+    match path.symlink_metadata() {
+        Ok(metadata) if metadata.file_type().is_socket() => Ok(true),
+        Ok(_) => Err(Failure::new(
             Kind::CannotCreate,
             format!("{} is there already and is not a socket", path.display()),
-        ));
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(cannot("look at", path, &error)),
+    }
+}
+
+/// Removes a dead daemon's socket; call it only under the lock.
+fn clear(path: &Path) -> Result<(), Failure> {
+    if !is_socket(path)? {
+        return Ok(());
     }
     match UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -262,6 +269,7 @@ mod tests {
         std::fs::write(&file, "mine").unwrap();
         assert_eq!(claim(&file, false).unwrap_err().kind, Kind::CannotCreate);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+        assert!(!folder.path().join("file.sock.lock").exists());
     }
 
     #[test]

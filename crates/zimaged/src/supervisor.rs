@@ -117,8 +117,9 @@ impl Supervisor {
         }
     }
 
-    /// Works until told to end by SIGTERM or SIGINT; then `stop_accepting` is called, the running
-    /// job may finish, and the worker is gone when this returns. A second signal cuts it short.
+    /// Works until told to end by SIGTERM or SIGINT; then the running job may finish, while who
+    /// comes is told why nothing is drawn. `stop_accepting` is called when it has, and the worker
+    /// is gone when this returns. A second signal cuts it short.
     ///
     /// # Errors
     ///
@@ -131,7 +132,6 @@ impl Supervisor {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
-        let mut stop_accepting = Some(stop_accepting);
         self.spawn();
         loop {
             self.settle();
@@ -154,12 +154,7 @@ impl Supervisor {
                     self.happened(Input::PauseOver);
                 }
                 Woken::HangUp => tracing::info!("SIGHUP: a new configuration needs a restart"),
-                Woken::Terminate if self.stop_by.is_none() => {
-                    self.stop();
-                    if let Some(stop_accepting) = stop_accepting.take() {
-                        stop_accepting();
-                    }
-                }
+                Woken::Terminate if self.stop_by.is_none() => self.stop(),
                 Woken::Terminate | Woken::TimeUp => {
                     tracing::info!("the running job is given up");
                     if let Some(job) = self.queue.running() {
@@ -168,6 +163,7 @@ impl Supervisor {
                 }
             }
         }
+        stop_accepting();
         for client in self.clients.values() {
             client.outbox.close();
         }
@@ -455,7 +451,10 @@ impl Supervisor {
                 }
                 Action::LoseJob { job, reason } => self.lose(job, reason),
                 Action::RefuseAll(failure) => {
-                    tracing::error!("cannot draw: {failure}");
+                    match &failure.hint {
+                        Some(hint) => tracing::error!("cannot draw: {failure}; {hint}"),
+                        None => tracing::error!("cannot draw: {failure}"),
+                    }
                     self.refuse_waiting(&failure);
                 }
             }
