@@ -87,7 +87,7 @@ def table(exam, verdicts) -> tuple[str, dict]:
 
 
 def scene_check(draw_pictures, per_scene=4):
-    """Share of scenes whose picture is nearest (8 x 8 thumbnails) to the mean drawing of the scene asked for."""
+    """Share of scenes whose picture is nearest (16 x 16 thumbnails) to the mean drawing of the scene asked for."""
     rng = random.Random(77)
     thumbnail = lambda p: np.asarray(Image.fromarray(p).resize((16, 16), Image.BOX), np.float32)  # noqa: E731
     specs = [s for name in SCENES for s in _scenes(name, per_scene, rng)]
@@ -115,15 +115,13 @@ def _scenes(name, number, rng):
     return found
 
 
-def contact_sheet(pictures, path: Path, columns=9, size=128, colours=None):
+def contact_sheet(pictures, path: Path, columns=9, size=128):
     rows = -(-len(pictures) // columns)
     gap = 4
     sheet = Image.new("RGB", (columns * (size + gap) - gap, rows * (size + gap) - gap), (250, 250, 250))
     for i, picture in enumerate(pictures):
         tile = Image.fromarray(picture).resize((size, size), Image.LANCZOS)
         sheet.paste(tile, (i % columns * (size + gap), i // columns * (size + gap)))
-    if colours:
-        sheet = sheet.quantize(colours, method=Image.Quantize.MEDIANCUT)
     sheet.save(path, optimize=True)
 
 
@@ -131,10 +129,11 @@ def truth(exam):
     """The judge on drawings of the truth, and on drawings paired with another prompt (it must say no)."""
     drawings = [draw(spec, random.Random(f"truth-{i}")) for i, (spec, _) in enumerate(exam)]
     right, _ = table(exam, judge_all(exam, drawings))
-    moved = drawings[1:] + drawings[:1]
-    wrong = judge_all(exam, moved)
-    whole = [v.get("relation", v.get("count", v["both"])) and v["background"] for v in wrong]
-    return right, sum(whole), len(whole)
+    # each description with the next drawing of something else
+    said = [(spec.things, spec.background or "white") for spec, _ in exam]
+    pairs = [(i, (i + 1) % len(exam)) for i in range(len(exam)) if said[i] != said[(i + 1) % len(exam)]]
+    wrong = judge_all([exam[i] for i, _ in pairs], [drawings[j] for _, j in pairs])
+    return right, sum(all(v.values()) for v in wrong), len(wrong)
 
 
 def main():
@@ -178,7 +177,7 @@ def main():
     if arguments.failures and wrong:
         contact_sheet([drawn[i] for i in wrong[:72]], arguments.failures)
     if arguments.sheet:
-        contact_sheet(paint(SHEET, [42] * len(SHEET)), arguments.sheet, colours=256)
+        contact_sheet(paint(SHEET, [42] * len(SHEET)), arguments.sheet)
     if arguments.out:
         arguments.out.write_text("\n".join(report))
         arguments.out.with_suffix(".json").write_text(json.dumps(numbers, indent=1))
