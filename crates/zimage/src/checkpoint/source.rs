@@ -31,20 +31,30 @@ enum Bytes {
 }
 
 impl Source {
-    /// A folder, which must be there.
+    /// A folder, which must be there and hold a checkpoint. What may not be looked into is not
+    /// called absent: a service seldom may all that its administrator may.
     pub(super) fn folder(path: &Path) -> Result<Self> {
-        if !path.is_dir() {
-            return Err(Error::NoFolder { folder: path.display().to_string() });
-        }
-        let source = Self::Folder(path.to_owned());
-        if source.has("model_index.json") {
-            return Ok(source);
-        }
-        let hint = path.join("snapshots").is_dir().then(|| {
-            "this is a repository of the Hugging Face cache: give a folder under its snapshots/"
-                .to_owned()
-        });
-        Err(Error::NotACheckpoint { folder: path.display().to_string(), hint })
+        let folder = path.display().to_string();
+        let is_folder = match fs::metadata(path) {
+            Ok(found) => found.is_dir(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::NoFolder { folder });
+            }
+            Err(source) => return Err(Error::Io { file: folder, source }),
+        };
+        let hint = match fs::symlink_metadata(path.join("model_index.json")) {
+            Ok(_) => return Ok(Self::Folder(path.to_owned())),
+            Err(_) if !is_folder => {
+                Some("it is a file: give the folder of a checkpoint in the diffusers layout")
+            }
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::Io { file: folder, source });
+            }
+            Err(_) => path.join("snapshots").is_dir().then_some(
+                "this is a repository of the Hugging Face cache: give a folder under its snapshots/",
+            ),
+        };
+        Err(Error::NotACheckpoint { folder, hint: hint.map(str::to_owned) })
     }
 
     /// Files in memory.

@@ -61,6 +61,22 @@ fn a_folder_of_something_else_is_not_a_checkpoint() {
 }
 
 #[test]
+fn what_is_no_folder_is_not_called_absent() {
+    let folder = Folder::new();
+    let (file, circle) = (folder.path().join("model.safetensors"), folder.path().join("circle"));
+    fs::write(&file, "").unwrap();
+    let error = Checkpoint::open(&file).unwrap_err();
+    let sentence =
+        "F/model.safetensors holds no model_index.json, so it is not a diffusers checkpoint";
+    assert_eq!(folder.sentence(&error), sentence);
+    assert!(error.hint().unwrap().starts_with("it is a file: give the folder"));
+    std::os::unix::fs::symlink(&circle, &circle).unwrap();
+    let error = Checkpoint::open(&circle).unwrap_err();
+    let sentence = folder.sentence(&error);
+    assert!(sentence.starts_with("F/circle cannot be read: Too many levels"), "{sentence}");
+}
+
+#[test]
 fn only_regular_files_are_read() {
     let folder = Folder::new();
     folder.remove(TRANSFORMER);
