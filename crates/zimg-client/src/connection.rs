@@ -10,7 +10,7 @@ use zimg_protocol::messages::{Draw, Event, Request, Status};
 use zimg_protocol::{Failure, Frame, FrameError, Hello, Kind, Welcome};
 
 use crate::job::Job;
-use crate::socket::how_to_start;
+use crate::socket::{how_to_be_allowed, how_to_start};
 
 /// A connection to the daemon on which the hello is done.
 #[derive(Debug)]
@@ -180,7 +180,7 @@ fn no_connection(path: &Path, error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
             Failure::new(Kind::Permission, format!("you may not use the daemon at {at}"))
-                .hint("join its group with `sudo usermod -aG zimaged $USER`, then log in again")
+                .hint(how_to_be_allowed(path))
         }
         io::ErrorKind::NotFound => {
             Failure::new(Kind::Unavailable, format!("no daemon runs: there is no socket at {at}"))

@@ -1,9 +1,10 @@
 //! Where the daemon's socket is.
 
-use std::env;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use zimg_protocol::{Failure, Kind};
 
@@ -64,6 +65,23 @@ pub(crate) fn how_to_start(path: &Path) -> String {
     }
 }
 
+/// What to do where connecting to `path` is not allowed. Without a look at the socket itself, the
+/// directory that hides it tells whose it is.
+pub(crate) fn how_to_be_allowed(path: &Path) -> &'static str {
+    let seen = fs::metadata(path).or_else(|_| fs::metadata(path.parent().unwrap_or(path)));
+    match seen {
+        Ok(seen) if !has_users(seen.gid(), seen.mode()) => {
+            "it serves only who started it: run `zimaged` as yourself, or as a service"
+        }
+        _ => "join its group with `sudo usermod -aG zimaged $USER`, then log in again",
+    }
+}
+
+/// Whether a socket or directory of this group and mode is for a group of users.
+fn has_users(gid: u32, mode: u32) -> bool {
+    gid != 0 && mode & 0o070 != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +122,13 @@ mod tests {
         let failure = choose(Some(&long), |_| None, |_| false).unwrap_err();
         assert_eq!(failure.kind, Kind::Usage);
         assert!(failure.message.ends_with("has 108 bytes, but at most 107 are possible"));
+    }
+
+    #[test]
+    fn only_a_groups_socket_is_joined() {
+        assert!(has_users(970, 0o140_660) && has_users(970, 0o040_750));
+        assert!(!has_users(0, 0o140_660), "root started it by hand");
+        assert!(!has_users(1000, 0o140_600) && !has_users(1000, 0o040_700), "a user's own");
     }
 
     #[test]

@@ -30,7 +30,8 @@ pub(crate) fn save(file: &File, bytes: &[u8], force: bool) -> Result<(), Failure
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(directory_of(&file.path))
         .map_err(cannot(Kind::CannotCreate))?;
-    temporary.write_all(bytes).map_err(cannot(Kind::Io))?;
+    // The file's own error: the temporary one's would name a path that the user never saw.
+    temporary.as_file_mut().write_all(bytes).map_err(cannot(Kind::Io))?;
     temporary.as_file().sync_all().map_err(cannot(Kind::Io))?;
     let placed =
         if force { temporary.persist(&file.path) } else { temporary.persist_noclobber(&file.path) };
