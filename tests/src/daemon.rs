@@ -1,8 +1,7 @@
 //! A zimaged of the test's own: folder, socket, log, worker; gone when it is dropped.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -219,9 +218,7 @@ fn mock(folder: &Path, scripts: &str) -> PathBuf {
     assert!(!scripts.contains('\''), "scripts are quoted");
     let path = folder.join("worker");
     let starts = folder.join("starts");
-    let mut file = File::create(&path).unwrap();
-    write!(
-        file,
+    let text = format!(
         "#!/bin/sh\n\
          starts='{starts}'\n\
          start=0; [ -e \"$starts\" ] && read -r start < \"$starts\"\n\
@@ -231,9 +228,17 @@ fn mock(folder: &Path, scripts: &str) -> PathBuf {
         starts = starts.display(),
         gate = folder.join("gate").display(),
         mock = program("mock-worker").display(),
-    )
-    .unwrap();
-    file.set_permissions(Permissions::from_mode(0o755)).unwrap();
+    );
+    // By another process: a file that any process has open for writing cannot be run, and what
+    // this one has open all those have that other tests are just starting.
+    let mut writer = Command::new("/bin/sh")
+        .args(["-c", "cat > \"$0\" && chmod 755 \"$0\""])
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writer.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(writer.wait().unwrap().success());
     path
 }
 

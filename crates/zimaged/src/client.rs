@@ -295,6 +295,26 @@ mod tests {
         assert_eq!(all[5..], [7; 8192]);
     }
 
+    #[tokio::test]
+    async fn who_finds_no_place_left_is_told_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let (supervisor, _asked) = mpsc::channel(8);
+        let places = Arc::new(Semaphore::new(1));
+        tokio::spawn(accept(UnixListener::bind(&path).unwrap(), places, supervisor));
+        let mut first = UnixStream::connect(&path).await.unwrap();
+        first.write_all(&Hello::OURS.to_bytes()).await.unwrap();
+        first.read_exact(&mut [0; hello::BYTES]).await.unwrap();
+        let mut second = UnixStream::connect(&path).await.unwrap();
+        let mut frame = Vec::new();
+        second.read_to_end(&mut frame).await.unwrap();
+        let Some(Frame::Error(error)) = Frame::read(&mut &frame[..], 1024).unwrap() else {
+            panic!("{frame:x?}");
+        };
+        assert_eq!(error.code, 75);
+        assert_eq!(error.text, "zimaged already has 32 connections, try again later");
+    }
+
     /// The first thing that the daemon sends after its Welcome, and when.
     async fn last_word_to(request: &[u8]) -> (Duration, ErrorFrame) {
         let (mut client, daemon) = UnixStream::pair().unwrap();
