@@ -69,7 +69,8 @@ sed "s|@PREFIX@|${PREFIX:-/usr/local}|" systemd/user/zimaged.service >"$root/${u
 install -m 644 systemd/sysusers.d/zimaged.conf "$root/${units[2]}"
 
 documents=$root/share/doc/zimaged
-install -D -m 644 -t "$documents" README.md CHANGELOG.md LICENSE LICENSE-APACHE LICENSE-MIT docs/*.md
+install -D -m 644 -t "$documents" README.md CHANGELOG.md LICENSE LICENSE-APACHE LICENSE-MIT
+install -D -m 644 -t "$documents/docs" docs/*
 for licences in "$libtorch"/../*.dist-info/licenses; do
   [ -d "$licences" ] || continue
   package=$(basename "${licences%.dist-info/licenses}")
