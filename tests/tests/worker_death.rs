@@ -25,6 +25,7 @@ fn a_crash_fails_its_job_with_the_last_words_and_not_the_next() {
     let failure = failure_of("crash@step:4");
     assert_eq!(failure.kind, Kind::Internal);
     assert_eq!(failure.message, "the worker was ended by SIGABRT: an illegal address");
+    assert!(failure.hint.unwrap().starts_with("a new worker is started: try again"));
 }
 
 #[test]

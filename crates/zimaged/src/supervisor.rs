@@ -469,7 +469,14 @@ impl Supervisor {
             return;
         }
         let kind = if lost.cancelled { Kind::Cancelled } else { Kind::Internal };
-        self.end(job, Err(Failure::new(kind, reason)));
+        let failure = Failure::new(kind, reason);
+        let failure = match kind {
+            Kind::Internal => {
+                failure.hint("a new worker is started: try again; the daemon's log may say more")
+            }
+            _ => failure,
+        };
+        self.end(job, Err(failure));
     }
 
     fn spawn(&mut self) {
