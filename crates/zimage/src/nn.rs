@@ -100,7 +100,7 @@ impl RmsNorm {
     /// transformers do it, so that bfloat16 rounds where theirs rounds.
     ///
     /// On a GPU libtorch's one kernel does it, where it can, instead of eight; it rounds once
-    /// instead of twice, which the noise floor of `docs/parity.md` has room for.
+    /// instead of twice, which `docs/parity.md` holds against the noise floor.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         if x.device().is_cuda() && x.f_kind()? == self.weight.f_kind()? {
             let width = self.weight.size();
