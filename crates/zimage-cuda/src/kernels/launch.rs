@@ -1,0 +1,107 @@
+//! Launching a kernel on libtorch's stream, so that it comes after what was asked before.
+
+#![expect(unsafe_code, reason = "a launch hands raw addresses to the GPU")]
+
+use std::ffi::{c_int, c_void};
+
+use cudarc::driver::result;
+use cudarc::driver::sys::CUstream;
+use tch::{Kind, Tensor};
+
+use super::Kernel;
+use crate::{Error, Gpu, libtorch};
+
+/// Asks libtorch for the stream it works on: `AOTITorchError aoti_torch_get_current_cuda_stream(
+/// int32_t device, void **stream)` of its C interface.
+type CurrentStream = unsafe extern "C" fn(c_int, *mut *mut c_void) -> c_int;
+
+/// Where to launch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stream {
+    ordinal: c_int,
+    current: CurrentStream,
+}
+
+/// One argument of a kernel: an address or a number of four bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Argument(u64);
+
+impl Stream {
+    pub(super) fn of(gpu: &Gpu) -> Result<Self, Error> {
+        // SAFETY: the type is that of torch/csrc/inductor/aoti_torch/c/shim.h.
+        let current = unsafe { libtorch::symbol("aoti_torch_get_current_cuda_stream") }?;
+        Ok(Self { ordinal: c_int::try_from(gpu.ordinal).unwrap_or(c_int::MAX), current })
+    }
+
+    fn now(&self) -> Result<CUstream, Error> {
+        let mut stream = std::ptr::null_mut();
+        // SAFETY: see `CurrentStream`; the stream is written.
+        let code = unsafe { (self.current)(self.ordinal, &raw mut stream) };
+        if code == 0 { Ok(stream.cast()) } else { Err(Error::Misuse("libtorch has no stream")) }
+    }
+
+    /// Launches `kernel` with `grid` blocks of `threads` threads.
+    ///
+    /// # Safety
+    /// The arguments are the kernel's, in number and type; the addresses hold what it reads and
+    /// writes, and the tensors they belong to live until libtorch's stream has come past it
+    /// (which libtorch's allocator sees to for its own tensors).
+    pub(super) unsafe fn launch(
+        &self,
+        kernel: Kernel,
+        grid: (i64, i64),
+        threads: i64,
+        arguments: &[Argument],
+    ) -> Result<(), Error> {
+        let size = |n: i64| u32::try_from(n).map_err(|_| Error::Misuse("a launch is too large"));
+        let (x, y, threads) = (size(grid.0)?, size(grid.1)?, size(threads)?);
+        if x == 0 || y == 0 {
+            return Ok(());
+        }
+        let mut places: Vec<*mut c_void> =
+            arguments.iter().map(|a| (&raw const a.0).cast_mut().cast()).collect();
+        // SAFETY: the caller's promise; the driver copies the arguments before it returns, and
+        // reads of each as many bytes as the kernel's type has (at most eight, little-endian).
+        unsafe {
+            result::launch_kernel(kernel.0, (x, y, 1), (threads, 1, 1), 0, self.now()?, &mut places)
+        }
+        .map_err(|e| Error::driver("cuLaunchKernel", e))
+    }
+}
+
+impl From<&Tensor> for Argument {
+    fn from(tensor: &Tensor) -> Self {
+        Self(tensor.data_ptr() as u64)
+    }
+}
+
+impl From<Option<&Tensor>> for Argument {
+    fn from(tensor: Option<&Tensor>) -> Self {
+        tensor.map_or(Self(0), Self::from)
+    }
+}
+
+impl From<i64> for Argument {
+    /// A C `int`; callers pass dimensions, which fit.
+    fn from(number: i64) -> Self {
+        Self(u64::from((number as i32).cast_unsigned()))
+    }
+}
+
+impl From<f64> for Argument {
+    /// A C `float`.
+    fn from(number: f64) -> Self {
+        Self(u64::from((number as f32).to_bits()))
+    }
+}
+
+/// Refuses a tensor that a kernel would misread: it must be on a GPU, of this kind, of this shape,
+/// row after row without gaps, and at an address that whole vectors can be loaded from.
+pub(super) fn expect(tensor: &Tensor, kind: Kind, shape: &[i64]) -> Result<(), Error> {
+    let right = tensor.device().is_cuda()
+        && tensor.f_kind().is_ok_and(|found| found == kind)
+        && tensor.size() == shape
+        && tensor.is_contiguous()
+        && (tensor.data_ptr() as usize).is_multiple_of(16);
+    if right { Ok(()) } else { Err(Error::Misuse("a tensor is not what the kernel takes")) }
+}

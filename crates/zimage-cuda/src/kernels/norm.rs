@@ -1,0 +1,148 @@
+//! `norm.cu`: root-mean-square norms of rows, with the residual sum before them.
+
+#![expect(unsafe_code, reason = "launches kernels")]
+
+use tch::{Kind, Tensor};
+
+use super::launch::{Argument, expect};
+use super::{Float8Rows, Kernel, Kernels, compile};
+use crate::{Error, Gpu};
+
+#[derive(Debug)]
+pub(super) struct Functions {
+    norm: Kernel,
+    residual: Kernel,
+}
+
+/// What a row's norm is multiplied with, `[width]` in float32, and the norm's epsilon.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale<'a> {
+    /// One factor a column.
+    pub factors: &'a Tensor,
+    /// Added to the mean square.
+    pub eps: f64,
+}
+
+/// A norm's result.
+#[derive(Debug)]
+pub enum Rows {
+    /// bfloat16, `[rows, width]`.
+    Plain(Tensor),
+    /// float8.
+    Float8(Float8Rows),
+}
+
+impl Functions {
+    pub(super) fn load(gpu: &Gpu) -> Result<Self, Error> {
+        let names = ["rms_norm", "residual_norm"];
+        let [norm, residual] = compile::load(gpu, "norm.cu", include_str!("norm.cu"), names)?;
+        Ok(Self { norm, residual })
+    }
+}
+
+impl Kernels {
+    /// Whether rows of `width` numbers can be normed: whole warps of eight numbers a thread.
+    pub fn takes_rows_of(width: i64) -> bool {
+        width > 0 && width % 256 == 0 && width <= 8192
+    }
+
+    /// `rms(x) · scale` of rows `x` `[rows, width]`, as float8 if wished.
+    ///
+    /// # Errors
+    /// When a tensor is not as said, or the driver refuses.
+    pub fn norm(&self, x: &Tensor, scale: Scale<'_>, float8: bool) -> Result<Rows, Error> {
+        let (rows, width) = rows_of(x)?;
+        expect(scale.factors, Kind::Float, &[width])?;
+        let out = Out::new(x, float8)?;
+        let [plain, values, scales] = out.arguments();
+        let arguments =
+            [x.into(), scale.factors.into(), scale.eps.into(), width.into(), plain, values, scales];
+        // SAFETY: the types are those of `rms_norm`; all rows were checked to be there.
+        unsafe { self.0.stream.launch(self.0.norm.norm, (rows, 1), width / 8, &arguments) }?;
+        Ok(out.0)
+    }
+
+    /// `x + rms(y) · y_scale`, or `x + y` without a scale, and, if `next` is there, its norm.
+    ///
+    /// # Errors
+    /// When a tensor is not as said, or the driver refuses.
+    pub fn residual_norm(
+        &self,
+        x: &Tensor,
+        y: &Tensor,
+        y_scale: Option<Scale<'_>>,
+        next: Option<(Scale<'_>, bool)>,
+    ) -> Result<(Tensor, Option<Rows>), Error> {
+        let (rows, width) = rows_of(x)?;
+        expect(y, Kind::BFloat16, &[rows, width])?;
+        for scale in [y_scale, next.map(|(scale, _)| scale)].into_iter().flatten() {
+            expect(scale.factors, Kind::Float, &[width])?;
+        }
+        let sum = x.f_empty_like()?;
+        let out = next.map(|(_, float8)| Out::new(x, float8)).transpose()?;
+        let [plain, values, scales] =
+            out.as_ref().map_or([None::<&Tensor>.into(); 3], Out::arguments);
+        let scale = next.map(|(scale, _)| scale);
+        let factors = |scale: Option<Scale<'_>>| Argument::from(scale.map(|s| s.factors));
+        let eps = |scale: Option<Scale<'_>>| Argument::from(scale.map_or(0.0, |s| s.eps));
+        let arguments = [
+            x.into(),
+            y.into(),
+            factors(y_scale),
+            eps(y_scale),
+            (&sum).into(),
+            factors(scale),
+            eps(scale),
+            width.into(),
+            plain,
+            values,
+            scales,
+        ];
+        // SAFETY: the types are those of `residual_norm`; all rows were checked to be there.
+        unsafe { self.0.stream.launch(self.0.norm.residual, (rows, 1), width / 8, &arguments) }?;
+        Ok((sum, out.map(|out| out.0)))
+    }
+}
+
+/// Memory for a result.
+struct Out(Rows);
+
+impl Out {
+    /// For rows as many and as wide as those of `x`.
+    fn new(x: &Tensor, float8: bool) -> Result<Self, Error> {
+        if !float8 {
+            return Ok(Self(Rows::Plain(x.f_empty_like()?)));
+        }
+        let (rows, width) = rows_of(x)?;
+        Ok(Self(Rows::Float8(Float8Rows::empty(rows, width, x.device())?)))
+    }
+
+    /// The kernels' last three: where to put bfloat16, or float8 and its scales.
+    fn arguments(&self) -> [Argument; 3] {
+        match &self.0 {
+            Rows::Plain(out) => [out.into(), None.into(), None.into()],
+            Rows::Float8(out) => [None.into(), (&out.values).into(), (&out.scales).into()],
+        }
+    }
+}
+
+impl Float8Rows {
+    /// Memory that nothing was written to.
+    pub(super) fn empty(rows: i64, width: i64, device: tch::Device) -> Result<Self, Error> {
+        Ok(Self {
+            values: Tensor::f_empty([rows, width], (Kind::Float8e4m3fn, device))?,
+            scales: Tensor::f_empty([rows, 1], (Kind::Float, device))?,
+        })
+    }
+}
+
+/// Rows and width of `x`, if a norm's kernel takes it.
+fn rows_of(x: &Tensor) -> Result<(i64, i64), Error> {
+    let &[rows, width] = &x.size()[..] else { return Err(Error::Misuse("rows are [rows, width]")) };
+    expect(x, Kind::BFloat16, &[rows, width])?;
+    if Kernels::takes_rows_of(width) {
+        Ok((rows, width))
+    } else {
+        Err(Error::Misuse("rows are too wide or not a multiple of 256"))
+    }
+}
