@@ -30,7 +30,10 @@ impl Gpu {
     }
 
     /// Asks the driver; creates no context.
-    pub(crate) fn find(ordinal: usize) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// When there is no driver or no such GPU.
+    pub fn find(ordinal: usize) -> Result<Self, Error> {
         // SAFETY: libcuda's initialisers only prepare the driver's own state.
         let library = unsafe { Library::new("libcuda.so.1") };
         let driver = Driver(library.map_err(|e| Error::NoDriver(e.to_string()))?);

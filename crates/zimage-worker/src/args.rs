@@ -18,12 +18,15 @@ pub(crate) struct Args {
     /// `auto`, `cpu` or `cuda:N`.
     #[arg(long, default_value = "auto")]
     pub(crate) device: Place,
-    /// `auto`, `bfloat16`, `float16` or `float32`.
+    /// `auto`, `bfloat16`, `float16`, `float32` or `float8`.
     #[arg(long, default_value = "auto")]
     pub(crate) dtype: Precision,
     /// Sizes to draw once before the worker says ready; the model's default size if none.
     #[arg(long, value_delimiter = ',', value_name = "WIDTHxHEIGHT")]
     pub(crate) warmup: Vec<Size>,
+    /// Libtorch's operations alone, none of our kernels.
+    #[arg(long)]
+    pub(crate) plain: bool,
     /// Threads of libtorch on the CPU; as many as there are cores if not said.
     #[arg(long)]
     pub(crate) threads: Option<u16>,

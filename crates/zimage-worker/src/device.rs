@@ -17,7 +17,7 @@ pub(crate) struct Choice {
 /// Decides; `auto` is the first GPU if there is a usable one, and the kind of number that
 /// suits the device: bfloat16 where its hardware has it, safe float16 on older GPUs, float32 on
 /// a CPU.
-pub(crate) fn choose(place: Place, precision: Precision) -> Result<Choice, Failure> {
+pub(crate) fn choose(place: Place, precision: Precision, plain: bool) -> Result<Choice, Failure> {
     let gpu = match place {
         Place::Cpu => None,
         Place::Cuda(ordinal) => Some(zimage_cuda::bring_up(ordinal).map_err(|e| refusal(&e))?),
@@ -42,7 +42,7 @@ pub(crate) fn choose(place: Place, precision: Precision) -> Result<Choice, Failu
         Precision::Auto => suits,
         Precision::Is(dtype) => dtype,
     };
-    Ok(Choice { options: Options { device, dtype }, name })
+    Ok(Choice { options: Options { device, dtype, plain }, name })
 }
 
 fn refusal(error: &zimage_cuda::Error) -> Failure {
@@ -61,9 +61,10 @@ mod tests {
 
     #[test]
     fn the_cpu_computes_in_float32_unless_told() {
-        let choice = choose(Place::Cpu, Precision::Auto).unwrap();
-        assert_eq!(choice.options, Options { device: Device::Cpu, dtype: DType::Float32 });
-        let choice = choose(Place::Cpu, Precision::Is(DType::BFloat16)).unwrap();
+        let choice = choose(Place::Cpu, Precision::Auto, false).unwrap();
+        let expected = Options { device: Device::Cpu, dtype: DType::Float32, plain: false };
+        assert_eq!(choice.options, expected);
+        let choice = choose(Place::Cpu, Precision::Is(DType::BFloat16), false).unwrap();
         assert_eq!(choice.options.dtype, DType::BFloat16);
     }
 }

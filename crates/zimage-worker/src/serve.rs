@@ -55,7 +55,7 @@ fn die_with(parent: Pid) -> Result<(), String> {
 
 /// Loads the model and draws one picture of each warm-up size.
 fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, ModelInfo), Failure> {
-    let choice = device::choose(args.device, args.dtype)?;
+    let choice = device::choose(args.device, args.dtype, args.plain)?;
     let checkpoint = match &args.model {
         Model::Tiny => builtin::checkpoint(),
         Model::Folder(folder) => Checkpoint::open(folder),
@@ -65,6 +65,9 @@ fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, ModelInfo), Fail
         reports.send(Report::Loading { done: progress.done, total: progress.total });
     })
     .map_err(|e| from_model(&e))?;
+    for remark in pipeline.remarks() {
+        log::line(format_args!("{remark}"));
+    }
     reports.send(Report::Warming);
     for params in warmup(args) {
         draw_once(&pipeline, &params).map_err(|e| from_model(&e))?;

@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: draw CHECKPOINT PROMPT OUT.ppm".into());
     };
     let checkpoint = Checkpoint::open(checkpoint.as_ref())?;
-    let options = Options { device: tch::Device::Cpu, dtype: DType::Float32 };
+    let options = Options { device: tch::Device::Cpu, dtype: DType::Float32, plain: false };
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_progress| {})?;
 
     let plan = pipeline.plan(&Params { prompt: prompt.clone(), ..Params::default() })?;

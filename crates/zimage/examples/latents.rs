@@ -1,6 +1,6 @@
 //! Draws the cases of a JSON file and writes each one's final latents, for `contrib/reference/gpu_parity.py`.
 //!
-//! usage: `latents CHECKPOINT CASES.json OUT DTYPE DEVICE`, where DEVICE is `cpu` or `cuda:0`
+//! usage: `latents CHECKPOINT CASES.json OUT DTYPE DEVICE [plain]`, where DEVICE is `cpu` or `cuda:0`
 
 use std::error::Error;
 use std::path::Path;
@@ -55,10 +55,11 @@ fn draw(case: Case, pipeline: &Pipeline) -> zimage::Result<Tensor> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [checkpoint, cases, out, dtype, device_name] = &args[..] else {
-        return Err("usage: latents CHECKPOINT CASES.json OUT DTYPE DEVICE".into());
+    let [checkpoint, cases, out, dtype, device_name, rest @ ..] = &args[..] else {
+        return Err("usage: latents CHECKPOINT CASES.json OUT DTYPE DEVICE [plain]".into());
     };
-    let options = Options { device: device(device_name)?, dtype: dtype.parse()? };
+    let plain = rest == ["plain"];
+    let options = Options { device: device(device_name)?, dtype: dtype.parse()?, plain };
     let checkpoint = Checkpoint::open(Path::new(checkpoint))?;
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
     let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(cases)?)?;

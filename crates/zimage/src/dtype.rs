@@ -17,6 +17,9 @@ pub enum DType {
     /// 16 bits for GPUs without bfloat16; products that overflow it are scaled, the residual
     /// stream and the VAE stay in float32.
     Float16,
+    /// bfloat16, but the transformer's large products in 8 bits with a scale for each row: faster
+    /// on Ada, Hopper and later, and pictures change (`docs/performance.md`).
+    Float8,
 }
 
 impl DType {
@@ -24,7 +27,7 @@ impl DType {
     pub fn kind(self) -> Kind {
         match self {
             Self::Float32 => Kind::Float,
-            Self::BFloat16 => Kind::BFloat16,
+            Self::BFloat16 | Self::Float8 => Kind::BFloat16,
             Self::Float16 => Kind::Half,
         }
     }
@@ -41,6 +44,7 @@ impl fmt::Display for DType {
             Self::Float32 => "float32",
             Self::BFloat16 => "bfloat16",
             Self::Float16 => "float16",
+            Self::Float8 => "float8",
         })
     }
 }
@@ -53,8 +57,9 @@ impl FromStr for DType {
             "float32" => Ok(Self::Float32),
             "bfloat16" => Ok(Self::BFloat16),
             "float16" => Ok(Self::Float16),
+            "float8" => Ok(Self::Float8),
             _ => Err(Error::Refused(format!(
-                "dtype must be float32, bfloat16 or float16, not '{name}'"
+                "dtype must be float32, bfloat16, float16 or float8, not '{name}'"
             ))),
         }
     }

@@ -204,6 +204,9 @@ pub enum Error {
     /// NaN or infinity where numbers should be, so there is no picture.
     #[error("{0} are not finite numbers, so there is no picture")]
     NotFinite(&'static str),
+    /// Our kernels or the driver failed.
+    #[error("the GPU failed: {0}")]
+    Gpu(zimage_cuda::Error),
     /// libtorch failed.
     #[error("libtorch failed: {}", first_line(.0))]
     Torch(#[from] TchError),
@@ -219,6 +222,7 @@ impl Error {
             Self::Refused(_) | Self::PromptTooLong { .. } => ErrorKind::Refused,
             Self::Device(_) => ErrorKind::Device,
             Self::Torch(error) if is_out_of_memory(error) => ErrorKind::Device,
+            Self::Gpu(_) => ErrorKind::Device,
             Self::Torch(_) | Self::NotFinite(_) | Self::Internal(_) => ErrorKind::Internal,
             _ => ErrorKind::Checkpoint,
         }
@@ -240,6 +244,17 @@ impl Error {
             _ => return None,
         };
         Some(hint.to_owned())
+    }
+}
+
+impl From<zimage_cuda::Error> for Error {
+    fn from(error: zimage_cuda::Error) -> Self {
+        match error {
+            // So that running out of memory is told as such.
+            zimage_cuda::Error::Tch(error) => Self::Torch(error),
+            zimage_cuda::Error::Misuse(_) => Self::Internal(error.to_string()),
+            error => Self::Gpu(error),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! two steps a drawing is its latents and a step number, so it can be stopped, overtaken,
 //! shown or resumed there.
 
+use std::cell::RefCell;
 use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
@@ -12,7 +13,9 @@ use crate::checkpoint::{Checkpoint, Component, Target};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::image::{Image, all_finite};
+use crate::ops::Ops;
 use crate::params::{Defaults, Limits, Params, Plan};
+use crate::recent::Recent;
 use crate::schedule;
 use crate::text_encoder::TextEncoder;
 use crate::tokenizer::PromptTokenizer;
@@ -25,6 +28,8 @@ const SIDES: (u32, u32) = (64, 2048);
 const STEPS_MAX: u32 = 100;
 /// Z-Image-Turbo's steps.
 const STEPS: u32 = 8;
+/// Bytes of encoded prompts that are kept: some 100 of ordinary length at the real size.
+const CAPTIONS_KEPT: usize = 64 << 20;
 
 /// Where and in what to compute.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,6 +38,8 @@ pub struct Options {
     pub device: Device,
     /// What they are.
     pub dtype: DType,
+    /// Whether to use libtorch's operations alone, none of our kernels: slower, to compare with.
+    pub plain: bool,
 }
 
 /// Bytes of weights read so far.
@@ -58,6 +65,10 @@ pub struct Pipeline {
     defaults: Defaults,
     limits: Limits,
     device: Device,
+    ops: Ops,
+    /// Encoded prompts by their tokens.
+    captions: RefCell<Recent<Vec<i64>, Tensor>>,
+    remarks: Vec<String>,
 }
 
 /// A plan's prompts, encoded.
@@ -94,17 +105,21 @@ impl Pipeline {
             done += bytes;
             on_progress(Progress { done, total });
         };
-        let Options { device, dtype } = *options;
+        let Options { device, dtype, .. } = *options;
+        let (ops, remarks) = Ops::choose(options);
         let tokenizer = PromptTokenizer::from_bytes(&checkpoint.tokenizer()?)?;
         let target = Target { device, kind: dtype.kind() };
         let text_encoder = TextEncoder::load(
             checkpoint.weights(Component::TextEncoder, target, &mut on_bytes)?,
             &checkpoint.text_encoder,
         )?;
-        let transformer = Transformer::load(
+        let mut transformer = Transformer::load(
             checkpoint.weights(Component::Transformer, target, &mut on_bytes)?,
             &checkpoint.transformer,
         )?;
+        if dtype == DType::Float8 {
+            transformer.make_float8()?;
+        }
         let target = Target { device, kind: dtype.vae_kind() };
         let vae =
             Vae::load(checkpoint.weights(Component::Vae, target, &mut on_bytes)?, &checkpoint.vae)?;
@@ -128,6 +143,9 @@ impl Pipeline {
             defaults,
             limits,
             device,
+            ops,
+            captions: RefCell::new(Recent::new(CAPTIONS_KEPT)),
+            remarks,
         })
     }
 
@@ -139,6 +157,18 @@ impl Pipeline {
     /// What may be asked for.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Sentences about how it computes that an administrator should read.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
+    /// Forgets what was computed from the weights and kept: prompts, modulation. For weights that
+    /// were not yet read when it was computed.
+    pub fn forget(&self) {
+        self.captions.borrow_mut().clear();
+        self.transformer.forget();
     }
 
     /// Checks parameters and fills in the defaults.
@@ -181,7 +211,7 @@ impl Pipeline {
     /// # Errors
     /// As [`Pipeline::encode`].
     pub fn features(&self, prompt: &str) -> Result<Tensor> {
-        self.text_encoder.forward(&self.tokens(prompt)?)
+        self.text_encoder.forward(&self.ops, &self.tokens(prompt)?)
     }
 
     /// The autoencoder, for pictures that go in.
@@ -213,7 +243,8 @@ impl Pipeline {
         let (sigma, next) = (drawing.sigmas[drawing.step], drawing.sigmas[drawing.step + 1]);
         let t = schedule::time(sigma, self.train_timesteps);
         let predict = |context: &Context| -> Result<Tensor> {
-            Ok(self.transformer.forward(&drawing.latents, t, context)?.f_to_kind(Kind::Float)?)
+            let output = self.transformer.forward(&self.ops, &drawing.latents, t, context)?;
+            Ok(output.f_to_kind(Kind::Float)?)
         };
         let positive = predict(&conditioning.positive)?;
         let guidance = drawing.plan.guidance_at(t);
@@ -228,6 +259,7 @@ impl Pipeline {
         let change = output.f_neg()?.f_mul_scalar(f64::from(next - sigma))?;
         drawing.latents = drawing.latents.f_add(&change)?;
         drawing.step += 1;
+        self.wait();
         Ok(())
     }
 
@@ -243,9 +275,23 @@ impl Pipeline {
     }
 
     fn context(&self, tokens: &[i64], plan: &Plan) -> Result<Context> {
+        let mut kept = self.captions.borrow_mut();
+        let caption = kept.get_or_make(tokens.to_vec(), || {
+            let features = self.text_encoder.forward(&self.ops, tokens)?;
+            let caption = self.transformer.caption(&self.ops, &features)?;
+            let bytes = caption.numel() * caption.f_kind()?.elt_size_in_bytes();
+            Ok::<_, Error>((caption, bytes))
+        })?;
         let (height, width) = self.latent_size(plan);
-        let features = self.text_encoder.forward(tokens)?;
-        self.transformer.context(&features, self.transformer.grid(height, width))
+        self.transformer.context(caption.shallow_clone(), self.transformer.grid(height, width))
+    }
+
+    /// Waits for the GPU, so that a step that is said to be done is done: the GPU idles for some
+    /// 0.1 ms, and progress, times and cancelling are true.
+    fn wait(&self) {
+        if let Device::Cuda(ordinal) = self.device {
+            tch::Cuda::synchronize(ordinal as i64);
+        }
     }
 
     fn latent_size(&self, plan: &Plan) -> (i64, i64) {

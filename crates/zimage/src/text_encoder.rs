@@ -8,7 +8,18 @@ use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::{TextEncoderConfig, Weights};
 use crate::error::Result;
-use crate::nn::{Linear, Precision, RmsNorm, attention};
+use crate::nn::{FeedForward, Heads, Names, Precision, RmsNorm, SelfAttention};
+use crate::ops::{Ops, Rotation, Scale};
+
+/// What transformers calls the parts of attention.
+const NAMES: Names = Names {
+    q: "q_proj",
+    k: "k_proj",
+    v: "v_proj",
+    out: "o_proj",
+    q_norm: "q_norm",
+    k_norm: "k_norm",
+};
 
 /// The text encoder.
 #[derive(Debug)]
@@ -26,29 +37,7 @@ struct Layer {
     input_norm: RmsNorm,
     attention: SelfAttention,
     post_norm: RmsNorm,
-    gate: Linear,
-    up: Linear,
-    down: Linear,
-    precision: Precision,
-}
-
-#[derive(Debug)]
-struct SelfAttention {
-    q: Linear,
-    k: Linear,
-    v: Linear,
-    out: Linear,
-    q_norm: RmsNorm,
-    k_norm: RmsNorm,
-    heads: i64,
-    kv_heads: i64,
-    head_dim: i64,
-}
-
-/// Cosines and sines, `[tokens, head_dim]`, in the compute kind as the reference has them.
-struct Rotation {
-    cos: Tensor,
-    sin: Tensor,
+    feed_forward: FeedForward,
 }
 
 impl TextEncoder {
@@ -75,17 +64,37 @@ impl TextEncoder {
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
-    pub(crate) fn forward(&self, tokens: &[i64]) -> Result<Tensor> {
+    pub(crate) fn forward(&self, ops: &Ops, tokens: &[i64]) -> Result<Tensor> {
         let ids = Tensor::f_from_slice(tokens)?.f_to_device(self.device)?;
         let rotation = self.rotation(tokens.len() as i64)?;
         let mut x = Tensor::f_embedding(&self.embeddings, &ids, -1, false, false)?
             .f_to_kind(self.precision.residual)?;
-        for layer in &self.layers {
-            x = layer.forward(&x, &rotation)?;
+        let Some(first) = self.layers.first() else { return Ok(x) };
+        // A layer's residual sum is computed together with the norm that begins the next.
+        let mut normed = ops.norm(&x, plain(&first.input_norm), false)?;
+        for (i, layer) in self.layers.iter().enumerate() {
+            let attended = layer.attention.forward(ops, &normed, &rotation)?;
+            let (sum, rows) =
+                ops.residual_norm(&x, &attended, None, plain(&layer.post_norm), false)?;
+            let fed = self.unguarded(layer.feed_forward.forward(ops, &rows)?)?;
+            match self.layers.get(i + 1) {
+                Some(next) => {
+                    let begin = plain(&next.input_norm);
+                    (x, normed) = ops.residual_norm(&sum, &fed, None, begin, false)?;
+                }
+                None => x = ops.residual(&sum, &fed, None)?,
+            }
         }
         Ok(x)
     }
 
+    /// The feed-forward's output may exceed float16, so it leaves in the residual kind.
+    fn unguarded(&self, x: Tensor) -> Result<Tensor> {
+        let Precision { residual, guard, .. } = self.precision;
+        if guard == 1.0 { Ok(x) } else { Ok(x.f_to_kind(residual)?.f_div_scalar(guard)?) }
+    }
+
+    /// Cosines and sines are rounded to the compute kind, as the reference has them.
     fn rotation(&self, tokens: i64) -> Result<Rotation> {
         let on_device = (Kind::Float, self.device);
         let exponents = Tensor::f_arange_start_step(0, self.head_dim, 2, on_device)?
@@ -93,21 +102,14 @@ impl TextEncoder {
         let frequencies = Tensor::f_pow_scalar(self.rope_theta, &exponents)?.f_reciprocal()?;
         let positions = Tensor::f_arange(tokens, on_device)?;
         let angles = positions.f_unsqueeze(1)?.f_mul(&frequencies)?;
-        let angles = Tensor::f_cat(&[&angles, &angles], -1)?;
         let kind = self.precision.compute;
-        Ok(Rotation {
-            cos: angles.f_cos()?.f_to_kind(kind)?,
-            sin: angles.f_sin()?.f_to_kind(kind)?,
+        let (cos, sin) = (angles.f_cos()?.f_to_kind(kind)?, angles.f_sin()?.f_to_kind(kind)?);
+        let twice = |x: &Tensor| Tensor::f_cat(&[x, x], -1)?.f_unsqueeze(1);
+        Ok(Rotation::Halves {
+            turns: Tensor::f_stack(&[&cos, &sin], -1)?.f_to_kind(Kind::Float)?,
+            cos: twice(&cos)?,
+            sin: twice(&sin)?,
         })
-    }
-}
-
-impl Rotation {
-    /// Rotates `x` `[heads, tokens, head_dim]`: pairs are the two halves of `head_dim`.
-    fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        let halves = x.f_chunk(2, -1)?;
-        let rotated = Tensor::f_cat(&[&halves[1].f_neg()?, &halves[0]], -1)?;
-        Ok(x.f_mul(&self.cos)?.f_add(&rotated.f_mul(&self.sin)?)?)
     }
 }
 
@@ -118,81 +120,31 @@ impl Layer {
         config: &TextEncoderConfig,
         precision: Precision,
     ) -> Result<Self> {
-        let (width, inner) = (config.hidden_size, config.intermediate_size);
+        let (width, eps) = (config.hidden_size, config.rms_norm_eps);
         let name = |part: &str| format!("layers.{index}.{part}");
+        let heads = Heads {
+            queries: config.num_attention_heads,
+            keys: config.num_key_value_heads,
+            width: config.head_dim,
+        };
+        let mut attention =
+            SelfAttention::load(w, &name("self_attn"), &NAMES, (width, heads), eps)?;
+        attention.causal = true;
         Ok(Self {
-            input_norm: RmsNorm::load(w, &name("input_layernorm"), width, config.rms_norm_eps)?,
-            attention: SelfAttention::load(w, &name("self_attn"), config)?,
-            post_norm: RmsNorm::load(
+            input_norm: RmsNorm::load(w, &name("input_layernorm"), width, eps)?,
+            attention,
+            post_norm: RmsNorm::load(w, &name("post_attention_layernorm"), width, eps)?,
+            feed_forward: FeedForward::load(
                 w,
-                &name("post_attention_layernorm"),
-                width,
-                config.rms_norm_eps,
+                &name("mlp"),
+                ["gate_proj", "up_proj", "down_proj"],
+                (width, config.intermediate_size),
+                precision.guard,
             )?,
-            gate: Linear::load(w, &name("mlp.gate_proj"), width, inner)?,
-            up: Linear::load(w, &name("mlp.up_proj"), width, inner)?,
-            down: Linear::load(w, &name("mlp.down_proj"), inner, width)?,
-            precision,
         })
-    }
-
-    fn forward(&self, x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
-        let attended = self.attention.forward(&self.input_norm.forward(x)?, rotation)?;
-        let x = x.f_add(&attended)?;
-        let fed = self.feed(&self.post_norm.forward(&x)?)?;
-        Ok(x.f_add(&fed)?)
-    }
-
-    /// The gated feed-forward; its output may exceed float16, so it leaves in the residual kind.
-    fn feed(&self, x: &Tensor) -> Result<Tensor> {
-        let up = self.precision.guarded(self.up.forward(x)?)?;
-        let inner = self.gate.forward(x)?.f_silu()?.f_mul(&up)?;
-        let out = self.down.forward(&inner)?;
-        if self.precision.guard == 1.0 {
-            return Ok(out);
-        }
-        Ok(out.f_to_kind(self.precision.residual)?.f_div_scalar(self.precision.guard)?)
     }
 }
 
-impl SelfAttention {
-    fn load(w: &mut Weights<'_>, name: &str, config: &TextEncoderConfig) -> Result<Self> {
-        let (width, head_dim) = (config.hidden_size, config.head_dim);
-        let (heads, kv_heads) = (config.num_attention_heads, config.num_key_value_heads);
-        let name = |part: &str| format!("{name}.{part}");
-        Ok(Self {
-            q: Linear::load(w, &name("q_proj"), width, heads * head_dim)?,
-            k: Linear::load(w, &name("k_proj"), width, kv_heads * head_dim)?,
-            v: Linear::load(w, &name("v_proj"), width, kv_heads * head_dim)?,
-            out: Linear::load(w, &name("o_proj"), heads * head_dim, width)?,
-            q_norm: RmsNorm::load(w, &name("q_norm"), head_dim, config.rms_norm_eps)?,
-            k_norm: RmsNorm::load(w, &name("k_norm"), head_dim, config.rms_norm_eps)?,
-            heads,
-            kv_heads,
-            head_dim,
-        })
-    }
-
-    /// `x` is `[tokens, hidden_size]`, so is the result; a token sees itself and those before it.
-    fn forward(&self, x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
-        let tokens = x.size()[0];
-        let split = |y: Tensor, heads: i64| y.f_view([tokens, heads, self.head_dim]);
-        let q = self.q_norm.forward(&split(self.q.forward(x)?, self.heads)?)?.f_transpose(0, 1)?;
-        let k =
-            self.k_norm.forward(&split(self.k.forward(x)?, self.kv_heads)?)?.f_transpose(0, 1)?;
-        let v = split(self.v.forward(x)?, self.kv_heads)?.f_transpose(0, 1)?;
-        let (q, k) = (rotation.apply(&q)?, rotation.apply(&k)?);
-        let out = attention(&q, &self.for_each_head(k)?, &self.for_each_head(v)?, true)?;
-        let joined = out.f_transpose(0, 1)?.f_reshape([tokens, self.heads * self.head_dim])?;
-        self.out.forward(&joined)
-    }
-
-    /// Repeats each key/value head for the query heads that share it.
-    fn for_each_head(&self, x: Tensor) -> Result<Tensor> {
-        let shared = self.heads / self.kv_heads;
-        if shared == 1 {
-            return Ok(x);
-        }
-        Ok(x.f_repeat_interleave_self_int(shared, 0, None)?)
-    }
+fn plain(norm: &RmsNorm) -> Scale<'_> {
+    Scale { norm, factor: None }
 }

@@ -48,7 +48,7 @@ fn copy(from: &Path, to: &Path) {
 
 fn draw(folder: &Path, dtype: DType) -> zimage::Result<(Tensor, Image)> {
     let checkpoint = Checkpoint::open(folder)?;
-    let options = Options { device: Device::Cpu, dtype };
+    let options = Options { device: Device::Cpu, dtype, plain: false };
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
     let plan = pipeline.plan(&Params {
         prompt: "a red fox in the snow".into(),
@@ -121,7 +121,7 @@ fn nan_in_the_pixels_is_an_error() {
 #[test]
 fn a_long_prompt_is_refused_with_its_length() {
     let checkpoint = Checkpoint::open(&fixture()).unwrap();
-    let options = Options { device: Device::Cpu, dtype: DType::Float32 };
+    let options = Options { device: Device::Cpu, dtype: DType::Float32, plain: false };
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap();
     let limit = pipeline.limits().tokens_max;
     let template = pipeline.tokens("").unwrap().len();

@@ -64,7 +64,7 @@ impl Fixture {
 
     fn pipeline(&self, checkpoint: &str) -> Pipeline {
         let checkpoint = Checkpoint::open(&self.folder.join(checkpoint)).unwrap();
-        let options = Options { device: Device::Cpu, dtype: DType::Float32 };
+        let options = Options { device: Device::Cpu, dtype: DType::Float32, plain: false };
         Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
     }
 

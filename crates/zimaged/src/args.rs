@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// auto, cpu, or one GPU such as cuda:0 [default: auto]
     #[arg(long)]
     pub device: Option<String>,
-    /// auto, bfloat16, float16 or float32 [default: auto]
+    /// auto, bfloat16, float16, float32 or float8 [default: auto]
     #[arg(long)]
     pub dtype: Option<String>,
     /// Sizes to draw once before the first job, such as 1024x1024,512x512 [default: the model's
@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// The worker program [default: beside zimaged, or in ../libexec/zimaged]
     #[arg(long, value_name = "PATH")]
     pub worker: Option<String>,
+    /// Draw with libtorch's operations alone, without zimg's own kernels: slower, to compare with
+    #[arg(long)]
+    pub plain: bool,
     /// CPU threads of the worker [default: libtorch's choice]
     #[arg(long, value_name = "N")]
     pub threads: Option<String>,

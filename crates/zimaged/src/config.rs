@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     pub worker: Option<PathBuf>,
     /// CPU threads of the worker.
     pub threads: Option<u32>,
+    /// Whether the worker uses libtorch's operations alone.
+    pub plain: bool,
     /// `PYTORCH_CUDA_ALLOC_CONF` for the worker.
     pub cuda_alloc_conf: Option<String>,
 }
@@ -60,6 +62,7 @@ struct Layer {
     warmup: Option<Sizes>,
     worker: Option<String>,
     threads: Option<Number>,
+    plain: Option<Switch>,
     cuda_alloc_conf: Option<String>,
 }
 
@@ -76,6 +79,14 @@ enum Sizes {
 #[serde(untagged, expecting = "threads must be a whole number")]
 enum Number {
     Whole(i64),
+    Text(String),
+}
+
+/// Yes or no, from the environment as text.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "plain must be true or false")]
+enum Switch {
+    Bool(bool),
     Text(String),
 }
 
@@ -122,6 +133,7 @@ pub(crate) fn load(
         warmup: args.warmup.clone().map(Sizes::Line),
         worker: args.worker.clone(),
         threads: args.threads.clone().map(Number::Text),
+        plain: args.plain.then_some(Switch::Bool(true)),
         cuda_alloc_conf: None,
     };
     let (variables, named) = read_environment(environment)?;
@@ -170,6 +182,10 @@ fn read_environment(
             }
             "threads" => {
                 layer.threads = Some(Number::Text(value));
+                continue;
+            }
+            "plain" => {
+                layer.plain = Some(Switch::Text(value));
                 continue;
             }
             "socket" => &mut layer.socket,
@@ -240,6 +256,10 @@ fn settle(layers: &[(Origin, Layer)]) -> Result<Settings, Failure> {
         }
         None => None,
     };
+    let plain = match first(layers, |l| l.plain.as_ref()) {
+        Some((origin, switch)) => switch.is_on().map_err(|what| origin.wrong("plain", what))?,
+        None => false,
+    };
     Ok(Settings {
         socket: text(layers, "socket", |l| l.socket.as_ref())?.map(|(_, path)| path.into()),
         model: model.to_owned(),
@@ -248,6 +268,7 @@ fn settle(layers: &[(Origin, Layer)]) -> Result<Settings, Failure> {
         warmup,
         worker: text(layers, "worker", |l| l.worker.as_ref())?.map(|(_, path)| path.into()),
         threads,
+        plain,
         cuda_alloc_conf: text(layers, "cuda_alloc_conf", |l| l.cuda_alloc_conf.as_ref())?
             .map(|(_, value)| value.to_owned()),
     })
@@ -284,8 +305,8 @@ impl Display for Device {
 
 fn dtype(text: &str) -> Result<&str, String> {
     match text {
-        "auto" | "bfloat16" | "float16" | "float32" => Ok(text),
-        _ => Err(format!("is \"{text}\", but must be auto, bfloat16, float16 or float32")),
+        "auto" | "bfloat16" | "float16" | "float32" | "float8" => Ok(text),
+        _ => Err(format!("is \"{text}\", but must be auto, bfloat16, float16, float32 or float8")),
     }
 }
 
@@ -326,6 +347,19 @@ impl Number {
     }
 }
 
+impl Switch {
+    fn is_on(&self) -> Result<bool, String> {
+        match self {
+            Self::Bool(on) => Ok(*on),
+            Self::Text(text) => match text.as_str() {
+                "true" | "1" => Ok(true),
+                "false" | "0" => Ok(false),
+                _ => Err(format!("is \"{text}\", but must be true or false")),
+            },
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,7 +393,7 @@ mod tests {
     fn flags_over_environment_over_file() {
         let (_folder, path) = file(
             "model = '/file'\ndevice = 'cpu'\ndtype = 'float32'\nthreads = 3\n\
-             warmup = ['64x128', '128x64']\ncuda_alloc_conf = 'expandable_segments:True'\n",
+             warmup = ['64x128', '128x64']\ncuda_alloc_conf = 'expandable_segments:True'\nplain = true\n",
         );
         let args = Args { config: Some(path), model: Some("/flag".into()), ..Args::default() };
         let variables = [("ZIMAGED_MODEL", "/env"), ("ZIMAGED_DEVICE", "cuda:1")];
@@ -367,7 +401,13 @@ mod tests {
         assert_eq!(settings.model, "/flag");
         assert_eq!(settings.device, Device::Cuda(1));
         assert_eq!(settings.dtype, "float32");
-        assert_eq!(settings.threads, Some(3));
+        assert_eq!((settings.threads, settings.plain), (Some(3), true));
+        let off = [("ZIMAGED_PLAIN", "0")];
+        assert!(!load(&args, environment(&off), &[]).unwrap().plain);
+        let wrong = [("ZIMAGED_PLAIN", "perhaps")];
+        assert!(
+            load(&args, environment(&wrong), &[]).unwrap_err().message.contains("true or false")
+        );
         assert_eq!(settings.warmup, Some(vec![(64, 128), (128, 64)]));
         assert_eq!(settings.cuda_alloc_conf.as_deref(), Some("expandable_segments:True"));
     }

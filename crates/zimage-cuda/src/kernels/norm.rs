@@ -14,11 +14,13 @@ pub(super) struct Functions {
     residual: Kernel,
 }
 
-/// What a row's norm is multiplied with, `[width]` in float32, and the norm's epsilon.
+/// What a row's norm is multiplied with, and the norm's epsilon.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale<'a> {
-    /// One factor a column.
-    pub factors: &'a Tensor,
+    /// The learnt weight, `[width]`.
+    pub weight: &'a Tensor,
+    /// One more factor a column, `[width]`.
+    pub factor: Option<&'a Tensor>,
     /// Added to the mean square.
     pub eps: f64,
 }
@@ -52,11 +54,10 @@ impl Kernels {
     /// When a tensor is not as said, or the driver refuses.
     pub fn norm(&self, x: &Tensor, scale: Scale<'_>, float8: bool) -> Result<Rows, Error> {
         let (rows, width) = rows_of(x)?;
-        expect(scale.factors, Kind::Float, &[width])?;
+        let [weight, factor, eps] = scale_of(Some(scale), width)?;
         let out = Out::new(x, float8)?;
         let [plain, values, scales] = out.arguments();
-        let arguments =
-            [x.into(), scale.factors.into(), scale.eps.into(), width.into(), plain, values, scales];
+        let arguments = [x.into(), weight, factor, eps, width.into(), plain, values, scales];
         // SAFETY: the types are those of `rms_norm`; all rows were checked to be there.
         unsafe { self.0.stream.launch(self.0.norm.norm, (rows, 1), width / 8, &arguments) }?;
         Ok(out.0)
@@ -75,24 +76,22 @@ impl Kernels {
     ) -> Result<(Tensor, Option<Rows>), Error> {
         let (rows, width) = rows_of(x)?;
         expect(y, Kind::BFloat16, &[rows, width])?;
-        for scale in [y_scale, next.map(|(scale, _)| scale)].into_iter().flatten() {
-            expect(scale.factors, Kind::Float, &[width])?;
-        }
+        let [y_weight, y_factor, y_eps] = scale_of(y_scale, width)?;
+        let [weight, factor, eps] = scale_of(next.map(|(scale, _)| scale), width)?;
         let sum = x.f_empty_like()?;
         let out = next.map(|(_, float8)| Out::new(x, float8)).transpose()?;
         let [plain, values, scales] =
             out.as_ref().map_or([None::<&Tensor>.into(); 3], Out::arguments);
-        let scale = next.map(|(scale, _)| scale);
-        let factors = |scale: Option<Scale<'_>>| Argument::from(scale.map(|s| s.factors));
-        let eps = |scale: Option<Scale<'_>>| Argument::from(scale.map_or(0.0, |s| s.eps));
         let arguments = [
             x.into(),
             y.into(),
-            factors(y_scale),
-            eps(y_scale),
+            y_weight,
+            y_factor,
+            y_eps,
             (&sum).into(),
-            factors(scale),
-            eps(scale),
+            weight,
+            factor,
+            eps,
             width.into(),
             plain,
             values,
@@ -102,6 +101,17 @@ impl Kernels {
         unsafe { self.0.stream.launch(self.0.norm.residual, (rows, 1), width / 8, &arguments) }?;
         Ok((sum, out.map(|out| out.0)))
     }
+}
+
+/// The kernels' arguments for a scale: weight, factor, epsilon.
+fn scale_of(scale: Option<Scale<'_>>, width: i64) -> Result<[Argument; 3], Error> {
+    let Some(Scale { weight, factor, eps }) = scale else {
+        return Ok([None::<&Tensor>.into(), None::<&Tensor>.into(), 0.0.into()]);
+    };
+    for tensor in [Some(weight), factor].into_iter().flatten() {
+        expect(tensor, Kind::BFloat16, &[width])?;
+    }
+    Ok([weight.into(), factor.into(), eps.into()])
 }
 
 /// Memory for a result.
@@ -120,8 +130,10 @@ impl Out {
     /// The kernels' last three: where to put bfloat16, or float8 and its scales.
     fn arguments(&self) -> [Argument; 3] {
         match &self.0 {
-            Rows::Plain(out) => [out.into(), None.into(), None.into()],
-            Rows::Float8(out) => [None.into(), (&out.values).into(), (&out.scales).into()],
+            Rows::Plain(out) => [out.into(), None::<&Tensor>.into(), None::<&Tensor>.into()],
+            Rows::Float8(out) => {
+                [None::<&Tensor>.into(), (&out.values).into(), (&out.scales).into()]
+            }
         }
     }
 }

@@ -3,19 +3,23 @@
 //! Source: diffusers `models/transformers/transformer_z_image.py` (`ZImageTransformer2DModel`).
 //! One picture at a time, so sequences carry no batch dimension and need no mask.
 
-mod block;
 mod patch;
 mod rope;
+mod stack;
 mod time;
+
+use std::cell::RefCell;
 
 use tch::{Device, Tensor};
 
 use crate::checkpoint::{TransformerConfig, Weights};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::nn::{Linear, Precision, RmsNorm};
-use block::Block;
+use crate::ops::{Ops, Rotation, Scale};
+use crate::recent::Recent;
 pub(crate) use patch::Grid;
-use rope::{RopeTables, Rotation};
+use rope::RopeTables;
+use stack::{Modulation, Stack};
 use time::TimeEmbedder;
 
 /// Sequences are padded to a multiple of this with learnt tokens, which are attended.
@@ -23,6 +27,11 @@ pub(crate) const SEQUENCE_MULTIPLE: i64 = 32;
 
 /// The width of the time embedding, unless the model is narrower.
 const TIME_WIDTH: i64 = 256;
+
+/// Times whose modulation is kept: 1 MB each at the real size.
+const TIMES_KEPT: usize = 32;
+/// Numbers of kept rotations, 4 bytes each: 16 sizes or so of 1024².
+const ROTATIONS_KEPT: usize = 16 << 20;
 
 /// The transformer.
 #[derive(Debug)]
@@ -33,11 +42,15 @@ pub(crate) struct Transformer {
     caption_embedder: Linear,
     image_pad: Tensor,
     caption_pad: Tensor,
-    noise_refiner: Vec<Block>,
-    context_refiner: Vec<Block>,
-    layers: Vec<Block>,
+    noise_refiner: Stack,
+    context_refiner: Stack,
+    layers: Stack,
     last: FinalLayer,
     rope: RopeTables,
+    /// By the bits of the time.
+    modulations: RefCell<Recent<u32, Modulations>>,
+    /// By caption tokens and grid.
+    rotations: RefCell<Recent<(i64, Grid), Rotations>>,
     config: TransformerConfig,
     precision: Precision,
     device: Device,
@@ -51,8 +64,22 @@ pub(crate) struct Context {
     /// Caption tokens after the context refiner, `[padded tokens, dim]`.
     caption: Tensor,
     grid: Grid,
-    image_rotation: Rotation,
-    joint_rotation: Rotation,
+    rotations: Rotations,
+}
+
+/// The turns of a picture's tokens, and of those with the caption's after them.
+#[derive(Debug)]
+struct Rotations {
+    image: Rotation,
+    joint: Rotation,
+}
+
+/// What a time does to all blocks, and to the final layer: `[1, dim]`.
+#[derive(Debug)]
+struct Modulations {
+    noise_refiner: Vec<Modulation>,
+    layers: Vec<Modulation>,
+    last: Tensor,
 }
 
 #[derive(Debug)]
@@ -73,10 +100,8 @@ impl Transformer {
         let (dim, time_width) = (config.dim, config.dim.min(TIME_WIDTH));
         let patch = format!("{}-{}", config.patch_size(), config.frame_patch_size());
         let patch_width = config.patch_size().pow(2) * config.in_channels;
-        let blocks = |w: &mut Weights<'_>, group: &str, count: i64, time_width: Option<i64>| {
-            (0..count)
-                .map(|i| Block::load(w, &format!("{group}.{i}"), config, time_width, precision))
-                .collect::<Result<Vec<_>>>()
+        let stack = |w: &mut Weights<'_>, group: &str, count: i64, time_width: Option<i64>| {
+            Stack::load(w, (group, count), config, time_width, precision)
         };
         let model = Self {
             time: TimeEmbedder::load(&mut w, time_width, config.t_scale)?,
@@ -100,14 +125,14 @@ impl Transformer {
             )?,
             image_pad: w.take("x_pad_token", &[1, dim])?,
             caption_pad: w.take("cap_pad_token", &[1, dim])?,
-            noise_refiner: blocks(
+            noise_refiner: stack(
                 &mut w,
                 "noise_refiner",
                 config.n_refiner_layers,
                 Some(time_width),
             )?,
-            context_refiner: blocks(&mut w, "context_refiner", config.n_refiner_layers, None)?,
-            layers: blocks(&mut w, "layers", config.n_layers, Some(time_width))?,
+            context_refiner: stack(&mut w, "context_refiner", config.n_refiner_layers, None)?,
+            layers: stack(&mut w, "layers", config.n_layers, Some(time_width))?,
             last: FinalLayer::load(
                 &mut w,
                 &format!("all_final_layer.{patch}"),
@@ -116,6 +141,8 @@ impl Transformer {
                 patch_width,
             )?,
             rope: RopeTables::new(config.rope_theta, &config.axes_dims),
+            modulations: RefCell::new(Recent::new(TIMES_KEPT)),
+            rotations: RefCell::new(Recent::new(ROTATIONS_KEPT)),
             config: config.clone(),
             precision,
             device,
@@ -124,29 +151,37 @@ impl Transformer {
         Ok(model)
     }
 
-    /// Prepares a prompt for pictures of `grid`'s size; `features` is `[tokens, cap_feat_dim]`.
+    /// A prompt's tokens after the context refiner, `[padded tokens, dim]`; `features` is
+    /// `[tokens, cap_feat_dim]`.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
-    pub(crate) fn context(&self, features: &Tensor, grid: Grid) -> Result<Context> {
-        let caption = self.caption_embedder.forward(&self.caption_norm.forward(features)?)?;
-        let caption = pad(caption, &self.caption_pad)?;
+    pub(crate) fn caption(&self, ops: &Ops, features: &Tensor) -> Result<Tensor> {
+        let norm = Scale { norm: &self.caption_norm, factor: None };
+        let normed = ops.norm(features, norm, false)?;
+        let caption = pad(self.caption_embedder.forward_rows(&normed)?, &self.caption_pad)?;
+        let rotation = self.rope.rotation(&caption_positions(caption.size()[0]), self.device)?;
+        let caption = caption.f_to_kind(self.precision.residual)?;
+        self.context_refiner.forward(ops, caption, &rotation, &[])
+    }
+
+    /// Prepares a caption for pictures of `grid`'s size.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub(crate) fn context(&self, caption: Tensor, grid: Grid) -> Result<Context> {
         let tokens = caption.size()[0];
-        // Caption tokens, padding too, are at (1, 0, 0), (2, 0, 0), …; the picture comes after.
-        let caption_at: Vec<[i64; 3]> = (1..=tokens).map(|i| [i, 0, 0]).collect();
-        let image_at = grid.positions(tokens + 1);
-        let joint_at: Vec<[i64; 3]> = image_at.iter().chain(&caption_at).copied().collect();
-        let rotation = self.rope.rotation(&caption_at, self.device)?;
-        let mut caption = caption.f_to_kind(self.precision.residual)?;
-        for block in &self.context_refiner {
-            caption = block.forward(&caption, &rotation, None)?;
-        }
-        Ok(Context {
-            caption,
-            grid,
-            image_rotation: self.rope.rotation(&image_at, self.device)?,
-            joint_rotation: self.rope.rotation(&joint_at, self.device)?,
-        })
+        let mut kept = self.rotations.borrow_mut();
+        let rotations = kept.get_or_make((tokens, grid), || {
+            // The picture comes after the caption on the first axis, and before it in the sequence.
+            let image = grid.positions(tokens + 1);
+            let joint: Vec<_> = image.iter().copied().chain(caption_positions(tokens)).collect();
+            let numbers = (image.len() + joint.len()) * self.rope.width();
+            let rotation = |positions: &[[i64; 3]]| self.rope.rotation(positions, self.device);
+            let rotations = Rotations { image: rotation(&image)?, joint: rotation(&joint)? };
+            Ok::<_, Error>((rotations, numbers))
+        })?;
+        Ok(Context { caption, grid, rotations: rotations.shallow_clone() })
     }
 
     /// The model's output at time `t` (0 = noise, 1 = picture), which is minus the velocity.
@@ -155,21 +190,49 @@ impl Transformer {
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
-    pub(crate) fn forward(&self, latents: &Tensor, t: f32, context: &Context) -> Result<Tensor> {
-        let compute = self.precision.compute;
-        let time = self.time.forward(t, compute, self.device)?;
-        let patches = context.grid.patchify(&latents.f_to_kind(compute)?)?;
+    pub(crate) fn forward(
+        &self,
+        ops: &Ops,
+        latents: &Tensor,
+        t: f32,
+        context: &Context,
+    ) -> Result<Tensor> {
+        let Context { caption, grid, rotations } = context;
+        let mut kept = self.modulations.borrow_mut();
+        let modulations = kept.get_or_make(t.to_bits(), || self.modulations_at(t))?;
+        let patches = grid.patchify(&latents.f_to_kind(self.precision.compute)?)?;
         let image = pad(self.image_embedder.forward(&patches)?, &self.image_pad)?;
-        let mut image = image.f_to_kind(self.precision.residual)?;
-        for block in &self.noise_refiner {
-            image = block.forward(&image, &context.image_rotation, Some(&time))?;
-        }
-        let mut joint = Tensor::f_cat(&[&image, &context.caption], 0)?;
-        for block in &self.layers {
-            joint = block.forward(&joint, &context.joint_rotation, Some(&time))?;
-        }
-        let image = joint.f_narrow(0, 0, context.grid.tokens())?;
-        context.grid.unpatchify(&self.last.forward(&image, &time, compute)?)
+        let image = image.f_to_kind(self.precision.residual)?;
+        let refined =
+            self.noise_refiner.forward(ops, image, &rotations.image, &modulations.noise_refiner)?;
+        let joint = Tensor::f_cat(&[&refined, caption], 0)?;
+        let joint = self.layers.forward(ops, joint, &rotations.joint, &modulations.layers)?;
+        let image = joint.f_narrow(0, 0, grid.tokens())?;
+        grid.unpatchify(&self.last.forward(&image, &modulations.last, self.precision.compute)?)
+    }
+
+    fn modulations_at(&self, t: f32) -> Result<(Modulations, usize)> {
+        let time = self.time.forward(t, self.precision.compute, self.device)?;
+        let modulations = Modulations {
+            noise_refiner: self.noise_refiner.modulations(&time)?,
+            layers: self.layers.modulations(&time)?,
+            last: self.last.scale(&time)?,
+        };
+        Ok((modulations, 1))
+    }
+
+    /// Makes the matrices of the main layers float8, once they have been read. Refiners, embedders,
+    /// modulation and the final layer stay: they are a sixteenth of the work, and pictures suffer.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub(crate) fn make_float8(&mut self) -> Result<()> {
+        self.layers.make_float8()
+    }
+
+    /// Forgets what was computed from weights that were not yet read.
+    pub(crate) fn forget(&self) {
+        self.modulations.borrow_mut().clear();
     }
 
     /// The grid of a picture whose latents are `height` × `width`.
@@ -198,13 +261,28 @@ impl FinalLayer {
         })
     }
 
-    /// `x` is `[tokens, dim]`, `time` `[1, time width]`; the result is `[tokens, patch width]`.
-    fn forward(&self, x: &Tensor, time: &Tensor, compute: tch::Kind) -> Result<Tensor> {
-        let scale = self.modulation.forward(&time.f_silu()?)?.f_add_scalar(1.0)?;
+    /// What a time, `[1, time width]`, multiplies the norm with: `[1, dim]`.
+    fn scale(&self, time: &Tensor) -> Result<Tensor> {
+        Ok(self.modulation.forward(&time.f_silu()?)?.f_add_scalar(1.0)?)
+    }
+
+    /// `x` is `[tokens, dim]`, `scale` `[1, dim]`; the result is `[tokens, patch width]`.
+    fn forward(&self, x: &Tensor, scale: &Tensor, compute: tch::Kind) -> Result<Tensor> {
         let none = None::<&Tensor>;
         let normed = x.f_layer_norm([self.width], none, none, 1e-6, true)?.f_to_kind(compute)?;
-        self.linear.forward(&normed.f_mul(&scale)?)
+        self.linear.forward(&normed.f_mul(scale)?)
     }
+}
+
+impl Rotations {
+    fn shallow_clone(&self) -> Self {
+        Self { image: self.image.shallow_clone(), joint: self.joint.shallow_clone() }
+    }
+}
+
+/// Caption tokens, padding too, are at (1, 0, 0), (2, 0, 0), …
+fn caption_positions(tokens: i64) -> Vec<[i64; 3]> {
+    (1..=tokens).map(|i| [i, 0, 0]).collect()
 }
 
 /// Fills `x` `[tokens, dim]` with `token` `[1, dim]` up to the sequence multiple.

@@ -6,6 +6,7 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Result;
+use crate::ops::Rotation;
 
 /// What angles are made of.
 #[derive(Debug)]
@@ -14,14 +15,14 @@ pub(super) struct RopeTables {
     axes_dims: Vec<i64>,
 }
 
-/// The turns of a sequence's positions, `[tokens, 1, head_dim / 2]` as complex numbers of
-/// length 1, in float32.
-#[derive(Debug)]
-pub(super) struct Rotation(Tensor);
-
 impl RopeTables {
     pub(super) fn new(theta: f64, axes_dims: &[i64]) -> Self {
         Self { theta, axes_dims: axes_dims.to_vec() }
+    }
+
+    /// Numbers of one token's rotation.
+    pub(super) fn width(&self) -> usize {
+        self.axes_dims.iter().sum::<i64>() as usize
     }
 
     /// The rotation of tokens at these positions.
@@ -35,16 +36,7 @@ impl RopeTables {
         }
         let angles = Tensor::f_cat(&angles, 1)?.f_to_kind(Kind::Float)?.f_unsqueeze(1)?;
         let turns = Tensor::f_polar(&angles.f_ones_like()?, &angles)?;
-        Ok(Rotation(turns.f_to_device(device)?))
-    }
-}
-
-impl Rotation {
-    /// Rotates `x` `[tokens, heads, head_dim]`, keeping its kind.
-    pub(super) fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        let pairs = x.f_to_kind(Kind::Float)?.f_unflatten(-1, [-1, 2])?;
-        let turned = pairs.f_view_as_complex()?.f_mul(&self.0)?.f_view_as_real()?;
-        Ok(turned.f_flatten(-2, -1)?.f_to_kind(x.f_kind()?)?)
+        Ok(Rotation::Neighbours(turns.f_to_device(device)?))
     }
 }
 

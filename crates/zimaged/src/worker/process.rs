@@ -90,6 +90,9 @@ impl Plan {
         if let Some(threads) = settings.threads {
             arguments.extend(["--threads".into(), threads.to_string().into()]);
         }
+        if settings.plain {
+            arguments.push("--plain".into());
+        }
         Ok(Self { program, arguments, environment: passed })
     }
 
@@ -209,6 +212,7 @@ mod tests {
             warmup: None,
             worker: Some("/bin/sh".into()),
             threads: None,
+            plain: false,
             cuda_alloc_conf: None,
         }
     }
@@ -281,6 +285,7 @@ mod tests {
         let settings = Settings {
             warmup: Some(vec![(64, 128), (256, 256)]),
             threads: Some(2),
+            plain: true,
             ..settings(Device::Cpu)
         };
         let plan = plan(&settings, &[]).unwrap();
@@ -297,7 +302,8 @@ mod tests {
                 "--warmup",
                 "64x128,256x256",
                 "--threads",
-                "2"
+                "2",
+                "--plain"
             ]
         );
         assert_eq!(words[..2], ["--parent-pid", &std::process::id().to_string()]);

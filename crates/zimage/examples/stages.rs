@@ -1,0 +1,94 @@
+//! Times the stages of drawing one by one: prompt, step, decoding, at several sizes.
+//!
+//! usage: `stages CHECKPOINT DTYPE DEVICE [plain]`, where DEVICE is `cpu` or `cuda:0`; prints one
+//! line of JSON a stage, milliseconds, the median and the least of ten
+
+#![expect(clippy::print_stdout, reason = "a program for people and scripts")]
+
+use std::error::Error;
+use std::path::Path;
+use std::time::Instant;
+
+use tch::Device;
+use zimage::{Checkpoint, Options, Params, Pipeline};
+
+/// 43 tokens with the chat template, as in the figures of others.
+const PROMPT: &str = "A young Chinese woman in red Hanfu, intricate embroidery, impeccable makeup, red floral \
+                      forehead pattern, elaborate high bun, golden phoenix headdress";
+const ROUNDS: usize = 10;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [checkpoint, dtype, device_name, rest @ ..] = &args[..] else {
+        return Err("usage: stages CHECKPOINT DTYPE DEVICE [plain]".into());
+    };
+    let device = match device_name.strip_prefix("cuda:") {
+        Some(ordinal) => {
+            zimage_cuda::bring_up(ordinal.parse()?)?;
+            Device::Cuda(ordinal.parse()?)
+        }
+        None => Device::Cpu,
+    };
+    let options = Options { device, dtype: dtype.parse()?, plain: rest == ["plain"] };
+    let begun = Instant::now();
+    let checkpoint = Checkpoint::open(Path::new(checkpoint))?;
+    let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
+    wait(device);
+    print("load", &mut [begun.elapsed().as_secs_f64() * 1e3]);
+    for remark in pipeline.remarks() {
+        println!("{{\"remark\":{remark:?}}}");
+    }
+    let tokens = pipeline.tokens(PROMPT)?.len();
+    time(&format!("text encoder, {tokens} tokens"), device, || {
+        pipeline.features(PROMPT).map(drop)
+    })?;
+    for size in [512, 1024, 1536, 2048] {
+        if size > pipeline.limits().side_max {
+            break;
+        }
+        let params = Params {
+            prompt: PROMPT.into(),
+            width: Some(size),
+            height: Some(size),
+            steps: Some(ROUNDS as u32 + 3),
+            ..Params::default()
+        };
+        let plan = pipeline.plan(&params)?;
+        let conditioning = pipeline.encode(&plan)?;
+        let mut drawing = pipeline.start(&plan, 42)?;
+        time(&format!("noise {size}"), device, || pipeline.start(&plan, 42).map(drop))?;
+        time(&format!("prompt again {size}"), device, || pipeline.encode(&plan).map(drop))?;
+        time(&format!("step {size}"), device, || pipeline.step(&mut drawing, &conditioning))?;
+        time(&format!("decode {size}"), device, || pipeline.decode(&drawing).map(drop))?;
+    }
+    Ok(())
+}
+
+fn time(
+    name: &str,
+    device: Device,
+    mut work: impl FnMut() -> zimage::Result<()>,
+) -> zimage::Result<()> {
+    let mut took = Vec::with_capacity(ROUNDS);
+    for round in 0..ROUNDS + 3 {
+        let begun = Instant::now();
+        work()?;
+        wait(device);
+        if round >= 3 {
+            took.push(begun.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    print(name, &mut took);
+    Ok(())
+}
+
+fn print(name: &str, took: &mut [f64]) {
+    took.sort_by(f64::total_cmp);
+    println!("{{\"stage\":{name:?},\"ms\":{:.2},\"least\":{:.2}}}", took[took.len() / 2], took[0]);
+}
+
+fn wait(device: Device) {
+    if let Device::Cuda(ordinal) = device {
+        tch::Cuda::synchronize(ordinal as i64);
+    }
+}

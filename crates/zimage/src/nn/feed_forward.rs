@@ -1,0 +1,45 @@
+//! The gated feed-forward.
+
+use tch::Tensor;
+use zimage_cuda::Rows;
+
+use super::Linear;
+use crate::checkpoint::Weights;
+use crate::error::Result;
+use crate::ops::Ops;
+
+/// `down(silu(gate(x)) · up(x))`.
+#[derive(Debug)]
+pub(crate) struct FeedForward {
+    /// Gate and value side by side.
+    pub(crate) gate_value: Linear,
+    pub(crate) down: Linear,
+    /// What the value is multiplied with.
+    guard: f64,
+}
+
+impl FeedForward {
+    /// Takes `{name}.{part}.weight` of the gate, the value and the way down.
+    pub(crate) fn load(
+        w: &mut Weights<'_>,
+        name: &str,
+        [gate, value, down]: [&str; 3],
+        (width, inner): (i64, i64),
+        guard: f64,
+    ) -> Result<Self> {
+        let name = |part: &str| format!("{name}.{part}");
+        let gate_value = [(name(gate), inner), (name(value), inner)];
+        Ok(Self {
+            gate_value: Linear::load_joined(w, &gate_value, width)?,
+            down: Linear::load(w, &name(down), inner, width)?,
+            guard,
+        })
+    }
+
+    /// `x` is `[tokens, width]`; the result, of the same shape, is scaled by the guard.
+    pub(crate) fn forward(&self, ops: &Ops, x: &Rows) -> Result<Tensor> {
+        let both = self.gate_value.forward_rows(x)?;
+        let inner = ops.silu_gate(both, self.guard, self.down.takes_float8())?;
+        self.down.forward_rows(&inner)
+    }
+}

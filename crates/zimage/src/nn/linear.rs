@@ -1,0 +1,92 @@
+//! Matrix products with learnt weights.
+
+use tch::Tensor;
+use zimage_cuda::{Float8Rows, Rows};
+
+use crate::checkpoint::Weights;
+use crate::error::{Error, Result};
+use crate::ops::float8;
+
+/// `y = x·Wᵀ + b`.
+#[derive(Debug)]
+pub(crate) struct Linear {
+    weight: Weight,
+    bias: Option<Tensor>,
+}
+
+#[derive(Debug)]
+enum Weight {
+    /// `[outputs, inputs]`.
+    Plain(Tensor),
+    /// The same as float8, one scale an output.
+    Float8(Float8Rows),
+}
+
+impl Linear {
+    /// Takes `{name}.weight` of shape `[outputs, inputs]`.
+    pub(crate) fn load(w: &mut Weights<'_>, name: &str, inputs: i64, outputs: i64) -> Result<Self> {
+        let weight = w.take(&format!("{name}.weight"), &[outputs, inputs])?;
+        Ok(Self { weight: Weight::Plain(weight), bias: None })
+    }
+
+    /// Takes `{name}.weight` and `{name}.bias` of shape `[outputs]`.
+    pub(crate) fn load_with_bias(
+        w: &mut Weights<'_>,
+        name: &str,
+        inputs: i64,
+        outputs: i64,
+    ) -> Result<Self> {
+        let mut linear = Self::load(w, name, inputs, outputs)?;
+        linear.bias = Some(w.take(&format!("{name}.bias"), &[outputs])?);
+        Ok(linear)
+    }
+
+    /// Takes layers of the same input, with their names and numbers of outputs, as one, whose
+    /// outputs are theirs side by side.
+    pub(crate) fn load_joined(
+        w: &mut Weights<'_>,
+        layers: &[(String, i64)],
+        inputs: i64,
+    ) -> Result<Self> {
+        let weights = layers
+            .iter()
+            .map(|(name, outputs)| w.take(&format!("{name}.weight"), &[*outputs, inputs]))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Self { weight: Weight::Plain(Tensor::f_cat(&weights, 0)?), bias: None })
+    }
+
+    /// Makes the weight float8, once it has been read; the inputs must be so, too, from then on.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub(crate) fn make_float8(&mut self) -> Result<()> {
+        if let Weight::Plain(weight) = &self.weight {
+            self.weight = Weight::Float8(float8::rows(weight)?);
+        }
+        Ok(())
+    }
+
+    /// Whether inputs must be float8.
+    pub(crate) fn takes_float8(&self) -> bool {
+        matches!(self.weight, Weight::Float8(_))
+    }
+
+    /// `x` is `[…, inputs]`, the result `[…, outputs]`.
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.weight {
+            Weight::Plain(weight) => Ok(x.f_linear(weight, self.bias.as_ref())?),
+            Weight::Float8(_) => Err(Error::Internal("a float8 product of another kind".into())),
+        }
+    }
+
+    /// The same for rows `[rows, inputs]` as an operation of `ops` made them.
+    pub(crate) fn forward_rows(&self, rows: &Rows) -> Result<Tensor> {
+        match (rows, &self.weight) {
+            (Rows::Plain(x), _) => self.forward(x),
+            (Rows::Float8(x), Weight::Float8(weight)) => float8::product(x, weight),
+            (Rows::Float8(_), Weight::Plain(_)) => {
+                Err(Error::Internal("float8 rows for a product of another kind".into()))
+            }
+        }
+    }
+}

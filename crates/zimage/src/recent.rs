@@ -1,0 +1,87 @@
+//! The values used last, up to a total cost.
+
+/// Values by key; the ones not used for longest make room.
+#[derive(Debug)]
+pub(crate) struct Recent<K, V> {
+    /// The one used last is last.
+    entries: Vec<(K, V, usize)>,
+    limit: usize,
+}
+
+impl<K: PartialEq, V> Recent<K, V> {
+    /// Holds values whose costs add up to at most `limit`.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { entries: Vec::new(), limit }
+    }
+
+    /// The value of `key`, made by `make`, which says what it costs, if it is not there.
+    ///
+    /// A value that costs more than the limit is alone until the next one comes.
+    ///
+    /// # Errors
+    /// Those of `make`; then nothing changes.
+    pub(crate) fn get_or_make<E>(
+        &mut self,
+        key: K,
+        make: impl FnOnce() -> Result<(V, usize), E>,
+    ) -> Result<&V, E> {
+        let entry = match self.entries.iter().position(|(k, ..)| *k == key) {
+            Some(at) => self.entries.remove(at),
+            None => {
+                let (value, cost) = make()?;
+                while !self.entries.is_empty() && self.cost() + cost > self.limit {
+                    self.entries.remove(0);
+                }
+                (key, value, cost)
+            }
+        };
+        let last = self.entries.len();
+        self.entries.push(entry);
+        Ok(&self.entries[last].1)
+    }
+
+    /// Forgets all.
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    fn cost(&self) -> usize {
+        self.entries.iter().map(|(_, _, cost)| cost).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn make(recent: &mut Recent<u8, u8>, key: u8, cost: usize) -> bool {
+        let mut made = false;
+        let value = recent.get_or_make(key, || {
+            made = true;
+            Ok::<_, ()>((key + 1, cost))
+        });
+        assert_eq!(value, Ok(&(key + 1)));
+        made
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_goes_first() {
+        let mut recent = Recent::new(3);
+        assert!(make(&mut recent, 1, 1) && make(&mut recent, 2, 1) && make(&mut recent, 3, 1));
+        assert!(!make(&mut recent, 1, 1), "it is still there, and now the latest");
+        assert!(make(&mut recent, 4, 1), "2 went for it");
+        assert!(!make(&mut recent, 1, 1) && !make(&mut recent, 3, 1) && make(&mut recent, 2, 1));
+        assert!(make(&mut recent, 9, 100) && !make(&mut recent, 9, 100) && make(&mut recent, 1, 1));
+        assert!(make(&mut recent, 9, 100), "too dear to stay beside another");
+        recent.clear();
+        assert!(make(&mut recent, 9, 100));
+    }
+
+    #[test]
+    fn an_error_changes_nothing() {
+        let mut recent = Recent::new(1);
+        make(&mut recent, 1, 1);
+        assert_eq!(recent.get_or_make(2, || Err::<(u8, usize), _>("no")), Err("no"));
+        assert!(!make(&mut recent, 1, 1));
+    }
+}

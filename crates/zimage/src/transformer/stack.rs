@@ -1,0 +1,188 @@
+//! A stack of transformer blocks: attention and gated feed-forward between sandwich norms.
+//!
+//! Source: diffusers `ZImageTransformerBlock`, `ZSingleStreamAttnProcessor`, `FeedForward`. The
+//! residual sum that ends a block is computed together with the norm that begins the next.
+
+use tch::Tensor;
+
+use crate::checkpoint::{TransformerConfig, Weights};
+use crate::error::Result;
+use crate::nn::{FeedForward, Heads, Linear, Names, Precision, RmsNorm, SelfAttention};
+use crate::ops::{Ops, Rotation, Scale};
+
+/// The norms of queries and keys have an epsilon of their own in the reference.
+const QK_NORM_EPS: f64 = 1e-5;
+/// What the reference calls the parts of attention.
+const NAMES: Names =
+    Names { q: "to_q", k: "to_k", v: "to_v", out: "to_out.0", q_norm: "norm_q", k_norm: "norm_k" };
+
+/// Blocks, one after the other.
+#[derive(Debug)]
+pub(super) struct Stack(Vec<Block>);
+
+/// A block; `modulation` is absent in the context refiner.
+#[derive(Debug)]
+struct Block {
+    attention_norm1: RmsNorm,
+    attention_norm2: RmsNorm,
+    ffn_norm1: RmsNorm,
+    ffn_norm2: RmsNorm,
+    attention: SelfAttention,
+    feed_forward: FeedForward,
+    modulation: Option<Linear>,
+}
+
+/// What time does to a block: each `[dim]`.
+#[derive(Debug)]
+pub(super) struct Modulation {
+    attention_scale: Tensor,
+    attention_gate: Tensor,
+    ffn_scale: Tensor,
+    ffn_gate: Tensor,
+}
+
+impl Stack {
+    /// Takes `{group}.0.*` to `{group}.{count - 1}.*`; with a time width they are modulated.
+    pub(super) fn load(
+        w: &mut Weights<'_>,
+        (group, count): (&str, i64),
+        config: &TransformerConfig,
+        time_width: Option<i64>,
+        precision: Precision,
+    ) -> Result<Self> {
+        let block = |i| Block::load(w, &format!("{group}.{i}"), config, time_width, precision);
+        Ok(Self((0..count).map(block).collect::<Result<_>>()?))
+    }
+
+    /// What a time, `[1, time width]`, does to each block; empty for blocks without modulation.
+    pub(super) fn modulations(&self, time: &Tensor) -> Result<Vec<Modulation>> {
+        self.0
+            .iter()
+            .filter_map(|b| b.modulation.as_ref())
+            .map(|l| Modulation::at(l, time))
+            .collect()
+    }
+
+    /// `x` is `[tokens, dim]`, so is the result; `modulations` are those of the step, or empty.
+    pub(super) fn forward(
+        &self,
+        ops: &Ops,
+        mut x: Tensor,
+        rotation: &Rotation,
+        modulations: &[Modulation],
+    ) -> Result<Tensor> {
+        let at = |i: usize| self.0.get(i).map(|block| (block, modulations.get(i)));
+        let Some((first, modulation)) = at(0) else { return Ok(x) };
+        let mut normed = ops.norm(&x, first.begin(modulation), first.takes_float8())?;
+        for (i, block) in self.0.iter().enumerate() {
+            let modulation = modulations.get(i);
+            let attended = block.attention.forward(ops, &normed, rotation)?;
+            let (sum, rows) = ops.residual_norm(
+                &x,
+                &attended,
+                Some(scale(&block.attention_norm2, modulation.map(|m| &m.attention_gate))),
+                scale(&block.ffn_norm1, modulation.map(|m| &m.ffn_scale)),
+                block.takes_float8(),
+            )?;
+            let fed = block.feed_forward.forward(ops, &rows)?;
+            let gate = Some(scale(&block.ffn_norm2, modulation.map(|m| &m.ffn_gate)));
+            match at(i + 1) {
+                Some((next, modulation)) => {
+                    let begin = next.begin(modulation);
+                    (x, normed) =
+                        ops.residual_norm(&sum, &fed, gate, begin, next.takes_float8())?;
+                }
+                None => x = ops.residual(&sum, &fed, gate)?,
+            }
+        }
+        Ok(x)
+    }
+
+    /// Makes the matrices of attention and feed-forward float8, once they have been read.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub(super) fn make_float8(&mut self) -> Result<()> {
+        for Block { attention, feed_forward, .. } in &mut self.0 {
+            for linear in [&mut attention.qkv, &mut attention.out] {
+                linear.make_float8()?;
+            }
+            for linear in [&mut feed_forward.gate_value, &mut feed_forward.down] {
+                linear.make_float8()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn scale<'a>(norm: &'a RmsNorm, factor: Option<&'a Tensor>) -> Scale<'a> {
+    Scale { norm, factor }
+}
+
+impl Block {
+    fn load(
+        w: &mut Weights<'_>,
+        name: &str,
+        config: &TransformerConfig,
+        time_width: Option<i64>,
+        precision: Precision,
+    ) -> Result<Self> {
+        let (dim, heads) = (config.dim, config.n_heads);
+        let norm = |w: &mut Weights<'_>, part: &str| {
+            RmsNorm::load(w, &format!("{name}.{part}"), dim, config.norm_eps)
+        };
+        let heads = Heads { queries: heads, keys: heads, width: dim / heads };
+        // The reference's `int(dim / 3 * 8)`.
+        let inner = (dim as f64 / 3.0 * 8.0) as i64;
+        let Precision { guard, .. } = precision;
+        let mut attention = SelfAttention::load(
+            w,
+            &format!("{name}.attention"),
+            &NAMES,
+            (dim, heads),
+            QK_NORM_EPS,
+        )?;
+        attention.guard = guard;
+        Ok(Self {
+            attention_norm1: norm(w, "attention_norm1")?,
+            attention_norm2: norm(w, "attention_norm2")?.for_scaled_input(guard),
+            ffn_norm1: norm(w, "ffn_norm1")?,
+            ffn_norm2: norm(w, "ffn_norm2")?.for_scaled_input(guard),
+            attention,
+            feed_forward: FeedForward::load(
+                w,
+                &format!("{name}.feed_forward"),
+                ["w1", "w3", "w2"],
+                (dim, inner),
+                guard,
+            )?,
+            modulation: time_width
+                .map(|time_width| {
+                    let name = format!("{name}.adaLN_modulation.0");
+                    Linear::load_with_bias(w, &name, time_width, 4 * dim)
+                })
+                .transpose()?,
+        })
+    }
+
+    /// The norm that begins the block.
+    fn begin<'a>(&'a self, modulation: Option<&'a Modulation>) -> Scale<'a> {
+        scale(&self.attention_norm1, modulation.map(|m| &m.attention_scale))
+    }
+
+    fn takes_float8(&self) -> bool {
+        self.attention.qkv.takes_float8()
+    }
+}
+
+impl Modulation {
+    fn at(linear: &Linear, time: &Tensor) -> Result<Self> {
+        let all = linear.forward(time)?.f_unflatten(1, [4, -1])?.f_squeeze_dim(0)?;
+        Ok(Self {
+            attention_scale: all.f_select(0, 0)?.f_add_scalar(1.0)?,
+            attention_gate: all.f_select(0, 1)?.f_tanh()?,
+            ffn_scale: all.f_select(0, 2)?.f_add_scalar(1.0)?,
+            ffn_gate: all.f_select(0, 3)?.f_tanh()?,
+        })
+    }
+}
