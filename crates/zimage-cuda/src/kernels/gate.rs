@@ -69,6 +69,9 @@ impl Kernels {
 
     fn to_float8(&self, kernel: Kernel, rows: &Tensor, width: i64) -> Result<Float8Rows, Error> {
         let (count, _) = rows_of(rows)?;
+        if !Self::gates_rows_of(width) {
+            return Err(Error::Misuse("rows are too wide to become float8"));
+        }
         let out = Float8Rows::empty(count, width, rows.device())?;
         // Whole warps, each thread with as few pieces of eight as can be.
         let pieces = (width / 8 + 1023) / 1024;
