@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -77,6 +78,8 @@ class Peer:
                 self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+        with contextlib.suppress(OSError):  # What it never read.
+            self.process.stdin.close()
 
     def __enter__(self) -> Peer:
         return self
