@@ -78,7 +78,7 @@ class Daemon:
             try:
                 if b"READY=1" in notices.recv(4096).split(b"\n"):
                     return
-            except TimeoutError:
+            except socket.timeout:
                 pass
             if self.process.poll() is not None:
                 raise DaemonFailed(f"zimaged ended with {self.process.returncode}: {self.last_words()}")
@@ -87,7 +87,9 @@ class Daemon:
 
     def last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "its log is empty"
+        # A wrong option is said first, and how to get help last.
+        wrong = next((line for line in lines if line.startswith("error:")), None)
+        return wrong or (lines[-1] if lines else "its log is empty")
 
     def stop(self) -> None:
         """Ends it and waits: afterwards its memory is free."""

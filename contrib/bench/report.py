@@ -26,15 +26,15 @@ def summary(values: list[float]) -> dict:
 class Report:
     """What was measured so far. Each call writes the file anew and prints what came."""
 
-    def __init__(self, path: Path, machine: dict) -> None:
-        self.path = path
+    def __init__(self, path: Path, machine: dict, goals: bool = True) -> None:
+        self.path, self.goals = path, goals
         self.data: dict = {"schema": SCHEMA, "machine": machine, "rows": {}, "finished": False}
         self.write()
 
     def put(self, key: str, values: list[float], goal: float | None = None, floor: str = "", note: str = "") -> None:
         """Our values for a row; goal and floor where the run works them out."""
         row = BY_KEY[key]
-        goal = row.goal if goal is None else goal
+        goal = (row.goal if goal is None else goal) if self.goals else None
         record = self.row(key)
         record.update(ours=summary(values), goal=goal, at_least=row.at_least, unit=row.unit, floor=floor or row.floor)
         record["reached"] = row.reached(record["ours"]["median"], goal)
