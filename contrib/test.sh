@@ -23,8 +23,14 @@ step "Rust"
 # A run with a filter is one that a test started itself.
 rust=$(awk '/^test result: ok/ && $12 == 0 { passed += $4; ignored += $8 } END { print passed + 0, ignored + 0 }' "$log")
 step "Python"
-"$python" -B -m unittest discover --start-directory contrib/libtorch 2>&1 | tee "$log"
-ran=$(awk '/^Ran / { print $2 }' "$log")
+# The benchmark's own test of all of it wants the programs, which the Rust tests have built, and one example.
+"$cargo" build --quiet --locked -p zimg -p zimaged -p zimage-worker
+"$cargo" build --quiet --locked -p zimg-client --example latency
+: >"$log"
+for tests in contrib/libtorch contrib/bench; do
+  "$python" -B -m unittest discover --start-directory "$tests" 2>&1 | tee -a "$log"
+done
+ran=$(awk '/^Ran / { ran += $2 } END { print ran }' "$log")
 
 if [ "${rust#* }" != 0 ]; then
   echo "test: ${rust#* } Rust tests are ignored, and none should be" >&2
