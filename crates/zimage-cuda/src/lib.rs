@@ -57,7 +57,7 @@ pub enum Error {
     #[error("a kernel does not compile: {0}")]
     Compile(String),
     /// A kernel was called with what it does not take: a mistake in this program.
-    #[error("a kernel was called wrongly: {0}")]
+    #[error("the GPU was asked wrongly: {0}")]
     Misuse(&'static str),
     /// libtorch refused memory, for a result or for weights.
     #[error(transparent)]

@@ -65,8 +65,13 @@ impl Memory {
         Ok(memory)
     }
 
+    /// The number of its GPU.
+    pub fn ordinal(&self) -> usize {
+        self.ordinal
+    }
+
     /// Where it begins, in the GPU's addresses.
-    pub fn address(&self) -> u64 {
+    pub(crate) fn address(&self) -> u64 {
         self.address
     }
 

@@ -11,8 +11,8 @@ use std::ops::Range;
 
 use cudarc::driver::{result, sys};
 
-use crate::Error;
 use crate::context::{self, refused};
+use crate::{Error, Memory};
 
 /// Slots are whole pages: those are what is pinned.
 const PAGE: usize = 4096;
@@ -80,17 +80,20 @@ impl Uploader {
         Ok(&mut self.memory[range])
     }
 
-    /// Copies the first `bytes` bytes of the slot to `to`, an address of the GPU with room for it, and goes on to
-    /// the next slot; returns at once.
+    /// Copies the first `bytes` bytes of the slot to `offset` in `memory`, and goes on to the next
+    /// slot; returns at once. The memory must be there until [`Uploader::finish`].
     ///
     /// # Errors
-    /// When the driver refuses.
-    pub fn send(&mut self, bytes: usize, to: u64) -> Result<(), Error> {
+    /// When they do not fit, or the driver refuses.
+    pub fn send(&mut self, bytes: usize, memory: &Memory, offset: usize) -> Result<(), Error> {
+        if memory.bytes().checked_sub(offset).is_none_or(|room| bytes > room) {
+            return Err(Error::Misuse("a copy does not fit its memory"));
+        }
+        let to = memory.address() + offset as u64;
         let range = self.range();
         let from = &self.memory[range][..bytes];
         // SAFETY: the slot is not written before its event says that the copy is over, and not
-        // freed before the stream has ended; an address that is not the GPU's is an error of the
-        // copy.
+        // freed before the stream has ended; the copy ends inside the GPU's memory.
         unsafe { result::memcpy_htod_async(to, from, self.stream) }
             .map_err(refused("cuMemcpyHtoDAsync"))?;
         // SAFETY: both are ours.

@@ -1,5 +1,7 @@
 //! One stretch of a device's memory for all tensors of a component.
 
+use std::sync::Arc;
+
 use tch::{Device, Kind, Tensor};
 use zimage_cuda::Memory;
 
@@ -18,16 +20,16 @@ pub(super) fn aligned(bytes: usize) -> usize {
 pub(super) struct Slab {
     /// `[bytes]`, Uint8. On a CPU it holds the memory; on a GPU it is a view of `memory`.
     bytes: Tensor,
-    memory: Option<Memory>,
+    memory: Option<Arc<Memory>>,
 }
 
 /// Where bytes go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Place {
     /// An address of this process's memory.
     Host(usize),
-    /// An address in the memory of the GPU with this number.
-    Cuda(usize, u64),
+    /// A place in a GPU's memory, in bytes from its beginning.
+    Cuda(Arc<Memory>, usize),
 }
 
 impl Slab {
@@ -41,7 +43,7 @@ impl Slab {
             }
             Device::Cuda(ordinal) => {
                 let memory = Memory::new(ordinal, bytes)?;
-                Ok(Self { bytes: memory.tensor()?, memory: Some(memory) })
+                Ok(Self { bytes: memory.tensor()?, memory: Some(Arc::new(memory)) })
             }
             other => Err(Error::Device(format!("there is no loading to the device {other:?}"))),
         }
@@ -49,11 +51,9 @@ impl Slab {
 
     /// The place of its byte `offset`.
     pub(super) fn place(&self, offset: usize) -> Place {
-        match (&self.memory, self.bytes.device()) {
-            (Some(memory), Device::Cuda(ordinal)) => {
-                Place::Cuda(ordinal, memory.address() + offset as u64)
-            }
-            _ => Place::Host(self.bytes.data_ptr() as usize + offset),
+        match &self.memory {
+            Some(memory) => Place::Cuda(Arc::clone(memory), offset),
+            None => Place::Host(self.bytes.data_ptr() as usize + offset),
         }
     }
 
@@ -70,17 +70,17 @@ impl Slab {
     }
 
     /// The memory that must outlive all tensors, if they do not hold it themselves.
-    pub(super) fn into_memory(self) -> Option<Memory> {
+    pub(super) fn into_memory(self) -> Option<Arc<Memory>> {
         self.memory
     }
 }
 
 impl Place {
     /// The place `bytes` further on.
-    pub(super) fn after(self, bytes: usize) -> Self {
+    pub(super) fn after(&self, bytes: usize) -> Self {
         match self {
             Self::Host(address) => Self::Host(address + bytes),
-            Self::Cuda(ordinal, address) => Self::Cuda(ordinal, address + bytes as u64),
+            Self::Cuda(memory, offset) => Self::Cuda(Arc::clone(memory), offset + bytes),
         }
     }
 }
