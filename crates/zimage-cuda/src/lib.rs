@@ -1,16 +1,26 @@
-//! What tch lacks: finding libtorch_cuda, asking the driver about a GPU, own kernels.
+//! What tch lacks: finding libtorch_cuda, asking the driver about a GPU, bringing bytes to it, own
+//! kernels.
 //!
 //! A tch program links libtorch_cpu alone, so that one binary serves machines with and without
 //! a GPU. [`bring_up`] loads libtorch_cuda beside it, which must come **before any question to
 //! CUDA**: `tch::Cuda::is_available()` remembers a no.
 
+use std::panic::resume_unwind;
+use std::thread;
+use std::time::{Duration, Instant};
+
 mod context;
 mod driver;
 mod kernels;
 mod libtorch;
+mod memory;
+mod upload;
 
+pub use context::make_current;
 pub use driver::Gpu;
 pub use kernels::{Float8Rows, Kernels, Pairs, Rows, Scale};
+pub use memory::Memory;
+pub use upload::Uploader;
 
 /// Why a GPU cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +57,9 @@ pub enum Error {
     #[error("a kernel does not compile: {0}")]
     Compile(String),
     /// A kernel was called with what it does not take: a mistake in this program.
-    #[error("a kernel was called wrongly: {0}")]
+    #[error("the GPU was asked wrongly: {0}")]
     Misuse(&'static str),
-    /// libtorch refused memory for a result.
+    /// libtorch refused memory, for a result or for weights.
     #[error(transparent)]
     Tch(#[from] tch::TchError),
     /// Fewer GPUs than the number asked for.
@@ -60,6 +70,20 @@ pub enum Error {
         /// How many there are.
         count: usize,
     },
+    /// The GPU's memory is too small, or others use it.
+    #[error(
+        "the GPU's memory is too small: {:.1} GB are needed at once, {:.1} GB are free",
+        gigabytes(.bytes), gigabytes(.free)
+    )]
+    NoRoom {
+        /// Bytes asked for.
+        bytes: usize,
+        /// Bytes that there were.
+        free: usize,
+    },
+    /// The system starts no thread.
+    #[error("a thread cannot be started: {0}")]
+    Thread(String),
     /// libtorch does not take the GPU that the driver shows.
     #[error("libtorch finds no usable GPU, although the driver shows {0}")]
     NotUsable(String),
@@ -71,15 +95,49 @@ impl Error {
     }
 }
 
+fn gigabytes(bytes: &usize) -> f64 {
+    *bytes as f64 / 1e9
+}
+
+/// What [`bring_up_timed`] found, and how long its two halves took, which run side by side.
+#[derive(Clone, Debug)]
+pub struct BroughtUp {
+    /// The GPU.
+    pub gpu: Gpu,
+    /// Loading libtorch_cuda.
+    pub libtorch: Duration,
+    /// Making the driver's context.
+    pub context: Duration,
+}
+
 /// Makes `cuda:{ordinal}` usable through tch and says what it is.
 ///
 /// # Errors
 /// When there is no driver, no such GPU, or no libtorch_cuda that takes it.
 pub fn bring_up(ordinal: usize) -> Result<Gpu, Error> {
-    let gpu = Gpu::find(ordinal)?;
-    libtorch::load_cuda()?;
+    Ok(bring_up_timed(ordinal)?.gpu)
+}
+
+/// As [`bring_up`], and says how long it took.
+///
+/// # Errors
+/// As [`bring_up`].
+pub fn bring_up_timed(ordinal: usize) -> Result<BroughtUp, Error> {
+    context::load()?;
+    let found = thread::Builder::new().name("context".into()).spawn(move || {
+        let begun = Instant::now();
+        let gpu = Gpu::find(ordinal)?;
+        make_current(ordinal)?;
+        Ok::<_, Error>((gpu, begun.elapsed()))
+    });
+    let begun = Instant::now();
+    let loaded = libtorch::load_cuda();
+    let libtorch = begun.elapsed();
+    let found = found.map_err(|e| Error::Thread(e.to_string()))?.join();
+    let (gpu, context) = found.unwrap_or_else(|panic| resume_unwind(panic))?;
+    loaded?;
     if !tch::Cuda::is_available() {
         return Err(Error::NotUsable(gpu.name));
     }
-    Ok(gpu)
+    Ok(BroughtUp { gpu, libtorch, context })
 }

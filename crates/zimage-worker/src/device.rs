@@ -20,9 +20,11 @@ pub(crate) struct Choice {
 pub(crate) fn choose(place: Place, precision: Precision, plain: bool) -> Result<Choice, Failure> {
     let gpu = match place {
         Place::Cpu => None,
-        Place::Cuda(ordinal) => Some(zimage_cuda::bring_up(ordinal).map_err(|e| refusal(&e))?),
-        Place::Auto => match zimage_cuda::bring_up(0) {
-            Ok(gpu) => Some(gpu),
+        Place::Cuda(ordinal) => {
+            Some(zimage_cuda::bring_up_timed(ordinal).map_err(|e| refusal(&e))?)
+        }
+        Place::Auto => match zimage_cuda::bring_up_timed(0) {
+            Ok(found) => Some(found),
             Err(zimage_cuda::Error::NoDriver(_)) => None,
             Err(e) => {
                 // A GPU that cannot be used is worth a line in the log; the CPU still works.
@@ -32,7 +34,12 @@ pub(crate) fn choose(place: Place, precision: Precision, plain: bool) -> Result<
         },
     };
     let (device, name, suits) = match gpu {
-        Some(gpu) => {
+        Some(found) => {
+            let (context, libtorch) = (found.context.as_secs_f32(), found.libtorch.as_secs_f32());
+            log::line(format_args!(
+                "driver's context {context:.2} s, beside libtorch_cuda {libtorch:.2} s"
+            ));
+            let gpu = found.gpu;
             let suits = if gpu.has_bfloat16() { DType::BFloat16 } else { DType::Float16 };
             (Device::Cuda(gpu.ordinal), format!("cuda:{} ({})", gpu.ordinal, gpu.name), suits)
         }

@@ -10,6 +10,7 @@ mod failure;
 mod job;
 mod link;
 mod log;
+mod prepare;
 mod serve;
 
 use std::process::ExitCode;

@@ -19,11 +19,11 @@ mod tokenizer;
 mod transformer;
 mod vae;
 
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, Progress};
 pub use dtype::DType;
 pub use error::{Error, ErrorKind, Result};
 pub use image::Image;
 pub use params::{Defaults, Limits, Params, Plan};
-pub use pipeline::{Conditioning, Drawing, Options, Pipeline, Progress};
+pub use pipeline::{Arriving, Conditioning, Drawing, Options, Pipeline};
 pub use tokenizer::PromptTokenizer;
 pub use vae::Vae;

@@ -4,12 +4,14 @@
 //! two steps a drawing is its latents and a step number, so it can be stopped, overtaken,
 //! shown or resumed there.
 
+mod arriving;
+
 use std::cell::RefCell;
 use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::{Checkpoint, Component, Target};
+use crate::checkpoint::{Checkpoint, LoadedMemory, Progress};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::image::{Image, all_finite};
@@ -21,6 +23,8 @@ use crate::text_encoder::TextEncoder;
 use crate::tokenizer::PromptTokenizer;
 use crate::transformer::{Context, SEQUENCE_MULTIPLE, Transformer};
 use crate::vae::Vae;
+
+pub use arriving::Arriving;
 
 /// Sides in pixels that the model draws.
 const SIDES: (u32, u32) = (64, 2048);
@@ -42,19 +46,11 @@ pub struct Options {
     pub plain: bool,
 }
 
-/// Bytes of weights read so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Read.
-    pub done: u64,
-    /// There are.
-    pub total: u64,
-}
-
 /// The whole model, loaded.
 #[derive(Debug)]
 pub struct Pipeline {
-    tokenizer: PromptTokenizer,
+    /// There in every complete pipeline.
+    tokenizer: Option<PromptTokenizer>,
     text_encoder: TextEncoder,
     transformer: Transformer,
     vae: Vae,
@@ -69,6 +65,8 @@ pub struct Pipeline {
     /// Encoded prompts by their tokens.
     captions: RefCell<Recent<Vec<i64>, Tensor>>,
     remarks: Vec<String>,
+    /// The memory that the networks' tensors lie in; it goes last.
+    memory: Option<LoadedMemory>,
 }
 
 /// A plan's prompts, encoded.
@@ -99,54 +97,9 @@ impl Pipeline {
         options: &Options,
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<Self> {
-        let total = checkpoint.total_bytes()?;
-        let mut done = 0;
-        let mut on_bytes = |bytes| {
-            done += bytes;
-            on_progress(Progress { done, total });
-        };
-        let Options { device, dtype, .. } = *options;
-        let (ops, remarks) = Ops::choose(options);
-        let tokenizer = PromptTokenizer::from_bytes(&checkpoint.tokenizer()?)?;
-        let target = Target { device, kind: dtype.kind() };
-        let text_encoder = TextEncoder::load(
-            checkpoint.weights(Component::TextEncoder, target, &mut on_bytes)?,
-            &checkpoint.text_encoder,
-        )?;
-        let mut transformer = Transformer::load(
-            checkpoint.weights(Component::Transformer, target, &mut on_bytes)?,
-            &checkpoint.transformer,
-        )?;
-        if dtype == DType::Float8 {
-            transformer.make_float8()?;
-        }
-        let target = Target { device, kind: dtype.vae_kind() };
-        let vae =
-            Vae::load(checkpoint.weights(Component::Vae, target, &mut on_bytes)?, &checkpoint.vae)?;
-        let vae_scale = checkpoint.vae.scale() as u32;
-        let multiple = vae_scale * checkpoint.transformer.patch_size() as u32;
-        let (side_min, side_max) = SIDES;
-        let tokens_max = most_tokens(checkpoint);
-        let side_max = side_max.min(longest_side(checkpoint, multiple));
-        let limits = Limits { multiple, side_min, side_max, steps_max: STEPS_MAX, tokens_max };
-        let size = (checkpoint.vae.sample_size as u32).clamp(side_min, side_max);
-        let defaults = Defaults { size: size - size % multiple, steps: STEPS, guidance: 0.0 };
-        Ok(Self {
-            tokenizer,
-            text_encoder,
-            transformer,
-            vae,
-            shift: checkpoint.scheduler.shift,
-            train_timesteps: checkpoint.scheduler.num_train_timesteps,
-            vae_scale,
-            channels: checkpoint.transformer.in_channels,
-            defaults,
-            limits,
-            device,
-            ops,
-            captions: RefCell::new(Recent::new(CAPTIONS_KEPT)),
-            remarks,
-        })
+        let (arriving, mut loader) = Arriving::new(checkpoint, options)?;
+        loader.run(on_progress)?;
+        arriving.complete(loader)
     }
 
     /// What is drawn when nothing is said.
@@ -198,7 +151,10 @@ impl Pipeline {
     /// # Errors
     /// [`Error::PromptTooLong`], which says how many there are.
     pub fn tokens(&self, prompt: &str) -> Result<Vec<i64>> {
-        let tokens = self.tokenizer.encode(prompt)?;
+        let Some(tokenizer) = &self.tokenizer else {
+            return Err(Error::Internal("the tokenizer has not been read".to_owned()));
+        };
+        let tokens = tokenizer.encode(prompt)?;
         let limit = self.limits.tokens_max;
         if tokens.len() > limit {
             return Err(Error::PromptTooLong { tokens: tokens.len(), limit });

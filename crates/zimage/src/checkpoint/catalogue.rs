@@ -50,11 +50,6 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    /// How many bytes the tensors have.
-    pub(super) fn bytes(&self) -> u64 {
-        self.tensors.values().map(|(_, located)| located.bytes).sum()
-    }
-
     fn add(&mut self, file: DataFile) -> Result<()> {
         let tensors = header::read(&file)?;
         let number = self.files.len();

@@ -1,18 +1,22 @@
 //! A checkpoint: where its files lie, what its configurations say, and its weights as tensors.
 //!
 //! Three things are kept apart: a `Source` knows where bytes come from, a `Catalogue` says
-//! which tensor lies where, and `Weights` brings tensors to the device. Other layouts of files
-//! need another catalogue, and faster ways to a device another `Weights`.
+//! which tensor lies where, and `Weights` gives each a place on the device, to which the `Loader`
+//! then brings its bytes. Other layouts of files need another catalogue.
 
+mod cast;
 mod catalogue;
 mod config;
 mod header;
+mod loader;
+mod slab;
 mod source;
 mod weights;
 
 use std::path::Path;
 
 pub use self::config::{SchedulerConfig, TextEncoderConfig, TransformerConfig, VaeConfig};
+pub use self::loader::{LoadedMemory, Loader, Progress};
 pub use self::weights::{Target, Weights};
 
 use self::catalogue::Catalogue;
@@ -129,8 +133,7 @@ impl Checkpoint {
 
     /// The tensors of a component, to be taken one by one.
     ///
-    /// Reads and checks the files' headers only. `progress` is told of bytes as they are done with,
-    /// taken or skipped; over all components they add up to [`Checkpoint::total_bytes`].
+    /// Reads and checks the files' headers only. The `loader` reads the tensors once all are taken.
     ///
     /// # Errors
     /// When a file is missing, truncated or damaged.
@@ -138,18 +141,10 @@ impl Checkpoint {
         &self,
         component: Component,
         target: Target,
-        progress: &'a mut dyn FnMut(u64),
+        loader: &'a mut Loader,
     ) -> Result<Weights<'a>> {
         let catalogue = Catalogue::read(&self.source, component)?;
-        Ok(Weights::new(catalogue, target, progress))
-    }
-
-    /// How many bytes the tensors of all components have on disk.
-    ///
-    /// # Errors
-    /// As [`Checkpoint::weights`].
-    pub fn total_bytes(&self) -> Result<u64> {
-        Component::ALL.iter().map(|&part| Ok(Catalogue::read(&self.source, part)?.bytes())).sum()
+        Ok(Weights::new(catalogue, target, loader))
     }
 }
 

@@ -1,18 +1,20 @@
-//! Tensors brought from files to the device, one by one, cast on the way.
+//! A component's tensors, each with its place in one slab on the device; their bytes come later.
+//!
+//! [`Weights::take`] says which tensor lies where and what it must be, and gives a view of the
+//! place where it will be. The [`Loader`] then brings all bytes at once, by many threads.
 
-use std::{fmt, slice};
+use std::fmt;
+use std::sync::Arc;
 
 use safetensors::tensor::Dtype;
 use tch::{Device, Kind, Tensor};
 
 use super::catalogue::Catalogue;
 use super::header::Located;
+use super::loader::{Loader, Read};
+use super::slab::{Slab, aligned};
 use super::source::DataFile;
 use crate::error::{Error, Result};
-
-/// How many bytes are read at a time. Host memory beyond the tensors themselves is this, and at
-/// most twice this while libtorch casts.
-const PIECE: i64 = 16 << 20;
 
 /// Where tensors go, and as what.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,20 +27,39 @@ pub struct Target {
 
 /// The tensors of one component: each must be taken or skipped.
 pub struct Weights<'a> {
+    place: String,
+    files: Vec<Arc<DataFile>>,
     catalogue: Catalogue,
     target: Target,
-    progress: &'a mut dyn FnMut(u64),
-    /// `PIECE` bytes on the host, made when first needed.
-    staging: Option<Tensor>,
+    loader: &'a mut Loader,
+    /// Where the tensors go, made when the first one is taken.
+    slab: Option<Slab>,
+    /// How much of it is given away.
+    used: usize,
+    reads: Vec<Read>,
+    skipped: u64,
+}
+
+/// A tensor found, and found to be what was asked for.
+struct Found {
+    file: usize,
+    located: Located,
+    kind: Kind,
 }
 
 impl<'a> Weights<'a> {
-    pub(super) fn new(
-        catalogue: Catalogue,
-        target: Target,
-        progress: &'a mut dyn FnMut(u64),
-    ) -> Self {
-        Self { catalogue, target, progress, staging: None }
+    pub(super) fn new(mut catalogue: Catalogue, target: Target, loader: &'a mut Loader) -> Self {
+        Self {
+            place: std::mem::take(&mut catalogue.place),
+            files: catalogue.files.drain(..).map(Arc::new).collect(),
+            catalogue,
+            target,
+            loader,
+            slab: None,
+            used: 0,
+            reads: Vec::new(),
+            skipped: 0,
+        }
     }
 
     /// The device that tensors are brought to.
@@ -58,56 +79,111 @@ impl<'a> Weights<'a> {
 }
 
 impl Weights<'_> {
-    /// Reads the tensor `name`, of the shape `shape`, and casts it to the target's device and kind.
+    /// The tensor `name`, of the shape `shape`, on the target's device and of its kind.
+    ///
+    /// Its numbers mean nothing until the loader has run. On a GPU its memory is the loader's,
+    /// see [`Loader::into_memory`].
     ///
     /// # Errors
     /// When it is not there (or was taken before), has another shape, holds anything but float32,
-    /// bfloat16 or float16, or cannot be read; nothing is allocated before that is checked.
+    /// bfloat16 or float16, or the device has no room; nothing is allocated before that is checked.
     pub fn take(&mut self, name: &str, shape: &[i64]) -> Result<Tensor> {
-        let Some((number, located)) = self.catalogue.tensors.remove(name) else {
-            let place = self.catalogue.place.clone();
-            return Err(Error::MissingTensor { place, name: name.to_owned() });
-        };
-        let file = &self.catalogue.files[number];
-        if located.shape != shape {
-            return Err(Error::Shape {
-                name: name.to_owned(),
-                file: file.label.clone(),
-                found: located.shape,
-                expected: shape.to_owned(),
-            });
-        }
-        let Some(kind) = kind_of(located.dtype) else {
-            return Err(Error::Dtype {
-                name: name.to_owned(),
-                file: file.label.clone(),
-                dtype: located.dtype.to_string(),
-            });
-        };
-        load(file, &located, kind, self.target, &mut self.staging, self.progress)
+        let found = self.find(name, shape)?;
+        self.settle(&[found], shape)
+    }
+
+    /// Several tensors as one, one after the other in their first dimension: each with its name and
+    /// its size there. `rest` is their other dimensions.
+    ///
+    /// # Errors
+    /// As [`Weights::take`].
+    pub fn take_joined<S: AsRef<str>>(
+        &mut self,
+        parts: &[(S, i64)],
+        rest: &[i64],
+    ) -> Result<Tensor> {
+        let shape = |rows: i64| [&[rows], rest].concat();
+        let found = parts.iter().map(|(name, rows)| self.find(name.as_ref(), &shape(*rows)));
+        let found = found.collect::<Result<Vec<_>>>()?;
+        self.settle(&found, &shape(parts.iter().map(|(_, rows)| rows).sum()))
     }
 
     /// Leaves out the tensors whose names begin with `prefix`; there may be none.
     pub fn skip(&mut self, prefix: &str) {
-        let mut bytes = 0;
         self.catalogue.tensors.retain(|name, (_, located)| {
             let skipped = name.starts_with(prefix);
-            bytes += if skipped { located.bytes } else { 0 };
+            self.skipped += if skipped { located.bytes } else { 0 };
             !skipped
         });
-        (self.progress)(bytes);
     }
 
-    /// Ends the loading.
+    /// Hands to the loader what is to be read.
     ///
     /// # Errors
     /// When tensors are left that were neither taken nor skipped; it names them.
     pub fn finish(self) -> Result<()> {
         let names: Vec<String> = self.catalogue.tensors.into_keys().collect();
-        if names.is_empty() {
-            return Ok(());
+        if !names.is_empty() {
+            return Err(Error::SurplusTensors { place: self.place, names });
         }
-        Err(Error::SurplusTensors { place: self.catalogue.place, names })
+        self.loader.add(self.slab, self.reads, self.skipped);
+        Ok(())
+    }
+
+    fn find(&mut self, name: &str, shape: &[i64]) -> Result<Found> {
+        let Some((file, located)) = self.catalogue.tensors.remove(name) else {
+            return Err(Error::MissingTensor { place: self.place.clone(), name: name.to_owned() });
+        };
+        let label = &self.files[file].label;
+        if located.shape != shape {
+            return Err(Error::Shape {
+                name: name.to_owned(),
+                file: label.clone(),
+                found: located.shape,
+                expected: shape.to_owned(),
+            });
+        }
+        match kind_of(located.dtype) {
+            Some(kind) => Ok(Found { file, located, kind }),
+            None => Err(Error::Dtype {
+                name: name.to_owned(),
+                file: label.clone(),
+                dtype: located.dtype.to_string(),
+            }),
+        }
+    }
+
+    /// Gives the tensors the next place in the slab, and views it as one of this shape.
+    fn settle(&mut self, found: &[Found], shape: &[i64]) -> Result<Tensor> {
+        let width = self.target.kind.elt_size_in_bytes();
+        let bytes = |located: &Located, kind: Kind| {
+            located.bytes as usize / kind.elt_size_in_bytes() * width
+        };
+        let slab = match self.slab.take() {
+            Some(slab) => slab,
+            None => {
+                let left = self.catalogue.tensors.values();
+                let left = left.filter_map(|(_, l)| Some(aligned(bytes(l, kind_of(l.dtype)?))));
+                let taken = found.iter().map(|f| aligned(bytes(&f.located, f.kind)));
+                Slab::new(self.target.device, left.chain(taken).sum())?
+            }
+        };
+        let slab = self.slab.insert(slab);
+        let begin = self.used;
+        let mut end = begin;
+        for Found { file, located, kind } in found {
+            self.reads.push(Read {
+                file: Arc::clone(&self.files[*file]),
+                offset: located.offset,
+                numbers: located.bytes as usize / kind.elt_size_in_bytes(),
+                from: *kind,
+                to: self.target.kind,
+                place: slab.place(end),
+            });
+            end += bytes(located, *kind);
+        }
+        self.used = aligned(end);
+        slab.view(begin, end - begin, self.target.kind, shape)
     }
 }
 
@@ -128,58 +204,3 @@ fn kind_of(dtype: Dtype) -> Option<Kind> {
         _ => None,
     }
 }
-
-/// Reads piece by piece: right into the tensor where it lies on the host in its own kind, else
-/// through `staging`.
-fn load(
-    file: &DataFile,
-    located: &Located,
-    kind: Kind,
-    target: Target,
-    staging: &mut Option<Tensor>,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Tensor> {
-    // Zeroes cost nothing beside the reading, and bytes must be initialised to be lent as a slice.
-    let tensor = Tensor::f_zeros(&located.shape, (target.kind, target.device))?;
-    let flat = tensor.f_view(-1)?;
-    let direct = target == Target { device: Device::Cpu, kind };
-    let width = kind.elt_size_in_bytes() as i64;
-    let numbers = located.bytes as i64 / width;
-    let mut done = 0;
-    while done < numbers {
-        let count = (numbers - done).min(PIECE / width);
-        let mut piece = flat.f_narrow(0, done, count)?;
-        let offset = located.offset + (done * width) as u64;
-        if direct {
-            fill(&mut piece, file, offset)?;
-        } else {
-            let staged = match staging {
-                Some(staging) => staging,
-                None => staging.insert(Tensor::f_zeros(PIECE, (Kind::Uint8, Device::Cpu))?),
-            };
-            let mut staged = staged.f_narrow(0, 0, count * width)?.f_view_dtype(kind)?;
-            fill(&mut staged, file, offset)?;
-            piece.f_copy_(&staged)?;
-        }
-        progress((count * width) as u64);
-        done += count;
-    }
-    Ok(tensor)
-}
-
-/// Fills a contiguous tensor on the host with the bytes at `offset`, in the machine's byte order.
-#[expect(unsafe_code, reason = "tch has no way to write into a tensor's memory without a copy")]
-fn fill(tensor: &mut Tensor, file: &DataFile, offset: u64) -> Result<()> {
-    let bytes = tensor.numel() * tensor.f_kind()?.elt_size_in_bytes();
-    if tensor.device() != Device::Cpu || !tensor.is_contiguous() {
-        return Err(Error::Internal("a tensor to be filled is not contiguous on the host".into()));
-    }
-    // SAFETY: the tensor is contiguous on the host, so `bytes` bytes follow its data pointer; they
-    // were set when it was made; any bytes are numbers of its kind; nothing else reads or writes
-    // it, or frees it, while the slice lives.
-    let memory = unsafe { slice::from_raw_parts_mut(tensor.data_ptr().cast::<u8>(), bytes) };
-    file.read_exact_at(memory, offset)
-}
-
-#[cfg(target_endian = "big")]
-compile_error!("safetensors are little-endian, and they are read without conversion");

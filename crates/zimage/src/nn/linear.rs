@@ -48,11 +48,10 @@ impl Linear {
         layers: &[(String, i64)],
         inputs: i64,
     ) -> Result<Self> {
-        let weights = layers
-            .iter()
-            .map(|(name, outputs)| w.take(&format!("{name}.weight"), &[*outputs, inputs]))
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Self { weight: Weight::Plain(Tensor::f_cat(&weights, 0)?), bias: None })
+        let layers: Vec<(String, i64)> =
+            layers.iter().map(|(name, outputs)| (format!("{name}.weight"), *outputs)).collect();
+        let weight = w.take_joined(&layers, &[inputs])?;
+        Ok(Self { weight: Weight::Plain(weight), bias: None })
     }
 
     /// Makes the weight float8, once it has been read; the inputs must be so, too, from then on.

@@ -9,7 +9,7 @@ use proptest::test_runner::TestRunner;
 use safetensors::tensor::Dtype;
 use serde_json::json;
 use tch::{Device, Kind};
-use zimage::checkpoint::{Component, Target};
+use zimage::checkpoint::{Component, Loader, Target};
 
 use crate::folder::{Folder, INDEX, TEXT_ENCODER, TRANSFORMER, file_of, file_with_header};
 
@@ -65,8 +65,8 @@ const SMALL: usize = 16 << 10;
 fn is_cheap(folder: &Folder, component: Component, bytes: usize) -> bool {
     let checkpoint = folder.open().unwrap();
     let target = Target { device: Device::Cpu, kind: Kind::Float };
-    let mut progress = |_| {};
-    let (weights, held) = most_held(|| checkpoint.weights(component, target, &mut progress));
+    let mut loader = Loader::new();
+    let (weights, held) = most_held(|| checkpoint.weights(component, target, &mut loader));
     assert!(held <= FACTOR * bytes + SMALL, "{held} bytes were held for a file of {bytes}");
     let Ok(mut weights) = weights else { return false };
     // What was accepted can be read, whatever its numbers are.

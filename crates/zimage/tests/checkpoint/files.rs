@@ -3,9 +3,10 @@
 use std::fs::{self, OpenOptions};
 use std::path::Path;
 
+use safetensors::tensor::Dtype;
 use serde_json::json;
 use tch::{Device, Kind};
-use zimage::checkpoint::{Checkpoint, Component, Target};
+use zimage::checkpoint::{Checkpoint, Component, Loader, Target};
 use zimage::{ErrorKind, Result};
 
 use crate::folder::{Folder, TRANSFORMER, file_of, file_with_header, matrix};
@@ -200,17 +201,50 @@ fn a_header_that_is_no_json_is_an_error() {
 #[test]
 fn a_file_that_shrinks_while_it_is_read_is_an_error() -> Result<()> {
     let folder = Folder::new();
-    let mut progress = |_| {};
+    let mut loader = Loader::new();
     let target = Target { device: Device::Cpu, kind: Kind::BFloat16 };
-    let mut weights = folder.open()?.weights(Component::Transformer, target, &mut progress)?;
+    let mut weights = folder.open()?.weights(Component::Transformer, target, &mut loader)?;
+    drop(weights.take("w", &[2, 3])?);
+    weights.finish()?;
     let path = folder.path().join(TRANSFORMER);
     let len = fs::metadata(&path).unwrap().len();
     OpenOptions::new().write(true).open(path).unwrap().set_len(len - 8).unwrap();
-    let error = weights.take("w", &[2, 3]).unwrap_err();
+    let error = loader.run(&mut |_| {}).unwrap_err();
     assert_eq!(
         folder.sentence(&error),
         format!("F/{TRANSFORMER} became shorter while it was read")
     );
+    assert!(!loader.is_done());
+    Ok(())
+}
+
+/// Many chunks, some of which are there and some not.
+#[test]
+fn a_large_file_that_shrinks_is_an_error_of_some_thread() -> Result<()> {
+    for kind in [Kind::Float, Kind::BFloat16] {
+        let folder = Folder::new();
+        let names: Vec<String> = (0..8).map(|i| i.to_string()).collect();
+        let numbers = 1 << 20;
+        let tensors: Vec<_> = names
+            .iter()
+            .map(|name| (&**name, Dtype::F32, &[1 << 20][..], vec![0; 4 * numbers]))
+            .collect();
+        folder.write(TRANSFORMER, &file_of(&tensors));
+        let mut loader = Loader::new();
+        let target = Target { device: Device::Cpu, kind };
+        let mut weights = folder.open()?.weights(Component::Transformer, target, &mut loader)?;
+        for name in &names {
+            drop(weights.take(name, &[numbers as i64])?);
+        }
+        weights.finish()?;
+        let path = folder.path().join(TRANSFORMER);
+        OpenOptions::new().write(true).open(path).unwrap().set_len(5 << 22).unwrap();
+        let error = loader.run(&mut |_| {}).unwrap_err();
+        assert_eq!(
+            folder.sentence(&error),
+            format!("F/{TRANSFORMER} became shorter while it was read")
+        );
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use tch::{Device, Kind};
 use tempfile::TempDir;
-use zimage::checkpoint::{Checkpoint, Component, Target, Weights};
+use zimage::checkpoint::{Checkpoint, Component, Loader, Target, Weights};
 use zimage::{Error, Result};
 
 /// Where a component's single file of weights lies.
@@ -73,11 +73,12 @@ impl Folder {
         component: Component,
         take: impl FnOnce(&mut Weights<'_>) -> Result<T>,
     ) -> Result<T> {
-        let mut progress = |_| {};
+        let mut loader = Loader::new();
         let target = Target { device: Device::Cpu, kind: Kind::Float };
-        let mut weights = self.open()?.weights(component, target, &mut progress)?;
+        let mut weights = self.open()?.weights(component, target, &mut loader)?;
         let taken = take(&mut weights)?;
         weights.finish()?;
+        loader.run(&mut |_| {})?;
         Ok(taken)
     }
 

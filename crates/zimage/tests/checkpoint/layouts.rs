@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tch::{Device, Kind};
 use tempfile::TempDir;
-use zimage::checkpoint::{Checkpoint, Component, Target, Weights};
+use zimage::checkpoint::{Checkpoint, Component, Loader, Target, Weights};
 
 use crate::folder::{Folder, INDEX, TEXT_ENCODER, TRANSFORMER, file_of, matrix};
 
@@ -157,15 +157,15 @@ fn a_snapshot_of_the_hugging_face_cache_is_read() {
     let checkpoint = Checkpoint::open(&snapshot).unwrap();
     assert_eq!(checkpoint.name, "Tongyi-MAI/Z-Image-Turbo");
     assert_eq!(checkpoint.tokenizer().unwrap(), b"{}");
-    let mut progress = |_| {};
+    let mut loader = Loader::new();
     let target = Target { device: Device::Cpu, kind: Kind::Float };
-    let mut weights = checkpoint.weights(Component::Transformer, target, &mut progress).unwrap();
+    let mut weights = checkpoint.weights(Component::Transformer, target, &mut loader).unwrap();
     assert_eq!(weights.take("a", &[2, 3]).unwrap(), weights.take("b", &[2, 3]).unwrap());
     weights.finish().unwrap();
 
     let shard = snapshot.join(SHARDS[1]);
     fs::remove_file(shard.canonicalize().unwrap()).unwrap();
-    let error = checkpoint.weights(Component::Transformer, target, &mut progress).unwrap_err();
+    let error = checkpoint.weights(Component::Transformer, target, &mut loader).unwrap_err();
     let sentence = format!("{} is a link to a file that is not there", shard.display());
     assert_eq!(error.to_string(), sentence);
 }
@@ -187,12 +187,14 @@ fn files_in_memory_are_read() {
     let checkpoint = Checkpoint::embedded("tiny", files.leak()).unwrap();
     assert_eq!(checkpoint.name, "tiny");
     assert_eq!(checkpoint.tokenizer().unwrap(), b"{}");
-    let mut progress = |_| {};
+    let mut loader = Loader::new();
     let target = Target { device: Device::Cpu, kind: Kind::BFloat16 };
-    let mut weights = checkpoint.weights(Component::Transformer, target, &mut progress).unwrap();
-    assert_eq!(weights.take("w", &[2, 3]).unwrap().double_value(&[1, 0]), 3.0);
+    let mut weights = checkpoint.weights(Component::Transformer, target, &mut loader).unwrap();
+    let w = weights.take("w", &[2, 3]).unwrap();
     weights.finish().unwrap();
-    let error = checkpoint.weights(Component::Vae, target, &mut progress).unwrap_err();
+    loader.run(&mut |_| {}).unwrap();
+    assert_eq!(w.double_value(&[1, 0]), 3.0);
+    let error = checkpoint.weights(Component::Vae, target, &mut loader).unwrap_err();
     let sentence = "tiny/vae/diffusion_pytorch_model.safetensors is missing";
     assert_eq!(error.to_string(), sentence);
 }

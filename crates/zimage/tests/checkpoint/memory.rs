@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use tch::{Device, Kind, Tensor};
-use zimage::checkpoint::{Component, Target};
+use zimage::checkpoint::{Component, Loader, Target};
 
 use crate::folder::{Folder, TRANSFORMER};
 
@@ -14,7 +14,7 @@ const MIB: u64 = 1 << 20;
 /// Tensors of 64 MiB each.
 const TENSORS: u64 = 4;
 const NUMBERS: u64 = 16 * MIB;
-/// What may be held beyond the tensors.
+/// What may be held beyond the tensors, by up to twelve threads.
 const EXTRA: u64 = 48 * MIB;
 
 /// A figure of this process's memory in bytes: `VmRSS` is held now, `VmHWM` was the most so far.
@@ -71,11 +71,12 @@ fn measure() {
 
     let before = memory("VmRSS");
     let target = Target { device: Device::Cpu, kind: Kind::BFloat16 };
-    let mut progress = |_| {};
-    let mut weights = checkpoint.weights(Component::Transformer, target, &mut progress).unwrap();
+    let mut loader = Loader::new();
+    let mut weights = checkpoint.weights(Component::Transformer, target, &mut loader).unwrap();
     let take = |i: u64| weights.take(&i.to_string(), &[NUMBERS as i64]).unwrap();
     let tensors: Vec<Tensor> = (0..TENSORS).map(take).collect();
     weights.finish().unwrap();
+    loader.run(&mut |_| {}).unwrap();
     let growth = memory("VmHWM") - before;
 
     let held = TENSORS * NUMBERS * 2;

@@ -4,7 +4,7 @@ use half::{bf16, f16};
 use safetensors::tensor::Dtype;
 use tch::{Device, Kind, Tensor};
 use zimage::ErrorKind;
-use zimage::checkpoint::{Component, Target};
+use zimage::checkpoint::{Component, Loader, Progress, Target};
 
 use crate::folder::{Folder, INDEX, TRANSFORMER, file_of, matrix};
 
@@ -41,18 +41,18 @@ fn each_type_is_cast_to_each_kind() {
     );
     let checkpoint = folder.open().unwrap();
     for kind in [Kind::Float, Kind::BFloat16, Kind::Half] {
-        let mut progress = |_| {};
+        let mut loader = Loader::new();
         let target = Target { device: Device::Cpu, kind };
-        let mut weights =
-            checkpoint.weights(Component::Transformer, target, &mut progress).unwrap();
+        let mut weights = checkpoint.weights(Component::Transformer, target, &mut loader).unwrap();
         assert_eq!((weights.kind(), weights.device()), (kind, Device::Cpu));
-        for dtype in dtypes {
-            let got = weights.take(&dtype.to_string(), &[3, 2]).unwrap();
+        let taken = dtypes.map(|dtype| weights.take(&dtype.to_string(), &[3, 2]).unwrap());
+        weights.finish().unwrap();
+        loader.run(&mut |_| {}).unwrap();
+        for (dtype, got) in dtypes.into_iter().zip(taken) {
             let stored = Tensor::from_data_size(&bytes_of(dtype), &[3, 2], kind_of(dtype));
             assert_eq!(got.kind(), kind);
             assert_eq!(got, stored.to_kind(kind), "{dtype} to {kind:?}");
         }
-        weights.finish().unwrap();
     }
 }
 
@@ -81,13 +81,13 @@ fn a_large_tensor_is_whole() {
     let want = Tensor::arange(numbers as i64, (Kind::Float, Device::Cpu));
     for kind in [Kind::Float, Kind::BFloat16] {
         let mut read = 0;
-        let mut progress = |bytes| read += bytes;
+        let mut loader = Loader::new();
         let target = Target { device: Device::Cpu, kind };
         let checkpoint = folder.open().unwrap();
-        let mut weights =
-            checkpoint.weights(Component::Transformer, target, &mut progress).unwrap();
+        let mut weights = checkpoint.weights(Component::Transformer, target, &mut loader).unwrap();
         let got = weights.take("w", &[numbers as i64]).unwrap();
         weights.finish().unwrap();
+        loader.run(&mut |progress| read = progress.done).unwrap();
         assert_eq!(got, want.to_kind(kind));
         assert_eq!(read, 4 * numbers as u64);
     }
@@ -160,11 +160,10 @@ fn progress_adds_up_to_the_total() {
     let folder = Folder::new();
     folder.write(TRANSFORMER, &file_of(&["a", "b", "c"].map(matrix)));
     let checkpoint = folder.open().unwrap();
-    let mut done = 0;
-    let mut progress = |bytes| done += bytes;
+    let mut loader = Loader::new();
     let target = Target { device: Device::Cpu, kind: Kind::BFloat16 };
     for component in Component::ALL {
-        let mut weights = checkpoint.weights(component, target, &mut progress).unwrap();
+        let mut weights = checkpoint.weights(component, target, &mut loader).unwrap();
         let taken = if component == Component::Transformer { "a" } else { "w" };
         assert_eq!(weights.take(taken, &[2, 3]).unwrap().numel(), 6);
         weights.skip("b");
@@ -172,6 +171,81 @@ fn progress_adds_up_to_the_total() {
         weights.skip("nothing.");
         weights.finish().unwrap();
     }
-    assert_eq!(checkpoint.total_bytes().unwrap(), 5 * 24);
-    assert_eq!(done, 5 * 24);
+    assert!(!loader.is_done());
+    let mut told = Vec::new();
+    loader.run(&mut |progress| told.push(progress)).unwrap();
+    assert!(loader.is_done());
+    assert_eq!(told.last(), Some(&Progress { done: 5 * 24, total: 5 * 24 }));
+    assert!(told.iter().all(|progress| progress.total == 5 * 24));
+}
+
+/// A component can be read before the next one is looked at.
+#[test]
+fn a_loader_runs_more_than_once() {
+    let folder = Folder::new();
+    let checkpoint = folder.open().unwrap();
+    let mut loader = Loader::new();
+    let target = Target { device: Device::Cpu, kind: Kind::Float };
+    for component in Component::ALL {
+        let mut weights = checkpoint.weights(component, target, &mut loader).unwrap();
+        let w = weights.take("w", &[2, 3]).unwrap();
+        weights.finish().unwrap();
+        loader.run(&mut |_| {}).unwrap();
+        assert_eq!(w.double_value(&[1, 2]), 5.0);
+    }
+}
+
+/// Joined tensors are what concatenating them gives, though they are no whole number of places
+/// long, and those taken before and after stay whole.
+#[test]
+fn joined_tensors_lie_one_after_the_other() {
+    let folder = Folder::new();
+    let numbers = |from: usize, count: usize| -> Vec<u8> {
+        (from..from + count).flat_map(|i| (i as f32).to_le_bytes()).collect()
+    };
+    folder.write(
+        TRANSFORMER,
+        &file_of(&[
+            ("after", Dtype::F32, &[5], numbers(600, 5)),
+            ("before", Dtype::F32, &[3], numbers(500, 3)),
+            ("k", Dtype::F32, &[2, 7], numbers(100, 14)),
+            ("q", Dtype::F32, &[3, 7], numbers(0, 21)),
+            ("v", Dtype::BF16, &[3, 7], [0x80, 0x3f].repeat(21)),
+        ]),
+    );
+    let (before, joined, after) = folder
+        .load(Component::Transformer, |w| {
+            Ok((
+                w.take("before", &[3])?,
+                w.take_joined(&[("q", 3), ("k", 2), ("v", 3)], &[7])?,
+                w.take("after", &[5])?,
+            ))
+        })
+        .unwrap();
+    let counted = |from: i64, shape: &[i64]| {
+        let count: i64 = shape.iter().product();
+        Tensor::arange_start(from, from + count, (Kind::Float, Device::Cpu)).view(shape)
+    };
+    let v = Tensor::ones([3, 7], (Kind::Float, Device::Cpu));
+    assert_eq!(joined, Tensor::cat(&[counted(0, &[3, 7]), counted(100, &[2, 7]), v], 0));
+    assert_eq!(before, counted(500, &[3]));
+    assert_eq!(after, counted(600, &[5]));
+    for tensor in [&before, &joined, &after] {
+        assert!(tensor.is_contiguous());
+    }
+    // In the slab each begins a multiple of 256 bytes after the first.
+    let begins = [&before, &joined, &after].map(|tensor| tensor.data_ptr() as usize);
+    assert!(begins.iter().all(|begin| (begin - begins[0]) % 256 == 0), "{begins:?}");
+}
+
+#[test]
+fn joined_tensors_are_checked_one_by_one() {
+    let folder = Folder::new();
+    folder.write(TRANSFORMER, &file_of(&["a", "b"].map(matrix)));
+    let joined = |names: [&str; 2]| {
+        let parts = names.map(|name| (name, 2));
+        folder.load(Component::Transformer, |w| w.take_joined(&parts, &[3])).unwrap_err()
+    };
+    assert_eq!(folder.sentence(&joined(["a", "c"])), "F/transformer lacks the tensor c");
+    assert_eq!(folder.sentence(&joined(["a", "a"])), "F/transformer lacks the tensor a");
 }

@@ -1,0 +1,139 @@
+//! From nothing to a model that is ready: the device, the weights, a rehearsal.
+//!
+//! On a GPU the rehearsal runs while the weights arrive: both take half a second.
+
+use std::panic::resume_unwind;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tch::Device;
+use zimage::checkpoint::Loader;
+use zimage::{Arriving, Checkpoint, DType, Params, Pipeline, Progress};
+use zimg_protocol::Failure;
+use zimg_protocol::messages::{ModelInfo, Report};
+
+use crate::args::{Args, Model, Size};
+use crate::failure::from_model;
+use crate::link::Reports;
+use crate::{builtin, device, log};
+
+/// Tokens of the captions that are rehearsed. The transformer sees multiples of 32, and cuDNN makes
+/// a plan for each; on a CPU there is nothing to plan.
+const CAPTIONS: &[usize] = &[32, 64, 96];
+const CAPTION: &[usize] = &[32];
+
+/// Loads the model and rehearses each warm-up size.
+pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, ModelInfo), Failure> {
+    let begun = Instant::now();
+    let choice = device::choose(args.device, args.dtype, args.plain)?;
+    let checkpoint = match &args.model {
+        Model::Tiny => builtin::checkpoint(),
+        Model::Folder(folder) => Checkpoint::open(folder),
+    };
+    let checkpoint = checkpoint.map_err(|e| from_model(&e))?;
+    let (arriving, loader) =
+        Arriving::new(&checkpoint, &choice.options).map_err(|e| from_model(&e))?;
+    log::line(format_args!("{:.2} s until reading", begun.elapsed().as_secs_f32()));
+    let pipeline = match choice.options.device {
+        // float8 is made of weights that are there, and has kernels of its own to rehearse.
+        Device::Cuda(_) if choice.options.dtype != DType::Float8 => {
+            while_rehearsing(arriving, loader, args, reports)
+        }
+        Device::Cuda(_) => then_rehearsing(arriving, loader, args, CAPTIONS, reports),
+        _ => then_rehearsing(arriving, loader, args, CAPTION, reports),
+    };
+    let pipeline = pipeline.map_err(|e| from_model(&e))?;
+    for remark in pipeline.remarks() {
+        log::line(format_args!("{remark}"));
+    }
+    log::line(format_args!("ready after {:.2} s", begun.elapsed().as_secs_f32()));
+    let (defaults, limits) = (pipeline.defaults(), pipeline.limits());
+    let info = ModelInfo {
+        name: checkpoint.name.clone(),
+        device: choice.name,
+        dtype: choice.options.dtype.to_string(),
+        width: defaults.size,
+        height: defaults.size,
+        steps: defaults.steps,
+        guidance: defaults.guidance,
+        max_tokens: limits.tokens_max as u32,
+    };
+    Ok((pipeline, info))
+}
+
+/// Reads, and rehearses on this thread meanwhile: cuDNN keeps its plans for each thread.
+fn while_rehearsing(
+    arriving: Arriving,
+    mut loader: Loader,
+    args: &Args,
+    reports: &Reports,
+) -> zimage::Result<Pipeline> {
+    let (read, rehearsed) = thread::scope(|scope| {
+        let reading = scope.spawn(|| read(&mut loader, reports));
+        let rehearsed = timed(|| {
+            warmup(args).iter().try_for_each(|params| arriving.rehearse(params, CAPTIONS))
+        });
+        (reading.join().unwrap_or_else(|panic| resume_unwind(panic)), rehearsed)
+    });
+    read?;
+    log_time("rehearsal beside it", rehearsed?);
+    arriving.complete(loader)
+}
+
+/// Reads, then rehearses: on a CPU both want all cores.
+fn then_rehearsing(
+    arriving: Arriving,
+    mut loader: Loader,
+    args: &Args,
+    captions: &[usize],
+    reports: &Reports,
+) -> zimage::Result<Pipeline> {
+    read(&mut loader, reports)?;
+    let pipeline = arriving.complete(loader)?;
+    let rehearse =
+        || warmup(args).iter().try_for_each(|params| pipeline.rehearse(params, captions));
+    log_time("rehearsal", timed(rehearse)?);
+    Ok(pipeline)
+}
+
+/// Reads all weights and says how far it is.
+fn read(loader: &mut Loader, reports: &Reports) -> zimage::Result<()> {
+    let mut bytes = 0;
+    let took = timed(|| {
+        loader.run(&mut |Progress { done, total }| {
+            bytes = total;
+            reports.send(Report::Loading { done, total });
+        })
+    })?;
+    let (gigabytes, seconds) = (bytes as f64 / 1e9, took.as_secs_f64());
+    log::line(format_args!(
+        "{gigabytes:.1} GB read in {seconds:.2} s ({:.1} GB/s)",
+        gigabytes / seconds
+    ));
+    reports.send(Report::Warming);
+    Ok(())
+}
+
+/// Sizes to rehearse, with the default number of steps; the model's default size if none is said.
+fn warmup(args: &Args) -> Vec<Params> {
+    let sized = |size: Option<&Size>| Params {
+        prompt: "warm-up".into(),
+        width: size.map(|size| size.width),
+        height: size.map(|size| size.height),
+        ..Params::default()
+    };
+    if args.warmup.is_empty() {
+        return vec![sized(None)];
+    }
+    args.warmup.iter().map(|size| sized(Some(size))).collect()
+}
+
+fn timed(work: impl FnOnce() -> zimage::Result<()>) -> zimage::Result<Duration> {
+    let begun = Instant::now();
+    work()?;
+    Ok(begun.elapsed())
+}
+
+fn log_time(what: &str, took: Duration) {
+    log::line(format_args!("{what} {:.2} s", took.as_secs_f32()));
+}

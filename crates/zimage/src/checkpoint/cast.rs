@@ -1,0 +1,78 @@
+//! Numbers of one kind to another, in memory; the rounding is libtorch's.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::error::{Error, Result};
+
+/// How many numbers are given to libtorch at a time. From 32768 on it would divide them among
+/// its own threads, but here each thread already is one of many.
+const NUMBERS: usize = 16384;
+
+/// Casts `from` to `to`; both are whole numbers of their kinds, and as many.
+#[expect(unsafe_code, reason = "tch has no safe tensor over borrowed memory")]
+pub(super) fn cast(from: &[u8], from_kind: Kind, to: &mut [u8], to_kind: Kind) -> Result<()> {
+    let (narrow, wide) = (from_kind.elt_size_in_bytes(), to_kind.elt_size_in_bytes());
+    let numbers = from.len() / narrow;
+    if from.len() != numbers * narrow || to.len() != numbers * wide {
+        return Err(Error::Internal("a cast's ends differ in length".to_owned()));
+    }
+    for (from, to) in from.chunks(NUMBERS * narrow).zip(to.chunks_mut(NUMBERS * wide)) {
+        let size = [(from.len() / narrow) as i64];
+        let view = |memory: *const u8, kind| {
+            // SAFETY: the slice has as many numbers, any bytes are numbers of these kinds, and the
+            // tensor ends before the slice does.
+            unsafe { Tensor::f_from_blob(memory, &size, &[1], kind, Device::Cpu) }
+        };
+        // The pointer that is written through comes from the exclusive borrow.
+        let mut target = view(to.as_mut_ptr(), to_kind)?;
+        target.f_copy_(&view(from.as_ptr(), from_kind)?)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [Kind; 3] = [Kind::Float, Kind::BFloat16, Kind::Half];
+
+    /// All 65536 halves, or floats of as many patterns: ties, NaN, infinities, subnormals.
+    fn patterns(kind: Kind) -> Vec<u8> {
+        match kind {
+            Kind::Float => (0..=u16::MAX)
+                .flat_map(|high| {
+                    [0u32, 1, 0x7fff, 0x8000, 0x8001, 0xffff, 0x1000, 0x3000]
+                        .map(|low| u32::from(high) << 16 | low)
+                })
+                .flat_map(u32::to_le_bytes)
+                .collect(),
+            _ => (0..=u16::MAX).flat_map(u16::to_le_bytes).collect(),
+        }
+    }
+
+    fn bits(tensor: &Tensor) -> Vec<i64> {
+        let whole = if tensor.kind() == Kind::Float { Kind::Int } else { Kind::Int16 };
+        Vec::try_from(tensor.view_dtype(whole).to_kind(Kind::Int64)).unwrap()
+    }
+
+    #[test]
+    fn every_pair_is_libtorchs_cast_to_the_bit() {
+        for from in KINDS {
+            let bytes = patterns(from);
+            let numbers = bytes.len() / from.elt_size_in_bytes();
+            let stored = Tensor::from_data_size(&bytes, &[numbers as i64], from);
+            for to in KINDS {
+                let mut ours = vec![0; numbers * to.elt_size_in_bytes()];
+                cast(&bytes, from, &mut ours, to).unwrap();
+                let ours = Tensor::from_data_size(&ours, &[numbers as i64], to);
+                assert!(bits(&ours) == bits(&stored.to_kind(to)), "{from:?} to {to:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_that_differ_are_refused() {
+        assert!(cast(&[0; 8], Kind::Float, &mut [0; 6], Kind::Half).is_err());
+        assert!(cast(&[0; 7], Kind::Float, &mut [0; 2], Kind::Half).is_err());
+    }
+}

@@ -1,0 +1,158 @@
+//! A pipeline whose weights are still on their way.
+//!
+//! Its tensors have their places already, so a GPU can draw with it while the bytes arrive: that
+//! loads kernels and makes the plans of cuBLAS and cuDNN, which take as long as the reading.
+
+use std::cell::RefCell;
+use std::panic::resume_unwind;
+use std::thread::{self, JoinHandle};
+
+use super::{
+    CAPTIONS_KEPT, Conditioning, Options, Pipeline, SIDES, STEPS, STEPS_MAX, longest_side,
+    most_tokens,
+};
+use crate::checkpoint::{Checkpoint, Component, Loader, Target};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::ops::Ops;
+use crate::params::{Defaults, Limits, Params};
+use crate::recent::Recent;
+use crate::text_encoder::TextEncoder;
+use crate::tokenizer::PromptTokenizer;
+use crate::transformer::Transformer;
+use crate::vae::Vae;
+
+/// Steps of a rehearsal: each launches the same kernels; the second also goes on from the first.
+const REHEARSED_STEPS: usize = 2;
+
+/// A pipeline that cannot be asked for pictures yet.
+#[derive(Debug)]
+pub struct Arriving {
+    pipeline: Pipeline,
+    /// Parsed beside all else: 11 MB of JSON take a moment.
+    tokenizer: JoinHandle<Result<PromptTokenizer>>,
+    /// Whether the transformer's weights are to become float8 once they are there.
+    float8: bool,
+}
+
+impl Arriving {
+    /// Gives all weights their places on the device, and reads those of the VAE, which are few.
+    ///
+    /// The loader has the rest to do, on any thread, before [`Arriving::complete`].
+    ///
+    /// # Errors
+    /// When the checkpoint is not what it should be, cannot be read, or does not fit.
+    pub fn new(checkpoint: &Checkpoint, options: &Options) -> Result<(Self, Loader)> {
+        let json = checkpoint.tokenizer()?;
+        let tokenizer = started("tokenizer", move || PromptTokenizer::from_bytes(&json))?;
+        let wished = *options;
+        let ops = started("kernels", move || Ops::choose(&wished))?;
+        let Options { device, dtype, .. } = wished;
+        let mut loader = Loader::new();
+        let target = Target { device, kind: dtype.vae_kind() };
+        let vae =
+            Vae::load(checkpoint.weights(Component::Vae, target, &mut loader)?, &checkpoint.vae)?;
+        // What is computed from its weights can be computed from here on.
+        loader.run(&mut |_| {})?;
+        let target = Target { device, kind: dtype.kind() };
+        let text_encoder = TextEncoder::load(
+            checkpoint.weights(Component::TextEncoder, target, &mut loader)?,
+            &checkpoint.text_encoder,
+        )?;
+        let transformer = Transformer::load(
+            checkpoint.weights(Component::Transformer, target, &mut loader)?,
+            &checkpoint.transformer,
+        )?;
+        let vae_scale = checkpoint.vae.scale() as u32;
+        let multiple = vae_scale * checkpoint.transformer.patch_size() as u32;
+        let (side_min, side_max) = SIDES;
+        let tokens_max = most_tokens(checkpoint);
+        let side_max = side_max.min(longest_side(checkpoint, multiple));
+        let limits = Limits { multiple, side_min, side_max, steps_max: STEPS_MAX, tokens_max };
+        let size = (checkpoint.vae.sample_size as u32).clamp(side_min, side_max);
+        let defaults = Defaults { size: size - size % multiple, steps: STEPS, guidance: 0.0 };
+        let (ops, remarks) = joined(ops);
+        let pipeline = Pipeline {
+            tokenizer: None,
+            text_encoder,
+            transformer,
+            vae,
+            shift: checkpoint.scheduler.shift,
+            train_timesteps: checkpoint.scheduler.num_train_timesteps,
+            vae_scale,
+            channels: checkpoint.transformer.in_channels,
+            defaults,
+            limits,
+            device,
+            ops,
+            captions: RefCell::new(Recent::new(CAPTIONS_KEPT)),
+            remarks,
+            memory: None,
+        };
+        Ok((Self { pipeline, tokenizer, float8: dtype == DType::Float8 }, loader))
+    }
+
+    /// As [`Pipeline::rehearse`]; the weights may be on their way, unless they are on a CPU.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory), or the size is refused.
+    pub fn rehearse(&self, params: &Params, captions: &[usize]) -> Result<()> {
+        self.pipeline.rehearse(params, captions)
+    }
+
+    /// The pipeline, once its loader has run.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot be used, or the loader has not run.
+    pub fn complete(self, loader: Loader) -> Result<Pipeline> {
+        if !loader.is_done() {
+            return Err(Error::Internal("the weights have not been read".to_owned()));
+        }
+        let Self { mut pipeline, tokenizer, float8 } = self;
+        pipeline.forget();
+        if float8 {
+            pipeline.transformer.make_float8()?;
+        }
+        pipeline.tokenizer = Some(joined(tokenizer)?);
+        pipeline.memory = Some(loader.into_memory());
+        Ok(pipeline)
+    }
+}
+
+impl Pipeline {
+    /// Draws two steps for a caption of each number of tokens, and decodes noise: what a first
+    /// picture of this size would wait for is there afterwards. Nothing comes of it.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory), or the size is refused.
+    pub fn rehearse(&self, params: &Params, captions: &[usize]) -> Result<()> {
+        let plan = self.plan(params)?;
+        let noise = self.start(&plan, 0)?;
+        for &tokens in captions {
+            let tokens = tokens.min(self.limits.tokens_max);
+            let positive = self.context(&vec![0; tokens], &plan)?;
+            let conditioning = Conditioning { positive, negative: None, tokens };
+            let mut drawing = self.start(&plan, 0)?;
+            while !drawing.is_done() && drawing.steps_done() < REHEARSED_STEPS {
+                self.step(&mut drawing, &conditioning)?;
+            }
+        }
+        // Not the drawing: without its weights it may be no number.
+        self.decode(&noise).map(drop)
+    }
+}
+
+/// Runs on a thread of its own, beside what takes time at the start.
+fn started<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(|e| Error::Internal(format!("a thread cannot be started: {e}")))
+}
+
+fn joined<T>(thread: JoinHandle<T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
