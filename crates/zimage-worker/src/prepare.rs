@@ -17,10 +17,12 @@ use crate::failure::from_model;
 use crate::link::Reports;
 use crate::{builtin, device, log};
 
-/// Tokens of the captions that are rehearsed. The transformer sees multiples of 32, and cuDNN makes
-/// a plan for each; on a CPU there is nothing to plan.
-const CAPTIONS: &[usize] = &[32, 64, 96];
-const CAPTION: &[usize] = &[32];
+/// Tokens of the caption that is drawn with before the worker is ready.
+const CAPTION: usize = 64;
+/// Tokens of the captions that are planned for before the worker is ready: most prompts.
+const CAPTIONS: [usize; 2] = [32, 96];
+/// Those that are planned for when nothing else is to do.
+const LATER: [usize; 8] = [128, 160, 192, 224, 256, 320, 384, 512];
 
 /// Loads the model and rehearses each warm-up size.
 pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, ModelInfo), Failure> {
@@ -39,10 +41,15 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
         Device::Cuda(_) if choice.options.dtype != DType::Float8 => {
             while_rehearsing(arriving, loader, args, reports)
         }
-        Device::Cuda(_) => then_rehearsing(arriving, loader, args, CAPTIONS, reports),
-        _ => then_rehearsing(arriving, loader, args, CAPTION, reports),
+        Device::Cuda(_) => then_rehearsing(arriving, loader, args, reports),
+        _ => then_rehearsing(arriving, loader, args, reports),
     };
     let pipeline = pipeline.map_err(|e| from_model(&e))?;
+    for params in &warmup(args) {
+        for tokens in CAPTIONS {
+            pipeline.rehearse_caption(params, tokens).map_err(|e| from_model(&e))?;
+        }
+    }
     for remark in pipeline.remarks() {
         log::line(format_args!("{remark}"));
     }
@@ -61,18 +68,22 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
     Ok((pipeline, info))
 }
 
+/// What to plan for when nothing else is to do, in pieces of some 0.1 s.
+pub(crate) fn later(args: &Args) -> impl Iterator<Item = (Params, usize)> {
+    warmup(args).into_iter().flat_map(|params| LATER.map(|tokens| (params.clone(), tokens)))
+}
+
 /// Reads, and rehearses on this thread meanwhile: cuDNN keeps its plans for each thread.
 fn while_rehearsing(
-    arriving: Arriving,
+    mut arriving: Arriving,
     mut loader: Loader,
     args: &Args,
     reports: &Reports,
 ) -> zimage::Result<Pipeline> {
     let (read, rehearsed) = thread::scope(|scope| {
         let reading = scope.spawn(|| read(&mut loader, reports));
-        let rehearsed = timed(|| {
-            warmup(args).iter().try_for_each(|params| arriving.rehearse(params, CAPTIONS))
-        });
+        let rehearsed =
+            timed(|| warmup(args).iter().try_for_each(|params| arriving.rehearse(params, CAPTION)));
         (reading.join().unwrap_or_else(|panic| resume_unwind(panic)), rehearsed)
     });
     read?;
@@ -85,13 +96,11 @@ fn then_rehearsing(
     arriving: Arriving,
     mut loader: Loader,
     args: &Args,
-    captions: &[usize],
     reports: &Reports,
 ) -> zimage::Result<Pipeline> {
     read(&mut loader, reports)?;
     let pipeline = arriving.complete(loader)?;
-    let rehearse =
-        || warmup(args).iter().try_for_each(|params| pipeline.rehearse(params, captions));
+    let rehearse = || warmup(args).iter().try_for_each(|params| pipeline.rehearse(params, CAPTION));
     log_time("rehearsal", timed(rehearse)?);
     Ok(pipeline)
 }

@@ -1,6 +1,7 @@
 //! The worker's life: load, warm up, draw until the supervisor goes away.
 
 use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, TryRecvError};
 
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
@@ -9,7 +10,8 @@ use zimg_protocol::Kind;
 use zimg_protocol::messages::Report;
 
 use crate::args::Args;
-use crate::prepare::prepare;
+use crate::link::Job;
+use crate::prepare::{self, prepare};
 use crate::{job, link, log};
 
 /// Runs until the supervisor closes the socket; says why if it cannot.
@@ -39,10 +41,29 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     };
     let model = info.name.clone();
     reports.send(Report::Ready(info));
-    while let Ok(next) = jobs.recv() {
+    let mut later = prepare::later(args);
+    while let Some(next) = next(&jobs, || {
+        let Some((params, tokens)) = later.next() else { return false };
+        if let Err(e) = pipeline.rehearse_caption(&params, tokens) {
+            log::line(format_args!("long prompts will wait a little: {e}"));
+        }
+        true
+    }) {
         job::run(&pipeline, &model, &next, &reports, &cancelled);
     }
     ExitCode::SUCCESS
+}
+
+/// The next job; until one comes, does what else there is, piece by piece, as long as there is.
+fn next(jobs: &Receiver<Job>, mut meanwhile: impl FnMut() -> bool) -> Option<Job> {
+    loop {
+        match jobs.try_recv() {
+            Ok(job) => return Some(job),
+            Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) if meanwhile() => {}
+            Err(TryRecvError::Empty) => return jobs.recv().ok(),
+        }
+    }
 }
 
 /// Has the kernel kill this process when its parent dies, and checks that it has not yet.

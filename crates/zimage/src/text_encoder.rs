@@ -21,6 +21,9 @@ const NAMES: Names = Names {
     k_norm: "k_norm",
 };
 
+/// Prompts are padded to a multiple of this where numbers of tokens have plans.
+const MULTIPLE: usize = 32;
+
 /// The text encoder.
 #[derive(Debug)]
 pub(crate) struct TextEncoder {
@@ -65,6 +68,28 @@ impl TextEncoder {
     /// # Errors
     /// When libtorch fails (out of memory).
     pub(crate) fn forward(&self, ops: &Ops, tokens: &[i64]) -> Result<Tensor> {
+        let count = tokens.len() as i64;
+        if matches!(ops, Ops::Plain) {
+            return self.run(ops, tokens);
+        }
+        // On a GPU each number of tokens would have a plan of its own to wait for. No token sees
+        // those that come after it.
+        let mut padded = tokens.to_vec();
+        padded.resize(tokens.len().next_multiple_of(MULTIPLE), 0);
+        Ok(self.run(ops, &padded)?.f_narrow(0, 0, count)?)
+    }
+
+    /// Makes the plan of attention for prompts of up to `tokens`, a multiple of 32.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub(crate) fn rehearse(&self, tokens: i64) -> Result<()> {
+        let rehearse =
+            |layer: &Layer| layer.attention.rehearse(tokens, self.precision.compute, self.device);
+        self.layers.first().map_or(Ok(()), rehearse)
+    }
+
+    fn run(&self, ops: &Ops, tokens: &[i64]) -> Result<Tensor> {
         let ids = Tensor::f_from_slice(tokens)?.f_to_device(self.device)?;
         let rotation = self.rotation(tokens.len() as i64)?;
         let mut x = Tensor::f_embedding(&self.embeddings, &ids, -1, false, false)?

@@ -1,6 +1,6 @@
 //! Attention of a sequence to itself, with normed and rotated queries and keys.
 
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 use zimage_cuda::Rows;
 
 use super::{Linear, RmsNorm};
@@ -17,6 +17,19 @@ pub(crate) struct Heads {
     pub(crate) keys: i64,
     /// Numbers of one head.
     pub(crate) width: i64,
+}
+
+impl Heads {
+    /// Queries, keys and values, each `[tokens, heads, width]`, of rows that hold them side by side.
+    pub(crate) fn split(self, packed: &Tensor) -> Result<[Tensor; 3]> {
+        let Self { queries, keys, width } = self;
+        let all = packed.f_unflatten(1, [-1, width])?;
+        Ok([
+            all.f_narrow(1, 0, queries)?,
+            all.f_narrow(1, queries, keys)?,
+            all.f_narrow(1, queries + keys, keys)?,
+        ])
+    }
 }
 
 /// Projections, norms, rotation, attention, projection.
@@ -70,15 +83,28 @@ impl SelfAttention {
     /// `x` is `[tokens, width]`; the result, of the same shape, is scaled by the guard.
     pub(crate) fn forward(&self, ops: &Ops, x: &Rows, rotation: &Rotation) -> Result<Tensor> {
         let packed = self.qkv.forward_rows(x)?;
-        let [q, k, v] =
-            ops.norm_and_rotate(packed, self.heads, &self.q_norm, &self.k_norm, rotation)?;
-        let [q, k, v] = [q.f_transpose(0, 1)?, k.f_transpose(0, 1)?, v.f_transpose(0, 1)?];
-        let out = attention(&q, &k, &v, self.causal)?;
-        let mut joined = out.f_transpose(0, 1)?.f_flatten(1, 2)?;
+        let qkv = ops.norm_and_rotate(packed, self.heads, &self.q_norm, &self.k_norm, rotation)?;
+        let mut joined = self.attend(qkv)?;
         if self.guard != 1.0 {
             joined = joined.f_mul_scalar(self.guard)?;
         }
         self.out.forward_rows(&ops.rows(joined, self.out.takes_float8())?)
+    }
+
+    /// Attends once over `tokens` that mean nothing: cuDNN makes a plan for each number of tokens,
+    /// on each thread, which takes some 30 ms and would be the first picture's to wait for.
+    pub(crate) fn rehearse(&self, tokens: i64, kind: Kind, device: Device) -> Result<()> {
+        let Heads { queries, keys, width } = self.heads;
+        let packed = Tensor::f_empty([tokens, (queries + 2 * keys) * width], (kind, device))?;
+        self.attend(self.heads.split(&packed)?).map(drop)
+    }
+
+    /// `[tokens, heads · width]` of queries, keys and values `[tokens, heads, width]`.
+    fn attend(&self, qkv: [Tensor; 3]) -> Result<Tensor> {
+        let [q, k, v] = qkv;
+        let [q, k, v] = [q.f_transpose(0, 1)?, k.f_transpose(0, 1)?, v.f_transpose(0, 1)?];
+        let out = attention(&q, &k, &v, self.causal)?;
+        Ok(out.f_transpose(0, 1)?.f_flatten(1, 2)?)
     }
 }
 

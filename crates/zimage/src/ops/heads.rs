@@ -36,14 +36,6 @@ impl Ops {
         rotation: &Rotation,
     ) -> Result<[Tensor; 3]> {
         let Heads { queries, keys, width } = heads;
-        let split = |packed: &Tensor| -> Result<[Tensor; 3]> {
-            let all = packed.f_unflatten(1, [-1, width])?;
-            Ok([
-                all.f_narrow(1, 0, queries)?,
-                all.f_narrow(1, queries, keys)?,
-                all.f_narrow(1, queries + keys, keys)?,
-            ])
-        };
         match self {
             Self::Fused(kernels) if Kernels::takes_heads_of(width) => {
                 let (turns, pairs) = rotation.for_kernel()?;
@@ -56,10 +48,10 @@ impl Ops {
                     &turns,
                     pairs,
                 )?;
-                split(&packed)
+                heads.split(&packed)
             }
             _ => {
-                let [q, k, v] = split(&packed)?;
+                let [q, k, v] = heads.split(&packed)?;
                 let q = rotation.apply(&q_norm.forward(&q)?)?;
                 let k = rotation.apply(&k_norm.forward(&k)?)?;
                 Ok([q, k, v])

@@ -11,24 +11,26 @@ use super::{
     CAPTIONS_KEPT, Conditioning, Options, Pipeline, SIDES, STEPS, STEPS_MAX, longest_side,
     most_tokens,
 };
+use tch::Device;
+
 use crate::checkpoint::{Checkpoint, Component, Loader, Target};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ops::Ops;
 use crate::params::{Defaults, Limits, Params};
 use crate::recent::Recent;
+use crate::schedule;
 use crate::text_encoder::TextEncoder;
 use crate::tokenizer::PromptTokenizer;
-use crate::transformer::Transformer;
+use crate::transformer::{SEQUENCE_MULTIPLE, Transformer};
 use crate::vae::Vae;
-
-/// Steps of a rehearsal: each launches the same kernels; the second also goes on from the first.
-const REHEARSED_STEPS: usize = 2;
 
 /// A pipeline that cannot be asked for pictures yet.
 #[derive(Debug)]
 pub struct Arriving {
     pipeline: Pipeline,
+    /// Compiled beside all else.
+    ops: Option<JoinHandle<(Ops, Vec<String>)>>,
     /// Parsed beside all else: 11 MB of JSON take a moment.
     tokenizer: JoinHandle<Result<PromptTokenizer>>,
     /// Whether the transformer's weights are to become float8 once they are there.
@@ -71,7 +73,6 @@ impl Arriving {
         let limits = Limits { multiple, side_min, side_max, steps_max: STEPS_MAX, tokens_max };
         let size = (checkpoint.vae.sample_size as u32).clamp(side_min, side_max);
         let defaults = Defaults { size: size - size % multiple, steps: STEPS, guidance: 0.0 };
-        let (ops, remarks) = joined(ops);
         let pipeline = Pipeline {
             tokenizer: None,
             text_encoder,
@@ -84,34 +85,48 @@ impl Arriving {
             defaults,
             limits,
             device,
-            ops,
+            ops: Ops::Plain,
             captions: RefCell::new(Recent::new(CAPTIONS_KEPT)),
-            remarks,
+            remarks: Vec::new(),
             memory: None,
         };
-        Ok((Self { pipeline, tokenizer, float8: dtype == DType::Float8 }, loader))
+        let float8 = dtype == DType::Float8;
+        Ok((Self { pipeline, ops: Some(ops), tokenizer, float8 }, loader))
     }
 
     /// As [`Pipeline::rehearse`]; the weights may be on their way, unless they are on a CPU.
     ///
     /// # Errors
     /// When libtorch fails (out of memory), or the size is refused.
-    pub fn rehearse(&self, params: &Params, captions: &[usize]) -> Result<()> {
-        self.pipeline.rehearse(params, captions)
+    pub fn rehearse(&mut self, params: &Params, caption: usize) -> Result<()> {
+        self.take_ops();
+        self.pipeline.rehearse(params, caption)
+    }
+
+    fn take_ops(&mut self) {
+        if let Some(ops) = self.ops.take() {
+            (self.pipeline.ops, self.pipeline.remarks) = joined(ops);
+        }
     }
 
     /// The pipeline, once its loader has run.
     ///
     /// # Errors
     /// When the tokenizer cannot be used, or the loader has not run.
-    pub fn complete(self, loader: Loader) -> Result<Pipeline> {
+    pub fn complete(mut self, loader: Loader) -> Result<Pipeline> {
+        self.take_ops();
         if !loader.is_done() {
             return Err(Error::Internal("the weights have not been read".to_owned()));
         }
-        let Self { mut pipeline, tokenizer, float8 } = self;
+        let Self { mut pipeline, tokenizer, float8, .. } = self;
         pipeline.forget();
         if float8 {
             pipeline.transformer.make_float8()?;
+        }
+        // Pictures of the usual number of steps find this; it takes milliseconds.
+        let sigmas = schedule::sigmas(STEPS, pipeline.shift);
+        for &sigma in &sigmas[..STEPS as usize] {
+            pipeline.transformer.modulate(schedule::time(sigma, pipeline.train_timesteps))?;
         }
         pipeline.tokenizer = Some(joined(tokenizer)?);
         pipeline.memory = Some(loader.into_memory());
@@ -120,25 +135,33 @@ impl Arriving {
 }
 
 impl Pipeline {
-    /// Draws two steps for a caption of each number of tokens, and decodes noise: what a first
-    /// picture of this size would wait for is there afterwards. Nothing comes of it.
+    /// Draws one step for a caption of so many tokens, and decodes noise: what a first picture of
+    /// this size would wait for is there afterwards. Nothing comes of it.
     ///
     /// # Errors
     /// When libtorch fails (out of memory), or the size is refused.
-    pub fn rehearse(&self, params: &Params, captions: &[usize]) -> Result<()> {
+    pub fn rehearse(&self, params: &Params, caption: usize) -> Result<()> {
         let plan = self.plan(params)?;
         let noise = self.start(&plan, 0)?;
-        for &tokens in captions {
-            let tokens = tokens.min(self.limits.tokens_max);
-            let positive = self.context(&vec![0; tokens], &plan)?;
-            let conditioning = Conditioning { positive, negative: None, tokens };
-            let mut drawing = self.start(&plan, 0)?;
-            while !drawing.is_done() && drawing.steps_done() < REHEARSED_STEPS {
-                self.step(&mut drawing, &conditioning)?;
-            }
-        }
+        let tokens = caption.min(self.limits.tokens_max);
+        let positive = self.context(&vec![0; tokens], &plan)?;
+        let conditioning = Conditioning { positive, negative: None, tokens };
+        self.step(&mut self.start(&plan, 0)?, &conditioning)?;
         // Not the drawing: without its weights it may be no number.
         self.decode(&noise).map(drop)
+    }
+
+    /// Makes the plans of attention for captions of up to `tokens` and pictures of this size,
+    /// which take some 0.1 s where there are such plans. Nothing comes of it.
+    ///
+    /// # Errors
+    /// As [`Pipeline::rehearse`].
+    pub fn rehearse_caption(&self, params: &Params, tokens: usize) -> Result<()> {
+        let Device::Cuda(_) = self.device else { return Ok(()) };
+        let (height, width) = self.latent_size(&self.plan(params)?);
+        let tokens = tokens.next_multiple_of(SEQUENCE_MULTIPLE as usize) as i64;
+        self.text_encoder.rehearse(tokens)?;
+        self.transformer.rehearse(tokens, self.transformer.grid(height, width))
     }
 }
 

@@ -170,7 +170,11 @@ impl Transformer {
     /// # Errors
     /// When libtorch fails (out of memory).
     pub(crate) fn context(&self, caption: Tensor, grid: Grid) -> Result<Context> {
-        let tokens = caption.size()[0];
+        let rotations = self.rotations(caption.size()[0], grid)?;
+        Ok(Context { caption, grid, rotations })
+    }
+
+    fn rotations(&self, tokens: i64, grid: Grid) -> Result<Rotations> {
         let mut kept = self.rotations.borrow_mut();
         let rotations = kept.get_or_make((tokens, grid), || {
             // The picture comes after the caption on the first axis, and before it in the sequence.
@@ -181,7 +185,7 @@ impl Transformer {
             let rotations = Rotations { image: rotation(&image)?, joint: rotation(&joint)? };
             Ok::<_, Error>((rotations, numbers))
         })?;
-        Ok(Context { caption, grid, rotations: rotations.shallow_clone() })
+        Ok(rotations.shallow_clone())
     }
 
     /// The model's output at time `t` (0 = noise, 1 = picture), which is minus the velocity.
@@ -221,6 +225,20 @@ impl Transformer {
         Ok((modulations, 1))
     }
 
+    /// Makes the rotations and the plans of attention for captions of `tokens`, a multiple of
+    /// [`SEQUENCE_MULTIPLE`], and pictures of `grid`'s size.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub(crate) fn rehearse(&self, tokens: i64, grid: Grid) -> Result<()> {
+        let (kind, device) = (self.precision.compute, self.device);
+        self.rotations(tokens, grid)?;
+        let image = (grid.tokens() as u64).next_multiple_of(SEQUENCE_MULTIPLE as u64) as i64;
+        self.context_refiner.rehearse(tokens, kind, device)?;
+        self.noise_refiner.rehearse(image, kind, device)?;
+        self.layers.rehearse(image + tokens, kind, device)
+    }
+
     /// Makes the matrices of the main layers float8, once they have been read. Refiners, embedders,
     /// modulation and the final layer stay: they are a sixteenth of the work, and pictures suffer.
     ///
@@ -228,6 +246,15 @@ impl Transformer {
     /// When libtorch fails (out of memory).
     pub(crate) fn make_float8(&mut self) -> Result<()> {
         self.layers.make_float8()
+    }
+
+    /// Computes and keeps what the time `t` does.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub(crate) fn modulate(&self, t: f32) -> Result<()> {
+        let mut kept = self.modulations.borrow_mut();
+        kept.get_or_make(t.to_bits(), || self.modulations_at(t)).map(drop)
     }
 
     /// Forgets what was computed from weights that were not yet read.

@@ -3,7 +3,7 @@
 //! Source: diffusers `ZImageTransformerBlock`, `ZSingleStreamAttnProcessor`, `FeedForward`. The
 //! residual sum that ends a block is computed together with the norm that begins the next.
 
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::{TransformerConfig, Weights};
 use crate::error::Result;
@@ -96,6 +96,11 @@ impl Stack {
             }
         }
         Ok(x)
+    }
+
+    /// Attends once over so many tokens, see [`SelfAttention::rehearse`].
+    pub(super) fn rehearse(&self, tokens: i64, kind: Kind, device: Device) -> Result<()> {
+        self.0.first().map_or(Ok(()), |block| block.attention.rehearse(tokens, kind, device))
     }
 
     /// Makes the matrices of attention and feed-forward float8, once they have been read.
