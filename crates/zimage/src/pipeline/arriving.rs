@@ -50,7 +50,7 @@ impl Arriving {
         let Options { device, dtype, .. } = wished;
         let mut loader = Loader::new();
         let target = Target { device, kind: dtype.vae_kind() };
-        let vae =
+        let mut vae =
             Vae::load(checkpoint.weights(Component::Vae, target, &mut loader)?, &checkpoint.vae)?;
         // What is computed from its weights can be computed from here on.
         loader.run(&mut |_| {})?;
@@ -72,6 +72,9 @@ impl Arriving {
         let size = (checkpoint.vae.sample_size as u32).clamp(side_min, side_max);
         let defaults = Defaults { size: size - size % multiple, steps: STEPS, guidance: 0.0 };
         let (ops, remarks) = joined(ops);
+        if let Ops::Fused(kernels) = &ops {
+            vae.fuse(kernels)?;
+        }
         let pipeline = Pipeline {
             tokenizer: None,
             text_encoder,
