@@ -70,6 +70,11 @@ impl Decoder {
             return Ok(());
         }
         self.ops = Ops::Fused(kernels.clone());
+        self.lay_out()
+    }
+
+    /// Lays weights out for NHWC, and leaves biases to be added by what comes next.
+    fn lay_out(&mut self) -> Result<()> {
         self.conv_in.fuse()?;
         self.middle.fuse()?;
         for up in &mut self.up {
@@ -97,6 +102,7 @@ impl Decoder {
     /// What the last convolution gives. Each map is let go as soon as the next one is there.
     fn last_map(&self, z: &Tensor) -> Result<Map> {
         let ops = &self.ops;
+        // The first convolution sees NHWC, and the others keep to it.
         let z = if let Ops::Fused(_) = ops { to_nhwc(z)? } else { z.shallow_clone() };
         let mut x = self.middle.forward(ops, &self.conv_in.forward(&z)?)?;
         for up in &self.up {
@@ -117,5 +123,40 @@ impl Up {
         let doubled = ops.upsample(&x)?;
         drop(x);
         conv.forward(&doubled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tch::Device;
+
+    use super::*;
+    use crate::checkpoint::{Checkpoint, Component, Target};
+
+    /// What the kernels are given, NHWC and biases that wait, is the same decoder: here with
+    /// libtorch's operations in the kernels' place.
+    #[test]
+    fn weights_laid_out_for_kernels_give_the_same_pixels() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference");
+        for name in ["plain", "broad", "odd"] {
+            let checkpoint = Checkpoint::open(&fixture.join(name)).unwrap();
+            let target = Target { device: Device::Cpu, kind: Kind::Float };
+            let mut nothing = |_| {};
+            let mut weights = checkpoint.weights(Component::Vae, target, &mut nothing).unwrap();
+            let mut decoder = Decoder::load(&mut weights, &checkpoint.vae).unwrap();
+            assert!(!decoder.can_fuse);
+            let shape = [1, checkpoint.vae.latent_channels, 6, 4];
+            let z = Tensor::randn(shape, (Kind::Float, Device::Cpu));
+            let before = decoder.forward(&z).unwrap();
+            decoder.lay_out().unwrap();
+            for z in [z.shallow_clone(), to_nhwc(&z).unwrap()] {
+                let after = decoder.forward(&z).unwrap();
+                assert_eq!(after.size(), before.size());
+                let off = (&after - &before).abs().max() / before.abs().max();
+                assert!(off.double_value(&[]) < 1e-5, "{name}: {off:?}");
+            }
+        }
     }
 }
