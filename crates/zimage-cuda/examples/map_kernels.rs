@@ -90,6 +90,9 @@ fn check_maps(kernels: &Kernels, (h, w, c, groups): (i64, i64, i64, i64), far: f
         let moments = kernels.moments(&x)?;
         let megabytes = (2 * h * w * c) as f64 / 1e6;
         time(&format!("{name}: moments"), megabytes, || Ok(kernels.moments(&x)?))?;
+        time(&format!("{name}: norm without silu"), 2.0 * megabytes, || {
+            Ok(kernels.group_norm(&x, &moments, Some(&bias), norm, false)?)
+        })?;
         time(&format!("{name}: norm"), 2.0 * megabytes, || {
             Ok(kernels.group_norm(&x, &moments, Some(&bias), norm, true)?)
         })?;

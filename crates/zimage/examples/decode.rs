@@ -1,8 +1,8 @@
 //! Times the autoencoder's decoder by itself and writes its pixels, for comparison.
 //!
-//! usage: `decode CHECKPOINT SIDE MODE OUT.safetensors`, where MODE is `fused` or `plain`
-//! (bfloat16), or `float32`; on `cuda:0`, and on the CPU with MODE `cpu`.
-//! A checkpoint needs its configurations and the autoencoder's weights.
+//! usage: `decode CHECKPOINT WIDTHxHEIGHT,… MODE OUT`, where MODE is `fused` or `plain` (bfloat16
+//! on `cuda:0`), `float32` (there too) or `cpu`. Pixels go to `OUT/MODE-SIZE.safetensors`. Of the
+//! checkpoint it reads the configurations and the autoencoder's weights.
 
 #![expect(clippy::print_stdout, reason = "what it measures is for people")]
 
@@ -19,8 +19,8 @@ const TIMES: usize = 10;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, side, mode, out] = &args[..] else {
-        return Err("usage: decode CHECKPOINT SIDE fused|plain|float32|cpu OUT".into());
+    let [folder, sizes, mode, out] = &args[..] else {
+        return Err("usage: decode CHECKPOINT WIDTHxHEIGHT,… fused|plain|float32|cpu OUT".into());
     };
     let (device, kind) = match &**mode {
         "fused" | "plain" => (Device::Cuda(0), Kind::BFloat16),
@@ -44,27 +44,30 @@ fn main() -> Result<(), Box<dyn Error>> {
         vae.fuse(kernels)?;
     }
 
-    let side = side.parse::<i64>()? / checkpoint.vae.scale();
-    tch::manual_seed(7);
-    let shape = [1, checkpoint.vae.latent_channels, side, side];
-    let latents = Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?.f_to_device(device)?;
-    let mut took = Vec::new();
-    for _ in 0..=TIMES {
-        let start = Instant::now();
-        drop(tch::no_grad(|| vae.picture(&latents))?);
-        took.push(start.elapsed().as_secs_f64() * 1e3);
+    for size in sizes.split(',') {
+        let (width, height) = size.split_once('x').ok_or("a size is WIDTHxHEIGHT")?;
+        let scale = checkpoint.vae.scale();
+        let (width, height) = (width.parse::<i64>()? / scale, height.parse::<i64>()? / scale);
+        tch::manual_seed(7);
+        let shape = [1, checkpoint.vae.latent_channels, height, width];
+        let latents = Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?.f_to_device(device)?;
+        let mut took = Vec::new();
+        for _ in 0..=TIMES {
+            let start = Instant::now();
+            drop(tch::no_grad(|| vae.picture(&latents))?);
+            took.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        let first = took.remove(0);
+        took.sort_by(f64::total_cmp);
+        let (best, median, worst) = (took[0], took[TIMES / 2], took[TIMES - 1]);
+        println!(
+            "{mode} {size}: first {first:.1} ms, then {median:.2} ms ({best:.2} to {worst:.2})"
+        );
+        let pixels = tch::no_grad(|| vae.decode(&latents))?;
+        let pixels = pixels.f_to_kind(Kind::Float)?.f_contiguous()?.f_to_device(Device::Cpu)?;
+        let file = Path::new(out).join(format!("{mode}-{size}.safetensors"));
+        Tensor::write_safetensors(&[("pixels", &pixels)], file)?;
     }
-    let first = took.remove(0);
-    took.sort_by(f64::total_cmp);
-    println!(
-        "{mode}: first {first:.1} ms, then {:.2} ms ({:.2} to {:.2})",
-        took[TIMES / 2],
-        took[0],
-        took[TIMES - 1]
-    );
-    let pixels = tch::no_grad(|| vae.decode(&latents))?;
-    let pixels = pixels.f_to_kind(Kind::Float)?.f_contiguous()?.f_to_device(Device::Cpu)?;
-    Tensor::write_safetensors(&[("pixels", &pixels)], out)?;
     if let Ok(memory) = std::process::Command::new("nvidia-smi")
         .args(["--query-gpu=memory.used", "--format=csv,noheader"])
         .output()
