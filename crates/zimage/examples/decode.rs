@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut took = Vec::new();
         for _ in 0..=TIMES {
             let start = Instant::now();
-            drop(tch::no_grad(|| vae.picture(&latents))?);
+            drop(vae.picture(&latents)?);
             took.push(start.elapsed().as_secs_f64() * 1e3);
         }
         let first = took.remove(0);
@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!(
             "{mode} {size}: first {first:.1} ms, then {median:.2} ms ({best:.2} to {worst:.2})"
         );
-        let pixels = tch::no_grad(|| vae.decode(&latents))?;
+        let pixels = vae.decode(&latents)?;
         let pixels = pixels.f_to_kind(Kind::Float)?.f_contiguous()?.f_to_device(Device::Cpu)?;
         let file = Path::new(out).join(format!("{mode}-{size}.safetensors"));
         Tensor::write_safetensors(&[("pixels", &pixels)], file)?;

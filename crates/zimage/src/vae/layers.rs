@@ -178,8 +178,11 @@ impl Resnet {
 
     pub(super) fn forward(&self, ops: &Ops, x: &Map) -> Result<Map> {
         let h = self.conv1.forward(&self.norm1.forward_silu(ops, x)?)?;
-        let h = self.norm2.forward_silu(ops, &h)?;
-        let h = self.conv2.forward(&h)?;
+        // Each map is let go as soon as it was read: the last ones have a gigabyte at 2048².
+        let normed = self.norm2.forward_silu(ops, &h)?;
+        drop(h);
+        let h = self.conv2.forward(&normed)?;
+        drop(normed);
         match &self.shortcut {
             Some(shortcut) => ops.add(&shortcut.project(x)?, &h),
             None => ops.add(x, &h),
