@@ -16,8 +16,10 @@ const THREADS: i64 = 256;
 /// Blocks that take moments, at most. It does not depend on the GPU, so neither does the order in
 /// which is summed.
 const BLOCKS_MAX: i64 = 2048;
-/// Places that a thread takes at least when there are many.
+/// Places whose moments a thread takes at least.
 const EACH: i64 = 16;
+/// Places that a thread norms: as many as it has in flight. More was slower.
+const NORMED_EACH: i64 = 4;
 
 #[derive(Debug)]
 pub(super) struct Functions {
@@ -168,7 +170,7 @@ impl Kernels {
             self.0.stream.launch(self.0.group_norm.coefficients, (norm.groups, 1), 512, &arguments)
         }?;
         let out = x.f_empty_like()?;
-        let per_block = map.lanes() * EACH;
+        let per_block = map.lanes() * NORMED_EACH;
         let arguments = [
             x.into(),
             (&coefficients).into(),
