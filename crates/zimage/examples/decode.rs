@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use tch::{Device, Kind, Tensor};
-use zimage::checkpoint::{Component, Target};
+use zimage::checkpoint::{Component, Loader, Target};
 use zimage::{Checkpoint, Vae};
 use zimage_cuda::Kernels;
 
@@ -37,9 +37,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("kernels: {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
     }
     let checkpoint = Checkpoint::open(Path::new(folder))?;
-    let mut nothing = |_| {};
-    let weights = checkpoint.weights(Component::Vae, Target { device, kind }, &mut nothing)?;
+    // Its memory is where the weights are, so it goes after them.
+    let mut loader = Loader::new();
+    let weights = checkpoint.weights(Component::Vae, Target { device, kind }, &mut loader)?;
     let mut vae = Vae::load(weights, &checkpoint.vae)?;
+    loader.run(&mut |_| {})?;
     if let Some(kernels) = &kernels {
         vae.fuse(kernels)?;
     }

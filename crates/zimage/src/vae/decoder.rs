@@ -133,7 +133,8 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::checkpoint::{Checkpoint, Component, Target};
+    use crate::checkpoint::{Checkpoint, Component, Loader, Target};
+    use crate::vae::Vae;
 
     /// What the kernels are given, NHWC and biases that wait, is the same decoder: here with
     /// libtorch's operations in the kernels' place.
@@ -143,9 +144,10 @@ mod tests {
         for name in ["plain", "broad", "odd"] {
             let checkpoint = Checkpoint::open(&fixture.join(name)).unwrap();
             let target = Target { device: Device::Cpu, kind: Kind::Float };
-            let mut nothing = |_| {};
-            let mut weights = checkpoint.weights(Component::Vae, target, &mut nothing).unwrap();
-            let mut decoder = Decoder::load(&mut weights, &checkpoint.vae).unwrap();
+            let mut loader = Loader::new();
+            let weights = checkpoint.weights(Component::Vae, target, &mut loader).unwrap();
+            let mut decoder = Vae::load(weights, &checkpoint.vae).unwrap().decoder;
+            loader.run(&mut |_| {}).unwrap();
             assert!(!decoder.can_fuse);
             let shape = [1, checkpoint.vae.latent_channels, 6, 4];
             let z = Tensor::randn(shape, (Kind::Float, Device::Cpu));
