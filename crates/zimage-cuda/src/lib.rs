@@ -18,7 +18,7 @@ mod upload;
 
 pub use context::make_current;
 pub use driver::Gpu;
-pub use kernels::{Float8Rows, Kernels, Pairs, Rows, Scale};
+pub use kernels::{Float8Rows, GroupNorm, Kernels, Moments, Pairs, Rows, Scale};
 pub use memory::Memory;
 pub use upload::Uploader;
 

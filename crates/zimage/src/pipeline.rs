@@ -227,7 +227,7 @@ impl Pipeline {
         if !all_finite(&drawing.latents)? {
             return Err(Error::NotFinite("the latents"));
         }
-        Image::from_pixels(&self.vae.decode(&drawing.latents)?)
+        self.vae.picture(&drawing.latents)
     }
 
     fn context(&self, tokens: &[i64], plan: &Plan) -> Result<Context> {

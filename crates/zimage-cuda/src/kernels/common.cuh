@@ -25,6 +25,12 @@ __device__ __forceinline__ void load8(const bf16 *from, float v[8]) {
   for (int i = 0; i < 4; i++) { v[2 * i] = low(p.w[i]); v[2 * i + 1] = high(p.w[i]); }
 }
 
+__device__ __forceinline__ void load8(const float *from, float v[8]) {
+  float4 a = ((const float4 *)from)[0], b = ((const float4 *)from)[1];
+  v[0] = a.x; v[1] = a.y; v[2] = a.z; v[3] = a.w;
+  v[4] = b.x; v[5] = b.y; v[6] = b.z; v[7] = b.w;
+}
+
 // Stores, and leaves in `v` what the rounded numbers are.
 __device__ __forceinline__ void store8(bf16 *to, float v[8]) {
   Packed p;

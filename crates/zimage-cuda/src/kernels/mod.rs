@@ -9,10 +9,14 @@
 
 mod compile;
 mod gate;
+mod group_norm;
 mod launch;
 mod norm;
+mod picture;
 mod rope;
+mod softmax;
 
+pub use group_norm::{GroupNorm, Moments};
 pub use norm::{Rows, Scale};
 pub use rope::Pairs;
 
@@ -34,6 +38,9 @@ struct Functions {
     norm: norm::Functions,
     rope: rope::Functions,
     gate: gate::Functions,
+    group_norm: group_norm::Functions,
+    picture: picture::Functions,
+    softmax: softmax::Functions,
 }
 
 /// Rows as float8 (e4m3): `values` `[rows, width]`, and what each row is to be multiplied with,
@@ -57,13 +64,25 @@ impl Kernels {
         }
         compile::bring_compiler()?;
         // Each file by itself and all at once: they take some 0.2 s together.
-        let (norm, rope, gate) = thread::scope(|scope| {
+        let (norm, rope, gate, group_norm, picture, softmax) = thread::scope(|scope| {
             let rope = scope.spawn(|| rope::Functions::load(gpu));
             let gate = scope.spawn(|| gate::Functions::load(gpu));
-            (norm::Functions::load(gpu), join(rope), join(gate))
+            let group_norm = scope.spawn(|| group_norm::Functions::load(gpu));
+            let picture = scope.spawn(|| picture::Functions::load(gpu));
+            let softmax = scope.spawn(|| softmax::Functions::load(gpu));
+            let norm = norm::Functions::load(gpu);
+            (norm, join(rope), join(gate), join(group_norm), join(picture), join(softmax))
         });
         let stream = Stream::of(gpu)?;
-        Ok(Self(Arc::new(Functions { stream, norm: norm?, rope: rope?, gate: gate? })))
+        Ok(Self(Arc::new(Functions {
+            stream,
+            norm: norm?,
+            rope: rope?,
+            gate: gate?,
+            group_norm: group_norm?,
+            picture: picture?,
+            softmax: softmax?,
+        })))
     }
 }
 

@@ -8,6 +8,7 @@
 pub(crate) mod float8;
 mod gate;
 mod heads;
+mod maps;
 mod norm;
 
 use tch::{Device, Kind, Tensor};
@@ -16,6 +17,7 @@ use zimage_cuda::{Kernels, Rows};
 use crate::error::Result;
 use crate::pipeline::Options;
 pub(crate) use heads::Rotation;
+pub(crate) use maps::{Map, from_rows, to_nhwc, to_rows};
 pub(crate) use norm::Scale;
 
 /// How the passes are computed.

@@ -99,13 +99,17 @@ impl Arriving {
     /// # Errors
     /// When libtorch fails (out of memory), or the size is refused.
     pub fn rehearse(&mut self, params: &Params, caption: usize) -> Result<()> {
-        self.take_ops();
+        self.take_ops()?;
         self.pipeline.rehearse(params, caption)
     }
 
-    fn take_ops(&mut self) {
-        if let Some(ops) = self.ops.take() {
-            (self.pipeline.ops, self.pipeline.remarks) = joined(ops);
+    /// Waits for the kernels, and lays out the VAE's weights, which were read, for them.
+    fn take_ops(&mut self) -> Result<()> {
+        let Some(ops) = self.ops.take() else { return Ok(()) };
+        (self.pipeline.ops, self.pipeline.remarks) = joined(ops);
+        match &self.pipeline.ops {
+            Ops::Fused(kernels) => self.pipeline.vae.fuse(kernels),
+            Ops::Plain => Ok(()),
         }
     }
 
@@ -114,7 +118,7 @@ impl Arriving {
     /// # Errors
     /// When the tokenizer cannot be used, or the loader has not run.
     pub fn complete(mut self, loader: Loader) -> Result<Pipeline> {
-        self.take_ops();
+        self.take_ops()?;
         if !loader.is_done() {
             return Err(Error::Internal("the weights have not been read".to_owned()));
         }

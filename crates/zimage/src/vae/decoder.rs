@@ -1,10 +1,15 @@
 //! Latents to pixels. Source: diffusers `Decoder`, `UpDecoderBlock2D`.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
+use zimage_cuda::Kernels;
 
 use super::layers::{Conv, GroupNorm, Middle, Resnet};
 use crate::checkpoint::{VaeConfig, Weights};
 use crate::error::Result;
+use crate::ops::{Map, Ops, to_nhwc};
+
+/// Red, green and blue.
+const COLOURS: i64 = 3;
 
 /// The decoder.
 #[derive(Debug)]
@@ -14,6 +19,9 @@ pub(super) struct Decoder {
     up: Vec<Up>,
     norm_out: GroupNorm,
     conv_out: Conv,
+    /// Whether the kernels take every map.
+    can_fuse: bool,
+    ops: Ops,
 }
 
 /// One resolution; all but the last double it.
@@ -47,26 +55,110 @@ impl Decoder {
         }
         let norm_out = GroupNorm::load(w, "decoder.conv_norm_out", last, config)?;
         let conv_out = Conv::load(w, "decoder.conv_out", last, config.out_channels, 3)?;
-        Ok(Self { conv_in, middle, up, norm_out, conv_out })
+        let can_fuse = conv_in.placed()?.0.is_cuda()
+            && conv_in.placed()?.1 == Kind::BFloat16
+            && config.out_channels == COLOURS
+            && widths.iter().all(|&channels| Kernels::takes_channels(channels));
+        let ops = Ops::Plain;
+        Ok(Self { conv_in, middle, up, norm_out, conv_out, can_fuse, ops })
     }
 
-    /// `z` is `[1, latent channels, h, w]`; the result `[1, 3, 8h, 8w]`.
-    pub(super) fn forward(&self, z: &Tensor) -> Result<Tensor> {
-        let mut x = self.middle.forward(&self.conv_in.forward(z)?)?;
-        for up in &self.up {
-            x = up.forward(x)?;
+    /// Takes the kernels, if it can, and lays its weights out for them: once, after the weights
+    /// have arrived.
+    pub(super) fn fuse(&mut self, kernels: &Kernels) -> Result<()> {
+        if !self.can_fuse || matches!(self.ops, Ops::Fused(_)) {
+            return Ok(());
         }
-        self.conv_out.forward(&self.norm_out.forward(&x)?.f_silu()?)
+        self.ops = Ops::Fused(kernels.clone());
+        self.lay_out()
+    }
+
+    /// Lays weights out for NHWC, and leaves biases to be added by what comes next.
+    fn lay_out(&mut self) -> Result<()> {
+        self.conv_in.fuse()?;
+        self.middle.fuse()?;
+        for up in &mut self.up {
+            up.resnets.iter_mut().try_for_each(Resnet::fuse)?;
+            up.upsampler.as_mut().map_or(Ok(()), Conv::fuse)?;
+        }
+        self.norm_out.fuse()?;
+        self.conv_out.pad_outputs(8)?;
+        self.conv_out.fuse()
+    }
+
+    /// `z` is `[1, latent channels, h, w]`; the result `[1, 3, 8h, 8w]`, of about −1 to 1.
+    pub(super) fn forward(&self, z: &Tensor) -> Result<Tensor> {
+        let out = self.last_map(z)?;
+        let Some(bias) = out.bias() else { return out.settled() };
+        let colours = out.values().f_narrow(1, 0, COLOURS)?;
+        Map::new(colours, Some(bias.shallow_clone())).settled()
+    }
+
+    /// The same as bytes `[8h, 8w, 3]`.
+    pub(super) fn bytes(&self, z: &Tensor) -> Result<Tensor> {
+        self.ops.to_bytes(&self.last_map(z)?)
+    }
+
+    /// What the last convolution gives. Each map is let go as soon as the next one is there.
+    fn last_map(&self, z: &Tensor) -> Result<Map> {
+        let ops = &self.ops;
+        // The first convolution sees NHWC, and the others keep to it.
+        let z = if let Ops::Fused(_) = ops { to_nhwc(z)? } else { z.shallow_clone() };
+        let mut x = self.middle.forward(ops, &self.conv_in.forward(&z)?)?;
+        for up in &self.up {
+            x = up.forward(ops, x)?;
+        }
+        let normed = self.norm_out.forward_silu(ops, &x)?;
+        drop(x);
+        self.conv_out.forward(&normed)
     }
 }
 
 impl Up {
-    fn forward(&self, mut x: Tensor) -> Result<Tensor> {
+    fn forward(&self, ops: &Ops, mut x: Map) -> Result<Map> {
         for resnet in &self.resnets {
-            x = resnet.forward(&x)?;
+            x = resnet.forward(ops, &x)?;
         }
         let Some(conv) = &self.upsampler else { return Ok(x) };
-        let (_, _, h, w) = x.size4()?;
-        conv.forward(&x.f_upsample_nearest2d([2 * h, 2 * w], None, None)?)
+        let doubled = ops.upsample(&x)?;
+        drop(x);
+        conv.forward(&doubled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tch::Device;
+
+    use super::*;
+    use crate::checkpoint::{Checkpoint, Component, Loader, Target};
+    use crate::vae::Vae;
+
+    /// What the kernels are given, NHWC and biases that wait, is the same decoder: here with
+    /// libtorch's operations in the kernels' place.
+    #[test]
+    fn weights_laid_out_for_kernels_give_the_same_pixels() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference");
+        for name in ["plain", "broad", "odd"] {
+            let checkpoint = Checkpoint::open(&fixture.join(name)).unwrap();
+            let target = Target { device: Device::Cpu, kind: Kind::Float };
+            let mut loader = Loader::new();
+            let weights = checkpoint.weights(Component::Vae, target, &mut loader).unwrap();
+            let mut decoder = Vae::load(weights, &checkpoint.vae).unwrap().decoder;
+            loader.run(&mut |_| {}).unwrap();
+            assert!(!decoder.can_fuse);
+            let shape = [1, checkpoint.vae.latent_channels, 6, 4];
+            let z = Tensor::randn(shape, (Kind::Float, Device::Cpu));
+            let before = decoder.forward(&z).unwrap();
+            decoder.lay_out().unwrap();
+            for z in [z.shallow_clone(), to_nhwc(&z).unwrap()] {
+                let after = decoder.forward(&z).unwrap();
+                assert_eq!(after.size(), before.size());
+                let off = (&after - &before).abs().max() / before.abs().max();
+                assert!(off.double_value(&[]) < 1e-5, "{name}: {off:?}");
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ use tch::Tensor;
 use super::layers::{Conv, GroupNorm, Middle, Resnet};
 use crate::checkpoint::{VaeConfig, Weights};
 use crate::error::Result;
+use crate::ops::{Map, Ops};
 
 /// The encoder.
 #[derive(Debug)]
@@ -57,18 +58,18 @@ impl Encoder {
         for down in &self.down {
             x = down.forward(x)?;
         }
-        let x = self.middle.forward(&x)?;
-        self.conv_out.forward(&self.norm_out.forward(&x)?.f_silu()?)
+        let x = self.middle.forward(&Ops::Plain, &x)?;
+        self.conv_out.forward(&self.norm_out.forward_silu(&Ops::Plain, &x)?)?.settled()
     }
 }
 
 impl Down {
-    fn forward(&self, mut x: Tensor) -> Result<Tensor> {
+    fn forward(&self, mut x: Map) -> Result<Map> {
         for resnet in &self.resnets {
-            x = resnet.forward(&x)?;
+            x = resnet.forward(&Ops::Plain, &x)?;
         }
         let Some(conv) = &self.downsampler else { return Ok(x) };
         // One row below and one column to the right, as the reference pads.
-        conv.forward(&x.f_constant_pad_nd([0, 1, 0, 1])?)
+        conv.forward(&x.settled()?.f_constant_pad_nd([0, 1, 0, 1])?)
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! Source: diffusers `ResnetBlock2D`, `UNetMidBlock2D`, `AttnProcessor2_0`.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
+use zimage_cuda as cuda;
 
 use crate::checkpoint::{VaeConfig, Weights};
 use crate::error::Result;
-use crate::nn::{Linear, attention};
+use crate::nn::Linear;
+use crate::ops::{Map, Ops, from_rows, to_nhwc, to_rows};
 
 /// The epsilon of every norm in the autoencoder.
 const EPS: f64 = 1e-6;
@@ -15,9 +17,12 @@ const EPS: f64 = 1e-6;
 #[derive(Debug)]
 pub(super) struct Conv {
     weight: Tensor,
+    /// `[outputs]`; in float32 if it is left to be added.
     bias: Tensor,
     stride: i64,
     padding: i64,
+    /// Whether it takes and gives NHWC, and leaves its bias to be added by what comes next.
+    fused: bool,
 }
 
 impl Conv {
@@ -34,6 +39,7 @@ impl Conv {
             bias: w.take(&format!("{name}.bias"), &[outputs])?,
             stride: 1,
             padding: size / 2,
+            fused: false,
         })
     }
 
@@ -43,9 +49,49 @@ impl Conv {
         self
     }
 
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    /// Lays its weight out for NHWC.
+    pub(super) fn fuse(&mut self) -> Result<()> {
+        self.weight = to_nhwc(&self.weight)?;
+        self.bias = self.bias.f_to_kind(Kind::Float)?;
+        self.fused = true;
+        Ok(())
+    }
+
+    /// Gives it outputs that are 0 until there are `outputs`; cuDNN's fast kernels want eight.
+    pub(super) fn pad_outputs(&mut self, outputs: i64) -> Result<()> {
+        let missing = outputs - self.weight.size()[0];
+        self.weight = self.weight.f_constant_pad_nd([0, 0, 0, 0, 0, 0, 0, missing])?;
+        Ok(())
+    }
+
+    /// Where the weight lies, and as what.
+    pub(super) fn placed(&self) -> Result<(tch::Device, Kind)> {
+        Ok((self.weight.device(), self.weight.f_kind()?))
+    }
+
+    /// `x` is `[1, inputs, h, w]`, in NHWC if fused.
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Map> {
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
-        Ok(x.f_conv2d(&self.weight, Some(&self.bias), stride, padding, [1, 1], 1)?)
+        let bias = (!self.fused).then_some(&self.bias);
+        let out = x.f_conv2d(&self.weight, bias, stride, padding, [1, 1], 1)?;
+        Ok(Map::new(out, self.fused.then(|| self.bias.shallow_clone())))
+    }
+
+    /// The same for a map, of a convolution over one place.
+    fn project(&self, x: &Map) -> Result<Map> {
+        if !self.fused {
+            return self.forward(&x.settled()?);
+        }
+        let (outputs, inputs, _, _) = self.weight.size4()?;
+        let (_, _, h, w) = x.values().size4()?;
+        let weight = self.weight.f_view([outputs, inputs])?;
+        let out = to_rows(x.values())?.f_linear(&weight, None::<&Tensor>)?;
+        // What is still to be added to the input goes through the weight by itself.
+        let bias = match x.bias() {
+            Some(bias) => self.bias.f_addmv(&weight.f_to_kind(Kind::Float)?, bias)?,
+            None => self.bias.shallow_clone(),
+        };
+        Ok(Map::new(from_rows(&out, (h, w))?, Some(bias)))
     }
 }
 
@@ -71,8 +117,24 @@ impl GroupNorm {
         })
     }
 
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(x.f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), EPS, true)?)
+    /// Makes its weight and bias what the kernels take.
+    pub(super) fn fuse(&mut self) -> Result<()> {
+        self.weight = self.weight.f_to_kind(Kind::Float)?;
+        self.bias = self.bias.f_to_kind(Kind::Float)?;
+        Ok(())
+    }
+
+    pub(super) fn forward(&self, ops: &Ops, x: &Map) -> Result<Tensor> {
+        ops.group_norm(x, self.learnt(), false)
+    }
+
+    pub(super) fn forward_silu(&self, ops: &Ops, x: &Map) -> Result<Tensor> {
+        ops.group_norm(x, self.learnt(), true)
+    }
+
+    fn learnt(&self) -> cuda::GroupNorm<'_> {
+        let Self { weight, bias, groups } = self;
+        cuda::GroupNorm { weight, offset: bias, groups: *groups, eps: EPS }
     }
 }
 
@@ -106,12 +168,24 @@ impl Resnet {
         })
     }
 
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let h = self.conv1.forward(&self.norm1.forward(x)?.f_silu()?)?;
-        let h = self.conv2.forward(&self.norm2.forward(&h)?.f_silu()?)?;
+    pub(super) fn fuse(&mut self) -> Result<()> {
+        self.norm1.fuse()?;
+        self.conv1.fuse()?;
+        self.norm2.fuse()?;
+        self.conv2.fuse()?;
+        self.shortcut.as_mut().map_or(Ok(()), Conv::fuse)
+    }
+
+    pub(super) fn forward(&self, ops: &Ops, x: &Map) -> Result<Map> {
+        let h = self.conv1.forward(&self.norm1.forward_silu(ops, x)?)?;
+        // Each map is let go as soon as it was read: the last ones have a gigabyte at 2048².
+        let normed = self.norm2.forward_silu(ops, &h)?;
+        drop(h);
+        let h = self.conv2.forward(&normed)?;
+        drop(normed);
         match &self.shortcut {
-            Some(shortcut) => Ok(shortcut.forward(x)?.f_add(&h)?),
-            None => Ok(x.f_add(&h)?),
+            Some(shortcut) => ops.add(&shortcut.project(x)?, &h),
+            None => ops.add(x, &h),
         }
     }
 }
@@ -144,12 +218,18 @@ impl Middle {
         })
     }
 
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut x = self.first.forward(x)?;
+    pub(super) fn fuse(&mut self) -> Result<()> {
+        self.first.fuse()?;
+        self.attention.as_mut().map_or(Ok(()), |attention| attention.norm.fuse())?;
+        self.second.fuse()
+    }
+
+    pub(super) fn forward(&self, ops: &Ops, x: &Map) -> Result<Map> {
+        let mut x = self.first.forward(ops, x)?;
         if let Some(attention) = &self.attention {
-            x = attention.forward(&x)?;
+            x = attention.forward(ops, &x)?;
         }
-        self.second.forward(&x)
+        self.second.forward(ops, &x)
     }
 }
 
@@ -177,11 +257,11 @@ impl Attention {
     }
 
     /// `x` is `[1, channels, h, w]`, so is the result.
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let places = self.norm.forward(x)?.f_flatten(2, 3)?.f_transpose(1, 2)?;
+    fn forward(&self, ops: &Ops, x: &Map) -> Result<Map> {
+        let places = self.norm.forward(ops, x)?.f_flatten(2, 3)?.f_transpose(1, 2)?;
         let (q, k) = (self.q.forward(&places)?, self.k.forward(&places)?);
-        let out = attention(&q, &k, &self.v.forward(&places)?, false)?;
-        let out = self.out.forward(&out)?.f_transpose(1, 2)?.f_reshape_as(x)?;
-        Ok(out.f_add(x)?)
+        let out = ops.wide_attention(&q, &k, &self.v.forward(&places)?)?;
+        let out = self.out.forward(&out)?.f_transpose(1, 2)?.f_reshape_as(x.values())?;
+        ops.add(&Map::new(out, None), x)
     }
 }

@@ -7,9 +7,11 @@ mod encoder;
 mod layers;
 
 use tch::{Kind, Tensor};
+use zimage_cuda::Kernels;
 
 use crate::checkpoint::{VaeConfig, Weights};
 use crate::error::Result;
+use crate::image::Image;
 use decoder::Decoder;
 use encoder::Encoder;
 
@@ -40,14 +42,30 @@ impl Vae {
         Ok(vae)
     }
 
+    /// Takes the kernels for decoding, where they fit: on a GPU, in bfloat16, with channels in
+    /// eights. To be called once the weights are there, as it lays them out anew.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub fn fuse(&mut self, kernels: &Kernels) -> Result<()> {
+        self.decoder.fuse(kernels)
+    }
+
     /// Latents as the transformer has them, `[1, channels, h, w]`, to pixels `[1, 3, 8h, 8w]`
     /// of about −1 to 1.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
     pub fn decode(&self, latents: &Tensor) -> Result<Tensor> {
-        let z = latents.f_to_kind(self.kind)?;
-        self.decoder.forward(&z.f_div_scalar(self.scaling)?.f_add_scalar(self.shift)?)
+        self.decoder.forward(&self.unscaled(latents)?)
+    }
+
+    /// The same to a picture in host memory.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotFinite`] for NaN or infinity; or when libtorch fails (out of memory).
+    pub fn picture(&self, latents: &Tensor) -> Result<Image> {
+        Image::from_bytes(&self.decoder.bytes(&self.unscaled(latents)?)?)
     }
 
     /// Pixels `[1, 3, 8h, 8w]` of −1 to 1 to latents as the transformer has them,
@@ -59,5 +77,11 @@ impl Vae {
         let moments = self.encoder.forward(&pixels.f_to_kind(self.kind)?)?;
         let mean = moments.f_narrow(1, 0, moments.size()[1] / 2)?;
         Ok(mean.f_sub_scalar(self.shift)?.f_mul_scalar(self.scaling)?)
+    }
+
+    /// Latents as the decoder takes them.
+    fn unscaled(&self, latents: &Tensor) -> Result<Tensor> {
+        let z = latents.f_to_kind(self.kind)?;
+        Ok(z.f_div_scalar(self.scaling)?.f_add_scalar(self.shift)?)
     }
 }
