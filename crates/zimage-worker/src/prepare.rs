@@ -4,11 +4,11 @@
 
 use std::panic::resume_unwind;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tch::Device;
 use zimage::checkpoint::Loader;
-use zimage::{Arriving, Checkpoint, DType, Params, Pipeline, Progress};
+use zimage::{Arriving, Checkpoint, DType, Params, Pipeline, Progress, Rehearsal};
 use zimg_protocol::Failure;
 use zimg_protocol::messages::{ModelInfo, Report};
 
@@ -19,10 +19,8 @@ use crate::{builtin, device, log};
 
 /// Tokens of the caption that is drawn with before the worker is ready.
 const CAPTION: usize = 64;
-/// Tokens of the captions that are planned for before the worker is ready: most prompts.
-const CAPTIONS: [usize; 2] = [32, 96];
-/// Those that are planned for when nothing else is to do.
-const LATER: [usize; 8] = [128, 160, 192, 224, 256, 320, 384, 512];
+/// Tokens of the captions that are planned for when nothing else is to do, likely ones first.
+const LATER: [usize; 10] = [32, 96, 128, 160, 192, 224, 256, 320, 384, 512];
 
 /// Loads the model and rehearses each warm-up size.
 pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, ModelInfo), Failure> {
@@ -45,11 +43,6 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
         _ => then_rehearsing(arriving, loader, args, reports),
     };
     let pipeline = pipeline.map_err(|e| from_model(&e))?;
-    for params in &warmup(args) {
-        for tokens in CAPTIONS {
-            pipeline.rehearse_caption(params, tokens).map_err(|e| from_model(&e))?;
-        }
-    }
     for remark in pipeline.remarks() {
         log::line(format_args!("{remark}"));
     }
@@ -82,12 +75,11 @@ fn while_rehearsing(
 ) -> zimage::Result<Pipeline> {
     let (read, rehearsed) = thread::scope(|scope| {
         let reading = scope.spawn(|| read(&mut loader, reports));
-        let rehearsed =
-            timed(|| warmup(args).iter().try_for_each(|params| arriving.rehearse(params, CAPTION)));
+        let rehearsed = rehearse(args, |params| arriving.rehearse(params, CAPTION));
         (reading.join().unwrap_or_else(|panic| resume_unwind(panic)), rehearsed)
     });
     read?;
-    log_time("rehearsal beside it", rehearsed?);
+    rehearsed?;
     arriving.complete(loader)
 }
 
@@ -100,21 +92,36 @@ fn then_rehearsing(
 ) -> zimage::Result<Pipeline> {
     read(&mut loader, reports)?;
     let pipeline = arriving.complete(loader)?;
-    let rehearse = || warmup(args).iter().try_for_each(|params| pipeline.rehearse(params, CAPTION));
-    log_time("rehearsal", timed(rehearse)?);
+    rehearse(args, |params| pipeline.rehearse(params, CAPTION))?;
     Ok(pipeline)
+}
+
+/// Rehearses each warm-up size and says how long it took.
+fn rehearse(
+    args: &Args,
+    mut work: impl FnMut(&Params) -> zimage::Result<Rehearsal>,
+) -> zimage::Result<()> {
+    for params in warmup(args) {
+        let Rehearsal { kernels, text, step, decode } = work(&params)?;
+        let [kernels, text, step, decode] =
+            [kernels, text, step, decode].map(|part| part.as_secs_f32());
+        log::line(format_args!(
+            "rehearsed in {:.2} s: kernels {kernels:.2}, text {text:.2}, step {step:.2}, decoding {decode:.2}",
+            kernels + text + step + decode
+        ));
+    }
+    Ok(())
 }
 
 /// Reads all weights and says how far it is.
 fn read(loader: &mut Loader, reports: &Reports) -> zimage::Result<()> {
     let mut bytes = 0;
-    let took = timed(|| {
-        loader.run(&mut |Progress { done, total }| {
-            bytes = total;
-            reports.send(Report::Loading { done, total });
-        })
+    let begun = Instant::now();
+    loader.run(&mut |Progress { done, total }| {
+        bytes = total;
+        reports.send(Report::Loading { done, total });
     })?;
-    let (gigabytes, seconds) = (bytes as f64 / 1e9, took.as_secs_f64());
+    let (gigabytes, seconds) = (bytes as f64 / 1e9, begun.elapsed().as_secs_f64());
     log::line(format_args!(
         "{gigabytes:.1} GB read in {seconds:.2} s ({:.1} GB/s)",
         gigabytes / seconds
@@ -135,14 +142,4 @@ fn warmup(args: &Args) -> Vec<Params> {
         return vec![sized(None)];
     }
     args.warmup.iter().map(|size| sized(Some(size))).collect()
-}
-
-fn timed(work: impl FnOnce() -> zimage::Result<()>) -> zimage::Result<Duration> {
-    let begun = Instant::now();
-    work()?;
-    Ok(begun.elapsed())
-}
-
-fn log_time(what: &str, took: Duration) {
-    log::line(format_args!("{what} {:.2} s", took.as_secs_f32()));
 }

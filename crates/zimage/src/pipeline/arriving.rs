@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::panic::resume_unwind;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use super::{
     CAPTIONS_KEPT, Conditioning, Options, Pipeline, SIDES, STEPS, STEPS_MAX, longest_side,
@@ -24,6 +25,19 @@ use crate::text_encoder::TextEncoder;
 use crate::tokenizer::PromptTokenizer;
 use crate::transformer::{SEQUENCE_MULTIPLE, Transformer};
 use crate::vae::Vae;
+
+/// How long the parts of a rehearsal took: far longer than later ones, which is what it is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Rehearsal {
+    /// Waiting for our kernels to be compiled.
+    pub kernels: Duration,
+    /// Encoding a prompt.
+    pub text: Duration,
+    /// One step.
+    pub step: Duration,
+    /// Decoding.
+    pub decode: Duration,
+}
 
 /// A pipeline that cannot be asked for pictures yet.
 #[derive(Debug)]
@@ -98,9 +112,11 @@ impl Arriving {
     ///
     /// # Errors
     /// When libtorch fails (out of memory), or the size is refused.
-    pub fn rehearse(&mut self, params: &Params, caption: usize) -> Result<()> {
+    pub fn rehearse(&mut self, params: &Params, caption: usize) -> Result<Rehearsal> {
+        let begun = Instant::now();
         self.take_ops()?;
-        self.pipeline.rehearse(params, caption)
+        let kernels = begun.elapsed();
+        Ok(Rehearsal { kernels, ..self.pipeline.rehearse(params, caption)? })
     }
 
     /// Waits for the kernels, and lays out the VAE's weights, which were read, for them.
@@ -144,15 +160,25 @@ impl Pipeline {
     ///
     /// # Errors
     /// When libtorch fails (out of memory), or the size is refused.
-    pub fn rehearse(&self, params: &Params, caption: usize) -> Result<()> {
+    pub fn rehearse(&self, params: &Params, caption: usize) -> Result<Rehearsal> {
+        let mut last = Instant::now();
+        let mut lap = || {
+            self.wait();
+            let took = last.elapsed();
+            last = Instant::now();
+            took
+        };
         let plan = self.plan(params)?;
         let noise = self.start(&plan, 0)?;
         let tokens = caption.min(self.limits.tokens_max);
         let positive = self.context(&vec![0; tokens], &plan)?;
         let conditioning = Conditioning { positive, negative: None, tokens };
+        let text = lap();
         self.step(&mut self.start(&plan, 0)?, &conditioning)?;
+        let step = lap();
         // Not the drawing: without its weights it may be no number.
-        self.decode(&noise).map(drop)
+        self.decode(&noise)?;
+        Ok(Rehearsal { kernels: Duration::ZERO, text, step, decode: lap() })
     }
 
     /// Makes the plans of attention for captions of up to `tokens` and pictures of this size,

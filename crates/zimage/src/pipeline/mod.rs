@@ -24,7 +24,7 @@ use crate::tokenizer::PromptTokenizer;
 use crate::transformer::{Context, SEQUENCE_MULTIPLE, Transformer};
 use crate::vae::Vae;
 
-pub use arriving::Arriving;
+pub use arriving::{Arriving, Rehearsal};
 
 /// Sides in pixels that the model draws.
 const SIDES: (u32, u32) = (64, 2048);
