@@ -115,18 +115,22 @@ pub struct BroughtUp {
 /// # Errors
 /// When there is no driver, no such GPU, or no libtorch_cuda that takes it.
 pub fn bring_up(ordinal: usize) -> Result<Gpu, Error> {
-    Ok(bring_up_timed(ordinal)?.gpu)
+    Ok(bring_up_timed(ordinal, true)?.gpu)
 }
 
-/// As [`bring_up`], and says how long it took.
+/// As [`bring_up`], and says how long it took; meanwhile begins to compile our kernels, if they
+/// will be wanted.
 ///
 /// # Errors
 /// As [`bring_up`].
-pub fn bring_up_timed(ordinal: usize) -> Result<BroughtUp, Error> {
+pub fn bring_up_timed(ordinal: usize, kernels: bool) -> Result<BroughtUp, Error> {
     context::load()?;
     let found = thread::Builder::new().name("context".into()).spawn(move || {
         let begun = Instant::now();
         let gpu = Gpu::find(ordinal)?;
+        if kernels {
+            Kernels::begin(gpu.clone());
+        }
         make_current(ordinal)?;
         Ok::<_, Error>((gpu, begun.elapsed()))
     });

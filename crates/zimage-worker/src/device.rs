@@ -21,9 +21,9 @@ pub(crate) fn choose(place: Place, precision: Precision, plain: bool) -> Result<
     let gpu = match place {
         Place::Cpu => None,
         Place::Cuda(ordinal) => {
-            Some(zimage_cuda::bring_up_timed(ordinal).map_err(|e| refusal(&e))?)
+            Some(zimage_cuda::bring_up_timed(ordinal, !plain).map_err(|e| refusal(&e))?)
         }
-        Place::Auto => match zimage_cuda::bring_up_timed(0) {
+        Place::Auto => match zimage_cuda::bring_up_timed(0, !plain) {
             Ok(found) => Some(found),
             Err(zimage_cuda::Error::NoDriver(_)) => None,
             Err(e) => {

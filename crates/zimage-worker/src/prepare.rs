@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use tch::Device;
 use zimage::checkpoint::Loader;
-use zimage::{Arriving, Checkpoint, DType, Params, Pipeline, Progress, Rehearsal};
+use zimage::{
+    Arriving, AttentionPlan as Plan, Checkpoint, DType, Params, Pipeline, Progress, Rehearsal,
+};
 use zimg_protocol::Failure;
 use zimg_protocol::messages::{ModelInfo, Report};
 
@@ -19,8 +21,10 @@ use crate::{builtin, device, log};
 
 /// Tokens of the caption that is drawn with before the worker is ready.
 const CAPTION: usize = 64;
+/// Tokens of the captions that are planned for before it is ready.
+const SHORT: usize = 32;
 /// Tokens of the captions that are planned for when nothing else is to do, likely ones first.
-const LATER: [usize; 10] = [32, 96, 128, 160, 192, 224, 256, 320, 384, 512];
+const LATER: [usize; 9] = [96, 128, 160, 192, 224, 256, 320, 384, 512];
 
 /// Loads the model and rehearses each warm-up size.
 pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, ModelInfo), Failure> {
@@ -43,6 +47,9 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
         _ => then_rehearsing(arriving, loader, args, reports),
     };
     let pipeline = pipeline.map_err(|e| from_model(&e))?;
+    for (params, plan) in warmup(args).iter().flat_map(|params| Plan::ALL.map(|p| (params, p))) {
+        pipeline.plan_attention(params, SHORT, plan).map_err(|e| from_model(&e))?;
+    }
     for remark in pipeline.remarks() {
         log::line(format_args!("{remark}"));
     }
@@ -61,9 +68,13 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
     Ok((pipeline, info))
 }
 
-/// What to plan for when nothing else is to do, in pieces of some 0.1 s.
-pub(crate) fn later(args: &Args) -> impl Iterator<Item = (Params, usize)> {
-    warmup(args).into_iter().flat_map(|params| LATER.map(|tokens| (params.clone(), tokens)))
+/// What to plan for when nothing else is to do.
+pub(crate) fn later(args: &Args) -> impl Iterator<Item = (Params, usize, Plan)> {
+    warmup(args).into_iter().flat_map(|params| {
+        LATER
+            .into_iter()
+            .flat_map(move |tokens| Plan::ALL.map(|plan| (params.clone(), tokens, plan)))
+    })
 }
 
 /// Reads, and rehearses on this thread meanwhile: cuDNN keeps its plans for each thread.

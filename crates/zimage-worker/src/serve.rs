@@ -1,7 +1,8 @@
 //! The worker's life: load, warm up, draw until the supervisor goes away.
 
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
@@ -13,6 +14,9 @@ use crate::args::Args;
 use crate::link::Job;
 use crate::prepare::{self, prepare};
 use crate::{job, link, log};
+
+/// For so long nothing was asked for before something else is done.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Runs until the supervisor closes the socket; says why if it cannot.
 pub(crate) fn run(args: &Args) -> ExitCode {
@@ -43,8 +47,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     reports.send(Report::Ready(info));
     let mut later = prepare::later(args);
     while let Some(next) = next(&jobs, || {
-        let Some((params, tokens)) = later.next() else { return false };
-        if let Err(e) = pipeline.rehearse_caption(&params, tokens) {
+        let Some((params, tokens, plan)) = later.next() else { return false };
+        if let Err(e) = pipeline.plan_attention(&params, tokens, plan) {
             log::line(format_args!("long prompts will wait a little: {e}"));
         }
         true
@@ -54,14 +58,16 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The next job; until one comes, does what else there is, piece by piece, as long as there is.
+/// The next job; if none comes for a while, does what else there is, a little at a time, for as
+/// long as there is something: a job that comes just then waits for no more than that.
 fn next(jobs: &Receiver<Job>, mut meanwhile: impl FnMut() -> bool) -> Option<Job> {
+    let mut wait = QUIET;
     loop {
-        match jobs.try_recv() {
+        match jobs.recv_timeout(wait) {
             Ok(job) => return Some(job),
-            Err(TryRecvError::Disconnected) => return None,
-            Err(TryRecvError::Empty) if meanwhile() => {}
-            Err(TryRecvError::Empty) => return jobs.recv().ok(),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) if meanwhile() => wait = Duration::ZERO,
+            Err(RecvTimeoutError::Timeout) => return jobs.recv().ok(),
         }
     }
 }

@@ -1,5 +1,13 @@
 //! What the service manager is told (sd_notify(3)); nothing happens without one.
+//!
+//! The supervisor waits for nobody, so what a manager has no room for is lost to it. The
+//! sd-notify crate writes the messages, but its own sending would wait.
 
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
@@ -72,14 +80,47 @@ fn sentence(state: &WorkerState) -> String {
 }
 
 fn tell(said: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(said) {
+    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let message: String = said.iter().map(|state| format!("{state}\n")).collect();
+    if let Err(error) = send(&socket, message.as_bytes()) {
         tracing::debug!("cannot tell the service manager: {error}");
     }
+}
+
+/// Sends to the socket that `NOTIFY_SOCKET` names: a path, or `@` and an abstract name.
+fn send(socket: &OsStr, message: &[u8]) -> io::Result<()> {
+    let address = match socket.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(socket)?,
+    };
+    let sender = UnixDatagram::unbound()?;
+    sender.set_nonblocking(true)?;
+    sender.send_to_addr(message, &address).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_manager_that_does_not_read_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let full = (0..100_000).find_map(|_| send(path.as_os_str(), b"STATUS=drawing").err());
+        assert_eq!(full.unwrap().kind(), io::ErrorKind::WouldBlock);
+        let mut first = [0; 32];
+        assert_eq!(manager.recv(&mut first).unwrap(), 14);
+    }
+
+    #[test]
+    fn abstract_names_are_understood() {
+        let name = format!("zimaged-test-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let manager = UnixDatagram::bind_addr(&address).unwrap();
+        send(OsStr::new(&format!("@{name}")), b"READY=1").unwrap();
+        assert_eq!(manager.recv(&mut [0; 32]).unwrap(), 7);
+    }
 
     #[test]
     fn sentences_are_one_line_and_say_percent() {

@@ -2,7 +2,10 @@
 
 #![expect(unsafe_code, reason = "calls of NVRTC and of the driver")]
 
+use std::borrow::Cow;
 use std::ffi::{CString, c_char};
+use std::sync::OnceLock;
+use std::thread;
 
 use cudarc::driver::result::module;
 use cudarc::nvrtc::{result as nvrtc, sys};
@@ -10,6 +13,24 @@ use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
 use super::Kernel;
 use crate::{Error, Gpu, context, libtorch};
+
+/// The files by their names.
+const SOURCES: [(&str, &str); 6] = [
+    ("gate.cu", include_str!("gate.cu")),
+    ("group_norm.cu", include_str!("group_norm.cu")),
+    ("norm.cu", include_str!("norm.cu")),
+    ("picture.cu", include_str!("picture.cu")),
+    ("rope.cu", include_str!("rope.cu")),
+    ("softmax.cu", include_str!("softmax.cu")),
+];
+/// What they were compiled to, once a process.
+static COMPILED: [OnceLock<Compiled>; SOURCES.len()] = [const { OnceLock::new() }; SOURCES.len()];
+
+/// A file for one kind of GPU, or why it does not compile.
+struct Compiled {
+    capability: (i32, i32),
+    cubin: Result<Vec<c_char>, String>,
+}
 
 /// What stands before every file.
 const COMMON: &str = include_str!("common.cuh");
@@ -36,14 +57,37 @@ pub(super) fn bring_compiler() -> Result<(), Error> {
     }
 }
 
-/// Compiles one file and loads it; the kernels come back in the order of their names.
+/// Compiles all files, all at once, so that [`load`] finds them; what is wrong it will say.
+pub(super) fn compile_all(gpu: &Gpu) {
+    if bring_compiler().is_ok() {
+        thread::scope(|scope| {
+            for number in 0..SOURCES.len() {
+                scope.spawn(move || compiled(gpu, number));
+            }
+        });
+    }
+}
+
+/// The file of this number in [`SOURCES`], compiled.
+fn compiled(gpu: &Gpu, number: usize) -> Result<Cow<'static, [c_char]>, Error> {
+    let compile = || compile(gpu, SOURCES[number].0, SOURCES[number].1);
+    let capability = gpu.capability;
+    let found = COMPILED[number].get_or_init(|| Compiled { capability, cubin: compile() });
+    if found.capability == capability {
+        found.cubin.as_deref().map(Cow::Borrowed).map_err(|e| Error::Compile(e.clone()))
+    } else {
+        compile().map(Cow::Owned).map_err(Error::Compile)
+    }
+}
+
+/// Compiles one file, if it is not, and loads it; the kernels come back in the order of their names.
 pub(super) fn load<const N: usize>(
     gpu: &Gpu,
     file: &str,
-    source: &str,
     names: [&str; N],
 ) -> Result<[Kernel; N], Error> {
-    let cubin = compile(gpu, file, source)?;
+    let number = SOURCES.iter().position(|(name, _)| *name == file);
+    let cubin = compiled(gpu, number.ok_or(Error::Misuse("there is no such file"))?)?;
     context::make_current(gpu.ordinal)?;
     // SAFETY: the image is a cubin that NVRTC just made, and the driver copies what it needs.
     let module = unsafe { module::load_data(cubin.as_ptr().cast()) }
@@ -58,10 +102,10 @@ pub(super) fn load<const N: usize>(
     Ok(kernels)
 }
 
-fn compile(gpu: &Gpu, file: &str, source: &str) -> Result<Vec<c_char>, Error> {
-    let refused = |e: nvrtc::NvrtcError| Error::Compile(format!("{file}: {e}"));
+fn compile(gpu: &Gpu, file: &str, source: &str) -> Result<Vec<c_char>, String> {
+    let refused = |e: nvrtc::NvrtcError| format!("{file}: {e}");
     let text = CString::new(format!("{COMMON}\n#line 1 \"{file}\"\n{source}"))
-        .map_err(|_| Error::Compile(format!("{file} holds a zero byte")))?;
+        .map_err(|_| format!("{file} holds a zero byte"))?;
     let program = nvrtc::create_program(&text, None).map_err(refused)?;
     let (major, minor) = gpu.capability;
     let options = [format!("--gpu-architecture=sm_{major}{minor}"), "--std=c++17".to_owned()];
@@ -74,7 +118,7 @@ fn compile(gpu: &Gpu, file: &str, source: &str) -> Result<Vec<c_char>, Error> {
             let log = unsafe { nvrtc::get_program_log(program) }.unwrap_or_default();
             let log: Vec<u8> = log.iter().map(|&c| c.cast_unsigned()).collect();
             let log = String::from_utf8_lossy(&log);
-            Err(Error::Compile(format!("{file}: {e}: {}", log.trim_end_matches(['\0', '\n']))))
+            Err(format!("{file}: {e}: {}", log.trim_end_matches(['\0', '\n'])))
         }
     };
     // SAFETY: it was created and is not yet destroyed. Failing to destroy it leaks some memory.

@@ -21,8 +21,7 @@ pub(super) struct Functions {
 impl Functions {
     pub(super) fn load(gpu: &Gpu) -> Result<Self, Error> {
         let names = ["silu_gate", "silu_gate_float8", "float8_rows"];
-        let [gate, gate_float8, float8] =
-            compile::load(gpu, "gate.cu", include_str!("gate.cu"), names)?;
+        let [gate, gate_float8, float8] = compile::load(gpu, "gate.cu", names)?;
         Ok(Self { gate, gate_float8, float8 })
     }
 }

@@ -62,7 +62,7 @@ impl Functions {
             "group_norm_silu",
         ];
         let [moments, add, coefficients, norm, norm_silu] =
-            compile::load(gpu, "group_norm.cu", include_str!("group_norm.cu"), names)?;
+            compile::load(gpu, "group_norm.cu", names)?;
         Ok(Self { moments, add, coefficients, norm, norm_silu })
     }
 }

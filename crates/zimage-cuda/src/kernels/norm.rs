@@ -37,7 +37,7 @@ pub enum Rows {
 impl Functions {
     pub(super) fn load(gpu: &Gpu) -> Result<Self, Error> {
         let names = ["rms_norm", "residual_norm"];
-        let [norm, residual] = compile::load(gpu, "norm.cu", include_str!("norm.cu"), names)?;
+        let [norm, residual] = compile::load(gpu, "norm.cu", names)?;
         Ok(Self { norm, residual })
     }
 }

@@ -21,8 +21,7 @@ pub(super) struct Functions {
 impl Functions {
     pub(super) fn load(gpu: &Gpu) -> Result<Self, Error> {
         let names = ["upsample", "to_bytes"];
-        let [upsample, bytes] =
-            compile::load(gpu, "picture.cu", include_str!("picture.cu"), names)?;
+        let [upsample, bytes] = compile::load(gpu, "picture.cu", names)?;
         Ok(Self { upsample, bytes })
     }
 }

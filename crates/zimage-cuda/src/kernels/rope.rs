@@ -31,7 +31,7 @@ pub enum Pairs {
 impl Functions {
     pub(super) fn load(gpu: &Gpu) -> Result<Self, Error> {
         let names = ["norm_and_rotate_neighbours", "norm_and_rotate_halves"];
-        let [neighbours, halves] = compile::load(gpu, "rope.cu", include_str!("rope.cu"), names)?;
+        let [neighbours, halves] = compile::load(gpu, "rope.cu", names)?;
         Ok(Self { neighbours, halves })
     }
 }

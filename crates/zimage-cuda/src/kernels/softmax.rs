@@ -15,8 +15,7 @@ pub(super) struct Functions {
 
 impl Functions {
     pub(super) fn load(gpu: &Gpu) -> Result<Self, Error> {
-        let [softmax] =
-            compile::load(gpu, "softmax.cu", include_str!("softmax.cu"), ["softmax_rows"])?;
+        let [softmax] = compile::load(gpu, "softmax.cu", ["softmax_rows"])?;
         Ok(Self { softmax })
     }
 }

@@ -39,6 +39,22 @@ pub struct Rehearsal {
     pub decode: Duration,
 }
 
+/// Where attention needs a plan for each number of a caption's tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttentionPlan {
+    /// In the text encoder.
+    Text,
+    /// In the transformer, over the caption alone.
+    Caption,
+    /// In the transformer, over the caption and a picture.
+    Picture,
+}
+
+impl AttentionPlan {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Text, Self::Caption, Self::Picture];
+}
+
 /// A pipeline that cannot be asked for pictures yet.
 #[derive(Debug)]
 pub struct Arriving {
@@ -181,17 +197,27 @@ impl Pipeline {
         Ok(Rehearsal { kernels: Duration::ZERO, text, step, decode: lap() })
     }
 
-    /// Makes the plans of attention for captions of up to `tokens` and pictures of this size,
-    /// which take some 0.1 s where there are such plans. Nothing comes of it.
+    /// Makes one plan of attention for captions of up to `tokens` and pictures of this size, which
+    /// takes some 0.03 s where there are such plans. Nothing comes of it.
     ///
     /// # Errors
     /// As [`Pipeline::rehearse`].
-    pub fn rehearse_caption(&self, params: &Params, tokens: usize) -> Result<()> {
+    pub fn plan_attention(
+        &self,
+        params: &Params,
+        tokens: usize,
+        plan: AttentionPlan,
+    ) -> Result<()> {
         let Device::Cuda(_) = self.device else { return Ok(()) };
-        let (height, width) = self.latent_size(&self.plan(params)?);
         let tokens = tokens.next_multiple_of(SEQUENCE_MULTIPLE as usize) as i64;
-        self.text_encoder.rehearse(tokens)?;
-        self.transformer.rehearse(tokens, self.transformer.grid(height, width))
+        let (height, width) = self.latent_size(&self.plan(params)?);
+        match plan {
+            AttentionPlan::Text => self.text_encoder.rehearse(tokens),
+            AttentionPlan::Caption => self.transformer.rehearse_caption(tokens),
+            AttentionPlan::Picture => {
+                self.transformer.rehearse_picture(tokens, self.transformer.grid(height, width))
+            }
+        }
     }
 }
 

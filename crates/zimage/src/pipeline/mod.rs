@@ -24,7 +24,7 @@ use crate::tokenizer::PromptTokenizer;
 use crate::transformer::{Context, SEQUENCE_MULTIPLE, Transformer};
 use crate::vae::Vae;
 
-pub use arriving::{Arriving, Rehearsal};
+pub use arriving::{Arriving, AttentionPlan, Rehearsal};
 
 /// Sides in pixels that the model draws.
 const SIDES: (u32, u32) = (64, 2048);
@@ -143,6 +143,7 @@ impl Pipeline {
             None => None,
         };
         let positive = self.context(&tokens, plan)?;
+        self.wait();
         Ok(Conditioning { positive, negative, tokens: tokens.len() })
     }
 
@@ -242,7 +243,7 @@ impl Pipeline {
         self.transformer.context(caption.shallow_clone(), self.transformer.grid(height, width))
     }
 
-    /// Waits for the GPU, so that a step that is said to be done is done: the GPU idles for some
+    /// Waits for the GPU, so that a stage that is said to be done is done: the GPU idles for some
     /// 0.1 ms, and progress, times and cancelling are true.
     fn wait(&self) {
         if let Device::Cuda(ordinal) = self.device {

@@ -225,18 +225,23 @@ impl Transformer {
         Ok((modulations, 1))
     }
 
-    /// Makes the rotations and the plans of attention for captions of `tokens`, a multiple of
-    /// [`SEQUENCE_MULTIPLE`], and pictures of `grid`'s size.
+    /// Makes the plan of attention for captions of `tokens`, a multiple of
+    /// [`SEQUENCE_MULTIPLE`].
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
-    pub(crate) fn rehearse(&self, tokens: i64, grid: Grid) -> Result<()> {
-        let (kind, device) = (self.precision.compute, self.device);
+    pub(crate) fn rehearse_caption(&self, tokens: i64) -> Result<()> {
+        self.context_refiner.rehearse(tokens, self.precision.compute, self.device)
+    }
+
+    /// Makes the plan of attention and the rotations for such a caption beside a picture.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub(crate) fn rehearse_picture(&self, tokens: i64, grid: Grid) -> Result<()> {
         self.rotations(tokens, grid)?;
         let image = (grid.tokens() as u64).next_multiple_of(SEQUENCE_MULTIPLE as u64) as i64;
-        self.context_refiner.rehearse(tokens, kind, device)?;
-        self.noise_refiner.rehearse(image, kind, device)?;
-        self.layers.rehearse(image + tokens, kind, device)
+        self.layers.rehearse(image + tokens, self.precision.compute, self.device)
     }
 
     /// Makes the matrices of the main layers float8, once they have been read. Refiners, embedders,

@@ -35,10 +35,12 @@ const PASSED: [&str; 8] = [
     "XDG_CACHE_HOME",
 ];
 
-/// Threads of libtorch that wait sleep instead of spinning, unless the administrator says
-/// otherwise: on 2 cores shared with other work a picture of the built-in model then takes 2 s
-/// instead of 6 to 37 s.
+/// How libtorch's threads wait for each other, unless the administrator says so.
 const WAIT_POLICY: &str = "OMP_WAIT_POLICY";
+/// How often they look before they sleep: for some tens of microseconds, the time between two
+/// operations. Without looking a picture of the built-in model takes twice as long on an idle
+/// machine; with libgomp's own 300,000 it takes ten times as long on a busy one.
+const SPIN_COUNT: (&str, &str) = ("GOMP_SPINCOUNT", "10000");
 
 /// Everything needed to start a worker, again and again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +63,8 @@ impl Plan {
     ) -> Result<Self, Failure> {
         let program = find(settings.worker.as_deref(), own_folder)?;
         let mut passed: Vec<_> = environment.filter(|(name, _)| is_passed(name)).collect();
-        if !passed.iter().any(|(name, _)| name == WAIT_POLICY) {
-            passed.push((WAIT_POLICY.into(), "PASSIVE".into()));
+        if !passed.iter().any(|(name, _)| name == WAIT_POLICY || name == SPIN_COUNT.0) {
+            passed.push((SPIN_COUNT.0.into(), SPIN_COUNT.1.into()));
         }
         let mut set = |name: &str, value: OsString| {
             passed.retain(|(other, _)| other != name);
@@ -246,7 +248,7 @@ mod tests {
         assert_eq!(value(&plan, "HOME"), Some("/h"));
         assert_eq!(value(&plan, "OMP_NUM_THREADS"), Some("2"));
         assert_eq!(value(&plan, "CUDA_MODULE_LOADING"), Some("LAZY"));
-        assert_eq!(value(&plan, "OMP_WAIT_POLICY"), Some("PASSIVE"));
+        assert_eq!(value(&plan, "GOMP_SPINCOUNT"), Some("10000"));
         assert_eq!(value(&plan, "PYTORCH_CUDA_ALLOC_CONF"), Some("a:b"));
         for secret in ["NOTIFY_SOCKET", "LISTEN_FDS", "SECRET"] {
             assert_eq!(value(&plan, secret), None, "{secret}");
@@ -257,6 +259,7 @@ mod tests {
     fn an_administrators_wait_policy_stays() {
         let plan = plan(&settings(Device::Cpu), &[("OMP_WAIT_POLICY", "ACTIVE")]).unwrap();
         assert_eq!(value(&plan, "OMP_WAIT_POLICY"), Some("ACTIVE"));
+        assert_eq!(value(&plan, "GOMP_SPINCOUNT"), None);
     }
 
     #[test]
