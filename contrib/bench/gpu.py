@@ -32,12 +32,13 @@ BUILT_IN = Path(__file__).resolve().parents[2] / "crates/zimage-worker/tiny"
 PHASES = [
     ("starts", ["ready", "first", "memory", "text", "text-seen", "decode", "zimg"], 60),
     ("bf16", ["1024", "512", "ready", "memory", "text", "decode"], 200),
-    ("clients", ["clients"], 40),
     ("float8", ["1024-float8", "1024-plain"], 120),
     ("parity", ["parity"], 120),
-    ("cold", ["ready-cold"], 60),
+    ("clients", ["clients"], 40),
     ("float32", ["ready-float32"], 60),
     ("quality", ["quality"], 45),
+    ("cold", ["ready-cold"], 60),
+    ("decoder", ["decode"], 90),
 ]
 SECTIONS = ["parity", "quality"]
 

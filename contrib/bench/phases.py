@@ -18,6 +18,7 @@ from peers import Peer, PeerFailed
 from prompts import THINGS, fresh
 
 EACH, ROUNDS, STARTS = 5, 2, 3
+BUILT_IN = Path(__file__).resolve().parents[2] / "crates/zimage-worker/tiny"
 TOKENS = 43
 
 
@@ -154,8 +155,6 @@ class Bench:
                 if variant in peers:
                     self.peer_facts(peers[variant][0], variant, watch.gib)
             self.turns({"ours": (daemon, keys)}, peers, sizes)
-            if "compiled" in peers and not self.args.tiny:
-                self.compiled_decoder(peers["compiled"][0])
 
     def peer_facts(self, peer: Peer, variant: str, gib: float | None) -> None:
         """What only one peer at a time can show: start, memory, stages."""
@@ -176,15 +175,17 @@ class Bench:
         except PeerFailed as error:
             self.report.add(f"stages of {variant}", {"skipped": str(error)})
 
-    def compiled_decoder(self, peer: Peer) -> None:
-        if not self.want("decode"):
+    def decoder(self) -> None:
+        """diffusers' decoder in channels_last, compiled."""
+        if "compiled" not in self.args.peers or self.args.tiny:
             return
         width, height = map(int, self.big.split("x"))
+        peer = self.peer("compiled")
         try:
             found = peer.ask("compiled_decoder", width=width, height=height, count=EACH)["decode"]
             self.report.put_peer("decode", "compiled", found, note="the decoder compiled too, in channels_last")
-        except PeerFailed as error:
-            self.report.add("compiled decoder", {"skipped": str(error)})
+        finally:
+            peer.stop()
 
     def float8(self) -> None:
         """Ours in float8, ours without fast paths, and diffusers in float8. Where one is refused, the others go on."""
@@ -248,7 +249,7 @@ class Bench:
         for dtype in compared:
             folders[dtype] = self.args.out / f"built-in-{dtype}"
             folders[dtype].mkdir(exist_ok=True)
-            with self.ours(checkpoint=Path("tiny"), dtype=dtype) as daemon:
+            with self.ours(checkpoint=BUILT_IN, dtype=dtype) as daemon:
                 for number, prompt in enumerate(things):
                     daemon.zimg_ms(prompt, size, self.steps, folders[dtype] / f"{number:02}.png")
         command = [sys.executable, Path(__file__).with_name("quality.py"), *folders.values()]

@@ -1,6 +1,6 @@
 //! Draws the cases of a JSON file and writes each one's final latents, for `contrib/reference/gpu_parity.py`.
 //!
-//! usage: `latents CHECKPOINT CASES.json OUT DTYPE DEVICE [plain]`, where DEVICE is `cpu` or `cuda:0`
+//! usage: `latents CHECKPOINT CASES.json OUT DTYPE DEVICE [--plain]`, where DEVICE is `cpu` or `cuda:0`
 
 use std::error::Error;
 use std::path::Path;
@@ -56,9 +56,9 @@ fn draw(case: Case, pipeline: &Pipeline) -> zimage::Result<Tensor> {
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [checkpoint, cases, out, dtype, device_name, rest @ ..] = &args[..] else {
-        return Err("usage: latents CHECKPOINT CASES.json OUT DTYPE DEVICE [plain]".into());
+        return Err("usage: latents CHECKPOINT CASES.json OUT DTYPE DEVICE [--plain]".into());
     };
-    let plain = rest == ["plain"];
+    let plain = rest == ["--plain"];
     let options = Options { device: device(device_name)?, dtype: dtype.parse()?, plain };
     let checkpoint = Checkpoint::open(Path::new(checkpoint))?;
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;

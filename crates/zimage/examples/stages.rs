@@ -1,6 +1,6 @@
 //! Times the stages of drawing one by one: prompt, step, decoding, at several sizes.
 //!
-//! usage: `stages CHECKPOINT DTYPE DEVICE [plain]`, where DEVICE is `cpu` or `cuda:0`; prints one
+//! usage: `stages CHECKPOINT DTYPE DEVICE [--plain]`, where DEVICE is `cpu` or `cuda:0`; prints one
 //! line of JSON a stage, milliseconds, the median and the least of ten
 
 #![expect(clippy::print_stdout, reason = "a program for people and scripts")]
@@ -20,7 +20,7 @@ const ROUNDS: usize = 10;
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [checkpoint, dtype, device_name, rest @ ..] = &args[..] else {
-        return Err("usage: stages CHECKPOINT DTYPE DEVICE [plain]".into());
+        return Err("usage: stages CHECKPOINT DTYPE DEVICE [--plain]".into());
     };
     let device = match device_name.strip_prefix("cuda:") {
         Some(ordinal) => {
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         None => Device::Cpu,
     };
-    let options = Options { device, dtype: dtype.parse()?, plain: rest == ["plain"] };
+    let options = Options { device, dtype: dtype.parse()?, plain: rest == ["--plain"] };
     let begun = Instant::now();
     let checkpoint = Checkpoint::open(Path::new(checkpoint))?;
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
