@@ -461,10 +461,10 @@ mod tests {
         assert!(args(|a| a.warmup = Some("64x65".into())).1.contains("\"64x65\""));
         assert_eq!(args(|a| a.warmup = Some("64x64,".repeat(16))).0, 64);
         assert_eq!(
-            refused(&Args::default(), &[("ZIMAGED_DTYPE", "float8")]),
+            refused(&Args::default(), &[("ZIMAGED_DTYPE", "int4")]),
             (
                 78,
-                "ZIMAGED_DTYPE is \"float8\", but must be auto, bfloat16, float16 or float32"
+                "ZIMAGED_DTYPE is \"int4\", but must be auto, bfloat16, float16, float32 or float8"
                     .into()
             )
         );
