@@ -108,6 +108,27 @@ impl SelfAttention {
     }
 }
 
+/// What an administrator should know of the kernel that libtorch chooses, if anything: on Hopper
+/// another one than cuDNN's takes twice its time.
+pub(crate) fn remark(device: Device, kind: Kind) -> Option<String> {
+    /// cuDNN's number in libtorch's `SDPBackend`.
+    const CUDNN: i64 = 3;
+    let Device::Cuda(ordinal) = device else { return None };
+    let gpu = zimage_cuda::Gpu::find(ordinal).ok()?;
+    if gpu.capability.0 != 9 || !matches!(kind, Kind::BFloat16 | Kind::Half) {
+        return None;
+    }
+    let x = Tensor::f_empty([1, 30, 1024, 128], (kind, device)).ok()?;
+    let none = None::<&Tensor>;
+    let chosen =
+        Tensor::f_internal_fused_sdp_choice(&x, &x, &x, none, 0.0, false, None, false).ok()?;
+    (chosen != CUDNN).then(|| {
+        "attention is not cuDNN's, which is twice as fast on this GPU: is \
+         TORCH_CUDNN_SDPA_DEPRIORITIZED set, or cuDNN older than 9.15?"
+            .to_owned()
+    })
+}
+
 /// Attention over all positions: `q` is `[heads, tokens, width]`, so is the result; `k` and `v`
 /// may have fewer heads, which the queries' then share.
 pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool) -> Result<Tensor> {

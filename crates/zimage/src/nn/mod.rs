@@ -6,7 +6,7 @@ mod linear;
 
 use tch::{Kind, Tensor};
 
-pub(crate) use attention::{Heads, Names, SelfAttention, attention};
+pub(crate) use attention::{Heads, Names, SelfAttention, attention, remark as attention_remark};
 pub(crate) use feed_forward::FeedForward;
 pub(crate) use linear::Linear;
 

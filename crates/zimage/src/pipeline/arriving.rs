@@ -17,6 +17,7 @@ use tch::Device;
 use crate::checkpoint::{Checkpoint, Component, Loader, Target};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::nn::attention_remark;
 use crate::ops::Ops;
 use crate::params::{Defaults, Limits, Params};
 use crate::recent::Recent;
@@ -164,6 +165,8 @@ impl Arriving {
         for &sigma in &sigmas[..STEPS as usize] {
             pipeline.transformer.modulate(schedule::time(sigma, pipeline.train_timesteps))?;
         }
+        let remark = attention_remark(pipeline.device, pipeline.transformer.kind());
+        pipeline.remarks.extend(remark);
         pipeline.tokenizer = Some(joined(tokenizer)?);
         pipeline.memory = Some(loader.into_memory());
         Ok(pipeline)

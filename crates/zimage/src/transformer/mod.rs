@@ -10,7 +10,7 @@ mod time;
 
 use std::cell::RefCell;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::{TransformerConfig, Weights};
 use crate::error::{Error, Result};
@@ -223,6 +223,11 @@ impl Transformer {
             last: self.last.scale(&time)?,
         };
         Ok((modulations, 1))
+    }
+
+    /// The kind of matrix products.
+    pub(crate) fn kind(&self) -> Kind {
+        self.precision.compute
     }
 
     /// Makes the plan of attention for captions of `tokens`, a multiple of
