@@ -304,7 +304,7 @@ impl FinalLayer {
     }
 
     /// `x` is `[tokens, dim]`, `scale` `[1, dim]`; the result is `[tokens, patch width]`.
-    fn forward(&self, x: &Tensor, scale: &Tensor, compute: tch::Kind) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, scale: &Tensor, compute: Kind) -> Result<Tensor> {
         let none = None::<&Tensor>;
         let normed = x.f_layer_norm([self.width], none, none, 1e-6, true)?.f_to_kind(compute)?;
         self.linear.forward(&normed.f_mul(scale)?)
