@@ -173,3 +173,34 @@ impl Layer {
 fn plain(norm: &RmsNorm) -> Scale<'_> {
     Scale { norm, factor: None }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::checkpoint::{Checkpoint, Component, Loader, Target};
+
+    /// What a GPU is given: no token sees the padding after it.
+    #[test]
+    fn padding_on_the_right_changes_nothing() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let fixture = fixture.join("../../tests/fixtures/reference/plain");
+        let checkpoint = Checkpoint::open(&fixture).unwrap();
+        let target = Target { device: Device::Cpu, kind: Kind::Float };
+        let mut loader = Loader::new();
+        let weights = checkpoint.weights(Component::TextEncoder, target, &mut loader).unwrap();
+        let encoder = TextEncoder::load(weights, &checkpoint.text_encoder).unwrap();
+        loader.run(&mut |_| {}).unwrap();
+        let tokens: Vec<i64> = (1..=43).collect();
+        let mut padded = tokens.clone();
+        padded.resize(64, 0);
+        let want = encoder.run(&Ops::Plain, &tokens).unwrap();
+        let got = encoder.run(&Ops::Plain, &padded).unwrap().narrow(0, 0, 43);
+        let off = ((got - &want).norm() / want.norm()).double_value(&[]);
+        assert!(off < 1e-6, "{off}");
+        padded[0] = 5;
+        let other = encoder.run(&Ops::Plain, &padded).unwrap().narrow(0, 0, 43);
+        assert!((other - want).norm().double_value(&[]) > 1e-3, "the first token is seen");
+    }
+}

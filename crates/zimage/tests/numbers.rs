@@ -96,6 +96,16 @@ fn short_kinds_stay_near_float32() {
     }
 }
 
+/// Rows of very different size, as the real model's activations are, keep their own precision.
+#[test]
+fn float8_stays_near_bfloat16_and_is_another() {
+    let (want, _) = draw(&fixture(), DType::BFloat16).unwrap();
+    let (got, _) = draw(&fixture(), DType::Float8).unwrap();
+    let far = distance(&got, &want);
+    assert!(far < 0.15, "float8 is {far} from bfloat16");
+    assert!(far > 1e-3, "float8 computed in bfloat16: {far}");
+}
+
 #[test]
 fn nan_in_the_latents_is_an_error() {
     let broken = changed(TRANSFORMER, |name, tensor| {

@@ -39,3 +39,40 @@ pub(crate) fn product(x: &Float8Rows, weight: &Float8Rows) -> Result<Tensor> {
     let wide = |rows: &Float8Rows| rows.values.f_to_kind(Kind::Float)?.f_mul(&rows.scales);
     Ok(wide(x)?.f_linear(&wide(weight)?, none)?.f_to_kind(Kind::BFloat16)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    #[test]
+    fn each_row_uses_all_of_float8() {
+        let x = Tensor::randn([5, 64], (Kind::Float, Device::Cpu));
+        let sizes = Tensor::from_slice(&[1e-6f32, 1e-2, 1.0, 6.6e4, 0.0]).unsqueeze(1);
+        let x = x * sizes;
+        let found = rows(&x).unwrap();
+        let values = found.values.to_kind(Kind::Float);
+        let largest = values.abs().amax([-1], false);
+        assert_eq!(Vec::<f32>::try_from(largest).unwrap(), [448.0, 448.0, 448.0, 448.0, 0.0]);
+        // Four bits of precision, down to the smallest normal float8, a 2^-6 of 448 · scale.
+        let floor = x.abs().amax([-1], true) * (2f64.powi(-6) / 448.0);
+        let off =
+            ((values * &found.scales - &x).abs() / x.abs().maximum(&floor).clamp_min(1e-30)).max();
+        assert!(off.double_value(&[]) < 0.0626, "{off:?}");
+    }
+
+    #[test]
+    fn a_product_is_that_of_the_rows() {
+        let (x, w) = (
+            Tensor::randn([7, 96], (Kind::Float, Device::Cpu)) * 300.0,
+            Tensor::randn([11, 96], (Kind::Float, Device::Cpu)),
+        );
+        let found = product(&rows(&x).unwrap(), &rows(&w).unwrap()).unwrap();
+        assert_eq!((found.size(), found.kind()), (vec![7, 11], Kind::BFloat16));
+        let wanted = x.matmul(&w.transpose(0, 1));
+        let off = ((found.to_kind(Kind::Float) - &wanted).norm() / wanted.norm()).double_value(&[]);
+        assert!(off < 0.05, "{off}");
+        assert!(off > 1e-3, "these are not float8's products: {off}");
+    }
+}
