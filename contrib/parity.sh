@@ -7,21 +7,13 @@ wanted=contrib/reference/requirements.txt
 say() { echo "parity: $*"; }
 
 contrib/need.sh cargo c++ python
-if ! cmp -s "$wanted" "$work/installed.txt"; then
-  say "installing diffusers and torch (some GB) into $work/venv"
-  "${PYTHON:-python3}" -m venv --clear "$work/venv" || {
-    say "Python cannot make a venv: install the package python3-venv" >&2
-    exit 69
-  }
-  "$work/venv/bin/python" -m pip install --quiet --requirement "$wanted"
-  cp "$wanted" "$work/installed.txt"
-fi
+python=$(contrib/venv.sh parity "$work" "$wanted")
 
 say "drawing with the reference"
 rm -rf "$work/fixture"
-"$work/venv/bin/python" contrib/reference/make_fixture.py "$work/fixture"
+"$python" contrib/reference/make_fixture.py "$work/fixture"
 say "comparing"
-ZIMG_QWEN3_TOKENIZER=$("$work/venv/bin/python" contrib/reference/fetch_tokenizer.py)
+ZIMG_QWEN3_TOKENIZER=$("$python" contrib/reference/fetch_tokenizer.py)
 export ZIMG_QWEN3_TOKENIZER
 ZIMG_FIXTURE=$work/fixture ZIMG_PARITY_TABLE=$work/table.md \
   "${CARGO:-cargo}" test --locked -p zimage --test parity --test tokenizer

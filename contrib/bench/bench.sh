@@ -16,18 +16,7 @@ if [ "$what" = gpu ] && [ ! -e /dev/nvidiactl ]; then
 fi
 contrib/need.sh cargo c++ python
 python=${ZIMG_BENCH_PYTHON:-}
-if [ -z "$python" ]; then
-  python=$work/venv/bin/python
-  if ! cmp -s "$wanted" "$work/installed.txt"; then
-    say "installing diffusers and torch (some GB) into $work/venv"
-    "${PYTHON:-python3}" -m venv --clear "$work/venv" || {
-      say "Python cannot make a venv: install the package python3-venv" >&2
-      exit 69
-    }
-    "$python" -m pip install --quiet --requirement "$wanted"
-    cp "$wanted" "$work/installed.txt"
-  fi
-fi
+[ -n "$python" ] || python=$(contrib/venv.sh bench "$work" "$wanted")
 
 say "building"
 "${CARGO:-cargo}" build --locked --release -p zimg -p zimaged -p zimage-worker

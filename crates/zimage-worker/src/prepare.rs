@@ -1,6 +1,6 @@
 //! From nothing to a model that is ready: the device, the weights, a rehearsal.
 //!
-//! On a GPU the rehearsal runs while the weights arrive: both take half a second.
+//! On a GPU the rehearsal, which takes a second, runs while the weights arrive, which takes half.
 
 use std::panic::resume_unwind;
 use std::thread;
@@ -43,7 +43,6 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
         Device::Cuda(_) if choice.options.dtype != DType::Float8 => {
             while_rehearsing(arriving, loader, args, reports)
         }
-        Device::Cuda(_) => then_rehearsing(arriving, loader, args, reports),
         _ => then_rehearsing(arriving, loader, args, reports),
     };
     let pipeline = pipeline.map_err(|e| from_model(&e))?;

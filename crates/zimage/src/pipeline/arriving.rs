@@ -6,14 +6,11 @@
 use std::cell::RefCell;
 use std::panic::resume_unwind;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{
-    CAPTIONS_KEPT, Conditioning, Options, Pipeline, SIDES, STEPS, STEPS_MAX, longest_side,
-    most_tokens,
+    CAPTIONS_KEPT, Options, Pipeline, Rehearsal, SIDES, STEPS, STEPS_MAX, longest_side, most_tokens,
 };
-use tch::Device;
-
 use crate::checkpoint::{Checkpoint, Component, Loader, Target};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -24,37 +21,8 @@ use crate::recent::Recent;
 use crate::schedule;
 use crate::text_encoder::TextEncoder;
 use crate::tokenizer::PromptTokenizer;
-use crate::transformer::{SEQUENCE_MULTIPLE, Transformer};
+use crate::transformer::Transformer;
 use crate::vae::Vae;
-
-/// How long the parts of a rehearsal took: far longer than later ones, which is what it is for.
-#[derive(Clone, Copy, Debug)]
-pub struct Rehearsal {
-    /// Waiting for our kernels to be compiled.
-    pub kernels: Duration,
-    /// Encoding a prompt.
-    pub text: Duration,
-    /// One step.
-    pub step: Duration,
-    /// Decoding.
-    pub decode: Duration,
-}
-
-/// Where attention needs a plan for each number of a caption's tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttentionPlan {
-    /// In the text encoder.
-    Text,
-    /// In the transformer, over the caption alone.
-    Caption,
-    /// In the transformer, over the caption and a picture.
-    Picture,
-}
-
-impl AttentionPlan {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Text, Self::Caption, Self::Picture];
-}
 
 /// A pipeline that cannot be asked for pictures yet.
 #[derive(Debug)]
@@ -170,57 +138,6 @@ impl Arriving {
         pipeline.tokenizer = Some(joined(tokenizer)?);
         pipeline.memory = Some(loader.into_memory());
         Ok(pipeline)
-    }
-}
-
-impl Pipeline {
-    /// Draws one step for a caption of so many tokens, and decodes noise: what a first picture of
-    /// this size would wait for is there afterwards. Nothing comes of it.
-    ///
-    /// # Errors
-    /// When libtorch fails (out of memory), or the size is refused.
-    pub fn rehearse(&self, params: &Params, caption: usize) -> Result<Rehearsal> {
-        let mut last = Instant::now();
-        let mut lap = || {
-            self.wait();
-            let took = last.elapsed();
-            last = Instant::now();
-            took
-        };
-        let plan = self.plan(params)?;
-        let noise = self.start(&plan, 0)?;
-        let tokens = caption.min(self.limits.tokens_max);
-        let positive = self.context(&vec![0; tokens], &plan)?;
-        let conditioning = Conditioning { positive, negative: None, tokens };
-        let text = lap();
-        self.step(&mut self.start(&plan, 0)?, &conditioning)?;
-        let step = lap();
-        // Not the drawing: without its weights it may be no number.
-        self.decode(&noise)?;
-        Ok(Rehearsal { kernels: Duration::ZERO, text, step, decode: lap() })
-    }
-
-    /// Makes one plan of attention for captions of up to `tokens` and pictures of this size, which
-    /// takes some 0.03 s where there are such plans. Nothing comes of it.
-    ///
-    /// # Errors
-    /// As [`Pipeline::rehearse`].
-    pub fn plan_attention(
-        &self,
-        params: &Params,
-        tokens: usize,
-        plan: AttentionPlan,
-    ) -> Result<()> {
-        let Device::Cuda(_) = self.device else { return Ok(()) };
-        let tokens = tokens.next_multiple_of(SEQUENCE_MULTIPLE as usize) as i64;
-        let (height, width) = self.latent_size(&self.plan(params)?);
-        match plan {
-            AttentionPlan::Text => self.text_encoder.rehearse(tokens),
-            AttentionPlan::Caption => self.transformer.rehearse_caption(tokens),
-            AttentionPlan::Picture => {
-                self.transformer.rehearse_picture(tokens, self.transformer.grid(height, width))
-            }
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! shown or resumed there.
 
 mod arriving;
+mod rehearsal;
 
 use std::cell::RefCell;
 use std::sync::{Mutex, PoisonError};
@@ -24,7 +25,8 @@ use crate::tokenizer::PromptTokenizer;
 use crate::transformer::{Context, SEQUENCE_MULTIPLE, Transformer};
 use crate::vae::Vae;
 
-pub use arriving::{Arriving, AttentionPlan, Rehearsal};
+pub use arriving::Arriving;
+pub use rehearsal::{AttentionPlan, Rehearsal};
 
 /// Sides in pixels that the model draws.
 const SIDES: (u32, u32) = (64, 2048);

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Makes a virtual environment with what a requirements file lists, unless it is there, and prints its Python's path.
+# usage: venv.sh NAME FOLDER REQUIREMENTS, where NAME is who speaks
+set -euo pipefail
+name=$1 work=$2 wanted=$3
+if ! cmp -s "$wanted" "$work/installed.txt"; then
+  echo "$name: installing diffusers and torch (some GB) into $work/venv" >&2
+  "${PYTHON:-python3}" -m venv --clear "$work/venv" || {
+    echo "$name: Python cannot make a venv: install the package python3-venv" >&2
+    exit 69
+  }
+  "$work/venv/bin/python" -m pip install --quiet --requirement "$wanted" >&2
+  cp "$wanted" "$work/installed.txt"
+fi
+echo "$work/venv/bin/python"
