@@ -101,7 +101,7 @@ impl Reports {
 fn read(mut socket: File, jobs: &Sender<Job>, cancelled: &Cancelled) -> Result<(), FrameError> {
     while let Some(frame) = Frame::read(&mut socket, TO_DAEMON_BYTES)? {
         match frame {
-            Frame::Command(Command::Draw { job: id, draw }) => {
+            Frame::Command(Command::Draw { job: id, draw, .. }) => {
                 // The model thread ends only with the process.
                 let _ = jobs.send(Job { id, draw });
             }

@@ -75,6 +75,7 @@ fn sentence(state: &WorkerState) -> String {
         WorkerState::Draining => "shutting down".into(),
         WorkerState::Restarting { reason, .. } => format!("restarting the worker: {reason}"),
         WorkerState::Failed(failure) => format!("cannot draw: {}", failure.message),
+        WorkerState::Asleep => "asleep until the next prompt".into(),
     }
     .replace('\n', " ")
 }

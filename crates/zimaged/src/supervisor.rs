@@ -237,6 +237,7 @@ impl Supervisor {
                 let Some(client) = self.clients.get(&id) else { return };
                 match request {
                     Request::Draw(draw) => self.draw(id, draw),
+                    Request::Submit(submit) if !submit.detach => self.draw(id, submit.draw),
                     Request::Cancel => {
                         // A job that has just ended has been answered already.
                         if let Some(job) = client.job {
@@ -246,6 +247,9 @@ impl Supervisor {
                     Request::Status => {
                         client.outbox.event(Event::Status(Box::new(self.status())));
                     }
+                    _ => client
+                        .outbox
+                        .error(&Failure::new(Kind::Usage, "this zimaged does not do that yet")),
                 }
             }
         }
@@ -375,6 +379,11 @@ impl Supervisor {
                 self.end(job, Err(failure));
             }
             Report::Fatal(failure) => self.happened(Input::Fatal(failure)),
+            Report::Latents { .. }
+            | Report::Paused { .. }
+            | Report::Preview { .. }
+            | Report::Weights(_)
+            | Report::Memory(_) => {}
         }
     }
 
@@ -512,7 +521,7 @@ impl Supervisor {
             && let Some(job) = self.queue.start_next()
             && let (Some(next), Some(link)) = (self.jobs.get_mut(&job), &self.link)
         {
-            link.command(Command::Draw { job, draw: next.begin() });
+            link.command(Command::Draw { job, draw: next.begin(), previews: false, from: None });
             self.happened(Input::Given(job));
         }
         let worker = self.life.told();

@@ -22,6 +22,8 @@ pub mod kind {
     pub const REPORT: u8 = 0x04;
     /// The next bytes of the picture announced last; no bincode.
     pub const PIXELS: u8 = 0x10;
+    /// The next bytes of the latents announced last; no bincode. Between daemon and worker.
+    pub const LATENTS: u8 = 0x11;
     /// Frozen, reserved: status across major versions.
     pub const STATUS: u8 = 0xF0;
     /// Frozen, reserved: stop across major versions.
@@ -44,6 +46,8 @@ pub enum Frame {
     Report(Report),
     /// `kind::PIXELS`: at most `limits::CHUNK_BYTES` of the picture announced last.
     Pixels(Bytes),
+    /// `kind::LATENTS`: at most `limits::CHUNK_BYTES` of the latents announced last.
+    Latents(Bytes),
     /// `kind::ERROR`
     Error(ErrorFrame),
 }
@@ -120,6 +124,7 @@ impl Frame {
             Self::Command(_) => kind::COMMAND,
             Self::Report(_) => kind::REPORT,
             Self::Pixels(_) => kind::PIXELS,
+            Self::Latents(_) => kind::LATENTS,
             Self::Error(_) => kind::ERROR,
         }
     }
@@ -154,6 +159,7 @@ impl Frame {
             kind::COMMAND => codec::decode(&body).map(Self::Command).map_err(malformed),
             kind::REPORT => codec::decode(&body).map(Self::Report).map_err(malformed),
             kind::PIXELS => Ok(Self::Pixels(body)),
+            kind::LATENTS => Ok(Self::Latents(body)),
             kind::ERROR => match body.split_first_chunk() {
                 Some((code, text)) => Ok(Self::Error(ErrorFrame {
                     code: u16::from_be_bytes(*code),
@@ -209,9 +215,9 @@ impl Frame {
             Self::Event(message) => put(self.kind(), message, body),
             Self::Command(message) => put(self.kind(), message, body),
             Self::Report(message) => put(self.kind(), message, body),
-            Self::Pixels(pixels) => {
-                fits(pixels.len())?;
-                body.extend_from_slice(pixels);
+            Self::Pixels(bytes) | Self::Latents(bytes) => {
+                fits(bytes.len())?;
+                body.extend_from_slice(bytes);
                 Ok(())
             }
             Self::Error(error) => {
@@ -230,10 +236,23 @@ impl Frame {
 ///
 /// Writing failed.
 pub fn write_pixels(to: &mut impl Write, pixels: &[u8]) -> io::Result<()> {
-    for chunk in pixels.chunks(CHUNK_BYTES) {
+    write_chunks(to, kind::PIXELS, pixels)
+}
+
+/// Writes latents as `kind::LATENTS` frames of at most `limits::CHUNK_BYTES`.
+///
+/// # Errors
+///
+/// Writing failed.
+pub fn write_latents(to: &mut impl Write, latents: &[u8]) -> io::Result<()> {
+    write_chunks(to, kind::LATENTS, latents)
+}
+
+fn write_chunks(to: &mut impl Write, kind: u8, bytes: &[u8]) -> io::Result<()> {
+    for chunk in bytes.chunks(CHUNK_BYTES) {
         let mut head = BytesMut::with_capacity(5);
         head.put_u32(u32::try_from(1 + chunk.len()).unwrap_or(u32::MAX));
-        head.put_u8(kind::PIXELS);
+        head.put_u8(kind);
         to.write_all(&head)?;
         to.write_all(chunk)?;
     }

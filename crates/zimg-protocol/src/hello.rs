@@ -17,7 +17,7 @@ pub const BYTES: usize = 16;
 /// The major version of [`crate::messages`].
 pub const MAJOR: u16 = 1;
 /// The minor version: raised when variants are appended.
-pub const MINOR: u16 = 0;
+pub const MINOR: u16 = 1;
 
 /// What the client says first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,8 @@ pub const TO_CLIENT_BYTES: usize = 1 + CHUNK_BYTES;
 /// The longest prompt, and the longest negative prompt, in bytes of UTF-8. The model's own limit
 /// is in tokens and lower.
 pub const PROMPT_BYTES: usize = 64 << 10;
+/// Characters of a prompt in a list of jobs.
+pub const PROMPT_SHOWN: usize = 200;
 /// The shortest side of a picture, in pixels.
 pub const SIZE_MIN: u32 = 64;
 /// The longest side of a picture, in pixels.

@@ -1,5 +1,6 @@
 //! The bytes of protocol 1, checked in: a change of any of them is a break with every released
-//! client. A new variant is a new line; no line ever changes.
+//! client. A new variant is a new line; no line ever changes, but those of `Command`, `Report` and
+//! `Latents`, which daemon and worker of one build say to each other.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
 mod common;
@@ -79,6 +80,7 @@ fn no_variant_is_without_a_golden_line() {
             Frame::Command(message) => format!("Command::{}", command(message)),
             Frame::Report(message) => format!("Report::{}", report(message)),
             Frame::Pixels(_) => "Pixels".to_owned(),
+            Frame::Latents(_) => "Latents".to_owned(),
             Frame::Error(_) => "Error".to_owned(),
         };
         assert!(name == expected || name.starts_with("Kind::"), "{name} is {expected}");
@@ -92,6 +94,14 @@ fn request(message: &Request) -> &'static str {
         Request::Draw(_) => "Draw",
         Request::Cancel => "Cancel",
         Request::Status => "Status",
+        Request::Submit(_) => "Submit",
+        Request::Jobs => "Jobs",
+        Request::CancelJob { .. } => "CancelJob",
+        Request::Wait { .. } => "Wait",
+        Request::Forget { .. } => "Forget",
+        Request::Sleep => "Sleep",
+        Request::Wake => "Wake",
+        Request::Overview => "Overview",
     }
 }
 
@@ -100,6 +110,7 @@ fn event(message: &Event) -> &'static str {
         Event::Accepted { .. } => "Accepted",
         Event::Waiting(Waiting::Queue { .. }) => "Waiting(Queue)",
         Event::Waiting(Waiting::Worker(_)) => "Waiting(Worker)",
+        Event::Waiting(Waiting::Overtaken { .. }) => "Waiting(Overtaken)",
         Event::Started(_) => "Started",
         Event::Step(_) => "Step",
         Event::Decoding { .. } => "Decoding",
@@ -115,7 +126,14 @@ fn event(message: &Event) -> &'static str {
             WorkerState::Draining => "Status(Draining)",
             WorkerState::Restarting { .. } => "Status(Restarting)",
             WorkerState::Failed(_) => "Status(Failed)",
+            WorkerState::Asleep => "Status(Asleep)",
         },
+        Event::Busy(_) => "Busy",
+        Event::Preview(_) => "Preview",
+        Event::Jobs(_) => "Jobs",
+        Event::Acknowledged => "Acknowledged",
+        Event::Overview(_) => "Overview",
+        Event::Resumed { .. } => "Resumed",
     }
 }
 
@@ -123,6 +141,7 @@ fn command(message: &Command) -> &'static str {
     match message {
         Command::Draw { .. } => "Draw",
         Command::Cancel { .. } => "Cancel",
+        Command::Pause { .. } => "Pause",
     }
 }
 
@@ -138,5 +157,10 @@ fn report(message: &Report) -> &'static str {
         Report::Done { .. } => "Done",
         Report::Failed { .. } => "Failed",
         Report::Fatal(_) => "Fatal",
+        Report::Latents { .. } => "Latents",
+        Report::Paused { .. } => "Paused",
+        Report::Preview { .. } => "Preview",
+        Report::Weights(_) => "Weights",
+        Report::Memory(_) => "Memory",
     }
 }

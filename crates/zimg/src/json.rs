@@ -36,6 +36,7 @@ pub(crate) enum Event<'a> {
 #[serde(tag = "state", rename_all = "snake_case")]
 pub(crate) enum State<'a> {
     Queued { position: u32 },
+    Overtaken { position: u32 },
     Starting,
     Loading { done: u64, total: u64 },
     Warming,
@@ -44,6 +45,7 @@ pub(crate) enum State<'a> {
     Draining,
     Restarting { in_ms: u64, reason: &'a str },
     Failed(Reason<'a>),
+    Asleep,
 }
 
 #[derive(Serialize)]
@@ -122,6 +124,9 @@ pub(crate) fn update(update: &Update) -> Option<Event<'_>> {
             Event::Waiting(State::Queued { position: *position })
         }
         Update::Waiting(Waiting::Worker(worker)) => Event::Waiting(state(worker)),
+        Update::Waiting(Waiting::Overtaken { position }) => {
+            Event::Waiting(State::Overtaken { position: *position })
+        }
         Update::Started(started) => Event::Started {
             model: &started.model,
             width: started.width,
@@ -210,6 +215,7 @@ fn state(state: &WorkerState) -> State<'_> {
         WorkerState::Draining => State::Draining,
         WorkerState::Restarting { in_ms, reason } => State::Restarting { in_ms: *in_ms, reason },
         WorkerState::Failed(failure) => State::Failed(reason(failure)),
+        WorkerState::Asleep => State::Asleep,
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) fn waiting(waiting: &Waiting) -> String {
         Waiting::Queue { position: 1 } => "waiting: 1 job is before this one".to_owned(),
         Waiting::Queue { position } => format!("waiting: {position} jobs are before this one"),
         Waiting::Worker(state) => format!("waiting: {}", worker(state)),
+        Waiting::Overtaken { .. } => "waiting: a more urgent picture goes first".to_owned(),
     }
 }
 
@@ -30,6 +31,7 @@ pub(crate) fn worker(state: &WorkerState) -> String {
             format!("the worker starts again in {} ({reason})", seconds(*in_ms as f32 / 1e3))
         }
         WorkerState::Failed(failure) => format!("the worker failed: {failure}"),
+        WorkerState::Asleep => "asleep until the next prompt".to_owned(),
     }
 }
 

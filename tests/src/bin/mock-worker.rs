@@ -88,7 +88,7 @@ fn listen(
     thread::spawn(move || {
         while let Ok(Some(frame)) = Frame::read(&mut socket, TO_DAEMON_BYTES) {
             match frame {
-                Frame::Command(Command::Draw { job, draw }) => {
+                Frame::Command(Command::Draw { job, draw, .. }) => {
                     let _ = sender.send((job, draw));
                 }
                 Frame::Command(Command::Cancel { job }) => cancelled.store(job, Ordering::SeqCst),

@@ -51,8 +51,79 @@ fn timings() -> Timings {
     Timings { queued: 1.0, text: 2.0, steps: 3.0, decode: 4.0, total: 10.0 }
 }
 
+fn submit() -> Submit {
+    Submit { draw: draw(), priority: Priority::Batch, detach: true, previews: true }
+}
+
+fn busy() -> Busy {
+    Busy { failure: Failure::new(Kind::Busy, "full"), depth: 64, wait_ms: Some(700) }
+}
+
+fn preview() -> Preview {
+    Preview { picture: 1, step: 2, width: 2, height: 1, rgb: vec![1, 2, 3, 4, 5, 6] }
+}
+
+fn point() -> Point {
+    Point { picture: 1, step: 2, bytes: 64, timings: timings() }
+}
+
+fn memory() -> DeviceMemory {
+    DeviceMemory { used: 3, total: 4 }
+}
+
+/// One in each state, with all that is optional and without.
+fn jobs() -> Vec<JobInfo> {
+    let info = |job, state| JobInfo {
+        job,
+        uid: 1000,
+        state,
+        priority: Priority::Interactive,
+        detached: true,
+        width: Some(256),
+        height: None,
+        seed: 43,
+        count: 2,
+        drawn: 1,
+        accepted_unix_s: 1_800_000_000,
+        prompt: "a réd fox".to_owned(),
+    };
+    vec![
+        info(1, JobState::Waiting { position: 1 }),
+        info(2, JobState::Running { picture: 1, step: 2, of: 8 }),
+        info(3, JobState::Done),
+        info(4, JobState::Failed(failure())),
+    ]
+}
+
+fn overview() -> Overview {
+    Overview {
+        status: full_status(WorkerState::Ready),
+        weights: Some(Weights::Read { bytes: 9 }),
+        memory: Some(memory()),
+        worker_age_s: Some(59),
+        places: Places { jobs: 64, jobs_per_user: 8, connections: 32 },
+        unfinished: 3,
+        connections: 4,
+        kept: 5,
+        wait_ms: None,
+        counters: Counters {
+            pictures: 1,
+            steps: 8,
+            step_seconds: 0.5,
+            cancelled: 2,
+            busy: 3,
+            resumed: 4,
+            overtaken: 5,
+        },
+    }
+}
+
 fn status(worker: WorkerState) -> Frame {
-    Frame::Event(Event::Status(Box::new(Status {
+    Frame::Event(Event::Status(Box::new(full_status(worker))))
+}
+
+fn full_status(worker: WorkerState) -> Status {
+    Status {
         version: "0.1.0".to_owned(),
         pid: 7,
         uptime_s: 60,
@@ -65,7 +136,7 @@ fn status(worker: WorkerState) -> Frame {
         done: 3,
         failed: 4,
         last_error: Some("oh".to_owned()),
-    })))
+    }
 }
 
 /// A message of every variant of every enum that crosses the wire.
@@ -75,6 +146,14 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
         ("Request::Draw", Frame::Request(Request::Draw(draw()))),
         ("Request::Cancel", Frame::Request(Request::Cancel)),
         ("Request::Status", Frame::Request(Request::Status)),
+        ("Request::Submit", Frame::Request(Request::Submit(submit()))),
+        ("Request::Jobs", Frame::Request(Request::Jobs)),
+        ("Request::CancelJob", Frame::Request(Request::CancelJob { job })),
+        ("Request::Wait", Frame::Request(Request::Wait { job })),
+        ("Request::Forget", Frame::Request(Request::Forget { job })),
+        ("Request::Sleep", Frame::Request(Request::Sleep)),
+        ("Request::Wake", Frame::Request(Request::Wake)),
+        ("Request::Overview", Frame::Request(Request::Overview)),
         ("Event::Accepted", Frame::Event(Event::Accepted { job, position: 1 })),
         ("Event::Waiting(Queue)", Frame::Event(Event::Waiting(Waiting::Queue { position: 1 }))),
         (
@@ -98,8 +177,28 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
             status(WorkerState::Restarting { in_ms: 100, reason: "it died".to_owned() }),
         ),
         ("Event::Status(Failed)", status(WorkerState::Failed(failure()))),
-        ("Command::Draw", Frame::Command(Command::Draw { job, draw: draw() })),
+        ("Event::Status(Asleep)", status(WorkerState::Asleep)),
+        (
+            "Event::Waiting(Overtaken)",
+            Frame::Event(Event::Waiting(Waiting::Overtaken { position: 1 })),
+        ),
+        ("Event::Busy", Frame::Event(Event::Busy(busy()))),
+        ("Event::Preview", Frame::Event(Event::Preview(preview()))),
+        ("Event::Jobs", Frame::Event(Event::Jobs(jobs()))),
+        ("Event::Acknowledged", Frame::Event(Event::Acknowledged)),
+        ("Event::Overview", Frame::Event(Event::Overview(Box::new(overview())))),
+        ("Event::Resumed", Frame::Event(Event::Resumed { picture: 1, step: 2 })),
+        (
+            "Command::Draw",
+            Frame::Command(Command::Draw {
+                job,
+                draw: draw(),
+                previews: true,
+                from: Some(point()),
+            }),
+        ),
         ("Command::Cancel", Frame::Command(Command::Cancel { job })),
+        ("Command::Pause", Frame::Command(Command::Pause { job })),
         ("Report::Loading", Frame::Report(Report::Loading { done: 1, total: 2 })),
         ("Report::Warming", Frame::Report(Report::Warming)),
         ("Report::Ready", Frame::Report(Report::Ready(model()))),
@@ -110,7 +209,13 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
         ("Report::Done", Frame::Report(Report::Done { job, timings: timings() })),
         ("Report::Failed", Frame::Report(Report::Failed { job, failure: failure() })),
         ("Report::Fatal", Frame::Report(Report::Fatal(failure()))),
+        ("Report::Latents", Frame::Report(Report::Latents { job, point: point() })),
+        ("Report::Paused", Frame::Report(Report::Paused { job })),
+        ("Report::Preview", Frame::Report(Report::Preview { job, preview: preview() })),
+        ("Report::Weights", Frame::Report(Report::Weights(Weights::Kept { bytes: 9 }))),
+        ("Report::Memory", Frame::Report(Report::Memory(memory()))),
         ("Pixels", Frame::Pixels(vec![1, 2, 3].into())),
+        ("Latents", Frame::Latents(vec![1, 2, 3].into())),
         ("Error", Frame::Error((&failure()).into())),
     ]
     .into_iter()

@@ -1,0 +1,59 @@
+//! Jobs as their owners see them.
+
+use serde::{Deserialize, Serialize};
+
+use super::{JobId, Priority};
+use crate::error::Failure;
+
+/// Where a job stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum JobState {
+    /// It waits.
+    Waiting {
+        /// How many jobs are before it.
+        position: u32,
+    },
+    /// It is being drawn.
+    Running {
+        /// Which picture, from 0.
+        picture: u32,
+        /// Steps done of it.
+        step: u32,
+        /// Steps of each picture.
+        of: u32,
+    },
+    /// Its pictures are kept.
+    Done,
+    /// It has failed.
+    Failed(Failure),
+}
+
+/// A job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobInfo {
+    /// Its number.
+    pub job: JobId,
+    /// Whose it is.
+    pub uid: u32,
+    /// Where it stands.
+    pub state: JobState,
+    /// Who goes first.
+    pub priority: Priority,
+    /// Whether it goes on without a connection.
+    pub detached: bool,
+    /// Width in pixels, if the request or the model has said it.
+    pub width: Option<u32>,
+    /// Height in pixels, likewise.
+    pub height: Option<u32>,
+    /// The seed of its first picture.
+    pub seed: u64,
+    /// Pictures asked for.
+    pub count: u32,
+    /// Pictures drawn.
+    pub drawn: u32,
+    /// When it was accepted, in seconds since 1970.
+    pub accepted_unix_s: u64,
+    /// The beginning of its prompt: at most [`PROMPT_SHOWN`](crate::limits::PROMPT_SHOWN)
+    /// characters.
+    pub prompt: String,
+}

@@ -1,0 +1,21 @@
+//! What client, daemon and worker say to each other, major version 1.
+//!
+//! Every enum that a client sees is append-only: a variant's place is its number on the wire. A
+//! changed field is a new variant or a new major version (`tests/golden.rs` holds the bytes).
+
+mod event;
+mod jobs;
+mod request;
+mod status;
+mod worker;
+
+pub use event::{Busy, Event, Picture, Preview, Started, Step, Timings, Waiting};
+pub use jobs::{JobInfo, JobState};
+pub use request::{Draw, Priority, Request, Submit};
+pub use status::{
+    Counters, DeviceMemory, ModelInfo, Overview, Places, Status, Weights, WorkerState,
+};
+pub use worker::{Command, Point, Report};
+
+/// A job's number: unique while the daemon lives, never 0; of detached jobs unique for ever.
+pub type JobId = u64;

@@ -1,0 +1,133 @@
+//! Between the supervisor and its worker. Both come from one build: no promise to anyone.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    DeviceMemory, Draw, JobId, ModelInfo, Picture, Preview, Started, Step, Timings, Weights,
+};
+use crate::error::Failure;
+
+/// Supervisor to worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// Draw; answered by `Report`s for this job that end in `Done`, `Failed` or `Paused`.
+    Draw {
+        /// The job.
+        job: JobId,
+        /// What.
+        draw: Draw,
+        /// Whether `Report::Preview`s are wished.
+        previews: bool,
+        /// Where to go on; its latents follow in `kind::LATENTS` frames.
+        from: Option<Point>,
+    },
+    /// Stop this job at the next step.
+    Cancel {
+        /// The job.
+        job: JobId,
+    },
+    /// Stop this job at the next step, to go on later: answered by `Report::Paused`, unless the
+    /// job ended before.
+    Pause {
+        /// The job.
+        job: JobId,
+    },
+}
+
+/// Between two steps a job is this and its latents: enough to go on elsewhere, to the same
+/// picture, bit for bit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// The present picture, from 0; those before it were sent.
+    pub picture: u32,
+    /// Steps done of it.
+    pub step: u32,
+    /// Bytes of latents that follow in `kind::LATENTS` frames: float32, little endian,
+    /// `[channels, height / 8, width / 8]`; 0 with step 0, when they are noise from the seed.
+    pub bytes: u64,
+    /// Where the time went so far.
+    pub timings: Timings,
+}
+
+/// Worker to supervisor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Report {
+    /// Weights are being read.
+    Loading {
+        /// Bytes read.
+        done: u64,
+        /// Bytes there are.
+        total: u64,
+    },
+    /// The warm-up picture began.
+    Warming,
+    /// Jobs may come.
+    Ready(ModelInfo),
+    /// The job began.
+    Started {
+        /// The job.
+        job: JobId,
+        /// What the defaults became.
+        started: Started,
+    },
+    /// A step is done.
+    Step {
+        /// The job.
+        job: JobId,
+        /// Which.
+        step: Step,
+    },
+    /// The picture is being decoded.
+    Decoding {
+        /// The job.
+        job: JobId,
+        /// Which picture, from 0.
+        picture: u32,
+    },
+    /// Pixels follow in `kind::PIXELS` frames.
+    Picture {
+        /// The job.
+        job: JobId,
+        /// What follows.
+        picture: Picture,
+    },
+    /// All pictures of the job were sent.
+    Done {
+        /// The job.
+        job: JobId,
+        /// Where the time went.
+        timings: Timings,
+    },
+    /// The job failed; the worker lives.
+    Failed {
+        /// The job.
+        job: JobId,
+        /// Why.
+        failure: Failure,
+    },
+    /// The worker cannot go on and exits after this.
+    Fatal(Failure),
+    /// A step's latents follow in `kind::LATENTS` frames.
+    Latents {
+        /// The job.
+        job: JobId,
+        /// Where it is.
+        point: Point,
+    },
+    /// The job stopped at the `Latents` sent last, or before its first step.
+    Paused {
+        /// The job.
+        job: JobId,
+    },
+    /// How the picture looks so far.
+    Preview {
+        /// The job.
+        job: JobId,
+        /// The small picture.
+        preview: Preview,
+    },
+    /// Where the weights came from; before `Ready`.
+    Weights(Weights),
+    /// The device's memory; after `Ready` and after each job.
+    Memory(DeviceMemory),
+}
