@@ -199,6 +199,17 @@ fn a_liars_string_costs_nothing() {
 }
 
 #[test]
+fn a_liars_list_costs_nothing() {
+    // Event::Jobs and Event::Preview that claim 2^40 jobs and bytes.
+    for head in [&b"\x02\x0b\0\0\0"[..], b"\x02\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"] {
+        let body = [head, &(1u64 << 40).to_le_bytes(), b"abc"].concat();
+        let (result, asked) = counted(|| Frame::decode(body.into()));
+        assert!(matches!(result, Err(FrameError::Malformed { kind: 2, .. })), "{result:?}");
+        assert!(asked < 1024, "{asked} bytes");
+    }
+}
+
+#[test]
 fn trailing_bytes_unknown_variants_and_kinds_are_refused() {
     let refused = |body: &'static [u8]| Frame::decode(body.into()).unwrap_err().to_string();
     assert!(refused(b"\x01\x01\0\0\0!").contains("kind 0x01 is malformed"));

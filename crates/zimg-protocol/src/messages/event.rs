@@ -1,5 +1,6 @@
 //! Daemon to client.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{JobId, JobInfo, Overview, Status, WorkerState};
@@ -39,7 +40,7 @@ pub enum Event {
     /// How the picture looks so far; the latest counts.
     Preview(Preview),
     /// The answer to `Request::Jobs`.
-    Jobs(Vec<JobInfo>),
+    Jobs(#[serde(deserialize_with = "super::jobs::as_they_come")] Vec<JobInfo>),
     /// What was asked for is done.
     Acknowledged,
     /// The answer to `Request::Overview`.
@@ -151,5 +152,5 @@ pub struct Preview {
     /// Height in pixels: an eighth of the picture's.
     pub height: u32,
     /// 8-bit RGB, rows from the top, no padding: 3 · width · height bytes.
-    pub rgb: Vec<u8>,
+    pub rgb: Bytes,
 }

@@ -60,7 +60,7 @@ fn busy() -> Busy {
 }
 
 fn preview() -> Preview {
-    Preview { picture: 1, step: 2, width: 2, height: 1, rgb: vec![1, 2, 3, 4, 5, 6] }
+    Preview { picture: 1, step: 2, width: 2, height: 1, rgb: vec![1, 2, 3, 4, 5, 6].into() }
 }
 
 fn point() -> Point {
