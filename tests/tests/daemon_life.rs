@@ -127,7 +127,7 @@ fn sigterm_lets_the_running_job_finish() {
     let (mut running, _) = daemon.submit(&Draw::new("a fox"));
     while !matches!(running.next(), Some(Ok(Update::Step(step))) if step.step == 2) {}
     let (waiting, _) = daemon.submit(&Draw::new("an owl"));
-    let late = daemon.client();
+    let mut late = daemon.client();
     daemon.signal(Signal::SIGTERM);
     let failure = finish(waiting).unwrap_err();
     assert_eq!(failure.kind, Kind::Busy);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use zimg_protocol::hello::{self, MAGIC, NotZimg};
 use zimg_protocol::limits::{HELLO_TIMEOUT, NO_PROGRESS, TO_CLIENT_BYTES};
-use zimg_protocol::messages::{Draw, Event, Request, Status};
+use zimg_protocol::messages::{Draw, Event, JobId, JobInfo, Overview, Request, Status, Submit};
 use zimg_protocol::{Failure, Frame, FrameError, Hello, Kind, Welcome};
 
 use crate::job::Job;
@@ -37,7 +37,7 @@ impl Client {
         Ok(client)
     }
 
-    /// Asks for pictures. The connection serves this one job.
+    /// Asks for pictures, as somebody who waits for them. The connection serves this one job.
     ///
     /// # Errors
     ///
@@ -46,7 +46,29 @@ impl Client {
     pub fn draw(mut self, draw: &Draw) -> Result<Job, Failure> {
         draw.check()?;
         self.send(Request::Draw(draw.clone()))?;
-        Ok(Job::new(self, draw))
+        Ok(Job::new(self, draw, false))
+    }
+
+    /// As [`Client::draw`], with how the job is to be treated. A detached one ends with
+    /// `Update::Accepted`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::draw`].
+    pub fn submit(mut self, submit: &Submit) -> Result<Job, Failure> {
+        submit.draw.check()?;
+        self.send(Request::Submit(submit.clone()))?;
+        Ok(Job::new(self, &submit.draw, submit.detach))
+    }
+
+    /// Follows a detached job of the same user to its end; all its pictures come.
+    ///
+    /// # Errors
+    ///
+    /// `Internal`: the connection broke. That there is no such job is the first update's error.
+    pub fn wait(mut self, job: JobId) -> Result<Job, Failure> {
+        self.send(Request::Wait { job })?;
+        Ok(Job::any(self))
     }
 
     /// Asks how the daemon is.
@@ -55,14 +77,91 @@ impl Client {
     ///
     /// `Busy`: no answer within `limits::HELLO_TIMEOUT`. `Internal`: the connection broke; or
     /// what the daemon said instead.
-    pub fn status(mut self) -> Result<Status, Failure> {
-        self.timeout(true)?;
-        self.send(Request::Status)?;
-        match self.receive()? {
-            Frame::Event(Event::Status(status)) => Ok(*status),
-            Frame::Event(Event::Failed(failure)) => Err(failure),
-            other => Err(out_of_turn(&other)),
+    pub fn status(&mut self) -> Result<Status, Failure> {
+        match self.ask(Request::Status)? {
+            Event::Status(status) => Ok(*status),
+            other => Err(out_of_turn(&Frame::Event(other))),
         }
+    }
+
+    /// Asks for all there is to say about the daemon.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::status`].
+    pub fn overview(&mut self) -> Result<Overview, Failure> {
+        match self.ask(Request::Overview)? {
+            Event::Overview(overview) => Ok(*overview),
+            other => Err(out_of_turn(&Frame::Event(other))),
+        }
+    }
+
+    /// Asks for the user's jobs, or for all of them as root.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::status`].
+    pub fn jobs(&mut self) -> Result<Vec<JobInfo>, Failure> {
+        match self.ask(Request::Jobs)? {
+            Event::Jobs(jobs) => Ok(jobs),
+            other => Err(out_of_turn(&Frame::Event(other))),
+        }
+    }
+
+    /// Stops a job of the user's, or any as root.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::status`], and the daemon's own if there is no such job.
+    pub fn cancel(&mut self, job: JobId) -> Result<(), Failure> {
+        self.order(Request::CancelJob { job })
+    }
+
+    /// Lets the daemon forget a detached job, whose pictures are saved.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::cancel`].
+    pub fn forget(&mut self, job: JobId) -> Result<(), Failure> {
+        self.order(Request::Forget { job })
+    }
+
+    /// Frees the GPU until the next prompt.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::status`], and the daemon's own if it cannot.
+    pub fn sleep(&mut self) -> Result<(), Failure> {
+        self.order(Request::Sleep)
+    }
+
+    /// Brings the model back before a prompt does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::sleep`].
+    pub fn wake(&mut self) -> Result<(), Failure> {
+        self.order(Request::Wake)
+    }
+
+    fn order(&mut self, request: Request) -> Result<(), Failure> {
+        match self.ask(request)? {
+            Event::Acknowledged => Ok(()),
+            other => Err(out_of_turn(&Frame::Event(other))),
+        }
+    }
+
+    /// A question that is answered at once, with one event.
+    fn ask(&mut self, request: Request) -> Result<Event, Failure> {
+        self.timeout(true)?;
+        self.send(request)?;
+        let answer = match self.receive()? {
+            Frame::Event(Event::Failed(failure)) => return Err(failure),
+            Frame::Event(event) => event,
+            other => return Err(out_of_turn(&other)),
+        };
+        self.timeout(false)?;
+        Ok(answer)
     }
 
     /// The next frame. The end of the stream is an error, and so is the daemon's error frame.

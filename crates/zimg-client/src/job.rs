@@ -3,9 +3,9 @@
 use std::iter::FusedIterator;
 use std::os::unix::net::UnixStream;
 
-use zimg_protocol::limits::picture_bytes;
+use zimg_protocol::limits::{COUNT_MAX, SIZE_MAX, picture_bytes};
 use zimg_protocol::messages::{
-    Draw, Event, JobId, Picture, Request, Started, Step, Timings, Waiting,
+    Busy, Draw, Event, JobId, Picture, Preview, Request, Started, Step, Timings, Waiting,
 };
 use zimg_protocol::{Failure, Frame, Kind};
 
@@ -14,7 +14,7 @@ use crate::connection::{Client, out_of_turn};
 /// What happens to a job.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Update {
-    /// The daemon has it; `position` jobs are before it.
+    /// The daemon has it; `position` jobs are before it. A detached job's last update.
     Accepted {
         /// The job's number.
         job: JobId,
@@ -36,6 +36,15 @@ pub enum Update {
     Image(Image),
     /// All pictures have come. The last update.
     Done(Timings),
+    /// How a picture looks so far, if previews were wished. The latest counts.
+    Preview(Preview),
+    /// The job goes on where it was, after its worker died or a more urgent job went first.
+    Resumed {
+        /// Which picture, from 0.
+        picture: u32,
+        /// Steps of it that need not be done again.
+        step: u32,
+    },
 }
 
 /// A finished picture.
@@ -47,12 +56,16 @@ pub struct Image {
     pub pixels: Vec<u8>,
 }
 
-/// A job: an iterator of what happens to it, which ends after `Update::Done` or an error.
+/// A job: an iterator of what happens to it, which ends after `Update::Done` or an error, and if
+/// it is detached after `Update::Accepted`.
 #[derive(Debug)]
 pub struct Job {
     client: Client,
-    count: u32,
+    /// How many pictures are to come, if that is known here.
+    count: Option<u32>,
     size: (Option<u32>, Option<u32>),
+    detached: bool,
+    busy: Option<Busy>,
     complete: u32,
     receiving: Option<Receiving>,
     ended: bool,
@@ -84,9 +97,28 @@ impl Canceller {
 }
 
 impl Job {
-    pub(crate) fn new(client: Client, draw: &Draw) -> Self {
-        let size = (draw.width, draw.height);
-        Self { client, count: draw.count, size, complete: 0, receiving: None, ended: false }
+    pub(crate) fn new(client: Client, draw: &Draw, detached: bool) -> Self {
+        let (count, size) = (Some(draw.count), (draw.width, draw.height));
+        Self { count, size, detached, ..Self::any(client) }
+    }
+
+    /// A job of which only the daemon knows what it is.
+    pub(crate) fn any(client: Client) -> Self {
+        Self {
+            client,
+            count: None,
+            size: (None, None),
+            detached: false,
+            busy: None,
+            complete: 0,
+            receiving: None,
+            ended: false,
+        }
+    }
+
+    /// How long there is no place for the job, if that was the daemon's answer.
+    pub fn busy(&self) -> Option<&Busy> {
+        self.busy.as_ref()
     }
 
     /// A handle that cancels this job.
@@ -113,16 +145,25 @@ impl Job {
                     continue;
                 }
                 Frame::Event(Event::Accepted { job, position }) => {
+                    self.ended = self.detached;
                     Update::Accepted { job, position }
                 }
                 Frame::Event(Event::Waiting(waiting)) => Update::Waiting(waiting),
                 Frame::Event(Event::Started(started)) => Update::Started(started),
                 Frame::Event(Event::Step(step)) => Update::Step(step),
                 Frame::Event(Event::Decoding { picture }) => Update::Decoding { picture },
+                Frame::Event(Event::Preview(preview)) => Update::Preview(self.looks(preview)?),
+                Frame::Event(Event::Resumed { picture, step }) => Update::Resumed { picture, step },
                 Frame::Event(Event::Failed(failure)) => return Err(failure),
+                Frame::Event(Event::Busy(busy)) => {
+                    let failure = busy.failure.clone();
+                    self.busy = Some(busy);
+                    return Err(failure);
+                }
                 Frame::Event(Event::Done(timings)) => {
-                    if self.complete < self.count {
-                        let (have, all) = (self.complete, self.count);
+                    if let (have, Some(all)) = (self.complete, self.count)
+                        && have < all
+                    {
                         return Err(lie(format!("done after {have} of {all} pictures")));
                     }
                     self.ended = true;
@@ -145,11 +186,25 @@ impl Job {
         let Some(bytes) = bytes else {
             return Err(lie(format!("a picture of {width}x{height} in {} bytes", info.bytes)));
         };
-        if info.index != self.complete || info.index >= self.count {
+        if info.index != self.complete || info.index >= self.count.unwrap_or(COUNT_MAX) {
             return Err(lie(format!("picture {} in place of {}", info.index, self.complete)));
         }
         self.receiving = Some(Receiving { info, bytes, pixels: Vec::with_capacity(bytes) });
         Ok(())
+    }
+
+    /// A preview, if it has the pixels that it says.
+    fn looks(&self, preview: Preview) -> Result<Preview, Failure> {
+        let Preview { picture, width, height, rgb, .. } = &preview;
+        let fits = (1..=SIZE_MAX / 8).contains(width) && (1..=SIZE_MAX / 8).contains(height);
+        let bytes = rgb.len();
+        if !fits || bytes != 3 * (width * height) as usize {
+            return Err(lie(format!("a preview of {width}x{height} in {bytes} bytes")));
+        }
+        if *picture >= self.count.unwrap_or(COUNT_MAX) {
+            return Err(lie(format!("a preview of picture {picture}")));
+        }
+        Ok(preview)
     }
 
     /// The picture, when these pixels complete it.

@@ -31,6 +31,8 @@ pub mod socket;
 pub use connection::Client;
 pub use job::{Canceller, Image, Job, Update};
 pub use zimg_protocol::messages::{
-    Draw, Picture, Started, Status, Step, Timings, Waiting, WorkerState,
+    Busy, Counters, DeviceMemory, Draw, JobId, JobInfo, JobState, ModelInfo, Overview, Picture,
+    Places, Preview, Priority, Started, Status, Step, Submit, Timings, Waiting, Weights,
+    WorkerState,
 };
 pub use zimg_protocol::{Failure, Kind, limits};

@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 
 use tempfile::TempDir;
-use zimg_client::{Client, Draw, Failure, Image, Kind, Picture, Update};
+use zimg_client::{
+    Busy, Client, Draw, Failure, Image, JobInfo, JobState, Kind, Picture, Preview, Priority,
+    Submit, Update,
+};
 use zimg_protocol::frame::write_pixels;
 use zimg_protocol::limits::{CHUNK_BYTES, TO_DAEMON_BYTES};
 use zimg_protocol::messages::{Event, Request, Step, Timings};
@@ -259,4 +262,118 @@ fn a_request_beyond_the_limits_is_not_sent() {
     let client = Client::connect("test 1", &fake.path).unwrap();
     assert_eq!(client.draw(&draw(0)).unwrap_err().kind, Kind::Refused);
     fake.thread.join().unwrap();
+}
+
+/// A client of a daemon that answers each request in turn with one event.
+fn answering(script: Vec<(Request, Event)>) -> (Client, Fake) {
+    let fake = fake(move |mut stream| {
+        read_hello(&mut stream);
+        stream.write_all(&Hello::OURS.negotiate(Hello::OURS).to_bytes()).unwrap();
+        for (request, event) in script {
+            let asked = Frame::read(&mut stream, TO_DAEMON_BYTES).unwrap();
+            assert_eq!(asked, Some(Frame::Request(request)));
+            say(&mut stream, event);
+        }
+    });
+    (Client::connect("test 1", &fake.path).unwrap(), fake)
+}
+
+#[test]
+fn one_connection_asks_many_things() {
+    let job = JobInfo {
+        job: 7,
+        uid: 1000,
+        state: JobState::Waiting { position: 1 },
+        priority: Priority::Batch,
+        detached: true,
+        width: None,
+        height: None,
+        seed: 1,
+        count: 2,
+        drawn: 0,
+        accepted_unix_s: 1_800_000_000,
+        prompt: "a fox".to_owned(),
+    };
+    let failure = Failure::new(Kind::Refused, "there is no job 8");
+    let (mut client, fake) = answering(vec![
+        (Request::Jobs, Event::Jobs(vec![job.clone()])),
+        (Request::CancelJob { job: 7 }, Event::Acknowledged),
+        (Request::Forget { job: 8 }, Event::Failed(failure.clone())),
+        (Request::Sleep, Event::Acknowledged),
+        (Request::Wake, Event::Acknowledged),
+        (Request::Status, Event::Acknowledged),
+    ]);
+    assert_eq!(client.jobs().unwrap(), [job]);
+    client.cancel(7).unwrap();
+    assert_eq!(client.forget(8), Err(failure));
+    client.sleep().unwrap();
+    client.wake().unwrap();
+    assert!(client.status().unwrap_err().message.contains("out of turn"));
+    fake.thread.join().unwrap();
+}
+
+#[test]
+fn a_detached_job_ends_when_it_is_accepted() {
+    let submit = Submit { draw: draw(3), priority: Priority::Batch, detach: true, previews: false };
+    let accepted = Event::Accepted { job: 9, position: 2 };
+    let (client, fake) = answering(vec![(Request::Submit(submit.clone()), accepted)]);
+    let updates: Vec<_> = client.submit(&submit).unwrap().collect();
+    assert_eq!(updates, [Ok(Update::Accepted { job: 9, position: 2 })]);
+    fake.thread.join().unwrap();
+}
+
+#[test]
+fn a_detached_job_is_waited_for_without_knowing_what_it_is() {
+    let fake = welcoming(|stream, request| {
+        assert_eq!(request, Request::Wait { job: 9 });
+        for index in 0..2 {
+            say(stream, Event::Picture(picture(index, 64, 80)));
+            write_pixels(stream, &[7; 3 * 64 * 80]).unwrap();
+        }
+        say(stream, Event::Done(Timings::default()));
+    });
+    let job = Client::connect("test 1", &fake.path).unwrap().wait(9).unwrap();
+    let updates: Vec<_> = job.map(Result::unwrap).collect();
+    assert_eq!(updates.len(), 3);
+    assert!(matches!(&updates[1], Update::Image(image) if image.info == picture(1, 64, 80)));
+    fake.thread.join().unwrap();
+}
+
+#[test]
+fn no_place_says_for_how_long() {
+    let failure = Failure::new(Kind::Busy, "64 jobs wait already");
+    let busy = Busy { failure: failure.clone(), depth: 64, wait_ms: Some(1500) };
+    let answer = Event::Busy(busy.clone());
+    let submit =
+        Submit { draw: draw(1), priority: Priority::Interactive, detach: false, previews: false };
+    let (client, fake) = answering(vec![(Request::Submit(submit.clone()), answer)]);
+    let mut job = client.submit(&submit).unwrap();
+    assert_eq!(job.busy(), None);
+    assert_eq!(job.next(), Some(Err(failure)));
+    assert_eq!(job.busy(), Some(&busy));
+    assert_eq!(job.next(), None);
+    fake.thread.join().unwrap();
+}
+
+#[test]
+fn previews_and_resuming_are_told_and_lies_about_them_caught() {
+    let preview = |picture, width, height, bytes| {
+        let rgb = vec![9; bytes].into();
+        Event::Preview(Preview { picture, step: 1, width, height, rgb })
+    };
+    let (updates, _) = run(
+        welcoming(move |stream, _| {
+            say(stream, preview(0, 8, 10, 240));
+            say(stream, Event::Resumed { picture: 0, step: 1 });
+        }),
+        &draw(1),
+    );
+    assert!(matches!(&updates[0], Update::Preview(p) if (p.width, p.rgb.len()) == (8, 240)));
+    assert_eq!(updates[1], Update::Resumed { picture: 0, step: 1 });
+    for (picture, width, height, bytes) in
+        [(0, 8, 8, 191), (0, 0, 8, 0), (0, 257, 1, 771), (0, u32::MAX, u32::MAX, 3), (5, 8, 8, 192)]
+    {
+        let said = objection(move |stream| say(stream, preview(picture, width, height, bytes)));
+        assert!(said.contains("it sent a preview of"), "{said}");
+    }
 }

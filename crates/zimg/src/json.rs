@@ -26,6 +26,7 @@ pub(crate) enum Event<'a> {
     Step { picture: u64, step: u32, of: u32, ms: f32 },
     Decoding { picture: u64 },
     Saved { picture: u64, path: String, seed: u64, width: u32, height: u32, bytes: usize },
+    Resumed { picture: u64, step: u32 },
     Done { ms: Milliseconds },
     Status(Box<Daemon<'a>>),
     Failed(Reason<'a>),
@@ -141,7 +142,8 @@ pub(crate) fn update(update: &Update) -> Option<Event<'_>> {
             ms: step.ms,
         },
         Update::Decoding { picture } => Event::Decoding { picture: from_one(*picture) },
-        Update::Image(_) => return None,
+        &Update::Resumed { picture, step } => Event::Resumed { picture: from_one(picture), step },
+        Update::Image(_) | Update::Preview(_) => return None,
         Update::Done(timings) => Event::Done {
             ms: Milliseconds {
                 queued: timings.queued,

@@ -98,6 +98,11 @@ impl Report {
             }
             Update::Image(_) => self.show("saving"),
             Update::Done(_) => self.wipe(),
+            Update::Preview(_) => {}
+            Update::Resumed { picture, step } => {
+                let which = self.which(*picture);
+                self.say(&format!("{which}going on after step {step}"));
+            }
         }
         Ok(())
     }
