@@ -11,7 +11,7 @@ use clap::Parser;
 /// first, then the environment, then the file.
 #[derive(Debug, Default, Parser)]
 #[command(name = "zimaged", version, max_term_width = 100)]
-pub(crate) struct Args {
+pub struct Args {
     /// Configuration file [default: ~/.config/zimaged/zimaged.toml, else
     /// /etc/zimaged/zimaged.toml]
     #[arg(long, value_name = "FILE")]

@@ -19,7 +19,7 @@ const WARMUP_MAX: usize = 16;
 
 /// What the daemon does, complete and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// Where to listen, if not at the usual place.
     pub socket: Option<PathBuf>,
     /// A folder or "tiny".
@@ -42,7 +42,7 @@ pub(crate) struct Settings {
 
 /// Where the worker draws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Device {
+pub enum Device {
     /// The first GPU if there is one, else the CPU.
     Auto,
     /// The CPU.
@@ -120,7 +120,7 @@ fn variable(key: &str) -> String {
 /// # Errors
 ///
 /// `Kind::Usage` for a wrong flag, `Kind::Config` for a wrong variable or file.
-pub(crate) fn load(
+pub fn load(
     args: &Args,
     environment: impl Iterator<Item = (OsString, OsString)>,
     usual_files: &[PathBuf],
@@ -149,8 +149,17 @@ pub(crate) fn load(
     settle(&layers)
 }
 
+/// What a file with this text would come to, without flags and variables.
+///
+/// # Errors
+///
+/// `Kind::Config` with the place in the file.
+pub fn from_text(text: &str, file: &Path) -> Result<Settings, Failure> {
+    settle(&[(Origin::File(file.to_owned()), parse(text, file)?)])
+}
+
 /// The places where a configuration file is looked for: the user's own, then the system's.
-pub(crate) fn usual_files(config_home: Option<OsString>, home: Option<OsString>) -> Vec<PathBuf> {
+pub fn usual_files(config_home: Option<OsString>, home: Option<OsString>) -> Vec<PathBuf> {
     let own = config_home
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
@@ -202,17 +211,23 @@ fn read_environment(
 }
 
 fn read_file(file: &Path) -> Result<Layer, Failure> {
-    let wrong =
-        |what: &dyn Display| Failure::new(Kind::Config, format!("{}: {what}", file.display()));
-    let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
-    toml::from_str(&text).map_err(|error| {
+    let text = std::fs::read_to_string(file).map_err(|error| wrong_file(file, &error))?;
+    parse(&text, file)
+}
+
+fn parse(text: &str, file: &Path) -> Result<Layer, Failure> {
+    toml::from_str(text).map_err(|error| {
         let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
         let what = error.message().trim_end().replace('\n', " ");
         match line {
-            Some(line) => wrong(&format_args!("line {line}: {what}")),
-            None => wrong(&what),
+            Some(line) => wrong_file(file, &format_args!("line {line}: {what}")),
+            None => wrong_file(file, &what),
         }
     })
+}
+
+fn wrong_file(file: &Path, what: &dyn Display) -> Failure {
+    Failure::new(Kind::Config, format!("{}: {what}", file.display()))
 }
 
 /// Takes each key from the first layer that has it.

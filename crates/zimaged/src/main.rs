@@ -1,35 +1,13 @@
 //! zimaged: keeps a worker with the model running and draws for clients on a Unix socket.
 
-mod args;
-mod client;
-mod config;
-mod job;
-mod notify;
-mod outbox;
-mod queue;
-mod socket;
-mod supervisor;
-mod worker;
-
 use std::io::IsTerminal;
-use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use tokio::sync::{Semaphore, mpsc};
 use tracing_subscriber::EnvFilter;
-use zimg_protocol::{Failure, Kind};
-
-use crate::args::Args;
-use crate::client::CONNECTIONS_MAX;
-use crate::supervisor::{MESSAGES_MAX, Supervisor};
-use crate::worker::process::Plan;
-
-/// How long clients have, once the daemon ends, to take what they were promised.
-const LAST_BYTES: Duration = Duration::from_secs(10);
+use zimaged::Args;
+use zimg_protocol::Kind;
 
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
@@ -44,7 +22,7 @@ fn main() -> ExitCode {
         }
     };
     start_log();
-    match serve(&args) {
+    match zimaged::serve(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             match &failure.hint {
@@ -66,54 +44,4 @@ fn start_log() {
     } else {
         log.init();
     }
-}
-
-/// Listens first, then everything else: a client that comes early waits and is told why.
-fn serve(args: &Args) -> Result<(), Failure> {
-    let environment = |name| std::env::var_os(name);
-    let files = config::usual_files(environment("XDG_CONFIG_HOME"), environment("HOME"));
-    let settings = config::load(args, std::env::vars_os(), &files)?;
-    let (listener, place) = match socket::passed()? {
-        Some(passed) => passed,
-        None => {
-            let root = nix::unistd::geteuid().is_root();
-            let runtime_dir = environment("XDG_RUNTIME_DIR").map(std::path::PathBuf::from);
-            let path = settings
-                .socket
-                .clone()
-                .unwrap_or_else(|| socket::usual_path(root, runtime_dir.as_deref()));
-            socket::claim(&path, socket::is_shared(root, &path))?
-        }
-    };
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        model = settings.model,
-        "listening at {}",
-        place.path.display()
-    );
-    let internal = |error: std::io::Error| Failure::new(Kind::Internal, error.to_string());
-    let program = std::env::current_exe().map_err(internal)?;
-    let folder = program.parent().unwrap_or(&program);
-    let plan = Plan::new(&settings, folder, std::env::vars_os());
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .and_then(|runtime| runtime.block_on(work(listener, plan)))
-        .map_err(internal)
-}
-
-async fn work(listener: UnixListener, plan: Result<Plan, Failure>) -> std::io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = tokio::net::UnixListener::from_std(listener)?;
-    let (to_supervisor, from_clients) = mpsc::channel(MESSAGES_MAX);
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let accepting = tokio::spawn(client::accept(listener, Arc::clone(&places), to_supervisor));
-    Supervisor::new(plan).run(from_clients, || accepting.abort()).await?;
-    // Every connection holds a place until it has written what it has to say.
-    let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
-    if tokio::time::timeout(LAST_BYTES, places.acquire_many(all)).await.is_err() {
-        tracing::info!("some clients did not take all of their answer");
-    }
-    tracing::info!("ended");
-    Ok(())
 }

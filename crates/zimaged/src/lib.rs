@@ -1,0 +1,82 @@
+//! The inside of zimaged. A library so that what reads foreign bytes can be fuzzed; the program is
+//! `main.rs`, and nobody else is promised anything here.
+
+mod args;
+mod client;
+pub mod config;
+mod job;
+mod notify;
+mod outbox;
+mod queue;
+mod socket;
+mod supervisor;
+mod worker;
+
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use zimg_protocol::{Failure, Kind};
+
+pub use crate::args::Args;
+use crate::client::CONNECTIONS_MAX;
+use crate::supervisor::{MESSAGES_MAX, Supervisor};
+use crate::worker::process::Plan;
+
+/// How long clients have, once the daemon ends, to take what they were promised.
+const LAST_BYTES: Duration = Duration::from_secs(10);
+
+/// Listens first, then everything else: a client that comes early waits and is told why.
+///
+/// # Errors
+///
+/// Settings that are wrong, a socket that is taken, or a system that has no room.
+pub fn serve(args: &Args) -> Result<(), Failure> {
+    let environment = |name| std::env::var_os(name);
+    let files = config::usual_files(environment("XDG_CONFIG_HOME"), environment("HOME"));
+    let settings = config::load(args, std::env::vars_os(), &files)?;
+    let (listener, place) = match socket::passed()? {
+        Some(passed) => passed,
+        None => {
+            let root = nix::unistd::geteuid().is_root();
+            let runtime_dir = environment("XDG_RUNTIME_DIR").map(std::path::PathBuf::from);
+            let path = settings
+                .socket
+                .clone()
+                .unwrap_or_else(|| socket::usual_path(root, runtime_dir.as_deref()));
+            socket::claim(&path, socket::is_shared(root, &path))?
+        }
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        model = settings.model,
+        "listening at {}",
+        place.path.display()
+    );
+    let internal = |error: std::io::Error| Failure::new(Kind::Internal, error.to_string());
+    let program = std::env::current_exe().map_err(internal)?;
+    let folder = program.parent().unwrap_or(&program);
+    let plan = Plan::new(&settings, folder, std::env::vars_os());
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .and_then(|runtime| runtime.block_on(work(listener, plan)))
+        .map_err(internal)
+}
+
+async fn work(listener: UnixListener, plan: Result<Plan, Failure>) -> std::io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::UnixListener::from_std(listener)?;
+    let (to_supervisor, from_clients) = mpsc::channel(MESSAGES_MAX);
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let accepting = tokio::spawn(client::accept(listener, Arc::clone(&places), to_supervisor));
+    Supervisor::new(plan).run(from_clients, || accepting.abort()).await?;
+    // Every connection holds a place until it has written what it has to say.
+    let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
+    if tokio::time::timeout(LAST_BYTES, places.acquire_many(all)).await.is_err() {
+        tracing::info!("some clients did not take all of their answer");
+    }
+    tracing::info!("ended");
+    Ok(())
+}
