@@ -1,24 +1,23 @@
 //! zimg: draw pictures from the command line through zimaged.
 
-mod args;
-mod draw;
+mod commands;
 mod encode;
 mod interrupt;
 mod json;
 mod output;
 mod report;
 mod save;
-mod status;
 mod stop;
+mod typed;
 mod words;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use zimg_client::Kind;
+use zimg_client::{Failure, Kind};
 
-use crate::args::{Cli, Task, misused};
 use crate::stop::Stop;
+use crate::typed::{Cli, misused};
 
 fn main() -> ExitCode {
     let cli = match Cli::read() {
@@ -33,22 +32,21 @@ fn main() -> ExitCode {
             return code.into();
         }
     };
-    let result = match &cli.task {
-        Task::Draw(args) => draw::run(args, &cli.common),
-        Task::Status => status::run(&cli.common),
-    };
-    match result {
+    match commands::run(&cli) {
         Ok(()) | Err(Stop::PipeClosed) => ExitCode::SUCCESS,
-        Err(Stop::Failed(failure)) => {
-            if cli.common.json {
-                let _ = json::print(json::failed(&failure));
-            }
-            let mut text = format!("zimg: {}\n", words::printable(&failure.message));
-            if let Some(hint) = &failure.hint {
-                text += &format!("hint: {}\n", words::printable(hint));
-            }
-            let _ = std::io::stderr().write_all(text.as_bytes());
-            failure.kind.exit_code().into()
-        }
+        Err(Stop::Failed(failure)) => tell(&failure, cli.common.json),
     }
+}
+
+/// The failure on standard error, and its exit code.
+fn tell(failure: &Failure, json: bool) -> ExitCode {
+    if json {
+        let _ = json::print(json::failed(failure));
+    }
+    let mut text = format!("zimg: {}\n", words::printable(&failure.message));
+    if let Some(hint) = &failure.hint {
+        text += &format!("hint: {}\n", words::printable(hint));
+    }
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    failure.kind.exit_code().into()
 }

@@ -6,23 +6,22 @@ use std::path::Path;
 
 use zimg_client::{Client, Draw, Failure, Image, Kind, Update, limits, socket};
 
-use crate::args::{self, Common};
 use crate::encode::Format;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::report::{Report, Saved, Style};
 use crate::save::save;
 use crate::stop::Stop;
+use crate::typed::{self, Common};
 
-/// The name and version that the daemon's refusal is put beside.
-pub(crate) const PROGRAM: &str = concat!("zimg ", env!("CARGO_PKG_VERSION"));
+use super::PROGRAM;
 
 /// Draws what `args` say and saves it.
 ///
 /// # Errors
 ///
 /// Whatever went wrong first. Pictures saved before stay.
-pub(crate) fn run(args: &args::Draw, common: &Common) -> Result<(), Stop> {
+pub(crate) fn run(args: &typed::Draw, common: &Common) -> Result<(), Stop> {
     let interrupt = Interrupt::install()?;
     let draw = request(args)?;
     if common.json && args.output.as_deref() == Some("-") {
@@ -75,7 +74,7 @@ fn deliver<'a>(
 }
 
 /// The request, within the limits.
-fn request(args: &args::Draw) -> Result<Draw, Failure> {
+fn request(args: &typed::Draw) -> Result<Draw, Failure> {
     let prompt = match args.prompt.as_deref() {
         Some("-") => from_stdin()?,
         prompt => prompt.unwrap_or_default().to_owned(),

@@ -1,10 +1,18 @@
-//! The command line: what was typed, and which task it means.
+//! What was typed: every word and option, and which command they are for. What they mean for a
+//! drawing, together with the settings, is for `commands`.
+//!
+//! A new command is a variant of [`Word`] and of [`Task`], and a file in `commands/`.
+
+mod draw;
+mod values;
 
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use zimg_client::{Failure, Kind};
+
+pub(crate) use draw::Draw;
 
 /// Draw pictures with zimaged
 ///
@@ -68,57 +76,6 @@ pub(crate) struct Common {
     /// One object a line, with the fields "v" (1) and "event"; a failure is the last line.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-}
-
-/// What to draw and where to put it.
-#[derive(Args, Clone, Debug, Default, PartialEq)]
-pub(crate) struct Draw {
-    /// What to draw; "-" reads it from standard input
-    #[arg(value_name = "PROMPT")]
-    pub(crate) prompt: Option<String>,
-    /// Where to save: .png, .jpg, .webp or .ppm; "-" for PNG on standard output
-    ///
-    /// {seed} and {index} (from 1) stand for the picture's own, {index:04} with zeros in front,
-    /// {{ and }} for braces. Several pictures without either become FILE-1.png, FILE-2.png and so
-    /// on. A directory gets the default names. WebP is lossless. Without -o: zimg-SEED.png in the
-    /// current directory, and its path on standard output.
-    #[arg(short, long, value_name = "FILE", verbatim_doc_comment)]
-    pub(crate) output: Option<String>,
-    /// Width and height in pixels: multiples of 16 from 64 to 2048
-    #[arg(short, long, value_name = "WxH", value_parser = size, allow_negative_numbers = true)]
-    pub(crate) size: Option<(u32, u32)>,
-    /// Denoising steps, 1 to 100
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub(crate) steps: Option<u32>,
-    /// The number that decides the noise; the same seed draws the same picture
-    ///
-    /// Picture i of several has the seed + i. Without it a random one below 4294967296, which is
-    /// shown.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub(crate) seed: Option<u64>,
-    /// How many pictures, 1 to 256
-    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
-    pub(crate) count: Option<u32>,
-    /// How strongly to follow the prompt; 0 is off and fastest
-    ///
-    /// As in diffusers' Z-Image pipelines: prediction = positive + G · (positive - negative).
-    #[arg(long, value_name = "G", allow_negative_numbers = true)]
-    pub(crate) guidance: Option<f32>,
-    /// What not to draw; used when the guidance is above 0
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) negative: Option<String>,
-    /// Limit the guided prediction to this many times the unguided norm; 0 is off
-    #[arg(long, value_name = "R", allow_negative_numbers = true, hide_short_help = true)]
-    pub(crate) guidance_normalization: Option<f32>,
-    /// Switch guidance off after this part of the way, 0 to 1; 1 is never
-    #[arg(long, value_name = "T", allow_negative_numbers = true, hide_short_help = true)]
-    pub(crate) guidance_truncation: Option<f32>,
-    /// Replace files that exist
-    #[arg(short, long)]
-    pub(crate) force: bool,
-    /// Show nothing but errors
-    #[arg(short, long, action = ArgAction::SetTrue)]
-    pub(crate) quiet: bool,
 }
 
 /// The command line, understood.
@@ -191,14 +148,6 @@ fn hint_at_quotes(mut error: clap::Error) -> clap::Error {
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
     error
-}
-
-fn size(text: &str) -> Result<(u32, u32), String> {
-    let parsed = text.split_once(['x', 'X', '×']).map(|(w, h)| (w.parse(), h.parse()));
-    match parsed {
-        Some((Ok(width), Ok(height))) => Ok((width, height)),
-        _ => Err("a size is WxH in pixels, for example 1024x768".to_owned()),
-    }
 }
 
 #[cfg(test)]

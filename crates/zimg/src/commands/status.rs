@@ -5,10 +5,11 @@ use std::io::{self, Write as _};
 
 use zimg_client::{Client, Status, socket};
 
-use crate::args::Common;
-use crate::draw::PROGRAM;
 use crate::stop::Stop;
+use crate::typed::Common;
 use crate::{json, words};
+
+use super::PROGRAM;
 
 /// Asks the daemon and prints its answer.
 ///
