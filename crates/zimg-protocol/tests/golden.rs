@@ -111,6 +111,7 @@ fn event(message: &Event) -> &'static str {
         Event::Waiting(Waiting::Queue { .. }) => "Waiting(Queue)",
         Event::Waiting(Waiting::Worker(_)) => "Waiting(Worker)",
         Event::Waiting(Waiting::Overtaken { .. }) => "Waiting(Overtaken)",
+        Event::Waiting(Waiting::Disk(_)) => "Waiting(Disk)",
         Event::Started(_) => "Started",
         Event::Step(_) => "Step",
         Event::Decoding { .. } => "Decoding",

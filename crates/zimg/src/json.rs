@@ -38,6 +38,7 @@ pub(crate) enum Event<'a> {
 pub(crate) enum State<'a> {
     Queued { position: u32 },
     Overtaken { position: u32 },
+    Disk { message: &'a str },
     Starting,
     Loading { done: u64, total: u64 },
     Warming,
@@ -127,6 +128,9 @@ pub(crate) fn update(update: &Update) -> Option<Event<'_>> {
         Update::Waiting(Waiting::Worker(worker)) => Event::Waiting(state(worker)),
         Update::Waiting(Waiting::Overtaken { position }) => {
             Event::Waiting(State::Overtaken { position: *position })
+        }
+        Update::Waiting(Waiting::Disk(failure)) => {
+            Event::Waiting(State::Disk { message: &failure.message })
         }
         Update::Started(started) => Event::Started {
             model: &started.model,

@@ -12,6 +12,7 @@ pub(crate) fn waiting(waiting: &Waiting) -> String {
         Waiting::Queue { position } => format!("waiting: {position} jobs are before this one"),
         Waiting::Worker(state) => format!("waiting: {}", worker(state)),
         Waiting::Overtaken { .. } => "waiting: a more urgent picture goes first".to_owned(),
+        Waiting::Disk(failure) => format!("waiting: {failure}"),
     }
 }
 

@@ -69,6 +69,8 @@ pub enum Waiting {
         /// How many jobs are before it.
         position: u32,
     },
+    /// The job is a detached one, and its pictures cannot be kept for now.
+    Disk(Failure),
 }
 
 /// What a job's defaults became.

@@ -118,6 +118,8 @@ pub struct Overview {
     pub wait_ms: Option<u64>,
     /// What happened since the daemon started.
     pub counters: Counters,
+    /// Why no detached job is taken, or what became of those that were kept; none if all is well.
+    pub keeping: Option<Failure>,
 }
 
 /// Where a worker has its weights from.

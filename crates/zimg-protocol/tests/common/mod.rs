@@ -115,6 +115,7 @@ fn overview() -> Overview {
             resumed: 4,
             overtaken: 5,
         },
+        keeping: Some(failure()),
     }
 }
 
@@ -182,6 +183,7 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
             "Event::Waiting(Overtaken)",
             Frame::Event(Event::Waiting(Waiting::Overtaken { position: 1 })),
         ),
+        ("Event::Waiting(Disk)", Frame::Event(Event::Waiting(Waiting::Disk(failure())))),
         ("Event::Busy", Frame::Event(Event::Busy(busy()))),
         ("Event::Preview", Frame::Event(Event::Preview(preview()))),
         ("Event::Jobs", Frame::Event(Event::Jobs(jobs()))),
