@@ -13,7 +13,9 @@
 mod daemon;
 mod programs;
 mod raw;
+mod worker;
 
 pub use daemon::{Daemon, Options, finish};
 pub use programs::{built_worker, program};
 pub use raw::Raw;
+pub use worker::{Kept, Run, Worker};

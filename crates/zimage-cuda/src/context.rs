@@ -70,6 +70,15 @@ pub fn make_current(ordinal: usize) -> Result<(), Error> {
     unsafe { result::ctx::set_current(context) }.map_err(refused("cuCtxSetCurrent"))
 }
 
+/// Waits until a GPU has done all it was asked for, by anybody in this process.
+///
+/// # Errors
+/// When the GPU failed at any of it.
+pub fn synchronize(ordinal: usize) -> Result<(), Error> {
+    make_current(ordinal)?;
+    result::ctx::synchronize().map_err(refused("cuCtxSynchronize"))
+}
+
 /// What a failed call of the driver is called.
 pub(crate) fn refused(call: &'static str) -> impl Fn(DriverError) -> Error {
     move |error| Error::driver(call, error)

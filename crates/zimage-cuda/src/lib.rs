@@ -16,7 +16,7 @@ mod libtorch;
 mod memory;
 mod upload;
 
-pub use context::make_current;
+pub use context::{make_current, synchronize};
 pub use driver::Gpu;
 pub use kernels::{Float8Rows, GroupNorm, Kernels, Moments, Pairs, Rows, Scale};
 pub use memory::Memory;

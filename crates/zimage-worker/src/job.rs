@@ -1,77 +1,194 @@
-//! One job: pictures from a request, with a look at the cancel flag between steps.
+//! One job: pictures from a request, with a look at the supervisor's wishes between steps.
 
 use std::time::{Duration, Instant};
 
-use zimage::{Params, Pipeline};
-use zimg_protocol::messages::{Draw, Picture, Report, Started, Step, Timings};
+use zimage::{Conditioning, Drawing, Params, Pipeline, Plan, Saved};
+use zimg_protocol::messages::{Draw, Picture, Point, Report, Started, Step, Timings};
 use zimg_protocol::{Failure, Kind};
 
+use crate::commands::{Job, Whereabouts};
 use crate::failure::from_model;
-use crate::link::{Cancelled, Job, Reports};
+use crate::reports::Reports;
+use crate::wish::Wish;
 
-/// Draws a job and reports it, to its `Done` or `Failed`.
-pub(crate) fn run(
-    pipeline: &Pipeline,
-    model: &str,
-    job: &Job,
-    reports: &Reports,
-    cancelled: &Cancelled,
-) {
-    let report = match draw(pipeline, model, job, reports, cancelled) {
-        Ok(timings) => Report::Done { job: job.id, timings },
-        Err(failure) => Report::Failed { job: job.id, failure },
-    };
-    reports.send(report);
+/// Draws a job and reports it, to its `Done`, `Failed` or `Paused`.
+pub(crate) fn run(pipeline: &Pipeline, model: &str, job: &Job, reports: &Reports) {
+    let drawn = Run::begin(pipeline, model, job, reports).and_then(|mut run| {
+        run.pictures()?;
+        Ok(run.spent())
+    });
+    let job = job.id;
+    reports.send(match drawn {
+        Ok(timings) => Report::Done { job, timings },
+        Err(Stop::Paused) => Report::Paused { job },
+        Err(Stop::Failed(failure)) => Report::Failed { job, failure },
+    });
 }
 
-fn draw(
-    pipeline: &Pipeline,
-    model: &str,
-    job: &Job,
-    reports: &Reports,
-    cancelled: &Cancelled,
-) -> Result<Timings, Failure> {
-    let arrived = Instant::now();
-    job.draw.check()?;
-    let stop_if_cancelled = || {
-        if cancelled.is(job.id) {
-            return Err(Failure::new(Kind::Cancelled, "the job was cancelled"));
+/// Why a job ends before its last picture.
+enum Stop {
+    Paused,
+    Failed(Failure),
+}
+
+impl From<zimage::Error> for Stop {
+    fn from(error: zimage::Error) -> Self {
+        Self::Failed(from_model(&error))
+    }
+}
+
+/// A job that is being drawn.
+struct Run<'a> {
+    pipeline: &'a Pipeline,
+    reports: &'a Reports,
+    job: &'a Job,
+    plan: Plan,
+    conditioning: Conditioning,
+    /// When this run began.
+    arrived: Instant,
+    /// Where the time went, in earlier runs too; `total` is that of earlier runs.
+    timings: Timings,
+    /// The latest latents, if they were not sent because the supervisor does not keep up.
+    unsent: Option<(Point, Saved)>,
+}
+
+impl<'a> Run<'a> {
+    /// Checks the job, says that it begins, encodes its prompts.
+    fn begin(
+        pipeline: &'a Pipeline,
+        model: &str,
+        job: &'a Job,
+        reports: &'a Reports,
+    ) -> Result<Self, Stop> {
+        let arrived = Instant::now();
+        job.draw.check().map_err(Stop::Failed)?;
+        let plan = pipeline.plan(&params(&job.draw))?;
+        let started = Started {
+            model: model.to_owned(),
+            width: plan.width,
+            height: plan.height,
+            steps: plan.steps,
+            guidance: plan.guidance,
+        };
+        reports.send(Report::Started { job: job.id, started });
+        let mut timings = job.from.as_ref().map_or_else(Timings::default, |at| at.point.timings);
+        let conditioning = timed(&mut timings.text, || pipeline.encode(&plan))?;
+        Ok(Self { pipeline, reports, job, plan, conditioning, arrived, timings, unsent: None })
+    }
+
+    fn pictures(&mut self) -> Result<(), Stop> {
+        let (mut index, mut drawing) = match &self.job.from {
+            Some(at) => (at.point.picture, self.resume(at)?),
+            None => (0, self.start(0)?),
+        };
+        loop {
+            self.picture(index, drawing)?;
+            index += 1;
+            if index == self.job.draw.count {
+                return Ok(());
+            }
+            drawing = self.start(index)?;
+            let point = self.point(index, &drawing);
+            self.reports.send(Report::Latents { job: self.job.id, point });
+        }
+    }
+
+    /// A picture's noise.
+    fn start(&self, index: u32) -> Result<Drawing, Stop> {
+        Ok(self.pipeline.start(&self.plan, self.seed(index))?)
+    }
+
+    /// The picture that an earlier run had begun.
+    fn resume(&self, Whereabouts { point, latents }: &Whereabouts) -> Result<Drawing, Stop> {
+        let &Point { picture, step, .. } = point;
+        if picture >= self.job.draw.count {
+            let reason = format!("it is number {picture} of {}", self.job.draw.count);
+            return Err(zimage::Error::NotResumable(reason).into());
+        }
+        match (step, latents.as_slice()) {
+            (0, []) => self.start(picture),
+            (0, _) => {
+                let reason = "it has latents before its first step".to_owned();
+                Err(zimage::Error::NotResumable(reason).into())
+            }
+            _ => Ok(self.pipeline.resume(&self.plan, self.seed(picture), step, latents)?),
+        }
+    }
+
+    /// Draws a picture to its end and sends it.
+    fn picture(&mut self, index: u32, mut drawing: Drawing) -> Result<(), Stop> {
+        while !drawing.is_done() {
+            self.stop_if_wished()?;
+            self.step(index, &mut drawing)?;
+        }
+        self.stop_if_cancelled()?;
+        self.reports.send(Report::Decoding { job: self.job.id, picture: index });
+        let image = timed(&mut self.timings.decode, || self.pipeline.decode(&drawing))?;
+        let (width, height, bytes) = (image.width, image.height, image.rgb.len() as u64);
+        let picture = Picture { index, seed: drawing.seed(), width, height, bytes };
+        self.reports.send(Report::Picture { job: self.job.id, picture });
+        self.reports.send_pixels(image.rgb);
+        Ok(())
+    }
+
+    /// A step, and what the supervisor is told of it.
+    fn step(&mut self, index: u32, drawing: &mut Drawing) -> Result<(), Stop> {
+        let before = self.timings.steps;
+        // Nobody goes on from the last step: the picture follows.
+        let saved = timed(&mut self.timings.steps, || {
+            if drawing.steps_done() + 1 == self.plan.steps as usize {
+                self.pipeline.step(drawing, &self.conditioning).map(|()| None)
+            } else {
+                self.pipeline.step_and_save(drawing, &self.conditioning).map(Some)
+            }
+        })?;
+        let point = self.point(index, drawing);
+        let ms = self.timings.steps - before;
+        let step = Step { picture: index, step: point.step, of: self.plan.steps, ms };
+        self.reports.send(Report::Step { job: self.job.id, step });
+        self.unsent = saved.map(|saved| (point, saved));
+        if self.reports.keeps_up() {
+            self.send_latents();
         }
         Ok(())
-    };
-    let plan = pipeline.plan(&params(&job.draw)).map_err(|e| from_model(&e))?;
-    let started = Started {
-        model: model.to_owned(),
-        width: plan.width,
-        height: plan.height,
-        steps: plan.steps,
-        guidance: plan.guidance,
-    };
-    reports.send(Report::Started { job: job.id, started });
-    let (conditioning, text) = timed(|| pipeline.encode(&plan))?;
-    let mut timings = Timings { text: ms(text), ..Timings::default() };
-    for picture in 0..job.draw.count {
-        let seed = job.draw.seed.wrapping_add(u64::from(picture));
-        let mut drawing = pipeline.start(&plan, seed).map_err(|e| from_model(&e))?;
-        while !drawing.is_done() {
-            stop_if_cancelled()?;
-            let ((), took) = timed(|| pipeline.step(&mut drawing, &conditioning))?;
-            timings.steps += ms(took);
-            let step = drawing.steps_done() as u32;
-            let step = Step { picture, step, of: plan.steps, ms: ms(took) };
-            reports.send(Report::Step { job: job.id, step });
-        }
-        stop_if_cancelled()?;
-        reports.send(Report::Decoding { job: job.id, picture });
-        let (image, took) = timed(|| pipeline.decode(&drawing))?;
-        timings.decode += ms(took);
-        let (width, height, bytes) = (image.width, image.height, image.rgb.len() as u64);
-        let picture = Picture { index: picture, seed, width, height, bytes };
-        reports.send(Report::Picture { job: job.id, picture });
-        reports.send_pixels(image.rgb);
     }
-    timings.total = ms(arrived.elapsed());
-    Ok(timings)
+
+    fn send_latents(&mut self) {
+        if let Some((point, saved)) = self.unsent.take() {
+            self.reports.send_latents(self.job.id, point, saved);
+        }
+    }
+
+    fn stop_if_wished(&mut self) -> Result<(), Stop> {
+        if self.job.wishes.now() == Wish::Pause {
+            self.send_latents();
+            return Err(Stop::Paused);
+        }
+        self.stop_if_cancelled()
+    }
+
+    fn stop_if_cancelled(&self) -> Result<(), Stop> {
+        match self.job.wishes.now() {
+            Wish::Cancel => {
+                Err(Stop::Failed(Failure::new(Kind::Cancelled, "the job was cancelled")))
+            }
+            Wish::GoOn | Wish::Pause => Ok(()),
+        }
+    }
+
+    /// Where the job is now, without latents.
+    fn point(&self, picture: u32, drawing: &Drawing) -> Point {
+        Point { picture, step: drawing.steps_done() as u32, bytes: 0, timings: self.spent() }
+    }
+
+    /// Where the time went until now.
+    fn spent(&self) -> Timings {
+        Timings { total: self.timings.total + ms(self.arrived.elapsed()), ..self.timings }
+    }
+
+    fn seed(&self, index: u32) -> u64 {
+        self.job.draw.seed.wrapping_add(u64::from(index))
+    }
 }
 
 /// The model's words for a request.
@@ -88,10 +205,12 @@ fn params(draw: &Draw) -> Params {
     }
 }
 
-fn timed<T>(work: impl FnOnce() -> zimage::Result<T>) -> Result<(T, Duration), Failure> {
+/// Does something, and adds the milliseconds it took to `sum`.
+fn timed<T>(sum: &mut f32, work: impl FnOnce() -> zimage::Result<T>) -> zimage::Result<T> {
     let begun = Instant::now();
-    let result = work().map_err(|e| from_model(&e))?;
-    Ok((result, begun.elapsed()))
+    let result = work();
+    *sum += ms(begun.elapsed());
+    result
 }
 
 fn ms(duration: Duration) -> f32 {

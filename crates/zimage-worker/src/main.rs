@@ -5,18 +5,23 @@
 
 mod args;
 mod builtin;
+mod commands;
 mod device;
+mod end;
 mod failure;
 mod job;
 mod link;
 mod log;
 mod prepare;
+mod reports;
 mod serve;
+mod wish;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 fn main() -> ExitCode {
+    end::at_a_panic();
     serve::run(&args::Args::parse())
 }

@@ -16,7 +16,7 @@ use zimg_protocol::messages::{ModelInfo, Report};
 
 use crate::args::{Args, Model, Size};
 use crate::failure::from_model;
-use crate::link::Reports;
+use crate::reports::Reports;
 use crate::{builtin, device, log};
 
 /// Tokens of the caption that is drawn with before the worker is ready.

@@ -11,7 +11,7 @@ use zimg_protocol::Kind;
 use zimg_protocol::messages::Report;
 
 use crate::args::Args;
-use crate::link::Job;
+use crate::commands::Job;
 use crate::prepare::{self, prepare};
 use crate::{job, link, log};
 
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         log::line(format_args!("zimage-worker is started by zimaged, not by hand: {e}"));
         return ExitCode::from(Kind::Usage.exit_code());
     }
-    let (jobs, cancelled, reports) = match link::open() {
+    let (jobs, reports) = match link::open() {
         Ok(link) => link,
         Err(e) => {
             log::line(format_args!("file descriptor 0 is not zimaged's socket: {e}"));
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         }
         true
     }) {
-        job::run(&pipeline, &model, &next, &reports, &cancelled);
+        job::run(&pipeline, &model, &next, &reports);
     }
     ExitCode::SUCCESS
 }

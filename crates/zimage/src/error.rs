@@ -204,6 +204,9 @@ pub enum Error {
     /// NaN or infinity where numbers should be, so there is no picture.
     #[error("{0} are not finite numbers, so there is no picture")]
     NotFinite(&'static str),
+    /// What was saved of a picture does not fit it.
+    #[error("the picture cannot be gone on with: {0}")]
+    NotResumable(String),
     /// Our kernels or the driver failed.
     #[error("the GPU failed: {0}")]
     Gpu(zimage_cuda::Error),
@@ -223,7 +226,9 @@ impl Error {
             Self::Device(_) => ErrorKind::Device,
             Self::Torch(error) if is_out_of_memory(error) => ErrorKind::Device,
             Self::Gpu(_) => ErrorKind::Device,
-            Self::Torch(_) | Self::NotFinite(_) | Self::Internal(_) => ErrorKind::Internal,
+            Self::Torch(_) | Self::NotFinite(_) | Self::NotResumable(_) | Self::Internal(_) => {
+                ErrorKind::Internal
+            }
             _ => ErrorKind::Checkpoint,
         }
     }

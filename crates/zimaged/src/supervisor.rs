@@ -315,6 +315,7 @@ impl Supervisor {
                     None => self.happened(Input::Nonsense("pixels without a job".into())),
                 }
             }
+            FromWorker::Latents => {}
             FromWorker::Nonsense(what) => self.happened(Input::Nonsense(what)),
             FromWorker::Exited(exit) => {
                 self.link = None;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-/// The longest frame body (kind and payload) from client to daemon, and from daemon to worker.
+/// The longest frame body (kind and payload) from client to daemon.
 pub const TO_DAEMON_BYTES: usize = 256 << 10;
 /// The most pixel bytes in one `kind::PIXELS` frame.
 pub const CHUNK_BYTES: usize = 1 << 20;
-/// The longest frame body (kind and payload) from daemon to client, and from worker to daemon.
+/// The longest frame body (kind and payload) from daemon to client, and both ways between daemon
+/// and worker.
 pub const TO_CLIENT_BYTES: usize = 1 + CHUNK_BYTES;
 
 /// The longest prompt, and the longest negative prompt, in bytes of UTF-8. The model's own limit

@@ -6,6 +6,7 @@
 
 mod arriving;
 mod rehearsal;
+mod saved;
 
 use std::cell::RefCell;
 use std::sync::{Mutex, PoisonError};
@@ -27,6 +28,7 @@ use crate::vae::Vae;
 
 pub use arriving::Arriving;
 pub use rehearsal::{AttentionPlan, Rehearsal};
+pub use saved::Saved;
 
 /// Sides in pixels that the model draws.
 const SIDES: (u32, u32) = (64, 2048);
@@ -145,7 +147,7 @@ impl Pipeline {
             None => None,
         };
         let positive = self.context(&tokens, plan)?;
-        self.wait();
+        self.wait()?;
         Ok(Conditioning { positive, negative, tokens: tokens.len() })
     }
 
@@ -199,6 +201,12 @@ impl Pipeline {
     /// # Errors
     /// When libtorch fails (out of memory).
     pub fn step(&self, drawing: &mut Drawing, conditioning: &Conditioning) -> Result<()> {
+        self.advance(drawing, conditioning)?;
+        self.wait()
+    }
+
+    /// A step, which a GPU may still be at.
+    fn advance(&self, drawing: &mut Drawing, conditioning: &Conditioning) -> Result<()> {
         let (sigma, next) = (drawing.sigmas[drawing.step], drawing.sigmas[drawing.step + 1]);
         let t = schedule::time(sigma, self.train_timesteps);
         let predict = |context: &Context| -> Result<Tensor> {
@@ -218,7 +226,6 @@ impl Pipeline {
         let change = output.f_neg()?.f_mul_scalar(f64::from(next - sigma))?;
         drawing.latents = drawing.latents.f_add(&change)?;
         drawing.step += 1;
-        self.wait();
         Ok(())
     }
 
@@ -247,9 +254,10 @@ impl Pipeline {
 
     /// Waits for the GPU, so that a stage that is said to be done is done: the GPU idles for some
     /// 0.1 ms, and progress, times and cancelling are true.
-    fn wait(&self) {
-        if let Device::Cuda(ordinal) = self.device {
-            tch::Cuda::synchronize(ordinal as i64);
+    fn wait(&self) -> Result<()> {
+        match self.device {
+            Device::Cuda(ordinal) => Ok(zimage_cuda::synchronize(ordinal)?),
+            _ => Ok(()),
         }
     }
 

@@ -46,23 +46,23 @@ impl Pipeline {
     /// When libtorch fails (out of memory), or the size is refused.
     pub fn rehearse(&self, params: &Params, caption: usize) -> Result<Rehearsal> {
         let mut last = Instant::now();
-        let mut lap = || {
-            self.wait();
+        let mut lap = || -> Result<Duration> {
+            self.wait()?;
             let took = last.elapsed();
             last = Instant::now();
-            took
+            Ok(took)
         };
         let plan = self.plan(params)?;
         let noise = self.start(&plan, 0)?;
         let tokens = caption.min(self.limits.tokens_max);
         let positive = self.context(&vec![0; tokens], &plan)?;
         let conditioning = Conditioning { positive, negative: None, tokens };
-        let text = lap();
+        let text = lap()?;
         self.step(&mut self.start(&plan, 0)?, &conditioning)?;
-        let step = lap();
+        let step = lap()?;
         // Not the drawing: without its weights it may be no number.
         self.decode(&noise)?;
-        Ok(Rehearsal { kernels: Duration::ZERO, text, step, decode: lap() })
+        Ok(Rehearsal { kernels: Duration::ZERO, text, step, decode: lap()? })
     }
 
     /// Makes one plan of attention for captions of up to `tokens` and pictures of this size, which

@@ -37,6 +37,8 @@ pub(crate) enum FromWorker {
     Report(Report),
     /// The next pixels of the picture announced last.
     Pixels(Bytes),
+    /// Latents, which nobody keeps yet.
+    Latents,
     /// Something it must not say; nothing after it is heard.
     Nonsense(String),
     /// Its end; the last that is heard of it.
@@ -172,6 +174,7 @@ fn understand(body: Bytes) -> FromWorker {
     match Frame::decode(body) {
         Ok(Frame::Report(report)) => FromWorker::Report(report),
         Ok(Frame::Pixels(pixels)) => FromWorker::Pixels(pixels),
+        Ok(Frame::Latents(_)) => FromWorker::Latents,
         Ok(other) => FromWorker::Nonsense(FrameError::Kind(other.kind()).to_string()),
         Err(error) => FromWorker::Nonsense(error.to_string()),
     }

@@ -1,0 +1,108 @@
+//! Reports to the supervisor. A thread writes them, so the model never waits for the socket.
+
+use std::io::{BufWriter, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+
+use zimage::Saved;
+use zimg_protocol::frame::{write_latents, write_pixels};
+use zimg_protocol::messages::{JobId, Point, Report};
+use zimg_protocol::{Frame, FrameError};
+
+use crate::log;
+
+/// So many steps' latents may wait for the socket: who resumes a step earlier loses a step.
+const WAITING: usize = 4;
+
+/// Reports to the supervisor.
+pub(crate) struct Reports {
+    queue: Sender<Outgoing>,
+    /// How many latents wait to be written.
+    waiting: Arc<AtomicUsize>,
+    writer: JoinHandle<()>,
+}
+
+enum Outgoing {
+    Report(Box<Report>),
+    Pixels(Vec<u8>),
+    Latents(JobId, Point, Saved),
+}
+
+impl Reports {
+    /// Starts the thread; `lost` is called on it when writing fails, and does not return.
+    pub(crate) fn start(
+        to: impl Write + Send + 'static,
+        lost: impl FnOnce(FrameError) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (queue, outgoing) = mpsc::channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let written = Arc::clone(&waiting);
+        let writer = thread::Builder::new().name("reports".into()).spawn(move || {
+            if let Err(e) = write(to, &outgoing, &written) {
+                lost(e);
+            }
+        })?;
+        Ok(Self { queue, waiting, writer })
+    }
+
+    /// Sends a report; returns at once.
+    pub(crate) fn send(&self, report: Report) {
+        // The writer ends only with the process.
+        let _ = self.queue.send(Outgoing::Report(Box::new(report)));
+    }
+
+    /// Sends a picture's pixels, which a report announced; returns at once.
+    pub(crate) fn send_pixels(&self, rgb: Vec<u8>) {
+        let _ = self.queue.send(Outgoing::Pixels(rgb));
+    }
+
+    /// Whether the supervisor keeps up, so that more latents can be sent.
+    pub(crate) fn keeps_up(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) < WAITING
+    }
+
+    /// Sends the latents of a point, whose `bytes` are filled in; returns at once.
+    pub(crate) fn send_latents(&self, job: JobId, point: Point, saved: Saved) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _ = self.queue.send(Outgoing::Latents(job, point, saved));
+    }
+
+    /// Waits until everything has been written.
+    pub(crate) fn finish(self) {
+        drop(self.queue);
+        // A writer that failed has ended the process.
+        let _ = self.writer.join();
+    }
+}
+
+fn write(
+    to: impl Write,
+    outgoing: &Receiver<Outgoing>,
+    waiting: &AtomicUsize,
+) -> Result<(), FrameError> {
+    let mut to = BufWriter::new(to);
+    while let Ok(next) = outgoing.recv() {
+        match next {
+            Outgoing::Report(report) => Frame::Report(*report).write(&mut to)?,
+            Outgoing::Pixels(rgb) => write_pixels(&mut to, &rgb)?,
+            Outgoing::Latents(job, point, saved) => {
+                let bytes = saved.to_bytes();
+                drop(saved);
+                waiting.fetch_sub(1, Ordering::Relaxed);
+                match bytes {
+                    Ok(bytes) => {
+                        let point = Point { bytes: bytes.len() as u64, ..point };
+                        Frame::Report(Report::Latents { job, point }).write(&mut to)?;
+                        write_latents(&mut to, &bytes)?;
+                    }
+                    // The picture will fail; who resumes it goes on from an earlier step.
+                    Err(e) => log::line(format_args!("step {} is not sent: {e}", point.step)),
+                }
+            }
+        }
+        to.flush()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! A real worker without a supervisor: the test sends the commands and reads the reports.
+
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command as Program, ExitStatus, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use zimg_protocol::Frame;
+use zimg_protocol::frame::write_latents;
+use zimg_protocol::limits::TO_CLIENT_BYTES;
+use zimg_protocol::messages::{Command, Draw, JobId, ModelInfo, Point, Preview, Report};
+
+use crate::programs::built_worker;
+
+/// A test that waits longer than this for a report has failed.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A worker with the built-in model on the CPU.
+#[derive(Debug)]
+pub struct Worker {
+    folder: TempDir,
+    child: Child,
+    socket: UnixStream,
+    model: Option<ModelInfo>,
+}
+
+/// A point with its latents, as a supervisor keeps them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// Where.
+    pub point: Point,
+    /// As many bytes as it says.
+    pub latents: Vec<u8>,
+}
+
+/// All that a worker said of a job's run.
+#[derive(Clone, Debug, Default)]
+pub struct Run {
+    /// The pictures that came: their numbers and pixels.
+    pub pictures: Vec<(u32, Vec<u8>)>,
+    /// All points.
+    pub points: Vec<Kept>,
+    /// All previews.
+    pub previews: Vec<Preview>,
+    /// Pictures and steps in the order in which they were told.
+    pub steps: Vec<(u32, u32)>,
+    /// The last report: `Done`, `Failed`, `Paused` or `Fatal`; none if the worker died.
+    pub end: Option<Report>,
+}
+
+impl Worker {
+    /// Starts one; it is ready when this returns.
+    pub fn start() -> Self {
+        Self::with(&built_worker(), &[])
+    }
+
+    /// Starts one from this program, with more environment; it is ready when this returns.
+    pub fn with(program: &Path, environment: &[(&str, &str)]) -> Self {
+        let (socket, theirs) = UnixStream::pair().unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let log = File::create(folder.path().join("log")).unwrap();
+        // It dies with the thread that starts it, which is the test's.
+        let child = Program::new(program)
+            .envs(environment.iter().copied())
+            .env("OMP_WAIT_POLICY", "PASSIVE")
+            .arg("--parent-pid")
+            .arg(std::process::id().to_string())
+            .args(["--device", "cpu", "--warmup", "64x64"])
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut worker = Self { folder, child, socket, model: None };
+        while worker.model.is_none() {
+            match worker.frame() {
+                Some(Frame::Report(Report::Ready(model))) => worker.model = Some(model),
+                Some(Frame::Report(Report::Fatal(failure))) => panic!("not ready: {failure}"),
+                Some(Frame::Report(_)) => {}
+                other => panic!("not ready but {other:?}"),
+            }
+        }
+        worker
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Sends a command.
+    pub fn send(&mut self, command: Command) {
+        Frame::Command(command).write(&mut self.socket).unwrap();
+    }
+
+    /// Sends a job, to be begun or gone on with.
+    pub fn submit(&mut self, job: JobId, draw: &Draw, previews: bool, from: Option<&Kept>) {
+        let point = from.map(|kept| kept.point);
+        self.send(Command::Draw { job, draw: draw.clone(), previews, from: point });
+        if let Some(kept) = from {
+            write_latents(&mut self.socket, &kept.latents).unwrap();
+        }
+    }
+
+    /// The next frame; `None` at the end.
+    pub fn frame(&mut self) -> Option<Frame> {
+        Frame::read(&mut self.socket, TO_CLIENT_BYTES).unwrap()
+    }
+
+    /// Draws a job to its end.
+    pub fn draw(&mut self, job: JobId, draw: &Draw, from: Option<&Kept>) -> Run {
+        self.submit(job, draw, false, from);
+        self.follow(job, |_, _| {})
+    }
+
+    /// Follows a job to its end; `after` is called after each report of it.
+    pub fn follow(&mut self, job: JobId, mut after: impl FnMut(&mut Self, &Report)) -> Run {
+        let mut run = Run::default();
+        while run.end.is_none() {
+            let report = match self.frame() {
+                Some(Frame::Report(report)) => report,
+                Some(other) => panic!("not a report but kind {:#x}", other.kind()),
+                None => return run,
+            };
+            match &report {
+                Report::Step { job: of, step } if *of == job => {
+                    run.steps.push((step.picture, step.step));
+                }
+                Report::Picture { job: of, picture } if *of == job => {
+                    run.pictures.push((picture.index, self.bytes(picture.bytes)));
+                }
+                Report::Latents { job: of, point } if *of == job => {
+                    let latents = self.bytes(point.bytes);
+                    run.points.push(Kept { point: *point, latents });
+                }
+                Report::Preview { job: of, preview } if *of == job => {
+                    run.previews.push(preview.clone());
+                }
+                Report::Done { job: of, .. }
+                | Report::Failed { job: of, .. }
+                | Report::Paused { job: of }
+                    if *of == job =>
+                {
+                    run.end = Some(report.clone())
+                }
+                Report::Fatal(_) => run.end = Some(report.clone()),
+                _ => {}
+            }
+            after(self, &report);
+        }
+        run
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    /// The bytes that a report announced.
+    fn bytes(&mut self, length: u64) -> Vec<u8> {
+        let length = usize::try_from(length).unwrap();
+        let mut bytes = Vec::new();
+        while bytes.len() < length {
+            match self.frame() {
+                Some(Frame::Pixels(chunk) | Frame::Latents(chunk)) => bytes.extend(chunk),
+                other => panic!("not bytes but {other:?}"),
+            }
+        }
+        assert_eq!(bytes.len(), length);
+        bytes
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the worker's log:\n{}", self.log());
+        }
+    }
+}
