@@ -66,6 +66,7 @@ pub struct Job {
     size: (Option<u32>, Option<u32>),
     detached: bool,
     busy: Option<Busy>,
+    asked: Option<Box<Draw>>,
     complete: u32,
     receiving: Option<Receiving>,
     ended: bool,
@@ -110,6 +111,7 @@ impl Job {
             size: (None, None),
             detached: false,
             busy: None,
+            asked: None,
             complete: 0,
             receiving: None,
             ended: false,
@@ -119,6 +121,11 @@ impl Job {
     /// How long there is no place for the job, if that was the daemon's answer.
     pub fn busy(&self) -> Option<&Busy> {
         self.busy.as_ref()
+    }
+
+    /// What a job that is waited for draws, once its first update has come.
+    pub fn asked(&self) -> Option<&Draw> {
+        self.asked.as_deref()
     }
 
     /// A handle that cancels this job.
@@ -154,6 +161,11 @@ impl Job {
                 Frame::Event(Event::Decoding { picture }) => Update::Decoding { picture },
                 Frame::Event(Event::Preview(preview)) => Update::Preview(self.looks(preview)?),
                 Frame::Event(Event::Resumed { picture, step }) => Update::Resumed { picture, step },
+                Frame::Event(Event::Asked(draw)) if self.count.is_none() => {
+                    (self.count, self.size) = (Some(draw.count), (draw.width, draw.height));
+                    self.asked = Some(draw);
+                    continue;
+                }
                 Frame::Event(Event::Failed(failure)) => return Err(failure),
                 Frame::Event(Event::Busy(busy)) => {
                     let failure = busy.failure.clone();

@@ -326,13 +326,19 @@ fn a_detached_job_ends_when_it_is_accepted() {
 fn a_detached_job_is_waited_for_without_knowing_what_it_is() {
     let fake = welcoming(|stream, request| {
         assert_eq!(request, Request::Wait { job: 9 });
+        let draw = Draw { count: 2, seed: 7, width: Some(64), ..Draw::new("a fox") };
+        say(stream, Event::Asked(Box::new(draw)));
+        say(stream, Event::Accepted { job: 9, position: 0 });
         for index in 0..2 {
             say(stream, Event::Picture(picture(index, 64, 80)));
             write_pixels(stream, &[7; 3 * 64 * 80]).unwrap();
         }
         say(stream, Event::Done(Timings::default()));
     });
-    let job = Client::connect("test 1", &fake.path).unwrap().wait(9).unwrap();
+    let mut job = Client::connect("test 1", &fake.path).unwrap().wait(9).unwrap();
+    assert_eq!(job.next(), Some(Ok(Update::Accepted { job: 9, position: 0 })));
+    let asked = job.asked().unwrap();
+    assert_eq!((&*asked.prompt, asked.seed, asked.count), ("a fox", 7, 2));
     let updates: Vec<_> = job.map(Result::unwrap).collect();
     assert_eq!(updates.len(), 3);
     assert!(matches!(&updates[1], Update::Image(image) if image.info == picture(1, 64, 80)));

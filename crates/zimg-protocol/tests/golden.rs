@@ -135,6 +135,7 @@ fn event(message: &Event) -> &'static str {
         Event::Acknowledged => "Acknowledged",
         Event::Overview(_) => "Overview",
         Event::Resumed { .. } => "Resumed",
+        Event::Asked(_) => "Asked",
     }
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{JobId, JobInfo, Overview, Status, WorkerState};
+use super::{Draw, JobId, JobInfo, Overview, Status, WorkerState};
 use crate::error::Failure;
 
 /// What a client is told.
@@ -52,6 +52,8 @@ pub enum Event {
         /// Steps of it that need not be done again.
         step: u32,
     },
+    /// What a detached job draws: the first answer to `Request::Wait`.
+    Asked(Box<Draw>),
 }
 
 /// Why a job waits.

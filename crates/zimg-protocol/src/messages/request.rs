@@ -24,8 +24,9 @@ pub enum Request {
         /// The job.
         job: JobId,
     },
-    /// Follow a detached job: answered as `Draw` is, with all its pictures, be they drawn or not
-    /// yet.
+    /// Follow a detached job: answered by `Event::Asked`, then as `Draw` is, with all its pictures,
+    /// be they drawn or not yet. `Request::Cancel` or the connection's end stops the following, not
+    /// the job.
     Wait {
         /// The job.
         job: JobId,

@@ -190,6 +190,7 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
         ("Event::Acknowledged", Frame::Event(Event::Acknowledged)),
         ("Event::Overview", Frame::Event(Event::Overview(Box::new(overview())))),
         ("Event::Resumed", Frame::Event(Event::Resumed { picture: 1, step: 2 })),
+        ("Event::Asked", Frame::Event(Event::Asked(Box::new(draw())))),
         (
             "Command::Draw",
             Frame::Command(Command::Draw {
