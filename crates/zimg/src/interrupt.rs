@@ -1,22 +1,47 @@
-//! Ctrl-C: the first asks the daemon to stop at the next step, the second ends zimg at once.
+//! Ctrl-C: the first asks the daemon to stop the jobs at their next step, the second ends zimg at
+//! once.
 
 use std::io::{self, Write};
 use std::process;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
 use zimg_client::{Canceller, Failure, Kind};
 
 /// The thread that waits for signals, and what it may do.
 #[derive(Clone, Debug)]
-pub(crate) struct Interrupt(Arc<Mutex<State>>);
+pub(crate) struct Interrupt(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Rings at the first Ctrl-C.
+    rang: Condvar,
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    canceller: Option<Canceller>,
+    cancellers: Vec<(u64, Canceller)>,
+    next: u64,
+    /// The first Ctrl-C has come.
+    interrupted: bool,
     /// There is a progress line on a terminal.
     line: bool,
+}
+
+/// While this lives the first Ctrl-C cancels its job.
+#[derive(Debug)]
+pub(crate) struct Cancels {
+    interrupt: Interrupt,
+    number: u64,
+}
+
+impl Drop for Cancels {
+    fn drop(&mut self) {
+        self.interrupt.hold().cancellers.retain(|(number, _)| *number != self.number);
+    }
 }
 
 impl Interrupt {
@@ -38,28 +63,63 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// From now on the first Ctrl-C cancels this job. `line`: a progress line shows it.
-    pub(crate) fn cancels(&self, canceller: Canceller, line: bool) {
-        *self.hold() = State { canceller: Some(canceller), line };
+    /// The first Ctrl-C cancels this job, while what is returned lives. `line`: a progress line
+    /// shows it.
+    pub(crate) fn cancels(&self, mut canceller: Canceller, line: bool) -> Cancels {
+        let mut state = self.hold();
+        state.line = line;
+        state.next += 1;
+        let number = state.next;
+        if state.interrupted {
+            // It came while this job was being asked for. A daemon that is gone has cancelled it.
+            let _ = canceller.cancel();
+        }
+        state.cancellers.push((number, canceller));
+        Cancels { interrupt: self.clone(), number }
+    }
+
+    /// Sleeps, unless Ctrl-C comes.
+    ///
+    /// # Errors
+    ///
+    /// `Cancelled`: it came.
+    pub(crate) fn sleep(&self, time: Duration) -> Result<(), Failure> {
+        let (state, _) = self
+            .0
+            .rang
+            .wait_timeout_while(self.hold(), time, |state| !state.interrupted)
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.interrupted {
+            return Err(Failure::new(Kind::Cancelled, "interrupted"));
+        }
+        Ok(())
     }
 
     /// While this is held no signal ends the process: a temporary file is never left behind.
     pub(crate) fn hold(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn obey(&self, signals: SigSet) {
         while let Ok(signal) = signals.wait() {
             let mut state = self.hold();
-            let canceller = state.canceller.take().filter(|_| signal == Signal::SIGINT);
+            let first = signal == Signal::SIGINT && !state.interrupted;
+            let cancelled = state
+                .cancellers
+                .iter_mut()
+                .filter(|_| first)
+                .fold(0, |n, (_, canceller)| n + u32::from(canceller.cancel().is_ok()));
+            let stays = first && cancelled > 0;
             if state.line {
                 // Behind the ^C that the terminal shows, and before the daemon answers.
-                let text = if canceller.is_some() { " cancelling at the next step" } else { "" };
+                let text = if stays { " cancelling at the next step" } else { "" };
                 let _ = io::stderr().write_all(format!("{text}\r\n").as_bytes());
             }
-            if canceller.is_none_or(|mut canceller| canceller.cancel().is_err()) {
+            if !stays {
                 process::exit(128 + signal as i32);
             }
+            state.interrupted = true;
+            self.0.rang.notify_all();
         }
     }
 }

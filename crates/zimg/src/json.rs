@@ -2,11 +2,14 @@
 //! reference. Pictures count from 1, as in file names. Fields are added, never changed.
 
 use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 use zimg_client::{Failure, Kind, Status, Update, Waiting, WorkerState};
 
-use crate::report::Saved;
+use crate::drawing::Saved;
+use crate::recipe::Recipe;
 use crate::stop::Stop;
 
 #[derive(Serialize)]
@@ -25,7 +28,11 @@ pub(crate) enum Event<'a> {
     Started { model: &'a str, width: u32, height: u32, steps: u32, guidance: f32 },
     Step { picture: u64, step: u32, of: u32, ms: f32 },
     Decoding { picture: u64 },
-    Saved { picture: u64, path: String, seed: u64, width: u32, height: u32, bytes: usize },
+    Saved { picture: u64, path: String, seed: u64, width: u32, height: u32, bytes: Option<usize> },
+    Sheet { path: String, width: u32, height: u32, bytes: usize },
+    Warning { message: &'a str },
+    Busy { wait_ms: u64, message: &'a str },
+    Recipe(Made<'a>),
     Resumed { picture: u64, step: u32 },
     Done { ms: Milliseconds },
     Status(Box<Daemon<'a>>),
@@ -48,6 +55,14 @@ pub(crate) enum State<'a> {
     Restarting { in_ms: u64, reason: &'a str },
     Failed(Reason<'a>),
     Asleep,
+}
+
+/// How a picture was made.
+#[derive(Serialize)]
+pub(crate) struct Made<'a> {
+    path: String,
+    #[serde(flatten)]
+    recipe: &'a Recipe,
 }
 
 #[derive(Serialize)]
@@ -162,15 +177,36 @@ pub(crate) fn update(update: &Update) -> Option<Event<'_>> {
 
 /// A picture is on the disk.
 pub(crate) fn saved<'a>(saved: &Saved<'a>) -> Event<'a> {
-    let info = saved.info;
+    let info = &saved.image.info;
     Event::Saved {
         picture: from_one(info.index),
-        path: saved.path.map(|path| path.display().to_string()).unwrap_or_default(),
+        path: shown(saved.path),
         seed: info.seed,
         width: info.width,
         height: info.height,
         bytes: saved.bytes,
     }
+}
+
+/// The sheet is on the disk.
+pub(crate) fn sheet(path: Option<&Path>, width: u32, height: u32, bytes: usize) -> Event<'static> {
+    Event::Sheet { path: shown(path), width, height, bytes }
+}
+
+/// Something the user would rather know.
+pub(crate) fn warning(message: &str) -> Event<'_> {
+    Event::Warning { message }
+}
+
+/// There is no place, and zimg waits for one.
+pub(crate) fn busy(failure: &Failure, pause: Duration) -> Event<'_> {
+    let wait_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+    Event::Busy { wait_ms, message: &failure.message }
+}
+
+/// How the picture in a file was made.
+pub(crate) fn recipe<'a>(path: &Path, recipe: &'a Recipe) -> Event<'a> {
+    Event::Recipe(Made { path: shown(Some(path)), recipe })
 }
 
 /// The last line of a command that failed.
@@ -205,6 +241,11 @@ pub(crate) fn status(status: &Status) -> Event<'_> {
         model,
         jobs: Jobs { queued: status.queued, done: status.done, failed: status.failed },
     }))
+}
+
+/// Empty for standard output.
+fn shown(path: Option<&Path>) -> String {
+    path.map(|path| path.display().to_string()).unwrap_or_default()
 }
 
 fn from_one(picture: u32) -> u64 {

@@ -1,12 +1,20 @@
 //! zimg: draw pictures from the command line through zimaged.
 
+mod advice;
 mod commands;
+mod drawing;
 mod encode;
 mod interrupt;
 mod json;
 mod output;
+mod plan;
+mod prompt;
+mod recipe;
 mod report;
 mod save;
+mod screen;
+mod settings;
+mod shape;
 mod stop;
 mod typed;
 mod words;

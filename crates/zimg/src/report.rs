@@ -2,10 +2,13 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use zimg_client::{Picture, Started, Step, Update, Waiting, WorkerState};
+use zimg_client::{Failure, Image, Picture, Preview, Started, Step, Update, Waiting, WorkerState};
 
+use crate::drawing::{Saved, Teller};
+use crate::encode::Pixels;
+use crate::screen::Screen;
 use crate::stop::Stop;
 use crate::{json, words};
 
@@ -13,16 +16,6 @@ use crate::{json, words};
 const COLUMNS: usize = 78;
 /// Back to the line's start, and wipe it.
 const WIPE: &str = "\r\x1b[K";
-
-/// A picture that is where it belongs.
-#[derive(Debug)]
-pub(crate) struct Saved<'a> {
-    /// Its file, or none for standard output.
-    pub(crate) path: Option<&'a Path>,
-    pub(crate) info: &'a Picture,
-    /// The file's length.
-    pub(crate) bytes: usize,
-}
 
 /// How to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +50,11 @@ pub(crate) struct Report {
     count: u32,
     /// Print the paths that the user did not choose on standard output.
     paths: bool,
-    /// A negative prompt was given.
-    negative: bool,
+    screen: Option<Screen>,
+    /// Width and height of the pictures, once the job has started.
+    size: (u32, u32),
+    /// When the job may begin, if that can be said.
+    begins: Option<Instant>,
     said: String,
     line: bool,
     steps: u64,
@@ -67,75 +63,71 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// For a job of `count` pictures. `paths`: their names are news to the user. `negative`: there
-    /// is a negative prompt.
-    pub(crate) fn new(style: Style, count: u32, paths: bool, negative: bool) -> Self {
-        let said = String::new();
-        let since = Instant::now();
-        Self { style, count, paths, negative, said, line: false, steps: 0, step_ms: 0.0, since }
+    /// For a job of `count` pictures. `paths`: their names are news to the user. `screen` shows
+    /// pictures.
+    pub(crate) fn new(style: Style, count: u32, paths: bool, screen: Option<Screen>) -> Self {
+        Self {
+            style,
+            count,
+            paths,
+            screen,
+            size: (0, 0),
+            begins: None,
+            said: String::new(),
+            line: false,
+            steps: 0,
+            step_ms: 0.0,
+            since: Instant::now(),
+        }
     }
 
-    /// Tells an update.
-    ///
-    /// # Errors
-    ///
-    /// Standard output is closed or full (JSON only).
-    pub(crate) fn update(&mut self, update: &Update) -> Result<(), Stop> {
-        if self.style == Style::Json {
-            return json::update(update).map_or(Ok(()), json::print);
+    /// Shows how the picture looks so far, above the progress line.
+    fn preview(&mut self, preview: &Preview) {
+        let Preview { picture, width, height, rgb, .. } = preview;
+        let size = self.size;
+        if let Some(mut screen) = self.screen.take_if(|screen| screen.previews()) {
+            self.wipe();
+            screen.draw(*picture, size, Pixels { width: *width, height: *height, rgb });
+            self.screen = Some(screen);
         }
-        match update {
-            Update::Accepted { position: 0, .. } => {}
-            Update::Accepted { position, .. } => {
-                self.waiting(&Waiting::Queue { position: *position });
-            }
-            Update::Waiting(waiting) => self.waiting(waiting),
-            Update::Started(started) => self.started(started),
-            Update::Step(step) => self.step(step),
-            Update::Decoding { picture } => {
-                let which = self.which(*picture);
-                self.show(&format!("{which}decoding"));
-            }
-            Update::Image(_) => self.show("saving"),
-            Update::Done(_) => self.wipe(),
-            Update::Preview(_) => {}
-            Update::Resumed { picture, step } => {
-                let which = self.which(*picture);
-                self.say(&format!("{which}going on after step {step}"));
-            }
-        }
-        Ok(())
     }
 
-    /// Tells that a picture is where it belongs.
-    ///
-    /// # Errors
-    ///
-    /// Standard output is closed or full.
-    pub(crate) fn saved(&mut self, saved: &Saved<'_>) -> Result<(), Stop> {
-        if self.style == Style::Json {
-            return json::print(json::saved(saved));
+    /// Shows the finished picture, or takes its preview away.
+    fn finished(&mut self, image: &Image) {
+        let Picture { index, width, height, .. } = image.info;
+        if let Some(mut screen) = self.screen.take() {
+            self.wipe();
+            if screen.shows() {
+                screen.draw(index, (width, height), Pixels { width, height, rgb: &image.pixels });
+            }
+            screen.finished();
+            self.screen = Some(screen);
         }
-        let took = words::seconds(self.since.elapsed().as_secs_f32());
-        self.since = Instant::now();
+    }
+
+    /// Tells of a file: its path on standard output if that is news, what it is on standard error.
+    fn kept(&mut self, path: Option<&Path>, what: &str) -> Result<(), Stop> {
         self.wipe();
         if self.paths
-            && let Some(path) = saved.path
+            && let Some(path) = path
         {
             let written = writeln!(io::stdout().lock(), "{}", path.display());
             written.map_err(|error| Stop::writing(&error))?;
         }
-        let Picture { seed, width, height, .. } = saved.info;
-        let name = match saved.path {
+        let name = match path {
             Some(path) if !self.paths => format!("{}: ", path.display()),
             _ => String::new(),
         };
-        self.say(&format!("{name}{width}x{height}, seed {seed}, {took}"));
+        self.say(&format!("{name}{what}"));
         Ok(())
     }
 
     fn waiting(&mut self, waiting: &Waiting) {
-        let text = words::waiting(waiting);
+        let mut text = words::waiting(waiting);
+        if let (Waiting::Queue { .. }, Some(at)) = (waiting, self.begins) {
+            let left = at.saturating_duration_since(Instant::now()).as_secs_f32();
+            text += &format!(", about {}", words::seconds(left));
+        }
         match waiting {
             _ if self.style == Style::Line => self.show(&text),
             // In a log the kind of waiting is worth a line, not each per cent.
@@ -149,10 +141,8 @@ impl Report {
 
     fn started(&mut self, started: &Started) {
         self.since = Instant::now();
-        if self.negative && started.guidance <= 0.0 {
-            self.say("the negative prompt has no effect while the guidance is 0");
-        }
         let Started { model, width, height, steps, .. } = started;
+        self.size = (*width, *height);
         if self.style == Style::Plain {
             self.say(&format!("drawing {width}x{height} in {steps} steps with {model}"));
         }
@@ -191,6 +181,9 @@ impl Report {
         if matches!(self.style, Style::Line | Style::Plain) && self.said != text {
             self.wipe();
             to_stderr(&format!("{}\n", words::printable(text)));
+            if let Some(screen) = &mut self.screen {
+                screen.line_came();
+            }
             text.clone_into(&mut self.said);
         }
     }
@@ -199,6 +192,78 @@ impl Report {
         if std::mem::take(&mut self.line) {
             to_stderr(WIPE);
         }
+    }
+}
+
+impl Teller for Report {
+    fn update(&mut self, update: &Update) -> Result<(), Stop> {
+        if self.style == Style::Json {
+            return json::update(update).map_or(Ok(()), json::print);
+        }
+        match update {
+            Update::Accepted { position: 0, .. } => {}
+            Update::Accepted { position, .. } => {
+                self.waiting(&Waiting::Queue { position: *position });
+            }
+            Update::Waiting(waiting) => self.waiting(waiting),
+            Update::Started(started) => self.started(started),
+            Update::Step(step) => self.step(step),
+            Update::Decoding { picture } => {
+                let which = self.which(*picture);
+                self.show(&format!("{which}decoding"));
+            }
+            Update::Image(_) => self.show("saving"),
+            Update::Done(_) => self.wipe(),
+            Update::Preview(preview) => self.preview(preview),
+            Update::Resumed { picture, step } => {
+                let which = self.which(*picture);
+                self.say(&format!("{which}going on after step {step}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn saved(&mut self, saved: &Saved<'_>) -> Result<(), Stop> {
+        self.finished(saved.image);
+        if self.style == Style::Json {
+            return json::print(json::saved(saved));
+        }
+        let took = words::seconds(self.since.elapsed().as_secs_f32());
+        self.since = Instant::now();
+        let Picture { seed, width, height, .. } = saved.image.info;
+        self.kept(saved.path, &format!("{width}x{height}, seed {seed}, {took}"))
+    }
+
+    fn sheet(&mut self, path: Option<&Path>, sheet: Pixels<'_>, bytes: usize) -> Result<(), Stop> {
+        let Pixels { width, height, .. } = sheet;
+        if self.style == Style::Json {
+            return json::print(json::sheet(path, width, height, bytes));
+        }
+        self.kept(path, &format!("{width}x{height}, all {} pictures", self.count))
+    }
+
+    fn warn(&mut self, text: &str) -> Result<(), Stop> {
+        if self.style == Style::Json {
+            return json::print(json::warning(text));
+        }
+        self.say(text);
+        Ok(())
+    }
+
+    fn begins(&mut self, at: Option<Instant>) {
+        self.begins = at;
+    }
+
+    fn busy(&mut self, failure: &Failure, pause: Duration) -> Result<(), Stop> {
+        if self.style == Style::Json {
+            return json::print(json::busy(failure, pause));
+        }
+        let again = words::seconds(pause.as_secs_f32());
+        match self.style {
+            Style::Line => self.show(&format!("{failure}; asking again in {again}")),
+            _ => self.say(&format!("{failure}; waiting for a place")),
+        }
+        Ok(())
     }
 }
 

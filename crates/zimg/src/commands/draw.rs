@@ -1,129 +1,98 @@
-//! `zimg draw`, or just `zimg "prompt"`: from the prompt to the files.
+//! `zimg draw`, or just `zimg "prompt"`.
 
-use std::fs;
-use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 
-use zimg_client::{Client, Draw, Failure, Image, Kind, Update, limits, socket};
+use zimg_client::{Failure, Kind, Priority};
 
+use crate::drawing::{self, Session, Teller};
 use crate::encode::Format;
 use crate::interrupt::Interrupt;
-use crate::output::Output;
-use crate::report::{Report, Saved, Style};
-use crate::save::save;
+use crate::output::Now;
+use crate::plan::{Plan, Setting};
+use crate::prompt;
+use crate::report::{Report, Style};
+use crate::screen::Screen;
+use crate::settings::Settings;
 use crate::stop::Stop;
-use crate::typed::{self, Common};
+use crate::typed::{Common, Draw, Options, near_command};
 
-use super::PROGRAM;
-
-/// Draws what `args` say and saves it.
+/// Draws what was typed and saves it.
 ///
 /// # Errors
 ///
 /// Whatever went wrong first. Pictures saved before stay.
-pub(crate) fn run(args: &typed::Draw, common: &Common) -> Result<(), Stop> {
+pub(crate) fn run(typed: &Draw, common: &Common) -> Result<(), Stop> {
     let interrupt = Interrupt::install()?;
-    let draw = request(args)?;
-    if common.json && args.output.as_deref() == Some("-") {
-        let message = "standard output cannot carry both the picture and JSON";
-        return Err(Failure::new(Kind::Usage, message).hint("give a file with -o FILE").into());
-    }
-    let output = Output::plan(args.output.as_deref(), draw.seed, draw.count, args.force)?;
-    let socket = socket::find(common.socket.as_deref())?;
+    check(&typed.options, common)?;
+    let settings = Settings::read()?;
+    let options = typed.options.clone().or(settings.options());
+    let prompt = prompt::read(typed.prompt.as_deref().unwrap_or_default())?;
+    let setting = Setting {
+        default: "zimg-{seed}",
+        index: 1,
+        now: &Now::local(),
+        priority: Priority::Interactive,
+    };
+    let plan = Plan::of(prompt, &options, setting)?;
+    let near = typed.prompt.as_deref().and_then(near_command);
+    let advice = near.map(|name| {
+        let word = &plan.draw.prompt;
+        format!("drawing a picture of {word:?}; the command is `zimg {name}`")
+    });
+    let frame = Frame { typed: &typed.options, options: &options, common, interrupt };
+    frame.draw(plan, &settings, advice.as_deref())
+}
 
-    let job = Client::connect(PROGRAM, &socket)?.draw(&draw)?;
-    let style = Style::choose(common.json, args.quiet);
-    interrupt.cancels(job.canceller()?, style == Style::Line);
-    let mut report = Report::new(style, draw.count, args.output.is_none(), draw.negative.is_some());
-    for update in job {
-        let update = update?;
-        report.update(&update)?;
-        if let Update::Image(image) = &update {
-            let saved = deliver(image, &output, args.force, &interrupt)?;
-            report.saved(&saved)?;
-        }
+/// What is around a plan: who is told of it, and how.
+pub(super) struct Frame<'a> {
+    /// What was typed.
+    pub(super) typed: &'a Options,
+    /// That, and what is set elsewhere.
+    pub(super) options: &'a Options,
+    pub(super) common: &'a Common,
+    pub(super) interrupt: Interrupt,
+}
+
+impl Frame<'_> {
+    /// Draws what is planned, and tells it on the terminal or to a program. `advice` is said
+    /// first.
+    pub(super) fn draw(
+        self,
+        mut plan: Plan,
+        settings: &Settings,
+        advice: Option<&str>,
+    ) -> Result<(), Stop> {
+        let socket = self.common.find_socket(settings)?;
+        let json = self.common.json;
+        let style = Style::choose(json, self.options.quiet);
+        // Where other programs read nothing is shown.
+        let screen = if json { None } else { Screen::choose(self.options, &self.interrupt) };
+        let unseen = (screen.is_none() && self.typed.shows()).then_some(UNSEEN);
+        plan.previews = screen.as_ref().is_some_and(Screen::previews);
+        let count = plan.draw.count;
+        let mut report = Report::new(style, count, self.typed.output.is_none(), screen);
+        advice.into_iter().chain(unseen).try_for_each(|text| report.warn(text))?;
+        let session = Session { socket, interrupt: self.interrupt, line: style == Style::Line };
+        drawing::draw(&plan, &session, &mut report)
+    }
+}
+
+/// Why `--show` and `--preview` show nothing.
+const UNSEEN: &str = "standard error is no terminal that shows pictures";
+
+/// That what was typed is possible together. Of what is set elsewhere the nearer word wins.
+pub(super) fn check(typed: &Options, common: &Common) -> Result<(), Failure> {
+    let output = typed.output.as_deref();
+    if common.json && output == Some("-") {
+        let message = "standard output cannot carry both the picture and JSON";
+        return Err(Failure::new(Kind::Usage, message).hint("give a file with -o FILE"));
+    }
+    if let (Some(name), Some(format)) = (output, typed.format)
+        && let Some(named) = Format::of(Path::new(name)).filter(|named| *named != format)
+    {
+        let (named, format) = (named.extension(), format.extension());
+        let message = format!("{name} names {named}, and --format says {format}");
+        return Err(Failure::new(Kind::Usage, message).hint("leave out one of the two"));
     }
     Ok(())
-}
-
-/// Encodes a picture and puts it where it belongs.
-fn deliver<'a>(
-    image: &'a Image,
-    output: &'a Output,
-    force: bool,
-    interrupt: &Interrupt,
-) -> Result<Saved<'a>, Stop> {
-    let Output::Files(files) = output else {
-        let bytes = Format::Png.encode(image)?;
-        let mut out = io::stdout().lock();
-        let written = out.write_all(&bytes).and_then(|()| out.flush());
-        written.map_err(|error| Stop::writing(&error))?;
-        return Ok(Saved { path: None, info: &image.info, bytes: bytes.len() });
-    };
-    // The client has checked that the index is below the count.
-    let Some(file) = files.get(image.info.index as usize) else {
-        return Err(Failure::new(Kind::Internal, "a picture without a name").into());
-    };
-    let bytes = file.format.encode(image)?;
-    {
-        // A pipe or device may take its time, and has no temporary file to be left behind.
-        let _no_exit = (!file.special).then(|| interrupt.hold());
-        save(file, &bytes, force)?;
-    }
-    Ok(Saved { path: Some(&file.path), info: &image.info, bytes: bytes.len() })
-}
-
-/// The request, within the limits.
-fn request(args: &typed::Draw) -> Result<Draw, Failure> {
-    let prompt = match args.prompt.as_deref() {
-        Some("-") => from_stdin()?,
-        prompt => prompt.unwrap_or_default().to_owned(),
-    };
-    let plain = Draw::new(prompt);
-    let draw = Draw {
-        negative: args.negative.clone(),
-        width: args.size.map(|size| size.0),
-        height: args.size.map(|size| size.1),
-        steps: args.steps,
-        guidance: args.guidance,
-        guidance_normalization: args.guidance_normalization.unwrap_or(plain.guidance_normalization),
-        guidance_truncation: args.guidance_truncation.unwrap_or(plain.guidance_truncation),
-        seed: args.seed.map_or_else(random_seed, Ok)?,
-        count: args.count.unwrap_or(plain.count),
-        ..plain
-    };
-    draw.check()?;
-    Ok(draw)
-}
-
-/// The prompt on standard input, without the newline at its end.
-fn from_stdin() -> Result<String, Failure> {
-    let stdin = io::stdin().lock();
-    if stdin.is_terminal() {
-        let _ = io::stderr().write_all(b"the prompt, then Ctrl-D:\n");
-    }
-    let mut bytes = Vec::new();
-    // One byte more than fits, and its newline, so that the limit's own check refuses it.
-    let read = stdin.take(limits::PROMPT_BYTES as u64 + 3).read_to_end(&mut bytes);
-    read.map_err(|error| Failure::new(Kind::Io, format!("cannot read standard input: {error}")))?;
-    // A character cut by the bound is too long all the same.
-    if bytes.len() > limits::PROMPT_BYTES + 2 {
-        let limit = limits::PROMPT_BYTES;
-        return Err(Failure::new(Kind::Refused, format!("the prompt has more than {limit} bytes")));
-    }
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Failure::new(Kind::Refused, "the prompt on standard input is not UTF-8"))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-/// From the system, and short enough to be typed again.
-fn random_seed() -> Result<u64, Failure> {
-    let mut bytes = [0; 4];
-    fs::File::open(Path::new("/dev/urandom"))
-        .and_then(|mut source| source.read_exact(&mut bytes))
-        .map_err(|error| {
-            Failure::new(Kind::Io, format!("cannot read /dev/urandom: {error}"))
-                .hint("give a seed with --seed N")
-        })?;
-    Ok(u32::from_ne_bytes(bytes).into())
 }

@@ -1,7 +1,11 @@
 //! The commands, one file each.
 
-pub(crate) mod draw;
-pub(crate) mod status;
+mod config;
+mod draw;
+mod papers;
+mod redo;
+mod show;
+mod status;
 
 use crate::stop::Stop;
 use crate::typed::{Cli, Task};
@@ -16,7 +20,11 @@ pub(crate) const PROGRAM: &str = concat!("zimg ", env!("CARGO_PKG_VERSION"));
 /// The command's own.
 pub(crate) fn run(cli: &Cli) -> Result<(), Stop> {
     match &cli.task {
-        Task::Draw(args) => draw::run(args, &cli.common),
+        Task::Draw(typed) => draw::run(typed, &cli.common),
+        Task::Redo(typed) => redo::run(typed, &cli.common),
+        Task::Show(typed) => show::run(typed, &cli.common),
         Task::Status => status::run(&cli.common),
+        Task::Config(typed) => config::run(typed),
+        Task::Papers(typed) => papers::run(typed),
     }
 }

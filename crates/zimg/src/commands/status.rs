@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use zimg_client::{Client, Status, socket};
+use zimg_client::{Client, Status};
 
+use crate::settings::Settings;
 use crate::stop::Stop;
 use crate::typed::Common;
 use crate::{json, words};
@@ -17,7 +18,7 @@ use super::PROGRAM;
 ///
 /// No daemon, or standard output is full.
 pub(crate) fn run(common: &Common) -> Result<(), Stop> {
-    let socket = socket::find(common.socket.as_deref())?;
+    let socket = common.find_socket(&Settings::read()?)?;
     let status = Client::connect(PROGRAM, &socket)?.status()?;
     if common.json {
         return json::print(json::status(&status));

@@ -4,15 +4,21 @@
 //! A new command is a variant of [`Word`] and of [`Task`], and a file in `commands/`.
 
 mod draw;
+mod help;
 mod values;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, CommandFactory, Parser, Subcommand};
-use zimg_client::{Failure, Kind};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use zimg_client::{Failure, Kind, socket};
 
-pub(crate) use draw::Draw;
+pub(crate) use draw::{Draw, Options};
+pub(crate) use values::{Aspect, Graphics, Priority};
+
+use crate::settings::Settings;
 
 /// Draw pictures with zimaged
 ///
@@ -24,12 +30,8 @@ pub(crate) use draw::Draw;
     arg_required_else_help = true,
     max_term_width = 100,
     override_usage = "zimg [OPTIONS] <PROMPT>\n       zimg <COMMAND>",
-    after_help = "\
-Examples:
-  zimg \"a red fox in the snow\" -o fox.png
-  zimg \"a red fox in the snow\" -n 4 --seed 7 -o 'fox-{seed}.png'
-  zimg - < prompt.txt -o out.webp",
-    after_long_help = AFTER_LONG_HELP
+    after_help = help::EXAMPLES,
+    after_long_help = help::LONG_EXAMPLES
 )]
 struct Typed {
     #[command(subcommand)]
@@ -40,26 +42,34 @@ struct Typed {
     common: Common,
 }
 
-const AFTER_LONG_HELP: &str = "\
-Examples:
-  zimg \"a red fox in the snow\" -o fox.png
-  zimg \"a red fox in the snow\" -n 4 --seed 7 -o 'fox-{seed}.png'
-  zimg \"a red fox in the snow\" --size 1280x720 -o - | display
-  zimg - < prompt.txt -o out.webp
-  zimg draw \"status\"        draws the word; `zimg status` asks the daemon
-  zimg status --json
-
-Exit codes:
-  0 done · 64 usage · 65 prompt or parameters refused · 69 no daemon · 70 internal or worker
-  failure · 73 cannot create the output · 74 I/O · 75 busy, loading or shutting down (try again) ·
-  76 version · 77 permission · 78 configuration · 130 interrupted";
-
 #[derive(Debug, Subcommand)]
 enum Word {
     /// Draw pictures; the word may be left out
+    #[command(after_long_help = help::DRAW)]
     Draw(Draw),
+    /// Draw a picture again as it was made, but for what is typed
+    #[command(after_help = help::REDO)]
+    Redo(Redo),
+    /// Print how a picture was made
+    #[command(after_help = help::SHOW)]
+    Show(Show),
     /// Say how the daemon and its worker are
     Status,
+    /// Print the settings that are in force
+    #[command(subcommand, after_long_help = help::CONFIG)]
+    Config(Config),
+    /// Print completions for a shell
+    #[command(after_help = help::COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write all pages into a folder
+    Man {
+        /// Where to write zimg.1, zimg-draw.1 and so on
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: Option<PathBuf>,
+    },
 }
 
 /// What every command takes.
@@ -67,15 +77,72 @@ enum Word {
 pub(crate) struct Common {
     /// The daemon's socket
     ///
-    /// Without it: ZIMG_SOCKET, then $XDG_RUNTIME_DIR/zimaged/zimaged.sock if it exists, then
-    /// /run/zimaged/zimaged.sock.
-    #[arg(long, value_name = "PATH", global = true)]
+    /// Without it: ZIMG_SOCKET, then the configuration file's, then
+    /// $XDG_RUNTIME_DIR/zimaged/zimaged.sock if it exists, then /run/zimaged/zimaged.sock.
+    #[arg(long, value_name = "PATH", global = true, value_hint = ValueHint::FilePath)]
     pub(crate) socket: Option<PathBuf>,
     /// Print what happens as lines of JSON on standard output
     ///
     /// One object a line, with the fields "v" (1) and "event"; a failure is the last line.
     #[arg(long, global = true)]
     pub(crate) json: bool,
+}
+
+/// A picture to draw again.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Redo {
+    /// Pictures by zimg, or by another program that writes its settings as the web UIs do
+    #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Another prompt
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) prompt: Option<String>,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+/// Pictures to be asked.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Show {
+    /// PNG, JPEG or WebP files
+    #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Print the text that other programs read
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) parameters: bool,
+}
+
+/// What to print of the settings.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Print all settings in the form of the file
+    Show {
+        /// Say where each is from
+        #[arg(long)]
+        origin: bool,
+    },
+    /// Print where the file is
+    Path,
+}
+
+/// What is printed about zimg itself.
+#[derive(Clone, Debug)]
+pub(crate) enum Papers {
+    Completions(Shell),
+    Man(Option<PathBuf>),
+}
+
+impl Common {
+    /// Where the daemon listens.
+    ///
+    /// # Errors
+    ///
+    /// `Usage`: the path is too long for a socket.
+    pub(crate) fn find_socket(&self, settings: &Settings) -> Result<PathBuf, Failure> {
+        let set = std::env::var_os(socket::VARIABLE).is_some_and(|value| !value.is_empty());
+        let file = settings.socket().filter(|_| !set);
+        socket::find(self.socket.as_deref().or(file))
+    }
 }
 
 /// The command line, understood.
@@ -88,8 +155,12 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug)]
 pub(crate) enum Task {
-    Draw(Draw),
+    Draw(Box<Draw>),
+    Redo(Box<Redo>),
+    Show(Show),
     Status,
+    Config(Config),
+    Papers(Papers),
 }
 
 impl Cli {
@@ -102,12 +173,19 @@ impl Cli {
         Self::from_arguments(std::env::args_os())
     }
 
+    /// The definition of all that can be typed.
+    pub(crate) fn command() -> clap::Command {
+        Typed::command()
+    }
+
     fn from_arguments(
-        arguments: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
+        arguments: impl IntoIterator<Item = impl Into<OsString>>,
     ) -> Result<Self, clap::Error> {
-        let typed = Typed::try_parse_from(arguments).map_err(hint_at_quotes)?;
+        let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        let typed =
+            Typed::try_parse_from(&arguments).map_err(|error| hint(error, arguments.get(1)))?;
         let task = match typed.command {
-            None => Task::Draw(typed.draw),
+            None => Task::Draw(Box::new(typed.draw)),
             // A prompt of several words without quotes, one of which is a command.
             Some(_) if typed.draw.prompt.is_some() => {
                 return Err(usage("a prompt of several words needs quotes around it"));
@@ -115,10 +193,15 @@ impl Cli {
             Some(_) if typed.draw != Draw::default() => {
                 return Err(usage("options for drawing come after the prompt or the word draw"));
             }
+            Some(Word::Draw(draw)) => Task::Draw(Box::new(draw)),
+            Some(Word::Redo(redo)) => Task::Redo(Box::new(redo)),
+            Some(Word::Show(show)) => Task::Show(show),
             Some(Word::Status) => Task::Status,
-            Some(Word::Draw(draw)) => Task::Draw(draw),
+            Some(Word::Config(config)) => Task::Config(config),
+            Some(Word::Completions { shell }) => Task::Papers(Papers::Completions(shell)),
+            Some(Word::Man { folder }) => Task::Papers(Papers::Man(folder)),
         };
-        if let Task::Draw(Draw { prompt: None, .. }) = task {
+        if matches!(&task, Task::Draw(draw) if draw.prompt.is_none()) {
             return Err(usage("what to draw? Give a prompt, or - to read it from standard input"));
         }
         Ok(Self { task, common: typed.common })
@@ -139,15 +222,34 @@ fn usage(message: &str) -> clap::Error {
     Typed::command().error(ErrorKind::ArgumentConflict, message)
 }
 
-/// `zimg a red fox`: the second word is no option, so quotes are missing.
-fn hint_at_quotes(mut error: clap::Error) -> clap::Error {
-    let word = error.get(ContextKind::InvalidArg);
-    let is_word = matches!(word, Some(ContextValue::String(word)) if !word.starts_with('-'));
-    if error.kind() == ErrorKind::UnknownArgument && is_word {
-        let tip = "a prompt of several words needs quotes around it".to_owned();
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+/// What may have been meant by a word that is not known: `zimg a red fox` lacks quotes, `zimg shwo
+/// a.png` is a slip, and some options have other names elsewhere.
+fn hint(mut error: clap::Error, first: Option<&OsString>) -> clap::Error {
+    let Some(ContextValue::String(word)) =
+        error.get(ContextKind::InvalidArg).or(error.get(ContextKind::InvalidSubcommand))
+    else {
+        return error;
+    };
+    let near = first.and_then(|first| near_command(first.to_str()?));
+    let tip = match (word.as_str(), near) {
+        ("--width" | "--height" | "-W" | "-H", _) => "the size is --size WxH".to_owned(),
+        ("--batch-size" | "-b" | "--num-images", _) => "several pictures are -n N".to_owned(),
+        (word, _) if word.starts_with('-') => return error,
+        (_, Some(name)) => format!("did you mean `zimg {name}`?"),
+        (_, None) => "a prompt of several words needs quotes around it".to_owned(),
+    };
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        return usage(&tip);
     }
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     error
+}
+
+/// The command that this word is one slip away from.
+pub(crate) fn near_command(word: &str) -> Option<String> {
+    let near = |name: &str| strsim::osa_distance(name, word) == 1;
+    let commands = Typed::command();
+    commands.get_subcommands().map(|c| c.get_name()).find(|name| near(name)).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -160,8 +262,8 @@ mod tests {
 
     fn drawn(words: &[&str]) -> Draw {
         match read(words).unwrap().task {
-            Task::Draw(draw) => draw,
-            Task::Status => panic!("{words:?} is status"),
+            Task::Draw(draw) => *draw,
+            other => panic!("{words:?} is {other:?}"),
         }
     }
 
@@ -179,8 +281,8 @@ mod tests {
         let words = ["a fox", "-o", "f.png", "--size", "640x480", "-n", "2", "--seed", "7", "-q"];
         let draw = drawn(&words);
         assert_eq!(draw, drawn(&[&["draw"], &words[..]].concat()));
-        assert_eq!(draw.size, Some((640, 480)));
-        assert_eq!((draw.count, draw.seed), (Some(2), Some(7)));
+        assert_eq!(draw.options.size, Some((640, 480)));
+        assert_eq!((draw.options.count, draw.options.seed), (Some(2), Some(7)));
     }
 
     #[test]
@@ -207,6 +309,16 @@ mod tests {
     fn missing_quotes_are_hinted_at() {
         assert!(error(&["a", "red", "fox"]).contains("needs quotes around it"));
         assert!(error(&["the", "status"]).contains("needs quotes around it"));
+    }
+
+    #[test]
+    fn a_slip_is_told_from_a_prompt() {
+        assert!(error(&["shwo", "a.png"]).contains("did you mean `zimg show`?"));
+        assert!(error(&["stauts", "--", "x"]).contains("did you mean `zimg status`?"));
+        assert_eq!(near_command("show"), None);
+        assert_eq!(near_command("a fox"), None);
+        assert!(error(&["x", "-W", "64"]).contains("the size is --size WxH"));
+        assert!(error(&["x", "--nagetive", "y"]).contains("'--negative'"));
     }
 
     #[test]

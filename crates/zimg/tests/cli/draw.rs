@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::fake::{Fake, drawing, pixels, zimg};
+use crate::fake::{Fake, drawing, overview, pixels, zimg};
 use zimg_protocol::messages::{Draw, Event, Request, Status, Waiting, WorkerState};
 
 #[test]
@@ -129,8 +129,8 @@ fn a_log_gets_lines_and_no_control_characters() {
     assert_eq!(
         lines[..3],
         [
-            "waiting: loading the model (2 MB)",
             "the negative prompt has no effect while the guidance is 0",
+            "waiting: loading the model (2 MB)",
             "drawing 64x64 in 2 steps with fake",
         ]
     );
@@ -198,18 +198,5 @@ fn status_is_a_screen_or_a_line() {
 }
 
 fn status() -> Status {
-    Status {
-        version: "9.9.9".to_owned(),
-        pid: 7,
-        uptime_s: 3661,
-        worker: WorkerState::Ready,
-        worker_pid: Some(8),
-        restarts: 0,
-        model: None,
-        load_s: None,
-        queued: 0,
-        done: 3,
-        failed: 1,
-        last_error: None,
-    }
+    Status { model: None, ..overview().status }
 }

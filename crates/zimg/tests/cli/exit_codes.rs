@@ -66,7 +66,8 @@ fn usage_is_64() {
 fn parameters_refused_is_65() {
     let (code, text) = alone(&["a fox", "--size", "1000x64"]);
     assert_eq!(code, Some(65));
-    let said = "zimg: width 1000 is not a multiple of 16 from 64 to 2048\nhint: 1008 would be\n";
+    let said = "zimg: 1000x64 is not possible: sides are multiples of 16 from 64 to 2048\n\
+                hint: 992x64 or 1008x64 would be; --round takes the nearest, 1008x64\n";
     assert_eq!(text, said);
     let many: [&[&str]; 7] = [
         &["--steps", "0"],

@@ -10,7 +10,10 @@ use std::thread::{self, JoinHandle};
 use tempfile::TempDir;
 use zimg_protocol::frame::write_pixels;
 use zimg_protocol::limits::TO_DAEMON_BYTES;
-use zimg_protocol::messages::{Draw, Event, Picture, Request, Started, Step, Timings};
+use zimg_protocol::messages::{
+    Counters, Draw, Event, ModelInfo, Overview, Picture, Places, Request, Started, Status, Step,
+    Timings, WorkerState,
+};
 use zimg_protocol::{Frame, FrameError, Hello};
 
 /// A daemon's thread, and the directory that zimg runs in.
@@ -32,12 +35,24 @@ impl Fake {
         Self { directory, thread }
     }
 
-    /// Welcomes its one client, reads its request and plays `script`.
+    /// Welcomes its one client, says how it is if that is the first question, reads the request
+    /// and plays `script`.
     pub(crate) fn new(script: impl FnOnce(&mut Peer, Request) + Send + 'static) -> Self {
+        Self::being(overview(), script)
+    }
+
+    /// The same, and this is how it is.
+    pub(crate) fn being(
+        overview: Overview,
+        script: impl FnOnce(&mut Peer, Request) + Send + 'static,
+    ) -> Self {
         Self::raw(|mut peer| {
-            let hello = peer.hello();
-            peer.0.write_all(&Hello::OURS.negotiate(hello).to_bytes()).unwrap();
-            let request = peer.request().unwrap();
+            peer.welcome();
+            let mut request = peer.request().unwrap();
+            if request == Request::Overview {
+                peer.say(Event::Overview(Box::new(overview)));
+                request = peer.request().unwrap();
+            }
             script(&mut peer, request);
         })
     }
@@ -87,7 +102,12 @@ impl Fake {
 pub(crate) fn zimg(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zimg"));
     command.current_dir(directory).stdin(Stdio::null());
-    command.env_remove("ZIMG_SOCKET").env_remove("XDG_RUNTIME_DIR").env("TERM", "xterm");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ZIMG_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("ZIMG_CONFIG", "").env_remove("XDG_RUNTIME_DIR").env("TERM", "xterm");
     command
 }
 
@@ -132,7 +152,53 @@ pub(crate) fn drawing(request: Request) -> Draw {
     }
 }
 
+/// How the fake daemon is: ready, with a model that draws 64x64 in 2 steps.
+pub(crate) fn overview() -> Overview {
+    let model = ModelInfo {
+        name: "fake".to_owned(),
+        device: "cpu".to_owned(),
+        dtype: "float32".to_owned(),
+        width: 64,
+        height: 64,
+        steps: 2,
+        guidance: 0.0,
+        max_tokens: 100,
+    };
+    let status = Status {
+        version: "9.9.9".to_owned(),
+        pid: 7,
+        uptime_s: 3661,
+        worker: WorkerState::Ready,
+        worker_pid: Some(8),
+        restarts: 0,
+        model: Some(model),
+        load_s: None,
+        queued: 0,
+        done: 3,
+        failed: 1,
+        last_error: None,
+    };
+    Overview {
+        status,
+        weights: None,
+        memory: None,
+        worker_age_s: None,
+        places: Places { jobs: 64, jobs_per_user: 8, connections: 32 },
+        unfinished: 0,
+        connections: 1,
+        kept: 0,
+        wait_ms: None,
+        counters: Counters::default(),
+    }
+}
+
 impl Peer {
+    /// The hello, answered.
+    pub(crate) fn welcome(&mut self) {
+        let hello = self.hello();
+        self.0.write_all(&Hello::OURS.negotiate(hello).to_bytes()).unwrap();
+    }
+
     pub(crate) fn hello(&mut self) -> Hello {
         let mut bytes = [0; 16];
         self.0.read_exact(&mut bytes).unwrap();

@@ -28,7 +28,8 @@ fn a_job_is_these_lines() {
     assert_eq!((ran.code, &*ran.stderr), (Some(0), ""));
     assert_eq!(
         ran.text(),
-        r#"{"v":1,"event":"waiting","state":"queued","position":2}
+        r#"{"v":1,"event":"warning","message":"fake is made to draw without guidance: 0.1 takes twice the time and seldom helps"}
+{"v":1,"event":"waiting","state":"queued","position":2}
 {"v":1,"event":"waiting","state":"starting"}
 {"v":1,"event":"waiting","state":"loading","done":5,"total":10}
 {"v":1,"event":"waiting","state":"warming"}

@@ -1,10 +1,14 @@
 //! The whole program against a scripted daemon.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
+mod config;
 mod draw;
 mod exit_codes;
 mod fake;
 mod help;
 mod interrupt;
 mod json;
+mod output;
+mod recipe;
+mod screen;
 mod terminal;

@@ -14,7 +14,7 @@ use zimg_protocol::{Failure, Kind};
 use crate::fake::{Fake, drawing, zimg};
 
 /// Everything written to a terminal until its last writer has gone.
-fn seen(terminal: OwnedFd) -> String {
+pub(crate) fn seen(terminal: OwnedFd) -> String {
     let mut terminal = File::from(terminal);
     let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
     loop {

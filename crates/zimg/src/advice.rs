@@ -1,0 +1,100 @@
+//! What is said of settings that the model makes no use of, or was not made for.
+
+use zimg_client::{Draw, ModelInfo};
+
+/// One sentence for each setting that the user would rather know about. What was not given is the
+/// model's own and no matter.
+pub(crate) fn advice(draw: &Draw, model: &ModelInfo) -> Vec<String> {
+    let name = &model.name;
+    let mut said = Vec::new();
+    // A distilled model is one whose own guidance is 0.
+    if let Some(guidance) = draw.guidance.filter(|g| *g > 0.0 && model.guidance <= 0.0) {
+        said.push(format!(
+            "{name} is made to draw without guidance: {guidance} takes twice the time and seldom \
+             helps"
+        ));
+    }
+    if draw.negative.is_some() && draw.guidance.unwrap_or(model.guidance) <= 0.0 {
+        said.push("the negative prompt has no effect while the guidance is 0".to_owned());
+    }
+    if let Some(steps) = draw.steps {
+        let own = model.steps;
+        if steps > own.saturating_mul(2) {
+            said.push(format!(
+                "{name} draws in {own} steps: {steps} take longer and are seldom better"
+            ));
+        } else if steps.saturating_mul(2) < own {
+            said.push(format!("{name} draws in {own} steps: {steps} may leave the picture rough"));
+        }
+    }
+    if let (Some(width), Some(height)) = (draw.width, draw.height) {
+        let own = u64::from(model.width) * u64::from(model.height);
+        let pixels = u64::from(width) * u64::from(height);
+        if pixels > 4 * own || pixels * 8 < own {
+            let (w, h) = (model.width, model.height);
+            said.push(format!("{name} draws best at about {w}x{h}, not at {width}x{height}"));
+        }
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(guidance: f32) -> ModelInfo {
+        ModelInfo {
+            name: "Z".to_owned(),
+            device: "cpu".to_owned(),
+            dtype: "float32".to_owned(),
+            width: 1024,
+            height: 1024,
+            steps: 8,
+            guidance,
+            max_tokens: 1504,
+        }
+    }
+
+    #[test]
+    fn the_models_own_and_what_is_near_need_no_advice() {
+        let quiet: &[&str] = &[];
+        let usual = Draw {
+            steps: Some(9),
+            width: Some(512),
+            height: Some(768),
+            guidance: Some(0.0),
+            ..Draw::new("a fox")
+        };
+        assert_eq!(advice(&Draw::new("a fox"), &model(0.0)), quiet);
+        assert_eq!(advice(&usual, &model(0.0)), quiet);
+        let guided = Draw { negative: Some("x".to_owned()), ..Draw::new("a fox") };
+        assert_eq!(advice(&guided, &model(4.0)), quiet);
+    }
+
+    #[test]
+    fn each_unusual_setting_is_a_sentence() {
+        let all = Draw {
+            guidance: Some(4.0),
+            steps: Some(30),
+            width: Some(64),
+            height: Some(64),
+            ..Draw::new("a fox")
+        };
+        assert_eq!(
+            advice(&all, &model(0.0)),
+            [
+                "Z is made to draw without guidance: 4 takes twice the time and seldom helps",
+                "Z draws in 8 steps: 30 take longer and are seldom better",
+                "Z draws best at about 1024x1024, not at 64x64",
+            ]
+        );
+        let few = Draw { steps: Some(3), negative: Some("x".to_owned()), ..Draw::new("a fox") };
+        assert_eq!(
+            advice(&few, &model(0.0)),
+            [
+                "the negative prompt has no effect while the guidance is 0",
+                "Z draws in 8 steps: 3 may leave the picture rough",
+            ]
+        );
+    }
+}

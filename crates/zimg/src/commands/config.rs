@@ -1,0 +1,54 @@
+//! `zimg config`: the settings that are in force, and where each comes from.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use zimg_client::{Failure, Kind};
+
+use crate::settings::{FILE_VARIABLE, Origin, Settings, keys};
+use crate::stop::Stop;
+use crate::typed::Config;
+
+/// Prints the settings, or the file's path.
+///
+/// # Errors
+///
+/// A setting is wrong, or standard output is full.
+pub(crate) fn run(typed: &Config) -> Result<(), Stop> {
+    let text = match typed {
+        Config::Show { origin } => screen(&Settings::read()?, *origin),
+        Config::Path => {
+            let none = || {
+                let message = format!("there is no configuration file: {FILE_VARIABLE} is empty");
+                Failure::new(Kind::Config, message)
+            };
+            format!("{}\n", Settings::read()?.file.ok_or_else(none)?.display())
+        }
+    };
+    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Stop::writing(&error))
+}
+
+/// All keys, in the form of the file; those that are not set as comments.
+fn screen(settings: &Settings, origin: bool) -> String {
+    let mut text = String::new();
+    for (key, arg) in keys() {
+        let set = settings.found.iter().find(|setting| setting.key == key);
+        // Writing to a string cannot fail.
+        let _ = match set {
+            Some(setting) if origin => {
+                let from = match &setting.origin {
+                    Origin::Environment(name) => name.clone(),
+                    Origin::File(path) => path.display().to_string(),
+                };
+                writeln!(text, "{key} = {}  # {from}", setting.value)
+            }
+            Some(setting) => writeln!(text, "{key} = {}", setting.value),
+            None => {
+                let help = arg.and_then(|arg| Some(arg.get_help()?.to_string()));
+                let help = help.unwrap_or_else(|| "The daemon's socket".to_owned());
+                writeln!(text, "# {key}: {help}")
+            }
+        };
+    }
+    text
+}

@@ -1,0 +1,69 @@
+//! `zimg completions` and `zimg man`: made from the definition of the command line, so that they
+//! say what it takes.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use clap_complete::Shell;
+use clap_mangen::Man;
+use zimg_client::{Failure, Kind};
+
+use crate::stop::Stop;
+use crate::typed::{Cli, Papers};
+
+/// The name that pages and completions are for.
+const NAME: &str = "zimg";
+
+/// Prints the shell's completions, or writes the manual's pages.
+///
+/// # Errors
+///
+/// `CannotCreate`: a page cannot be written. Standard output is full.
+pub(crate) fn run(typed: &Papers) -> Result<(), Stop> {
+    match typed {
+        Papers::Completions(shell) => print(&completions(*shell)),
+        Papers::Man(None) => print(&page(Cli::command())?),
+        Papers::Man(Some(folder)) => Ok(pages(folder)?),
+    }
+}
+
+fn print(text: &[u8]) -> Result<(), Stop> {
+    io::stdout().lock().write_all(text).map_err(|error| Stop::writing(&error))
+}
+
+fn completions(shell: Shell) -> Vec<u8> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), NAME, &mut text);
+    text
+}
+
+fn page(command: clap::Command) -> Result<Vec<u8>, Failure> {
+    let mut text = Vec::new();
+    // Without a date: the same program writes the same page.
+    Man::new(command).date("").render(&mut text).map_err(|error| {
+        Failure::new(Kind::Internal, format!("cannot write the manual: {error}"))
+    })?;
+    Ok(text)
+}
+
+/// One page for zimg and one for each command.
+fn pages(folder: &Path) -> Result<(), Failure> {
+    let mut all = Cli::command();
+    all.build();
+    let mut found = vec![(NAME.to_owned(), all.clone())];
+    for command in all.get_subcommands().filter(|command| !command.is_hide_set()) {
+        let name = format!("{NAME}-{}", command.get_name());
+        // `zimg-draw` is the page's name, and clap wants it to be the program's life long.
+        let leaked: &'static str = name.clone().leak();
+        found.push((name, command.clone().name(leaked)));
+    }
+    for (name, command) in found {
+        let path = folder.join(format!("{name}.1"));
+        fs::write(&path, page(command)?).map_err(|error| {
+            let message = format!("cannot write {}: {error}", path.display());
+            Failure::new(Kind::CannotCreate, message)
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! `zimg show`: how a picture was made, as it says itself.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use super::redo::unsaid;
+use crate::recipe::{self, Found, Recipe};
+use crate::stop::Stop;
+use crate::typed::{Common, Show};
+use crate::{json, words};
+
+/// Prints what each file says.
+///
+/// # Errors
+///
+/// A file cannot be read, is no picture, or does not say it; standard output is full.
+pub(crate) fn run(typed: &Show, common: &Common) -> Result<(), Stop> {
+    for path in &typed.files {
+        let Found { recipe, parameters } = recipe::read(path)?;
+        if typed.parameters {
+            let text = parameters.ok_or_else(|| unsaid(path))?;
+            print(&format!("{}\n", printable_lines(&text)))?;
+            continue;
+        }
+        let recipe = recipe.ok_or_else(|| unsaid(path))?;
+        if common.json {
+            json::print(json::recipe(path, &recipe))?;
+        } else {
+            let name = (typed.files.len() > 1).then_some(path.as_path());
+            print(&screen(name, &recipe))?;
+        }
+    }
+    Ok(())
+}
+
+fn print(text: &str) -> Result<(), Stop> {
+    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Stop::writing(&error))
+}
+
+/// The lines of a text that anybody may have written.
+fn printable_lines(text: &str) -> String {
+    text.lines().map(words::printable).collect::<Vec<_>>().join("\n")
+}
+
+fn screen(name: Option<&Path>, recipe: &Recipe) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        // Further lines of a prompt stand below its first one.
+        let value = printable_lines(value).replace('\n', "\n          ");
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<9} {value}");
+    };
+    if let Some(path) = name {
+        line("file", &path.display().to_string());
+    }
+    line("prompt", &recipe.prompt);
+    if let Some(negative) = recipe.negative.as_deref().filter(|negative| !negative.is_empty()) {
+        line("negative", negative);
+    }
+    line("seed", &recipe.seed.to_string());
+    line("size", &format!("{}x{}", recipe.width, recipe.height));
+    line("steps", &recipe.steps.to_string());
+    let mut guidance = recipe.guidance.to_string();
+    if recipe.guidance_normalization > 0.0 {
+        guidance += &format!(", normalization {}", recipe.guidance_normalization);
+    }
+    if recipe.guidance_truncation < 1.0 {
+        guidance += &format!(", truncation {}", recipe.guidance_truncation);
+    }
+    line("guidance", &guidance);
+    let made = [&recipe.model, &recipe.dtype, &recipe.device];
+    let made: Vec<_> = made.into_iter().flatten().map(String::as_str).collect();
+    if !made.is_empty() {
+        line("model", &made.join(", "));
+    }
+    if let Some(program) = &recipe.program {
+        line("program", program);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::tests::recipe;
+
+    #[test]
+    fn what_is_in_a_file_is_shown_and_not_obeyed() {
+        let nasty = Recipe {
+            prompt: "a\u{1b}[31m fox\nand\ta hen".to_owned(),
+            model: Some("\u{7}".to_owned()),
+            dtype: None,
+            device: None,
+            ..recipe()
+        };
+        assert_eq!(
+            screen(None, &nasty),
+            "prompt    a\\u{1b}[31m fox\n          and\\ta hen\n\
+             negative  a dog\n\
+             seed      18446744073709551615\n\
+             size      1024x768\n\
+             steps     8\n\
+             guidance  1.5, normalization 0.5, truncation 0.75\n\
+             model     \\u{7}\n\
+             program   zimg 0.1.0\n"
+        );
+    }
+}

@@ -1,0 +1,272 @@
+//! One job from the daemon to the files.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use zimg_client::{
+    Client, Draw, Failure, Image, Kind, ModelInfo, Overview, Started, Submit, Update, Waiting,
+    WorkerState,
+};
+
+use crate::advice::advice;
+use crate::commands::PROGRAM;
+use crate::encode::{Format, Pixels, Sheet};
+use crate::interrupt::Interrupt;
+use crate::output::{File, Pictures, Place};
+use crate::plan::Plan;
+use crate::recipe::Recipe;
+use crate::save::save;
+use crate::stop::Stop;
+
+/// How often a daemon that loads its model is asked whether it has it.
+const MODEL_PACE: Duration = Duration::from_millis(200);
+/// How long to wait for a place that nobody can say when it comes.
+const BUSY_PACE: Duration = Duration::from_secs(1);
+/// The shortest and the longest pause before asking for a place again.
+const BUSY_PACES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// A picture that is where it belongs.
+#[derive(Debug)]
+pub(crate) struct Saved<'a> {
+    /// Its file, or none for standard output.
+    pub(crate) path: Option<&'a Path>,
+    pub(crate) image: &'a Image,
+    /// The file's length; none for a picture that is only on the sheet.
+    pub(crate) bytes: Option<usize>,
+}
+
+/// Is told how a drawing goes.
+pub(crate) trait Teller {
+    /// Something the daemon says.
+    fn update(&mut self, update: &Update) -> Result<(), Stop>;
+    /// A picture is saved.
+    fn saved(&mut self, saved: &Saved<'_>) -> Result<(), Stop>;
+    /// The sheet is saved, of so many bytes.
+    fn sheet(&mut self, path: Option<&Path>, sheet: Pixels<'_>, bytes: usize) -> Result<(), Stop>;
+    /// The user would rather know.
+    fn warn(&mut self, text: &str) -> Result<(), Stop>;
+    /// When the job may begin, as the daemon estimates it.
+    fn begins(&mut self, at: Option<Instant>);
+    /// There is no place yet; the next question comes after this pause.
+    fn busy(&mut self, failure: &Failure, pause: Duration) -> Result<(), Stop>;
+}
+
+/// The daemon, and what ends zimg.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) socket: PathBuf,
+    pub(crate) interrupt: Interrupt,
+    /// A line on a terminal shows how it goes.
+    pub(crate) line: bool,
+}
+
+/// Draws what is planned and saves it.
+///
+/// # Errors
+///
+/// Whatever went wrong first. Pictures saved before stay.
+pub(crate) fn draw(plan: &Plan, session: &Session, teller: &mut dyn Teller) -> Result<(), Stop> {
+    loop {
+        let mut busy = None;
+        let tried = try_to_draw(plan, session, teller, &mut busy);
+        match tried {
+            Err(Stop::Failed(failure)) if plan.wait && failure.kind == Kind::Busy => {
+                let pause = busy.map_or(BUSY_PACE, Duration::from_millis);
+                let pause = pause.clamp(BUSY_PACES.0, BUSY_PACES.1);
+                teller.busy(&failure, pause)?;
+                session.interrupt.sleep(pause)?;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// `busy` becomes the milliseconds until there is a place, if there is none and the daemon knows.
+fn try_to_draw(
+    plan: &Plan,
+    session: &Session,
+    teller: &mut dyn Teller,
+    busy: &mut Option<u64>,
+) -> Result<(), Stop> {
+    let asked = Instant::now();
+    let (mut client, mut model, wait) = introduced(&session.socket)?;
+    let mut draw = plan.draw.clone();
+    if draw.width.is_none()
+        && let Some(size) = size(plan, &mut client, &mut model, teller)?
+    {
+        (draw.width, draw.height) = (Some(size.0), Some(size.1));
+    }
+    if let Some(model) = &model {
+        advise(plan, &draw, model, teller)?;
+    }
+    teller.begins(wait.map(|ms| asked + Duration::from_millis(ms)));
+    let mut job = if plan.previews || plan.priority != zimg_client::Priority::default() {
+        let (priority, previews) = (plan.priority, plan.previews);
+        client.submit(&Submit { draw: draw.clone(), priority, detach: false, previews })?
+    } else {
+        client.draw(&draw)?
+    };
+    let _cancels = session.interrupt.cancels(job.canceller()?, session.line);
+    let mut work = Work { plan, session, draw, model, started: None, sheet: None };
+    while let Some(update) = job.next() {
+        let update = update.inspect_err(|_| *busy = job.busy().and_then(|busy| busy.wait_ms))?;
+        teller.update(&update)?;
+        match update {
+            Update::Started(started) => work.started(started, teller)?,
+            Update::Image(image) => work.image(&image, teller)?,
+            _ => {}
+        }
+    }
+    work.finish(teller)
+}
+
+/// A connection; the model, if there is one yet; and the milliseconds until a job that came now
+/// would begin.
+fn introduced(socket: &Path) -> Result<(Client, Option<ModelInfo>, Option<u64>), Failure> {
+    let mut client = Client::connect(PROGRAM, socket)?;
+    match client.overview() {
+        Ok(Overview { status, wait_ms, .. }) => Ok((client, status.model, wait_ms)),
+        // A daemon that knows only the short answer ends the connection over the question.
+        Err(failure) if failure.kind == Kind::Usage => {
+            let mut client = Client::connect(PROGRAM, socket)?;
+            let model = client.status()?.model;
+            Ok((client, model, None))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The size, where the plan leaves it to the model's liking; waits for the model.
+fn size(
+    plan: &Plan,
+    client: &mut Client,
+    model: &mut Option<ModelInfo>,
+    teller: &mut dyn Teller,
+) -> Result<Option<(u32, u32)>, Stop> {
+    if plan.shape.size(Some((1, 1))).is_none() {
+        return Ok(None);
+    }
+    while model.is_none() {
+        let status = client.status()?;
+        if let WorkerState::Failed(failure) = status.worker {
+            return Err(failure.into());
+        }
+        *model = status.model;
+        if model.is_none() {
+            teller.update(&Update::Waiting(Waiting::Worker(status.worker)))?;
+            thread::sleep(MODEL_PACE);
+        }
+    }
+    Ok(plan.shape.size(model.as_ref().map(|model| (model.width, model.height))))
+}
+
+fn advise(
+    plan: &Plan,
+    draw: &Draw,
+    model: &ModelInfo,
+    teller: &mut dyn Teller,
+) -> Result<(), Stop> {
+    if let Some(before) = plan.drawn_by.as_ref().filter(|before| **before != model.name) {
+        let now = &model.name;
+        teller.warn(&format!("it was drawn by {before}; {now} will draw another picture"))?;
+    }
+    advice(draw, model).iter().try_for_each(|text| teller.warn(text))
+}
+
+/// A job under way.
+struct Work<'a> {
+    plan: &'a Plan,
+    session: &'a Session,
+    draw: Draw,
+    model: Option<ModelInfo>,
+    started: Option<Started>,
+    sheet: Option<Sheet>,
+}
+
+impl Work<'_> {
+    fn started(&mut self, started: Started, teller: &mut dyn Teller) -> Result<(), Stop> {
+        if self.model.is_none() {
+            // It came while the job waited. To know more of it is worth a question, no failure.
+            let asked = Client::connect(PROGRAM, &self.session.socket);
+            self.model = asked.and_then(|mut client| client.status()).ok().and_then(|s| s.model);
+            if let Some(model) = &self.model {
+                advise(self.plan, &self.draw, model, teller)?;
+            }
+        }
+        self.started = Some(started);
+        Ok(())
+    }
+
+    /// Encodes a picture and puts it where it belongs.
+    fn image(&mut self, image: &Image, teller: &mut dyn Teller) -> Result<(), Stop> {
+        let Plan { output, encoding, metadata, force, .. } = self.plan;
+        let pixels = pixels(image);
+        let recipe = self
+            .started
+            .as_ref()
+            .filter(|_| *metadata)
+            .map(|started| Recipe::of(&self.draw, started, &image.info, self.model.as_ref()));
+        if output.sheet.is_some() {
+            self.sheet
+                .get_or_insert_with(|| Sheet::new(self.draw.count, pixels.width, pixels.height))
+                .put(image.info.index, pixels);
+        }
+        let encode = |format: Format| format.encode(pixels, *encoding, recipe.as_ref());
+        match &output.pictures {
+            Pictures::Nowhere => teller.saved(&Saved { path: None, image, bytes: None }),
+            Pictures::Stdout(format) => {
+                let bytes = encode(*format)?;
+                to_stdout(&bytes)?;
+                teller.saved(&Saved { path: None, image, bytes: Some(bytes.len()) })
+            }
+            Pictures::Files(files) => {
+                // The client has checked that the index is below the count.
+                let Some(file) = files.get(image.info.index as usize) else {
+                    let message = "a picture without a name";
+                    return Err(Failure::new(Kind::Internal, message).into());
+                };
+                let bytes = encode(file.format)?;
+                self.to_file(file, &bytes, *force)?;
+                teller.saved(&Saved { path: Some(&file.path), image, bytes: Some(bytes.len()) })
+            }
+        }
+    }
+
+    /// Saves the sheet, if there is to be one.
+    fn finish(self, teller: &mut dyn Teller) -> Result<(), Stop> {
+        let Some((place, sheet)) = self.plan.output.sheet.as_ref().zip(self.sheet.as_ref()) else {
+            return Ok(());
+        };
+        let pixels = sheet.pixels();
+        let encode = |format: Format| format.encode(pixels, self.plan.encoding, None);
+        match place {
+            Place::Stdout(format) => {
+                let bytes = encode(*format)?;
+                to_stdout(&bytes)?;
+                teller.sheet(None, pixels, bytes.len())
+            }
+            Place::File(file) => {
+                let bytes = encode(file.format)?;
+                self.to_file(file, &bytes, self.plan.force)?;
+                teller.sheet(Some(&file.path), pixels, bytes.len())
+            }
+        }
+    }
+
+    fn to_file(&self, file: &File, bytes: &[u8], force: bool) -> Result<(), Failure> {
+        // A pipe or device may take its time, and has no temporary file to be left behind.
+        let _no_exit = (!file.special).then(|| self.session.interrupt.hold());
+        save(file, bytes, force)
+    }
+}
+
+fn pixels(image: &Image) -> Pixels<'_> {
+    Pixels { width: image.info.width, height: image.info.height, rgb: &image.pixels }
+}
+
+fn to_stdout(bytes: &[u8]) -> Result<(), Stop> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Stop::writing(&error))
+}

@@ -1,0 +1,33 @@
+//! PNG, fast, with the recipe as text.
+
+use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter};
+
+use super::Pixels;
+use crate::recipe::{self, Recipe};
+
+/// Writes a PNG file. Fast compression is a deflate made for PNG: `docs/performance.md` has what
+/// it costs; the next level takes several times as long and saves a tenth.
+pub(super) fn encode(
+    bytes: &mut Vec<u8>,
+    pixels: Pixels<'_>,
+    recipe: Option<&Recipe>,
+) -> Result<(), EncodingError> {
+    let mut encoder = Encoder::new(bytes, pixels.width, pixels.height);
+    encoder.set_color(ColorType::Rgb);
+    encoder.set_depth(BitDepth::Eight);
+    encoder.set_compression(Compression::Fast);
+    encoder.set_filter(Filter::Adaptive);
+    if let Some(recipe) = recipe {
+        let text = recipe.to_parameters();
+        // As the programs do that read it: the plain chunk where Latin-1 can say it.
+        if text.chars().all(|c| u32::from(c) < 256) {
+            encoder.add_text_chunk(recipe::PARAMETERS.to_owned(), text)?;
+        } else {
+            encoder.add_itxt_chunk(recipe::PARAMETERS.to_owned(), text)?;
+        }
+        encoder.add_itxt_chunk(recipe::KEYWORD.to_owned(), recipe.to_json())?;
+    }
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(pixels.rgb)?;
+    writer.finish()
+}

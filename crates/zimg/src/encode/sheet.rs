@@ -1,0 +1,144 @@
+//! A contact sheet: several pictures on one, in rows.
+
+use super::Pixels;
+
+/// Pixels between pictures.
+const GAP: u32 = 8;
+/// The longest side of a sheet. More pictures become smaller.
+const SIDE_MAX: u32 = 4096;
+/// Between the pictures and in empty places.
+const PAPER: u8 = 32;
+
+/// A sheet that is being filled.
+#[derive(Clone, Debug)]
+pub(crate) struct Sheet {
+    columns: u32,
+    /// A picture's width and height on the sheet.
+    cell: (u32, u32),
+    width: u32,
+    height: u32,
+    rgb: Vec<u8>,
+}
+
+impl Sheet {
+    /// For `count` pictures of this size; as square as they let it be.
+    pub(crate) fn new(count: u32, width: u32, height: u32) -> Self {
+        let count = count.max(1);
+        let columns = (1..=count)
+            .min_by_key(|&columns| {
+                let rows = count.div_ceil(columns);
+                let (w, h) = (u64::from(columns * width), u64::from(rows * height));
+                // The shorter the longer side the better, and then the fewer empty places.
+                (w.max(h), columns * rows)
+            })
+            .unwrap_or(1);
+        let rows = count.div_ceil(columns);
+        let room = |cells: u32| (SIDE_MAX - GAP * (cells - 1)) / cells;
+        let (wide, high) = (f64::from(width), f64::from(height));
+        let scale = (f64::from(room(columns)) / wide).min(f64::from(room(rows)) / high).min(1.0);
+        let cell = (((wide * scale) as u32).max(1), ((high * scale) as u32).max(1));
+        let all = |cells: u32, side: u32| cells * side + (cells - 1) * GAP;
+        let (width, height) = (all(columns, cell.0), all(rows, cell.1));
+        let rgb = vec![PAPER; 3 * width as usize * height as usize];
+        Self { columns, cell, width, height, rgb }
+    }
+
+    /// Puts the picture with this index (from 0) in its place.
+    pub(crate) fn put(&mut self, index: u32, picture: Pixels<'_>) {
+        let (left, top) = (
+            index % self.columns * (self.cell.0 + GAP),
+            index / self.columns * (self.cell.1 + GAP),
+        );
+        let small = scaled(picture, self.cell.0, self.cell.1);
+        let line = 3 * self.cell.0 as usize;
+        for (y, row) in small.chunks_exact(line).enumerate() {
+            let at = 3 * ((top as usize + y) * self.width as usize + left as usize);
+            if let Some(place) = self.rgb.get_mut(at..at + line) {
+                place.copy_from_slice(row);
+            }
+        }
+    }
+
+    /// What is on it.
+    pub(crate) fn pixels(&self) -> Pixels<'_> {
+        Pixels { width: self.width, height: self.height, rgb: &self.rgb }
+    }
+}
+
+/// The picture at another size: each pixel is the mean of what it covers.
+pub(crate) fn scaled(picture: Pixels<'_>, width: u32, height: u32) -> Vec<u8> {
+    if (width, height) == (picture.width, picture.height) {
+        return picture.rgb.to_vec();
+    }
+    let span = |i: u32, of: u32, all: u32| {
+        let from = (u64::from(i) * u64::from(all) / u64::from(of)) as usize;
+        let to = (u64::from(i + 1) * u64::from(all)).div_ceil(u64::from(of)) as usize;
+        from..to.max(from + 1)
+    };
+    let mut rgb = Vec::with_capacity(3 * width as usize * height as usize);
+    for y in 0..height {
+        let rows = span(y, height, picture.height);
+        for x in 0..width {
+            let columns = span(x, width, picture.width);
+            let mut sum = [0_u64; 3];
+            for row in rows.clone() {
+                let line = row * picture.width as usize;
+                let pixels = &picture.rgb[3 * (line + columns.start)..3 * (line + columns.end)];
+                for pixel in pixels.chunks_exact(3) {
+                    sum.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += u64::from(*value));
+                }
+            }
+            let area = (rows.len() * columns.len()) as u64;
+            rgb.extend(sum.map(|sum| ((sum + area / 2) / area) as u8));
+        }
+    }
+    rgb
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(value: u8, width: u32, height: u32) -> Vec<u8> {
+        vec![value; (3 * width * height) as usize]
+    }
+
+    #[test]
+    fn four_are_a_square_with_each_in_its_place() {
+        let mut sheet = Sheet::new(4, 64, 80);
+        for i in 0..4 {
+            let rgb = plain(100 + i as u8, 64, 80);
+            sheet.put(i, Pixels { width: 64, height: 80, rgb: &rgb });
+        }
+        let Pixels { width, height, rgb } = sheet.pixels();
+        assert_eq!((width, height), (136, 168));
+        let at = |x: usize, y: usize| rgb[3 * (y * width as usize + x)];
+        assert_eq!([at(0, 0), at(135, 0), at(0, 167), at(135, 167)], [100, 101, 102, 103]);
+        assert_eq!([at(63, 79), at(64, 79), at(72, 88)], [100, PAPER, 103]);
+    }
+
+    #[test]
+    fn many_become_smaller_and_an_empty_place_stays_empty() {
+        let sheet = Sheet::new(256, 2048, 2048);
+        assert!(sheet.width <= SIDE_MAX && sheet.height <= SIDE_MAX && sheet.width > 4000);
+        let mut sheet = Sheet::new(3, 64, 64);
+        let rgb = plain(200, 64, 64);
+        (0..3).for_each(|i| sheet.put(i, Pixels { width: 64, height: 64, rgb: &rgb }));
+        assert_eq!(sheet.pixels().rgb.last(), Some(&PAPER));
+        for count in [1, 2, 3, 5, 7, 100, 255] {
+            for (width, height) in [(2048, 64), (64, 2048), (1280, 720)] {
+                let sheet = Sheet::new(count, width, height);
+                assert!(sheet.width.max(sheet.height) <= SIDE_MAX, "{count} of {width}x{height}");
+            }
+        }
+    }
+
+    #[test]
+    fn scaling_keeps_the_mean() {
+        let rgb: Vec<u8> = [0, 100].iter().flat_map(|v| [*v; 3]).cycle().take(3 * 64).collect();
+        let picture = Pixels { width: 8, height: 8, rgb: &rgb };
+        assert_eq!(scaled(picture, 4, 4), [50; 48]);
+        assert_eq!(scaled(picture, 16, 8).len(), 3 * 16 * 8);
+        assert_eq!(scaled(picture, 8, 8), rgb);
+    }
+}

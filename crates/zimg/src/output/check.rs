@@ -1,0 +1,101 @@
+//! Whether a file can come to be at a path, found out before anything is drawn.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::libc::{O_NOCTTY, O_NONBLOCK};
+use nix::unistd::{AccessFlags, eaccess};
+use zimg_client::{Failure, Kind};
+
+use super::{File, directory_of, terminal, usage};
+use crate::encode::Format;
+use crate::words;
+
+/// That a file can come to be at `path`; each directory is tried once.
+///
+/// `otherwise` is the format of a name that says none.
+pub(super) fn check(
+    path: PathBuf,
+    otherwise: Option<Format>,
+    force: bool,
+    tried: &mut HashSet<PathBuf>,
+) -> Result<File, Failure> {
+    let shown = path.display();
+    let file = |path: PathBuf, special: bool| {
+        let format = Format::of(&path).or(otherwise).or(special.then_some(Format::Png));
+        match format {
+            Some(format) => Ok(File { path, format, special }),
+            None => Err(usage(format!("{} names no format that zimg knows", path.display()))
+                .hint("end it in .png, .jpg, .webp or .ppm, or give a --format")),
+        }
+    };
+    match fs::metadata(&path) {
+        Ok(meta) if meta.is_dir() => return Err(no_file(format!("{shown} is a directory"))),
+        Ok(meta) if !meta.is_file() => {
+            try_special(&path, meta.file_type())?;
+            return file(path, true);
+        }
+        Ok(_) if force => {
+            // Through links to the file itself, so that it and not the link is replaced.
+            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            let planned = file(path, false)?;
+            try_directory(&real, tried)?;
+            return Ok(File { path: real, ..planned });
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(no_file(format!("cannot create {shown}: {error}")));
+        }
+        // A link to nowhere is there all the same.
+        _ if !force && path.symlink_metadata().is_ok() => {
+            return Err(no_file(format!("{shown} exists already"))
+                .hint("--force replaces it, -o FILE gives another name"));
+        }
+        _ => {}
+    }
+    let file = file(path, false)?;
+    try_directory(&file.path, tried)?;
+    Ok(file)
+}
+
+/// That a pipe or device takes a picture: not a disk, of which a picture would be the ruin, and
+/// not a terminal.
+fn try_special(path: &Path, kind: fs::FileType) -> Result<(), Failure> {
+    let shown = path.display();
+    if kind.is_socket() || kind.is_block_device() {
+        let what = if kind.is_socket() { "a socket" } else { "a disk" };
+        return Err(no_file(format!("{shown} is {what}")));
+    }
+    eaccess(path, AccessFlags::W_OK)
+        .map_err(|error| no_file(format!("cannot write to {shown}: {}", error.desc())))?;
+    // A pipe without a reader is waited for when there is something to write.
+    let mut open = fs::OpenOptions::new();
+    open.write(true).custom_flags(O_NOCTTY | O_NONBLOCK);
+    if kind.is_char_device() && open.open(path).is_ok_and(|device| device.is_terminal()) {
+        return Err(terminal());
+    }
+    Ok(())
+}
+
+/// That the directory of `path` takes a file: creates one without a name, which is gone at once.
+fn try_directory(path: &Path, tried: &mut HashSet<PathBuf>) -> Result<(), Failure> {
+    let directory = directory_of(path);
+    if !tried.insert(directory.to_owned()) {
+        return Ok(());
+    }
+    let shown = directory.display();
+    match tempfile::tempfile_in(directory) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.exists() => {
+            Err(no_file(format!("the directory {shown} does not exist"))
+                .hint(format!("create it with `mkdir -p {}`", words::quoted(directory))))
+        }
+        Err(error) => Err(no_file(format!("cannot write to the directory {shown}: {error}"))),
+    }
+}
+
+fn no_file(message: String) -> Failure {
+    Failure::new(Kind::CannotCreate, message)
+}

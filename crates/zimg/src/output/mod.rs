@@ -1,0 +1,306 @@
+//! Where the pictures go: all names, worked out and checked before anything is drawn.
+
+mod check;
+mod pattern;
+mod slug;
+
+use std::collections::HashSet;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use zimg_client::{Failure, Kind};
+
+pub(crate) use pattern::{Now, has};
+use pattern::{Values, complete, fill, parts};
+
+use crate::encode::Format;
+
+/// Where each picture goes, and the sheet with all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Output {
+    pub(crate) pictures: Pictures,
+    pub(crate) sheet: Option<Place>,
+}
+
+/// Where the pictures go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Pictures {
+    /// The one picture, to standard output.
+    Stdout(Format),
+    /// One file a picture.
+    Files(Vec<File>),
+    /// Only onto the sheet.
+    Nowhere,
+}
+
+/// Where the sheet goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Stdout(Format),
+    File(File),
+}
+
+/// A file to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct File {
+    pub(crate) path: PathBuf,
+    pub(crate) format: Format,
+    /// A pipe or a device: written to as it stands, not replaced.
+    pub(crate) special: bool,
+}
+
+/// What was said of the output, and what its names are made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish<'a> {
+    /// `-o`.
+    pub(crate) output: Option<&'a str>,
+    /// The pattern without `-o`, less its extension.
+    pub(crate) default: &'a str,
+    /// The format where no name says it.
+    pub(crate) format: Option<Format>,
+    /// `--grid`; empty where no file was given.
+    pub(crate) grid: Option<&'a str>,
+    /// Whether files may be replaced.
+    pub(crate) force: bool,
+    /// The first picture's.
+    pub(crate) seed: u64,
+    /// The first picture's, from 1.
+    pub(crate) index: u64,
+    pub(crate) count: u32,
+    pub(crate) prompt: &'a str,
+    pub(crate) now: &'a Now,
+}
+
+impl Output {
+    /// Works out the names and checks that all files can come to be.
+    ///
+    /// # Errors
+    ///
+    /// `Usage`: an unknown format or placeholder, pixels for a terminal, several pictures for one
+    /// stream or one name. `CannotCreate`: a file is there already (unless `force`), or could not
+    /// be created.
+    pub(crate) fn plan(wish: &Wish<'_>) -> Result<Self, Failure> {
+        if wish.output == Some("-") {
+            return wish.on_stdout();
+        }
+        let (pattern, names) = wish.names()?;
+        let mut tried = HashSet::new();
+        let mut files = Vec::with_capacity(names.len());
+        for path in names {
+            files.push(check::check(path, wish.format, wish.force, &mut tried)?);
+        }
+        if wish.count > 1 && files.iter().any(|file| file.special) {
+            return Err(usage("a pipe or device takes one picture".to_owned()));
+        }
+        let sheet = match wish.grid {
+            None => None,
+            Some(name) => {
+                let path = wish.sheet(name, &pattern)?;
+                if files.iter().any(|file| file.path == path) {
+                    let message = format!("{} is a picture's name already", path.display());
+                    return Err(usage(message).hint("give the sheet another with --grid=FILE"));
+                }
+                let file = check::check(path, wish.format, wish.force, &mut tried)?;
+                Some(Place::File(file))
+            }
+        };
+        Ok(Self { pictures: Pictures::Files(files), sheet })
+    }
+}
+
+impl Wish<'_> {
+    fn on_stdout(&self) -> Result<Output, Failure> {
+        if io::stdout().is_terminal() {
+            return Err(terminal());
+        }
+        let format = self.format.unwrap_or(Format::Png);
+        if self.grid.is_some() {
+            let sheet = Some(Place::Stdout(format));
+            return Ok(Output { pictures: Pictures::Nowhere, sheet });
+        }
+        if self.count > 1 {
+            let message = format!("standard output takes one picture, not {}", self.count);
+            return Err(usage(message).hint("give files with -o FILE, or a sheet with --grid"));
+        }
+        Ok(Output { pictures: Pictures::Stdout(format), sheet: None })
+    }
+
+    /// The pattern, and one name a picture, no two alike.
+    pub(crate) fn names(&self) -> Result<(String, Vec<PathBuf>), Failure> {
+        let extension = self.format.unwrap_or(Format::Png).extension();
+        let pattern = complete(self.output, &format!("{}.{extension}", self.default), self.count)?;
+        let mut names = Vec::new();
+        for i in 0..self.count {
+            names.push(PathBuf::from(fill(&pattern, self.values(i))?));
+        }
+        let mut seen = HashSet::new();
+        if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_path())) {
+            return Err(usage(format!("several pictures would be {}", twice.display())));
+        }
+        Ok((pattern, names))
+    }
+
+    fn values(&self, i: u32) -> Values<'_> {
+        let seed = self.seed.wrapping_add(i.into());
+        Values { seed, index: self.index + u64::from(i), prompt: self.prompt, now: self.now }
+    }
+
+    /// The sheet's name: the pictures' with "grid" for the index, or at the end.
+    fn sheet(&self, name: &str, pattern: &str) -> Result<PathBuf, Failure> {
+        let name = if name.is_empty() { beside(pattern) } else { name.to_owned() };
+        fill(&name, self.values(0)).map(PathBuf::from)
+    }
+}
+
+/// The pattern of the sheet beside pictures of this pattern.
+fn beside(pattern: &str) -> String {
+    if has(pattern, "index")
+        && let Some((before, rest)) = pattern.split_once("{index")
+        && let Some((_, after)) = rest.split_once('}')
+    {
+        return format!("{before}grid{after}");
+    }
+    let (stem, extension) = parts(pattern);
+    format!("{stem}-grid{extension}")
+}
+
+/// The directory that `path` lies in.
+pub(crate) fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn terminal() -> Failure {
+    usage("a picture is no text for a terminal".to_owned())
+        .hint("give a file with -o FILE, or pipe the picture to another program")
+}
+
+fn usage(message: String) -> Failure {
+    Failure::new(Kind::Usage, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A plan for pictures with seeds from 7 on.
+    fn planned(
+        output: Option<&str>,
+        count: u32,
+        grid: Option<&str>,
+        force: bool,
+    ) -> Result<Output, Failure> {
+        let now = Now { date: "2026-11-24".to_owned(), time: "083217".to_owned() };
+        Output::plan(&Wish {
+            output,
+            default: "zimg-{seed}",
+            format: None,
+            grid,
+            force,
+            seed: 7,
+            index: 1,
+            count,
+            prompt: "a fox",
+            now: &now,
+        })
+    }
+
+    fn files(output: Output) -> Vec<File> {
+        match output.pictures {
+            Pictures::Files(files) => files,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_created_is_said_before_drawing() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name).display().to_string();
+        let plan = |name: &str, count, force| planned(Some(&at(name)), count, None, force);
+        fs::write(at("there-2.png"), "").unwrap();
+        std::os::unix::fs::symlink(at("nowhere"), at("link.png")).unwrap();
+
+        let failure = plan("there.png", 3, false).unwrap_err();
+        assert_eq!(failure.message, format!("{} exists already", at("there-2.png")));
+        assert_eq!(failure.kind, Kind::CannotCreate);
+        assert!(plan("there.png", 3, true).is_ok());
+        assert!(plan("link.png", 1, false).unwrap_err().message.ends_with("exists already"));
+
+        let failure = plan("no/a.png", 1, false).unwrap_err();
+        assert_eq!(failure.kind, Kind::CannotCreate);
+        assert_eq!(failure.hint, Some(format!("create it with `mkdir -p {}`", at("no"))));
+
+        for name in ["a", "a.gif", ".png", "a."] {
+            assert_eq!(plan(name, 1, false).unwrap_err().kind, Kind::Usage, "{name}");
+        }
+        let failure = plan(&format!("{}.png", "x".repeat(300)), 1, false).unwrap_err();
+        assert_eq!(failure.kind, Kind::CannotCreate);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "nothing is left behind");
+    }
+
+    #[test]
+    fn force_writes_through_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let (real, link) = (directory.path().join("real.png"), directory.path().join("link.png"));
+        fs::write(&real, "").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let files = files(planned(link.to_str(), 1, None, true).unwrap());
+        assert_eq!(files[0].path, real.canonicalize().unwrap());
+    }
+
+    #[test]
+    fn sockets_and_places_without_files_are_refused_before_drawing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.png");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let failure = planned(path.to_str(), 1, None, true).unwrap_err();
+        assert_eq!(failure.kind, Kind::CannotCreate);
+        assert!(failure.message.ends_with("a.png is a socket"), "{}", failure.message);
+        let failure = planned(Some("/proc/a.png"), 1, None, false).unwrap_err();
+        assert_eq!(failure.kind, Kind::CannotCreate);
+        assert!(failure.message.starts_with("cannot write to "), "{}", failure.message);
+    }
+
+    #[test]
+    fn devices_are_written_to_as_they_are() {
+        for force in [false, true] {
+            let file = File { path: "/dev/null".into(), format: Format::Png, special: true };
+            let plan = planned(Some("/dev/null"), 1, None, force).unwrap();
+            assert_eq!(files(plan)[..], [file]);
+        }
+    }
+
+    #[test]
+    fn a_sheet_has_a_name_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let sheet = |pattern: &str, grid: &str| {
+            let pattern = format!("{}/{pattern}", folder.path().display());
+            let grid = if grid.is_empty() {
+                "".to_owned()
+            } else {
+                folder.path().join(grid).display().to_string()
+            };
+            let output = planned(Some(&pattern), 2, Some(&grid), false)?;
+            let Some(Place::File(file)) = output.sheet else { panic!("no sheet") };
+            Ok::<_, Failure>(file.path.file_name().unwrap().to_str().unwrap().to_owned())
+        };
+        assert_eq!(sheet("fox.png", "").unwrap(), "fox-grid.png");
+        assert_eq!(sheet("fox-{seed}.webp", "").unwrap(), "fox-7-grid.webp");
+        assert_eq!(sheet("{index:04}.png", "").unwrap(), "grid.png");
+        assert_eq!(sheet("fox.png", "all-{seed}.jpg").unwrap(), "all-7.jpg");
+        let failure = sheet("fox.png", "fox-1.png").unwrap_err();
+        assert!(failure.message.ends_with("fox-1.png is a picture's name already"));
+    }
+
+    #[test]
+    fn two_pictures_never_have_one_name() {
+        let failure = planned(Some("{index:04}/{{index}}.png"), 2, None, false).unwrap_err();
+        assert_eq!(failure.kind, Kind::CannotCreate, "they differ, but there are no folders");
+        let failure = planned(Some("a"), 1, None, false).unwrap_err();
+        assert_eq!(failure.kind, Kind::Usage);
+    }
+}

@@ -1,0 +1,195 @@
+//! Names of files from a pattern: `{seed}`, `{index}`, `{prompt}`, `{date}`, `{time}`.
+
+use std::path::Path;
+
+use jiff::ZonedDateTime;
+use zimg_client::{Failure, Kind};
+
+use super::slug::slug;
+
+/// Characters of a prompt in a name, unless the pattern says otherwise.
+const PROMPT_LENGTH: usize = 60;
+/// The most: file names end at 255 bytes, and a character may have four.
+const PROMPT_LENGTH_MAX: usize = 60;
+/// The most digits: those of the largest seed.
+const DIGITS_MAX: usize = 20;
+
+/// Day and time of day as names have them, the same for all pictures of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Now {
+    /// `2026-11-24`
+    pub(crate) date: String,
+    /// `083217`
+    pub(crate) time: String,
+}
+
+impl Now {
+    /// By the system's clock and time zone.
+    pub(crate) fn local() -> Self {
+        let now = ZonedDateTime::now();
+        Self {
+            date: now.strftime("%Y-%m-%d").to_string(),
+            time: now.strftime("%H%M%S").to_string(),
+        }
+    }
+}
+
+/// What the placeholders of one picture stand for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Values<'a> {
+    pub(crate) seed: u64,
+    /// From 1.
+    pub(crate) index: u64,
+    pub(crate) prompt: &'a str,
+    pub(crate) now: &'a Now,
+}
+
+/// The pattern for a drawing of `count` pictures, from what `-o` says: `default` without it or
+/// for a directory, numbered where several pictures would have one name.
+pub(crate) fn complete(output: Option<&str>, default: &str, count: u32) -> Result<String, Failure> {
+    let Some(output) = output else { return number(default, count) };
+    if output.is_empty() {
+        return Err(usage("-o needs the name of a file".to_owned()));
+    }
+    if output.ends_with('/') || Path::new(output).is_dir() {
+        return number(&format!("{}/{default}", output.trim_end_matches('/')), count);
+    }
+    number(output, count)
+}
+
+fn number(pattern: &str, count: u32) -> Result<String, Failure> {
+    if count <= 1 || has(pattern, "seed") || has(pattern, "index") {
+        return Ok(pattern.to_owned());
+    }
+    let digits = count.ilog10() + 1;
+    let (stem, extension) = parts(pattern);
+    Ok(format!("{stem}-{{index:0{digits}}}{extension}"))
+}
+
+/// Whether the pattern has this placeholder.
+pub(crate) fn has(pattern: &str, name: &str) -> bool {
+    let plain = pattern.replace("{{", "");
+    plain.contains(&format!("{{{name}}}")) || plain.contains(&format!("{{{name}:"))
+}
+
+/// What is before the last dot of the file's name, and the rest.
+pub(super) fn parts(path: &str) -> (&str, &str) {
+    let name_starts = path.rfind('/').map_or(0, |slash| slash + 1);
+    let dot = path[name_starts..].rfind('.').map_or(path.len(), |dot| name_starts + dot);
+    path.split_at(dot)
+}
+
+/// The pattern with this picture's values in place of the placeholders.
+pub(crate) fn fill(pattern: &str, values: Values<'_>) -> Result<String, Failure> {
+    let mut filled = String::with_capacity(pattern.len() + 8);
+    let mut rest = pattern;
+    while let Some(at) = rest.find(['{', '}']) {
+        filled += &rest[..at];
+        rest = &rest[at..];
+        if let Some(after) = rest.strip_prefix("{{") {
+            (filled, rest) = (filled + "{", after);
+        } else if let Some(after) = rest.strip_prefix("}}") {
+            (filled, rest) = (filled + "}", after);
+        } else {
+            let inside = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+            let value = inside.and_then(|(name, _)| placeholder(name, values));
+            let Some((value, (_, after))) = value.zip(inside) else {
+                return Err(usage(format!("-o {pattern} has a placeholder that is not known"))
+                    .hint("{seed}, {index}, {index:04}, {prompt}, {date} and {time} are; {{ and }} stand for braces"));
+            };
+            (filled, rest) = (filled + &value, after);
+        }
+    }
+    Ok(filled + rest)
+}
+
+/// A name, perhaps with a width: digits for `seed:04`, at most so many characters for
+/// `prompt:20`.
+fn placeholder(name: &str, values: Values<'_>) -> Option<String> {
+    let (name, width) = match name.split_once(':') {
+        Some((name, width)) => (name, Some(width)),
+        None => (name, None),
+    };
+    let number = |value: u64| {
+        let width = match width {
+            Some(width) => width.strip_prefix('0')?.parse().ok()?,
+            None => 0,
+        };
+        (width <= DIGITS_MAX).then(|| format!("{value:0width$}"))
+    };
+    match (name, width) {
+        ("seed", _) => number(values.seed),
+        ("index", _) => number(values.index),
+        ("prompt", None) => Some(slug(values.prompt, PROMPT_LENGTH)),
+        ("prompt", Some(width)) => {
+            let width = width.parse().ok().filter(|w| (1..=PROMPT_LENGTH_MAX).contains(w))?;
+            Some(slug(values.prompt, width))
+        }
+        ("date", None) => Some(values.now.date.clone()),
+        ("time", None) => Some(values.now.time.clone()),
+        _ => None,
+    }
+}
+
+fn usage(message: String) -> Failure {
+    Failure::new(Kind::Usage, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(pattern: &str, seed: u64, index: u64) -> Result<String, Failure> {
+        let now = Now { date: "2026-11-24".to_owned(), time: "083217".to_owned() };
+        fill(pattern, Values { seed, index, prompt: "A red fox, in the snow!", now: &now })
+    }
+
+    fn planned(output: Option<&str>, count: u32) -> Vec<String> {
+        let pattern = complete(output, "zimg-{seed}.png", count).unwrap();
+        (0..u64::from(count)).map(|i| filled(&pattern, 7 + i, 1 + i).unwrap()).collect()
+    }
+
+    #[test]
+    fn names_come_from_the_pattern() {
+        assert_eq!(planned(None, 1), ["zimg-7.png"]);
+        assert_eq!(planned(None, 2), ["zimg-7.png", "zimg-8.png"]);
+        assert_eq!(planned(Some("a.png"), 1), ["a.png"]);
+        assert_eq!(planned(Some("a.b.png"), 2), ["a.b-1.png", "a.b-2.png"]);
+        assert_eq!(planned(Some("d.x/a"), 2), ["d.x/a-1", "d.x/a-2"]);
+        assert_eq!(planned(Some("a.png"), 12)[8..10], ["a-09.png", "a-10.png"]);
+        assert_eq!(planned(Some("{seed}/{index:04}.png"), 2), ["7/0001.png", "8/0002.png"]);
+        assert_eq!(planned(Some("{{x}}-{index}.png"), 2), ["{x}-1.png", "{x}-2.png"]);
+        assert_eq!(planned(Some("{{x}}.png"), 2), ["{x}-1.png", "{x}-2.png"]);
+        assert_eq!(planned(Some("é{seed}ü.png"), 1), ["é7ü.png"]);
+        assert_eq!(planned(Some("/tmp/"), 1), ["/tmp/zimg-7.png"]);
+        let named = "{date}/{time}-{prompt}.png";
+        assert_eq!(planned(Some(named), 1), ["2026-11-24/083217-A-red-fox-in-the-snow.png"]);
+        assert_eq!(planned(Some("{prompt:9}.png"), 2), ["A-red-fox-1.png", "A-red-fox-2.png"]);
+    }
+
+    #[test]
+    fn unknown_placeholders_are_refused() {
+        for bad in [
+            "{x}",
+            "{",
+            "}",
+            "{seed",
+            "{index:4}",
+            "{index:}",
+            "{index:099}",
+            "{}",
+            "{prompt:0}",
+            "{prompt:61}",
+            "{prompt:x}",
+            "{date:4}",
+        ] {
+            assert_eq!(filled(bad, 1, 1).unwrap_err().kind, Kind::Usage, "{bad}");
+        }
+    }
+
+    #[test]
+    fn now_is_a_day_and_a_time() {
+        let now = Now::local();
+        assert_eq!((now.date.len(), now.time.len()), (10, 6));
+    }
+}

@@ -1,0 +1,34 @@
+//! A prompt from standard input.
+
+use std::io::{self, IsTerminal, Read, Write};
+
+use zimg_client::{Failure, Kind, limits};
+
+/// The prompt that was typed, or with "-" the one on standard input.
+///
+/// # Errors
+///
+/// `Io`: standard input cannot be read. `Refused`: it is too long or not UTF-8.
+pub(crate) fn read(typed: &str) -> Result<String, Failure> {
+    if typed == "-" { from_stdin() } else { Ok(typed.to_owned()) }
+}
+
+/// Without the newline at its end.
+fn from_stdin() -> Result<String, Failure> {
+    let stdin = io::stdin().lock();
+    if stdin.is_terminal() {
+        let _ = io::stderr().write_all(b"the prompt, then Ctrl-D:\n");
+    }
+    let mut bytes = Vec::new();
+    // One byte more than fits, and its newline, so that the limit's own check refuses it.
+    let read = stdin.take(limits::PROMPT_BYTES as u64 + 3).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::new(Kind::Io, format!("cannot read standard input: {error}")))?;
+    // A character cut by the bound is too long all the same.
+    if bytes.len() > limits::PROMPT_BYTES + 2 {
+        let limit = limits::PROMPT_BYTES;
+        return Err(Failure::new(Kind::Refused, format!("the prompt has more than {limit} bytes")));
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Failure::new(Kind::Refused, "the prompt on standard input is not UTF-8"))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}

@@ -1,0 +1,145 @@
+//! The text that viewers and other programs read: the prompt, a line for the negative prompt, and
+//! a line of settings, as AUTOMATIC1111's web UI writes it.
+
+use super::{PROGRAM, Recipe};
+
+const NEGATIVE: &str = "\nNegative prompt: ";
+const SETTINGS: &str = "\nSteps: ";
+
+/// The text of a recipe.
+pub(super) fn write(recipe: &Recipe) -> String {
+    let Recipe { steps, guidance, seed, width, height, .. } = recipe;
+    let negative = match recipe.negative.as_deref().unwrap_or_default() {
+        "" => String::new(),
+        text => format!("{NEGATIVE}{text}"),
+    };
+    let model = match recipe.model.as_deref() {
+        Some(name) => format!(", Model: {}", quoted(name)),
+        None => String::new(),
+    };
+    let version = quoted(recipe.program.as_deref().unwrap_or(PROGRAM));
+    format!(
+        "{}{negative}{SETTINGS}{steps}, Sampler: Euler, CFG scale: {guidance}, Seed: {seed}, \
+         Size: {width}x{height}{model}, Version: {version}",
+        recipe.prompt
+    )
+}
+
+/// A value of the settings, in quotes where it would not be told from what follows.
+fn quoted(value: &str) -> String {
+    if value.contains([',', ':', '"', '\n']) {
+        serde_json::to_string(value).unwrap_or_default()
+    } else {
+        value.to_owned()
+    }
+}
+
+/// What can be drawn again of such a text, be it ours or another program's.
+pub(super) fn read(text: &str) -> Option<Recipe> {
+    // A prompt may be empty; then the text begins with what is else on a line of its own.
+    let text = format!("\n{text}");
+    let (words, settings) = text.rsplit_once(SETTINGS)?;
+    let (prompt, negative) = match words.split_once(NEGATIVE) {
+        Some((prompt, negative)) => (prompt, Some(negative.trim().to_owned())),
+        None => (words, None),
+    };
+    let settings = format!("Steps: {settings}");
+    let value =
+        |name: &str| settings_of(&settings).find(|(key, _)| *key == name).map(|pair| pair.1);
+    let (width, height) =
+        value("Size")?.split_once('x').map(|(w, h)| (w.to_owned(), h.to_owned()))?;
+    let program = value("Version");
+    let cfg: f32 = value("CFG scale").and_then(|text| text.parse().ok()).unwrap_or(1.0);
+    // Elsewhere the scale is 1 where there is no guidance, and 0 here.
+    let ours = program.as_deref().is_some_and(|program| program.starts_with("zimg "));
+    let guidance = if ours { cfg } else { (cfg - 1.0).max(0.0) };
+    Some(Recipe {
+        prompt: prompt.strip_prefix('\n').unwrap_or(prompt).to_owned(),
+        negative,
+        width: width.parse().ok()?,
+        height: height.parse().ok()?,
+        steps: value("Steps")?.parse().ok()?,
+        guidance: if guidance.is_finite() { guidance } else { 0.0 },
+        guidance_normalization: 0.0,
+        guidance_truncation: 1.0,
+        seed: value("Seed")?.parse().ok()?,
+        model: value("Model"),
+        dtype: None,
+        device: None,
+        program,
+    })
+}
+
+/// `name: value` pairs between commas; a value in quotes may have commas itself.
+fn settings_of(line: &str) -> impl Iterator<Item = (&str, String)> {
+    let mut rest = line;
+    std::iter::from_fn(move || {
+        let (name, after) = rest.split_once(": ")?;
+        let value;
+        if after.starts_with('"') {
+            let mut values = serde_json::Deserializer::from_str(after).into_iter::<String>();
+            value = values.next()?.ok()?;
+            rest = after.get(values.byte_offset()..)?;
+            rest = rest.strip_prefix(", ").unwrap_or("");
+        } else {
+            let (text, more) = after.split_once(", ").unwrap_or((after, ""));
+            (value, rest) = (text.trim_end().to_owned(), more);
+        }
+        Some((name.trim(), value))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::recipe;
+    use super::*;
+
+    #[test]
+    fn it_is_the_text_that_viewers_know() {
+        let plain =
+            Recipe { prompt: "a fox".to_owned(), negative: None, guidance: 0.0, ..recipe() };
+        assert_eq!(
+            write(&plain),
+            "a fox\nSteps: 8, Sampler: Euler, CFG scale: 0, Seed: 18446744073709551615, \
+             Size: 1024x768, Model: Z-Image-Turbo, Version: zimg 0.1.0"
+        );
+        let full = write(&recipe());
+        assert!(full.contains("\"❄\"\nNegative prompt: a dog\nSteps: 8, "), "{full}");
+    }
+
+    #[test]
+    fn what_it_says_is_read_back() {
+        let model = Some("odd, \"name\": x".to_owned());
+        for recipe in [recipe(), Recipe { prompt: String::new(), model, ..recipe() }] {
+            let read = read(&write(&recipe)).unwrap();
+            let said = Recipe {
+                guidance_normalization: 0.0,
+                guidance_truncation: 1.0,
+                dtype: None,
+                device: None,
+                ..recipe
+            };
+            assert_eq!(read, said);
+        }
+    }
+
+    #[test]
+    fn other_programs_pictures_are_read() {
+        let read = read(
+            "a castle\nNegative prompt: blurry\nSteps: 9, Sampler: euler, CFG scale: 3.5, Seed: 42, \
+             Size: 512x768, Model hash: 00ff, Lora hashes: \"a: 1, b: 2\", Model: z_image_turbo",
+        )
+        .unwrap();
+        assert_eq!((read.prompt.as_str(), read.negative.as_deref()), ("a castle", Some("blurry")));
+        assert_eq!((read.steps, read.seed, read.guidance), (9, 42, 2.5));
+        assert_eq!((read.width, read.height), (512, 768));
+        assert_eq!(read.model.as_deref(), Some("z_image_turbo"));
+    }
+
+    #[test]
+    fn what_cannot_be_drawn_again_is_not_read() {
+        for text in ["", "a fox", "a fox\nSteps: 8", "\nSteps: x, Seed: 1, Size: 64x64"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Reading a recipe out of a picture's file. The file is anybody's: nothing in it is believed.
+
+use std::fs;
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use png::{Decoder, Limits};
+use zimg_client::{Failure, Kind};
+
+use super::{KEYWORD, PARAMETERS, Recipe, exif, parameters};
+
+/// The longest file that is read: several times the largest picture there is.
+const FILE_MAX: u64 = 64 << 20;
+/// The most that a compressed text may become.
+const TEXT_MAX: usize = 1 << 20;
+
+/// What a file says of how it was made.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Found {
+    /// Enough to draw it again.
+    pub(crate) recipe: Option<Recipe>,
+    /// The text in the form of other programs.
+    pub(crate) parameters: Option<String>,
+}
+
+/// Reads `path`: PNG, JPEG or WebP, told by what is in it.
+///
+/// # Errors
+///
+/// `Io`: the file cannot be read or is too long. `Refused`: it is no such picture.
+pub(crate) fn read(path: &Path) -> Result<Found, Failure> {
+    let shown = path.display();
+    let unreadable = |error| Failure::new(Kind::Io, format!("cannot read {shown}: {error}"));
+    let mut file = fs::File::open(path).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.is_dir() {
+        return Err(Failure::new(Kind::Io, format!("{shown} is a directory")));
+    }
+    let mut bytes = Vec::new();
+    let read = file.by_ref().take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if read as u64 > FILE_MAX {
+        let limit = FILE_MAX >> 20;
+        return Err(Failure::new(Kind::Io, format!("{shown} is longer than {limit} MiB")));
+    }
+    found(&bytes)
+        .ok_or_else(|| Failure::new(Kind::Refused, format!("{shown} is no PNG, JPEG or WebP")))
+}
+
+/// What these bytes of a file say, or none if they are no picture's.
+pub(crate) fn found(bytes: &[u8]) -> Option<Found> {
+    let webp = bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP");
+    let (parameters, recipe) = if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+        let texts = texts(bytes);
+        let text = |keyword: &str| texts.iter().find(|text| text.0 == keyword).map(|text| &*text.1);
+        (text(PARAMETERS).map(str::to_owned), text(KEYWORD).and_then(Recipe::from_json))
+    } else if bytes.starts_with(b"\xff\xd8\xff") || webp {
+        exif::read(bytes)
+    } else {
+        return None;
+    };
+    let recipe = recipe.or_else(|| parameters::read(parameters.as_deref()?));
+    Some(Found { recipe, parameters })
+}
+
+/// Keywords and texts of a PNG file before its pixels.
+fn texts(bytes: &[u8]) -> Vec<(String, String)> {
+    let limits = Limits { bytes: FILE_MAX as usize };
+    let Ok(mut reader) = Decoder::new_with_limits(Cursor::new(bytes), limits).read_info() else {
+        return Vec::new();
+    };
+    let mut texts = Vec::new();
+    // Pixels are not looked at; a text after them would be read with them.
+    let info = reader.info();
+    for chunk in &info.uncompressed_latin1_text {
+        texts.push((chunk.keyword.clone(), chunk.text.clone()));
+    }
+    for chunk in &info.utf8_text {
+        let mut chunk = chunk.clone();
+        if chunk.decompress_text_with_limit(TEXT_MAX).is_ok()
+            && let Ok(text) = chunk.get_text()
+        {
+            texts.push((chunk.keyword, text));
+        }
+    }
+    for chunk in &info.compressed_latin1_text {
+        let mut chunk = chunk.clone();
+        if chunk.decompress_text_with_limit(TEXT_MAX).is_ok()
+            && let Ok(text) = chunk.get_text()
+        {
+            texts.push((chunk.keyword, text));
+        }
+    }
+    let _ = reader.finish();
+    texts
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::tests::recipe;
+    use super::*;
+    use crate::encode::{Encoding, Format, Pixels};
+
+    fn picture(format: Format) -> Vec<u8> {
+        let rgb = vec![7; 3 * 64 * 64];
+        let pixels = Pixels { width: 64, height: 64, rgb: &rgb };
+        format.encode(pixels, Encoding::default(), Some(&recipe())).unwrap()
+    }
+
+    const FORMATS: [Format; 3] = [Format::Png, Format::Jpeg, Format::WebP];
+
+    #[test]
+    fn each_format_keeps_the_recipe_and_the_text() {
+        for format in FORMATS {
+            let bytes = picture(format);
+            let found = found(&bytes).unwrap();
+            assert_eq!(found.recipe, Some(recipe()), "{format:?}");
+            assert_eq!(found.parameters, Some(recipe().to_parameters()), "{format:?}");
+            let read = image::load_from_memory(&bytes).unwrap().into_rgb8();
+            assert_eq!(read.dimensions(), (64, 64), "{format:?} is a picture all the same");
+        }
+    }
+
+    #[test]
+    fn plain_text_is_in_the_chunk_that_all_can_read() {
+        let plain = Recipe { prompt: "a fox".to_owned(), ..recipe() };
+        let rgb = vec![7; 3 * 64 * 64];
+        let pixels = Pixels { width: 64, height: 64, rgb: &rgb };
+        let bytes = Format::Png.encode(pixels, Encoding::default(), Some(&plain)).unwrap();
+        let at = bytes.windows(4).position(|window| window == b"tEXt").unwrap();
+        assert!(bytes[at + 4..].starts_with(b"parameters\0a fox\n"));
+    }
+
+    #[test]
+    fn a_text_that_becomes_too_long_is_left_out() {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 1, 1);
+        encoder.set_color(png::ColorType::Rgb);
+        let bomb = " ".repeat(TEXT_MAX + 1);
+        encoder.add_ztxt_chunk(PARAMETERS.to_owned(), bomb).unwrap();
+        let mut writer = encoder.write_header().unwrap();
+        writer.write_image_data(&[0; 3]).unwrap();
+        writer.finish().unwrap();
+        assert_eq!(found(&bytes), Some(Found::default()));
+    }
+
+    #[test]
+    fn files_that_are_no_pictures_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        assert_eq!(read(&path).unwrap_err().kind, Kind::Io);
+        assert_eq!(read(folder.path()).unwrap_err().kind, Kind::Io);
+        fs::write(&path, "not a picture").unwrap();
+        assert_eq!(read(&path).unwrap_err().kind, Kind::Refused);
+        let long = fs::File::create(&path).unwrap();
+        long.set_len(FILE_MAX + 1).unwrap();
+        assert!(read(&path).unwrap_err().message.ends_with("is longer than 64 MiB"));
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_files_never_harm(
+            format in 0_usize..3,
+            cut in 0.0..1.0_f64,
+            damage in prop::collection::vec((0.0..1.0_f64, any::<u8>()), 0..8),
+        ) {
+            let mut bytes = picture(FORMATS[format]);
+            bytes.truncate((bytes.len() as f64 * cut.mul_add(0.9, 0.1)) as usize);
+            for (at, value) in damage {
+                // Most of what can be lied about is at the beginning.
+                let at = (at * at * bytes.len() as f64) as usize;
+                bytes[at] = value;
+            }
+            let _ = found(&bytes);
+        }
+
+        #[test]
+        fn any_bytes_never_harm(start in 0_usize..3, bytes in prop::collection::vec(any::<u8>(), 0..512)) {
+            let starts: [&[u8]; 3] =
+                [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\xff\xd8\xff\xe1", b"RIFF\0\x01\0\0WEBPEXIF"];
+            let _ = found(&[starts[start], &bytes].concat());
+        }
+    }
+}

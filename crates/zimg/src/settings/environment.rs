@@ -1,0 +1,66 @@
+//! `ZIMG_SIZE` and the like: each key in capitals.
+
+use std::ffi::OsString;
+
+use zimg_client::Failure;
+
+use super::{Origin, SOCKET, Value, keys, needs_value, text};
+
+/// The keys that have a variable which is not empty. `ZIMG_SOCKET` is not among them: it is
+/// older than the file, and what looks for a socket looks at it.
+pub(super) fn read(
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Vec<(String, Value, Origin)>, Failure> {
+    let mut found = Vec::new();
+    for (key, arg) in keys() {
+        let name = name(&key);
+        let Some(value) = variable(&name).filter(|value| !value.is_empty()) else { continue };
+        if key == SOCKET {
+            continue;
+        }
+        let value = text(&name, value)?;
+        let takes_value = arg.is_some_and(|arg| needs_value(&arg));
+        let value = match value.to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" | "on" if !takes_value => Value::Switch(true),
+            "0" | "false" | "no" | "off" if !takes_value => Value::Switch(false),
+            _ => Value::Text(value),
+        };
+        found.push((key, value, Origin::Environment(name)));
+    }
+    Ok(found)
+}
+
+/// The variable of a key.
+pub(super) fn name(key: &str) -> String {
+    format!("ZIMG_{}", key.to_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_read_as_the_key_wants_it() {
+        let given = [
+            ("ZIMG_STEPS", "1"),
+            ("ZIMG_WAIT", "1"),
+            ("ZIMG_SHOW", "off"),
+            ("ZIMG_SIZE", ""),
+            ("ZIMG_SOCKET", "/s"),
+            ("ZIMG_OTHER", "x"),
+        ];
+        let found = read(|name| Some(given.iter().find(|pair| pair.0 == name)?.1.into())).unwrap();
+        let found: Vec<_> = found.into_iter().map(|(key, value, _)| (key, value)).collect();
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found.contains(&("steps".to_owned(), Value::Text("1".to_owned()))));
+        assert!(found.contains(&("wait".to_owned(), Value::Switch(true))));
+        assert!(found.contains(&("show".to_owned(), Value::Switch(false))));
+    }
+
+    #[test]
+    fn what_is_not_text_is_refused() {
+        use std::os::unix::ffi::OsStringExt;
+        let odd = |name: &str| (name == "ZIMG_SIZE").then(|| OsString::from_vec(vec![0xff]));
+        assert_eq!(read(odd).unwrap_err().message, "ZIMG_SIZE is not UTF-8");
+    }
+}

@@ -1,0 +1,308 @@
+//! The user's own defaults: `ZIMG_*` over the configuration file. Each key is the long name of an
+//! option and is read as that option is, so there is one definition of both.
+
+mod environment;
+mod file;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, Args, Command, FromArgMatches};
+use zimg_client::{Failure, Kind};
+
+use crate::typed::Options;
+
+/// The variable that names another file, or none at all when it is empty.
+pub(crate) const FILE_VARIABLE: &str = "ZIMG_CONFIG";
+/// The daemon's socket: the one key that is no option of a drawing.
+const SOCKET: &str = "socket";
+/// Options that are of use once only.
+const NO_SETTINGS: [&str; 1] = ["force"];
+
+/// Where a setting comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// This environment variable.
+    Environment(String),
+    /// This file.
+    File(PathBuf),
+}
+
+/// One key that is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    pub(crate) key: String,
+    /// As it would be typed in the file.
+    pub(crate) value: String,
+    pub(crate) origin: Origin,
+}
+
+/// A value, wherever it was written.
+#[derive(Clone, Debug, PartialEq)]
+enum Value {
+    Text(String),
+    /// As it was written.
+    Number(String),
+    Switch(bool),
+}
+
+/// All keys that are set, those of the file first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Settings {
+    /// The file, be it there or not.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) found: Vec<Setting>,
+    options: Options,
+    socket: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Reads the file and the environment.
+    ///
+    /// # Errors
+    ///
+    /// `Config`: a key that there is not, or a value that its option does not take.
+    pub(crate) fn read() -> Result<Self, Failure> {
+        let variable = |name: &str| std::env::var_os(name);
+        let path = file::path(variable);
+        let home = variable("HOME").map(PathBuf::from);
+        let mut settings = Self::default();
+        if let Some(path) = &path {
+            let found = file::read(path, std::env::var_os(FILE_VARIABLE).is_some())?;
+            settings.take(found, home.as_deref())?;
+        }
+        settings.take(environment::read(variable)?, home.as_deref())?;
+        settings.file = path;
+        Ok(settings)
+    }
+
+    /// What was not typed, as it is set here.
+    pub(crate) fn options(&self) -> Options {
+        self.options.clone()
+    }
+
+    /// The socket that is used if none was typed.
+    pub(crate) fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
+    }
+
+    /// Puts a layer over those before.
+    fn take(
+        &mut self,
+        layer: Vec<(String, Value, Origin)>,
+        home: Option<&Path>,
+    ) -> Result<(), Failure> {
+        let mut over = Options::default();
+        for (key, value, origin) in layer {
+            let value = value.at_home(home);
+            let shown = value.as_toml();
+            if key == SOCKET {
+                let Value::Text(path) = value else {
+                    return Err(wrong(&origin, &key, "it must be a path in quotes"));
+                };
+                self.socket = Some(path.into());
+            } else {
+                let arg = argument(&key).ok_or_else(|| unknown(&origin, &key))?;
+                let word = value
+                    .as_word(&arg)
+                    .ok_or_else(|| wrong(&origin, &key, "it is no switch, and needs a value"))?;
+                let option = parsed(&word).map_err(|why| wrong(&origin, &key, &why))?;
+                over = option.or(over);
+            }
+            self.found.retain(|setting| setting.key != key);
+            self.found.push(Setting { key, value: shown, origin });
+        }
+        self.options = over.or(std::mem::take(&mut self.options));
+        Ok(())
+    }
+}
+
+impl Value {
+    /// `~/` at its beginning is the home directory, which no shell has put in.
+    fn at_home(self, home: Option<&Path>) -> Self {
+        match (self, home) {
+            (Self::Text(text), Some(home)) if text.starts_with("~/") => {
+                Self::Text(home.join(&text[2..]).display().to_string())
+            }
+            (value, _) => value,
+        }
+    }
+
+    fn as_toml(&self) -> String {
+        match self {
+            // What JSON has for text is a basic string of TOML's.
+            Self::Text(text) => serde_json::Value::from(text.as_str()).to_string(),
+            Self::Number(text) => text.clone(),
+            Self::Switch(on) => on.to_string(),
+        }
+    }
+
+    /// As the command line takes it; none where that takes no such thing.
+    fn as_word(&self, arg: &Arg) -> Option<String> {
+        let long = arg.get_long()?;
+        let takes_value = arg.get_action().takes_values();
+        let may_be_bare = !needs_value(arg);
+        let has_none = arg.get_possible_values().iter().any(|value| value.matches("none", false));
+        match self {
+            Self::Switch(true) if may_be_bare => Some(format!("--{long}")),
+            Self::Switch(false) if has_none => Some(format!("--{long}=none")),
+            Self::Switch(false) if argument(&format!("no_{}", arg.get_id())).is_some() => {
+                Some(format!("--no-{long}"))
+            }
+            Self::Text(value) | Self::Number(value) if takes_value => {
+                Some(format!("--{long}={value}"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The keys that can be set, with the options that they stand for.
+pub(crate) fn keys() -> Vec<(String, Option<Arg>)> {
+    let mut keys: Vec<_> = arguments()
+        .into_iter()
+        .filter(|arg| !arg.get_id().as_str().starts_with("no_"))
+        .map(|arg| (arg.get_id().to_string(), Some(arg)))
+        .collect();
+    keys.push((SOCKET.to_owned(), None));
+    keys
+}
+
+/// Whether the option is nothing without a value.
+fn needs_value(arg: &Arg) -> bool {
+    let least = arg.get_num_args().map_or(1, |values| values.min_values());
+    arg.get_action().takes_values() && least > 0
+}
+
+fn arguments() -> Vec<Arg> {
+    let command = Options::augment_args(Command::new("settings"));
+    command
+        .get_arguments()
+        .filter(|arg| !NO_SETTINGS.contains(&arg.get_id().as_str()))
+        .cloned()
+        .collect()
+}
+
+fn argument(key: &str) -> Option<Arg> {
+    arguments().into_iter().find(|arg| arg.get_id() == key)
+}
+
+/// One option, as the command line understands it.
+fn parsed(word: &str) -> Result<Options, String> {
+    let command = Options::augment_args(Command::new("settings").no_binary_name(true));
+    let matches = command.try_get_matches_from([word]);
+    matches.and_then(|matches| Options::from_arg_matches(&matches)).map_err(|error| {
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        // `invalid value 'x' for '--size <WxH>': why`
+        line.strip_prefix("error: ").unwrap_or(line).replace("--", "")
+    })
+}
+
+fn unknown(origin: &Origin, key: &str) -> Failure {
+    let near = keys()
+        .into_iter()
+        .map(|(name, _)| (strsim::damerau_levenshtein(&name, key), name))
+        .filter(|(distance, _)| *distance <= 2)
+        .min();
+    let failure = wrong(origin, key, "there is no such setting");
+    match near {
+        Some((_, name)) => failure.hint(format!("there is `{name}`")),
+        None => failure.hint("`zimg config show` lists all that there are"),
+    }
+}
+
+fn wrong(origin: &Origin, key: &str, why: &str) -> Failure {
+    let message = match origin {
+        Origin::Environment(name) => format!("{name}: {why}"),
+        Origin::File(path) => format!("`{key}` in {}: {why}", path.display()),
+    };
+    Failure::new(Kind::Config, message)
+}
+
+/// A variable's text.
+fn text(name: &str, value: OsString) -> Result<String, Failure> {
+    value.into_string().map_err(|_| Failure::new(Kind::Config, format!("{name} is not UTF-8")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::typed::Graphics;
+
+    fn layer(values: &[(&str, Value)]) -> Vec<(String, Value, Origin)> {
+        let origin = Origin::File("/c.toml".into());
+        values
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.clone(), origin.clone()))
+            .collect()
+    }
+
+    fn taken(layers: &[&[(&str, Value)]]) -> Result<Settings, Failure> {
+        let mut settings = Settings::default();
+        for values in layers {
+            settings.take(layer(values), Some(Path::new("/home/u")))?;
+        }
+        Ok(settings)
+    }
+
+    fn words(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+
+    #[test]
+    fn every_key_is_read_as_its_option() {
+        let options = taken(&[&[
+            ("size", words("640x480")),
+            ("steps", Value::Number("4".to_owned())),
+            ("show", Value::Switch(true)),
+            ("preview", Value::Switch(false)),
+            ("metadata", Value::Switch(false)),
+            ("grid", Value::Switch(true)),
+            ("output", words("~/{seed}.png")),
+        ]])
+        .unwrap()
+        .options();
+        assert_eq!((options.size, options.steps), (Some((640, 480)), Some(4)));
+        assert_eq!(options.show, Some(Graphics::Auto));
+        assert_eq!(options.preview, Some(Graphics::None));
+        assert!(options.no_metadata);
+        assert_eq!(options.grid.as_deref(), Some(""));
+        assert_eq!(options.output.as_deref(), Some("/home/u/{seed}.png"));
+    }
+
+    #[test]
+    fn a_later_layer_wins_and_says_where_it_is_from() {
+        let settings = taken(&[
+            &[("aspect", words("16:9")), ("steps", Value::Number("4".to_owned()))],
+            &[("size", words("64x64")), ("steps", Value::Number("5".to_owned()))],
+        ])
+        .unwrap();
+        let options = settings.options();
+        assert_eq!((options.aspect, options.size, options.steps), (None, Some((64, 64)), Some(5)));
+        assert_eq!(settings.found.len(), 3);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        let message = |key, value| {
+            let failure = taken(&[&[(key, value)]]).unwrap_err();
+            assert_eq!(failure.kind, Kind::Config);
+            (failure.message, failure.hint.unwrap_or_default())
+        };
+        let (said, hint) = message("szie", words("64x64"));
+        assert_eq!(said, "`szie` in /c.toml: there is no such setting");
+        assert_eq!(hint, "there is `size`");
+        assert!(message("size", words("big")).0.contains("a size is WxH in pixels"));
+        assert!(message("size", Value::Switch(true)).0.contains("needs a value"));
+        assert!(message("force", Value::Switch(true)).0.contains("no such setting"));
+        assert!(message("socket", Value::Switch(true)).0.contains("must be a path"));
+    }
+
+    #[test]
+    fn a_key_can_be_told_from_the_list() {
+        let keys: Vec<_> = keys().into_iter().map(|(name, _)| name).collect();
+        assert!(keys.iter().any(|name| name == "guidance_truncation"));
+        assert!(keys.iter().all(|name| name != "force" && !name.starts_with("no_")), "{keys:?}");
+    }
+}

@@ -1,0 +1,69 @@
+//! What `--help` says beside the options: examples first of all.
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  zimg \"a red fox in the snow\" -o fox.png
+  zimg \"a red fox in the snow\" -n 4 --seed 7 --grid -o 'fox-{seed}.png'
+  zimg - < prompt.txt -o out.webp
+  zimg redo fox.png --seed 8
+
+`zimg --help` has all options, more examples and the exit codes.";
+
+pub(super) const LONG_EXAMPLES: &str = "\
+Examples:
+  zimg \"a red fox in the snow\" -o fox.png
+  zimg \"a red fox in the snow\" -n 4 --seed 7 --grid -o 'fox-{seed}.png'
+  zimg \"a red fox in the snow\" --aspect 16:9 --show
+  zimg \"a red fox in the snow\" --size 1280x720 -o - | display
+  zimg - < prompt.txt -o '{date}-{prompt}.webp'
+  zimg draw \"status\"        draws the word; `zimg status` asks the daemon
+  zimg show fox.png         prints how it was made
+  zimg redo fox.png --seed 8
+  zimg status --json
+
+Exit codes:
+  0 done · 64 usage · 65 prompt or parameters refused · 69 no daemon · 70 internal or worker
+  failure · 73 cannot create the output · 74 I/O · 75 busy, loading or shutting down (try again) ·
+  76 version · 77 permission · 78 configuration · 130 interrupted";
+
+pub(super) const DRAW: &str = "\
+Examples:
+  zimg draw \"a red fox in the snow\" -o fox.png
+  zimg draw \"draw\" -n 4 --grid";
+
+pub(super) const REDO: &str = "\
+Examples:
+  zimg redo fox.png                           the same picture once more
+  zimg redo fox.png --seed 8 -o other.png     another one of the same
+  zimg redo fox.png --size 1536x1024          larger
+  zimg redo a.png b.jpg -o 'again/{index}.webp'
+
+Without -o the picture is saved as fox-redo.png, and its path is on standard output.";
+
+pub(super) const SHOW: &str = "\
+Examples:
+  zimg show fox.png
+  zimg show --json *.png | jq -r .prompt";
+
+pub(super) const CONFIG: &str = "\
+Every long option of a drawing but --force is a key of the file and a variable:
+
+  # ~/.config/zimg/config.toml
+  aspect = \"16:9\"
+  output = \"~/Pictures/{date}-{prompt}-{seed}.png\"
+  show = true
+  metadata = false
+
+  ZIMG_STEPS=4 zimg \"a red fox\"
+
+What is typed goes before ZIMG_*, and that before the file: --metadata, --no-round, --no-wait,
+--no-quiet and --show=none switch back what is set there. ZIMG_CONFIG names another file, or none
+when it is empty.";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  zimg completions bash > ~/.local/share/bash-completion/completions/zimg
+  zimg completions zsh > ~/.zfunc/_zimg
+  zimg completions fish > ~/.config/fish/completions/zimg.fish
+
+`make install` puts them where the shells look.";
