@@ -189,6 +189,7 @@ pub(crate) fn overview() -> Overview {
         kept: 0,
         wait_ms: None,
         counters: Counters::default(),
+        keeping: None,
     }
 }
 
