@@ -9,15 +9,19 @@ use std::panic::resume_unwind;
 use std::thread;
 use std::time::{Duration, Instant};
 
+mod attention;
 mod context;
 mod driver;
+mod graph;
 mod kernels;
 mod libtorch;
 mod memory;
 mod upload;
 
+pub use attention::WithoutPlans;
 pub use context::{make_current, synchronize};
 pub use driver::Gpu;
+pub use graph::{Graph, Pool};
 pub use kernels::{Float8Rows, GroupNorm, Kernels, Moments, Pairs, Rows, Scale};
 pub use memory::Memory;
 pub use upload::Uploader;
@@ -59,6 +63,9 @@ pub enum Error {
     /// A kernel was called with what it does not take: a mistake in this program.
     #[error("the GPU was asked wrongly: {0}")]
     Misuse(&'static str),
+    /// Launches could not be recorded, or not be replayed.
+    #[error("a CUDA graph failed: {0}")]
+    Graph(String),
     /// libtorch refused memory, for a result or for weights.
     #[error(transparent)]
     Tch(#[from] tch::TchError),

@@ -8,9 +8,7 @@ use std::time::Instant;
 
 use tch::Device;
 use zimage::checkpoint::Loader;
-use zimage::{
-    Arriving, AttentionPlan as Plan, Checkpoint, DType, Params, Pipeline, Progress, Rehearsal,
-};
+use zimage::{Arriving, Checkpoint, DType, Params, Pipeline, Progress, Rehearsal};
 use zimg_protocol::Failure;
 use zimg_protocol::messages::{ModelInfo, Report};
 
@@ -46,8 +44,8 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
         _ => then_rehearsing(arriving, loader, args, reports),
     };
     let pipeline = pipeline.map_err(|e| from_model(&e))?;
-    for (params, plan) in warmup(args).iter().flat_map(|params| Plan::ALL.map(|p| (params, p))) {
-        pipeline.plan_attention(params, SHORT, plan).map_err(|e| from_model(&e))?;
+    for params in warmup(args) {
+        pipeline.plan_attention(&params, SHORT).map_err(|e| from_model(&e))?;
     }
     for remark in pipeline.remarks() {
         log::line(format_args!("{remark}"));
@@ -68,12 +66,10 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
 }
 
 /// What to plan for when nothing else is to do.
-pub(crate) fn later(args: &Args) -> impl Iterator<Item = (Params, usize, Plan)> {
-    warmup(args).into_iter().flat_map(|params| {
-        LATER
-            .into_iter()
-            .flat_map(move |tokens| Plan::ALL.map(|plan| (params.clone(), tokens, plan)))
-    })
+pub(crate) fn later(args: &Args) -> impl Iterator<Item = (Params, usize)> {
+    warmup(args)
+        .into_iter()
+        .flat_map(|params| LATER.into_iter().map(move |tokens| (params.clone(), tokens)))
 }
 
 /// Reads, and rehearses on this thread meanwhile: cuDNN keeps its plans for each thread.

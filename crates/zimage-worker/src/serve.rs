@@ -47,13 +47,16 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     reports.send(Report::Ready(info));
     let mut later = prepare::later(args);
     while let Some(next) = next(&jobs, || {
-        let Some((params, tokens, plan)) = later.next() else { return false };
-        if let Err(e) = pipeline.plan_attention(&params, tokens, plan) {
+        let Some((params, tokens)) = later.next() else { return false };
+        if let Err(e) = pipeline.plan_attention(&params, tokens) {
             log::line(format_args!("long prompts will wait a little: {e}"));
         }
         true
     }) {
         job::run(&pipeline, &model, &next, &reports);
+        for remark in pipeline.remarks() {
+            log::line(format_args!("{remark}"));
+        }
     }
     ExitCode::SUCCESS
 }

@@ -24,7 +24,7 @@ impl<K: PartialEq, V> Recent<K, V> {
         &mut self,
         key: K,
         make: impl FnOnce() -> Result<(V, usize), E>,
-    ) -> Result<&V, E> {
+    ) -> Result<&mut V, E> {
         let entry = match self.entries.iter().position(|(k, ..)| *k == key) {
             Some(at) => self.entries.remove(at),
             None => {
@@ -37,7 +37,7 @@ impl<K: PartialEq, V> Recent<K, V> {
         };
         let last = self.entries.len();
         self.entries.push(entry);
-        Ok(&self.entries[last].1)
+        Ok(&mut self.entries[last].1)
     }
 
     /// Forgets all.
@@ -60,7 +60,7 @@ mod tests {
             made = true;
             Ok::<_, ()>((key + 1, cost))
         });
-        assert_eq!(value, Ok(&(key + 1)));
+        assert_eq!(value, Ok(&mut (key + 1)));
         made
     }
 

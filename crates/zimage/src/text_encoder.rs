@@ -21,9 +21,6 @@ const NAMES: Names = Names {
     k_norm: "k_norm",
 };
 
-/// Prompts are padded to a multiple of this where numbers of tokens have plans.
-const MULTIPLE: usize = 32;
-
 /// The text encoder.
 #[derive(Debug)]
 pub(crate) struct TextEncoder {
@@ -63,42 +60,19 @@ impl TextEncoder {
         Ok(Self { embeddings, layers, rope_theta, head_dim, precision, device })
     }
 
-    /// Features of a prompt's tokens: `[tokens, hidden_size]` in the residual kind.
+    /// Features of a prompt's tokens: `[tokens, hidden_size]` in the residual kind; `ids` is
+    /// `[tokens]`, `rotation` that of as many.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
-    pub(crate) fn forward(&self, ops: &Ops, tokens: &[i64]) -> Result<Tensor> {
-        let count = tokens.len() as i64;
-        if matches!(ops, Ops::Plain) {
-            return self.run(ops, tokens);
-        }
-        // On a GPU each number of tokens would have a plan of its own to wait for. No token sees
-        // those that come after it.
-        let mut padded = tokens.to_vec();
-        padded.resize(tokens.len().next_multiple_of(MULTIPLE), 0);
-        Ok(self.run(ops, &padded)?.f_narrow(0, 0, count)?)
-    }
-
-    /// Makes the plan of attention for prompts of up to `tokens`, a multiple of 32.
-    ///
-    /// # Errors
-    /// When libtorch fails (out of memory).
-    pub(crate) fn rehearse(&self, tokens: i64) -> Result<()> {
-        let rehearse =
-            |layer: &Layer| layer.attention.rehearse(tokens, self.precision.compute, self.device);
-        self.layers.first().map_or(Ok(()), rehearse)
-    }
-
-    fn run(&self, ops: &Ops, tokens: &[i64]) -> Result<Tensor> {
-        let ids = Tensor::f_from_slice(tokens)?.f_to_device(self.device)?;
-        let rotation = self.rotation(tokens.len() as i64)?;
-        let mut x = Tensor::f_embedding(&self.embeddings, &ids, -1, false, false)?
+    pub(crate) fn forward(&self, ops: &Ops, ids: &Tensor, rotation: &Rotation) -> Result<Tensor> {
+        let mut x = Tensor::f_embedding(&self.embeddings, ids, -1, false, false)?
             .f_to_kind(self.precision.residual)?;
         let Some(first) = self.layers.first() else { return Ok(x) };
         // A layer's residual sum is computed together with the norm that begins the next.
         let mut normed = ops.norm(&x, plain(&first.input_norm), false)?;
         for (i, layer) in self.layers.iter().enumerate() {
-            let attended = layer.attention.forward(ops, &normed, &rotation)?;
+            let attended = layer.attention.forward(ops, &normed, rotation)?;
             let (sum, rows) =
                 ops.residual_norm(&x, &attended, None, plain(&layer.post_norm), false)?;
             let fed = self.unguarded(layer.feed_forward.forward(ops, &rows)?)?;
@@ -119,8 +93,12 @@ impl TextEncoder {
         if guard == 1.0 { Ok(x) } else { Ok(x.f_to_kind(residual)?.f_div_scalar(guard)?) }
     }
 
-    /// Cosines and sines are rounded to the compute kind, as the reference has them.
-    fn rotation(&self, tokens: i64) -> Result<Rotation> {
+    /// The turns of the first `tokens` places. Cosines and sines are rounded to the compute kind,
+    /// as the reference has them.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub(crate) fn rotation(&self, tokens: i64) -> Result<Rotation> {
         let on_device = (Kind::Float, self.device);
         let exponents = Tensor::f_arange_start_step(0, self.head_dim, 2, on_device)?
             .f_div_scalar(self.head_dim as f64)?;
@@ -155,6 +133,7 @@ impl Layer {
         let mut attention =
             SelfAttention::load(w, &name("self_attn"), &NAMES, (width, heads), eps)?;
         attention.causal = true;
+        attention.short = true;
         Ok(Self {
             input_norm: RmsNorm::load(w, &name("input_layernorm"), width, eps)?,
             attention,
@@ -195,12 +174,16 @@ mod tests {
         let tokens: Vec<i64> = (1..=43).collect();
         let mut padded = tokens.clone();
         padded.resize(64, 0);
-        let want = encoder.run(&Ops::Plain, &tokens).unwrap();
-        let got = encoder.run(&Ops::Plain, &padded).unwrap().narrow(0, 0, 43);
+        let run = |tokens: &[i64]| {
+            let rotation = encoder.rotation(tokens.len() as i64).unwrap();
+            encoder.forward(&Ops::Plain, &Tensor::from_slice(tokens), &rotation).unwrap()
+        };
+        let want = run(&tokens);
+        let got = run(&padded).narrow(0, 0, 43);
         let off = ((got - &want).norm() / want.norm()).double_value(&[]);
         assert!(off < 1e-6, "{off}");
         padded[0] = 5;
-        let other = encoder.run(&Ops::Plain, &padded).unwrap().narrow(0, 0, 43);
+        let other = run(&padded).narrow(0, 0, 43);
         assert!((other - want).norm().double_value(&[]) > 1e-3, "the first token is seen");
     }
 }

@@ -1,7 +1,7 @@
 //! Attention of a sequence to itself, with normed and rotated queries and keys.
 
 use tch::{Device, Kind, Tensor};
-use zimage_cuda::Rows;
+use zimage_cuda::{Rows, WithoutPlans};
 
 use super::{Linear, RmsNorm};
 use crate::checkpoint::Weights;
@@ -43,6 +43,8 @@ pub(crate) struct SelfAttention {
     pub(crate) heads: Heads,
     /// Whether a token sees only itself and those before it.
     pub(crate) causal: bool,
+    /// Whether its sequences are captions: short, and of many lengths.
+    pub(crate) short: bool,
     /// What the input of the last projection is multiplied with.
     pub(crate) guard: f64,
 }
@@ -76,6 +78,7 @@ impl SelfAttention {
             out: Linear::load(w, &name(names.out), q, width)?,
             heads,
             causal: false,
+            short: false,
             guard: 1.0,
         })
     }
@@ -92,7 +95,7 @@ impl SelfAttention {
     }
 
     /// Attends once over `tokens` that mean nothing: cuDNN makes a plan for each number of tokens,
-    /// on each thread, which takes some 30 ms and would be the first picture's to wait for.
+    /// on each thread, which takes some 50 ms and would be the first picture's to wait for.
     pub(crate) fn rehearse(&self, tokens: i64, kind: Kind, device: Device) -> Result<()> {
         let Heads { queries, keys, width } = self.heads;
         let packed = Tensor::f_empty([tokens, (queries + 2 * keys) * width], (kind, device))?;
@@ -103,6 +106,7 @@ impl SelfAttention {
     fn attend(&self, qkv: [Tensor; 3]) -> Result<Tensor> {
         let [q, k, v] = qkv;
         let [q, k, v] = [q.f_transpose(0, 1)?, k.f_transpose(0, 1)?, v.f_transpose(0, 1)?];
+        let _flash = (self.short && q.device().is_cuda()).then(WithoutPlans::new);
         let out = attention(&q, &k, &v, self.causal)?;
         Ok(out.f_transpose(0, 1)?.f_flatten(1, 2)?)
     }

@@ -9,7 +9,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use super::{
-    CAPTIONS_KEPT, Options, Pipeline, Rehearsal, SIDES, STEPS, STEPS_MAX, longest_side, most_tokens,
+    Captions, Flows, Options, Pipeline, Rehearsal, SIDES, STEPS, STEPS_MAX, longest_side,
+    most_tokens,
 };
 use crate::checkpoint::{Checkpoint, Component, Loader, Target};
 use crate::dtype::DType;
@@ -17,7 +18,6 @@ use crate::error::{Error, Result};
 use crate::nn::attention_remark;
 use crate::ops::Ops;
 use crate::params::{Defaults, Limits, Params};
-use crate::recent::Recent;
 use crate::schedule;
 use crate::text_encoder::TextEncoder;
 use crate::tokenizer::PromptTokenizer;
@@ -85,8 +85,10 @@ impl Arriving {
             limits,
             device,
             ops: Ops::Plain,
-            captions: RefCell::new(Recent::new(CAPTIONS_KEPT)),
-            remarks: Vec::new(),
+            captions: RefCell::new(Captions::new()),
+            flows: RefCell::new(Flows::new()),
+            recorder: RefCell::default(),
+            remarks: RefCell::default(),
             memory: None,
         };
         let float8 = dtype == DType::Float8;
@@ -98,6 +100,7 @@ impl Arriving {
     /// # Errors
     /// When libtorch fails (out of memory), or the size is refused.
     pub fn rehearse(&mut self, params: &Params, caption: usize) -> Result<Rehearsal> {
+        self.pipeline.rehearse_product()?;
         let begun = Instant::now();
         self.take_ops()?;
         let kernels = begun.elapsed();
@@ -107,7 +110,9 @@ impl Arriving {
     /// Waits for the kernels, and lays out the VAE's weights, which were read, for them.
     fn take_ops(&mut self) -> Result<()> {
         let Some(ops) = self.ops.take() else { return Ok(()) };
-        (self.pipeline.ops, self.pipeline.remarks) = joined(ops);
+        let (ops, remarks) = joined(ops);
+        self.pipeline.ops = ops;
+        self.pipeline.remarks.get_mut().extend(remarks);
         match &self.pipeline.ops {
             Ops::Fused(kernels) => self.pipeline.vae.fuse(kernels),
             Ops::Plain => Ok(()),
@@ -131,10 +136,10 @@ impl Arriving {
         // Pictures of the usual number of steps find this; it takes milliseconds.
         let sigmas = schedule::sigmas(STEPS, pipeline.shift);
         for &sigma in &sigmas[..STEPS as usize] {
-            pipeline.transformer.modulate(schedule::time(sigma, pipeline.train_timesteps))?;
+            pipeline.transformer.modulations(schedule::time(sigma, pipeline.train_timesteps))?;
         }
         let remark = attention_remark(pipeline.device, pipeline.transformer.kind());
-        pipeline.remarks.extend(remark);
+        pipeline.remarks.get_mut().extend(remark);
         pipeline.tokenizer = Some(joined(tokenizer)?);
         pipeline.memory = Some(loader.into_memory());
         Ok(pipeline)

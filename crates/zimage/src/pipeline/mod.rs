@@ -5,6 +5,9 @@
 //! shown or resumed there.
 
 mod arriving;
+mod captions;
+mod flow;
+mod recording;
 mod rehearsal;
 mod saved;
 
@@ -19,7 +22,6 @@ use crate::error::{Error, Result};
 use crate::image::{Image, all_finite};
 use crate::ops::Ops;
 use crate::params::{Defaults, Limits, Params, Plan};
-use crate::recent::Recent;
 use crate::schedule;
 use crate::text_encoder::TextEncoder;
 use crate::tokenizer::PromptTokenizer;
@@ -27,7 +29,10 @@ use crate::transformer::{Context, SEQUENCE_MULTIPLE, Transformer};
 use crate::vae::Vae;
 
 pub use arriving::Arriving;
-pub use rehearsal::{AttentionPlan, Rehearsal};
+use captions::Captions;
+use flow::Flows;
+use recording::Recorder;
+pub use rehearsal::Rehearsal;
 pub use saved::Saved;
 
 /// Sides in pixels that the model draws.
@@ -36,8 +41,6 @@ const SIDES: (u32, u32) = (64, 2048);
 const STEPS_MAX: u32 = 100;
 /// Z-Image-Turbo's steps.
 const STEPS: u32 = 8;
-/// Bytes of encoded prompts that are kept: some 100 of ordinary length at the real size.
-const CAPTIONS_KEPT: usize = 64 << 20;
 
 /// Where and in what to compute.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,9 +69,10 @@ pub struct Pipeline {
     limits: Limits,
     device: Device,
     ops: Ops,
-    /// Encoded prompts by their tokens.
-    captions: RefCell<Recent<Vec<i64>, Tensor>>,
-    remarks: Vec<String>,
+    captions: RefCell<Captions>,
+    flows: RefCell<Flows>,
+    recorder: RefCell<Recorder>,
+    remarks: RefCell<Vec<String>>,
     /// The memory that the networks' tensors lie in; it goes last.
     memory: Option<LoadedMemory>,
 }
@@ -116,15 +120,15 @@ impl Pipeline {
         self.limits
     }
 
-    /// Sentences about how it computes that an administrator should read.
-    pub fn remarks(&self) -> &[String] {
-        &self.remarks
+    /// Sentences about how it computes that an administrator should read; each is given once.
+    pub fn remarks(&self) -> Vec<String> {
+        self.remarks.take()
     }
 
     /// Forgets what was computed from the weights and kept: prompts, modulation. For weights that
     /// were not yet read when it was computed.
     pub fn forget(&self) {
-        self.captions.borrow_mut().clear();
+        self.captions.borrow_mut().forget();
         self.transformer.forget();
     }
 
@@ -172,7 +176,7 @@ impl Pipeline {
     /// # Errors
     /// As [`Pipeline::encode`].
     pub fn features(&self, prompt: &str) -> Result<Tensor> {
-        self.text_encoder.forward(&self.ops, &self.tokens(prompt)?)
+        self.text_features(&self.tokens(prompt)?)
     }
 
     /// The autoencoder, for pictures that go in.
@@ -209,10 +213,7 @@ impl Pipeline {
     fn advance(&self, drawing: &mut Drawing, conditioning: &Conditioning) -> Result<()> {
         let (sigma, next) = (drawing.sigmas[drawing.step], drawing.sigmas[drawing.step + 1]);
         let t = schedule::time(sigma, self.train_timesteps);
-        let predict = |context: &Context| -> Result<Tensor> {
-            let output = self.transformer.forward(&self.ops, &drawing.latents, t, context)?;
-            Ok(output.f_to_kind(Kind::Float)?)
-        };
+        let predict = |context: &Context| self.flow(&drawing.latents, t, context);
         let positive = predict(&conditioning.positive)?;
         let guidance = drawing.plan.guidance_at(t);
         let output = match &conditioning.negative {
@@ -241,15 +242,9 @@ impl Pipeline {
     }
 
     fn context(&self, tokens: &[i64], plan: &Plan) -> Result<Context> {
-        let mut kept = self.captions.borrow_mut();
-        let caption = kept.get_or_make(tokens.to_vec(), || {
-            let features = self.text_encoder.forward(&self.ops, tokens)?;
-            let caption = self.transformer.caption(&self.ops, &features)?;
-            let bytes = caption.numel() * caption.f_kind()?.elt_size_in_bytes();
-            Ok::<_, Error>((caption, bytes))
-        })?;
+        let caption = self.caption(tokens)?;
         let (height, width) = self.latent_size(plan);
-        self.transformer.context(caption.shallow_clone(), self.transformer.grid(height, width))
+        self.transformer.context(caption, self.transformer.grid(height, width))
     }
 
     /// Waits for the GPU, so that a stage that is said to be done is done: the GPU idles for some

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tch::Device;
+use tch::{Device, Tensor};
 
 use super::{Conditioning, Pipeline};
 use crate::error::Result;
@@ -20,22 +20,6 @@ pub struct Rehearsal {
     pub step: Duration,
     /// Decoding.
     pub decode: Duration,
-}
-
-/// Where attention needs a plan for each number of a caption's tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttentionPlan {
-    /// In the text encoder.
-    Text,
-    /// In the transformer, over the caption alone.
-    Caption,
-    /// In the transformer, over the caption and a picture.
-    Picture,
-}
-
-impl AttentionPlan {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Text, Self::Caption, Self::Picture];
 }
 
 impl Pipeline {
@@ -65,26 +49,23 @@ impl Pipeline {
         Ok(Rehearsal { kernels: Duration::ZERO, text, step, decode: lap()? })
     }
 
-    /// Makes one plan of attention for captions of up to `tokens` and pictures of this size, which
-    /// takes some 0.03 s where there are such plans. Nothing comes of it.
+    /// Brings cuBLAS up, which takes some 0.1 s and needs none of our kernels.
+    pub(super) fn rehearse_product(&self) -> Result<()> {
+        let Device::Cuda(_) = self.device else { return Ok(()) };
+        let x = Tensor::f_zeros([64, 64], (self.transformer.kind(), self.device))?;
+        x.f_mm(&x).map(drop)?;
+        Ok(())
+    }
+
+    /// Makes the plan of attention for captions of up to `tokens` beside pictures of this size, which
+    /// takes some 0.05 s where there are such plans. Nothing comes of it.
     ///
     /// # Errors
     /// As [`Pipeline::rehearse`].
-    pub fn plan_attention(
-        &self,
-        params: &Params,
-        tokens: usize,
-        plan: AttentionPlan,
-    ) -> Result<()> {
+    pub fn plan_attention(&self, params: &Params, tokens: usize) -> Result<()> {
         let Device::Cuda(_) = self.device else { return Ok(()) };
         let tokens = tokens.next_multiple_of(SEQUENCE_MULTIPLE as usize) as i64;
         let (height, width) = self.latent_size(&self.plan(params)?);
-        match plan {
-            AttentionPlan::Text => self.text_encoder.rehearse(tokens),
-            AttentionPlan::Caption => self.transformer.rehearse_caption(tokens),
-            AttentionPlan::Picture => {
-                self.transformer.rehearse_picture(tokens, self.transformer.grid(height, width))
-            }
-        }
+        self.transformer.rehearse_picture(tokens, self.transformer.grid(height, width))
     }
 }

@@ -3,6 +3,7 @@
 //! Source: diffusers `models/transformers/transformer_z_image.py` (`ZImageTransformer2DModel`).
 //! One picture at a time, so sequences carry no batch dimension and need no mask.
 
+mod modulations;
 mod patch;
 mod rope;
 mod stack;
@@ -17,9 +18,10 @@ use crate::error::{Error, Result};
 use crate::nn::{Linear, Precision, RmsNorm};
 use crate::ops::{Ops, Rotation, Scale};
 use crate::recent::Recent;
+pub(crate) use modulations::Modulations;
 pub(crate) use patch::Grid;
 use rope::RopeTables;
-use stack::{Modulation, Stack};
+use stack::Stack;
 use time::TimeEmbedder;
 
 /// Sequences are padded to a multiple of this with learnt tokens, which are attended.
@@ -74,14 +76,6 @@ struct Rotations {
     joint: Rotation,
 }
 
-/// What a time does to all blocks, and to the final layer: `[1, dim]`.
-#[derive(Debug)]
-struct Modulations {
-    noise_refiner: Vec<Modulation>,
-    layers: Vec<Modulation>,
-    last: Tensor,
-}
-
 #[derive(Debug)]
 struct FinalLayer {
     modulation: Linear,
@@ -131,7 +125,8 @@ impl Transformer {
                 config.n_refiner_layers,
                 Some(time_width),
             )?,
-            context_refiner: stack(&mut w, "context_refiner", config.n_refiner_layers, None)?,
+            context_refiner: stack(&mut w, "context_refiner", config.n_refiner_layers, None)?
+                .of_captions(),
             layers: stack(&mut w, "layers", config.n_layers, Some(time_width))?,
             last: FinalLayer::load(
                 &mut w,
@@ -152,17 +147,35 @@ impl Transformer {
     }
 
     /// A prompt's tokens after the context refiner, `[padded tokens, dim]`; `features` is
-    /// `[tokens, cap_feat_dim]`.
+    /// `[tokens, cap_feat_dim]`. Where `features` have rows for the padding, too, `real`
+    /// `[padded tokens, 1]` says which rows are not.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
-    pub(crate) fn caption(&self, ops: &Ops, features: &Tensor) -> Result<Tensor> {
+    pub(crate) fn caption(
+        &self,
+        ops: &Ops,
+        features: &Tensor,
+        real: Option<&Tensor>,
+        rotation: &Rotation,
+    ) -> Result<Tensor> {
         let norm = Scale { norm: &self.caption_norm, factor: None };
         let normed = ops.norm(features, norm, false)?;
-        let caption = pad(self.caption_embedder.forward_rows(&normed)?, &self.caption_pad)?;
-        let rotation = self.rope.rotation(&caption_positions(caption.size()[0]), self.device)?;
+        let caption = self.caption_embedder.forward_rows(&normed)?;
+        let caption = match real {
+            Some(real) => caption.f_where_self(real, &self.caption_pad)?,
+            None => pad(caption, &self.caption_pad)?,
+        };
         let caption = caption.f_to_kind(self.precision.residual)?;
-        self.context_refiner.forward(ops, caption, &rotation, &[])
+        self.context_refiner.forward(ops, caption, rotation, &[])
+    }
+
+    /// The turns of a caption of `tokens`, padding included.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub(crate) fn caption_rotation(&self, tokens: i64) -> Result<Rotation> {
+        self.rope.rotation(&caption_positions(tokens), self.device)
     }
 
     /// Prepares a caption for pictures of `grid`'s size.
@@ -188,7 +201,7 @@ impl Transformer {
         Ok(rotations.shallow_clone())
     }
 
-    /// The model's output at time `t` (0 = noise, 1 = picture), which is minus the velocity.
+    /// The model's output, which is minus the velocity; `modulations` are those of the time.
     ///
     /// `latents` is `[1, channels, height, width]`; so is the result, in the compute kind.
     ///
@@ -198,12 +211,10 @@ impl Transformer {
         &self,
         ops: &Ops,
         latents: &Tensor,
-        t: f32,
+        modulations: &Modulations,
         context: &Context,
     ) -> Result<Tensor> {
         let Context { caption, grid, rotations } = context;
-        let mut kept = self.modulations.borrow_mut();
-        let modulations = kept.get_or_make(t.to_bits(), || self.modulations_at(t))?;
         let patches = grid.patchify(&latents.f_to_kind(self.precision.compute)?)?;
         let image = pad(self.image_embedder.forward(&patches)?, &self.image_pad)?;
         let image = image.f_to_kind(self.precision.residual)?;
@@ -212,17 +223,26 @@ impl Transformer {
         let joint = Tensor::f_cat(&[&refined, caption], 0)?;
         let joint = self.layers.forward(ops, joint, &rotations.joint, &modulations.layers)?;
         let image = joint.f_narrow(0, 0, grid.tokens())?;
-        grid.unpatchify(&self.last.forward(&image, &modulations.last, self.precision.compute)?)
+        grid.unpatchify(&self.last.forward(&image, modulations.last(), self.precision.compute)?)
     }
 
-    fn modulations_at(&self, t: f32) -> Result<(Modulations, usize)> {
-        let time = self.time.forward(t, self.precision.compute, self.device)?;
-        let modulations = Modulations {
-            noise_refiner: self.noise_refiner.modulations(&time)?,
-            layers: self.layers.modulations(&time)?,
-            last: self.last.scale(&time)?,
-        };
-        Ok((modulations, 1))
+    /// What the time `t` does, computed once for each.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub(crate) fn modulations(&self, t: f32) -> Result<Modulations> {
+        let mut kept = self.modulations.borrow_mut();
+        let made = kept.get_or_make(t.to_bits(), || {
+            let time = self.time.forward(t, self.precision.compute, self.device)?;
+            let blocks = [&self.noise_refiner, &self.layers];
+            let blocks = blocks.map(|stack| stack.modulations(&time));
+            let blocks: Vec<Tensor> =
+                blocks.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+            let last = self.last.scale(&time)?;
+            let made = Modulations::new(&blocks, last, self.noise_refiner.len())?;
+            Ok::<_, Error>((made, 1))
+        });
+        made.map(|made| made.shallow_clone())
     }
 
     /// The kind of matrix products.
@@ -230,16 +250,8 @@ impl Transformer {
         self.precision.compute
     }
 
-    /// Makes the plan of attention for captions of `tokens`, a multiple of
-    /// [`SEQUENCE_MULTIPLE`].
-    ///
-    /// # Errors
-    /// When libtorch fails (out of memory).
-    pub(crate) fn rehearse_caption(&self, tokens: i64) -> Result<()> {
-        self.context_refiner.rehearse(tokens, self.precision.compute, self.device)
-    }
-
-    /// Makes the plan of attention and the rotations for such a caption beside a picture.
+    /// Makes the plan of attention and the rotations for a caption of `tokens`, a multiple of
+    /// [`SEQUENCE_MULTIPLE`], beside a picture.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
@@ -256,15 +268,6 @@ impl Transformer {
     /// When libtorch fails (out of memory).
     pub(crate) fn make_float8(&mut self) -> Result<()> {
         self.layers.make_float8()
-    }
-
-    /// Computes and keeps what the time `t` does.
-    ///
-    /// # Errors
-    /// When libtorch fails (out of memory).
-    pub(crate) fn modulate(&self, t: f32) -> Result<()> {
-        let mut kept = self.modulations.borrow_mut();
-        kept.get_or_make(t.to_bits(), || self.modulations_at(t)).map(drop)
     }
 
     /// Forgets what was computed from weights that were not yet read.
@@ -308,6 +311,27 @@ impl FinalLayer {
         let none = None::<&Tensor>;
         let normed = x.f_layer_norm([self.width], none, none, 1e-6, true)?.f_to_kind(compute)?;
         self.linear.forward(&normed.f_mul(scale)?)
+    }
+}
+
+impl Context {
+    /// The caption, `[padded tokens, dim]`.
+    pub(crate) fn caption(&self) -> &Tensor {
+        &self.caption
+    }
+
+    /// What a recording of a step depends on: the caption's tokens and the picture's.
+    pub(crate) fn shape(&self) -> (i64, Grid) {
+        (self.caption.size()[0], self.grid)
+    }
+
+    /// The same with a place of its own for the caption.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub(crate) fn copy(&self) -> Result<Self> {
+        let rotations = self.rotations.shallow_clone();
+        Ok(Self { caption: self.caption.f_detach_copy()?, grid: self.grid, rotations })
     }
 }
 

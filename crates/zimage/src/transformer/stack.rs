@@ -32,13 +32,13 @@ struct Block {
     modulation: Option<Linear>,
 }
 
-/// What time does to a block: each `[dim]`.
+/// What time does to a block: each `[dim]`, a row of one tensor.
 #[derive(Debug)]
 pub(super) struct Modulation {
     attention_scale: Tensor,
     attention_gate: Tensor,
     ffn_scale: Tensor,
-    ffn_gate: Tensor,
+    pub(super) ffn_gate: Tensor,
 }
 
 impl Stack {
@@ -54,13 +54,27 @@ impl Stack {
         Ok(Self((0..count).map(block).collect::<Result<_>>()?))
     }
 
-    /// What a time, `[1, time width]`, does to each block; empty for blocks without modulation.
-    pub(super) fn modulations(&self, time: &Tensor) -> Result<Vec<Modulation>> {
+    /// The same for sequences that are captions alone.
+    pub(super) fn of_captions(mut self) -> Self {
+        for block in &mut self.0 {
+            block.attention.short = true;
+        }
+        self
+    }
+
+    /// What a time, `[1, time width]`, does to each block: `[4, dim]`, as [`Modulation::of`] takes
+    /// it; empty for blocks without modulation.
+    pub(super) fn modulations(&self, time: &Tensor) -> Result<Vec<Tensor>> {
         self.0
             .iter()
             .filter_map(|b| b.modulation.as_ref())
             .map(|l| Modulation::at(l, time))
             .collect()
+    }
+
+    /// How many blocks there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// `x` is `[tokens, dim]`, so is the result; `modulations` are those of the step, or empty.
@@ -181,13 +195,31 @@ impl Block {
 }
 
 impl Modulation {
-    fn at(linear: &Linear, time: &Tensor) -> Result<Self> {
+    /// `[4, dim]`: scale and gate of attention, scale and gate of the feed-forward.
+    fn at(linear: &Linear, time: &Tensor) -> Result<Tensor> {
         let all = linear.forward(time)?.f_unflatten(1, [4, -1])?.f_squeeze_dim(0)?;
+        let scale = |i| -> Result<Tensor> { Ok(all.f_select(0, i)?.f_add_scalar(1.0)?) };
+        let gate = |i| -> Result<Tensor> { Ok(all.f_select(0, i)?.f_tanh()?) };
+        Ok(Tensor::f_stack(&[scale(0)?, gate(1)?, scale(2)?, gate(3)?], 0)?)
+    }
+
+    /// Another handle to the same numbers.
+    pub(super) fn shallow_clone(&self) -> Self {
+        Self {
+            attention_scale: self.attention_scale.shallow_clone(),
+            attention_gate: self.attention_gate.shallow_clone(),
+            ffn_scale: self.ffn_scale.shallow_clone(),
+            ffn_gate: self.ffn_gate.shallow_clone(),
+        }
+    }
+
+    /// Views of a block's `[4, dim]`.
+    pub(super) fn of(block: &Tensor) -> Result<Self> {
         Ok(Self {
-            attention_scale: all.f_select(0, 0)?.f_add_scalar(1.0)?,
-            attention_gate: all.f_select(0, 1)?.f_tanh()?,
-            ffn_scale: all.f_select(0, 2)?.f_add_scalar(1.0)?,
-            ffn_gate: all.f_select(0, 3)?.f_tanh()?,
+            attention_scale: block.f_select(0, 0)?,
+            attention_gate: block.f_select(0, 1)?,
+            ffn_scale: block.f_select(0, 2)?,
+            ffn_gate: block.f_select(0, 3)?,
         })
     }
 }
