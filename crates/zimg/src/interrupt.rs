@@ -27,6 +27,8 @@ pub(crate) struct State {
     next: u64,
     /// The first Ctrl-C has come.
     interrupted: bool,
+    /// There is something to bring to an end even while no job runs.
+    patient: bool,
     /// There is a progress line on a terminal.
     line: bool,
 }
@@ -78,6 +80,17 @@ impl Interrupt {
         Cancels { interrupt: self.clone(), number }
     }
 
+    /// The first Ctrl-C ends nothing at once even when no job runs: the caller looks at
+    /// [`Interrupt::rang`] and comes to an end.
+    pub(crate) fn be_patient(&self) {
+        self.hold().patient = true;
+    }
+
+    /// Whether the first Ctrl-C has come.
+    pub(crate) fn rang(&self) -> bool {
+        self.hold().interrupted
+    }
+
     /// Sleeps, unless Ctrl-C comes.
     ///
     /// # Errors
@@ -109,7 +122,7 @@ impl Interrupt {
                 .iter_mut()
                 .filter(|_| first)
                 .fold(0, |n, (_, canceller)| n + u32::from(canceller.cancel().is_ok()));
-            let stays = first && cancelled > 0;
+            let stays = first && (cancelled > 0 || state.patient);
             if state.line {
                 // Behind the ^C that the terminal shows, and before the daemon answers.
                 let text = if stays { " cancelling at the next step" } else { "" };

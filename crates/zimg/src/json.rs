@@ -23,18 +23,72 @@ struct Line<'a> {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event<'a> {
-    Accepted { job: u64, position: u32 },
+    Accepted {
+        job: u64,
+        position: u32,
+    },
     Waiting(State<'a>),
-    Started { model: &'a str, width: u32, height: u32, steps: u32, guidance: f32 },
-    Step { picture: u64, step: u32, of: u32, ms: f32 },
-    Decoding { picture: u64 },
-    Saved { picture: u64, path: String, seed: u64, width: u32, height: u32, bytes: Option<usize> },
-    Sheet { path: String, width: u32, height: u32, bytes: usize },
-    Warning { message: &'a str },
-    Busy { wait_ms: u64, message: &'a str },
+    Started {
+        model: &'a str,
+        width: u32,
+        height: u32,
+        steps: u32,
+        guidance: f32,
+    },
+    Step {
+        picture: u64,
+        step: u32,
+        of: u32,
+        ms: f32,
+    },
+    Decoding {
+        picture: u64,
+    },
+    Saved {
+        picture: u64,
+        path: String,
+        seed: u64,
+        width: u32,
+        height: u32,
+        bytes: Option<usize>,
+    },
+    Sheet {
+        path: String,
+        width: u32,
+        height: u32,
+        bytes: usize,
+    },
+    Warning {
+        message: &'a str,
+    },
+    Busy {
+        wait_ms: u64,
+        message: &'a str,
+    },
     Recipe(Made<'a>),
-    Resumed { picture: u64, step: u32 },
-    Done { ms: Milliseconds },
+    Skipped {
+        picture: u64,
+        path: String,
+    },
+    ItemFailed {
+        line: u64,
+        picture: u64,
+        #[serde(flatten)]
+        reason: Reason<'a>,
+    },
+    Summary {
+        drawn: u64,
+        skipped: u64,
+        failed: u64,
+        ms: u64,
+    },
+    Resumed {
+        picture: u64,
+        step: u32,
+    },
+    Done {
+        ms: Milliseconds,
+    },
     Status(Box<Daemon<'a>>),
     Failed(Reason<'a>),
 }
@@ -207,6 +261,33 @@ pub(crate) fn busy(failure: &Failure, pause: Duration) -> Event<'_> {
 /// How the picture in a file was made.
 pub(crate) fn recipe<'a>(path: &Path, recipe: &'a Recipe) -> Event<'a> {
     Event::Recipe(Made { path: shown(Some(path)), recipe })
+}
+
+/// A picture of a batch is on the disk.
+pub(crate) fn drawn(
+    picture: u64,
+    path: &Path,
+    seed: u64,
+    (width, height): (u32, u32),
+    bytes: usize,
+) -> Event<'static> {
+    Event::Saved { picture, path: shown(Some(path)), seed, width, height, bytes: Some(bytes) }
+}
+
+/// A picture of a batch was there.
+pub(crate) fn skipped(picture: u64, path: &Path) -> Event<'static> {
+    Event::Skipped { picture, path: shown(Some(path)) }
+}
+
+/// A picture of a batch failed, and the batch goes on.
+pub(crate) fn item_failed(line: u64, picture: u64, failure: &Failure) -> Event<'_> {
+    Event::ItemFailed { line, picture, reason: reason(failure) }
+}
+
+/// What became of a batch.
+pub(crate) fn summary(drawn: u64, skipped: u64, failed: u64, took: Duration) -> Event<'static> {
+    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    Event::Summary { drawn, skipped, failed, ms }
 }
 
 /// The last line of a command that failed.

@@ -1,6 +1,7 @@
 //! zimg: draw pictures from the command line through zimaged.
 
 mod advice;
+mod batch;
 mod commands;
 mod drawing;
 mod encode;

@@ -56,6 +56,11 @@ pub(crate) fn quoted(path: &Path) -> String {
     if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
+/// So many pictures.
+pub(crate) fn pictures(count: u64) -> String {
+    if count == 1 { "1 picture".to_owned() } else { format!("{count} pictures") }
+}
+
 /// Bytes in the unit that fits, three digits or so.
 pub(crate) fn bytes(bytes: u64) -> String {
     match bytes as f64 {

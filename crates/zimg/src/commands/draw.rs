@@ -4,6 +4,7 @@ use std::path::Path;
 
 use zimg_client::{Failure, Kind, Priority};
 
+use crate::batch::Batch;
 use crate::drawing::{self, Session, Teller};
 use crate::encode::Format;
 use crate::interrupt::Interrupt;
@@ -26,6 +27,13 @@ pub(crate) fn run(typed: &Draw, common: &Common) -> Result<(), Stop> {
     check(&typed.options, common)?;
     let settings = Settings::read()?;
     let options = typed.options.clone().or(settings.options());
+    if let Some(path) = &typed.batch {
+        let style = Style::choose(common.json, options.quiet);
+        let socket = common.find_socket(&settings)?;
+        let session = Session { socket, interrupt, line: style == Style::Line };
+        let (parallel, paths) = (typed.parallel, typed.options.output.is_none());
+        return Batch { path, parallel, options, paths, style }.draw(&session);
+    }
     let prompt = prompt::read(typed.prompt.as_deref().unwrap_or_default())?;
     let setting = Setting {
         default: "zimg-{seed}",

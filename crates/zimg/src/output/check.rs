@@ -39,8 +39,10 @@ pub(super) fn check(
             return file(path, true);
         }
         Ok(_) if force => {
-            // Through links to the file itself, so that it and not the link is replaced.
-            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            // Through a link to the file itself, so that it and not the link is replaced.
+            let link = path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
+            let real = if link { path.canonicalize().ok() } else { None };
+            let real = real.unwrap_or_else(|| path.clone());
             let planned = file(path, false)?;
             try_directory(&real, tried)?;
             return Ok(File { path: real, ..planned });

@@ -7,7 +7,7 @@ mod read;
 use serde::{Deserialize, Serialize};
 use zimg_client::{Draw, ModelInfo, Picture, Started};
 
-pub(crate) use read::{Found, read};
+pub(crate) use read::{Found, found, read};
 
 /// The keyword of the text that other programs read too, in the form of AUTOMATIC1111's web UI.
 pub(crate) const PARAMETERS: &str = "parameters";

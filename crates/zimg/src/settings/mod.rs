@@ -5,6 +5,7 @@ mod environment;
 mod file;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, Args, Command, FromArgMatches};
@@ -39,7 +40,7 @@ pub(crate) struct Setting {
 
 /// A value, wherever it was written.
 #[derive(Clone, Debug, PartialEq)]
-enum Value {
+pub(crate) enum Value {
     Text(String),
     /// As it was written.
     Number(String),
@@ -102,11 +103,7 @@ impl Settings {
                 };
                 self.socket = Some(path.into());
             } else {
-                let arg = argument(&key).ok_or_else(|| unknown(&origin, &key))?;
-                let word = value
-                    .as_word(&arg)
-                    .ok_or_else(|| wrong(&origin, &key, "it is no switch, and needs a value"))?;
-                let option = parsed(&word).map_err(|why| wrong(&origin, &key, &why))?;
+                let option = option(&key, &value).map_err(|wrong| wrong.at(&origin, &key))?;
                 over = option.or(over);
             }
             self.found.retain(|setting| setting.key != key);
@@ -157,6 +154,54 @@ impl Value {
     }
 }
 
+/// What is wrong with a key and its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    why: String,
+    /// The key that may have been meant.
+    near: Option<String>,
+}
+
+impl Wrong {
+    /// As a failure of what stands at `origin`.
+    fn at(self, origin: &Origin, key: &str) -> Failure {
+        let failure = wrong(origin, key, &self.why);
+        match self.near {
+            Some(name) => failure.hint(format!("there is `{name}`")),
+            None => failure,
+        }
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)?;
+        self.near.as_ref().map_or(Ok(()), |name| write!(f, ", but `{name}`"))
+    }
+}
+
+/// One key's value as the option of that name understands it.
+///
+/// # Errors
+///
+/// There is no such option, or it does not take this.
+pub(crate) fn option(key: &str, value: &Value) -> Result<Options, Wrong> {
+    let plain = |why: String| Wrong { why, near: None };
+    let Some(arg) = argument(key) else {
+        let near = keys()
+            .into_iter()
+            .map(|(name, _)| (strsim::damerau_levenshtein(&name, key), name))
+            .filter(|(distance, _)| *distance <= 2)
+            .min()
+            .map(|(_, name)| name);
+        return Err(Wrong { why: "there is no such setting".to_owned(), near });
+    };
+    let word = value
+        .as_word(&arg)
+        .ok_or_else(|| plain("it is no switch, and needs a value".to_owned()))?;
+    parsed(&word).map_err(plain)
+}
+
 /// The keys that can be set, with the options that they stand for.
 pub(crate) fn keys() -> Vec<(String, Option<Arg>)> {
     let mut keys: Vec<_> = arguments()
@@ -197,19 +242,6 @@ fn parsed(word: &str) -> Result<Options, String> {
         // `invalid value 'x' for '--size <WxH>': why`
         line.strip_prefix("error: ").unwrap_or(line).replace("--", "")
     })
-}
-
-fn unknown(origin: &Origin, key: &str) -> Failure {
-    let near = keys()
-        .into_iter()
-        .map(|(name, _)| (strsim::damerau_levenshtein(&name, key), name))
-        .filter(|(distance, _)| *distance <= 2)
-        .min();
-    let failure = wrong(origin, key, "there is no such setting");
-    match near {
-        Some((_, name)) => failure.hint(format!("there is `{name}`")),
-        None => failure.hint("`zimg config show` lists all that there are"),
-    }
 }
 
 fn wrong(origin: &Origin, key: &str, why: &str) -> Failure {

@@ -1,7 +1,9 @@
 //! The options of a drawing.
 
+use std::path::PathBuf;
+
 use clap::builder::RangedU64ValueParser;
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueHint};
 
 use super::values::{Aspect, Graphics, Priority, aspect, megapixels, size};
 use crate::encode::Format;
@@ -17,6 +19,18 @@ pub(crate) struct Draw {
     /// What to draw; "-" reads it from standard input
     #[arg(value_name = "PROMPT")]
     pub(crate) prompt: Option<String>,
+    /// Draw many: FILE has a prompt or a JSON object a line; "-" is standard input
+    ///
+    /// An object has "prompt" and whatever options, under their long names. Pictures that are
+    /// there and whole are not drawn again, so an interrupted batch goes on with the same command;
+    /// --force draws all. Failures do not end it. Without -o the names are 0001.png and so on.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = QUEUE,
+        conflicts_with_all = ["prompt", "grid", "show", "preview"])]
+    pub(crate) batch: Option<PathBuf>,
+    /// How many pictures of a batch are under way at a time, 1 to 16 [default: 4]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(1..=16),
+        requires = "batch", hide_short_help = true, help_heading = QUEUE)]
+    pub(crate) parallel: Option<u32>,
     #[command(flatten)]
     pub(crate) options: Options,
 }
@@ -130,6 +144,8 @@ pub(crate) struct Options {
     pub(crate) no_quiet: bool,
 
     /// Who goes first; batch jobs yield to interactive ones at any step
+    ///
+    /// A --batch is one, a single prompt interactive.
     #[arg(long, value_enum, value_name = "WHO", hide_short_help = true, help_heading = QUEUE)]
     pub(crate) priority: Option<Priority>,
     /// Wait for a place when the daemon has none

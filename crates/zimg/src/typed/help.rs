@@ -19,6 +19,7 @@ Examples:
   zimg draw \"status\"        draws the word; `zimg status` asks the daemon
   zimg show fox.png         prints how it was made
   zimg redo fox.png --seed 8
+  zimg --batch prompts.txt --seed 1 -o 'out/{index:04}-{prompt}.png'
   zimg status --json
 
 Exit codes:
@@ -29,7 +30,11 @@ Exit codes:
 pub(super) const DRAW: &str = "\
 Examples:
   zimg draw \"a red fox in the snow\" -o fox.png
-  zimg draw \"draw\" -n 4 --grid";
+  zimg draw \"draw\" -n 4 --grid
+  zimg draw --batch jobs.jsonl -o 'out/{index:04}.webp'
+
+A line of jobs.jsonl:
+  {\"prompt\": \"a red fox\", \"size\": \"1280x720\", \"seed\": 7, \"output\": \"fox.png\"}";
 
 pub(super) const REDO: &str = "\
 Examples:

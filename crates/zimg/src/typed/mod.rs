@@ -201,7 +201,7 @@ impl Cli {
             Some(Word::Completions { shell }) => Task::Papers(Papers::Completions(shell)),
             Some(Word::Man { folder }) => Task::Papers(Papers::Man(folder)),
         };
-        if matches!(&task, Task::Draw(draw) if draw.prompt.is_none()) {
+        if matches!(&task, Task::Draw(draw) if draw.prompt.is_none() && draw.batch.is_none()) {
             return Err(usage("what to draw? Give a prompt, or - to read it from standard input"));
         }
         Ok(Self { task, common: typed.common })

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use tempfile::TempDir;
@@ -20,6 +21,8 @@ use zimg_protocol::{Frame, FrameError, Hello};
 pub(crate) struct Fake {
     directory: TempDir,
     thread: JoinHandle<()>,
+    /// It serves until it is told to end.
+    many: bool,
 }
 
 /// The daemon's end of a connection.
@@ -32,7 +35,7 @@ impl Fake {
         fs::create_dir(directory.path().join("out")).unwrap();
         let listener = UnixListener::bind(directory.path().join("socket")).unwrap();
         let thread = thread::spawn(move || script(Peer(listener.accept().unwrap().0)));
-        Self { directory, thread }
+        Self { directory, thread, many: false }
     }
 
     /// Welcomes its one client, says how it is if that is the first question, reads the request
@@ -55,6 +58,44 @@ impl Fake {
             }
             script(&mut peer, request);
         })
+    }
+
+    /// Plays `script` to any number of clients at a time, for as long as they come.
+    pub(crate) fn many(script: impl Fn(&mut Peer, Request) + Send + Sync + 'static) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("out")).unwrap();
+        let listener = UnixListener::bind(directory.path().join("socket")).unwrap();
+        let script = Arc::new(script);
+        let thread = thread::spawn(move || {
+            let mut clients = Vec::new();
+            for stream in listener.incoming() {
+                let mut peer = Peer(stream.unwrap());
+                let script = Arc::clone(&script);
+                let mut byte = [0];
+                // The one who says no hello wishes it to end.
+                if peer.0.read(&mut byte).unwrap() == 0 {
+                    break;
+                }
+                clients.push(thread::spawn(move || {
+                    peer.0.read_exact(&mut [0; 15]).unwrap();
+                    peer.0.write_all(&Hello::OURS.negotiate(Hello::OURS).to_bytes()).unwrap();
+                    while let Some(request) = peer.request() {
+                        match request {
+                            Request::Overview => peer.say(Event::Overview(Box::new(overview()))),
+                            request => script(&mut peer, request),
+                        }
+                    }
+                }));
+            }
+            clients.into_iter().for_each(|client| client.join().unwrap());
+        });
+        Self { directory, thread, many: true }
+    }
+
+    /// Ends a daemon of many.
+    pub(crate) fn leave(self) {
+        drop(UnixStream::connect(self.directory.path().join("socket")).unwrap());
+        self.thread.join().unwrap();
     }
 
     /// Draws what it is asked for.
@@ -82,6 +123,9 @@ impl Fake {
 
     /// Joins the daemon.
     pub(crate) fn finish(self, output: Output) -> Ran {
+        if self.many {
+            drop(UnixStream::connect(self.directory.path().join("socket")).unwrap());
+        }
         self.thread.join().unwrap();
         let mut files: Vec<_> = fs::read_dir(self.directory.path().join("out"))
             .unwrap()

@@ -1,6 +1,7 @@
 //! The whole program against a scripted daemon.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
+mod batch;
 mod config;
 mod draw;
 mod exit_codes;

@@ -1,0 +1,176 @@
+//! `--batch`: many pictures, several under way at a time so that the GPU never waits for a file.
+
+mod board;
+mod line;
+mod source;
+mod whole;
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use zimg_client::{Client, Failure, Kind, Update};
+
+use crate::commands::PROGRAM;
+use crate::drawing::{self, Saved, Session, Teller};
+use crate::encode::Pixels;
+use crate::plan::Plan;
+use crate::report::Style;
+use crate::stop::Stop;
+use crate::typed::Options;
+use board::{Board, Drawn};
+use source::{Source, Task, Turn};
+
+/// Pictures under way at a time, where the daemon has place for them.
+const PARALLEL: u32 = 4;
+
+/// A batch that can begin.
+pub(crate) struct Batch<'a> {
+    /// The file, or "-".
+    pub(crate) path: &'a Path,
+    /// How many pictures are to be under way.
+    pub(crate) parallel: Option<u32>,
+    /// What was typed and is set, for all lines.
+    pub(crate) options: Options,
+    /// Whether the names are news to the user.
+    pub(crate) paths: bool,
+    pub(crate) style: Style,
+}
+
+/// What the threads share.
+struct Shared<'a> {
+    source: Mutex<Source>,
+    board: Mutex<Board>,
+    /// Why the batch ends early.
+    end: Mutex<Option<Stop>>,
+    session: &'a Session,
+}
+
+impl Batch<'_> {
+    /// Draws all pictures that are not there yet.
+    ///
+    /// # Errors
+    ///
+    /// The worst failure's kind. What makes every picture fail, such as no daemon, ends the batch.
+    pub(crate) fn draw(self, session: &Session) -> Result<(), Stop> {
+        let all = source::count(self.path, &self.options);
+        let source = Source::open(self.path, self.options)?;
+        let places = places(&session.socket)?;
+        let threads = self.parallel.unwrap_or(PARALLEL).min(places).max(1);
+        let mut board = Board::new(self.style, self.path, self.paths, all);
+        board.show();
+        session.interrupt.be_patient();
+        let shared = Shared {
+            source: Mutex::new(source),
+            board: Mutex::new(board),
+            end: Mutex::new(None),
+            session,
+        };
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| shared.work());
+            }
+        });
+        let interrupted = session.interrupt.rang();
+        let board = shared.board.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let end = shared.end.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let summary = board.finish(interrupted);
+        match end {
+            Some(stop) if !interrupted => Err(stop),
+            _ => summary,
+        }
+    }
+}
+
+/// How many jobs the daemon takes of one user.
+fn places(socket: &Path) -> Result<u32, Failure> {
+    match Client::connect(PROGRAM, socket)?.overview() {
+        Ok(overview) => Ok(overview.places.jobs_per_user),
+        // A daemon that does not say it.
+        Err(failure) if failure.kind == Kind::Usage => Ok(PARALLEL),
+        Err(failure) => Err(failure),
+    }
+}
+
+impl Shared<'_> {
+    /// Takes pictures until there are no more.
+    fn work(&self) {
+        while !self.session.interrupt.rang() && locked(&self.end).is_none() {
+            let Some(turn) = locked(&self.source).next() else { return };
+            if let Err(stop) = self.take(turn) {
+                locked(&self.end).get_or_insert(stop);
+            }
+        }
+    }
+
+    fn take(&self, turn: Turn) -> Result<(), Stop> {
+        let Turn { line, index, task } = turn;
+        let done = match task {
+            Ok(Task::There(path)) => return locked(&self.board).there(index, &path),
+            Ok(Task::Draw(plan)) => self.draw(index, &plan),
+            Err(failure) => Err(failure.into()),
+        };
+        match done {
+            // Ctrl-C, or `zimg cancel`, which is no failure of the batch but of this picture.
+            Err(Stop::Failed(failure)) if self.session.interrupt.rang() => {
+                if failure.kind == Kind::Cancelled { Ok(()) } else { Err(failure.into()) }
+            }
+            Err(Stop::Failed(failure)) if !ends_all(failure.kind) => {
+                locked(&self.board).failed(line, index, &failure)
+            }
+            other => other,
+        }
+    }
+
+    fn draw(&self, index: u64, plan: &Plan) -> Result<(), Stop> {
+        let mut one = One { board: &self.board, index };
+        drawing::draw(plan, self.session, &mut one)
+    }
+}
+
+/// What the next picture would fail of as well.
+fn ends_all(kind: Kind) -> bool {
+    matches!(kind, Kind::Unavailable | Kind::Version | Kind::Permission | Kind::Config)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Puts one picture on the board.
+struct One<'a> {
+    board: &'a Mutex<Board>,
+    index: u64,
+}
+
+impl Teller for One<'_> {
+    fn update(&mut self, _: &Update) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn saved(&mut self, saved: &Saved<'_>) -> Result<(), Stop> {
+        let Saved { path, image, bytes } = saved;
+        locked(self.board).drawn(&Drawn {
+            index: self.index,
+            path: path.map(Path::to_owned).unwrap_or_default(),
+            seed: image.info.seed,
+            size: (image.info.width, image.info.height),
+            bytes: bytes.unwrap_or_default(),
+        })
+    }
+
+    fn sheet(&mut self, _: Option<&Path>, _: Pixels<'_>, _: usize) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn warn(&mut self, text: &str) -> Result<(), Stop> {
+        locked(self.board).warn(text)
+    }
+
+    fn begins(&mut self, _: Option<Instant>) {}
+
+    fn busy(&mut self, _: &Failure, _: Duration) -> Result<(), Stop> {
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! The pictures of a batch, one after the other, each planned and checked when its turn comes.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use zimg_client::{Failure, Kind, Priority};
+
+use super::line::{self, Item};
+use super::whole::{There, look};
+use crate::output::{Now, Output, Pictures, has};
+use crate::plan::{Plan, Setting};
+use crate::typed::Options;
+
+/// The names without `-o`, less the extension.
+const DEFAULT: &str = "{index:04}";
+
+/// Where a batch comes from, and how far it is read.
+pub(super) struct Source {
+    lines: Box<dyn BufRead + Send>,
+    line: u64,
+    /// Pictures of the present line that are still to come, and their index in it.
+    item: Option<(Item, u32, u32)>,
+    /// Pictures before this one.
+    before: u64,
+    /// What was typed and is set, for all lines.
+    options: Options,
+    now: Now,
+    /// Names that are given away.
+    names: HashSet<PathBuf>,
+}
+
+/// A picture's turn.
+pub(super) struct Turn {
+    /// The line that asks for it, from 1.
+    pub(super) line: u64,
+    /// Its number in the batch, from 1.
+    pub(super) index: u64,
+    pub(super) task: Result<Task, Failure>,
+}
+
+/// What is to be done.
+pub(super) enum Task {
+    /// Draw it.
+    Draw(Box<Plan>),
+    /// Nothing: it is there.
+    There(PathBuf),
+}
+
+impl Source {
+    /// Of a file, or with "-" of standard input.
+    ///
+    /// # Errors
+    ///
+    /// `Io`: it cannot be opened. `Usage`: names would hold seeds that nobody knows.
+    pub(super) fn open(path: &Path, options: Options) -> Result<Self, Failure> {
+        let lines: Box<dyn BufRead + Send> = if path == Path::new("-") {
+            Box::new(BufReader::new(std::io::stdin()))
+        } else {
+            let file = fs::File::open(path).map_err(|error| unreadable(path, &error))?;
+            Box::new(BufReader::new(file))
+        };
+        let now = Now::local();
+        Ok(Self { lines, line: 0, item: None, before: 0, options, now, names: HashSet::new() })
+    }
+
+    /// The next picture; none when all had their turn.
+    pub(super) fn next(&mut self) -> Option<Turn> {
+        let (item, of_item, count) = match self.item.take() {
+            Some(item) => item,
+            None => match line::next(&mut *self.lines, &mut self.line) {
+                Ok(None) => return None,
+                Ok(Some(text)) => match self.item(&text) {
+                    Ok((item, count)) => (item, 0, count),
+                    Err(failure) => return Some(self.failed(failure)),
+                },
+                // What cannot be read any more is the last turn.
+                Err(failure) => {
+                    if failure.kind == Kind::Io {
+                        self.lines = Box::new(std::io::empty());
+                    }
+                    return Some(self.failed(failure));
+                }
+            },
+        };
+        let task = self.plan(&item, of_item);
+        if of_item + 1 < count {
+            self.item = Some((item, of_item + 1, count));
+        }
+        self.before += 1;
+        Some(Turn { line: self.line, index: self.before, task })
+    }
+
+    fn failed(&mut self, failure: Failure) -> Turn {
+        self.before += 1;
+        Turn { line: self.line, index: self.before, task: Err(failure) }
+    }
+
+    /// What a line asks for, and how many pictures.
+    fn item(&self, text: &str) -> Result<(Item, u32), Failure> {
+        let mut item = Item::of(text)?;
+        let own = item.options.output.is_some();
+        let seeded = item.options.seed.is_some();
+        item.options = item.options.or(self.options.clone());
+        let count = item.options.count.unwrap_or(1);
+        // Within the limits, whatever else is wrong.
+        zimg_client::Draw { count, ..zimg_client::Draw::new("") }.check()?;
+        if let Some(seed) = item.options.seed.filter(|_| !seeded) {
+            // One seed for all is counted through, as that of several pictures is.
+            item.options.seed = Some(seed.wrapping_add(self.before));
+        }
+        if !own {
+            item.options.output = item.options.output.map(numbered);
+        }
+        Ok((item, count))
+    }
+
+    /// The picture of an item with this index in it.
+    fn plan(&mut self, item: &Item, of_item: u32) -> Result<Task, Failure> {
+        let mut options = item.options.clone();
+        let seed = options.seed.map(|seed| seed.wrapping_add(of_item.into()));
+        (options.seed, options.count) = (seed, Some(1));
+        let output = options.output.as_deref();
+        if seed.is_none() && output.is_some_and(|output| has(output, "seed")) {
+            let message = "a batch cannot go on where it stopped if its names hold unknown seeds";
+            return Err(Failure::new(Kind::Usage, message)
+                .hint("give a seed with --seed N or in each line, or name them with {index}"));
+        }
+        let force = options.force;
+        // Files that are there are looked at and not refused.
+        options.force = true;
+        let setting = Setting {
+            default: DEFAULT,
+            index: self.before + 1,
+            now: &self.now,
+            priority: Priority::Batch,
+        };
+        let mut plan = Plan::of(item.prompt.clone(), &options, setting)?;
+        plan.wait = true;
+        let Output { pictures: Pictures::Files(files), .. } = &plan.output else {
+            let message = "a batch needs files";
+            return Err(Failure::new(Kind::Usage, message).hint("name them with -o"));
+        };
+        let Some(file) = files.first() else {
+            return Err(Failure::new(Kind::Internal, "a picture without a name"));
+        };
+        if !file.special && !self.names.insert(file.path.clone()) {
+            let message = format!("several pictures would be {}", file.path.display());
+            return Err(Failure::new(Kind::Usage, message));
+        }
+        if file.special || force {
+            return Ok(Task::Draw(Box::new(plan)));
+        }
+        let there = look(&file.path, file.format, &plan.draw, seed.is_some())?;
+        plan.force = there == There::Broken;
+        match there {
+            There::Whole => Ok(Task::There(file.path.clone())),
+            There::No | There::Broken => Ok(Task::Draw(Box::new(plan))),
+        }
+    }
+}
+
+/// How many pictures a file's batch has, if it is a file that can be read twice.
+pub(super) fn count(path: &Path, options: &Options) -> Option<u64> {
+    if !fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let mut lines = BufReader::new(fs::File::open(path).ok()?);
+    let (mut all, mut number) = (0, 0);
+    loop {
+        match line::next(&mut lines, &mut number) {
+            Ok(None) => return Some(all),
+            Ok(Some(text)) => {
+                all += line::pictures(&text, options.count.unwrap_or(1).into());
+            }
+            Err(failure) if failure.kind == Kind::Io => return None,
+            Err(_) => all += 1,
+        }
+    }
+}
+
+/// A pattern that gives every picture another name.
+fn numbered(output: String) -> String {
+    if ["index", "seed", "prompt"].iter().any(|name| has(&output, name)) || output == "-" {
+        return output;
+    }
+    // A directory gets the default names; a device is written to as it is.
+    let special = fs::metadata(&output).is_ok_and(|meta| !meta.is_file());
+    if output.ends_with('/') || special {
+        return output;
+    }
+    let name_starts = output.rfind('/').map_or(0, |slash| slash + 1);
+    let dot = output[name_starts..].rfind('.').map_or(output.len(), |dot| name_starts + dot);
+    format!("{}-{DEFAULT}{}", &output[..dot], &output[dot..])
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Kind::Io, format!("cannot read {}: {error}", path.display()))
+}
