@@ -16,6 +16,6 @@ mod raw;
 mod worker;
 
 pub use daemon::{Daemon, Options, finish};
-pub use programs::{built_worker, program};
+pub use programs::{built_worker, faulty_worker, program};
 pub use raw::Raw;
 pub use worker::{Kept, Run, Worker};

@@ -15,9 +15,22 @@ pub fn built_worker() -> PathBuf {
     program("zimage-worker")
 }
 
+/// The real worker with faults that can be planted (`crates/zimage-worker/src/faults.rs`), by the
+/// environment variable `ZIMG_FAULTS`.
+pub fn faulty_worker() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let package = ["--package", "zimage-worker", "--features", "faults", "--bin", "faulty-worker"];
+    BUILT.get_or_init(|| cargo_build(&package)).join("faulty-worker")
+}
+
 /// Builds all programs and says where they are. All at once, because what is built together
 /// shares its dependencies with `cargo test --workspace` and need not build them again.
 fn build() -> PathBuf {
+    cargo_build(&["--workspace", "--bins"])
+}
+
+/// Builds with the profile of the tests, and says where the programs are.
+fn cargo_build(what: &[&str]) -> PathBuf {
     // …/target/<profile>/deps/<test>
     let test = std::env::current_exe().expect("a test knows its own path");
     let folder = test.ancestors().nth(2).expect("a test lies in target/<profile>/deps");
@@ -29,7 +42,9 @@ fn build() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
     let status = Command::new(cargo)
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
-        .args(["build", "--quiet", "--workspace", "--bins", "--profile", profile, "--target-dir"])
+        .args(["build", "--quiet", "--profile", profile])
+        .args(what)
+        .arg("--target-dir")
         .arg(folder.parent().expect("a profile's folder lies in the target folder"))
         .status()
         .expect("cargo runs");

@@ -9,19 +9,27 @@ use std::panic::resume_unwind;
 use std::thread;
 use std::time::{Duration, Instant};
 
+mod allocator;
 mod attention;
 mod context;
 mod driver;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod graph;
+mod health;
+mod holders;
 mod kernels;
 mod libtorch;
 mod memory;
 mod upload;
 
+pub use allocator::{Allocated, allocated, give_back_cache, watch_peak};
 pub use attention::WithoutPlans;
 pub use context::{make_current, synchronize};
 pub use driver::Gpu;
 pub use graph::{Graph, Pool};
+pub use health::{Room, probe, room};
+pub use holders::{Holder, holders};
 pub use kernels::{Float8Rows, GroupNorm, Kernels, Moments, Pairs, Rows, Scale};
 pub use memory::Memory;
 pub use upload::Uploader;
@@ -88,6 +96,9 @@ pub enum Error {
         /// Bytes that there were.
         free: usize,
     },
+    /// The GPU added up wrongly.
+    #[error("the GPU does not compute: ones add up to {0} instead of {1}")]
+    Wrong(f64, i64),
     /// The system starts no thread.
     #[error("a thread cannot be started: {0}")]
     Thread(String),

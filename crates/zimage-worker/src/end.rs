@@ -7,6 +7,10 @@ use nix::libc;
 
 use crate::log;
 
+/// The status when the GPU, or libtorch, cannot be used any more in this process, which a new
+/// one cures.
+pub(crate) const BEYOND_HELP: u8 = 71;
+
 /// Ends the process without asking anybody: other threads may be at work, and libtorch's and the
 /// driver's own endings can hang on a GPU that failed.
 pub(crate) fn now(status: u8) -> ! {

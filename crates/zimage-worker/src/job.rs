@@ -2,44 +2,73 @@
 
 use std::time::{Duration, Instant};
 
-use zimage::{Conditioning, Drawing, Params, Pipeline, Plan, Saved};
+use zimage::{Conditioning, Drawing, Error, ErrorKind, Params, Pipeline, Plan, Saved};
 use zimg_protocol::messages::{Draw, Picture, Point, Report, Started, Step, Timings};
 use zimg_protocol::{Failure, Kind};
 
 use crate::commands::{Job, Whereabouts};
-use crate::failure::from_model;
+use crate::failure::{Verdict, beyond_help, judge};
+use crate::log;
 use crate::reports::Reports;
+use crate::stage::Stages;
 use crate::wish::Wish;
 
 /// Draws a job and reports it, to its `Done`, `Failed` or `Paused`.
-pub(crate) fn run(pipeline: &Pipeline, model: &str, job: &Job, reports: &Reports) {
-    let drawn = Run::begin(pipeline, model, job, reports).and_then(|mut run| {
+///
+/// # Errors
+/// When this process can draw no more: then the job has no end, so that it can go on elsewhere.
+pub(crate) fn run(
+    pipeline: &Pipeline,
+    model: &str,
+    job: &Job,
+    reports: &Reports,
+) -> Result<(), Failure> {
+    let stages = Stages(pipeline);
+    let drawn = Run::begin(stages, model, job, reports).and_then(|mut run| {
         run.pictures()?;
         Ok(run.spent())
     });
     let job = job.id;
-    reports.send(match drawn {
-        Ok(timings) => Report::Done { job, timings },
-        Err(Stop::Paused) => Report::Paused { job },
-        Err(Stop::Failed(failure)) => Report::Failed { job, failure },
+    let stop = match drawn {
+        Ok(timings) => {
+            reports.send(Report::Done { job, timings });
+            return Ok(());
+        }
+        Err(stop) => stop,
+    };
+    reports.send(match stop {
+        Stop::Paused => Report::Paused { job },
+        Stop::Refused(failure) => Report::Failed { job, failure },
+        Stop::Failed(error) => match judge(stages, &error) {
+            Verdict::Job(failure) => Report::Failed { job, failure },
+            Verdict::Process(failure) => return Err(failure),
+        },
+        Stop::Distrusted(error) => return Err(beyond_help(&error)),
     });
+    Ok(())
 }
 
 /// Why a job ends before its last picture.
 enum Stop {
+    /// As wished.
     Paused,
-    Failed(Failure),
+    /// As wished, or for what was asked.
+    Refused(Failure),
+    /// The model failed.
+    Failed(Error),
+    /// Drawn twice, it was no picture twice.
+    Distrusted(Error),
 }
 
-impl From<zimage::Error> for Stop {
-    fn from(error: zimage::Error) -> Self {
-        Self::Failed(from_model(&error))
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
     }
 }
 
 /// A job that is being drawn.
 struct Run<'a> {
-    pipeline: &'a Pipeline,
+    stages: Stages<'a>,
     reports: &'a Reports,
     job: &'a Job,
     plan: Plan,
@@ -55,14 +84,14 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     /// Checks the job, says that it begins, encodes its prompts.
     fn begin(
-        pipeline: &'a Pipeline,
+        stages: Stages<'a>,
         model: &str,
         job: &'a Job,
         reports: &'a Reports,
     ) -> Result<Self, Stop> {
         let arrived = Instant::now();
-        job.draw.check().map_err(Stop::Failed)?;
-        let plan = pipeline.plan(&params(&job.draw))?;
+        job.draw.check().map_err(Stop::Refused)?;
+        let plan = stages.0.plan(&params(&job.draw))?;
         let started = Started {
             model: model.to_owned(),
             width: plan.width,
@@ -72,8 +101,8 @@ impl<'a> Run<'a> {
         };
         reports.send(Report::Started { job: job.id, started });
         let mut timings = job.from.as_ref().map_or_else(Timings::default, |at| at.point.timings);
-        let conditioning = timed(&mut timings.text, || pipeline.encode(&plan))?;
-        Ok(Self { pipeline, reports, job, plan, conditioning, arrived, timings, unsent: None })
+        let conditioning = timed(&mut timings.text, || stages.encode(&plan))?;
+        Ok(Self { stages, reports, job, plan, conditioning, arrived, timings, unsent: None })
     }
 
     fn pictures(&mut self) -> Result<(), Stop> {
@@ -82,7 +111,7 @@ impl<'a> Run<'a> {
             None => (0, self.start(0)?),
         };
         loop {
-            self.picture(index, drawing)?;
+            self.picture_or_again(index, drawing)?;
             index += 1;
             if index == self.job.draw.count {
                 return Ok(());
@@ -95,7 +124,7 @@ impl<'a> Run<'a> {
 
     /// A picture's noise.
     fn start(&self, index: u32) -> Result<Drawing, Stop> {
-        Ok(self.pipeline.start(&self.plan, self.seed(index))?)
+        Ok(self.stages.start(|pipeline| pipeline.start(&self.plan, self.seed(index)))?)
     }
 
     /// The picture that an earlier run had begun.
@@ -103,15 +132,35 @@ impl<'a> Run<'a> {
         let &Point { picture, step, .. } = point;
         if picture >= self.job.draw.count {
             let reason = format!("it is number {picture} of {}", self.job.draw.count);
-            return Err(zimage::Error::NotResumable(reason).into());
+            return Err(Error::NotResumable(reason).into());
         }
         match (step, latents.as_slice()) {
             (0, []) => self.start(picture),
             (0, _) => {
                 let reason = "it has latents before its first step".to_owned();
-                Err(zimage::Error::NotResumable(reason).into())
+                Err(Error::NotResumable(reason).into())
             }
-            _ => Ok(self.pipeline.resume(&self.plan, self.seed(picture), step, latents)?),
+            _ => Ok(self.stages.start(|pipeline| {
+                pipeline.resume(&self.plan, self.seed(picture), step, latents)
+            })?),
+        }
+    }
+
+    /// Draws a picture. One that is none, although nothing failed, is drawn once more, from its
+    /// noise: a GPU can fail unnoticed.
+    fn picture_or_again(&mut self, index: u32, drawing: Drawing) -> Result<(), Stop> {
+        let is_silent = |error: &Error| error.kind() == ErrorKind::Silent;
+        match self.picture(index, drawing) {
+            Err(Stop::Failed(error)) if is_silent(&error) => {
+                log::line(format_args!("{error}; it is drawn once more"));
+                self.stages.probe()?;
+            }
+            other => return other,
+        }
+        let drawing = self.start(index)?;
+        match self.picture(index, drawing) {
+            Err(Stop::Failed(error)) if is_silent(&error) => Err(Stop::Distrusted(error)),
+            other => other,
         }
     }
 
@@ -123,7 +172,7 @@ impl<'a> Run<'a> {
         }
         self.stop_if_cancelled()?;
         self.reports.send(Report::Decoding { job: self.job.id, picture: index });
-        let image = timed(&mut self.timings.decode, || self.pipeline.decode(&drawing))?;
+        let image = timed(&mut self.timings.decode, || self.stages.decode(&drawing))?;
         let (width, height, bytes) = (image.width, image.height, image.rgb.len() as u64);
         let picture = Picture { index, seed: drawing.seed(), width, height, bytes };
         self.reports.send(Report::Picture { job: self.job.id, picture });
@@ -134,13 +183,9 @@ impl<'a> Run<'a> {
     /// A step, and what the supervisor is told of it.
     fn step(&mut self, index: u32, drawing: &mut Drawing) -> Result<(), Stop> {
         let before = self.timings.steps;
-        // Nobody goes on from the last step: the picture follows.
+        let is_last = drawing.steps_done() + 1 == self.plan.steps as usize;
         let saved = timed(&mut self.timings.steps, || {
-            if drawing.steps_done() + 1 == self.plan.steps as usize {
-                self.pipeline.step(drawing, &self.conditioning).map(|()| None)
-            } else {
-                self.pipeline.step_and_save(drawing, &self.conditioning).map(Some)
-            }
+            self.stages.step(drawing, &self.conditioning, is_last)
         })?;
         let point = self.point(index, drawing);
         let ms = self.timings.steps - before;
@@ -170,7 +215,7 @@ impl<'a> Run<'a> {
     fn stop_if_cancelled(&self) -> Result<(), Stop> {
         match self.job.wishes.now() {
             Wish::Cancel => {
-                Err(Stop::Failed(Failure::new(Kind::Cancelled, "the job was cancelled")))
+                Err(Stop::Refused(Failure::new(Kind::Cancelled, "the job was cancelled")))
             }
             Wish::GoOn | Wish::Pause => Ok(()),
         }

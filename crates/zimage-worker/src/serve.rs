@@ -1,5 +1,6 @@
 //! The worker's life: load, warm up, draw until the supervisor goes away.
 
+use std::fs;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -13,8 +14,12 @@ use zimg_protocol::messages::Report;
 use crate::args::Args;
 use crate::commands::Job;
 use crate::prepare::{self, prepare};
-use crate::{job, link, log};
+use crate::{end, job, link, log, memory};
 
+/// proc_pid_oom_score_adj(5)
+const OOM_SCORE: &str = "/proc/self/oom_score_adj";
+/// Half of what the whole memory counts, added to what this process uses.
+const OOM_CHOSEN: i32 = 500;
 /// For so long nothing was asked for before something else is done.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -31,6 +36,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             return ExitCode::from(Kind::Usage.exit_code());
         }
     };
+    die_first();
     if let Some(threads) = args.threads {
         tch::set_num_threads(i32::from(threads));
     }
@@ -45,6 +51,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     };
     let model = info.name.clone();
     reports.send(Report::Ready(info));
+    memory::report(pipeline.device(), &reports);
     let mut later = prepare::later(args);
     while let Some(next) = next(&jobs, || {
         let Some((params, tokens)) = later.next() else { return false };
@@ -53,7 +60,13 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         }
         true
     }) {
-        job::run(&pipeline, &model, &next, &reports);
+        if let Err(failure) = job::run(&pipeline, &model, &next, &reports) {
+            log::line(&failure);
+            reports.send(Report::Fatal(failure));
+            reports.finish();
+            end::now(end::BEYOND_HELP);
+        }
+        memory::report(pipeline.device(), &reports);
         for remark in pipeline.remarks() {
             log::line(format_args!("{remark}"));
         }
@@ -72,6 +85,17 @@ fn next(jobs: &Receiver<Job>, mut meanwhile: impl FnMut() -> bool) -> Option<Job
             Err(RecvTimeoutError::Timeout) if meanwhile() => wait = Duration::ZERO,
             Err(RecvTimeoutError::Timeout) => return jobs.recv().ok(),
         }
+    }
+}
+
+/// Has the kernel, when the machine's memory runs out, choose this process rather than others: it
+/// is large, and it is started again.
+fn die_first() {
+    let chosen = fs::read_to_string(OOM_SCORE).ok().and_then(|now| now.trim().parse().ok());
+    if chosen.is_none_or(|now: i32| now < OOM_CHOSEN)
+        && let Err(e) = fs::write(OOM_SCORE, OOM_CHOSEN.to_string())
+    {
+        log::line(format_args!("{OOM_SCORE} cannot be written: {e}"));
     }
 }
 

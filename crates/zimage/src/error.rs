@@ -4,6 +4,9 @@ use std::io;
 
 use tch::TchError;
 
+/// `CUDA_ERROR_OUT_OF_MEMORY`
+const OUT_OF_MEMORY: i32 = 2;
+
 /// What this crate's functions return.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -14,9 +17,16 @@ pub enum ErrorKind {
     Refused,
     /// The checkpoint's files are missing, damaged or of another model.
     Checkpoint,
-    /// The device is absent, or its memory is too small.
+    /// The device is absent or cannot be used.
     Device,
-    /// A fault of the program or of libtorch.
+    /// The device's memory is too small, at least now.
+    Memory,
+    /// The GPU or libtorch failed at something. Whether they can go on in this process is to be
+    /// found out: [`crate::Pipeline::probe`].
+    Fault,
+    /// Nothing failed, and yet what came out is no picture.
+    Silent,
+    /// A fault of the program.
     Internal,
 }
 
@@ -204,6 +214,9 @@ pub enum Error {
     /// NaN or infinity where numbers should be, so there is no picture.
     #[error("{0} are not finite numbers, so there is no picture")]
     NotFinite(&'static str),
+    /// All pixels are the same, which no prompt asks for.
+    #[error("all of the picture has one colour, #{:02x}{:02x}{:02x}", .0[0], .0[1], .0[2])]
+    OneColour([u8; 3]),
     /// What was saved of a picture does not fit it.
     #[error("the picture cannot be gone on with: {0}")]
     NotResumable(String),
@@ -223,13 +236,28 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Refused(_) | Self::PromptTooLong { .. } => ErrorKind::Refused,
-            Self::Device(_) => ErrorKind::Device,
-            Self::Torch(error) if is_out_of_memory(error) => ErrorKind::Device,
-            Self::Gpu(_) => ErrorKind::Device,
-            Self::Torch(_) | Self::NotFinite(_) | Self::NotResumable(_) | Self::Internal(_) => {
-                ErrorKind::Internal
-            }
+            Self::Torch(error) if is_out_of_memory(error) => ErrorKind::Memory,
+            Self::Gpu(zimage_cuda::Error::NoRoom { .. }) => ErrorKind::Memory,
+            Self::Gpu(zimage_cuda::Error::Driver { code: OUT_OF_MEMORY, .. }) => ErrorKind::Memory,
+            Self::Torch(_)
+            | Self::Gpu(
+                zimage_cuda::Error::Driver { .. }
+                | zimage_cuda::Error::Graph(_)
+                | zimage_cuda::Error::Wrong(..),
+            ) => ErrorKind::Fault,
+            Self::Device(_) | Self::Gpu(_) => ErrorKind::Device,
+            Self::NotFinite(_) | Self::OneColour(_) => ErrorKind::Silent,
+            Self::NotResumable(_) | Self::Internal(_) => ErrorKind::Internal,
             _ => ErrorKind::Checkpoint,
+        }
+    }
+
+    /// How much memory was asked for at once, if it was refused and is known.
+    pub fn bytes_needed(&self) -> Option<u64> {
+        match self {
+            Self::Gpu(zimage_cuda::Error::NoRoom { bytes, .. }) => Some(*bytes as u64),
+            Self::Torch(error) => tried_to_allocate(&error.to_string()),
+            _ => None,
         }
     }
 
@@ -242,8 +270,8 @@ impl Error {
                 "fetch the checkpoint again, it is not complete"
             }
             Self::Header { .. } | Self::Truncated { .. } => "fetch this file again",
-            Self::Torch(error) if is_out_of_memory(error) => {
-                "ask for a smaller picture or fewer at once"
+            _ if self.kind() == ErrorKind::Memory => {
+                "ask for a smaller picture, or free some of the memory"
             }
             Self::NotFinite(_) => "try --dtype bfloat16 or float32 at the daemon",
             _ => return None,
@@ -283,19 +311,85 @@ fn first_line(error: &TchError) -> String {
 
 fn is_out_of_memory(error: &TchError) -> bool {
     let text = error.to_string();
-    ["out of memory", "not enough memory", "can't allocate memory"].iter().any(|s| text.contains(s))
+    ["out of memory", "not enough memory", "can't allocate memory", "STATUS_ALLOC_FAILED"]
+        .iter()
+        .any(|words| text.contains(words))
+}
+
+/// The number in libtorch's "Tried to allocate 20.00 MiB."
+fn tried_to_allocate(text: &str) -> Option<u64> {
+    let (_, rest) = text.split_once("ried to allocate ")?;
+    let mut words = rest.split_whitespace();
+    let number: f64 = words.next()?.parse().ok()?;
+    let unit = match words.next()?.trim_end_matches('.') {
+        "bytes" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return None,
+    };
+    Some((number * f64::from(1 << unit)) as u64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn torch(text: &str) -> Error {
+        TchError::Torch(text.to_owned()).into()
+    }
+
+    fn driver(code: i32) -> Error {
+        zimage_cuda::Error::Driver { call: "cuLaunchKernel", code }.into()
+    }
+
     #[test]
     fn libtorch_errors_are_one_line() {
-        let error = Error::from(TchError::Torch("CUDA out of memory.\nframe #0: c10".into()));
+        let error = torch("CUDA out of memory.\nframe #0: c10");
         assert_eq!(error.to_string(), "libtorch failed: CUDA out of memory");
-        assert_eq!(error.kind(), ErrorKind::Device);
         assert!(error.hint().is_some());
+    }
+
+    #[test]
+    fn how_much_was_asked_for_is_read_from_the_message() {
+        for (text, bytes) in [
+            ("CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has", Some(1_610_612_736)),
+            ("Tried to allocate 512 bytes.", Some(512)),
+            ("Tried to allocate 2.00 KiB", Some(2048)),
+            ("you tried to allocate 12345 bytes. Error code 12", Some(12345)),
+            ("Tried to allocate more parsecs", None),
+            ("Tried to allocate", None),
+            ("out of memory", None),
+        ] {
+            assert_eq!(torch(text).bytes_needed(), bytes, "{text}");
+        }
+        let no_room = zimage_cuda::Error::NoRoom { bytes: 7, free: 1 };
+        assert_eq!(Error::from(no_room).bytes_needed(), Some(7));
+    }
+
+    #[test]
+    fn whatever_the_gpu_says_is_a_fault_unless_it_is_known_to_be_less() {
+        let tch = |text: &str| zimage_cuda::Error::Tch(TchError::Torch(text.into())).into();
+        for (error, kind) in [
+            (torch("CUDA out of memory. Tried to allocate 20.00 MiB"), ErrorKind::Memory),
+            (torch("CUDA error: out of memory"), ErrorKind::Memory),
+            (torch("DefaultCPUAllocator: can't allocate memory: you tried"), ErrorKind::Memory),
+            (torch("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), ErrorKind::Memory),
+            (tch("CUDA out of memory."), ErrorKind::Memory),
+            (driver(2), ErrorKind::Memory),
+            (zimage_cuda::Error::NoRoom { bytes: 2, free: 1 }.into(), ErrorKind::Memory),
+            (torch("CUDA error: an illegal memory access was encountered"), ErrorKind::Fault),
+            (torch("CUBLAS_STATUS_EXECUTION_FAILED"), ErrorKind::Fault),
+            (torch("something nobody has heard of"), ErrorKind::Fault),
+            (driver(700), ErrorKind::Fault),
+            (zimage_cuda::Error::Wrong(1.0, 2).into(), ErrorKind::Fault),
+            (zimage_cuda::Error::NoDriver("no".into()).into(), ErrorKind::Device),
+            (zimage_cuda::Error::Misuse("so").into(), ErrorKind::Internal),
+            (Error::NotFinite("the latents"), ErrorKind::Silent),
+            (Error::OneColour([0; 3]), ErrorKind::Silent),
+        ] {
+            assert_eq!(error.kind(), kind, "{error}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use tch::{Device, Tensor};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// 8-bit RGB, rows from the top, no padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +24,38 @@ impl Image {
         bytes.f_to_device(Device::Cpu)?.f_copy_data_u8(&mut rgb, count)?;
         Ok(Self { width: width as u32, height: height as u32, rgb })
     }
+
+    /// The picture, unless it is none.
+    ///
+    /// # Errors
+    /// [`Error::OneColour`], all black or another: a GPU that failed unnoticed draws such.
+    pub fn checked(self) -> Result<Self> {
+        let (pixels, _) = self.rgb.as_chunks::<3>();
+        match pixels {
+            [first, rest @ ..] if rest.iter().all(|pixel| pixel == first) => {
+                Err(Error::OneColour(*first))
+            }
+            _ => Ok(self),
+        }
+    }
 }
 
 /// Whether there is neither NaN nor infinity in `x`.
 pub(crate) fn all_finite(x: &Tensor) -> Result<bool> {
     Ok(x.f_isfinite()?.f_all()?.f_int64_value(&[])? == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_of_one_colour_is_none() {
+        let image = |rgb: &[u8]| Image { width: 2, height: 1, rgb: rgb.to_vec() }.checked();
+        let black = image(&[0; 6]).unwrap_err();
+        assert_eq!(black.to_string(), "all of the picture has one colour, #000000");
+        assert!(matches!(image(&[1, 2, 3, 1, 2, 3]), Err(Error::OneColour([1, 2, 3]))));
+        assert!(image(&[0, 0, 0, 0, 0, 1]).is_ok());
+        assert!(image(&[1, 1, 1, 2, 2, 2]).is_ok());
+    }
 }

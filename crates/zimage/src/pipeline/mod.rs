@@ -7,6 +7,7 @@
 mod arriving;
 mod captions;
 mod flow;
+mod health;
 mod recording;
 mod rehearsal;
 mod saved;

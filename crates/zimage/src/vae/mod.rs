@@ -5,6 +5,7 @@
 mod decoder;
 mod encoder;
 mod layers;
+mod tiles;
 
 use tch::{Kind, Tensor};
 use zimage_cuda::Kernels;
@@ -22,6 +23,8 @@ pub struct Vae {
     decoder: Decoder,
     scaling: f64,
     shift: f64,
+    /// Pixels along a side of a latent.
+    scale: i64,
     kind: Kind,
 }
 
@@ -36,6 +39,7 @@ impl Vae {
             decoder: Decoder::load(&mut w, config)?,
             scaling: config.scaling_factor,
             shift: config.shift_factor,
+            scale: config.scale(),
             kind: w.kind(),
         };
         w.finish()?;
