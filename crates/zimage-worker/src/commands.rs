@@ -17,6 +17,8 @@ const LATENTS_MAX: usize = 64 << 20;
 pub(crate) struct Job {
     pub(crate) id: JobId,
     pub(crate) draw: Draw,
+    /// Whether previews are wished.
+    pub(crate) previews: bool,
     /// Where to go on.
     pub(crate) from: Option<Whereabouts>,
     /// What the supervisor wishes of it meanwhile.
@@ -44,7 +46,7 @@ pub(crate) fn read(from: &mut impl Read, jobs: &Sender<Job>) -> Result<(), Frame
     };
     while let Some(frame) = Frame::read(from, TO_CLIENT_BYTES)? {
         match frame {
-            Frame::Command(Command::Draw { job: id, draw, from: point, .. }) => {
+            Frame::Command(Command::Draw { job: id, draw, previews, from: point }) => {
                 let wishes = Wishes::default();
                 latest = Some((id, wishes.clone()));
                 let at = point
@@ -53,7 +55,7 @@ pub(crate) fn read(from: &mut impl Read, jobs: &Sender<Job>) -> Result<(), Frame
                     })
                     .transpose()?;
                 // The model thread ends only with the process.
-                let _ = jobs.send(Job { id, draw, from: at, wishes });
+                let _ = jobs.send(Job { id, draw, previews, from: at, wishes });
             }
             Frame::Command(Command::Cancel { job }) => wish(&latest, job, Wish::Cancel),
             Frame::Command(Command::Pause { job }) => wish(&latest, job, Wish::Pause),
@@ -152,7 +154,7 @@ mod tests {
         let at = jobs[0].from.as_ref().unwrap();
         assert!(at.latents == latents && at.point == point(latents.len() as u64).unwrap());
         assert_eq!((jobs[0].id, jobs[0].wishes.now()), (7, Wish::Pause));
-        assert!(jobs[1].from.as_ref().unwrap().latents.is_empty());
+        assert!(jobs[1].from.as_ref().unwrap().latents.is_empty() && jobs[1].previews);
     }
 
     #[test]

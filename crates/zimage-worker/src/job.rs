@@ -13,6 +13,9 @@ use crate::reports::Reports;
 use crate::stage::Stages;
 use crate::wish::Wish;
 
+/// There are at most ten previews a second.
+const BETWEEN_PREVIEWS: Duration = Duration::from_millis(100);
+
 /// Draws a job and reports it, to its `Done`, `Failed` or `Paused`.
 ///
 /// # Errors
@@ -77,6 +80,8 @@ struct Run<'a> {
     arrived: Instant,
     /// Where the time went, in earlier runs too; `total` is that of earlier runs.
     timings: Timings,
+    /// When the last preview was made.
+    previewed: Option<Instant>,
     /// The latest latents, if they were not sent because the supervisor does not keep up.
     unsent: Option<(Point, Saved)>,
 }
@@ -102,7 +107,17 @@ impl<'a> Run<'a> {
         reports.send(Report::Started { job: job.id, started });
         let mut timings = job.from.as_ref().map_or_else(Timings::default, |at| at.point.timings);
         let conditioning = timed(&mut timings.text, || stages.encode(&plan))?;
-        Ok(Self { stages, reports, job, plan, conditioning, arrived, timings, unsent: None })
+        Ok(Self {
+            stages,
+            reports,
+            job,
+            plan,
+            conditioning,
+            arrived,
+            timings,
+            previewed: None,
+            unsent: None,
+        })
     }
 
     fn pictures(&mut self) -> Result<(), Stop> {
@@ -184,9 +199,14 @@ impl<'a> Run<'a> {
     fn step(&mut self, index: u32, drawing: &mut Drawing) -> Result<(), Stop> {
         let before = self.timings.steps;
         let is_last = drawing.steps_done() + 1 == self.plan.steps as usize;
+        let with_preview = self.job.previews
+            && self.previewed.is_none_or(|last| last.elapsed() >= BETWEEN_PREVIEWS);
         let saved = timed(&mut self.timings.steps, || {
-            self.stages.step(drawing, &self.conditioning, is_last)
+            self.stages.step(drawing, &self.conditioning, is_last, with_preview)
         })?;
+        if with_preview {
+            self.previewed = Some(Instant::now());
+        }
         let point = self.point(index, drawing);
         let ms = self.timings.steps - before;
         let step = Step { picture: index, step: point.step, of: self.plan.steps, ms };

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
-use zimage::Saved;
+use zimage::{Image, Saved};
 use zimg_protocol::frame::{write_latents, write_pixels};
-use zimg_protocol::messages::{JobId, Point, Report};
+use zimg_protocol::messages::{JobId, Point, Preview, Report};
 use zimg_protocol::{Frame, FrameError};
 
 use crate::log;
@@ -63,7 +63,8 @@ impl Reports {
         self.waiting.load(Ordering::Relaxed) < WAITING
     }
 
-    /// Sends the latents of a point, whose `bytes` are filled in; returns at once.
+    /// Sends the latents of a point, whose `bytes` are filled in, and the preview, if there is one;
+    /// returns at once.
     pub(crate) fn send_latents(&self, job: JobId, point: Point, saved: Saved) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let _ = self.queue.send(Outgoing::Latents(job, point, saved));
@@ -88,15 +89,11 @@ fn write(
             Outgoing::Report(report) => Frame::Report(*report).write(&mut to)?,
             Outgoing::Pixels(rgb) => write_pixels(&mut to, &rgb)?,
             Outgoing::Latents(job, point, saved) => {
-                let bytes = saved.to_bytes();
+                let (bytes, preview) = (saved.to_bytes(), saved.preview());
                 drop(saved);
                 waiting.fetch_sub(1, Ordering::Relaxed);
                 match bytes {
-                    Ok(bytes) => {
-                        let point = Point { bytes: bytes.len() as u64, ..point };
-                        Frame::Report(Report::Latents { job, point }).write(&mut to)?;
-                        write_latents(&mut to, &bytes)?;
-                    }
+                    Ok(bytes) => write_step(&mut to, job, point, &bytes, preview.ok().flatten())?,
                     // The picture will fail; who resumes it goes on from an earlier step.
                     Err(e) => log::line(format_args!("step {} is not sent: {e}", point.step)),
                 }
@@ -105,4 +102,20 @@ fn write(
         to.flush()?;
     }
     Ok(())
+}
+
+fn write_step(
+    to: &mut impl Write,
+    job: JobId,
+    point: Point,
+    latents: &[u8],
+    preview: Option<Image>,
+) -> Result<(), FrameError> {
+    let point = Point { bytes: latents.len() as u64, ..point };
+    Frame::Report(Report::Latents { job, point }).write(to)?;
+    write_latents(to, latents)?;
+    let Some(Image { width, height, rgb }) = preview else { return Ok(()) };
+    let Point { picture, step, .. } = point;
+    let preview = Preview { picture, step, width, height, rgb: rgb.into() };
+    Frame::Report(Report::Preview { job, preview }).write(to)
 }

@@ -30,19 +30,21 @@ impl Stages<'_> {
         self.run(Stage::Start, || work(self.0))
     }
 
-    /// A step; what is saved of it, unless it is the last: there the picture follows.
+    /// A step; what is saved of it, with a preview if wished, unless it is the last: there the
+    /// picture follows.
     pub(crate) fn step(
         self,
         drawing: &mut Drawing,
         conditioning: &Conditioning,
         is_last: bool,
+        with_preview: bool,
     ) -> Result<Option<Saved>> {
         // A step that fails leaves the drawing as it was.
         self.run(Stage::Step(drawing.steps_done() + 1), || {
             if is_last {
                 return self.0.step(drawing, conditioning).map(|()| None);
             }
-            self.0.step_and_save(drawing, conditioning).map(Some)
+            self.0.step_and_save(drawing, conditioning, with_preview).map(Some)
         })
     }
 

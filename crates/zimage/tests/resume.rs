@@ -42,7 +42,7 @@ fn draw(pipeline: &Pipeline, plan: &Plan, seed: u64) -> (Image, Vec<Vec<u8>>) {
     let mut drawing = pipeline.start(plan, seed).unwrap();
     let mut saved = Vec::new();
     while drawing.steps_done() + 1 < plan.steps as usize {
-        let step = pipeline.step_and_save(&mut drawing, &conditioning).unwrap();
+        let step = pipeline.step_and_save(&mut drawing, &conditioning, false).unwrap();
         saved.push(step.to_bytes().unwrap());
     }
     pipeline.step(&mut drawing, &conditioning).unwrap();

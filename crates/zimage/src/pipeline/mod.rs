@@ -206,12 +206,12 @@ impl Pipeline {
     /// # Errors
     /// When libtorch fails (out of memory).
     pub fn step(&self, drawing: &mut Drawing, conditioning: &Conditioning) -> Result<()> {
-        self.advance(drawing, conditioning)?;
+        let _output = self.advance(drawing, conditioning)?;
         self.wait()
     }
 
-    /// A step, which a GPU may still be at.
-    fn advance(&self, drawing: &mut Drawing, conditioning: &Conditioning) -> Result<()> {
+    /// A step, which a GPU may still be at. What comes back is the model's output for it.
+    fn advance(&self, drawing: &mut Drawing, conditioning: &Conditioning) -> Result<Tensor> {
         let (sigma, next) = (drawing.sigmas[drawing.step], drawing.sigmas[drawing.step + 1]);
         let t = schedule::time(sigma, self.train_timesteps);
         let predict = |context: &Context| self.flow(&drawing.latents, t, context);
@@ -228,7 +228,7 @@ impl Pipeline {
         let change = output.f_neg()?.f_mul_scalar(f64::from(next - sigma))?;
         drawing.latents = drawing.latents.f_add(&change)?;
         drawing.step += 1;
-        Ok(())
+        Ok(output)
     }
 
     /// Pixels of a drawing.

@@ -5,6 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{Conditioning, Drawing, Pipeline};
 use crate::error::{Error, Result};
+use crate::image::Image;
 use crate::params::Plan;
 use crate::schedule;
 
@@ -16,18 +17,29 @@ const VALUE: usize = 4;
 pub struct Saved {
     /// `[1, channels, height / 8, width / 8]`, float32, on the CPU.
     latents: Tensor,
+    /// `[height / 8, width / 8, 3]`, bytes, on the CPU.
+    preview: Option<Tensor>,
 }
 
 impl Saved {
     /// Begins to copy; a GPU's copy is there after the next [`Pipeline::wait`].
-    fn begin(latents: &Tensor) -> Result<Self> {
-        let latents = match latents.device() {
+    fn begin(latents: &Tensor, preview: Option<&Tensor>) -> Result<Self> {
+        let copy = |tensor: &Tensor| match tensor.device() {
             // A step makes new latents and leaves those before as they are.
-            Device::Cpu => latents.shallow_clone(),
+            Device::Cpu => Ok(tensor.shallow_clone()),
             // Without blocking: libtorch then takes pinned memory, which it keeps for next time.
-            _ => latents.f_to_device_(Device::Cpu, Kind::Float, true, true)?,
+            _ => tensor.f_to_device_(Device::Cpu, tensor.f_kind()?, true, true),
         };
-        Ok(Self { latents })
+        Ok(Self { latents: copy(latents)?, preview: preview.map(copy).transpose()? })
+    }
+
+    /// What the picture will look like, as far as can be said now, at an eighth of its size; if it
+    /// was asked for.
+    ///
+    /// # Errors
+    /// None that is to be expected.
+    pub fn preview(&self) -> Result<Option<Image>> {
+        self.preview.as_ref().map(Image::from_bytes).transpose()
     }
 
     /// The latents as bytes: float32, little endian (as all machines of libtorch are),
@@ -44,7 +56,8 @@ impl Saved {
 }
 
 impl Pipeline {
-    /// As [`Pipeline::step`], and brings the latents to host memory, in the same wait.
+    /// As [`Pipeline::step`], and brings the latents to host memory, in the same wait; a preview
+    /// too, if wished.
     ///
     /// # Errors
     /// As [`Pipeline::step`].
@@ -52,9 +65,19 @@ impl Pipeline {
         &self,
         drawing: &mut Drawing,
         conditioning: &Conditioning,
+        with_preview: bool,
     ) -> Result<Saved> {
-        self.advance(drawing, conditioning)?;
-        let saved = Saved::begin(&drawing.latents)?;
+        let (before, sigma) = (drawing.latents.shallow_clone(), drawing.sigmas[drawing.step]);
+        let output = self.advance(drawing, conditioning)?;
+        let preview = if with_preview {
+            // Where the model's output points to: it is minus the velocity, and noise is all gone
+            // at sigma 0.
+            let picture = before.f_add(&output.f_mul_scalar(f64::from(sigma))?)?;
+            Some(self.vae.preview(&picture)?)
+        } else {
+            None
+        };
+        let saved = Saved::begin(&drawing.latents, preview.as_ref())?;
         self.wait()?;
         Ok(saved)
     }
@@ -108,10 +131,10 @@ mod tests {
     fn what_is_saved_is_the_latents_and_stays_so() {
         let values = [1f32, -0.0, f32::MIN_POSITIVE, f32::MAX];
         let latents = Tensor::from_slice(&values).view([1, 1, 2, 2]);
-        let bytes = Saved::begin(&latents).unwrap().to_bytes().unwrap();
+        let bytes = Saved::begin(&latents, None).unwrap().to_bytes().unwrap();
         assert_eq!(bytes, values.map(f32::to_le_bytes).concat());
         let turned = latents.transpose(2, 3);
-        let bytes = Saved::begin(&turned).unwrap().to_bytes().unwrap();
+        let bytes = Saved::begin(&turned, None).unwrap().to_bytes().unwrap();
         assert_eq!(bytes, [0, 2, 1, 3].map(|i: usize| values[i].to_le_bytes()).concat());
     }
 
@@ -119,7 +142,7 @@ mod tests {
     fn nothing_goes_on_from_what_is_no_number() {
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let latents = Tensor::from_slice(&[0.0, value]).view([1, 1, 1, 2]);
-            let saved = Saved::begin(&latents).unwrap();
+            let saved = Saved::begin(&latents, None).unwrap();
             assert!(matches!(saved.to_bytes(), Err(Error::NotFinite(_))));
         }
         assert!(is_finite(&[]) && !is_finite(&[0; 6]));

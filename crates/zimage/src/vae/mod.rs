@@ -5,7 +5,10 @@
 mod decoder;
 mod encoder;
 mod layers;
+mod preview;
 mod tiles;
+
+use std::cell::OnceCell;
 
 use tch::{Kind, Tensor};
 use zimage_cuda::Kernels;
@@ -15,6 +18,7 @@ use crate::error::Result;
 use crate::image::Image;
 use decoder::Decoder;
 use encoder::Encoder;
+use preview::Code;
 
 /// The autoencoder.
 #[derive(Debug)]
@@ -25,7 +29,11 @@ pub struct Vae {
     shift: f64,
     /// Pixels along a side of a latent.
     scale: i64,
+    /// Channels of the latents.
+    channels: i64,
     kind: Kind,
+    /// Found when the first preview is asked for.
+    code: OnceCell<Code>,
 }
 
 impl Vae {
@@ -40,7 +48,9 @@ impl Vae {
             scaling: config.scaling_factor,
             shift: config.shift_factor,
             scale: config.scale(),
+            channels: config.latent_channels,
             kind: w.kind(),
+            code: OnceCell::new(),
         };
         w.finish()?;
         Ok(vae)

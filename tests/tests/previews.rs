@@ -1,0 +1,39 @@
+//! Previews from the real worker with the built-in model.
+
+use std::time::Instant;
+
+use zimg_protocol::messages::Draw;
+use zimg_tests::Worker;
+
+#[test]
+fn previews_come_when_wished_and_change_nothing() {
+    let mut worker = Worker::start();
+    let job = Draw { width: Some(128), height: Some(64), count: 2, ..Draw::new("a red circle") };
+    let without = worker.draw(1, &job, None);
+    assert_eq!((without.previews.len(), without.pictures.len()), (0, 2));
+    let begun = Instant::now();
+    worker.submit(2, &job, true, None);
+    let with = worker.follow(2, |_, _| {});
+    let most = 1 + begun.elapsed().as_millis() / 100;
+    assert!(with.pictures == without.pictures);
+    assert!(!with.previews.is_empty() && with.previews.len() as u128 <= most);
+    let mut last = (0, 0);
+    for preview in &with.previews {
+        assert_eq!((preview.width, preview.height, preview.rgb.len()), (16, 8, 3 * 16 * 8));
+        assert!((preview.picture, preview.step) > last, "{last:?}");
+        last = (preview.picture, preview.step);
+        assert!(with.steps.contains(&last) && preview.step < 8, "the picture itself comes then");
+    }
+}
+
+#[test]
+fn a_long_job_has_ten_a_second_at_most() {
+    let mut worker = Worker::start();
+    let job = Draw { width: Some(64), height: Some(64), steps: Some(100), ..Draw::new("a star") };
+    let begun = Instant::now();
+    worker.submit(1, &job, true, None);
+    let run = worker.follow(1, |_, _| {});
+    let most = 1 + begun.elapsed().as_millis() / 100;
+    let previews = run.previews.len() as u128;
+    assert!(previews >= 2 && previews <= most, "{previews} in {:?}", begun.elapsed());
+}
