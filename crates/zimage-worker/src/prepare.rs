@@ -23,6 +23,8 @@ const CAPTION: usize = 64;
 const SHORT: usize = 32;
 /// Tokens of the captions that are planned for when nothing else is to do, likely ones first.
 const LATER: [usize; 9] = [96, 128, 160, 192, 224, 256, 320, 384, 512];
+/// Sides of pictures that people draw besides the size that is rehearsed at the start.
+const USUAL: [u32; 2] = [512, 768];
 
 /// Loads the model and rehearses each warm-up size.
 pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, ModelInfo), Failure> {
@@ -65,11 +67,33 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
     Ok((pipeline, info))
 }
 
-/// What to plan for when nothing else is to do.
-pub(crate) fn later(args: &Args) -> impl Iterator<Item = (Params, usize)> {
-    warmup(args)
-        .into_iter()
-        .flat_map(|params| LATER.into_iter().map(move |tokens| (params.clone(), tokens)))
+/// What to do when nothing else is to do: usual sizes, then plans for long prompts.
+pub(crate) fn later(args: &Args) -> impl Iterator<Item = Later> {
+    let usual = USUAL.map(|side| Later::Size(square(side)));
+    let plans = warmup(args).into_iter().flat_map(|params| {
+        LATER.into_iter().map(move |tokens| Later::Plan(params.clone(), tokens))
+    });
+    usual.into_iter().chain(plans)
+}
+
+/// Something that a first picture would else wait for.
+#[derive(Clone, Debug)]
+pub(crate) enum Later {
+    /// A rehearsal of this size.
+    Size(Params),
+    /// Attention for prompts of so many tokens.
+    Plan(Params, usize),
+}
+
+impl Later {
+    /// Does it, where it saves anything.
+    pub(crate) fn run(&self, pipeline: &Pipeline) -> zimage::Result<()> {
+        match self {
+            Self::Size(params) if params.width > Some(pipeline.limits().side_max) => Ok(()),
+            Self::Size(params) => pipeline.rehearse_later(params, &[CAPTION, SHORT]),
+            Self::Plan(params, tokens) => pipeline.plan_attention(params, *tokens),
+        }
+    }
 }
 
 /// Reads, and rehearses on this thread meanwhile: cuDNN keeps its plans for each thread.
@@ -108,12 +132,12 @@ fn rehearse(
     mut work: impl FnMut(&Params) -> zimage::Result<Rehearsal>,
 ) -> zimage::Result<()> {
     for params in warmup(args) {
+        let begun = Instant::now();
         let Rehearsal { kernels, text, step, decode } = work(&params)?;
-        let [kernels, text, step, decode] =
-            [kernels, text, step, decode].map(|part| part.as_secs_f32());
+        let [all, kernels, text, step, decode] =
+            [begun.elapsed(), kernels, text, step, decode].map(|part| part.as_secs_f32());
         log::line(format_args!(
-            "rehearsed in {:.2} s: kernels {kernels:.2}, text {text:.2}, step {step:.2}, decoding {decode:.2}",
-            kernels + text + step + decode
+            "rehearsed in {all:.2} s: kernels {kernels:.2}, text {text:.2}, step {step:.2}; beside it decoding {decode:.2}"
         ));
     }
     Ok(())
@@ -139,7 +163,6 @@ fn read(loader: &mut Loader, reports: &Reports) -> zimage::Result<()> {
 /// Sizes to rehearse, with the default number of steps; the model's default size if none is said.
 fn warmup(args: &Args) -> Vec<Params> {
     let sized = |size: Option<&Size>| Params {
-        prompt: "warm-up".into(),
         width: size.map(|size| size.width),
         height: size.map(|size| size.height),
         ..Params::default()
@@ -148,4 +171,8 @@ fn warmup(args: &Args) -> Vec<Params> {
         return vec![sized(None)];
     }
     args.warmup.iter().map(|size| sized(Some(size))).collect()
+}
+
+fn square(side: u32) -> Params {
+    Params { width: Some(side), height: Some(side), ..Params::default() }
 }

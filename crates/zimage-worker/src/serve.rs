@@ -54,9 +54,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     memory::report(pipeline.device(), &reports);
     let mut later = prepare::later(args);
     while let Some(next) = next(&jobs, || {
-        let Some((params, tokens)) = later.next() else { return false };
-        if let Err(e) = pipeline.plan_attention(&params, tokens) {
-            log::line(format_args!("long prompts will wait a little: {e}"));
+        let Some(later) = later.next() else { return false };
+        if let Err(e) = later.run(&pipeline) {
+            log::line(format_args!("some first pictures will wait a little: {e}"));
         }
         true
     }) {

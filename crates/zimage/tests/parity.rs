@@ -161,7 +161,7 @@ fn autoencoder_encodes() {
     let picture = expected["picture"].to_kind(Kind::Float) / 127.5 - 1.0;
     let pixels = picture.permute([2, 0, 1]).unsqueeze(0);
     for (name, pipeline) in fixture.pipelines() {
-        let latents = pipeline.vae().encode(&pixels).unwrap();
+        let latents = pipeline.latents_of(&pixels).unwrap();
         assert_close(&latents, &expected[&format!("latents.{name}")], 2e-5, name);
     }
 }

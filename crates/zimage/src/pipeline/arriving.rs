@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use super::{
-    Captions, Flows, Options, Pipeline, Rehearsal, SIDES, STEPS, STEPS_MAX, longest_side,
+    Captions, Decoding, Flows, Options, Pipeline, Rehearsal, SIDES, STEPS, STEPS_MAX, longest_side,
     most_tokens,
 };
 use crate::checkpoint::{Checkpoint, Component, Loader, Target};
@@ -76,7 +76,7 @@ impl Arriving {
             tokenizer: None,
             text_encoder,
             transformer,
-            vae,
+            decoding: Decoding::new(vae, device)?,
             shift: checkpoint.scheduler.shift,
             train_timesteps: checkpoint.scheduler.num_train_timesteps,
             vae_scale,
@@ -114,7 +114,10 @@ impl Arriving {
         self.pipeline.ops = ops;
         self.pipeline.remarks.get_mut().extend(remarks);
         match &self.pipeline.ops {
-            Ops::Fused(kernels) => self.pipeline.vae.fuse(kernels),
+            Ops::Fused(kernels) => {
+                let kernels = kernels.clone();
+                self.pipeline.decoding.ask(move |vae| vae.fuse(&kernels)).wait()
+            }
             Ops::Plain => Ok(()),
         }
     }
@@ -135,9 +138,9 @@ impl Arriving {
         }
         // Pictures of the usual number of steps find this; it takes milliseconds.
         let sigmas = schedule::sigmas(STEPS, pipeline.shift);
-        for &sigma in &sigmas[..STEPS as usize] {
-            pipeline.transformer.modulations(schedule::time(sigma, pipeline.train_timesteps))?;
-        }
+        let time = |&sigma: &f32| schedule::time(sigma, pipeline.train_timesteps);
+        let times: Vec<f32> = sigmas[..STEPS as usize].iter().map(time).collect();
+        pipeline.transformer.modulate(&times)?;
         let remark = attention_remark(pipeline.device, pipeline.transformer.kind());
         pipeline.remarks.get_mut().extend(remark);
         pipeline.tokenizer = Some(joined(tokenizer)?);

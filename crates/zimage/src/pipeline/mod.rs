@@ -6,6 +6,7 @@
 
 mod arriving;
 mod captions;
+mod decoding;
 mod flow;
 mod health;
 mod recording;
@@ -27,10 +28,10 @@ use crate::schedule;
 use crate::text_encoder::TextEncoder;
 use crate::tokenizer::PromptTokenizer;
 use crate::transformer::{Context, SEQUENCE_MULTIPLE, Transformer};
-use crate::vae::Vae;
 
 pub use arriving::Arriving;
 use captions::Captions;
+use decoding::Decoding;
 use flow::Flows;
 use recording::Recorder;
 pub use rehearsal::Rehearsal;
@@ -61,7 +62,7 @@ pub struct Pipeline {
     tokenizer: Option<PromptTokenizer>,
     text_encoder: TextEncoder,
     transformer: Transformer,
-    vae: Vae,
+    decoding: Decoding,
     shift: f64,
     train_timesteps: u32,
     vae_scale: u32,
@@ -180,9 +181,14 @@ impl Pipeline {
         self.text_features(&self.tokens(prompt)?)
     }
 
-    /// The autoencoder, for pictures that go in.
-    pub fn vae(&self) -> &Vae {
-        &self.vae
+    /// Latents of pixels `[1, 3, 8h, 8w]` of −1 to 1, for pictures that go in:
+    /// `[1, channels, h, w]`.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub fn latents_of(&self, pixels: &Tensor) -> Result<Tensor> {
+        let pixels = pixels.shallow_clone();
+        self.decoding.ask(move |vae| vae.encode(&pixels)).wait()
     }
 
     /// Begins a picture: noise from the seed.
@@ -239,7 +245,8 @@ impl Pipeline {
         if !all_finite(&drawing.latents)? {
             return Err(Error::NotFinite("the latents"));
         }
-        self.vae.picture(&drawing.latents)
+        let latents = drawing.latents.shallow_clone();
+        self.decoding.ask(move |vae| vae.picture(&latents)).wait()
     }
 
     fn context(&self, tokens: &[i64], plan: &Plan) -> Result<Context> {

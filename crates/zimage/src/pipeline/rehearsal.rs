@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tch::{Device, Tensor};
 
-use super::{Conditioning, Pipeline};
+use super::Pipeline;
 use crate::error::Result;
 use crate::params::Params;
 use crate::transformer::SEQUENCE_MULTIPLE;
@@ -16,37 +16,52 @@ pub struct Rehearsal {
     pub kernels: Duration,
     /// Encoding a prompt.
     pub text: Duration,
-    /// One step.
+    /// A step.
     pub step: Duration,
-    /// Decoding.
+    /// Decoding, on a GPU beside the others.
     pub decode: Duration,
 }
 
 impl Pipeline {
-    /// Draws one step for a caption of so many tokens, and decodes noise: what a first picture of
-    /// this size would wait for is there afterwards. Nothing comes of it.
+    /// Computes a step for a caption of so many tokens, and decodes noise beside it: what a first
+    /// picture of this size would wait for is there afterwards. Nothing comes of it.
     ///
     /// # Errors
     /// When libtorch fails (out of memory), or the size is refused.
     pub fn rehearse(&self, params: &Params, caption: usize) -> Result<Rehearsal> {
         let mut last = Instant::now();
-        let mut lap = || -> Result<Duration> {
-            self.wait()?;
+        let mut lap = || {
             let took = last.elapsed();
             last = Instant::now();
-            Ok(took)
+            took
         };
         let plan = self.plan(params)?;
         let noise = self.start(&plan, 0)?;
+        // Not a drawing: without its weights it may be no number.
+        let latents = noise.latents.shallow_clone();
+        let decoded = self.decoding.ask(move |vae| {
+            let begun = Instant::now();
+            vae.picture(&latents)?;
+            Ok(begun.elapsed())
+        });
         let tokens = caption.min(self.limits.tokens_max);
-        let positive = self.context(&vec![0; tokens], &plan)?;
-        let conditioning = Conditioning { positive, negative: None, tokens };
-        let text = lap()?;
-        self.step(&mut self.start(&plan, 0)?, &conditioning)?;
-        let step = lap()?;
-        // Not the drawing: without its weights it may be no number.
-        self.decode(&noise)?;
-        Ok(Rehearsal { kernels: Duration::ZERO, text, step, decode: lap()? })
+        let context = self.context(&vec![0; tokens], &plan)?;
+        let text = lap();
+        self.transformer.rehearse(&self.ops, &noise.latents, &context)?;
+        let step = lap();
+        let decode = decoded.wait()?;
+        self.wait()?;
+        Ok(Rehearsal { kernels: Duration::ZERO, text, step, decode })
+    }
+
+    /// As [`Pipeline::rehearse`] for captions of each of these numbers of tokens, for a size that is
+    /// asked for later; nothing where no plans are made.
+    ///
+    /// # Errors
+    /// As [`Pipeline::rehearse`].
+    pub fn rehearse_later(&self, params: &Params, captions: &[usize]) -> Result<()> {
+        let Device::Cuda(_) = self.device else { return Ok(()) };
+        captions.iter().try_for_each(|&tokens| self.rehearse(params, tokens).map(drop))
     }
 
     /// Brings cuBLAS up, which takes some 0.1 s and needs none of our kernels.

@@ -167,7 +167,7 @@ impl Transformer {
             None => pad(caption, &self.caption_pad)?,
         };
         let caption = caption.f_to_kind(self.precision.residual)?;
-        self.context_refiner.forward(ops, caption, rotation, &[])
+        self.context_refiner.forward(ops, caption, rotation, &[], usize::MAX)
     }
 
     /// The turns of a caption of `tokens`, padding included.
@@ -214,14 +214,35 @@ impl Transformer {
         modulations: &Modulations,
         context: &Context,
     ) -> Result<Tensor> {
+        self.forward_through(ops, latents, modulations, context, usize::MAX)
+    }
+
+    /// Does what [`Transformer::forward`] does with the first block of each stack alone, which all
+    /// others are like: loads its kernels and makes its plans, and nothing comes of it.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub(crate) fn rehearse(&self, ops: &Ops, latents: &Tensor, context: &Context) -> Result<()> {
+        let modulations = self.modulations(0.0)?;
+        self.forward_through(ops, latents, &modulations, context, 1).map(drop)
+    }
+
+    fn forward_through(
+        &self,
+        ops: &Ops,
+        latents: &Tensor,
+        modulations: &Modulations,
+        context: &Context,
+        blocks: usize,
+    ) -> Result<Tensor> {
         let Context { caption, grid, rotations } = context;
         let patches = grid.patchify(&latents.f_to_kind(self.precision.compute)?)?;
         let image = pad(self.image_embedder.forward(&patches)?, &self.image_pad)?;
         let image = image.f_to_kind(self.precision.residual)?;
-        let refined =
-            self.noise_refiner.forward(ops, image, &rotations.image, &modulations.noise_refiner)?;
+        let (refiner, layers) = (&modulations.noise_refiner, &modulations.layers);
+        let refined = self.noise_refiner.forward(ops, image, &rotations.image, refiner, blocks)?;
         let joint = Tensor::f_cat(&[&refined, caption], 0)?;
-        let joint = self.layers.forward(ops, joint, &rotations.joint, &modulations.layers)?;
+        let joint = self.layers.forward(ops, joint, &rotations.joint, layers, blocks)?;
         let image = joint.f_narrow(0, 0, grid.tokens())?;
         grid.unpatchify(&self.last.forward(&image, modulations.last(), self.precision.compute)?)
     }
@@ -233,16 +254,36 @@ impl Transformer {
     pub(crate) fn modulations(&self, t: f32) -> Result<Modulations> {
         let mut kept = self.modulations.borrow_mut();
         let made = kept.get_or_make(t.to_bits(), || {
-            let time = self.time.forward(t, self.precision.compute, self.device)?;
-            let blocks = [&self.noise_refiner, &self.layers];
-            let blocks = blocks.map(|stack| stack.modulations(&time));
-            let blocks: Vec<Tensor> =
-                blocks.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
-            let last = self.last.scale(&time)?;
-            let made = Modulations::new(&blocks, last, self.noise_refiner.len())?;
-            Ok::<_, Error>((made, 1))
+            let mut made = self.modulations_at(&[t])?;
+            made.pop().map(|made| (made, 1)).ok_or_else(|| Error::Internal("no time".to_owned()))
         });
         made.map(|made| made.shallow_clone())
+    }
+
+    /// Computes and keeps what these times do, all at once.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub(crate) fn modulate(&self, times: &[f32]) -> Result<()> {
+        let mut kept = self.modulations.borrow_mut();
+        for (t, made) in times.iter().zip(self.modulations_at(times)?) {
+            kept.get_or_make(t.to_bits(), || Ok::<_, Error>((made, 1)))?;
+        }
+        Ok(())
+    }
+
+    fn modulations_at(&self, times: &[f32]) -> Result<Vec<Modulations>> {
+        let compute = self.precision.compute;
+        let embedded = times.iter().map(|&t| self.time.forward(t, compute, self.device));
+        let embedded = Tensor::f_cat(&embedded.collect::<Result<Vec<_>>>()?, 0)?;
+        let mut blocks = self.noise_refiner.modulations(&embedded)?;
+        let refiners = blocks.len();
+        blocks.extend(self.layers.modulations(&embedded)?);
+        let blocks = Tensor::f_stack(&blocks, 1)?;
+        let last = self.last.scale(&embedded)?;
+        (0..times.len() as i64)
+            .map(|i| Modulations::of(blocks.f_get(i)?, last.f_narrow(0, i, 1)?, refiners))
+            .collect()
     }
 
     /// The kind of matrix products.

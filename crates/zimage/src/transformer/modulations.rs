@@ -19,12 +19,9 @@ pub(crate) struct Modulations {
 }
 
 impl Modulations {
-    /// Of each block's `[4, dim]`, of which the first `refiners` are the noise refiner's.
-    pub(super) fn new(blocks: &[Tensor], last: Tensor, refiners: usize) -> Result<Self> {
-        Self::of(Tensor::f_stack(blocks, 0)?, last, refiners)
-    }
-
-    fn of(blocks: Tensor, last: Tensor, refiners: usize) -> Result<Self> {
+    /// Of `[blocks, 4, dim]`, of which the first `refiners` are the noise refiner's, and the final
+    /// layer's `[1, dim]`.
+    pub(super) fn of(blocks: Tensor, last: Tensor, refiners: usize) -> Result<Self> {
         let views = blocks.f_unbind(0)?;
         let views = views.iter().map(Modulation::of).collect::<Result<Vec<_>>>()?;
         let mut noise_refiner = views;
@@ -78,8 +75,8 @@ mod tests {
     fn views_follow_the_numbers_that_take_their_place() {
         let float = (Kind::Float, Device::Cpu);
         let make = || {
-            let blocks = [0; 3].map(|_| Tensor::randn([4, 8], float));
-            Modulations::new(&blocks, Tensor::randn([1, 8], float), 1).unwrap()
+            let blocks = Tensor::randn([3, 4, 8], float);
+            Modulations::of(blocks, Tensor::randn([1, 8], float), 1).unwrap()
         };
         let (one, two) = (make(), make());
         let copy = one.copy().unwrap();

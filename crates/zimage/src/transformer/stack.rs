@@ -62,8 +62,8 @@ impl Stack {
         self
     }
 
-    /// What a time, `[1, time width]`, does to each block: `[4, dim]`, as [`Modulation::of`] takes
-    /// it; empty for blocks without modulation.
+    /// What times, `[times, time width]`, do to each block: `[times, 4, dim]`, each as
+    /// [`Modulation::of`] takes it; empty for blocks without modulation.
     pub(super) fn modulations(&self, time: &Tensor) -> Result<Vec<Tensor>> {
         self.0
             .iter()
@@ -72,23 +72,21 @@ impl Stack {
             .collect()
     }
 
-    /// How many blocks there are.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// `x` is `[tokens, dim]`, so is the result; `modulations` are those of the step, or empty.
+    /// `x` is `[tokens, dim]`, so is the result; `modulations` are those of the step, or empty. At
+    /// most the first `most` blocks count.
     pub(super) fn forward(
         &self,
         ops: &Ops,
         mut x: Tensor,
         rotation: &Rotation,
         modulations: &[Modulation],
+        most: usize,
     ) -> Result<Tensor> {
-        let at = |i: usize| self.0.get(i).map(|block| (block, modulations.get(i)));
+        let blocks = &self.0[..self.0.len().min(most)];
+        let at = |i: usize| blocks.get(i).map(|block| (block, modulations.get(i)));
         let Some((first, modulation)) = at(0) else { return Ok(x) };
         let mut normed = ops.norm(&x, first.begin(modulation), first.takes_float8())?;
-        for (i, block) in self.0.iter().enumerate() {
+        for (i, block) in blocks.iter().enumerate() {
             let modulation = modulations.get(i);
             let attended = block.attention.forward(ops, &normed, rotation)?;
             let (sum, rows) = ops.residual_norm(
@@ -195,12 +193,12 @@ impl Block {
 }
 
 impl Modulation {
-    /// `[4, dim]`: scale and gate of attention, scale and gate of the feed-forward.
+    /// `[times, 4, dim]`: scale and gate of attention, scale and gate of the feed-forward.
     fn at(linear: &Linear, time: &Tensor) -> Result<Tensor> {
-        let all = linear.forward(time)?.f_unflatten(1, [4, -1])?.f_squeeze_dim(0)?;
-        let scale = |i| -> Result<Tensor> { Ok(all.f_select(0, i)?.f_add_scalar(1.0)?) };
-        let gate = |i| -> Result<Tensor> { Ok(all.f_select(0, i)?.f_tanh()?) };
-        Ok(Tensor::f_stack(&[scale(0)?, gate(1)?, scale(2)?, gate(3)?], 0)?)
+        let all = linear.forward(time)?.f_unflatten(1, [4, -1])?;
+        let scale = |i| -> Result<Tensor> { Ok(all.f_select(1, i)?.f_add_scalar(1.0)?) };
+        let gate = |i| -> Result<Tensor> { Ok(all.f_select(1, i)?.f_tanh()?) };
+        Ok(Tensor::f_stack(&[scale(0)?, gate(1)?, scale(2)?, gate(3)?], 1)?)
     }
 
     /// Another handle to the same numbers.
