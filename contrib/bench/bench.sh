@@ -22,6 +22,6 @@ say "building"
 "${CARGO:-cargo}" build --locked --release -p zimg -p zimaged -p zimage-worker
 "${CARGO:-cargo}" build --locked --release -p zimg-client --example latency
 if [ "$what" = gpu ]; then
-  "${CARGO:-cargo}" build --locked --release -p zimage --example latents
+  "${CARGO:-cargo}" build --locked --release -p zimage --example latents --example replay
 fi
 exec "$python" "contrib/bench/$what.py" --bin "${CARGO_TARGET_DIR:-target}/release" --out "$work" "$@"

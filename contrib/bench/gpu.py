@@ -32,6 +32,7 @@ BUILT_IN = Path(__file__).resolve().parents[2] / "crates/zimage-worker/tiny"
 PHASES = [
     ("starts", ["ready", "first", "memory", "text", "text-seen", "decode", "zimg"], 60),
     ("bf16", ["1024", "512", "ready", "memory", "text", "decode"], 200),
+    ("floor", ["floor"], 30),
     ("float8", ["1024-float8", "1024-plain"], 120),
     ("parity", ["parity"], 120),
     ("clients", ["clients"], 40),
@@ -40,7 +41,7 @@ PHASES = [
     ("cold", ["ready-cold"], 60),
     ("decoder", ["decode"], 90),
 ]
-SECTIONS = ["parity", "quality"]
+SECTIONS = ["floor", "parity", "quality"]
 
 
 def chosen(text: str | None, known: list[str], what: str) -> list[str]:

@@ -34,7 +34,8 @@ class Programs:
     def __init__(self, folder: Path, libtorch: Path | None) -> None:
         self.environment = environment(libtorch)
         self.zimaged, self.zimg = folder / "zimaged", folder / "zimg"
-        self.latency, self.latents = (self.example(folder, name) for name in ("latency", "latents"))
+        names = ("latency", "latents", "replay")
+        self.latency, self.latents, self.replay = (self.example(folder, name) for name in names)
         for program in (self.zimaged, self.zimg, self.latency):
             if not program.exists():
                 raise DaemonFailed(f"{program} does not exist: build it with `cargo build --release` first")

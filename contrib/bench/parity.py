@@ -35,6 +35,8 @@ def measure(programs: Programs, checkpoint: Path, out: Path, tiny: bool) -> dict
     # The noise floor is a matter of rounding to 16 bits; between float32 backends a ratio says little.
     report = {"dtype": dtype, "limit": found["limit"],
               "default": {"worst": found["worst"], "median": found["median"]}}
+    if not tiny:
+        report["replayed from CUDA graphs"] = replayed(programs, checkpoint, dtype, device)
     rows = {row["case"]: row for row in found["rows"]}
     latents = {"plain": (dtype, ["--plain"]), "float8": ("float8", [])}
     for name, (kind, extra) in latents.items():
@@ -52,6 +54,15 @@ def measure(programs: Programs, checkpoint: Path, out: Path, tiny: bool) -> dict
         else:
             report[name] = spread(list(distances(out, ours, False).values())) | {"relative distance of": "latents"}
     return report
+
+
+def replayed(programs: Programs, checkpoint: Path, dtype: str, device: str) -> str:
+    """Whether small pictures from recordings are those that are computed launch by launch, to the bit."""
+    if not programs.replay.exists():
+        return "not compared: `cargo build --release -p zimage --example replay`"
+    command = [programs.replay, checkpoint, dtype, device]
+    ran = subprocess.run(command, env=programs.environment, capture_output=True, text=True)
+    return "the same bits" if ran.returncode == 0 else f"NOT THE SAME: {(ran.stderr.strip() or ran.stdout)[-300:]}"
 
 
 def distances(out: Path, ours: Path, from_diffusers: bool) -> dict[str, float]:

@@ -20,6 +20,8 @@ from prompts import THINGS, fresh
 EACH, ROUNDS, STARTS = 5, 2, 3
 BUILT_IN = Path(__file__).resolve().parents[2] / "crates/zimage-worker/tiny"
 TOKENS = 43
+# Of the transformer: the prompt's tokens padded to a multiple of 32.
+CAPTION = 64
 
 
 class Bench:
@@ -245,6 +247,18 @@ class Bench:
             with self.ours(checkpoint=folder) as daemon:
                 ready.append(daemon.ready_s)
         self.put("ready-float32", ready)
+
+    def floor(self) -> None:
+        """What this very GPU allows for a step, for seconds on end: its products and attention alone."""
+        if self.args.tiny:
+            self.report.add("floor", {"skipped": "there is no GPU"})
+            return
+        found = {}
+        for size in (self.big, self.small):
+            command = [sys.executable, Path(__file__).with_name("floor.py"), size, str(CAPTION)]
+            ran = subprocess.run(command, capture_output=True, text=True)
+            found[size] = json.loads(ran.stdout) if ran.returncode == 0 else {"skipped": ran.stderr[-300:]}
+        self.report.add("floor", found)
 
     def quality(self) -> None:
         """float8 against bfloat16 on the built-in model, whose pictures show something."""

@@ -110,7 +110,7 @@ def table(data: dict) -> str:
     notes = [f"* {row['title']}: {row['note']}" for row in data["rows"].values() if "note" in row]
     notes += [f"* {row['title']}, {name}: {peer['note']}" for row in data["rows"].values()
               for name, peer in row["peers"].items() if "note" in peer]
-    notes += [f"* {name}: {json.dumps(data[name], ensure_ascii=False)}" for name in ("parity", "quality") if name in data]
+    notes += [f"* {name}: {json.dumps(data[name], ensure_ascii=False)}" for name in ("floor", "parity", "quality") if name in data]
     return "\n".join([*lines, "", *notes, f"* machine: {machine_line(data['machine'])}"]) + "\n"
 
 

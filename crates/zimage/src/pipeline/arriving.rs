@@ -104,7 +104,9 @@ impl Arriving {
         let begun = Instant::now();
         self.take_ops()?;
         let kernels = begun.elapsed();
-        Ok(Rehearsal { kernels, ..self.pipeline.rehearse(params, caption)? })
+        let rehearsal = self.pipeline.rehearse(params, caption)?;
+        self.pipeline.settle(params, caption)?;
+        Ok(Rehearsal { kernels, ..rehearsal })
     }
 
     /// Waits for the kernels, and lays out the VAE's weights, which were read, for them.

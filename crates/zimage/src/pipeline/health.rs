@@ -46,6 +46,7 @@ impl Pipeline {
         if !all_finite(&drawing.latents)? {
             return Err(Error::NotFinite("the latents"));
         }
-        self.vae.picture_in_tiles(&drawing.latents)
+        let latents = drawing.latents.shallow_clone();
+        self.decoding.ask(move |vae| vae.picture_in_tiles(&latents)).wait()
     }
 }

@@ -246,7 +246,9 @@ impl Pipeline {
             return Err(Error::NotFinite("the latents"));
         }
         let latents = drawing.latents.shallow_clone();
-        self.decoding.ask(move |vae| vae.picture(&latents)).wait()
+        let bytes = self.decoding.ask(move |vae| vae.bytes(&latents)).wait()?;
+        // Brought here by this thread: memory that another one frees is new for it each time.
+        Image::from_bytes(&bytes)
     }
 
     fn context(&self, tokens: &[i64], plan: &Plan) -> Result<Context> {

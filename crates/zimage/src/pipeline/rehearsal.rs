@@ -41,7 +41,7 @@ impl Pipeline {
         let latents = noise.latents.shallow_clone();
         let decoded = self.decoding.ask(move |vae| {
             let begun = Instant::now();
-            vae.picture(&latents)?;
+            vae.bytes(&latents).map(drop)?;
             Ok(begun.elapsed())
         });
         let tokens = caption.min(self.limits.tokens_max);
@@ -52,6 +52,19 @@ impl Pipeline {
         let decode = decoded.wait()?;
         self.wait()?;
         Ok(Rehearsal { kernels: Duration::ZERO, text, step, decode })
+    }
+
+    /// Gives back what a rehearsal has taken, where step and decoding have memory side by side, and
+    /// takes what pictures of this size will: there they have it one after the other.
+    pub(super) fn settle(&self, params: &Params, caption: usize) -> Result<()> {
+        let Device::Cuda(_) = self.device else { return Ok(()) };
+        zimage_cuda::give_back_cache()?;
+        let plan = self.plan(params)?;
+        let noise = self.start(&plan, 0)?;
+        let context = self.context(&vec![0; caption.min(self.limits.tokens_max)], &plan)?;
+        self.transformer.rehearse(&self.ops, &noise.latents, &context)?;
+        self.decoding.ask(move |vae| vae.bytes(&noise.latents).map(drop)).wait()?;
+        self.wait()
     }
 
     /// As [`Pipeline::rehearse`] for captions of each of these numbers of tokens, for a size that is

@@ -79,7 +79,15 @@ impl Vae {
     /// # Errors
     /// [`crate::Error::NotFinite`] for NaN or infinity; or when libtorch fails (out of memory).
     pub fn picture(&self, latents: &Tensor) -> Result<Image> {
-        Image::from_bytes(&self.decoder.bytes(&self.unscaled(latents)?)?)
+        Image::from_bytes(&self.bytes(latents)?)
+    }
+
+    /// The same as bytes `[8h, 8w, 3]` where the autoencoder is.
+    ///
+    /// # Errors
+    /// As [`Vae::picture`].
+    pub(crate) fn bytes(&self, latents: &Tensor) -> Result<Tensor> {
+        self.decoder.bytes(&self.unscaled(latents)?)
     }
 
     /// Pixels `[1, 3, 8h, 8w]` of −1 to 1 to latents as the transformer has them,
