@@ -11,7 +11,7 @@ LIBTORCH_FLAGS = $(if $(CUDA),--cuda)$(if $(CPU),--cpu)
 
 export PYTHON CARGO PROFILE PREFIX DESTDIR
 
-.PHONY: help libtorch build demo test gpu-test parity bench gpu-bench install uninstall clean
+.PHONY: help libtorch build demo test gpu-test parity bench gpu-bench papers install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: libtorch ## compare the CPU path with diffusers on the built-in model
 
 gpu-bench: libtorch ## compare with diffusers on an NVIDIA GPU at the real size (20 GB of disk; 45 with float32)
 	@contrib/bench/bench.sh gpu $(BENCH_FLAGS)
+
+papers: ## make the manual pages and completions anew, after a change of zimg's options
+	@contrib/papers.sh
 
 # Under sudo nothing is built: what lies in target/ was built by the user.
 install: $(if $(SUDO_USER),,build) ## install under DESTDIR/PREFIX: a tree that runs wherever it is put

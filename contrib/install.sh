@@ -3,6 +3,7 @@
 #
 #   bin/{zimg,zimaged}  libexec/zimaged/zimage-worker  lib/zimaged/{torch/lib,nvidia/*/lib}
 #   lib/systemd/{system,user}/zimaged.service  lib/sysusers.d/zimaged.conf  share/doc/zimaged
+#   share/man/man1/zimg*.1  share/{bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
 #
 # zimaged finds its worker, the worker its libtorch, and libtorch its libraries from where they
 # lie themselves, so the tree may be moved; only the units name PREFIX.
@@ -16,9 +17,17 @@ if [[ ${PREFIX:-/} != /* ]]; then
 fi
 units=(lib/systemd/system/zimaged.service lib/systemd/user/zimaged.service lib/sysusers.d/zimaged.conf)
 
+# What the shells look for, and where; the sources are in contrib/completions.
+completions=(
+  zimg.bash:share/bash-completion/completions/zimg
+  _zimg:share/zsh/site-functions/_zimg
+  zimg.fish:share/fish/vendor_completions.d/zimg.fish
+)
+
 remove() {
   rm -rf "$root"/{libexec,lib,share/doc}/zimaged
-  rm -f "$root"/bin/{zimg,zimaged} "${units[@]/#/$root/}"
+  rm -f "$root"/bin/{zimg,zimaged} "${units[@]/#/$root/}" "${completions[@]/#*:/$root/}"
+  rm -f "$root"/share/man/man1/zimg.1 "$root"/share/man/man1/zimg-*.1
 }
 
 # library FILE FOLDER: one shared library of libtorch's
@@ -67,6 +76,11 @@ done
 sed "s|@PREFIX@|${PREFIX:-/usr/local}|" systemd/system/zimaged.service >"$root/${units[0]}"
 sed "s|@PREFIX@|${PREFIX:-/usr/local}|" systemd/user/zimaged.service >"$root/${units[1]}"
 install -m 644 systemd/sysusers.d/zimaged.conf "$root/${units[2]}"
+
+install -D -m 644 -t "$root/share/man/man1" contrib/man/zimg*.1
+for completion in "${completions[@]}"; do
+  install -D -m 644 "contrib/completions/${completion%%:*}" "$root/${completion#*:}"
+done
 
 documents=$root/share/doc/zimaged
 install -D -m 644 -t "$documents" README.md CHANGELOG.md LICENSE LICENSE-APACHE LICENSE-MIT

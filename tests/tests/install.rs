@@ -98,6 +98,11 @@ fn an_installed_tree_draws_after_it_was_moved() {
     for file in [
         "lib/systemd/system/zimaged.service",
         "lib/systemd/user/zimaged.service",
+        "share/man/man1/zimg.1",
+        "share/man/man1/zimg-redo.1",
+        "share/bash-completion/completions/zimg",
+        "share/zsh/site-functions/_zimg",
+        "share/fish/vendor_completions.d/zimg.fish",
         "share/doc/zimaged/README.md",
         "share/doc/zimaged/LICENSE-APACHE",
     ] {

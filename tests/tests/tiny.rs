@@ -208,3 +208,21 @@ fn no_worker_outlives_its_supervisor() {
     assert_eq!(ended, Ok(1), "the worker lives on for a second");
     assert_eq!(alive.read(&mut [0; 1]).unwrap(), 0);
 }
+
+#[test]
+fn a_picture_is_drawn_again_to_the_bit() {
+    let daemon = tiny();
+    let prompt = ["a green star above a red square", "-o", "a.png", "-n2"];
+    draw_file(&daemon, &[&prompt[..], &["--seed=3", "--steps=4", "--size=320x256"]].concat());
+    // The second of the two: alone it is the same, and in another format.
+    draw_file(&daemon, &["redo", "a-2.png"]);
+    draw_file(&daemon, &["redo", "a-2.png", "-o", "b.webp"]);
+    draw_file(&daemon, &["redo", "b.webp", "--seed=3", "-o", "c.png"]);
+    let pixels = |name: &str| image::open(daemon.folder().join(name)).unwrap().to_rgb8();
+    assert_eq!(pixels("a-2.png").dimensions(), (320, 256));
+    assert!(pixels("a-2-redo.png") == pixels("a-2.png"), "not the same picture");
+    assert!(pixels("b.webp") == pixels("a-2.png"), "not the same picture as WebP");
+    assert!(pixels("c.png") == pixels("a-1.png"), "a changed seed is the first picture");
+    let bytes = |name: &str| fs::read(daemon.folder().join(name)).unwrap();
+    assert!(bytes("a-2-redo.png") == bytes("a-2.png"), "the files differ");
+}

@@ -1,61 +1,7 @@
 //! zimg: draw pictures from the command line through zimaged.
 
-mod advice;
-mod batch;
-mod commands;
-mod drawing;
-mod encode;
-mod interrupt;
-mod json;
-mod output;
-mod plan;
-mod prompt;
-mod recipe;
-mod report;
-mod save;
-mod screen;
-mod settings;
-mod shape;
-mod stop;
-mod typed;
-mod words;
-
-use std::io::Write;
 use std::process::ExitCode;
 
-use zimg_client::{Failure, Kind};
-
-use crate::stop::Stop;
-use crate::typed::{Cli, misused};
-
 fn main() -> ExitCode {
-    let cli = match Cli::read() {
-        Ok(cli) => cli,
-        // Help and version are no errors; a closed pipe while printing them is none either.
-        Err(error) => {
-            if let Some(failure) = misused(&error) {
-                let _ = json::print(json::failed(&failure));
-            }
-            let _ = error.print();
-            let code = if error.use_stderr() { Kind::Usage.exit_code() } else { 0 };
-            return code.into();
-        }
-    };
-    match commands::run(&cli) {
-        Ok(()) | Err(Stop::PipeClosed) => ExitCode::SUCCESS,
-        Err(Stop::Failed(failure)) => tell(&failure, cli.common.json),
-    }
-}
-
-/// The failure on standard error, and its exit code.
-fn tell(failure: &Failure, json: bool) -> ExitCode {
-    if json {
-        let _ = json::print(json::failed(failure));
-    }
-    let mut text = format!("zimg: {}\n", words::printable(&failure.message));
-    if let Some(hint) = &failure.hint {
-        text += &format!("hint: {}\n", words::printable(hint));
-    }
-    let _ = std::io::stderr().write_all(text.as_bytes());
-    failure.kind.exit_code().into()
+    zimg::run()
 }

@@ -20,6 +20,7 @@ use crate::report::Style;
 use crate::stop::Stop;
 use crate::typed::Options;
 use board::{Board, Drawn};
+pub(crate) use line::Item;
 use source::{Source, Task, Turn};
 
 /// Pictures under way at a time, where the daemon has place for them.

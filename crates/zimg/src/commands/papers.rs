@@ -52,7 +52,8 @@ fn pages(folder: &Path) -> Result<(), Failure> {
     let mut all = Cli::command();
     all.build();
     let mut found = vec![(NAME.to_owned(), all.clone())];
-    for command in all.get_subcommands().filter(|command| !command.is_hide_set()) {
+    let has_page = |name: &str| name != "help";
+    for command in all.get_subcommands().filter(|command| has_page(command.get_name())) {
         let name = format!("{NAME}-{}", command.get_name());
         // `zimg-draw` is the page's name, and clap wants it to be the program's life long.
         let leaked: &'static str = name.clone().leak();

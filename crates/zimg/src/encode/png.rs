@@ -5,8 +5,8 @@ use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter};
 use super::Pixels;
 use crate::recipe::{self, Recipe};
 
-/// Writes a PNG file. Fast compression is a deflate made for PNG: `docs/performance.md` has what
-/// it costs; the next level takes several times as long and saves a tenth.
+/// Writes a PNG file. Fast compression is a deflate made for PNG: at 1024x1024 the default takes
+/// many times as long and is hardly smaller (`examples/encode.rs` measures it).
 pub(super) fn encode(
     bytes: &mut Vec<u8>,
     pixels: Pixels<'_>,

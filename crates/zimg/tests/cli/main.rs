@@ -10,6 +10,7 @@ mod help;
 mod interrupt;
 mod json;
 mod output;
+mod papers;
 mod recipe;
 mod screen;
 mod terminal;

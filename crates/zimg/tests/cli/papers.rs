@@ -1,0 +1,74 @@
+//! The manual pages and completions in contrib/ are those of the command line as it is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::fake::zimg;
+
+fn contrib() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contrib")
+}
+
+/// Names and texts of the files in a folder.
+fn texts(folder: &Path) -> BTreeMap<String, String> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    entries
+        .map(|entry| {
+            let name = entry.file_name().into_string().unwrap();
+            (name, fs::read_to_string(entry.path()).unwrap())
+        })
+        .collect()
+}
+
+fn printed(words: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let output = zimg(folder.path()).args(words).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_manual_pages_are_those_of_the_options() {
+    let folder = tempfile::tempdir().unwrap();
+    let status = zimg(folder.path()).args(["man", "."]).status().unwrap();
+    assert!(status.success());
+    let (made, kept) = (texts(folder.path()), texts(&contrib().join("man")));
+    assert!(made.keys().eq(kept.keys()), "`make papers` makes them anew");
+    for (name, text) in &made {
+        assert!(kept[name] == *text, "{name} is out of date: `make papers` makes it anew");
+    }
+    assert!(made["zimg.1"].contains("guidance") && made.contains_key("zimg-redo.1"));
+    assert_eq!(printed(&["man"]), made["zimg.1"]);
+}
+
+#[test]
+fn the_completions_are_those_of_the_options() {
+    let kept = texts(&contrib().join("completions"));
+    for (shell, name) in [("bash", "zimg.bash"), ("zsh", "_zimg"), ("fish", "zimg.fish")] {
+        let made = printed(&["completions", shell]);
+        assert!(kept[name] == made, "{name} is out of date: `make papers` makes it anew");
+        assert!(made.contains("aspect"));
+    }
+}
+
+#[test]
+fn bash_completes_what_was_begun() {
+    let script = format!(
+        "source {}/completions/zimg.bash; COMP_WORDS=(zimg re); COMP_CWORD=1; _zimg zimg re zimg; \
+         echo \"${{COMPREPLY[*]}}\"; COMP_WORDS=(zimg redo --asp); COMP_CWORD=2; \
+         _zimg zimg --asp redo; echo \"${{COMPREPLY[*]}}\"",
+        contrib().display()
+    );
+    let output = Command::new("bash").args(["--norc", "-c", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "redo\n--aspect\n", "{said}");
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_73() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = zimg(folder.path()).args(["man", "none"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(73));
+}
