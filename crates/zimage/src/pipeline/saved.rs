@@ -73,7 +73,7 @@ impl Pipeline {
             // Where the model's output points to: it is minus the velocity, and noise is all gone
             // at sigma 0.
             let picture = before.f_add(&output.f_mul_scalar(f64::from(sigma))?)?;
-            Some(self.vae.preview(&picture)?)
+            Some(self.decoding.ask(move |vae| vae.preview(&picture)).wait()?)
         } else {
             None
         };
