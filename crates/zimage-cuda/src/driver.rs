@@ -16,6 +16,8 @@ pub struct Gpu {
     pub name: String,
     /// Compute capability: (9, 0) for Hopper.
     pub capability: (i32, i32),
+    /// The one GPU in the world, or the slice of one, that it is: `GPU-` and sixteen bytes.
+    pub uuid: String,
 }
 
 impl Gpu {
@@ -41,7 +43,9 @@ impl Gpu {
         };
         let capability = (attribute(MAJOR)?, attribute(MINOR)?);
         let name = result::device::get_name(device).map_err(refused("cuDeviceGetName"))?;
-        Ok(Self { ordinal, name, capability })
+        let uuid = result::device::get_uuid(device).map_err(refused("cuDeviceGetUuid"))?;
+        let uuid: String = uuid.bytes.iter().map(|byte| format!("{:02x}", *byte as u8)).collect();
+        Ok(Self { ordinal, name, capability, uuid: format!("GPU-{uuid}") })
     }
 }
 
@@ -51,7 +55,8 @@ mod tests {
 
     #[test]
     fn bfloat16_came_with_ampere() {
-        let gpu = |capability| Gpu { ordinal: 0, name: "GPU".into(), capability };
+        let gpu =
+            |capability| Gpu { ordinal: 0, name: "GPU".into(), capability, uuid: "GPU-00".into() };
         assert!(gpu((8, 0)).has_bfloat16() && gpu((9, 0)).has_bfloat16());
         assert!(!gpu((7, 5)).has_bfloat16());
     }

@@ -1,17 +1,25 @@
-//! GPU memory that could outlive the process: made so that a file descriptor can hold it.
+//! GPU memory that outlives the process: a file descriptor can hold it.
 //!
 //! `cudaMalloc`'s memory ends with its context. That of `cuMemCreate` ends with its last handle,
-//! which may be a file descriptor in another process.
+//! which may be a file descriptor in another process, one without CUDA too. A later process maps
+//! it again in a millisecond, read-only. Drivers that have no such memory (WSL's, old ones) give
+//! the other kind, which cannot be held.
 
 #![expect(unsafe_code, reason = "calls into the driver's C interface")]
+
+mod mapping;
+
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use cudarc::driver::{result, sys};
 use tch::{Device, Kind, Tensor};
 
 use crate::Error;
 use crate::context::{self, refused};
+use mapping::{Access, Handle};
 
-/// A stretch of a GPU's memory, readable and writable by its kernels.
+/// A stretch of a GPU's memory, readable by its kernels, and writable unless it was imported or
+/// protected.
 ///
 /// Tensors and copies that use it must have ended before it is dropped; dropping waits for the
 /// GPU's work. A tensor used later than that makes the GPU refuse the access and ends its context;
@@ -21,48 +29,80 @@ pub struct Memory {
     ordinal: usize,
     address: sys::CUdeviceptr,
     bytes: usize,
+    /// Whether it was mapped, and so can be shared; else it ends with the process.
+    mapped: bool,
 }
 
 impl Memory {
     /// Takes at least `bytes` bytes; what is in them is not defined.
     ///
     /// # Errors
-    /// [`Error::NoRoom`], or when the driver cannot give memory of this kind.
+    /// [`Error::NoRoom`], or when the driver gives no memory.
     pub fn new(ordinal: usize, bytes: usize) -> Result<Self, Error> {
         context::make_current(ordinal)?;
-        let location = sys::CUmemLocation {
-            type_: sys::CUmemLocationType::CU_MEM_LOCATION_TYPE_DEVICE,
-            id: i32::try_from(ordinal).unwrap_or(i32::MAX),
-        };
-        let kind = sys::CUmemAllocationProp {
-            type_: sys::CUmemAllocationType::CU_MEM_ALLOCATION_TYPE_PINNED,
-            requestedHandleTypes:
-                sys::CUmemAllocationHandleType_enum::CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
-            location,
-            win32HandleMetaData: std::ptr::null_mut(),
-            allocFlags: sys::CUmemAllocationProp_st__bindgen_ty_1 {
-                compressionType: 0,
-                gpuDirectRDMACapable: 0,
-                usage: 0,
-                reserved: [0; 4],
-            },
-        };
-        let bytes = bytes.max(1).next_multiple_of(granularity(&kind)?);
-        let mut handle = 0;
-        // SAFETY: both pointers are to values that outlive the call.
-        let made = unsafe { sys::cuMemCreate(&raw mut handle, bytes, &raw const kind, 0) };
-        if made == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
-            let (free, _) = result::mem_get_info().map_err(refused("cuMemGetInfo"))?;
-            return Err(Error::NoRoom { bytes, free });
+        let bytes = bytes.max(1);
+        if mapping::is_offered(ordinal)? {
+            let bytes = bytes.next_multiple_of(mapping::granularity(ordinal)?);
+            match Handle::create(ordinal, bytes) {
+                Ok(handle) => return Self::mapped(ordinal, &handle, bytes, Access::ReadWrite),
+                // Said to be offered, but not here: a container or a virtual GPU may forbid it.
+                Err(Error::Driver { code, .. }) if mapping::is_a_no(code) => {}
+                Err(error) => return Err(error),
+            }
         }
-        made.result().map_err(refused("cuMemCreate"))?;
-        let mapped = map(handle, bytes, location);
-        // SAFETY: the handle is ours and is not used again. A mapping keeps the memory; without
-        // one it is given back here.
-        let released = unsafe { sys::cuMemRelease(handle) }.result();
-        let memory = Self { ordinal, address: mapped?, bytes };
-        released.map_err(refused("cuMemRelease"))?;
-        Ok(memory)
+        // SAFETY: nothing uses the memory before the address is known.
+        let address = unsafe { result::malloc_sync(bytes) };
+        let address = address.map_err(mapping::no_room("cuMemAlloc", bytes))?;
+        Ok(Self { ordinal, address, bytes, mapped: false })
+    }
+
+    /// Maps the memory that another process took for as many bytes, and shared, for reading only: a
+    /// kernel that writes there is refused, and ends this process's context and not the memory.
+    ///
+    /// # Errors
+    /// When the descriptor holds no such memory, or fewer bytes.
+    pub fn import(ordinal: usize, shared: BorrowedFd<'_>, bytes: usize) -> Result<Self, Error> {
+        context::make_current(ordinal)?;
+        let bytes = bytes.max(1).next_multiple_of(mapping::granularity(ordinal)?);
+        Self::mapped(ordinal, &Handle::import(shared)?, bytes, Access::Read)
+    }
+
+    fn mapped(
+        ordinal: usize,
+        handle: &Handle,
+        bytes: usize,
+        access: Access,
+    ) -> Result<Self, Error> {
+        // The mapping keeps the memory; the handle may go.
+        let address = mapping::map(ordinal, handle, bytes, access)?;
+        Ok(Self { ordinal, address, bytes, mapped: true })
+    }
+
+    /// A descriptor that holds the memory beyond this process, whoever has it; none if this
+    /// driver's memory cannot be held.
+    ///
+    /// # Errors
+    /// When the driver refuses although it offers it.
+    pub fn share(&self) -> Result<Option<OwnedFd>, Error> {
+        if !self.mapped {
+            return Ok(None);
+        }
+        context::make_current(self.ordinal)?;
+        Handle::of(self.address)?.export().map(Some)
+    }
+
+    /// Makes it readable only, from here on, once everything is written. An error leaves it as it
+    /// was.
+    ///
+    /// # Errors
+    /// When the driver does not do that, or the memory is of the other kind.
+    pub fn protect(&self) -> Result<(), Error> {
+        if !self.mapped {
+            return Err(Error::Misuse("only mapped memory can be protected"));
+        }
+        context::make_current(self.ordinal)?;
+        result::ctx::synchronize().map_err(refused("cuCtxSynchronize"))?;
+        mapping::allow(self.ordinal, self.address, self.bytes, Access::Read)
     }
 
     /// The number of its GPU.
@@ -100,55 +140,12 @@ impl Drop for Memory {
         // After an error on the GPU these fail; then the process is about to end, and its memory
         // with it.
         if context::make_current(self.ordinal).is_ok() && result::ctx::synchronize().is_ok() {
-            // SAFETY: address and length are those of the mapping, and the GPU has come to rest.
-            unsafe {
-                let _ = sys::cuMemUnmap(self.address, self.bytes);
-                let _ = sys::cuMemAddressFree(self.address, self.bytes);
+            if self.mapped {
+                mapping::unmap(self.address, self.bytes);
+            } else {
+                // SAFETY: the memory is ours, and the GPU has come to rest.
+                let _ = unsafe { result::free_sync(self.address) };
             }
         }
     }
-}
-
-fn granularity(kind: &sys::CUmemAllocationProp) -> Result<usize, Error> {
-    let which = sys::CUmemAllocationGranularity_flags::CU_MEM_ALLOC_GRANULARITY_RECOMMENDED;
-    let mut bytes = 0;
-    // SAFETY: both pointers are to values that outlive the call.
-    unsafe { sys::cuMemGetAllocationGranularity(&raw mut bytes, kind, which) }
-        .result()
-        .map_err(refused("cuMemGetAllocationGranularity"))?;
-    Ok(bytes.max(1))
-}
-
-/// Gives the memory an address and lets the GPU's kernels read and write there.
-fn map(
-    handle: sys::CUmemGenericAllocationHandle,
-    bytes: usize,
-    location: sys::CUmemLocation,
-) -> Result<sys::CUdeviceptr, Error> {
-    let mut address = 0;
-    // SAFETY: the pointer is to a value that outlives the call.
-    unsafe { sys::cuMemAddressReserve(&raw mut address, bytes, 0, 0, 0) }
-        .result()
-        .map_err(refused("cuMemAddressReserve"))?;
-    let access = sys::CUmemAccessDesc {
-        location,
-        flags: sys::CUmemAccess_flags::CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
-    };
-    // SAFETY: address and length are those just reserved, the handle has as many bytes.
-    let mapped = unsafe { sys::cuMemMap(address, bytes, 0, handle, 0) }.result();
-    let allowed = mapped.map_err(refused("cuMemMap")).and_then(|()| {
-        // SAFETY: the same, and mapped.
-        unsafe { sys::cuMemSetAccess(address, bytes, &raw const access, 1) }
-            .result()
-            .map_err(refused("cuMemSetAccess"))
-    });
-    if let Err(error) = allowed {
-        // SAFETY: as above; unmapping what is not mapped is refused and changes nothing.
-        unsafe {
-            let _ = sys::cuMemUnmap(address, bytes);
-            let _ = sys::cuMemAddressFree(address, bytes);
-        }
-        return Err(error);
-    }
-    Ok(address)
 }

@@ -207,6 +207,10 @@ pub enum Error {
     #[error("the tokenizer cannot be used: {0}")]
     Tokenizer(String),
 
+    /// Weights that an earlier process left are not certain to be these, or cannot be left.
+    #[error("the weights are not kept: {0}")]
+    NotKept(String),
+
     /// The device is not there or cannot be used.
     #[error("{0}")]
     Device(String),
@@ -247,7 +251,7 @@ impl Error {
             ) => ErrorKind::Fault,
             Self::Device(_) | Self::Gpu(_) => ErrorKind::Device,
             Self::NotFinite(_) | Self::OneColour(_) => ErrorKind::Silent,
-            Self::NotResumable(_) | Self::Internal(_) => ErrorKind::Internal,
+            Self::NotResumable(_) | Self::NotKept(_) | Self::Internal(_) => ErrorKind::Internal,
             _ => ErrorKind::Checkpoint,
         }
     }

@@ -19,7 +19,7 @@ mod tokenizer;
 mod transformer;
 mod vae;
 
-pub use checkpoint::{Checkpoint, Progress};
+pub use checkpoint::{Checkpoint, Kept, Progress};
 pub use dtype::DType;
 pub use error::{Error, ErrorKind, Result};
 pub use image::Image;

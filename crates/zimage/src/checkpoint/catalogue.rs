@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use serde::Deserialize;
 
 use super::Component;
-use super::header::{self, Located};
+use super::header::{self, Header, Located};
 use super::source::{DataFile, Source};
 use crate::error::{Error, Result};
 
@@ -20,6 +20,8 @@ pub(super) struct Catalogue {
     pub(super) place: String,
     /// The files that hold the tensors.
     pub(super) files: Vec<DataFile>,
+    /// The SHA-256 of each file's header.
+    pub(super) headers: Vec<String>,
     /// By name: the file's number and the place in it.
     pub(super) tensors: BTreeMap<String, (usize, Located)>,
 }
@@ -37,8 +39,12 @@ impl Catalogue {
         let folder = component.folder();
         let single = format!("{folder}/{}.safetensors", component.stem());
         let index = format!("{single}.index.json");
-        let mut catalogue =
-            Self { place: source.label(folder), files: Vec::new(), tensors: BTreeMap::new() };
+        let mut catalogue = Self {
+            place: source.label(folder),
+            files: Vec::new(),
+            headers: Vec::new(),
+            tensors: BTreeMap::new(),
+        };
         if source.has(&index) {
             catalogue.add_shards(source, folder, &index)?;
         } else {
@@ -51,9 +57,10 @@ impl Catalogue {
     }
 
     fn add(&mut self, file: DataFile) -> Result<()> {
-        let tensors = header::read(&file)?;
+        let Header { tensors, digest } = header::read(&file)?;
         let number = self.files.len();
         self.files.push(file);
+        self.headers.push(digest);
         for (name, located) in tensors {
             self.insert(name, (number, located))?;
         }

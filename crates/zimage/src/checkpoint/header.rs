@@ -7,6 +7,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
+use super::digest;
 use super::source::DataFile;
 use crate::error::{Error, Result};
 
@@ -30,8 +31,17 @@ pub(super) struct Located {
     pub(super) bytes: u64,
 }
 
-/// Reads the header of `file`: names and places of its tensors, in the order of their offsets.
-pub(super) fn read(file: &DataFile) -> Result<Vec<(String, Located)>> {
+/// A header, understood.
+#[derive(Debug)]
+pub(super) struct Header {
+    /// Names and places of the tensors, in the order of their offsets.
+    pub(super) tensors: Vec<(String, Located)>,
+    /// The SHA-256 of its text.
+    pub(super) digest: String,
+}
+
+/// Reads the header of `file`.
+pub(super) fn read(file: &DataFile) -> Result<Header> {
     let bad = |reason: String| Error::Header { file: file.label.clone(), reason };
     if file.len < PREFIX {
         return Err(bad(format!("it has only {} bytes", file.len)));
@@ -52,6 +62,7 @@ pub(super) fn read(file: &DataFile) -> Result<Vec<(String, Located)>> {
 
     let entries: Entries = serde_json::from_slice(&text)
         .map_err(|error| bad(format!("its header is damaged ({error})")))?;
+    let digest = digest::of(&text);
     drop(text);
     let tensors = check(entries).map_err(bad)?;
     let end = tensors.last().map_or(data, |(_, info)| data + info.data_offsets.1 as u64);
@@ -61,7 +72,9 @@ pub(super) fn read(file: &DataFile) -> Result<Vec<(String, Located)>> {
     if end < file.len {
         return Err(bad(format!("{} bytes follow its last tensor", file.len - end)));
     }
-    tensors.into_iter().map(|(name, info)| Ok((name, locate(&info, data).map_err(bad)?))).collect()
+    let located =
+        |(name, info): (String, TensorInfo)| Ok((name, locate(&info, data).map_err(bad)?));
+    Ok(Header { tensors: tensors.into_iter().map(located).collect::<Result<_>>()?, digest })
 }
 
 /// The entries sorted by offset, if they follow one another and fit their types and shapes.

@@ -7,16 +7,21 @@
 mod cast;
 mod catalogue;
 mod config;
+mod digest;
 mod header;
+mod host;
+mod kept;
 mod loader;
 mod slab;
 mod source;
+mod stamp;
 mod weights;
 
 use std::path::Path;
 
 pub use self::config::{SchedulerConfig, TextEncoderConfig, TransformerConfig, VaeConfig};
-pub use self::loader::{LoadedMemory, Loader, Progress};
+pub use self::kept::Kept;
+pub use self::loader::{Arrival, LoadedMemory, Loader, Progress};
 pub use self::weights::{Target, Weights};
 
 use self::catalogue::Catalogue;

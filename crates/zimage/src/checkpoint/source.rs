@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::stamp::Stamp;
 use crate::error::{Error, Result};
 
 /// A set of named files.
@@ -21,6 +22,8 @@ pub(super) struct DataFile {
     pub(super) label: String,
     /// Its length when it was opened.
     pub(super) len: u64,
+    /// Which file it is, as it was then.
+    pub(super) stamp: Stamp,
     bytes: Bytes,
 }
 
@@ -88,7 +91,9 @@ impl Source {
                 let Some((_, bytes)) = found else {
                     return Err(Error::MissingFile { file: label });
                 };
-                Ok(DataFile { label, len: bytes.len() as u64, bytes: Bytes::Memory(bytes) })
+                let len = bytes.len() as u64;
+                let stamp = Stamp::of_program(&label, len);
+                Ok(DataFile { label, len, stamp, bytes: Bytes::Memory(bytes) })
             }
         }
     }
@@ -120,9 +125,14 @@ fn open_regular(path: &Path, label: String) -> Result<DataFile> {
     if !metadata.is_file() {
         return Err(Error::NotAFile { file: label });
     }
-    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
     match opened {
-        Ok((len, file)) => Ok(DataFile { label, len, bytes: Bytes::Disk(file) }),
+        Ok((metadata, file)) => Ok(DataFile {
+            label,
+            len: metadata.len(),
+            stamp: Stamp::of(path, &metadata),
+            bytes: Bytes::Disk(file),
+        }),
         Err(source) => Err(Error::Io { file: label, source }),
     }
 }

@@ -3,14 +3,16 @@
 //! [`Weights::take`] says which tensor lies where and what it must be, and gives a view of the
 //! place where it will be. The [`Loader`] then brings all bytes at once, by many threads.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use safetensors::tensor::Dtype;
 use tch::{Device, Kind, Tensor};
 
 use super::catalogue::Catalogue;
+use super::digest;
 use super::header::Located;
+use super::kept::Part;
 use super::loader::{Loader, Read};
 use super::slab::{Slab, aligned};
 use super::source::DataFile;
@@ -32,16 +34,21 @@ pub struct Weights<'a> {
     catalogue: Catalogue,
     target: Target,
     loader: &'a mut Loader,
-    /// Where the tensors go, made when the first one is taken.
-    slab: Option<Slab>,
-    /// How much of it is given away.
+    /// Where the tensors go, made when the first one is taken; and what is known of it if an
+    /// earlier process filled it.
+    slab: Option<(Slab, Option<Part>)>,
+    /// How much of it is given away, and there is.
     used: usize,
+    bytes: usize,
+    /// What lies where in it, a line a tensor.
+    layout: String,
     reads: Vec<Read>,
     skipped: u64,
 }
 
 /// A tensor found, and found to be what was asked for.
 struct Found {
+    name: String,
     file: usize,
     located: Located,
     kind: Kind,
@@ -57,6 +64,8 @@ impl<'a> Weights<'a> {
             loader,
             slab: None,
             used: 0,
+            bytes: 0,
+            layout: String::new(),
             reads: Vec::new(),
             skipped: 0,
         }
@@ -121,13 +130,22 @@ impl Weights<'_> {
     ///
     /// # Errors
     /// When tensors are left that were neither taken nor skipped; it names them.
+    /// [`Error::NotKept`] when kept weights are others, or lie otherwise.
     pub fn finish(self) -> Result<()> {
         let names: Vec<String> = self.catalogue.tensors.into_keys().collect();
         if !names.is_empty() {
             return Err(Error::SurplusTensors { place: self.place, names });
         }
-        self.loader.add(self.slab, self.reads, self.skipped);
-        Ok(())
+        self.loader.skip(self.skipped);
+        let Some(slab) = self.slab else { return Ok(()) };
+        let part = Part {
+            files: self.files.iter().map(|file| file.stamp.clone()).collect(),
+            headers: self.catalogue.headers,
+            layout: digest::of(self.layout.as_bytes()),
+            bytes: self.bytes,
+            sum: String::new(),
+        };
+        self.loader.add(slab, part, self.reads)
     }
 
     fn find(&mut self, name: &str, shape: &[i64]) -> Result<Found> {
@@ -144,7 +162,7 @@ impl Weights<'_> {
             });
         }
         match kind_of(located.dtype) {
-            Some(kind) => Ok(Found { file, located, kind }),
+            Some(kind) => Ok(Found { name: name.to_owned(), file, located, kind }),
             None => Err(Error::Dtype {
                 name: name.to_owned(),
                 file: label.clone(),
@@ -165,13 +183,17 @@ impl Weights<'_> {
                 let left = self.catalogue.tensors.values();
                 let left = left.filter_map(|(_, l)| Some(aligned(bytes(l, kind_of(l.dtype)?))));
                 let taken = found.iter().map(|f| aligned(bytes(&f.located, f.kind)));
-                Slab::new(self.target.device, left.chain(taken).sum())?
+                self.bytes = aligned(left.chain(taken).sum::<usize>().max(1));
+                self.loader.memory(self.target.device, self.bytes)?
             }
         };
-        let slab = self.slab.insert(slab);
+        let (slab, _) = self.slab.insert(slab);
         let begin = self.used;
         let mut end = begin;
-        for Found { file, located, kind } in found {
+        for Found { name, file, located, kind } in found {
+            // Writing to a string cannot fail.
+            let _ =
+                writeln!(self.layout, "{end} {:?} {:?} {name}", self.target.kind, located.shape);
             self.reads.push(Read {
                 file: Arc::clone(&self.files[*file]),
                 offset: located.offset,

@@ -12,7 +12,7 @@ use super::{
     Captions, Decoding, Flows, Options, Pipeline, Rehearsal, SIDES, STEPS, STEPS_MAX, longest_side,
     most_tokens,
 };
-use crate::checkpoint::{Checkpoint, Component, Loader, Target};
+use crate::checkpoint::{Checkpoint, Component, Kept, Loader, Target};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::nn::attention_remark;
@@ -44,12 +44,35 @@ impl Arriving {
     /// # Errors
     /// When the checkpoint is not what it should be, cannot be read, or does not fit.
     pub fn new(checkpoint: &Checkpoint, options: &Options) -> Result<(Self, Loader)> {
+        let loader = Loader::remembering(checkpoint, options.device)?;
+        Self::placed(checkpoint, options, loader)
+    }
+
+    /// As [`Arriving::new`], with weights that an earlier process kept: the loader reads none, and
+    /// checks them.
+    ///
+    /// # Errors
+    /// As [`Arriving::new`]; and [`Error::NotKept`] if they are not certain to be those of the
+    /// checkpoint. After any error, read them anew.
+    pub fn from_kept(
+        checkpoint: &Checkpoint,
+        options: &Options,
+        kept: Kept,
+    ) -> Result<(Self, Loader)> {
+        let loader = Loader::from_kept(checkpoint, options.device, kept)?;
+        Self::placed(checkpoint, options, loader)
+    }
+
+    fn placed(
+        checkpoint: &Checkpoint,
+        options: &Options,
+        mut loader: Loader,
+    ) -> Result<(Self, Loader)> {
         let json = checkpoint.tokenizer()?;
         let tokenizer = started("tokenizer", move || PromptTokenizer::from_bytes(&json))?;
         let wished = *options;
         let ops = started("kernels", move || Ops::choose(&wished))?;
         let Options { device, dtype, .. } = wished;
-        let mut loader = Loader::new();
         let target = Target { device, kind: dtype.vae_kind() };
         let vae =
             Vae::load(checkpoint.weights(Component::Vae, target, &mut loader)?, &checkpoint.vae)?;

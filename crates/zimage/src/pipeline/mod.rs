@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::{Checkpoint, LoadedMemory, Progress};
+use crate::checkpoint::{Checkpoint, Kept, LoadedMemory, Progress};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::image::{Image, all_finite};
@@ -125,6 +125,26 @@ impl Pipeline {
     /// Sentences about how it computes that an administrator should read; each is given once.
     pub fn remarks(&self) -> Vec<String> {
         self.remarks.take()
+    }
+
+    /// That the weights still are what was read: milliseconds on a GPU.
+    ///
+    /// # Errors
+    /// [`Error::NotKept`] if their checksum is another; or when libtorch fails.
+    pub fn check_weights(&self) -> Result<()> {
+        self.memory.as_ref().map_or(Ok(()), LoadedMemory::check)
+    }
+
+    /// Hands the weights' memory to whoever shall hold it beyond this process, for
+    /// [`Arriving::from_kept`].
+    ///
+    /// # Errors
+    /// [`Error::NotKept`] where memory ends with its process, and why.
+    pub fn keep(&self) -> Result<Kept> {
+        match &self.memory {
+            Some(memory) => memory.keep(),
+            None => Err(Error::Internal("the weights have not been read".to_owned())),
+        }
     }
 
     /// Forgets what was computed from the weights and kept: prompts, modulation. For weights that

@@ -1,0 +1,195 @@
+//! Host memory that outlives the process: a descriptor holds it, as one can hold a GPU's.
+//!
+//! It is a memfd. Its bytes are written through one mapping and read through another, which is
+//! private to the process: a stray write would stay there. Once the bytes are complete the first
+//! mapping goes, and seals see to it that nobody changes them any more.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
+use rustix::io::Errno;
+use tch::{Device, Kind, Tensor};
+
+use crate::error::{Error, Result};
+
+/// What makes the bytes and their number final.
+const SEALS: SealFlags =
+    SealFlags::WRITE.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::SEAL);
+
+/// Some bytes, not 0.
+#[derive(Debug)]
+pub(super) struct HostMemory {
+    file: File,
+    /// `[bytes]`, Uint8, to be read.
+    view: Tensor,
+    /// The same bytes, to be written.
+    filling: Option<Tensor>,
+}
+
+impl HostMemory {
+    /// `bytes` bytes of 0, to be written.
+    ///
+    /// # Errors
+    /// When the system has no such memory, or no /proc to map it by.
+    pub(super) fn new(bytes: usize) -> Result<Self> {
+        let file = create(bytes as u64).map_err(unusable)?;
+        let (view, filling) = (map(&file, bytes, false)?, map(&file, bytes, true)?);
+        Ok(Self { file, view, filling: Some(filling) })
+    }
+
+    /// What another process wrote and sealed.
+    ///
+    /// # Errors
+    /// When it is something else, of another length, or not sealed.
+    pub(super) fn import(shared: OwnedFd, bytes: usize) -> Result<Self> {
+        let file = File::from(shared);
+        let found = sealed_length(&file).map_err(unusable)?;
+        if found != bytes as u64 {
+            return Err(Error::NotKept(format!("there are {found} bytes of {bytes}")));
+        }
+        Ok(Self { view: map(&file, bytes, false)?, file, filling: None })
+    }
+
+    /// All of it, to be read: `[bytes]`, Uint8.
+    pub(super) fn view(&self) -> &Tensor {
+        &self.view
+    }
+
+    /// Where to write the byte `offset`; not once it is sealed.
+    pub(super) fn address(&self, offset: usize) -> Option<usize> {
+        Some(self.filling.as_ref()?.data_ptr() as usize + offset)
+    }
+
+    /// Makes the bytes final, unless they were. Nobody may write any longer where [`HostMemory::address`] said.
+    ///
+    /// # Errors
+    /// When the system does not seal it.
+    pub(super) fn seal(&mut self) -> Result<()> {
+        if self.filling.take().is_none() {
+            return Ok(());
+        }
+        fcntl_add_seals(&self.file, SEALS).map_err(|e| unusable(e.into()))
+    }
+
+    /// A descriptor that holds it.
+    pub(super) fn share(&self) -> Result<OwnedFd> {
+        Ok(self.file.try_clone().map_err(unusable)?.into())
+    }
+}
+
+/// A few bytes in sealed memory.
+pub(super) fn write_sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let file = create(bytes.len() as u64)?;
+    file.write_all_at(bytes, 0)?;
+    fcntl_add_seals(&file, SEALS)?;
+    Ok(file.into())
+}
+
+/// The bytes of sealed memory, if they are no more than `limit`.
+pub(super) fn read_sealed(shared: OwnedFd, limit: u64) -> io::Result<Vec<u8>> {
+    let file = File::from(shared);
+    let length = sealed_length(&file)?;
+    if length > limit {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut bytes = vec![0; length as usize];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+fn create(bytes: u64) -> io::Result<File> {
+    let wished = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Kernels before 6.3 do not know that it shall never be run.
+    let made = match memfd_create("zimage-weights", wished | MemfdFlags::NOEXEC_SEAL) {
+        Err(Errno::INVAL) => memfd_create("zimage-weights", wished),
+        made => made,
+    };
+    let file = File::from(made?);
+    file.set_len(bytes)?;
+    Ok(file)
+}
+
+/// The length of memory that nobody can change.
+fn sealed_length(file: &File) -> io::Result<u64> {
+    // Only sealable memory has seals; anything else is refused here.
+    if !fcntl_get_seals(file)?.contains(SEALS) {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is not sealed"));
+    }
+    Ok(file.metadata()?.len())
+}
+
+/// A tensor over the file's bytes, which holds its mapping. A private one sees what is written
+/// through others: its pages are the file's until it is written to itself.
+fn map(file: &File, bytes: usize, shared: bool) -> Result<Tensor> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(Tensor::f_from_file(&path, shared, Some(bytes as i64), (Kind::Uint8, Device::Cpu))?)
+}
+
+fn unusable(error: io::Error) -> Error {
+    Error::NotKept(format!("memory that outlives the process cannot be used: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(bytes: usize) -> HostMemory {
+        let mut memory = HostMemory::new(bytes).unwrap();
+        assert_eq!(memory.address(3).unwrap() - memory.address(0).unwrap(), 3);
+        let _ = memory.filling.as_mut().unwrap().fill_(7);
+        memory
+    }
+
+    fn sum(view: &Tensor) -> i64 {
+        view.sum(Kind::Int64).int64_value(&[])
+    }
+
+    #[test]
+    fn what_one_wrote_another_reads_when_the_first_is_gone() {
+        let mut first = filled(10_000);
+        // The view was mapped before anything was written.
+        assert_eq!(sum(first.view()), 70_000);
+        first.seal().unwrap();
+        assert_eq!(first.address(0), None);
+        assert_eq!(sum(first.view()), 70_000);
+        let shared = first.share().unwrap();
+        drop(first);
+        let second = HostMemory::import(shared, 10_000).unwrap();
+        assert_eq!(sum(second.view()), 70_000);
+    }
+
+    #[test]
+    fn a_stray_write_stays_in_its_process() {
+        let mut memory = filled(4096);
+        memory.seal().unwrap();
+        let _ = memory.view().shallow_clone().fill_(1);
+        assert_eq!(sum(memory.view()), 4096);
+        let other = HostMemory::import(memory.share().unwrap(), 4096).unwrap();
+        assert_eq!(sum(other.view()), 7 * 4096);
+    }
+
+    #[test]
+    fn what_can_still_change_is_refused() {
+        let memory = filled(4096);
+        let error = HostMemory::import(memory.share().unwrap(), 4096).unwrap_err();
+        assert!(error.to_string().contains("it is not sealed"), "{error}");
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(4096).unwrap();
+        assert!(HostMemory::import(file.into(), 4096).is_err());
+        let mut memory = memory;
+        memory.seal().unwrap();
+        assert!(HostMemory::import(memory.share().unwrap(), 8192).is_err());
+        let writer = File::from(memory.share().unwrap());
+        assert!(writer.write_all_at(&[0], 0).is_err() && writer.set_len(0).is_err());
+    }
+
+    #[test]
+    fn few_bytes_come_back_and_too_many_do_not() {
+        let written = || write_sealed(b"manifest").unwrap();
+        assert_eq!(read_sealed(written(), 8).unwrap(), b"manifest");
+        assert!(read_sealed(written(), 7).is_err());
+    }
+}

@@ -1,0 +1,65 @@
+//! A pipeline on weights that an earlier one left draws the same bits, and leaves them as they are.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::path::Path;
+
+use tch::{Device, Tensor};
+use zimage::checkpoint::Arrival;
+use zimage::{Arriving, Checkpoint, DType, Image, Options, Params, Pipeline};
+
+fn checkpoint() -> Checkpoint {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference/odd");
+    Checkpoint::open(&fixture).unwrap()
+}
+
+fn options(dtype: DType) -> Options {
+    Options { device: Device::Cpu, dtype, plain: false }
+}
+
+fn draw(pipeline: &Pipeline) -> (Tensor, Image) {
+    let params = Params {
+        prompt: "a red fox in the snow".into(),
+        width: Some(96),
+        height: Some(64),
+        steps: Some(2),
+        ..Params::default()
+    };
+    let plan = pipeline.plan(&params).unwrap();
+    let conditioning = pipeline.encode(&plan).unwrap();
+    let mut drawing = pipeline.start(&plan, 7).unwrap();
+    while !drawing.is_done() {
+        pipeline.step(&mut drawing, &conditioning).unwrap();
+    }
+    (drawing.latents().copy(), pipeline.decode(&drawing).unwrap())
+}
+
+#[test]
+fn kept_weights_draw_the_same_bits_and_nothing_writes_into_them() {
+    for dtype in [DType::Float32, DType::BFloat16, DType::Float16, DType::Float8] {
+        let first = Pipeline::load(&checkpoint(), &options(dtype), &mut |_| {}).unwrap();
+        let (latents, picture) = draw(&first);
+        // Each process sees its own stray writes.
+        first.check_weights().unwrap();
+        let kept = first.keep().unwrap();
+        drop(first);
+
+        let (arriving, mut loader) =
+            Arriving::from_kept(&checkpoint(), &options(dtype), kept).unwrap();
+        loader.run(&mut |_| panic!("nothing is read")).unwrap();
+        assert!(matches!(loader.arrival(), Arrival::Kept(bytes) if bytes > 100_000), "{dtype}");
+        let second = arriving.complete(loader).unwrap();
+        let (again, same) = draw(&second);
+        assert_eq!(again, latents, "{dtype}");
+        assert!(same.rgb == picture.rgb, "{dtype}");
+        second.check_weights().unwrap();
+    }
+}
+
+#[test]
+fn weights_of_float32_are_not_taken_for_bfloat16() {
+    let first = Pipeline::load(&checkpoint(), &options(DType::Float32), &mut |_| {}).unwrap();
+    let kept = first.keep().unwrap();
+    let error = Arriving::from_kept(&checkpoint(), &options(DType::BFloat16), kept).unwrap_err();
+    assert!(error.to_string().starts_with("the weights are not kept: "), "{error}");
+}
