@@ -12,10 +12,12 @@ mod check;
 pub mod codec;
 pub mod error;
 pub mod frame;
+pub mod handover;
 pub mod hello;
 pub mod limits;
 pub mod messages;
 
 pub use error::{Failure, Kind};
 pub use frame::{Frame, FrameError};
+pub use handover::Handover;
 pub use hello::{Hello, Welcome};
