@@ -1,5 +1,6 @@
 //! What happens, as lines of JSON on standard output: `{"v":1,"event":…}`. `docs/cli.md` is the
-//! reference. Pictures count from 1, as in file names. Fields are added, never changed.
+//! reference, `docs/zimg-json.schema.json` the schema that a test holds it to. Pictures count from
+//! 1, as in file names. Fields are added, never changed.
 
 use std::io::{self, Write};
 use std::path::Path;

@@ -1,27 +1,37 @@
 //! `--json`, to the letter: other programs read it.
 
-use zimg_protocol::messages::{Event, Waiting, WorkerState};
+use std::collections::BTreeSet;
+use std::fs;
+
+use zimg_protocol::messages::{Busy, Event, Request, Status, Waiting, WorkerState};
 use zimg_protocol::{Failure, Kind};
 
-use crate::fake::{Fake, drawing, zimg};
+use crate::fake::{Fake, drawing, overview, zimg};
+use crate::schema::Schema;
+
+/// All that a job can wait for.
+fn waits() -> Vec<Waiting> {
+    let failure = Failure::new(Kind::Config, "no model").hint("set one");
+    vec![
+        Waiting::Queue { position: 2 },
+        Waiting::Overtaken { position: 1 },
+        Waiting::Worker(WorkerState::Starting),
+        Waiting::Worker(WorkerState::Loading { done: 5, total: 10 }),
+        Waiting::Worker(WorkerState::Warming),
+        Waiting::Worker(WorkerState::Ready),
+        Waiting::Worker(WorkerState::Busy { job: 3, step: 1, of: 8 }),
+        Waiting::Worker(WorkerState::Draining),
+        Waiting::Worker(WorkerState::Restarting { in_ms: 100, reason: "it died".to_owned() }),
+        Waiting::Worker(WorkerState::Failed(failure)),
+        Waiting::Worker(WorkerState::Asleep),
+    ]
+}
 
 #[test]
 fn a_job_is_these_lines() {
     let fake = Fake::new(|peer, request| {
-        let failure = Failure::new(Kind::Config, "no model").hint("set one");
-        for waiting in [
-            Waiting::Queue { position: 2 },
-            Waiting::Worker(WorkerState::Starting),
-            Waiting::Worker(WorkerState::Loading { done: 5, total: 10 }),
-            Waiting::Worker(WorkerState::Warming),
-            Waiting::Worker(WorkerState::Ready),
-            Waiting::Worker(WorkerState::Busy { job: 3, step: 1, of: 8 }),
-            Waiting::Worker(WorkerState::Draining),
-            Waiting::Worker(WorkerState::Restarting { in_ms: 100, reason: "it died".to_owned() }),
-            Waiting::Worker(WorkerState::Failed(failure)),
-        ] {
-            peer.say(Event::Waiting(waiting));
-        }
+        waits().into_iter().for_each(|waiting| peer.say(Event::Waiting(waiting)));
+        peer.say(Event::Resumed { picture: 0, step: 1 });
         peer.draws(&drawing(request));
     });
     let ran = fake.run(&["a fox", "--json", "--seed", "7", "--guidance", "0.1", "-o", "a.ppm"]);
@@ -30,6 +40,7 @@ fn a_job_is_these_lines() {
         ran.text(),
         r#"{"v":1,"event":"warning","message":"fake is made to draw without guidance: 0.1 takes twice the time and seldom helps"}
 {"v":1,"event":"waiting","state":"queued","position":2}
+{"v":1,"event":"waiting","state":"overtaken","position":1}
 {"v":1,"event":"waiting","state":"starting"}
 {"v":1,"event":"waiting","state":"loading","done":5,"total":10}
 {"v":1,"event":"waiting","state":"warming"}
@@ -38,6 +49,8 @@ fn a_job_is_these_lines() {
 {"v":1,"event":"waiting","state":"draining"}
 {"v":1,"event":"waiting","state":"restarting","in_ms":100,"reason":"it died"}
 {"v":1,"event":"waiting","state":"failed","kind":"config","code":78,"message":"no model","hint":"set one"}
+{"v":1,"event":"waiting","state":"asleep"}
+{"v":1,"event":"resumed","picture":1,"step":1}
 {"v":1,"event":"accepted","job":1,"position":0}
 {"v":1,"event":"started","model":"fake","width":64,"height":64,"steps":2,"guidance":0.1}
 {"v":1,"event":"step","picture":1,"step":1,"of":2,"ms":250.5}
@@ -77,4 +90,85 @@ fn a_wrong_command_line_is_told_as_well() {
     );
     assert!(wrong(&["--json"]).contains("what to draw?"));
     assert_eq!(wrong(&["a fox", "--seed", "x", "--", "--json"]), "");
+}
+
+/// Lines of every event that zimg prints.
+fn all_lines() -> Vec<String> {
+    let mut text = String::new();
+    let job = Fake::new(|peer, request| {
+        waits().into_iter().for_each(|waiting| peer.say(Event::Waiting(waiting)));
+        peer.say(Event::Resumed { picture: 0, step: 1 });
+        peer.draws(&drawing(request));
+    });
+    let words = ["a fox", "--json", "--negative=x", "-n2", "--grid", "-o", "a.png"];
+    let ran = job.run(&words);
+    text += ran.text();
+    let shown = zimg(ran.path("a-1.png").parent().unwrap())
+        .args(["show", "--json", "a-1.png"])
+        .output()
+        .unwrap();
+    text += &String::from_utf8(shown.stdout).unwrap();
+    let refused = Failure::new(Kind::Refused, "no").hint("say yes");
+    text += Fake::new(move |peer, _| peer.say(Event::Failed(refused))).run(&words[..2]).text();
+    for status in [
+        overview().status,
+        Status { model: None, worker_pid: None, load_s: Some(1.5), ..overview().status },
+        Status {
+            worker: WorkerState::Restarting { in_ms: 1, reason: "it died".to_owned() },
+            last_error: Some("it died".to_owned()),
+            ..overview().status
+        },
+    ] {
+        let fake = Fake::new(|peer, request| {
+            assert_eq!(request, Request::Status);
+            peer.say(Event::Status(Box::new(status)));
+        });
+        text += fake.run(&["status", "--json"]).text();
+    }
+    let busy = std::sync::atomic::AtomicBool::new(true);
+    let batch = Fake::many(move |peer, request| {
+        let Request::Submit(submit) = request else { panic!("{request:?}") };
+        if submit.draw.prompt == "bad" {
+            peer.say(Event::Failed(Failure::new(Kind::Refused, "it is bad")));
+        } else if busy.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            let failure = Failure::new(Kind::Busy, "no place");
+            peer.say(Event::Busy(Busy { failure, depth: 1, wait_ms: Some(1) }));
+        } else {
+            peer.draws(&submit.draw);
+        }
+    });
+    let waiting = batch.zimg(&["a fox", "--json", "--wait", "--priority=batch", "-o", "2.png"]);
+    let mut waiting = waiting;
+    text += &String::from_utf8(waiting.output().unwrap().stdout).unwrap();
+    fs::write(batch.out().join("l"), "a hen\na fox\nbad\n").unwrap();
+    text += batch.run(&["--batch", "l", "--json", "-o", "{index}.png"]).text();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn every_line_is_as_the_schema_says_and_the_schema_says_no_more() {
+    let schema = Schema::read();
+    let seen: BTreeSet<_> = all_lines().iter().map(|line| schema.check(line)).collect();
+    assert_eq!(seen, schema.events());
+}
+
+#[test]
+fn the_schema_refuses_what_is_not_so() {
+    let refused =
+        |line: &'static str| std::panic::catch_unwind(|| Schema::read().check(line)).is_err();
+    assert!(!refused(r#"{"v":1,"event":"decoding","picture":1}"#));
+    assert!(refused(r#"{"v":1,"event":"decoding","picture":0}"#));
+    assert!(refused(r#"{"v":1,"event":"decoding"}"#));
+    assert!(refused(r#"{"v":1,"event":"decoding","picture":1,"more":1}"#));
+    assert!(refused(r#"{"v":2,"event":"decoding","picture":1}"#));
+    assert!(refused(r#"{"v":1,"event":"waiting","state":"queued"}"#));
+    assert!(refused(r#"{"v":1,"event":"other"}"#));
+}
+
+#[test]
+fn the_manual_has_the_events_that_are_there() {
+    let manual = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md"));
+    for event in Schema::read().events() {
+        assert!(manual.contains(&format!("\n| `{event}` |")), "{event} is not in the table");
+    }
 }

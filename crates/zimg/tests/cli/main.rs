@@ -12,5 +12,6 @@ mod json;
 mod output;
 mod papers;
 mod recipe;
+mod schema;
 mod screen;
 mod terminal;
