@@ -21,8 +21,18 @@
 //! }
 //! ```
 //!
+//! `examples/draw.rs` is a whole program (`cargo run -p zimg-client --example draw "a red fox"
+//! fox.ppm`), `examples/latency.rs` one that measures.
+//!
+//! A [`Client`] asks any number of questions ([`Client::status`], [`Client::overview`],
+//! [`Client::jobs`], [`Client::cancel`], ...) and then becomes a job at most once:
+//! [`Client::draw`], [`Client::submit`] with a priority, previews or detached, or
+//! [`Client::wait`] for a detached one.
+//!
 //! One connection draws one job; dropping the [`Job`] closes it, and the daemon stops drawing.
-//! The end of a [`Job`]'s updates is either `Update::Done` or an error, never silence.
+//! The end of a [`Job`]'s updates is either `Update::Done` or an error, never silence (of a detached
+//! one it is `Update::Accepted`). When there is no place [`Job::busy`] says for how long. Every
+//! [`Failure`] is a sentence for the user with a [`Kind`], whose number is a good exit code.
 
 mod connection;
 mod job;

@@ -16,6 +16,10 @@ use zimg_protocol::limits::{CHUNK_BYTES, TO_DAEMON_BYTES};
 use zimg_protocol::messages::{Event, Request, Step, Timings};
 use zimg_protocol::{Frame, Hello, Welcome};
 
+#[path = "../examples/draw.rs"]
+#[expect(dead_code, reason = "its main is for the command line")]
+mod example;
+
 /// A daemon that plays `script` to its first client, whose hello it has not read yet.
 struct Fake {
     path: PathBuf,
@@ -382,4 +386,23 @@ fn previews_and_resuming_are_told_and_lies_about_them_caught() {
         let said = objection(move |stream| say(stream, preview(picture, width, height, bytes)));
         assert!(said.contains("it sent a preview of"), "{said}");
     }
+}
+
+#[test]
+fn the_example_draws() {
+    let fake = welcoming(|stream, request| {
+        let draw = Draw { seed: 42, ..Draw::new("a fox") };
+        assert_eq!(request, Request::Draw(draw));
+        say(stream, Event::Accepted { job: 1, position: 0 });
+        say(stream, Event::Step(Step { picture: 0, step: 1, of: 1, ms: 1.0 }));
+        say(stream, Event::Picture(picture(0, 64, 80)));
+        write_pixels(stream, &[7; 3 * 64 * 80]).unwrap();
+        say(stream, Event::Done(Timings::default()));
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ppm");
+    example::draw(Some(&fake.path), "a fox", &path).unwrap();
+    fake.thread.join().unwrap();
+    let bytes = std::fs::read(path).unwrap();
+    assert_eq!(bytes.strip_prefix(b"P6\n64 80\n255\n"), Some(&[7; 3 * 64 * 80][..]));
 }

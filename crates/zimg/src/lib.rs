@@ -11,6 +11,7 @@ mod json;
 mod output;
 pub mod outside;
 mod plan;
+mod progress;
 mod prompt;
 mod recipe;
 mod report;

@@ -61,7 +61,8 @@ impl Plan {
             output: options.output.as_deref(),
             default: setting.default,
             format: options.format,
-            grid: options.grid.as_deref(),
+            // One picture is its own sheet.
+            grid: options.grid.as_deref().filter(|_| draw.count > 1),
             force: options.force,
             seed: draw.seed,
             index: setting.index,

@@ -8,14 +8,10 @@ use zimg_client::{Failure, Image, Picture, Preview, Started, Step, Update, Waiti
 
 use crate::drawing::{Saved, Teller};
 use crate::encode::Pixels;
+use crate::progress::Progress;
 use crate::screen::Screen;
 use crate::stop::Stop;
 use crate::{json, words};
-
-/// The longest progress line in columns; a wrapped one could not be wiped.
-const COLUMNS: usize = 78;
-/// Back to the line's start, and wipe it.
-const WIPE: &str = "\r\x1b[K";
 
 /// How to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +52,7 @@ pub(crate) struct Report {
     /// When the job may begin, if that can be said.
     begins: Option<Instant>,
     said: String,
-    line: bool,
+    progress: Progress,
     steps: u64,
     step_ms: f32,
     since: Instant,
@@ -74,7 +70,7 @@ impl Report {
             size: (0, 0),
             begins: None,
             said: String::new(),
-            line: false,
+            progress: Progress::default(),
             steps: 0,
             step_ms: 0.0,
             since: Instant::now(),
@@ -86,7 +82,7 @@ impl Report {
         let Preview { picture, width, height, rgb, .. } = preview;
         let size = self.size;
         if let Some(mut screen) = self.screen.take_if(|screen| screen.previews()) {
-            self.wipe();
+            self.progress.wipe();
             screen.draw(*picture, size, Pixels { width: *width, height: *height, rgb });
             self.screen = Some(screen);
         }
@@ -96,7 +92,7 @@ impl Report {
     fn finished(&mut self, image: &Image) {
         let Picture { index, width, height, .. } = image.info;
         if let Some(mut screen) = self.screen.take() {
-            self.wipe();
+            self.progress.wipe();
             if screen.shows() {
                 screen.draw(index, (width, height), Pixels { width, height, rgb: &image.pixels });
             }
@@ -107,7 +103,7 @@ impl Report {
 
     /// Tells of a file: its path on standard output if that is news, what it is on standard error.
     fn kept(&mut self, path: Option<&Path>, what: &str) -> Result<(), Stop> {
-        self.wipe();
+        self.progress.wipe();
         if self.paths
             && let Some(path) = path
         {
@@ -170,27 +166,18 @@ impl Report {
     /// The changing line; only on a terminal.
     fn show(&mut self, text: &str) {
         if self.style == Style::Line {
-            let text: String = text.chars().filter(|c| !c.is_control()).take(COLUMNS).collect();
-            to_stderr(&format!("{WIPE}{text}"));
-            self.line = true;
+            self.progress.show(text);
         }
     }
 
     /// A line that stays; the same one is not said twice on end.
     fn say(&mut self, text: &str) {
         if matches!(self.style, Style::Line | Style::Plain) && self.said != text {
-            self.wipe();
-            to_stderr(&format!("{}\n", words::printable(text)));
+            self.progress.say(text);
             if let Some(screen) = &mut self.screen {
                 screen.line_came();
             }
             text.clone_into(&mut self.said);
-        }
-    }
-
-    fn wipe(&mut self) {
-        if std::mem::take(&mut self.line) {
-            to_stderr(WIPE);
         }
     }
 }
@@ -213,7 +200,7 @@ impl Teller for Report {
                 self.show(&format!("{which}decoding"));
             }
             Update::Image(_) => self.show("saving"),
-            Update::Done(_) => self.wipe(),
+            Update::Done(_) => self.progress.wipe(),
             Update::Preview(preview) => self.preview(preview),
             Update::Resumed { picture, step } => {
                 let which = self.which(*picture);
@@ -265,16 +252,4 @@ impl Teller for Report {
         }
         Ok(())
     }
-}
-
-/// The line goes, whatever ends the job.
-impl Drop for Report {
-    fn drop(&mut self) {
-        self.wipe();
-    }
-}
-
-/// Progress that cannot be told is no reason to stop drawing.
-fn to_stderr(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
 }

@@ -6,12 +6,10 @@ use std::time::Instant;
 
 use zimg_client::{Failure, Kind};
 
+use crate::progress::Progress;
 use crate::report::Style;
 use crate::stop::Stop;
 use crate::{json, words};
-
-/// Back to the line's start, and wipe it.
-const WIPE: &str = "\r\x1b[K";
 
 /// How far a batch is.
 #[derive(Debug)]
@@ -31,7 +29,7 @@ pub(super) struct Board {
     /// What was said and need not be said again.
     warned: Vec<String>,
     since: Instant,
-    line: bool,
+    progress: Progress,
 }
 
 /// A picture that is saved.
@@ -62,7 +60,7 @@ impl Board {
             worst: None,
             warned: Vec::new(),
             since: Instant::now(),
-            line: false,
+            progress: Progress::default(),
         }
     }
 
@@ -74,7 +72,7 @@ impl Board {
             return json::print(json::drawn(*index, path, *seed, (*width, *height), *bytes));
         }
         if self.paths {
-            self.wipe();
+            self.progress.wipe();
             let written = writeln!(io::stdout().lock(), "{}", path.display());
             written.map_err(|error| Stop::writing(&error))?;
         } else if self.style == Style::Plain {
@@ -103,7 +101,7 @@ impl Board {
             return json::print(json::item_failed(line, index, failure));
         }
         let hint = failure.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-        self.complain(&format!("{}, line {line}: {failure}{hint}", self.name));
+        self.progress.say(&format!("{}, line {line}: {failure}{hint}", self.name));
         self.show();
         Ok(())
     }
@@ -127,7 +125,7 @@ impl Board {
     ///
     /// The worst failure's kind, if there was one; standard output is closed or full.
     pub(super) fn finish(mut self, interrupted: bool) -> Result<(), Stop> {
-        self.wipe();
+        self.progress.wipe();
         let took = self.since.elapsed();
         let Self { drawn, there, failed, .. } = self;
         let all = drawn + there + failed;
@@ -174,31 +172,13 @@ impl Board {
                 text += &format!(", {} left", words::seconds(each * left as f32));
             }
         }
-        to_stderr(&format!("{WIPE}{text}"));
-        self.line = true;
+        self.progress.show(&text);
     }
 
     /// A line that stays, unless only errors are wished.
     fn say(&mut self, text: &str) {
         if matches!(self.style, Style::Line | Style::Plain) {
-            self.complain(text);
+            self.progress.say(text);
         }
     }
-
-    /// A line that stays.
-    fn complain(&mut self, text: &str) {
-        self.wipe();
-        to_stderr(&format!("{}\n", words::printable(text)));
-    }
-
-    fn wipe(&mut self) {
-        if std::mem::take(&mut self.line) {
-            to_stderr(WIPE);
-        }
-    }
-}
-
-/// Progress that cannot be told is no reason to stop drawing.
-fn to_stderr(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
 }

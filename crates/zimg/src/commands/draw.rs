@@ -24,9 +24,9 @@ use crate::typed::{Common, Draw, Options, near_command};
 /// Whatever went wrong first. Pictures saved before stay.
 pub(crate) fn run(typed: &Draw, common: &Common) -> Result<(), Stop> {
     let interrupt = Interrupt::install()?;
-    check(&typed.options, common)?;
     let settings = Settings::read()?;
     let options = typed.options.clone().or(settings.options());
+    check(&typed.options, &options, common)?;
     if let Some(path) = &typed.batch {
         let style = Style::choose(common.json, options.quiet);
         let socket = common.find_socket(&settings)?;
@@ -88,14 +88,14 @@ impl Frame<'_> {
 /// Why `--show` and `--preview` show nothing.
 const UNSEEN: &str = "standard error is no terminal that shows pictures";
 
-/// That what was typed is possible together. Of what is set elsewhere the nearer word wins.
-pub(super) fn check(typed: &Options, common: &Common) -> Result<(), Failure> {
-    let output = typed.output.as_deref();
-    if common.json && output == Some("-") {
+/// That what was typed, and is set (`options`), is possible together.
+pub(super) fn check(typed: &Options, options: &Options, common: &Common) -> Result<(), Failure> {
+    if common.json && options.output.as_deref() == Some("-") {
         let message = "standard output cannot carry both the picture and JSON";
         return Err(Failure::new(Kind::Usage, message).hint("give a file with -o FILE"));
     }
-    if let (Some(name), Some(format)) = (output, typed.format)
+    // Of what is set elsewhere the nearer word wins.
+    if let (Some(name), Some(format)) = (typed.output.as_deref(), typed.format)
         && let Some(named) = Format::of(Path::new(name)).filter(|named| *named != format)
     {
         let (named, format) = (named.extension(), format.extension());

@@ -22,7 +22,7 @@ use crate::typed::{Common, Options, Redo};
 /// Whatever went wrong first. Pictures saved before stay.
 pub(crate) fn run(typed: &Redo, common: &Common) -> Result<(), Stop> {
     let interrupt = Interrupt::install()?;
-    check(&typed.options, common)?;
+    check(&typed.options, &typed.options, common)?;
     let settings = Settings::read()?;
     let now = Now::local();
     let mut plans = Vec::with_capacity(typed.files.len());

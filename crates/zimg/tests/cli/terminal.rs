@@ -5,13 +5,13 @@ use std::io::{ErrorKind, Read};
 use std::os::fd::OwnedFd;
 
 use nix::libc::EIO;
-use nix::pty::openpty;
+use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use zimg_protocol::messages::{Event, Request, Waiting, WorkerState};
 use zimg_protocol::{Failure, Kind};
 
-use crate::fake::{Fake, drawing, zimg};
+use crate::fake::{Fake, drawing, overview, zimg};
 
 /// Everything written to a terminal until its last writer has gone.
 pub(crate) fn seen(terminal: OwnedFd) -> String {
@@ -62,6 +62,69 @@ fn one_line_says_how_far_it_is_and_then_goes() {
     let (end, line) = text.rsplit_once("\r\n").map(|(rest, end)| (end, rest)).unwrap();
     assert_eq!(end, "", "nothing but what is kept remains");
     assert!(line.contains("a-2.png: 64x64, seed 8, "), "{text:?}");
+}
+
+#[test]
+fn a_place_in_the_queue_comes_with_an_estimate() {
+    let mut busy = overview();
+    busy.wait_ms = Some(3_600_000);
+    let fake = Fake::being(busy, |peer, request| {
+        peer.say(Event::Accepted { job: 1, position: 3 });
+        peer.draws(&drawing(request));
+    });
+    let pty = openpty(None, None).unwrap();
+    let mut zimg = fake.zimg(&["a fox", "-o", "a.png"]);
+    let mut child = zimg.stderr(pty.slave).spawn().unwrap();
+    drop(zimg);
+    let text = seen(pty.master);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let line = "\r\x1b[Kwaiting: 3 jobs are before this one, about 60 min\r";
+    assert!(text.contains(line), "{text:?}");
+}
+
+#[test]
+fn a_place_is_waited_for_when_that_is_wished() {
+    use std::sync::Mutex;
+    use zimg_protocol::messages::Busy;
+    let tries = Mutex::new(0);
+    let fake = Fake::many(move |peer, request| {
+        let mut tries = tries.lock().unwrap();
+        *tries += 1;
+        if *tries < 3 {
+            let failure = Failure::new(Kind::Busy, "8 of your jobs wait already");
+            peer.say(Event::Busy(Busy { failure, depth: 8, wait_ms: Some(120) }));
+        } else {
+            peer.draws(&drawing(request));
+        }
+    });
+    let pty = openpty(None, None).unwrap();
+    let mut zimg = fake.zimg(&["a fox", "-o", "a.png", "--wait"]);
+    let mut child = zimg.stderr(pty.slave).spawn().unwrap();
+    drop(zimg);
+    let text = seen(pty.master);
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{text:?}");
+    let line = "8 of your jobs wait already; asking again in 0.12 s";
+    assert_eq!(text.matches(line).count(), 2, "{text:?}");
+    fake.leave();
+}
+
+#[test]
+fn a_narrow_terminal_is_not_overrun() {
+    let narrow = Winsize { ws_row: 24, ws_col: 20, ws_xpixel: 0, ws_ypixel: 0 };
+    let fake = Fake::new(|peer, request| {
+        peer.say(Event::Waiting(Waiting::Queue { position: 3 }));
+        peer.draws(&drawing(request));
+    });
+    let pty = openpty(Some(&narrow), None).unwrap();
+    let mut zimg = fake.zimg(&["a fox", "-o", "a.png"]);
+    let mut child = zimg.stderr(pty.slave).spawn().unwrap();
+    drop(zimg);
+    let text = seen(pty.master);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(text.contains("\x1b[Kwaiting: 3 jobs are\r"), "{text:?}");
+    for line in text.split("\r\x1b[K").filter(|line| !line.contains('\n')) {
+        assert!(line.chars().count() < 20, "{line:?}");
+    }
 }
 
 #[test]
