@@ -32,6 +32,7 @@ trap 'exit 143' TERM
 
 # Nothing of the user's own configuration takes part.
 for name in $(compgen -e ZIMAGED_ || true) $(compgen -e ZIMG_ || true); do unset "$name"; done
+export ZIMG_CONFIG=
 socket=$private/zimaged.sock
 : >"$private/zimaged.toml"
 began=$EPOCHREALTIME

@@ -36,13 +36,13 @@ complete -c zimg -n "__fish_zimg_needs_command" -l guidance -d 'How strongly to 
 complete -c zimg -n "__fish_zimg_needs_command" -l negative -d 'What not to draw; used when the guidance is above 0' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l guidance-normalization -d 'Limit the guided prediction to this many times the unguided norm; 0 is off' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l guidance-truncation -d 'Switch guidance off after this part of the way, 0 to 1; 1 is never' -r
-complete -c zimg -n "__fish_zimg_needs_command" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r
+complete -c zimg -n "__fish_zimg_needs_command" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r -F
 complete -c zimg -n "__fish_zimg_needs_command" -l format -d 'The format, where no name says it: on standard output, and of the default name' -r -f -a "png\t'Lossless, read by everything'
 jpg\t'Small, see --quality'
-webp\t'Lossless, smaller than PNG'
+webp\t'Lossless and smaller than PNG, or with --quality as small as JPEG'
 ppm\t'Binary PPM (P6): the pixels after three lines of text'
 raw\t'The pixels: 8-bit RGB, rows from the top'"
-complete -c zimg -n "__fish_zimg_needs_command" -l quality -d 'Of a JPEG, 1 to 100 [default: 92]' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l quality -d 'Of a JPEG, 1 to 100 [default: 92], or of a WebP [default: lossless]' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l grid -d 'Save a sheet with all pictures as well: to FILE, or beside them' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l show -d 'Show the finished pictures in the terminal' -r -f -a "auto\t'What the terminal can do best'
 kitty\t'kitty, Ghostty, WezTerm, Konsole'
@@ -91,13 +91,13 @@ complete -c zimg -n "__fish_zimg_using_subcommand draw" -l guidance -d 'How stro
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l negative -d 'What not to draw; used when the guidance is above 0' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l guidance-normalization -d 'Limit the guided prediction to this many times the unguided norm; 0 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l guidance-truncation -d 'Switch guidance off after this part of the way, 0 to 1; 1 is never' -r
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l format -d 'The format, where no name says it: on standard output, and of the default name' -r -f -a "png\t'Lossless, read by everything'
 jpg\t'Small, see --quality'
-webp\t'Lossless, smaller than PNG'
+webp\t'Lossless and smaller than PNG, or with --quality as small as JPEG'
 ppm\t'Binary PPM (P6): the pixels after three lines of text'
 raw\t'The pixels: 8-bit RGB, rows from the top'"
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l quality -d 'Of a JPEG, 1 to 100 [default: 92]' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l quality -d 'Of a JPEG, 1 to 100 [default: 92], or of a WebP [default: lossless]' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l grid -d 'Save a sheet with all pictures as well: to FILE, or beside them' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l show -d 'Show the finished pictures in the terminal' -r -f -a "auto\t'What the terminal can do best'
 kitty\t'kitty, Ghostty, WezTerm, Konsole'
@@ -136,13 +136,13 @@ complete -c zimg -n "__fish_zimg_using_subcommand redo" -l guidance -d 'How stro
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l negative -d 'What not to draw; used when the guidance is above 0' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l guidance-normalization -d 'Limit the guided prediction to this many times the unguided norm; 0 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l guidance-truncation -d 'Switch guidance off after this part of the way, 0 to 1; 1 is never' -r
-complete -c zimg -n "__fish_zimg_using_subcommand redo" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l format -d 'The format, where no name says it: on standard output, and of the default name' -r -f -a "png\t'Lossless, read by everything'
 jpg\t'Small, see --quality'
-webp\t'Lossless, smaller than PNG'
+webp\t'Lossless and smaller than PNG, or with --quality as small as JPEG'
 ppm\t'Binary PPM (P6): the pixels after three lines of text'
 raw\t'The pixels: 8-bit RGB, rows from the top'"
-complete -c zimg -n "__fish_zimg_using_subcommand redo" -l quality -d 'Of a JPEG, 1 to 100 [default: 92]' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l quality -d 'Of a JPEG, 1 to 100 [default: 92], or of a WebP [default: lossless]' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l grid -d 'Save a sheet with all pictures as well: to FILE, or beside them' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l show -d 'Show the finished pictures in the terminal' -r -f -a "auto\t'What the terminal can do best'
 kitty\t'kitty, Ghostty, WezTerm, Konsole'

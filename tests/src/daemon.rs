@@ -165,6 +165,7 @@ impl Daemon {
             .current_dir(self.folder.path())
             .env("HOME", self.folder.path())
             .env("ZIMG_SOCKET", self.socket())
+            .env("ZIMG_CONFIG", "")
             .env_remove("XDG_RUNTIME_DIR")
             .stdin(Stdio::null())
             .args(arguments);

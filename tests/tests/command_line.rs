@@ -1,8 +1,6 @@
 //! zimg and zimaged together, where each alone shows nothing: how much the two add to a drawing,
 //! and batches against the daemon's own limits.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-
 use std::fs;
 use std::time::{Duration, Instant};
 

@@ -1,14 +1,13 @@
 //! Pixels, and how they were made, to the bytes of a file.
 
+mod jpeg;
 mod png;
 mod sheet;
+mod webp;
 
 use std::path::Path;
 
 use clap::ValueEnum;
-use image::codecs::jpeg::JpegEncoder;
-use image::codecs::webp::WebPEncoder;
-use image::{ExtendedColorType, ImageEncoder};
 use zimg_client::{Failure, Kind};
 
 pub(crate) use sheet::{Sheet, scaled};
@@ -26,7 +25,7 @@ pub(crate) enum Format {
     /// Small, see --quality
     #[value(name = "jpg", alias = "jpeg")]
     Jpeg,
-    /// Lossless, smaller than PNG
+    /// Lossless and smaller than PNG, or with --quality as small as JPEG
     #[value(name = "webp")]
     WebP,
     /// Binary PPM (P6): the pixels after three lines of text
@@ -46,7 +45,7 @@ pub(crate) struct Pixels<'a> {
 /// How to write a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Encoding {
-    /// A JPEG's, 1 to 100.
+    /// A JPEG's or WebP's, 1 to 100.
     pub(crate) quality: Option<u8>,
 }
 
@@ -86,32 +85,25 @@ impl Format {
         recipe: Option<&Recipe>,
     ) -> Result<Vec<u8>, Failure> {
         let Pixels { width, height, rgb } = pixels;
-        let mut bytes = Vec::with_capacity(rgb.len());
-        let colour = ExtendedColorType::Rgb8;
+        let exif = |max| recipe.and_then(|recipe| exif::of(recipe, max));
         match self {
-            Self::Png => png::encode(&mut bytes, pixels, recipe).map_err(failed)?,
+            Self::Png => {
+                let mut bytes = Vec::with_capacity(rgb.len());
+                png::encode(&mut bytes, pixels, recipe).map_err(failed)?;
+                Ok(bytes)
+            }
             Self::Jpeg => {
                 let quality = encoding.quality.unwrap_or(JPEG_QUALITY);
-                let mut encoder = JpegEncoder::new_with_quality(&mut bytes, quality);
-                if let Some(exif) = recipe.and_then(|recipe| exif::of(recipe, exif::SEGMENT_MAX)) {
-                    encoder.set_exif_metadata(exif).map_err(failed)?;
-                }
-                encoder.write_image(rgb, width, height, colour).map_err(failed)?;
+                let exif = exif(exif::SEGMENT_MAX);
+                jpeg::encode(pixels, quality, exif.as_deref()).map_err(failed)
             }
-            Self::WebP => {
-                let mut encoder = WebPEncoder::new_lossless(&mut bytes);
-                if let Some(exif) = recipe.and_then(|recipe| exif::of(recipe, usize::MAX)) {
-                    encoder.set_exif_metadata(exif).map_err(failed)?;
-                }
-                encoder.write_image(rgb, width, height, colour).map_err(failed)?;
-            }
-            Self::Ppm => {
-                bytes.extend_from_slice(format!("P6\n{width} {height}\n255\n").as_bytes());
-                bytes.extend_from_slice(rgb);
-            }
-            Self::Raw => bytes.extend_from_slice(rgb),
+            Self::WebP => match encoding.quality {
+                Some(quality) => webp::lossy(pixels, quality, exif(usize::MAX)),
+                None => webp::lossless(pixels, exif(usize::MAX)),
+            },
+            Self::Ppm => Ok([format!("P6\n{width} {height}\n255\n").as_bytes(), rgb].concat()),
+            Self::Raw => Ok(rgb.to_vec()),
         }
-        Ok(bytes)
     }
 }
 
@@ -146,13 +138,16 @@ mod tests {
     }
 
     #[test]
-    fn a_jpeg_is_near_and_its_quality_counts() {
+    fn lossy_formats_are_near_and_their_quality_counts() {
         let rgb = gradient();
-        let bytes = encoded(Format::Jpeg, &rgb, None);
-        let read = image::load_from_memory(&bytes).unwrap().into_rgb8().into_raw();
-        let worst = read.iter().zip(&rgb).map(|(a, b)| a.abs_diff(*b)).max();
-        assert!(worst < Some(12), "{worst:?}");
-        assert!(encoded(Format::Jpeg, &rgb, Some(10)).len() < bytes.len());
+        for (format, quality) in [(Format::Jpeg, None), (Format::WebP, Some(95))] {
+            let bytes = encoded(format, &rgb, quality);
+            let read = image::load_from_memory(&bytes).unwrap().into_rgb8().into_raw();
+            let far = read.iter().zip(&rgb).map(|(a, b)| u32::from(a.abs_diff(*b))).sum::<u32>();
+            let mean = f64::from(far) / rgb.len() as f64;
+            assert!(mean < 2.0, "{format:?}: {mean}");
+            assert!(encoded(format, &rgb, Some(10)).len() < bytes.len(), "{format:?}");
+        }
     }
 
     #[test]

@@ -101,13 +101,15 @@ mod tests {
     use super::*;
     use crate::encode::{Encoding, Format, Pixels};
 
-    fn picture(format: Format) -> Vec<u8> {
+    fn picture(format: (Format, Option<u8>)) -> Vec<u8> {
         let rgb = vec![7; 3 * 64 * 64];
         let pixels = Pixels { width: 64, height: 64, rgb: &rgb };
-        format.encode(pixels, Encoding::default(), Some(&recipe())).unwrap()
+        format.0.encode(pixels, Encoding { quality: format.1 }, Some(&recipe())).unwrap()
     }
 
-    const FORMATS: [Format; 3] = [Format::Png, Format::Jpeg, Format::WebP];
+    /// With the quality.
+    const FORMATS: [(Format, Option<u8>); 4] =
+        [(Format::Png, None), (Format::Jpeg, None), (Format::WebP, None), (Format::WebP, Some(80))];
 
     #[test]
     fn each_format_keeps_the_recipe_and_the_text() {
@@ -160,7 +162,7 @@ mod tests {
     proptest! {
         #[test]
         fn damaged_files_never_harm(
-            format in 0_usize..3,
+            format in 0_usize..4,
             cut in 0.0..1.0_f64,
             damage in prop::collection::vec((0.0..1.0_f64, any::<u8>()), 0..8),
         ) {

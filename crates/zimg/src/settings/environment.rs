@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use zimg_client::Failure;
+use zimg_client::{Failure, Kind};
 
 use super::{Origin, SOCKET, Value, keys, needs_value, text};
 
@@ -30,6 +30,20 @@ pub(super) fn read(
     Ok(found)
 }
 
+/// That no variable is a slip of one that is read: others are other programs' affair.
+pub(super) fn check(names: impl Iterator<Item = String>) -> Result<(), Failure> {
+    let known: Vec<_> = keys().iter().map(|(key, _)| name(key)).collect();
+    for variable in names.filter(|name| name.starts_with("ZIMG_") && !known.contains(name)) {
+        let near = |name: &&String| strsim::osa_distance(name, &variable) == 1;
+        if let Some(name) = known.iter().find(near) {
+            let failure =
+                Failure::new(Kind::Config, format!("{variable}: there is no such setting"));
+            return Err(failure.hint(format!("there is {name}")));
+        }
+    }
+    Ok(())
+}
+
 /// The variable of a key.
 pub(super) fn name(key: &str) -> String {
     format!("ZIMG_{}", key.to_uppercase())
@@ -55,6 +69,18 @@ mod tests {
         assert!(found.contains(&("steps".to_owned(), Value::Text("1".to_owned()))));
         assert!(found.contains(&("wait".to_owned(), Value::Switch(true))));
         assert!(found.contains(&("show".to_owned(), Value::Switch(false))));
+    }
+
+    #[test]
+    fn a_slip_is_told_from_other_programs_variables() {
+        let said =
+            |name: &str| check([name.to_owned()].into_iter()).err().map(|f| (f.message, f.hint));
+        let slip = said("ZIMG_SZIE").unwrap();
+        assert_eq!(slip.0, "ZIMG_SZIE: there is no such setting");
+        assert_eq!(slip.1.as_deref(), Some("there is ZIMG_SIZE"));
+        for other in ["ZIMG_SIZE", "ZIMG_SOCKET", "ZIMG_CONFIG", "ZIMG_OTHER", "ZIMAGED_SIZ"] {
+            assert_eq!(said(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -72,6 +72,7 @@ impl Settings {
             let found = file::read(path, std::env::var_os(FILE_VARIABLE).is_some())?;
             settings.take(found, home.as_deref())?;
         }
+        environment::check(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
         settings.take(environment::read(variable)?, home.as_deref())?;
         settings.file = path;
         Ok(settings)

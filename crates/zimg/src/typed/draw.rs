@@ -96,13 +96,14 @@ pub(crate) struct Options {
     /// {time} for now; {{ and }} for braces. Several pictures without {seed} or {index} become
     /// FILE-1.png, FILE-2.png and so on. A directory gets the default names. Without -o:
     /// zimg-SEED.png in the current directory, and its path on standard output.
-    #[arg(short, long, value_name = "FILE", verbatim_doc_comment, help_heading = OUTPUT)]
+    #[arg(short, long, value_name = "FILE", verbatim_doc_comment,
+        value_hint = ValueHint::FilePath, help_heading = OUTPUT)]
     pub(crate) output: Option<String>,
     /// The format, where no name says it: on standard output, and of the default name
     #[arg(long, value_enum, value_name = "FORMAT", hide_short_help = true,
         help_heading = OUTPUT)]
     pub(crate) format: Option<Format>,
-    /// Of a JPEG, 1 to 100 [default: 92]
+    /// Of a JPEG, 1 to 100 [default: 92], or of a WebP [default: lossless]
     #[arg(long, value_name = "Q", value_parser = RangedU64ValueParser::<u8>::new().range(1..=100),
         allow_negative_numbers = true, hide_short_help = true, help_heading = OUTPUT)]
     pub(crate) quality: Option<u8>,
