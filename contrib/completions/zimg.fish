@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_zimg_global_optspecs
-    string join \n batch= parallel= s/size= a/aspect= megapixels= round no-round steps= seed= n/count= guidance= negative= guidance-normalization= guidance-truncation= o/output= format= quality= grid= no-metadata metadata f/force show= preview= q/quiet no-quiet priority= wait no-wait socket= json h/help V/version
+    string join \n s/size= a/aspect= megapixels= round no-round steps= seed= n/count= guidance= negative= guidance-normalization= guidance-truncation= o/output= format= quality= grid= no-metadata metadata f/force show= preview= q/quiet no-quiet priority= wait no-wait batch= parallel= socket= json h/help V/version
 end
 
 function __fish_zimg_needs_command
@@ -24,8 +24,6 @@ function __fish_zimg_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c zimg -n "__fish_zimg_needs_command" -l batch -d 'Draw many: FILE has a prompt or a JSON object a line; "-" is standard input' -r -F
-complete -c zimg -n "__fish_zimg_needs_command" -l parallel -d 'How many pictures of a batch are under way at a time, 1 to 16 [default: 4]' -r
 complete -c zimg -n "__fish_zimg_needs_command" -s s -l size -d 'Width and height in pixels: multiples of 16 from 64 to 2048' -r
 complete -c zimg -n "__fish_zimg_needs_command" -s a -l aspect -d 'The size by its shape, as 16:9; as many pixels as the model likes' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l megapixels -d 'The size by its pixels, in units of 1024x1024; square unless --aspect says otherwise' -r
@@ -58,6 +56,8 @@ blocks\t'Half blocks in 24-bit colours: any terminal'
 none\t'Not at all'"
 complete -c zimg -n "__fish_zimg_needs_command" -l priority -d 'Who goes first; batch jobs yield to interactive ones at any step' -r -f -a "interactive\t'Before batch jobs, at the next step of the running one'
 batch\t'When nobody waits'"
+complete -c zimg -n "__fish_zimg_needs_command" -l batch -d 'Draw many: FILE has a prompt or a JSON object a line; "-" is standard input' -r -F
+complete -c zimg -n "__fish_zimg_needs_command" -l parallel -d 'How many pictures of a batch are under way at a time, 1 to 16 [default: 4]' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_needs_command" -l round -d 'Take the nearest size that is possible instead of refusing one that is not'
 complete -c zimg -n "__fish_zimg_needs_command" -l no-round
@@ -79,8 +79,6 @@ complete -c zimg -n "__fish_zimg_needs_command" -a "config" -d 'Print the settin
 complete -c zimg -n "__fish_zimg_needs_command" -a "completions" -d 'Print completions for a shell'
 complete -c zimg -n "__fish_zimg_needs_command" -a "man" -d 'Print the manual page, or write all pages into a folder'
 complete -c zimg -n "__fish_zimg_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l batch -d 'Draw many: FILE has a prompt or a JSON object a line; "-" is standard input' -r -F
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l parallel -d 'How many pictures of a batch are under way at a time, 1 to 16 [default: 4]' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -s s -l size -d 'Width and height in pixels: multiples of 16 from 64 to 2048' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -s a -l aspect -d 'The size by its shape, as 16:9; as many pixels as the model likes' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l megapixels -d 'The size by its pixels, in units of 1024x1024; square unless --aspect says otherwise' -r
@@ -113,6 +111,8 @@ blocks\t'Half blocks in 24-bit colours: any terminal'
 none\t'Not at all'"
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l priority -d 'Who goes first; batch jobs yield to interactive ones at any step' -r -f -a "interactive\t'Before batch jobs, at the next step of the running one'
 batch\t'When nobody waits'"
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l batch -d 'Draw many: FILE has a prompt or a JSON object a line; "-" is standard input' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l parallel -d 'How many pictures of a batch are under way at a time, 1 to 16 [default: 4]' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l round -d 'Take the nearest size that is possible instead of refusing one that is not'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-round

@@ -19,6 +19,8 @@ pub(crate) struct Draw {
     /// What to draw; "-" reads it from standard input
     #[arg(value_name = "PROMPT")]
     pub(crate) prompt: Option<String>,
+    #[command(flatten)]
+    pub(crate) options: Options,
     /// Draw many: FILE has a prompt or a JSON object a line; "-" is standard input
     ///
     /// An object has "prompt" and whatever options, under their long names. Pictures that are
@@ -31,8 +33,6 @@ pub(crate) struct Draw {
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(1..=16),
         requires = "batch", hide_short_help = true, help_heading = QUEUE)]
     pub(crate) parallel: Option<u32>,
-    #[command(flatten)]
-    pub(crate) options: Options,
 }
 
 /// What can be said of a drawing beside its prompt, on the command line and, but for what is of
@@ -96,8 +96,7 @@ pub(crate) struct Options {
     /// {time} for now; {{ and }} for braces. Several pictures without {seed} or {index} become
     /// FILE-1.png, FILE-2.png and so on. A directory gets the default names. Without -o:
     /// zimg-SEED.png in the current directory, and its path on standard output.
-    #[arg(short, long, value_name = "FILE", verbatim_doc_comment,
-        value_hint = ValueHint::FilePath, help_heading = OUTPUT)]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = OUTPUT)]
     pub(crate) output: Option<String>,
     /// The format, where no name says it: on standard output, and of the default name
     #[arg(long, value_enum, value_name = "FORMAT", hide_short_help = true,
