@@ -1,5 +1,6 @@
 //! The worker's command line, written by the supervisor.
 
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -24,6 +25,12 @@ pub(crate) struct Args {
     /// Sizes to draw once before the worker says ready; the model's default size if none.
     #[arg(long, value_delimiter = ',', value_name = "WIDTHxHEIGHT")]
     pub(crate) warmup: Vec<Size>,
+    /// Says ready without having drawn: a job waits that will warm up by itself.
+    #[arg(long)]
+    pub(crate) no_warmup: bool,
+    /// The socket to who keeps weights beyond this process.
+    #[arg(long, value_name = "DESCRIPTOR", value_parser = clap::value_parser!(RawFd).range(3..))]
+    pub(crate) weights_fd: Option<RawFd>,
     /// Libtorch's operations alone, none of our kernels.
     #[arg(long)]
     pub(crate) plain: bool,
@@ -121,7 +128,7 @@ mod tests {
     #[test]
     fn the_supervisors_line_is_understood() {
         let args = parse(
-            "--model /srv/turbo --device cuda:1 --dtype bfloat16 --warmup 1024x1024,512x768 --threads 4",
+            "--model /srv/turbo --device cuda:1 --dtype bfloat16 --warmup 1024x1024,512x768 --threads 4 --weights-fd 7 --no-warmup",
         )
         .unwrap();
         assert_eq!(args.model, Model::Folder("/srv/turbo".into()));
@@ -129,11 +136,19 @@ mod tests {
         assert_eq!(args.dtype, Precision::Is(zimage::DType::BFloat16));
         assert_eq!(args.warmup[1], Size { width: 512, height: 768 });
         assert_eq!(args.threads, Some(4));
+        assert_eq!((args.weights_fd, args.no_warmup), (Some(7), true));
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for line in ["--device gpu", "--device cuda:x", "--dtype int8", "--warmup 1024"] {
+        for line in [
+            "--device gpu",
+            "--device cuda:x",
+            "--dtype int8",
+            "--warmup 1024",
+            "--weights-fd 0",
+            "--weights-fd x",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

@@ -13,6 +13,7 @@ mod failure;
 #[cfg(feature = "faults")]
 mod faults;
 mod job;
+mod keeper;
 mod link;
 mod log;
 mod memory;

@@ -7,13 +7,16 @@ use std::thread;
 use std::time::Instant;
 
 use tch::Device;
-use zimage::checkpoint::Loader;
-use zimage::{Arriving, Checkpoint, DType, Params, Pipeline, Progress, Rehearsal};
+use zimage::checkpoint::{Arrival, Loader};
+use zimage::{
+    Arriving, Checkpoint, DType, Error, Kept, Options, Params, Pipeline, Progress, Rehearsal,
+};
 use zimg_protocol::Failure;
-use zimg_protocol::messages::{ModelInfo, Report};
+use zimg_protocol::messages::{ModelInfo, Report, Weights};
 
 use crate::args::{Args, Model, Size};
 use crate::failure::from_model;
+use crate::keeper::Keeper;
 use crate::reports::Reports;
 use crate::{builtin, device, log};
 
@@ -29,26 +32,33 @@ const USUAL: [u32; 2] = [512, 768];
 /// Loads the model and rehearses each warm-up size.
 pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, ModelInfo), Failure> {
     let begun = Instant::now();
+    let keeper = Keeper::new(args.weights_fd);
     let choice = device::choose(args.device, args.dtype, args.plain)?;
     let checkpoint = match &args.model {
         Model::Tiny => builtin::checkpoint(),
         Model::Folder(folder) => Checkpoint::open(folder),
     };
     let checkpoint = checkpoint.map_err(|e| from_model(&e))?;
-    let (arriving, loader) =
-        Arriving::new(&checkpoint, &choice.options).map_err(|e| from_model(&e))?;
-    log::line(format_args!("{:.2} s until reading", begun.elapsed().as_secs_f32()));
-    let pipeline = match choice.options.device {
-        // float8 is made of weights that are there, and has kernels of its own to rehearse.
-        Device::Cuda(_) if choice.options.dtype != DType::Float8 => {
-            while_rehearsing(arriving, loader, args, reports)
-        }
-        _ => then_rehearsing(arriving, loader, args, reports),
+    let load = |kept| load(&checkpoint, &choice.options, kept, args, reports);
+    let loaded = match keeper.given() {
+        Some(kept) => load(Some(kept)).or_else(|error| match error {
+            Error::NotKept(why) => {
+                log::line(format_args!("the kept weights are not used, for {why}"));
+                keeper.refuse();
+                load(None)
+            }
+            error => Err(error),
+        }),
+        None => load(None),
     };
-    let pipeline = pipeline.map_err(|e| from_model(&e))?;
-    for params in warmup(args) {
-        pipeline.plan_attention(&params, SHORT).map_err(|e| from_model(&e))?;
-    }
+    let (pipeline, arrival) = loaded.map_err(|e| from_model(&e))?;
+    reports.send(Report::Weights(match arrival {
+        Arrival::Kept(bytes) => Weights::Kept { bytes },
+        Arrival::Read(bytes) => {
+            keeper.offer(pipeline.keep());
+            Weights::Read { bytes }
+        }
+    }));
     for remark in pipeline.remarks() {
         log::line(format_args!("{remark}"));
     }
@@ -56,7 +66,7 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
     let (defaults, limits) = (pipeline.defaults(), pipeline.limits());
     let info = ModelInfo {
         name: checkpoint.name.clone(),
-        device: choice.name,
+        device: choice.name.clone(),
         dtype: choice.options.dtype.to_string(),
         width: defaults.size,
         height: defaults.size,
@@ -67,13 +77,50 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
     Ok((pipeline, info))
 }
 
-/// What to do when nothing else is to do: usual sizes, then plans for long prompts.
+/// Brings the weights, and rehearses. [`Error::NotKept`] says that they must be read.
+fn load(
+    checkpoint: &Checkpoint,
+    options: &Options,
+    kept: Option<Kept>,
+    args: &Args,
+    reports: &Reports,
+) -> zimage::Result<(Pipeline, Arrival)> {
+    let begun = Instant::now();
+    let (arriving, loader) = match kept {
+        Some(kept) => Arriving::from_kept(checkpoint, options, kept).map_err(doubted)?,
+        None => Arriving::new(checkpoint, options)?,
+    };
+    log::line(format_args!("{:.2} s for places and what is small", begun.elapsed().as_secs_f32()));
+    let (pipeline, arrival) = match options.device {
+        // float8 is made of weights that are there, and has kernels of its own to rehearse.
+        Device::Cuda(_) if options.dtype != DType::Float8 => {
+            while_rehearsing(loader, arriving, args, reports)?
+        }
+        _ => then_rehearsing(loader, arriving, args, reports)?,
+    };
+    for params in first(args) {
+        pipeline.plan_attention(&params, SHORT)?;
+    }
+    Ok((pipeline, arrival))
+}
+
+/// Whatever is wrong with kept weights: they are read anew.
+fn doubted(error: Error) -> Error {
+    match error {
+        Error::NotKept(_) => error,
+        error => Error::NotKept(error.to_string()),
+    }
+}
+
+/// What to do when nothing else is to do: sizes that should have been first, usual sizes, then
+/// plans for long prompts.
 pub(crate) fn later(args: &Args) -> impl Iterator<Item = Later> {
+    let left = if args.no_warmup { warmup(args) } else { Vec::new() };
     let usual = USUAL.map(|side| Later::Size(square(side)));
     let plans = warmup(args).into_iter().flat_map(|params| {
         LATER.into_iter().map(move |tokens| Later::Plan(params.clone(), tokens))
     });
-    usual.into_iter().chain(plans)
+    left.into_iter().map(Later::Size).chain(usual).chain(plans)
 }
 
 /// Something that a first picture would else wait for.
@@ -98,11 +145,11 @@ impl Later {
 
 /// Reads, and rehearses on this thread meanwhile: cuDNN keeps its plans for each thread.
 fn while_rehearsing(
-    mut arriving: Arriving,
     mut loader: Loader,
+    mut arriving: Arriving,
     args: &Args,
     reports: &Reports,
-) -> zimage::Result<Pipeline> {
+) -> zimage::Result<(Pipeline, Arrival)> {
     let (read, rehearsed) = thread::scope(|scope| {
         let reading = scope.spawn(|| read(&mut loader, reports));
         let rehearsed = rehearse(args, |params| arriving.rehearse(params, CAPTION));
@@ -110,20 +157,22 @@ fn while_rehearsing(
     });
     read?;
     rehearsed?;
-    arriving.complete(loader)
+    let arrival = loader.arrival();
+    Ok((arriving.complete(loader)?, arrival))
 }
 
 /// Reads, then rehearses: on a CPU both want all cores.
 fn then_rehearsing(
-    arriving: Arriving,
     mut loader: Loader,
+    arriving: Arriving,
     args: &Args,
     reports: &Reports,
-) -> zimage::Result<Pipeline> {
+) -> zimage::Result<(Pipeline, Arrival)> {
     read(&mut loader, reports)?;
+    let arrival = loader.arrival();
     let pipeline = arriving.complete(loader)?;
     rehearse(args, |params| pipeline.rehearse(params, CAPTION))?;
-    Ok(pipeline)
+    Ok((pipeline, arrival))
 }
 
 /// Rehearses each warm-up size and says how long it took.
@@ -131,7 +180,7 @@ fn rehearse(
     args: &Args,
     mut work: impl FnMut(&Params) -> zimage::Result<Rehearsal>,
 ) -> zimage::Result<()> {
-    for params in warmup(args) {
+    for params in first(args) {
         let begun = Instant::now();
         let Rehearsal { kernels, text, step, decode } = work(&params)?;
         let [all, kernels, text, step, decode] =
@@ -143,21 +192,28 @@ fn rehearse(
     Ok(())
 }
 
-/// Reads all weights and says how far it is.
+/// Reads all weights and says how far it is; or checks them, if they were kept.
 fn read(loader: &mut Loader, reports: &Reports) -> zimage::Result<()> {
-    let mut bytes = 0;
     let begun = Instant::now();
-    loader.run(&mut |Progress { done, total }| {
-        bytes = total;
+    let done = loader.run(&mut |Progress { done, total }| {
         reports.send(Report::Loading { done, total });
-    })?;
+    });
+    let (what, bytes) = match loader.arrival() {
+        Arrival::Read(bytes) => (done.map(|()| "read")?, bytes),
+        Arrival::Kept(bytes) => (done.map(|()| "kept and checked").map_err(doubted)?, bytes),
+    };
     let (gigabytes, seconds) = (bytes as f64 / 1e9, begun.elapsed().as_secs_f64());
     log::line(format_args!(
-        "{gigabytes:.1} GB read in {seconds:.2} s ({:.1} GB/s)",
+        "{gigabytes:.2} GB of weights {what} in {seconds:.2} s ({:.1} GB/s)",
         gigabytes / seconds
     ));
     reports.send(Report::Warming);
     Ok(())
+}
+
+/// Sizes to rehearse before it is ready: none if a job waits already.
+fn first(args: &Args) -> Vec<Params> {
+    if args.no_warmup { Vec::new() } else { warmup(args) }
 }
 
 /// Sizes to rehearse, with the default number of steps; the model's default size if none is said.

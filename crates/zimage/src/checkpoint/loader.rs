@@ -49,6 +49,7 @@ pub struct Loader {
     reads: Vec<Read>,
     /// Bytes of weights that were read, or left out.
     done: u64,
+    skipped: u64,
     failed: bool,
     /// Of what the weights are, if they may be kept.
     origin: Option<Origin>,
@@ -141,6 +142,7 @@ impl Loader {
     /// Counts bytes that are left out.
     pub(super) fn skip(&mut self, bytes: u64) {
         self.done += bytes;
+        self.skipped += bytes;
     }
 
     /// Takes a component's memory and what is to be read into it.
@@ -240,7 +242,7 @@ impl Loader {
     pub fn arrival(&self) -> Arrival {
         match self.kept {
             Some(_) => Arrival::Kept(self.components.iter().map(|c| c.part.bytes as u64).sum()),
-            None => Arrival::Read(self.done),
+            None => Arrival::Read(self.done - self.skipped),
         }
     }
 

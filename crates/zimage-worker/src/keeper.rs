@@ -1,0 +1,132 @@
+//! Weights that outlive this process: the supervisor has them at the start, or gets them once they
+//! are read.
+
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use zimage::Kept;
+use zimg_protocol::Handover;
+
+use crate::log;
+
+/// The supervisor answers within this, or does not.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The way to who keeps them; none if the supervisor keeps nothing.
+#[derive(Debug)]
+pub(crate) struct Keeper(Option<OwnedFd>);
+
+impl Keeper {
+    /// That behind a descriptor which the supervisor passed. Takes it: to be called once.
+    pub(crate) fn new(passed: Option<RawFd>) -> Self {
+        let socket = passed.map(take).filter(|socket| {
+            Handover::is_socket(socket)
+                && set_socket_timeout(socket, Timeout::Recv, Some(PATIENCE)).is_ok()
+        });
+        if passed.is_some() && socket.is_none() {
+            log::line("weights are not kept: no such socket was passed");
+        }
+        Self(socket)
+    }
+
+    /// What an earlier worker left.
+    pub(crate) fn given(&self) -> Option<Kept> {
+        match Handover::receive(self.0.as_ref()?) {
+            Ok(Some(Handover::Weights(descriptors))) => Some(Kept::new(descriptors)),
+            Ok(_) => None,
+            Err(e) => {
+                log::line(format_args!("kept weights do not arrive: {e}"));
+                None
+            }
+        }
+    }
+
+    /// Has what was given let go, and waits until it is: there may be no room for both.
+    pub(crate) fn refuse(&self) {
+        let Some(socket) = &self.0 else { return };
+        let answered = Handover::Nothing.send(socket).and_then(|()| Handover::receive(socket));
+        if let Err(e) = answered {
+            log::line(format_args!("the refused weights may still be there: {e}"));
+        }
+    }
+
+    /// Has these kept from now on.
+    pub(crate) fn offer(&self, kept: zimage::Result<Kept>) {
+        let Some(socket) = &self.0 else { return };
+        let offered = kept.map_err(|e| e.to_string()).and_then(|kept| {
+            let weights = Handover::Weights(kept.into_descriptors());
+            weights.send(socket).map_err(|e| e.to_string())
+        });
+        if let Err(why) = offered {
+            log::line(format_args!("the next worker will read the weights again: {why}"));
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "a passed descriptor is only a number")]
+fn take(number: RawFd) -> OwnedFd {
+    // SAFETY: the supervisor says that it passed the descriptor to this process, and nothing else
+    // here takes it.
+    unsafe { OwnedFd::from_raw_fd(number) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::IntoRawFd;
+
+    use super::*;
+
+    fn keeper() -> (OwnedFd, Keeper) {
+        let (ours, theirs) = Handover::pair().unwrap();
+        (ours, Keeper::new(Some(theirs.into_raw_fd())))
+    }
+
+    fn descriptors() -> Vec<OwnedFd> {
+        vec![File::open("/dev/null").unwrap().into()]
+    }
+
+    #[test]
+    fn what_is_kept_is_given_and_nothing_is_nothing() {
+        let (supervisor, keeper) = keeper();
+        Handover::Weights(descriptors()).send(&supervisor).unwrap();
+        assert!(keeper.given().is_some());
+        Handover::Nothing.send(&supervisor).unwrap();
+        assert!(keeper.given().is_none());
+        drop(supervisor);
+        assert!(keeper.given().is_none());
+    }
+
+    #[test]
+    fn a_refusal_waits_for_its_answer() {
+        let (supervisor, keeper) = keeper();
+        let answering = std::thread::spawn(move || {
+            assert!(matches!(Handover::receive(&supervisor), Ok(Some(Handover::Nothing))));
+            Handover::Nothing.send(&supervisor).unwrap();
+            // Nothing is left to be read.
+            assert!(matches!(Handover::receive(&supervisor), Ok(None)));
+        });
+        keeper.refuse();
+        drop(keeper);
+        answering.join().unwrap();
+    }
+
+    #[test]
+    fn an_offer_arrives() {
+        let (supervisor, keeper) = keeper();
+        keeper.offer(Ok(Kept::new(descriptors())));
+        let heard = Handover::receive(&supervisor).unwrap();
+        assert!(matches!(heard, Some(Handover::Weights(found)) if found.len() == 1));
+    }
+
+    #[test]
+    fn without_a_socket_nothing_is_kept_and_nobody_waits() {
+        let file = File::open("/dev/null").unwrap();
+        for keeper in [Keeper::new(None), Keeper::new(Some(file.into_raw_fd()))] {
+            assert!(keeper.given().is_none());
+            keeper.refuse();
+            keeper.offer(Ok(Kept::new(descriptors())));
+        }
+    }
+}
