@@ -12,6 +12,7 @@ mod header;
 mod host;
 mod kept;
 mod loader;
+mod reading;
 mod slab;
 mod source;
 mod stamp;
