@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make gpu-test`: on an NVIDIA GPU every kernel does what libtorch does, and the same worker binary draws; stops with one sentence where there is none.
+# `make gpu-test`: on an NVIDIA GPU every kernel does what libtorch does, memory outlives its process, and the same worker binary draws; stops with one sentence where there is none.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ ! -e /dev/nvidiactl ]; then
@@ -7,7 +7,7 @@ if [ ! -e /dev/nvidiactl ]; then
   exit 69
 fi
 "${PYTHON:-python3}" contrib/libtorch/get.py
-for kernels in kernels map_kernels; do
-  "${CARGO:-cargo}" run --locked -p zimage-cuda --example "$kernels"
+for example in kernels map_kernels outlive; do
+  "${CARGO:-cargo}" run --locked -p zimage-cuda --example "$example"
 done
 DEVICE=cuda:0 OUT=${CARGO_TARGET_DIR:-target}/gpu-test.png contrib/demo.sh
