@@ -56,9 +56,11 @@ fn tell(failure: &Failure, json: bool) -> ExitCode {
     if json {
         let _ = json::print(json::failed(failure));
     }
-    let mut text = format!("zimg: {}\n", words::printable(&failure.message));
+    let [red, cyan, plain] =
+        if words::coloured() { ["\x1b[1;31m", "\x1b[36m", "\x1b[0m"] } else { [""; 3] };
+    let mut text = format!("{red}zimg:{plain} {}\n", words::printable(&failure.message));
     if let Some(hint) = &failure.hint {
-        text += &format!("hint: {}\n", words::printable(hint));
+        text += &format!("{cyan}hint:{plain} {}\n", words::printable(hint));
     }
     let _ = std::io::stderr().write_all(text.as_bytes());
     failure.kind.exit_code().into()

@@ -1,5 +1,8 @@
 //! States and figures in words, for people.
 
+use std::env;
+use std::ffi::OsStr;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use zimg_client::{Waiting, WorkerState};
@@ -54,6 +57,15 @@ pub(crate) fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:@,%".contains(c);
     if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
+/// Whether standard error is a terminal that shows colours to somebody who wants them
+/// (<https://no-color.org>).
+pub(crate) fn coloured() -> bool {
+    let is = |name: &str, no: fn(&OsStr) -> bool| env::var_os(name).is_some_and(|value| no(&value));
+    io::stderr().is_terminal()
+        && !is("NO_COLOR", |value| !value.is_empty())
+        && !is("TERM", |value| value == "dumb")
 }
 
 /// So many pictures.

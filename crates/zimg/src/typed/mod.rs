@@ -8,7 +8,7 @@ mod help;
 mod values;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
@@ -18,6 +18,7 @@ use zimg_client::{Failure, Kind, socket};
 pub(crate) use draw::{Draw, Options};
 pub(crate) use values::{Aspect, Graphics, Priority};
 
+use crate::encode::Format;
 use crate::settings::Settings;
 
 /// Draw pictures with zimaged
@@ -235,6 +236,9 @@ fn hint(mut error: clap::Error, first: Option<&OsString>) -> clap::Error {
         ("--width" | "--height" | "-W" | "-H", _) => "the size is --size WxH".to_owned(),
         ("--batch-size" | "-b" | "--num-images", _) => "several pictures are -n N".to_owned(),
         (word, _) if word.starts_with('-') => return error,
+        (word, None) if Format::of(Path::new(word)).is_some() => {
+            format!("the picture's name is given with -o {word}")
+        }
         (_, Some(name)) => format!("did you mean `zimg {name}`?"),
         (_, None) => "a prompt of several words needs quotes around it".to_owned(),
     };
@@ -317,6 +321,7 @@ mod tests {
         assert!(error(&["stauts", "--", "x"]).contains("did you mean `zimg status`?"));
         assert_eq!(near_command("show"), None);
         assert_eq!(near_command("a fox"), None);
+        assert!(error(&["a fox", "a.png"]).contains("the picture's name is given with -o a.png"));
         assert!(error(&["x", "-W", "64"]).contains("the size is --size WxH"));
         assert!(error(&["x", "--nagetive", "y"]).contains("'--negative'"));
     }

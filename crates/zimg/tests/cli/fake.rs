@@ -151,7 +151,8 @@ pub(crate) fn zimg(directory: &Path) -> Command {
             command.env_remove(name);
         }
     }
-    command.env("ZIMG_CONFIG", "").env_remove("XDG_RUNTIME_DIR").env("TERM", "xterm");
+    command.env_remove("NO_COLOR").env_remove("XDG_RUNTIME_DIR");
+    command.env("ZIMG_CONFIG", "").env("TERM", "xterm");
     command
 }
 

@@ -109,6 +109,28 @@ fn a_place_is_waited_for_when_that_is_wished() {
 }
 
 #[test]
+fn colours_are_left_out_where_they_are_not_wanted() {
+    let said = |name: &str, value: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let pty = openpty(None, None).unwrap();
+        let mut zimg = zimg(directory.path());
+        zimg.env(name, value);
+        let mut child = zimg.args(["a fox", "--size=1x1"]).stderr(pty.slave).spawn().unwrap();
+        drop(zimg);
+        let text = seen(pty.master);
+        assert_eq!(child.wait().unwrap().code(), Some(65));
+        text
+    };
+    let coloured = said("NO_COLOR", "");
+    assert!(coloured.starts_with("\x1b[1;31mzimg:\x1b[0m 1x1 is not possible"), "{coloured:?}");
+    assert!(coloured.contains("\n\x1b[36mhint:\x1b[0m 64x64 would be"), "{coloured:?}");
+    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let plain = said(name, value);
+        assert!(plain.starts_with("zimg: 1x1 ") && !plain.contains('\x1b'), "{plain:?}");
+    }
+}
+
+#[test]
 fn a_narrow_terminal_is_not_overrun() {
     let narrow = Winsize { ws_row: 24, ws_col: 20, ws_xpixel: 0, ws_ypixel: 0 };
     let fake = Fake::new(|peer, request| {
@@ -150,7 +172,7 @@ fn ctrl_c_is_answered() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let rest = text.strip_prefix(" cancelling at the next step\r").unwrap();
     let last = rest.trim_start_matches(['\r', '\n']);
-    assert_eq!(last, "\r\x1b[Kzimg: the job was cancelled\r\n".trim_start_matches('\r'));
+    assert_eq!(last, "\x1b[K\x1b[1;31mzimg:\x1b[0m the job was cancelled\r\n");
 }
 
 #[test]
