@@ -26,6 +26,10 @@ use source::{Source, Task, Turn};
 /// Pictures under way at a time, where the daemon has place for them.
 const PARALLEL: u32 = 4;
 
+/// How long a daemon that is gone is waited for, and how often it is looked for.
+const ABSENCE: Duration = Duration::from_secs(60);
+const ABSENCE_PACE: Duration = Duration::from_millis(250);
+
 /// A batch that can begin.
 pub(crate) struct Batch<'a> {
     /// The file, or "-".
@@ -124,9 +128,22 @@ impl Shared<'_> {
         }
     }
 
+    /// Draws a picture. A daemon that answered before and is gone is waited for: a service that
+    /// is restarted is no reason to end a night's work.
     fn draw(&self, index: u64, plan: &Plan) -> Result<(), Stop> {
         let mut one = One { board: &self.board, index };
-        drawing::draw(plan, self.session, &mut one)
+        let until = Instant::now() + ABSENCE;
+        loop {
+            match drawing::draw(plan, self.session, &mut one) {
+                Err(Stop::Failed(failure))
+                    if failure.kind == Kind::Unavailable && Instant::now() < until =>
+                {
+                    one.warn("the daemon is gone; waiting for it to come back")?;
+                    self.session.interrupt.sleep(ABSENCE_PACE)?;
+                }
+                other => return other,
+            }
+        }
     }
 }
 

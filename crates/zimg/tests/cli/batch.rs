@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -205,6 +206,46 @@ fn no_daemon_ends_it_at_once() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(69), "{said}");
     assert_eq!(said.matches("no daemon runs").count(), 1, "{said}");
+}
+
+#[test]
+fn a_daemon_that_is_restarted_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    fs::write(folder.path().join("l"), "a fox\na hen\na dog\n").unwrap();
+    // The first life: the question how many it takes, and one picture.
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut child = crate::fake::zimg(folder.path())
+        .env("ZIMG_SOCKET", &socket)
+        .args(["--batch", "l", "--parallel=1", "--seed=7"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let serve = |listener: &UnixListener| {
+        let mut peer = Peer(listener.accept().unwrap().0);
+        peer.welcome();
+        while let Some(request) = peer.request() {
+            match request {
+                Request::Overview => peer.say(Event::Overview(Box::new(crate::fake::overview()))),
+                request => peer.draws(&submitted(request).draw),
+            }
+        }
+    };
+    (0..2).for_each(|_| serve(&listener));
+    drop(listener);
+    fs::remove_file(&socket).unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut text = String::new();
+    while !text.contains("the daemon is gone; waiting for it to come back\n") {
+        assert!(said.read_line(&mut text).unwrap() > 0, "{text}");
+    }
+    // The second life.
+    let listener = UnixListener::bind(&socket).unwrap();
+    (0..2).for_each(|_| serve(&listener));
+    said.read_to_string(&mut text).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{text}");
+    assert!(text.contains("3 pictures: 3 drawn, 0 there already, 0 failed"), "{text}");
 }
 
 #[test]
