@@ -25,7 +25,7 @@ pub(crate) struct Output {
 /// Where the pictures go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Pictures {
-    /// The one picture, to standard output.
+    /// To standard output, one after the other.
     Stdout(Format),
     /// One file a picture.
     Files(Vec<File>),
@@ -118,9 +118,12 @@ impl Wish<'_> {
             let sheet = Some(Place::Stdout(format));
             return Ok(Output { pictures: Pictures::Nowhere, sheet });
         }
-        if self.count > 1 {
+        // Pixels one after the other are what programs for films read; other files are not told
+        // apart.
+        if self.count > 1 && !matches!(format, Format::Ppm | Format::Raw) {
             let message = format!("standard output takes one picture, not {}", self.count);
-            return Err(usage(message).hint("give files with -o FILE, or a sheet with --grid"));
+            return Err(usage(message)
+                .hint("give files with -o FILE, a sheet with --grid, or --format ppm or raw"));
         }
         Ok(Output { pictures: Pictures::Stdout(format), sheet: None })
     }

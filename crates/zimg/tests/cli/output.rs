@@ -63,6 +63,15 @@ fn formats_for_pipes() {
 }
 
 #[test]
+fn a_pipe_takes_several_that_can_be_told_apart() {
+    let words = ["a fox", "-o", "-", "--seed=7", "-q", "-n3", "--format=ppm"];
+    let ran = Fake::honest().run(&words);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let one = |seed| [b"P6\n64 64\n255\n".as_slice(), &pixels(seed, 64, 64)].concat();
+    assert!(ran.stdout == [one(7), one(8), one(9)].concat());
+}
+
+#[test]
 fn the_default_name_has_the_formats_extension() {
     let ran = Fake::honest().run(&["a fox", "--format=webp", "--seed=7", "-n2"]);
     assert_eq!(ran.files, ["zimg-7.webp", "zimg-8.webp"]);
