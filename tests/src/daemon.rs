@@ -6,7 +6,8 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -17,6 +18,8 @@ use crate::programs::program;
 
 /// A test that waits longer than this for anything has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often something is looked at that tells nobody when it changes.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// How to start a daemon.
 #[derive(Debug, Default)]
@@ -134,6 +137,31 @@ impl Daemon {
         File::create(self.folder.path().join("gate")).unwrap();
     }
 
+    /// Waits until the mock worker holds, and says in which phase.
+    pub fn held(&self) -> String {
+        let held = self.folder.path().join("held");
+        wait_until("the mock worker holds", || held.exists());
+        let phase = fs::read_to_string(&held).unwrap();
+        fs::remove_file(held).unwrap();
+        phase
+    }
+
+    /// The processes that mock workers had so far.
+    pub fn workers(&self) -> Vec<Pid> {
+        let pids = fs::read_to_string(self.folder.path().join("pids")).unwrap_or_default();
+        pids.lines().map(|line| Pid::from_raw(line.parse().unwrap())).collect()
+    }
+
+    /// The present worker's process, once there is one.
+    pub fn worker(&self) -> Pid {
+        let mut worker = None;
+        wait_until("there is a worker", || {
+            worker = self.status().worker_pid;
+            worker.is_some()
+        });
+        Pid::from_raw(i32::try_from(worker.unwrap()).unwrap())
+    }
+
     /// A connection.
     pub fn client(&self) -> Client {
         Client::connect("test 1.0", self.socket()).unwrap()
@@ -195,11 +223,28 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let status = self.child.wait();
-        if std::thread::panicking() {
+        if thread::panicking() {
             let signal = status.ok().and_then(|status| status.signal());
             eprintln!("zimaged's log (ended by signal {signal:?}):\n{}", self.log());
         }
     }
+}
+
+/// Waits until something is so, for as long as any test is willing to.
+pub fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !so() {
+        assert!(begun.elapsed() < PATIENCE, "it never came that {what}");
+        thread::sleep(LOOK);
+    }
+}
+
+/// Whether a process lives: not gone, and not dead and unburied.
+pub fn lives(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // After the name, which is in brackets and may have some itself.
+    let state = stat.rsplit_once(") ").map(|(_, rest)| rest.chars().next());
+    state.flatten().is_some_and(|state| state != 'Z' && state != 'X')
 }
 
 /// A job's pictures, or why there are none.

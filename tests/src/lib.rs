@@ -11,11 +11,12 @@
 )]
 
 mod daemon;
+pub mod mock;
 mod programs;
 mod raw;
 mod worker;
 
-pub use daemon::{Daemon, Options, finish};
+pub use daemon::{Daemon, Options, finish, lives, wait_until};
 pub use programs::{built_worker, faulty_worker, program};
 pub use raw::Raw;
 pub use worker::{Kept, Run, Worker};

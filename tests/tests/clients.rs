@@ -31,7 +31,7 @@ fn who_does_not_speak_the_protocol_gets_one_sentence() {
         b"\x00\x00\x00\x01\x66",           // an unknown kind
         b"\x00\x00\x00\x02\x01\x00",       // half a request
         b"\x00\x00\x00\x02\x10\x00",       // pixels are not for a client to send
-        b"\x00\x00\x00\x05\x01\x09\0\0\0", // an unknown request
+        b"\x00\x00\x00\x05\x01\x99\0\0\0", // an unknown request
     ] {
         let mut raw = Raw::greeted(daemon.socket());
         raw.0.write_all(nonsense).unwrap();
@@ -86,7 +86,7 @@ fn one_connection_has_one_job_at_a_time_but_one_after_another() {
             }
         }
     }
-    let daemon = Daemon::start("hang@load");
+    let daemon = Daemon::start("hold@load");
     let mut raw = Raw::greeted(daemon.socket());
     raw.ask(Request::Draw(draw()));
     assert_eq!(raw.event(), Event::Accepted { job: 1, position: 0 });

@@ -158,7 +158,7 @@ fn a_second_signal_gives_the_running_job_up() {
 
 #[test]
 fn an_idle_or_loading_daemon_ends_at_once() {
-    for (mock, ready) in [("", "READY=1"), ("hang@load", "STATUS=loading the model, 25 %")] {
+    for (mock, ready) in [("", "READY=1"), ("hold@load", "STATUS=loading the model, 25 %")] {
         let mut daemon = Daemon::start(mock);
         daemon.wait_for(ready);
         daemon.signal(Signal::SIGTERM);

@@ -69,7 +69,7 @@ fn a_large_picture_comes_whole() {
 
 #[test]
 fn who_comes_early_waits_and_sees_why() {
-    let daemon = Daemon::start("hang@load");
+    let daemon = Daemon::start("hold@load");
     let (mut job, position) = daemon.submit(&draw());
     assert_eq!(position, 0);
     let loading = WorkerState::Loading { done: 1 << 30, total: 4 << 30 };
@@ -156,7 +156,7 @@ fn ctrl_c_ends_zimg_with_130_and_frees_the_worker() {
 
 #[test]
 fn one_user_has_eight_jobs_at_most() {
-    let daemon = Daemon::start("hang@load");
+    let daemon = Daemon::start("hold@load");
     let jobs: Vec<_> = (0..8).map(|_| daemon.submit(&draw())).collect();
     let failure = daemon.draw(&draw()).unwrap_err();
     assert_eq!(failure.kind, Kind::Busy);

@@ -42,4 +42,17 @@ pub struct Args {
     /// CPU threads of the worker [default: libtorch's choice]
     #[arg(long, value_name = "N")]
     pub threads: Option<String>,
+    /// Unfinished jobs at a time, waiting and running [default: 64]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<String>,
+    /// The same of one user [default: 8]
+    #[arg(long, value_name = "N")]
+    pub jobs_per_user: Option<String>,
+    /// Connections at a time, of which one user may have three quarters [default: 32]
+    #[arg(long, value_name = "N")]
+    pub connections: Option<String>,
+    /// Free the GPU when nothing was asked for so long, until the next prompt: a time like 30m
+    /// [default: off]
+    #[arg(long, value_name = "TIME")]
+    pub idle_unload: Option<String>,
 }

@@ -20,10 +20,6 @@ use zimg_protocol::{Failure, Frame, FrameError, Kind};
 use crate::outbox::{Cut, Outbox};
 use crate::supervisor::{ClientId, FromClient};
 
-/// Connections at a time.
-pub(crate) const CONNECTIONS_MAX: usize = 32;
-/// Of which one user may have so many, so that none can lock the others out.
-const CONNECTIONS_PER_USER: usize = 24;
 /// A connection without a job, on which nothing is asked for so long, is closed: its client has
 /// forgotten it, or is stopped.
 const IDLE: Duration = Duration::from_secs(60);
@@ -37,12 +33,38 @@ const UNTAKEN_MAX: usize = 16;
 /// What the daemon calls itself when it speaks of versions.
 const OURSELVES: &str = concat!("zimaged ", env!("CARGO_PKG_VERSION"));
 
+/// Places for connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    all: usize,
+    free: Arc<Semaphore>,
+}
+
+impl Places {
+    /// So many, at least one.
+    pub(crate) fn new(all: usize) -> Self {
+        Self { all, free: Arc::new(Semaphore::new(all)) }
+    }
+
+    /// Of which one user may have three quarters, so that none can lock the others out.
+    fn per_user(&self) -> usize {
+        (self.all * 3 / 4).max(1)
+    }
+
+    /// Waits until every connection has written what it has to say.
+    pub(crate) async fn all_left(&self) {
+        let all = u32::try_from(self.all).unwrap_or(u32::MAX);
+        let _ = self.free.acquire_many(all).await;
+    }
+}
+
 /// Accepts clients until it is dropped; no error ends it.
 pub(crate) async fn accept(
     listener: UnixListener,
-    places: Arc<Semaphore>,
+    places: Places,
     supervisor: mpsc::Sender<FromClient>,
 ) {
+    let per_user = places.per_user();
     let mut next: ClientId = 0;
     let mut logged = None;
     let mut users: HashMap<u32, Arc<Semaphore>> = HashMap::new();
@@ -60,18 +82,14 @@ pub(crate) async fn accept(
         };
         next += 1;
         let Ok(peer) = stream.peer_cred() else { continue };
-        users.retain(|_, own| own.available_permits() < CONNECTIONS_PER_USER);
-        let own =
-            users.entry(peer.uid()).or_insert_with(|| Semaphore::new(CONNECTIONS_PER_USER).into());
+        users.retain(|_, own| own.available_permits() < per_user);
+        let own = users.entry(peer.uid()).or_insert_with(|| Semaphore::new(per_user).into());
         let Ok(own) = Arc::clone(own).try_acquire_owned() else {
-            refuse(
-                &stream,
-                &format!("you already have {CONNECTIONS_PER_USER} connections to zimaged"),
-            );
+            refuse(&stream, &format!("you already have {per_user} connections to zimaged"));
             continue;
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            refuse(&stream, &format!("zimaged already has {CONNECTIONS_MAX} connections"));
+        let Ok(place) = Arc::clone(&places.free).try_acquire_owned() else {
+            refuse(&stream, &format!("zimaged already has {} connections", places.all));
             continue;
         };
         let (id, supervisor) = (next, supervisor.clone());
@@ -300,8 +318,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let (supervisor, _asked) = mpsc::channel(8);
-        let places = Arc::new(Semaphore::new(1));
-        tokio::spawn(accept(UnixListener::bind(&path).unwrap(), places, supervisor));
+        let places = Places::new(4);
+        let _others = places.free.try_acquire_many(3).unwrap();
+        tokio::spawn(accept(UnixListener::bind(&path).unwrap(), places.clone(), supervisor));
         let mut first = UnixStream::connect(&path).await.unwrap();
         first.write_all(&Hello::OURS.to_bytes()).await.unwrap();
         first.read_exact(&mut [0; hello::BYTES]).await.unwrap();
@@ -312,7 +331,7 @@ mod tests {
             panic!("{frame:x?}");
         };
         assert_eq!(error.code, 75);
-        assert_eq!(error.text, "zimaged already has 32 connections, try again later");
+        assert_eq!(error.text, "zimaged already has 4 connections, try again later");
     }
 
     /// The first thing that the daemon sends after its Welcome, and when.

@@ -4,24 +4,25 @@
 mod args;
 mod client;
 pub mod config;
+mod estimate;
 mod job;
 mod notify;
 mod outbox;
+mod patience;
 mod queue;
 mod socket;
 mod supervisor;
 mod worker;
 
 use std::os::unix::net::UnixListener;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use zimg_protocol::{Failure, Kind};
 
 pub use crate::args::Args;
-use crate::client::CONNECTIONS_MAX;
-use crate::supervisor::{MESSAGES_MAX, Supervisor};
+use crate::client::Places;
+use crate::supervisor::{Charge, MESSAGES_MAX, Supervisor};
 use crate::worker::process::Plan;
 
 /// How long clients have, once the daemon ends, to take what they were promised.
@@ -57,24 +58,27 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
     let internal = |error: std::io::Error| Failure::new(Kind::Internal, error.to_string());
     let program = std::env::current_exe().map_err(internal)?;
     let folder = program.parent().unwrap_or(&program);
-    let plan = Plan::new(&settings, folder, std::env::vars_os());
+    let charge = Charge {
+        plan: Plan::new(&settings, folder, std::env::vars_os()),
+        places: settings.places,
+        idle_unload: settings.idle_unload,
+        patience: settings.patience,
+    };
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .and_then(|runtime| runtime.block_on(work(listener, plan)))
+        .and_then(|runtime| runtime.block_on(work(listener, charge)))
         .map_err(internal)
 }
 
-async fn work(listener: UnixListener, plan: Result<Plan, Failure>) -> std::io::Result<()> {
+async fn work(listener: UnixListener, charge: Charge) -> std::io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let (to_supervisor, from_clients) = mpsc::channel(MESSAGES_MAX);
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let accepting = tokio::spawn(client::accept(listener, Arc::clone(&places), to_supervisor));
-    Supervisor::new(plan).run(from_clients, || accepting.abort()).await?;
-    // Every connection holds a place until it has written what it has to say.
-    let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
-    if tokio::time::timeout(LAST_BYTES, places.acquire_many(all)).await.is_err() {
+    let places = Places::new(charge.places.connections as usize);
+    let accepting = tokio::spawn(client::accept(listener, places.clone(), to_supervisor));
+    Supervisor::new(charge).run(from_clients, || accepting.abort()).await?;
+    if tokio::time::timeout(LAST_BYTES, places.all_left()).await.is_err() {
         tracing::info!("some clients did not take all of their answer");
     }
     tracing::info!("ended");

@@ -19,14 +19,25 @@ const EXTENSION_US: u32 = 30_000_000;
 const PACE: Duration = Duration::from_secs(1);
 
 /// Remembers what was told, so that each thing is told once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Notifier {
     ready: bool,
     status: String,
     progress: Option<Instant>,
+    /// Bytes that were loaded when more time was asked for.
+    grown: u64,
+    /// How often the manager wants a sign of life, and when the next one is due.
+    watchdog: Option<(Duration, Instant)>,
 }
 
 impl Notifier {
+    /// Nothing was told yet. With a `period` the manager wants a sign of life in each.
+    pub(crate) fn new(period: Option<Duration>) -> Self {
+        // Twice in each, as sd_watchdog_enabled(3) has it, the first at once.
+        let watchdog = period.map(|period| (period / 2, Instant::now()));
+        Self { ready: false, status: String::new(), progress: None, grown: 0, watchdog }
+    }
+
     /// The worker's state: `STATUS=`, and `READY=1` once jobs can be answered, be it with a
     /// refusal that says what is wrong with the configuration.
     pub(crate) fn worker(&mut self, state: &WorkerState) {
@@ -36,23 +47,45 @@ impl Notifier {
             }
             self.progress = Some(Instant::now());
         }
+        let mut said = Vec::new();
         let status = sentence(state);
-        if status == self.status {
-            return;
+        if status != self.status {
+            said.push(NotifyState::Status(&status));
         }
-        let mut said = vec![NotifyState::Status(&status)];
-        match state {
-            WorkerState::Loading { .. } if !self.ready => {
-                said.push(NotifyState::ExtendTimeoutUsec(EXTENSION_US));
+        if !self.ready {
+            match state {
+                // Only who gets on is given more time.
+                WorkerState::Loading { done, .. } if *done > self.grown => {
+                    said.push(NotifyState::ExtendTimeoutUsec(EXTENSION_US));
+                    self.grown = *done;
+                }
+                // The next worker begins anew.
+                WorkerState::Starting => self.grown = 0,
+                WorkerState::Ready | WorkerState::Failed(_) => {
+                    said.push(NotifyState::Ready);
+                    self.ready = true;
+                }
+                _ => {}
             }
-            WorkerState::Ready | WorkerState::Failed(_) if !self.ready => {
-                said.push(NotifyState::Ready);
-                self.ready = true;
-            }
-            _ => {}
         }
-        tell(&said);
-        self.status = status;
+        if !said.is_empty() {
+            tell(&said);
+            self.status = status;
+        }
+    }
+
+    /// When a sign of life is due.
+    pub(crate) fn next_ping(&self) -> Option<Instant> {
+        self.watchdog.map(|(_, next)| next)
+    }
+
+    /// The supervisor's loop runs; a sign of life, unless nothing comes of its running.
+    pub(crate) fn ping(&mut self, well: bool) {
+        let Some((pause, next)) = &mut self.watchdog else { return };
+        *next = Instant::now() + *pause;
+        if well {
+            tell(&[NotifyState::Watchdog]);
+        }
     }
 
     /// The daemon ends.

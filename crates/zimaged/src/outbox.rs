@@ -2,7 +2,7 @@
 //! waits, and a client's writer, which may.
 //!
 //! Progress is latest-only: a progress event that nobody has taken yet is replaced by the next
-//! one. Everything else is kept in order. How many pixels are kept is the supervisor's judgement
+//! one, and so is a preview. Everything else is kept in order. How many pixels are kept is the supervisor's judgement
 //! (`held`, `cut`).
 
 use std::collections::VecDeque;
@@ -36,8 +36,8 @@ struct Lines {
     closed: bool,
     /// The client is given up; nothing more will be written.
     cut: bool,
-    /// The client has an accepted, unfinished job.
-    job: bool,
+    /// The client has an accepted, unfinished job, or waits for an answer that takes its time.
+    owed: bool,
     /// Since when there is nothing to write.
     empty: Option<Instant>,
 }
@@ -53,18 +53,21 @@ impl Outbox {
         if lines.closed {
             return;
         }
-        let replaces = is_progress(&event)
-            && matches!(lines.frames.back(), Some(Frame::Event(last)) if is_progress(last));
-        if replaces {
-            lines.frames.pop_back();
+        if let Some(stale) = lines.made_stale_by(&event) {
+            lines.frames.remove(stale);
         }
         match event {
-            Event::Accepted { .. } => lines.job = true,
-            Event::Done(_) | Event::Failed(_) => lines.job = false,
+            Event::Accepted { .. } => lines.owed = true,
+            Event::Done(_) | Event::Failed(_) | Event::Acknowledged => lines.owed = false,
             _ => {}
         }
         lines.frames.push_back(Frame::Event(event));
         self.0.changed.notify_waiters();
+    }
+
+    /// The client waits for an answer that takes its time.
+    pub(crate) fn owe(&self) {
+        self.lines().owed = true;
     }
 
     /// Puts in a chunk of pixels.
@@ -138,11 +141,12 @@ impl Outbox {
         }
     }
 
-    /// How long the client has had all that it was promised and no job; zero otherwise.
+    /// How long the client has had all that it was promised and nothing is owed to it; zero
+    /// otherwise.
     pub(crate) fn idle(&self) -> Duration {
         let lines = self.lines();
         match lines.empty {
-            Some(since) if !lines.job && lines.frames.is_empty() => since.elapsed(),
+            Some(since) if !lines.owed && lines.frames.is_empty() => since.elapsed(),
             _ => Duration::ZERO,
         }
     }
@@ -168,14 +172,40 @@ impl Outbox {
     }
 }
 
+impl Lines {
+    /// The frame that nobody need see any more once this event is there: the last of its sort, if
+    /// nothing but progress came after it.
+    fn made_stale_by(&self, event: &Event) -> Option<usize> {
+        let sort = progress(event)?;
+        let end = self.frames.iter().enumerate().rev().map_while(|(place, frame)| match frame {
+            Frame::Event(event) => Some((place, progress(event)?)),
+            _ => None,
+        });
+        end.into_iter().find(|(_, other)| *other == sort).map(|(place, _)| place)
+    }
+}
+
+/// Events of which only the latest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Step,
+    Preview,
+    Resumed,
+}
+
 /// Whether the next event of this sort makes this one worthless.
-fn is_progress(event: &Event) -> bool {
-    matches!(event, Event::Waiting(_) | Event::Step(_) | Event::Decoding { .. })
+fn progress(event: &Event) -> Option<Progress> {
+    match event {
+        Event::Waiting(_) | Event::Step(_) | Event::Decoding { .. } => Some(Progress::Step),
+        Event::Preview(_) => Some(Progress::Preview),
+        Event::Resumed { .. } => Some(Progress::Resumed),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use zimg_protocol::messages::{Step, Timings};
+    use zimg_protocol::messages::{Preview, Step, Timings, Waiting};
 
     use super::*;
 
@@ -213,6 +243,25 @@ mod tests {
             ]
         );
         assert_eq!(outbox.held(), 0);
+    }
+
+    #[tokio::test]
+    async fn of_each_sort_of_progress_one_waits_at_most() {
+        let outbox = Outbox::default();
+        let preview = |step| {
+            let rgb = Bytes::from_static(&[0; 3]);
+            Event::Preview(Preview { picture: 0, step, width: 1, height: 1, rgb })
+        };
+        let waiting = Event::Waiting(Waiting::Overtaken { position: 1 });
+        for n in 1..100 {
+            for event in
+                [waiting.clone(), Event::Resumed { picture: 0, step: n }, step(n), preview(n)]
+            {
+                outbox.event(event);
+            }
+        }
+        let expected = [Event::Resumed { picture: 0, step: 99 }, step(99), preview(99)];
+        assert_eq!(drain(&outbox).await, expected.map(Frame::Event));
     }
 
     #[tokio::test]

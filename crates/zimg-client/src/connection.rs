@@ -126,13 +126,19 @@ impl Client {
         self.order(Request::Forget { job })
     }
 
-    /// Frees the GPU until the next prompt.
+    /// Frees the GPU until the next prompt. Returns when it is free: a job that is being drawn
+    /// ends first.
     ///
     /// # Errors
     ///
-    /// As [`Client::status`], and the daemon's own if it cannot.
+    /// `Busy`: jobs wait, or somebody asked for the model meanwhile. `Internal`: the connection
+    /// broke.
     pub fn sleep(&mut self) -> Result<(), Failure> {
-        self.order(Request::Sleep)
+        self.send(Request::Sleep)?;
+        match self.answer()? {
+            Event::Acknowledged => Ok(()),
+            other => Err(out_of_turn(&Frame::Event(other))),
+        }
     }
 
     /// Brings the model back before a prompt does.
@@ -155,13 +161,17 @@ impl Client {
     fn ask(&mut self, request: Request) -> Result<Event, Failure> {
         self.timeout(true)?;
         self.send(request)?;
-        let answer = match self.receive()? {
-            Frame::Event(Event::Failed(failure)) => return Err(failure),
-            Frame::Event(event) => event,
-            other => return Err(out_of_turn(&other)),
-        };
+        let answer = self.answer()?;
         self.timeout(false)?;
         Ok(answer)
+    }
+
+    fn answer(&mut self) -> Result<Event, Failure> {
+        match self.receive()? {
+            Frame::Event(Event::Failed(failure)) => Err(failure),
+            Frame::Event(event) => Ok(event),
+            other => Err(out_of_turn(&other)),
+        }
     }
 
     /// The next frame. The end of the stream is an error, and so is the daemon's error frame.

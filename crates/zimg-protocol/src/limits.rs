@@ -21,6 +21,8 @@ pub const SIZE_MIN: u32 = 64;
 pub const SIZE_MAX: u32 = 2048;
 /// Both sides are multiples of this many pixels.
 pub const SIZE_MULTIPLE: u32 = 16;
+/// The most channels of latents.
+pub const LATENT_CHANNELS_MAX: u64 = 16;
 /// The most denoising steps.
 pub const STEPS_MAX: u32 = 100;
 /// The most pictures in one request.
@@ -39,6 +41,12 @@ pub fn picture_bytes(width: u32, height: u32) -> Option<usize> {
     (side_fits(width) && side_fits(height)).then(|| 3 * width as usize * height as usize)
 }
 
+/// The most bytes that a picture's latents can have: float32, at most [`LATENT_CHANNELS_MAX`]
+/// channels, an eighth of the picture's sides.
+pub fn latents_bytes_max(width: u32, height: u32) -> u64 {
+    4 * LATENT_CHANNELS_MAX * u64::from(width.div_ceil(8)) * u64::from(height.div_ceil(8))
+}
+
 /// Whether a picture may have a side of this many pixels.
 pub fn side_fits(pixels: u32) -> bool {
     (SIZE_MIN..=SIZE_MAX).contains(&pixels) && pixels.is_multiple_of(SIZE_MULTIPLE)
@@ -54,5 +62,11 @@ mod tests {
         for (width, height) in [(0, 64), (48, 64), (64, 65), (2064, 64), (u32::MAX, u32::MAX)] {
             assert_eq!(picture_bytes(width, height), None, "{width}x{height}");
         }
+    }
+
+    #[test]
+    fn latents_have_four_mebibytes_at_most() {
+        assert_eq!(latents_bytes_max(64, 128), 4 * 16 * 8 * 16);
+        assert_eq!(latents_bytes_max(SIZE_MAX, SIZE_MAX), 4 << 20);
     }
 }

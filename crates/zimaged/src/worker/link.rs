@@ -15,11 +15,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::StreamExt;
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
+use zimg_protocol::frame::write_latents;
 use zimg_protocol::limits::TO_CLIENT_BYTES;
 use zimg_protocol::messages::{Command, Report};
 use zimg_protocol::{Frame, FrameError};
 
-use super::state::Exit;
+use super::exit::Exit;
 
 /// What a worker says is heard for this long after its process ended, or its socket closed.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -27,8 +28,10 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 const LINE_BYTES: u64 = 4096;
 /// How many of its last lines explain a death.
 const LINES_KEPT: usize = 3;
-/// Commands that may wait for the worker: a job and its cancellation, with room.
+/// Commands that may wait for the worker: a job, its pause and its cancellation, with room.
 const COMMANDS_MAX: usize = 8;
+/// What a worker has said and the supervisor has not heard yet: frames of at most a mebibyte.
+pub(crate) const UNHEARD_MAX: usize = 8;
 
 /// What comes from a worker.
 #[derive(Debug)]
@@ -37,8 +40,8 @@ pub(crate) enum FromWorker {
     Report(Report),
     /// The next pixels of the picture announced last.
     Pixels(Bytes),
-    /// Latents, which nobody keeps yet.
-    Latents,
+    /// The next latents of the point announced last.
+    Latents(Bytes),
     /// Something it must not say; nothing after it is heard.
     Nonsense(String),
     /// Its end; the last that is heard of it.
@@ -50,7 +53,8 @@ pub(crate) enum FromWorker {
 pub(crate) struct Link {
     /// The process.
     pub pid: Option<u32>,
-    commands: mpsc::Sender<Command>,
+    /// None once the worker's input is closed.
+    commands: Option<mpsc::Sender<(Command, Bytes)>>,
     kill: Arc<Notify>,
 }
 
@@ -63,33 +67,39 @@ impl Link {
     ) -> Self {
         let (commands, waiting) = mpsc::channel(COMMANDS_MAX);
         let kill = Arc::new(Notify::new());
-        let link = Self { pid: child.id(), commands, kill: Arc::clone(&kill) };
+        let link = Self { pid: child.id(), commands: Some(commands), kill: Arc::clone(&kill) };
         tokio::spawn(attend(child, socket, waiting, kill, supervisor));
         link
     }
 
     /// Sends a command; a worker that cannot take it is dying, which will be heard.
     pub(crate) fn command(&self, command: Command) {
-        if self.commands.try_send(command).is_err() {
+        self.command_with(command, Bytes::new());
+    }
+
+    /// Sends a command and the latents that it announces.
+    pub(crate) fn command_with(&self, command: Command, latents: Bytes) {
+        let commands = self.commands.as_ref();
+        if commands.is_none_or(|commands| commands.try_send((command, latents)).is_err()) {
             tracing::debug!("the worker takes no command");
         }
+    }
+
+    /// Closes the worker's input, which asks it to end.
+    pub(crate) fn close(&mut self) {
+        self.commands = None;
     }
 
     /// Ends the process at once.
     pub(crate) fn kill(&self) {
         self.kill.notify_one();
     }
-
-    /// Closes the worker's input, which asks it to end; the rest is a way to insist.
-    pub(crate) fn into_kill(self) -> Arc<Notify> {
-        self.kill
-    }
 }
 
 async fn attend(
     mut child: Child,
     socket: UnixStream,
-    commands: mpsc::Receiver<Command>,
+    commands: mpsc::Receiver<(Command, Bytes)>,
     kill: Arc<Notify>,
     supervisor: mpsc::Sender<FromWorker>,
 ) {
@@ -150,7 +160,7 @@ async fn attend(
         Exit {
             code: status.and_then(|status| status.code()),
             signal: status.and_then(|status| status.signal()),
-            last_line: lines.last_words(),
+            last_words: lines.last_words(),
         }
     };
     // The supervisor is gone only when the daemon ends.
@@ -174,17 +184,18 @@ fn understand(body: Bytes) -> FromWorker {
     match Frame::decode(body) {
         Ok(Frame::Report(report)) => FromWorker::Report(report),
         Ok(Frame::Pixels(pixels)) => FromWorker::Pixels(pixels),
-        Ok(Frame::Latents(_)) => FromWorker::Latents,
+        Ok(Frame::Latents(latents)) => FromWorker::Latents(latents),
         Ok(other) => FromWorker::Nonsense(FrameError::Kind(other.kind()).to_string()),
         Err(error) => FromWorker::Nonsense(error.to_string()),
     }
 }
 
 /// Writes commands until there can be no more; then the worker reads the end of its input.
-async fn write_commands(mut write: OwnedWriteHalf, mut commands: mpsc::Receiver<Command>) {
-    while let Some(command) = commands.recv().await {
+async fn write_commands(mut write: OwnedWriteHalf, mut commands: mpsc::Receiver<(Command, Bytes)>) {
+    while let Some((command, latents)) = commands.recv().await {
         let mut bytes = Vec::new();
-        if let Err(error) = Frame::Command(command).write(&mut bytes) {
+        let encoded = Frame::Command(command).write(&mut bytes);
+        if let Err(error) = encoded.and_then(|()| Ok(write_latents(&mut bytes, &latents)?)) {
             tracing::error!("cannot encode a command: {error}");
             continue;
         }
@@ -263,5 +274,6 @@ mod tests {
         assert!(nonsense(b"\x09"));
         assert!(nonsense(b"\x04garbage"));
         assert!(!nonsense(b"\x10rgb"));
+        assert!(!nonsense(b"\x11latents"));
     }
 }

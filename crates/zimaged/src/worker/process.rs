@@ -210,7 +210,10 @@ fn pin(device: Device, environment: &mut Vec<(OsString, OsString)>) -> Result<De
 
 #[cfg(test)]
 mod tests {
+    use zimg_protocol::messages::Places;
+
     use super::*;
+    use crate::patience::Patience;
 
     fn settings(device: Device) -> Settings {
         Settings {
@@ -223,6 +226,9 @@ mod tests {
             threads: None,
             plain: false,
             cuda_alloc_conf: None,
+            places: Places::default(),
+            idle_unload: None,
+            patience: Patience::default(),
         }
     }
 

@@ -157,6 +157,13 @@ pub struct Places {
     pub connections: u32,
 }
 
+impl Default for Places {
+    /// What a daemon takes that was told nothing else.
+    fn default() -> Self {
+        Self { jobs: 64, jobs_per_user: 8, connections: 32 }
+    }
+}
+
 /// What happened since the daemon started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counters {

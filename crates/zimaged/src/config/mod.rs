@@ -1,21 +1,29 @@
 //! The settings: flags over `ZIMAGED_*` over one file over defaults, each checked, each error
 //! naming the place that it came from.
 
+mod layer;
+mod value;
+
 use std::ffi::OsString;
 use std::fmt::{self, Display};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use serde::Deserialize;
-use zimg_protocol::limits::{SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE, side_fits};
-use zimg_protocol::{Failure, Kind};
+use zimg_protocol::Failure;
+use zimg_protocol::messages::Places;
 
+use self::layer::{Layer, Origin, parse, read_environment, read_file};
+use self::value::{Number, Sizes, Switch, idle};
 use crate::args::Args;
+use crate::patience::Patience;
 
 const SYSTEM_FILE: &str = "/etc/zimaged/zimaged.toml";
-const PREFIX: &str = "ZIMAGED_";
-const THREADS_MAX: u32 = 1024;
-/// More warm-up pictures than this is a mistake.
-const WARMUP_MAX: usize = 16;
+const THREADS: RangeInclusive<u32> = 1..=1024;
+/// Unfinished jobs: more would make the answers to a list of jobs too long.
+const JOBS: RangeInclusive<u32> = 1..=1000;
+/// Connections: each takes a descriptor, of which a process usually has 1024.
+const CONNECTIONS: RangeInclusive<u32> = 1..=900;
 
 /// What the daemon does, complete and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +46,12 @@ pub struct Settings {
     pub plain: bool,
     /// `PYTORCH_CUDA_ALLOC_CONF` for the worker.
     pub cuda_alloc_conf: Option<String>,
+    /// How much is taken at a time.
+    pub places: Places,
+    /// The worker is ended when nothing was asked for so long.
+    pub idle_unload: Option<Duration>,
+    /// How long it waits for what; never but for tests other than usual.
+    pub(crate) patience: Patience,
 }
 
 /// Where the worker draws.
@@ -51,70 +65,6 @@ pub enum Device {
     Cuda(u32),
 }
 
-/// One layer of settings, nothing checked yet but the names.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Layer {
-    socket: Option<String>,
-    model: Option<String>,
-    device: Option<String>,
-    dtype: Option<String>,
-    warmup: Option<Sizes>,
-    worker: Option<String>,
-    threads: Option<Number>,
-    plain: Option<Switch>,
-    cuda_alloc_conf: Option<String>,
-}
-
-/// "1024x1024,512x512" or a list of such sizes.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "warmup must be a list of sizes like [\"1024x1024\"]")]
-enum Sizes {
-    Line(String),
-    List(Vec<String>),
-}
-
-/// A number, from the environment as text.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "threads must be a whole number")]
-enum Number {
-    Whole(i64),
-    Text(String),
-}
-
-/// Yes or no, from the environment as text.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "plain must be true or false")]
-enum Switch {
-    Bool(bool),
-    Text(String),
-}
-
-/// A layer's name in errors: the kind of mistake, and where it is.
-#[derive(Clone, Debug)]
-enum Origin {
-    Flags,
-    Environment,
-    File(PathBuf),
-}
-
-impl Origin {
-    fn wrong(&self, key: &str, what: impl Display) -> Failure {
-        match self {
-            Self::Flags => Failure::new(Kind::Usage, format!("--{key} {what}")),
-            Self::Environment => Failure::new(Kind::Config, format!("{} {what}", variable(key))),
-            Self::File(file) => {
-                Failure::new(Kind::Config, format!("`{key}` in {} {what}", file.display()))
-            }
-        }
-    }
-}
-
-/// The environment variable of a key.
-fn variable(key: &str) -> String {
-    format!("{PREFIX}{}", key.to_uppercase())
-}
-
 /// Reads all layers.
 ///
 /// # Errors
@@ -125,19 +75,8 @@ pub fn load(
     environment: impl Iterator<Item = (OsString, OsString)>,
     usual_files: &[PathBuf],
 ) -> Result<Settings, Failure> {
-    let flags = Layer {
-        socket: args.socket.clone(),
-        model: args.model.clone(),
-        device: args.device.clone(),
-        dtype: args.dtype.clone(),
-        warmup: args.warmup.clone().map(Sizes::Line),
-        worker: args.worker.clone(),
-        threads: args.threads.clone().map(Number::Text),
-        plain: args.plain.then_some(Switch::Bool(true)),
-        cuda_alloc_conf: None,
-    };
     let (variables, named) = read_environment(environment)?;
-    let mut layers = vec![(Origin::Flags, flags), (Origin::Environment, variables)];
+    let mut layers = vec![(Origin::Flags, Layer::from(args)), (Origin::Environment, variables)];
     let given = args.config.clone().or(named);
     let file = match &given {
         Some(file) => Some(file),
@@ -146,7 +85,7 @@ pub fn load(
     if let Some(file) = file {
         layers.push((Origin::File(file.clone()), read_file(file)?));
     }
-    settle(&layers)
+    Layers(layers).settle()
 }
 
 /// What a file with this text would come to, without flags and variables.
@@ -155,7 +94,7 @@ pub fn load(
 ///
 /// `Kind::Config` with the place in the file.
 pub fn from_text(text: &str, file: &Path) -> Result<Settings, Failure> {
-    settle(&[(Origin::File(file.to_owned()), parse(text, file)?)])
+    Layers(vec![(Origin::File(file.to_owned()), parse(text, file)?)]).settle()
 }
 
 /// The places where a configuration file is looked for: the user's own, then the system's.
@@ -170,123 +109,78 @@ pub fn usual_files(config_home: Option<OsString>, home: Option<OsString>) -> Vec
         .collect()
 }
 
-fn read_environment(
-    environment: impl Iterator<Item = (OsString, OsString)>,
-) -> Result<(Layer, Option<PathBuf>), Failure> {
-    let mut layer = Layer::default();
-    let mut file = None;
-    for (name, value) in environment {
-        let Some(key) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
-        let key = key.to_lowercase();
-        let value =
-            value.into_string().map_err(|_| Origin::Environment.wrong(&key, "is not UTF-8"))?;
-        let slot = match key.as_str() {
-            "config" => {
-                file = Some(PathBuf::from(value));
-                continue;
-            }
-            "warmup" => {
-                layer.warmup = Some(Sizes::Line(value));
-                continue;
-            }
-            "threads" => {
-                layer.threads = Some(Number::Text(value));
-                continue;
-            }
-            "plain" => {
-                layer.plain = Some(Switch::Text(value));
-                continue;
-            }
-            "socket" => &mut layer.socket,
-            "model" => &mut layer.model,
-            "device" => &mut layer.device,
-            "dtype" => &mut layer.dtype,
-            "worker" => &mut layer.worker,
-            "cuda_alloc_conf" => &mut layer.cuda_alloc_conf,
-            _ => return Err(Origin::Environment.wrong(&key, "is not a setting of zimaged")),
-        };
-        *slot = Some(value);
-    }
-    Ok((layer, file))
-}
+/// All layers, the first of which that has a key wins.
+struct Layers(Vec<(Origin, Layer)>);
 
-fn read_file(file: &Path) -> Result<Layer, Failure> {
-    let text = std::fs::read_to_string(file).map_err(|error| wrong_file(file, &error))?;
-    parse(&text, file)
-}
-
-fn parse(text: &str, file: &Path) -> Result<Layer, Failure> {
-    toml::from_str(text).map_err(|error| {
-        let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
-        let what = error.message().trim_end().replace('\n', " ");
-        match line {
-            Some(line) => wrong_file(file, &format_args!("line {line}: {what}")),
-            None => wrong_file(file, &what),
-        }
-    })
-}
-
-fn wrong_file(file: &Path, what: &dyn Display) -> Failure {
-    Failure::new(Kind::Config, format!("{}: {what}", file.display()))
-}
-
-/// Takes each key from the first layer that has it.
-fn settle(layers: &[(Origin, Layer)]) -> Result<Settings, Failure> {
-    fn first<'a, T>(
-        layers: &'a [(Origin, Layer)],
-        key: impl Fn(&'a Layer) -> Option<&'a T>,
-    ) -> Option<(&'a Origin, &'a T)> {
-        layers.iter().find_map(|(origin, layer)| Some((origin, key(layer)?)))
-    }
-    fn text<'a>(
-        layers: &'a [(Origin, Layer)],
+impl Layers {
+    /// What a key's first value means, or what is wrong with it and where.
+    fn value<'a, T: 'a, U>(
+        &'a self,
         name: &str,
-        key: impl Fn(&'a Layer) -> Option<&'a String>,
-    ) -> Result<Option<(&'a Origin, &'a str)>, Failure> {
-        match first(layers, key) {
-            Some((origin, value)) if value.is_empty() => Err(origin.wrong(name, "is empty")),
-            Some((origin, value)) => Ok(Some((origin, value))),
-            None => Ok(None),
-        }
+        key: impl Fn(&'a Layer) -> &'a Option<T>,
+        meaning: impl FnOnce(&'a T) -> Result<U, String>,
+    ) -> Result<Option<U>, Failure> {
+        let first = self.0.iter().find_map(|(origin, layer)| Some((origin, key(layer).as_ref()?)));
+        first
+            .map(|(origin, value)| meaning(value).map_err(|what| origin.wrong(name, what)))
+            .transpose()
     }
 
-    let model = text(layers, "model", |l| l.model.as_ref())?.map_or("tiny", |(_, value)| value);
-    let device = match text(layers, "device", |l| l.device.as_ref())? {
-        Some((origin, value)) => {
-            value.parse().map_err(|what: String| origin.wrong("device", what))?
-        }
-        None => Device::Auto,
-    };
-    let dtype = match text(layers, "dtype", |l| l.dtype.as_ref())? {
-        Some((origin, value)) => dtype(value).map_err(|what| origin.wrong("dtype", what))?,
-        None => "auto",
-    };
-    let warmup = match first(layers, |l| l.warmup.as_ref()) {
-        Some((origin, sizes)) => Some(sizes.parse().map_err(|what| origin.wrong("warmup", what))?),
-        None => None,
-    };
-    let threads = match first(layers, |l| l.threads.as_ref()) {
-        Some((origin, number)) => {
-            Some(number.threads().map_err(|what| origin.wrong("threads", what))?)
-        }
-        None => None,
-    };
-    let plain = match first(layers, |l| l.plain.as_ref()) {
-        Some((origin, switch)) => switch.is_on().map_err(|what| origin.wrong("plain", what))?,
-        None => false,
-    };
-    Ok(Settings {
-        socket: text(layers, "socket", |l| l.socket.as_ref())?.map(|(_, path)| path.into()),
-        model: model.to_owned(),
-        device,
-        dtype: dtype.to_owned(),
-        warmup,
-        worker: text(layers, "worker", |l| l.worker.as_ref())?.map(|(_, path)| path.into()),
-        threads,
-        plain,
-        cuda_alloc_conf: text(layers, "cuda_alloc_conf", |l| l.cuda_alloc_conf.as_ref())?
-            .map(|(_, value)| value.to_owned()),
-    })
+    fn text<'a>(
+        &'a self,
+        name: &str,
+        key: impl Fn(&'a Layer) -> &'a Option<String>,
+    ) -> Result<Option<String>, Failure> {
+        self.value(name, key, |text| match text.as_str() {
+            "" => Err("is empty".to_owned()),
+            text => Ok(text.to_owned()),
+        })
+    }
+
+    fn number<'a>(
+        &'a self,
+        name: &str,
+        key: impl Fn(&'a Layer) -> &'a Option<Number>,
+        range: &RangeInclusive<u32>,
+    ) -> Result<Option<u32>, Failure> {
+        self.value(name, key, |number| number.within(range))
+    }
+
+    /// The settings that they come to.
+    fn settle(&self) -> Result<Settings, Failure> {
+        let usual = Places::default();
+        Ok(Settings {
+            socket: self.text("socket", |l| &l.socket)?.map(Into::into),
+            model: self.text("model", |l| &l.model)?.unwrap_or_else(|| "tiny".to_owned()),
+            device: self
+                .value("device", |l| &l.device, |text| text.parse())?
+                .unwrap_or(Device::Auto),
+            dtype: self
+                .value("dtype", |l| &l.dtype, |text| dtype(text))?
+                .unwrap_or("auto")
+                .to_owned(),
+            warmup: self.value("warmup", |l| &l.warmup, Sizes::parse)?,
+            worker: self.text("worker", |l| &l.worker)?.map(Into::into),
+            threads: self.number("threads", |l| &l.threads, &THREADS)?,
+            plain: self.value("plain", |l| &l.plain, Switch::is_on)?.unwrap_or(false),
+            cuda_alloc_conf: self.text("cuda_alloc_conf", |l| &l.cuda_alloc_conf)?,
+            places: Places {
+                jobs: self.number("jobs", |l| &l.jobs, &JOBS)?.unwrap_or(usual.jobs),
+                jobs_per_user: self
+                    .number("jobs_per_user", |l| &l.jobs_per_user, &JOBS)?
+                    .unwrap_or(usual.jobs_per_user),
+                connections: self
+                    .number("connections", |l| &l.connections, &CONNECTIONS)?
+                    .unwrap_or(usual.connections),
+            },
+            idle_unload: self
+                .value("idle_unload", |l| &l.idle_unload, |text| idle(text))?
+                .flatten(),
+            patience: self
+                .value("patience", |l| &l.patience, |text| text.parse())?
+                .unwrap_or_default(),
+        })
+    }
 }
 
 impl std::str::FromStr for Device {
@@ -325,56 +219,6 @@ fn dtype(text: &str) -> Result<&str, String> {
     }
 }
 
-impl Sizes {
-    fn parse(&self) -> Result<Vec<(u32, u32)>, String> {
-        let texts: Vec<&str> = match self {
-            Self::Line(line) => line.split(',').map(str::trim).collect(),
-            Self::List(list) => list.iter().map(String::as_str).collect(),
-        };
-        if texts.len() > WARMUP_MAX {
-            return Err(format!("has {} sizes, but at most {WARMUP_MAX} make sense", texts.len()));
-        }
-        texts.into_iter().map(size).collect()
-    }
-}
-
-fn size(text: &str) -> Result<(u32, u32), String> {
-    text.split_once('x')
-        .and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)))
-        .filter(|(width, height)| side_fits(*width) && side_fits(*height))
-        .ok_or_else(|| {
-            format!(
-                "has \"{text}\", which is not a size like 1024x1024 with sides that are multiples \
-                 of {SIZE_MULTIPLE} from {SIZE_MIN} to {SIZE_MAX}"
-            )
-        })
-}
-
-impl Number {
-    fn threads(&self) -> Result<u32, String> {
-        let (shown, number) = match self {
-            Self::Whole(number) => (number.to_string(), u32::try_from(*number).ok()),
-            Self::Text(text) => (text.clone(), text.parse().ok()),
-        };
-        number
-            .filter(|number| (1..=THREADS_MAX).contains(number))
-            .ok_or_else(|| format!("is \"{shown}\", but must be a number from 1 to {THREADS_MAX}"))
-    }
-}
-
-impl Switch {
-    fn is_on(&self) -> Result<bool, String> {
-        match self {
-            Self::Bool(on) => Ok(*on),
-            Self::Text(text) => match text.as_str() {
-                "true" | "1" => Ok(true),
-                "false" | "0" => Ok(false),
-                _ => Err(format!("is \"{text}\", but must be true or false")),
-            },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -402,6 +246,8 @@ mod tests {
         assert_eq!(settings.device, Device::Auto);
         assert_eq!(settings.dtype, "auto");
         assert_eq!((settings.warmup, settings.threads, settings.socket), (None, None, None));
+        assert_eq!(settings.places, Places { jobs: 64, jobs_per_user: 8, connections: 32 });
+        assert_eq!(settings.idle_unload, None);
     }
 
     #[test]
@@ -489,6 +335,8 @@ mod tests {
         assert!(message.starts_with("`threads` in "), "{message}");
         for (line, what) in [
             ("threads = 1.5", "threads must be a whole number"),
+            ("jobs_per_user=[1]", "jobs_per_user must be a whole number"),
+            ("plain = 'x', y", "unexpected key or value, expected newline, `#`"),
             ("warmup = 64", "warmup must be a list of sizes like [\"1024x1024\"]"),
         ] {
             let (_folder, path) = file(line);
@@ -496,6 +344,30 @@ mod tests {
             let said = format!("{}: line 1: {what}", path.display());
             assert_eq!(refused(&args, &[]), (78, said));
         }
+    }
+
+    #[test]
+    fn places_and_times_are_set_as_all_else() {
+        let (_folder, path) = file("jobs = 3\njobs_per_user = 2\nidle_unload = '1h 30m'\n");
+        let args = Args { config: Some(path), jobs: Some("5".into()), ..Args::default() };
+        let settings = load(&args, environment(&[("ZIMAGED_CONNECTIONS", "9")]), &[]).unwrap();
+        assert_eq!(settings.places, Places { jobs: 5, jobs_per_user: 2, connections: 9 });
+        assert_eq!(settings.idle_unload, Some(Duration::from_secs(5400)));
+        let off = Args { idle_unload: Some("off".into()), ..args };
+        assert_eq!(load(&off, environment(&[]), &[]).unwrap().idle_unload, None);
+        assert_eq!(
+            refused(&Args::default(), &[("ZIMAGED_IDLE_UNLOAD", "soon")]),
+            (
+                78,
+                "ZIMAGED_IDLE_UNLOAD is \"soon\", but must be a time like 30m or 1h 30m, or off"
+                    .into()
+            )
+        );
+        let wrong = Args { jobs_per_user: Some("0".into()), ..Args::default() };
+        let said = "--jobs-per-user is \"0\", but must be a number from 1 to 1000";
+        assert_eq!(refused(&wrong, &[]), (64, said.into()));
+        let (code, said) = refused(&Args::default(), &[("ZIMAGED_IDLE_UNLOAD", "0s")]);
+        assert_eq!((code, said.contains("from 1s to 366d")), (78, true));
     }
 
     #[test]

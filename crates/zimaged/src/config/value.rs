@@ -1,0 +1,106 @@
+//! Values as people write them, and what they mean: sizes, numbers, yes or no, times.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde::Deserialize;
+use zimg_protocol::limits::{SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE, side_fits};
+
+/// More warm-up pictures than this is a mistake.
+const WARMUP_MAX: usize = 16;
+/// The shortest time without prompts that may unload the model: less would unload it in between.
+const IDLE_MIN: Duration = Duration::from_secs(1);
+/// The longest: what is more is never.
+const IDLE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// "1024x1024,512x512" or a list of such sizes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "must be a list of sizes like [\"1024x1024\"]")]
+pub(super) enum Sizes {
+    Line(String),
+    List(Vec<String>),
+}
+
+/// A number, from the environment as text.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "must be a whole number")]
+pub(super) enum Number {
+    Whole(i64),
+    Text(String),
+}
+
+/// Yes or no, from the environment as text.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "must be true or false")]
+pub(super) enum Switch {
+    Bool(bool),
+    Text(String),
+}
+
+impl Sizes {
+    pub(super) fn parse(&self) -> Result<Vec<(u32, u32)>, String> {
+        let texts: Vec<&str> = match self {
+            Self::Line(line) => line.split(',').map(str::trim).collect(),
+            Self::List(list) => list.iter().map(String::as_str).collect(),
+        };
+        if texts.len() > WARMUP_MAX {
+            return Err(format!("has {} sizes, but at most {WARMUP_MAX} make sense", texts.len()));
+        }
+        texts.into_iter().map(size).collect()
+    }
+}
+
+fn size(text: &str) -> Result<(u32, u32), String> {
+    text.split_once('x')
+        .and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)))
+        .filter(|(width, height)| side_fits(*width) && side_fits(*height))
+        .ok_or_else(|| {
+            format!(
+                "has \"{text}\", which is not a size like 1024x1024 with sides that are multiples \
+                 of {SIZE_MULTIPLE} from {SIZE_MIN} to {SIZE_MAX}"
+            )
+        })
+}
+
+impl Number {
+    /// The number, if it is one of these.
+    pub(super) fn within(&self, range: &RangeInclusive<u32>) -> Result<u32, String> {
+        let (shown, number) = match self {
+            Self::Whole(number) => (number.to_string(), u32::try_from(*number).ok()),
+            Self::Text(text) => (text.clone(), text.parse().ok()),
+        };
+        number.filter(|number| range.contains(number)).ok_or_else(|| {
+            format!(
+                "is \"{shown}\", but must be a number from {} to {}",
+                range.start(),
+                range.end()
+            )
+        })
+    }
+}
+
+impl Switch {
+    pub(super) fn is_on(&self) -> Result<bool, String> {
+        match self {
+            Self::Bool(on) => Ok(*on),
+            Self::Text(text) => match text.as_str() {
+                "true" | "1" => Ok(true),
+                "false" | "0" => Ok(false),
+                _ => Err(format!("is \"{text}\", but must be true or false")),
+            },
+        }
+    }
+}
+
+/// A time like "30m" or "1h 30m"; "off" is none.
+pub(super) fn idle(text: &str) -> Result<Option<Duration>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let wrong = || format!("is \"{text}\", but must be a time like 30m or 1h 30m, or off");
+    let time = humantime::parse_duration(text).map_err(|_| wrong())?;
+    if !(IDLE_MIN..=IDLE_MAX).contains(&time) {
+        return Err(format!("is \"{text}\", but must be from 1s to 366d, or off"));
+    }
+    Ok(Some(time))
+}

@@ -1,0 +1,282 @@
+//! How far a job is: which pictures have come whole, and the point and latents from which another
+//! worker can go on to the same picture, bit for bit.
+
+use bytes::Bytes;
+use zimg_protocol::limits::{latents_bytes_max, picture_bytes};
+use zimg_protocol::messages::{Draw, Picture, Point, Started, Timings};
+
+/// What the worker must not say, in words that go on from "the worker broke the protocol:".
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Wrong(pub &'static str);
+
+/// What has come of a job.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    count: u32,
+    seed: u64,
+    /// What the defaults became, once a worker has said it.
+    started: Option<Started>,
+    /// Pictures that came whole.
+    whole: u32,
+    /// Bytes of the announced picture that have not come yet.
+    missing: u64,
+    /// Where another worker can go on, and the latents that it needs for that.
+    point: Point,
+    latents: Bytes,
+    /// The latents that are just coming.
+    arriving: Option<(Point, Vec<u8>)>,
+}
+
+/// A job's beginning.
+const BEGINNING: Point = Point { picture: 0, step: 0, bytes: 0, timings: NO_TIME };
+const NO_TIME: Timings = Timings { queued: 0.0, text: 0.0, steps: 0.0, decode: 0.0, total: 0.0 };
+
+impl Progress {
+    /// Nothing yet.
+    pub(crate) fn new(draw: &Draw) -> Self {
+        Self {
+            count: draw.count,
+            seed: draw.seed,
+            started: None,
+            whole: 0,
+            missing: 0,
+            point: BEGINNING,
+            latents: Bytes::new(),
+            arriving: None,
+        }
+    }
+
+    /// A worker takes it over: where it goes on, unless at the beginning. What another worker had
+    /// not sent to its end is forgotten.
+    pub(crate) fn take_over(&mut self) -> Option<(Point, Bytes)> {
+        self.missing = 0;
+        self.arriving = None;
+        (self.point != BEGINNING).then(|| (self.point, self.latents.clone()))
+    }
+
+    /// The worker says what the defaults became: whether for the first time.
+    pub(crate) fn started(&mut self, started: &Started) -> Result<bool, Wrong> {
+        if picture_bytes(started.width, started.height).is_none() || started.steps == 0 {
+            return Err(Wrong("a job of an impossible size"));
+        }
+        match &self.started {
+            None => {
+                self.started = Some(started.clone());
+                Ok(true)
+            }
+            Some(before) if before == started => Ok(false),
+            Some(_) => Err(Wrong("the job is another than before")),
+        }
+    }
+
+    /// What the defaults became.
+    pub(crate) fn shape(&self) -> Option<&Started> {
+        self.started.as_ref()
+    }
+
+    /// The worker announces the latents of a step.
+    pub(crate) fn latents(&mut self, point: Point) -> Result<(), Wrong> {
+        let Some(started) = &self.started else { return Err(Wrong("latents of nothing")) };
+        if self.arriving.is_some() || self.missing > 0 {
+            return Err(Wrong("latents within a picture"));
+        }
+        // The next picture's beginning is known without latents.
+        let limit = match point.step {
+            0 => 0,
+            _ => latents_bytes_max(started.width, started.height),
+        };
+        if point.picture != self.whole || point.step > started.steps || point.bytes > limit {
+            return Err(Wrong("latents of an impossible step or size"));
+        }
+        if point.bytes == 0 {
+            self.point = point;
+            self.latents = Bytes::new();
+        } else {
+            self.arriving = Some((point, Vec::new()));
+        }
+        Ok(())
+    }
+
+    /// Bytes of the announced latents have come.
+    pub(crate) fn latent_bytes(&mut self, chunk: &[u8]) -> Result<(), Wrong> {
+        let Some((point, bytes)) = &mut self.arriving else { return Err(Wrong("stray latents")) };
+        let missing = point.bytes - bytes.len() as u64;
+        if chunk.is_empty() || chunk.len() as u64 > missing {
+            return Err(Wrong("more latents than announced"));
+        }
+        bytes.extend_from_slice(chunk);
+        if chunk.len() as u64 == missing
+            && let Some((point, bytes)) = self.arriving.take()
+        {
+            self.point = point;
+            self.latents = bytes.into();
+        }
+        Ok(())
+    }
+
+    /// The worker announces a picture.
+    pub(crate) fn picture(&mut self, picture: &Picture) -> Result<(), Wrong> {
+        if self.missing > 0 || self.arriving.is_some() {
+            return Err(Wrong("a picture within a picture"));
+        }
+        if picture.index != self.whole || picture.index >= self.count {
+            return Err(Wrong("a picture out of order"));
+        }
+        if picture.seed != self.seed.wrapping_add(picture.index.into()) {
+            return Err(Wrong("a picture of another seed"));
+        }
+        let shape = self.started.as_ref().map(|started| (started.width, started.height));
+        let bytes = picture_bytes(picture.width, picture.height);
+        if shape != Some((picture.width, picture.height))
+            || bytes.is_none_or(|bytes| bytes as u64 != picture.bytes)
+        {
+            return Err(Wrong("a picture of an impossible size"));
+        }
+        self.missing = picture.bytes;
+        Ok(())
+    }
+
+    /// So many bytes of the announced picture have come: whether it is whole now.
+    pub(crate) fn pixels(&mut self, bytes: usize) -> Result<bool, Wrong> {
+        match self.missing.checked_sub(bytes as u64) {
+            Some(missing) if bytes > 0 => self.missing = missing,
+            _ => return Err(Wrong("pixels that do not fit the picture")),
+        }
+        if self.missing > 0 {
+            return Ok(false);
+        }
+        self.whole += 1;
+        // Whatever happens now, this picture is not drawn again.
+        let timings = self.point.timings;
+        self.point = Point { picture: self.whole, timings, ..BEGINNING };
+        self.latents = Bytes::new();
+        Ok(true)
+    }
+
+    /// Pictures that have come whole.
+    pub(crate) fn whole(&self) -> u32 {
+        self.whole
+    }
+
+    /// Whether all pictures have come.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.whole == self.count
+    }
+
+    /// Where another worker would go on.
+    pub(crate) fn point(&self) -> Point {
+        self.point
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYTES: usize = 3 * 64 * 64;
+
+    fn progress(count: u32) -> Progress {
+        let mut progress = Progress::new(&Draw { count, seed: 7, ..Draw::new("a fox") });
+        assert_eq!(progress.started(&started()), Ok(true));
+        progress
+    }
+
+    fn started() -> Started {
+        Started { model: "m".into(), width: 64, height: 64, steps: 8, guidance: 0.0 }
+    }
+
+    fn picture(index: u32) -> Picture {
+        Picture { index, seed: 7 + u64::from(index), width: 64, height: 64, bytes: BYTES as u64 }
+    }
+
+    fn point(picture: u32, step: u32, bytes: u64) -> Point {
+        Point { picture, step, bytes, timings: Timings::default() }
+    }
+
+    #[test]
+    fn pictures_come_in_order_and_whole() {
+        let mut job = progress(2);
+        for index in 0..2 {
+            assert!(!job.is_complete());
+            job.picture(&picture(index)).unwrap();
+            assert_eq!(job.pixels(BYTES - 5), Ok(false));
+            assert_eq!(job.pixels(5), Ok(true));
+            assert_eq!(job.whole(), index + 1);
+        }
+        assert!(job.is_complete());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_wrong() {
+        assert!(progress(1).picture(&Picture { bytes: 1, ..picture(0) }).is_err());
+        assert!(progress(1).picture(&Picture { width: 128, ..picture(0) }).is_err());
+        assert!(progress(1).picture(&Picture { seed: 8, ..picture(0) }).is_err());
+        assert!(progress(1).picture(&picture(1)).is_err());
+        assert!(progress(1).pixels(1).is_err());
+        assert!(progress(1).pixels(0).is_err());
+        let mut one = progress(1);
+        one.picture(&picture(0)).unwrap();
+        assert!(one.picture(&picture(0)).is_err());
+        assert!(one.latents(point(0, 1, 64)).is_err());
+        assert!(one.pixels(BYTES + 1).is_err());
+        one.pixels(BYTES).unwrap();
+        assert!(one.picture(&picture(1)).is_err());
+        let unborn = Progress::new(&Draw::new(""));
+        assert!({ unborn }.picture(&picture(0)).is_err());
+        let impossible = Started { width: 65, ..started() };
+        assert!(Progress::new(&Draw::new("")).started(&impossible).is_err());
+    }
+
+    #[test]
+    fn the_last_whole_latents_are_where_another_worker_goes_on() {
+        let mut job = progress(2);
+        assert_eq!(job.take_over(), None, "from the beginning");
+        job.latents(point(0, 3, 6)).unwrap();
+        job.latent_bytes(b"abc").unwrap();
+        assert_eq!(job.take_over(), None, "half of them are no use");
+        job.latents(point(0, 3, 6)).unwrap();
+        job.latent_bytes(b"abc").unwrap();
+        job.latent_bytes(b"def").unwrap();
+        job.latents(point(0, 4, 6)).unwrap();
+        job.latent_bytes(b"gh").unwrap();
+        assert_eq!(job.take_over(), Some((point(0, 3, 6), Bytes::from_static(b"abcdef"))));
+        assert_eq!(job.started(&started()), Ok(false));
+        assert!(job.started(&Started { steps: 9, ..started() }).is_err());
+    }
+
+    #[test]
+    fn a_whole_picture_is_never_drawn_again_and_half_a_one_is() {
+        let mut job = progress(2);
+        job.latents(point(0, 8, 1)).unwrap();
+        job.latent_bytes(b"a").unwrap();
+        job.picture(&picture(0)).unwrap();
+        job.pixels(BYTES - 1).unwrap();
+        assert_eq!(job.take_over(), Some((point(0, 8, 1), Bytes::from_static(b"a"))));
+        job.picture(&picture(0)).unwrap();
+        job.pixels(BYTES).unwrap();
+        assert_eq!(job.take_over(), Some((point(1, 0, 0), Bytes::new())));
+    }
+
+    #[test]
+    fn latents_are_bounded_by_the_size() {
+        let mut job = progress(1);
+        for (point, fits) in [
+            (point(0, 1, 16 * 8 * 8 * 4), true),
+            (point(0, 1, 16 * 8 * 8 * 4 + 1), false),
+            (point(0, 9, 4), false),
+            (point(1, 1, 4), false),
+            (point(0, 0, 4), false),
+            (point(0, 0, 0), true),
+        ] {
+            assert_eq!(job.latents(point).is_ok(), fits, "{point:?}");
+            job.take_over();
+        }
+        job.latents(point(0, 1, 4)).unwrap();
+        assert!(job.latents(point(0, 1, 4)).is_err());
+        assert!(job.picture(&picture(0)).is_err());
+        assert!(job.latent_bytes(b"").is_err());
+        assert!(job.latent_bytes(b"12345").is_err());
+        job.latent_bytes(b"1234").unwrap();
+        assert!(job.latent_bytes(b"1").is_err());
+    }
+}

@@ -1,0 +1,280 @@
+//! What clients ask, and what becomes of it.
+
+use zimg_protocol::messages::{Busy, Command, Event, JobId, Priority, Request, Submit, Waiting};
+use zimg_protocol::messages::{Draw, JobInfo, WorkerState};
+use zimg_protocol::{Failure, Kind};
+
+use super::{Client, ClientId, FromClient, Supervisor, shutting_down};
+use crate::estimate::about;
+use crate::job::{Job, cancelled};
+use crate::queue::{Full, Ticket};
+use crate::worker::state::{Input, State};
+
+/// Root, to whom all jobs are shown.
+const ROOT: u32 = 0;
+
+/// Why a job is not taken.
+enum Refusal {
+    /// There is no place.
+    Full(Full),
+    /// Something else.
+    Failed(Failure),
+}
+
+impl Supervisor {
+    pub(super) fn client(&mut self, message: FromClient) {
+        match message {
+            FromClient::Joined { id, uid, outbox } => {
+                self.clients.insert(id, Client { uid, outbox, job: None });
+            }
+            FromClient::Left { id } => {
+                self.sleepers.retain(|sleeper| *sleeper != id);
+                if let Some(job) = self.clients.remove(&id).and_then(|client| client.job) {
+                    self.cancel(job);
+                }
+            }
+            FromClient::Asked { id, request } => {
+                let Some(client) = self.clients.get(&id) else { return };
+                if let Some(answer) = self.asked(id, client.uid, request)
+                    && let Some(client) = self.clients.get(&id)
+                {
+                    client.outbox.event(answer);
+                }
+            }
+        }
+    }
+
+    /// The answer, unless it was given already or comes later.
+    fn asked(&mut self, id: ClientId, uid: u32, request: Request) -> Option<Event> {
+        match request {
+            Request::Draw(draw) => self.submit(id, usual(draw), true),
+            Request::Submit(submit) => self.submit(id, submit, false),
+            Request::Cancel => {
+                // A job that has just ended has been answered already.
+                if let Some(job) = self.clients.get(&id).and_then(|client| client.job) {
+                    self.cancel(job);
+                }
+                None
+            }
+            Request::CancelJob { job } => Some(self.cancel_job(uid, job)),
+            Request::Jobs => Some(Event::Jobs(self.list(uid))),
+            Request::Status => Some(Event::Status(Box::new(self.status()))),
+            Request::Overview => Some(Event::Overview(Box::new(self.overview(uid)))),
+            Request::Sleep => self.sleep(id),
+            Request::Wake => {
+                self.happened(Input::Wake);
+                self.refuse_sleepers();
+                Some(Event::Acknowledged)
+            }
+            Request::Wait { .. } | Request::Forget { .. } => {
+                Some(Event::Failed(Failure::new(Kind::Usage, "this zimaged keeps no jobs")))
+            }
+        }
+    }
+
+    /// Takes a job or says why not; `old` clients know no `Busy`.
+    fn submit(&mut self, id: ClientId, submit: Submit, old: bool) -> Option<Event> {
+        let client = self.clients.get(&id)?;
+        let uid = client.uid;
+        if client.job.is_some() {
+            client.outbox.error(&Failure::new(
+                Kind::Usage,
+                "one connection has one job at a time: wait for its end or open another connection",
+            ));
+            return None;
+        }
+        let refusal = match self.place(uid, &submit) {
+            Ok(ticket) => {
+                self.accept(id, ticket, submit);
+                return None;
+            }
+            Err(refusal) => refusal,
+        };
+        self.tally.failed += 1;
+        let (failure, busy) = match refusal {
+            Refusal::Failed(failure) => (failure, None),
+            Refusal::Full(full) => {
+                self.tally.counters.busy += 1;
+                let busy = self.busy(uid, full);
+                (busy.failure.clone(), Some(busy))
+            }
+        };
+        tracing::info!(uid, result = failure.kind.exit_code(), "refused: {failure}");
+        Some(match busy {
+            Some(busy) if !old => Event::Busy(busy),
+            _ => Event::Failed(failure),
+        })
+    }
+
+    /// A place in the queue, which the job has then.
+    fn place(&mut self, uid: u32, submit: &Submit) -> Result<Ticket, Refusal> {
+        if self.stop_by.is_some() {
+            return Err(Refusal::Failed(shutting_down()));
+        }
+        if let State::Failed(failure) = self.life.state() {
+            return Err(Refusal::Failed(failure.clone()));
+        }
+        if submit.detach {
+            let failure = Failure::new(Kind::Usage, "this zimaged keeps no jobs")
+                .hint("leave --detach away and wait for the picture");
+            return Err(Refusal::Failed(failure));
+        }
+        submit.draw.check().map_err(Refusal::Failed)?;
+        let ticket = Ticket { job: self.last_job + 1, uid, priority: submit.priority };
+        self.queue.push(ticket).map_err(Refusal::Full)?;
+        self.last_job = ticket.job;
+        Ok(ticket)
+    }
+
+    fn accept(&mut self, id: ClientId, ticket: Ticket, submit: Submit) {
+        let job = ticket.job;
+        let positions = self.queue.positions();
+        let position = positions.iter().find(|(other, _)| *other == job);
+        let position = position.map_or(0, |(_, position)| *position);
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.job = Some(job);
+            client.outbox.event(Event::Accepted { job, position });
+        }
+        self.jobs.insert(job, Job::new(ticket, id, submit, position));
+        // Whoever asked for sleep did not know of this one.
+        self.refuse_sleepers();
+    }
+
+    /// There is no place: how many jobs there are, and when one of them will have ended.
+    fn busy(&self, uid: u32, full: Full) -> Busy {
+        let mine = |job: &JobId| self.jobs.get(job).is_some_and(|job| job.uid() == uid);
+        let order = self.queue.order();
+        let (mut message, ends) = match full {
+            Full::Total(jobs) => (format!("the queue is full with {}", counted(jobs)), 1),
+            Full::User(jobs) => (
+                format!("you already have {} in the queue", counted(jobs)),
+                order.iter().position(mine).map_or(1, |before| before + 1),
+            ),
+        };
+        let wait = self.time_for(order.get(..ends).unwrap_or_default());
+        if let Some(wait) = wait {
+            message += &format!("; one of them ends in {}", about(wait));
+        }
+        Busy {
+            failure: Failure::new(Kind::Busy, message).hint("try again when one has ended"),
+            depth: u32::try_from(order.len()).unwrap_or(u32::MAX),
+            wait_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+        }
+    }
+
+    /// Ends a job: at once while it waits, at the next step while it runs.
+    pub(super) fn cancel(&mut self, job: JobId) {
+        if self.queue.remove(job) {
+            self.end(job, Err(cancelled()));
+        } else if let (Some(running), Some(link)) = (self.jobs.get_mut(&job), &self.worker.link)
+            && !running.cancelled
+        {
+            running.cancelled = true;
+            link.command(Command::Cancel { job });
+        }
+    }
+
+    /// Cancels somebody's job, if it is his; whether there is such a job of somebody else's is
+    /// none of his business.
+    fn cancel_job(&mut self, uid: u32, job: JobId) -> Event {
+        let owner = self.jobs.get(&job).map(Job::uid);
+        if owner.is_some_and(|owner| owner == uid || uid == ROOT) {
+            self.cancel(job);
+            return Event::Acknowledged;
+        }
+        let message = match uid {
+            ROOT => format!("there is no unfinished job {job}"),
+            _ => format!("you have no unfinished job {job}"),
+        };
+        Event::Failed(Failure::new(Kind::Permission, message).hint("`zimg jobs` lists them"))
+    }
+
+    /// A user's jobs, or all for root, in the order in which they will be drawn.
+    fn list(&self, uid: u32) -> Vec<JobInfo> {
+        let running = self.queue.running().map(|job| (job, None));
+        let waiting = self.queue.positions().into_iter().map(|(job, n)| (job, Some(n)));
+        running
+            .into_iter()
+            .chain(waiting)
+            .filter_map(|(job, position)| Some((self.jobs.get(&job)?, position)))
+            .filter(|(job, _)| job.uid() == uid || uid == ROOT)
+            .map(|(job, position)| job.info(position, self.worker.model.as_ref()))
+            .collect()
+    }
+
+    /// The worker goes once it has nothing to do; answered when it has gone.
+    fn sleep(&mut self, id: ClientId) -> Option<Event> {
+        if self.stop_by.is_some() {
+            return Some(Event::Failed(shutting_down()));
+        }
+        let waiting = self.queue.len();
+        if waiting > 0 {
+            let wait = if waiting == 1 { "waits" } else { "wait" };
+            let what = format!("{} {wait} to be drawn", counted(waiting));
+            let failure = Failure::new(Kind::Busy, what);
+            return Some(Event::Failed(failure.hint("try again when they have ended")));
+        }
+        self.sleepers.push(id);
+        if let Some(client) = self.clients.get(&id) {
+            client.outbox.owe();
+        }
+        self.happened(Input::Sleep);
+        None
+    }
+
+    /// Tells those who wait for it that the GPU is free.
+    pub(super) fn answer_sleepers(&mut self) {
+        if !matches!(self.life.state(), State::Asleep | State::Failed(_)) {
+            return;
+        }
+        for sleeper in std::mem::take(&mut self.sleepers) {
+            if let Some(client) = self.clients.get(&sleeper) {
+                client.outbox.event(Event::Acknowledged);
+            }
+        }
+    }
+
+    /// Tells those who wait for it that the GPU will not be free.
+    pub(super) fn refuse_sleepers(&mut self) {
+        for sleeper in std::mem::take(&mut self.sleepers) {
+            if let Some(client) = self.clients.get(&sleeper) {
+                let failure = Failure::new(Kind::Busy, "somebody asked for the model meanwhile");
+                client.outbox.event(Event::Failed(failure.hint("try again")));
+            }
+        }
+    }
+
+    /// Who waits learns why, if that is news.
+    pub(super) fn tell_who_waits(&mut self) {
+        let worker = self.life.told(std::time::Instant::now());
+        let ready = matches!(worker, WorkerState::Ready | WorkerState::Busy { .. });
+        for (id, position) in self.queue.positions() {
+            let Some(job) = self.jobs.get_mut(&id) else { continue };
+            let waiting = match (ready, job.overtaken) {
+                (false, _) => Waiting::Worker(worker.clone()),
+                (true, false) => Waiting::Queue { position },
+                (true, true) => Waiting::Overtaken { position },
+            };
+            if job.told.as_ref() != Some(&waiting) {
+                job.told = Some(waiting.clone());
+                self.tell(id, Event::Waiting(waiting));
+            }
+        }
+    }
+
+    pub(super) fn refuse_waiting(&mut self, failure: &Failure) {
+        for (job, _) in self.queue.positions() {
+            self.end(job, Err(failure.clone()));
+        }
+    }
+}
+
+/// How clients that know nothing else want their pictures.
+fn usual(draw: Draw) -> Submit {
+    Submit { draw, priority: Priority::Interactive, detach: false, previews: false }
+}
+
+/// "1 job", "2 jobs".
+fn counted(jobs: usize) -> String {
+    if jobs == 1 { "1 job".into() } else { format!("{jobs} jobs") }
+}

@@ -1,0 +1,85 @@
+//! What the daemon says about itself, and what it counts for that.
+
+use std::time::Instant;
+
+use zimg_protocol::messages::{Counters, Overview, Priority, Status, Timings};
+use zimg_protocol::{Failure, Kind};
+
+use super::Supervisor;
+use crate::queue::Ticket;
+
+/// What happened since the daemon started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    /// Jobs answered with `Done`.
+    pub done: u64,
+    /// Jobs answered with `Failed` or `Busy`.
+    pub failed: u64,
+    pub counters: Counters,
+}
+
+impl Tally {
+    /// A job has its answer.
+    pub(super) fn ended(&mut self, result: &Result<Timings, Failure>) {
+        match result {
+            Ok(_) => self.done += 1,
+            Err(failure) => {
+                self.failed += 1;
+                self.counters.cancelled += u64::from(failure.kind == Kind::Cancelled);
+            }
+        }
+    }
+
+    /// A step was drawn.
+    pub(super) fn stepped(&mut self, ms: f32) {
+        self.counters.steps += 1;
+        self.counters.step_seconds += f64::from(ms) / 1e3;
+    }
+}
+
+impl Supervisor {
+    /// The daemon on one screen.
+    pub(super) fn status(&self) -> Status {
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            uptime_s: self.started.elapsed().as_secs(),
+            worker: self.life.told(Instant::now()),
+            worker_pid: self.worker.link.as_ref().and_then(|link| link.pid),
+            restarts: self.life.restarts(),
+            model: self.worker.model.clone(),
+            load_s: self.worker.load_s,
+            queued: count(self.queue.len()),
+            done: self.tally.done,
+            failed: self.tally.failed,
+            last_error: self.life.last_error().map(str::to_owned),
+        }
+    }
+
+    /// The daemon in full, for a user who may want to draw.
+    pub(super) fn overview(&self, uid: u32) -> Overview {
+        let next = Ticket { job: self.last_job + 1, uid, priority: Priority::Interactive };
+        let wait = self.time_for(&self.queue.before(next));
+        Overview {
+            status: self.status(),
+            weights: self.worker.weights,
+            memory: self.worker.memory,
+            worker_age_s: self
+                .worker
+                .link
+                .as_ref()
+                .map(|_| self.worker.started.elapsed().as_secs()),
+            places: self.charge.places,
+            unfinished: count(self.queue.unfinished()),
+            connections: count(self.clients.len()),
+            kept: 0,
+            wait_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+            counters: self.tally.counters,
+            keeping: None,
+        }
+    }
+}
+
+fn count(things: usize) -> u32 {
+    u32::try_from(things).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,134 @@
+//! What one user may know and do of another's jobs, without connections and without a worker.
+
+use tokio::runtime::{Builder, Runtime};
+use zimg_protocol::Frame;
+use zimg_protocol::messages::{Draw, JobState, Priority, Submit};
+
+use super::*;
+
+const ROOT: u32 = 0;
+const ANN: u32 = 1000;
+const BOB: u32 = 1001;
+
+/// A supervisor without a worker, and its clients' outboxes by their numbers.
+struct Office {
+    supervisor: Supervisor,
+    outboxes: Vec<Outbox>,
+    runtime: Runtime,
+}
+
+impl Office {
+    fn new(places: Places) -> Self {
+        let plan = Err(Failure::new(Kind::Config, "there is no worker"));
+        let patience = Patience::default();
+        let supervisor = Supervisor::new(Charge { plan, places, idle_unload: None, patience });
+        let runtime = Builder::new_current_thread().build().unwrap();
+        Self { supervisor, outboxes: Vec::new(), runtime }
+    }
+
+    /// A connection of this user.
+    fn join(&mut self, uid: u32) -> ClientId {
+        let (id, outbox) = (self.outboxes.len() as ClientId, Outbox::default());
+        self.outboxes.push(outbox.clone());
+        self.supervisor.client(FromClient::Joined { id, uid, outbox });
+        id
+    }
+
+    /// Asks, and hears the next answer.
+    fn ask(&mut self, id: ClientId, request: Request) -> Event {
+        self.supervisor.client(FromClient::Asked { id, request });
+        let outbox = &self.outboxes[usize::try_from(id).unwrap()];
+        match self.runtime.block_on(outbox.next()) {
+            Ok(Some(Frame::Event(event))) => event,
+            other => panic!("not an event but {other:?}"),
+        }
+    }
+
+    /// A job of this user, on a connection of its own.
+    fn draw(&mut self, uid: u32) -> (ClientId, Event) {
+        let id = self.join(uid);
+        let priority = Priority::Interactive;
+        let draw = Draw::new("a secret");
+        (
+            id,
+            self.ask(
+                id,
+                Request::Submit(Submit { draw, priority, detach: false, previews: false }),
+            ),
+        )
+    }
+}
+
+fn message(event: Event) -> String {
+    match event {
+        Event::Failed(failure) => {
+            assert_eq!(failure.kind, Kind::Permission);
+            failure.message
+        }
+        other => panic!("not refused but {other:?}"),
+    }
+}
+
+#[test]
+fn only_the_owner_and_root_see_a_job_and_end_it() {
+    let mut office = Office::new(Places::default());
+    let (anns, accepted) = office.draw(ANN);
+    assert_eq!(accepted, Event::Accepted { job: 1, position: 0 });
+    office.draw(BOB);
+    let bob = office.join(BOB);
+    let seen = |event| match event {
+        Event::Jobs(jobs) => jobs.iter().map(|job| job.job).collect::<Vec<_>>(),
+        other => panic!("no jobs but {other:?}"),
+    };
+    assert_eq!(seen(office.ask(bob, Request::Jobs)), [2]);
+    // Of another's job he learns as little as of one that is not there.
+    let others = message(office.ask(bob, Request::CancelJob { job: 1 }));
+    let nobodys = message(office.ask(bob, Request::CancelJob { job: 99 }));
+    assert_eq!(others.replace('1', "99"), nobodys);
+    let root = office.join(ROOT);
+    assert_eq!(seen(office.ask(root, Request::Jobs)), [1, 2]);
+    assert_eq!(office.ask(root, Request::CancelJob { job: 1 }), Event::Acknowledged);
+    assert_eq!(office.ask(bob, Request::CancelJob { job: 2 }), Event::Acknowledged);
+    assert_eq!(seen(office.ask(root, Request::Jobs)), []);
+    let told = office.runtime.block_on(office.outboxes[anns as usize].next());
+    assert!(
+        matches!(told, Ok(Some(Frame::Event(Event::Failed(failure)))) if failure.kind == Kind::Cancelled)
+    );
+}
+
+#[test]
+fn users_take_turns() {
+    let mut office = Office::new(Places::default());
+    for uid in [ANN, ANN, ANN, BOB] {
+        office.draw(uid);
+    }
+    let root = office.join(ROOT);
+    let Event::Jobs(jobs) = office.ask(root, Request::Jobs) else { panic!("no jobs") };
+    let order: Vec<_> = jobs.iter().map(|job| (job.uid, job.state.clone())).collect();
+    let expected = [(ANN, 0), (BOB, 1), (ANN, 2), (ANN, 3)]
+        .map(|(uid, position)| (uid, JobState::Waiting { position }));
+    assert_eq!(order, expected);
+}
+
+#[test]
+fn one_user_cannot_take_all_places_and_all_together_no_more_than_there_are() {
+    let mut office = Office::new(Places { jobs: 3, jobs_per_user: 2, connections: 32 });
+    let mut refused = |uid| match office.draw(uid).1 {
+        Event::Accepted { .. } => None,
+        Event::Busy(busy) => Some((busy.failure.message, busy.depth)),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([refused(ANN), refused(ANN)], [None, None]);
+    assert_eq!(refused(ANN), Some(("you already have 2 jobs in the queue".into(), 2)));
+    assert_eq!(refused(BOB), None);
+    assert_eq!(refused(BOB), Some(("the queue is full with 3 jobs".into(), 3)));
+}
+
+#[test]
+fn who_goes_takes_his_jobs_along() {
+    let mut office = Office::new(Places::default());
+    let (anns, _) = office.draw(ANN);
+    office.supervisor.client(FromClient::Left { id: anns });
+    let root = office.join(ROOT);
+    assert_eq!(office.ask(root, Request::Jobs), Event::Jobs(Vec::new()));
+}

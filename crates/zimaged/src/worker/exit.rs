@@ -1,0 +1,114 @@
+//! How a worker's process ended, and whose doing it was.
+
+use nix::sys::signal::Signal;
+use zimg_protocol::error::Kind;
+
+/// A worker's exit status that says: the configuration is wrong, do not start me again.
+const CONFIG: i32 = Kind::Config.exit_code() as i32;
+/// A worker's exit status that says: the GPU has failed for good in this process.
+const STICKY: i32 = 71;
+/// Signals that a process does not get by its own mistake: an operator sends them, or the kernel
+/// when memory runs out.
+const FROM_OUTSIDE: [Signal; 7] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGKILL,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+];
+
+/// How a process ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Exit {
+    /// Its exit status, unless a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// The last lines that it wrote to standard error.
+    pub last_words: Option<String>,
+}
+
+/// Whose doing a death was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The worker's own: its job may be the reason.
+    Own,
+    /// Somebody's or something's outside: its job has nothing to do with it.
+    Outside,
+}
+
+impl Exit {
+    /// Whether the worker says that its configuration is wrong.
+    pub(crate) fn is_config(&self) -> bool {
+        self.code == Some(CONFIG)
+    }
+
+    /// Whose doing it was.
+    pub(crate) fn fault(&self) -> Fault {
+        let signal = self.signal.and_then(|signal| Signal::try_from(signal).ok());
+        if signal.is_some_and(|signal| FROM_OUTSIDE.contains(&signal)) {
+            Fault::Outside
+        } else {
+            Fault::Own
+        }
+    }
+
+    /// The end in one sentence, with the worker's own last words.
+    pub(crate) fn sentence(&self) -> String {
+        self.with_words(&match (self.code, self.signal) {
+            (_, Some(signal)) => format!("the worker was ended by {}", signal_name(signal)),
+            (Some(STICKY), None) => "the GPU failed and its worker was given up".to_owned(),
+            (Some(code), None) => format!("the worker ended with status {code}"),
+            (None, None) => "the worker ended".to_owned(),
+        })
+    }
+
+    /// A sentence with the worker's last words.
+    pub(crate) fn with_words(&self, how: &str) -> String {
+        match &self.last_words {
+            Some(words) => format!("{how}: {words}"),
+            None => how.to_owned(),
+        }
+    }
+}
+
+/// "SIGKILL" for 9, and the number for what has no name.
+fn signal_name(signal: i32) -> String {
+    Signal::try_from(signal)
+        .map_or_else(|_| format!("signal {signal}"), |known| known.as_str().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit(code: Option<i32>, signal: Option<i32>) -> Exit {
+        Exit { code, signal, last_words: None }
+    }
+
+    #[test]
+    fn what_an_operator_or_the_kernel_sends_is_not_the_workers_doing() {
+        for signal in [1, 2, 9, 15] {
+            assert_eq!(exit(None, Some(signal)).fault(), Fault::Outside, "{signal}");
+        }
+        for signal in [4, 6, 7, 8, 11, 31, 34] {
+            assert_eq!(exit(None, Some(signal)).fault(), Fault::Own, "{signal}");
+        }
+        for code in [0, 1, 70, 71, 101] {
+            assert_eq!(exit(Some(code), None).fault(), Fault::Own, "{code}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_one_sentence() {
+        let mut end = exit(None, Some(11));
+        assert_eq!(end.sentence(), "the worker was ended by SIGSEGV");
+        end.last_words = Some("illegal address".into());
+        assert_eq!(end.sentence(), "the worker was ended by SIGSEGV: illegal address");
+        assert_eq!(exit(None, Some(34)).sentence(), "the worker was ended by signal 34");
+        assert_eq!(exit(Some(3), None).sentence(), "the worker ended with status 3");
+        assert!(exit(Some(71), None).sentence().starts_with("the GPU failed"));
+    }
+}
