@@ -11,7 +11,7 @@ LIBTORCH_FLAGS = $(if $(CUDA),--cuda)$(if $(CPU),--cpu)
 
 export PYTHON CARGO PROFILE PREFIX DESTDIR
 
-.PHONY: help libtorch build demo test gpu-test parity bench gpu-bench papers install uninstall clean
+.PHONY: help libtorch build demo test units gpu-test parity bench gpu-bench papers install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ demo: libtorch ## build, start zimaged with the built-in model, draw demo.png, s
 
 test: libtorch ## formatting, lints, all tests that need no GPU
 	@contrib/test.sh
+
+units: ## check the systemd units and how exposed the service is, with systemd-analyze
+	@contrib/units.sh
 
 gpu-test: ## draw on an NVIDIA GPU with the CUDA tree of libtorch
 	@contrib/gpu-test.sh

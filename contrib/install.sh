@@ -2,8 +2,10 @@
 # `make install` and `make uninstall`: the tree under DESTDIR/PREFIX.
 #
 #   bin/{zimg,zimaged}  libexec/zimaged/zimage-worker  lib/zimaged/{torch/lib,nvidia/*/lib}
-#   lib/systemd/{system,user}/zimaged.service  lib/sysusers.d/zimaged.conf  share/doc/zimaged
+#   lib/systemd/{system,user}/zimaged.{service,socket}  lib/{sysusers,tmpfiles}.d/zimaged.conf
+#   lib/systemd/system/zimaged.service.d/cpu.conf, with a libtorch that has no CUDA
 #   share/man/man1/zimg*.1  share/{bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
+#   share/doc/zimaged
 #
 # zimaged finds its worker, the worker its libtorch, and libtorch its libraries from where they
 # lie themselves, so the tree may be moved; only the units name PREFIX.
@@ -15,7 +17,8 @@ if [[ ${PREFIX:-/} != /* ]]; then
   echo "install: PREFIX=$PREFIX is no absolute path: write it out, \$HOME for ~" >&2
   exit 64
 fi
-units=(lib/systemd/system/zimaged.service lib/systemd/user/zimaged.service lib/sysusers.d/zimaged.conf)
+units=(systemd/{system,user}/zimaged.{service,socket} {sysusers,tmpfiles}.d/zimaged.conf)
+for_cpu=lib/systemd/system/zimaged.service.d
 
 # What the shells look for, and where; the sources are in contrib/completions.
 completions=(
@@ -26,7 +29,9 @@ completions=(
 
 remove() {
   rm -rf "$root"/{libexec,lib,share/doc}/zimaged
-  rm -f "$root"/bin/{zimg,zimaged} "${units[@]/#/$root/}" "${completions[@]/#*:/$root/}"
+  rm -f "$root"/bin/{zimg,zimaged} "${units[@]/#/$root/lib/}" "$root/$for_cpu/cpu.conf" \
+    "${completions[@]/#*:/$root/}"
+  rmdir "$root/$for_cpu" 2>/dev/null || true # somebody else's drop-in stays
   rm -f "$root"/share/man/man1/zimg.1 "$root"/share/man/man1/zimg-*.1
 }
 
@@ -71,11 +76,9 @@ for file in "$libtorch"/../nvidia/*/lib/*.so*; do
 done
 
 for unit in "${units[@]}"; do
-  mkdir -p "$root/${unit%/*}"
+  mkdir -p "$root/lib/${unit%/*}"
+  sed "s|@PREFIX@|${PREFIX:-/usr/local}|" "systemd/${unit#systemd/}" >"$root/lib/$unit"
 done
-sed "s|@PREFIX@|${PREFIX:-/usr/local}|" systemd/system/zimaged.service >"$root/${units[0]}"
-sed "s|@PREFIX@|${PREFIX:-/usr/local}|" systemd/user/zimaged.service >"$root/${units[1]}"
-install -m 644 systemd/sysusers.d/zimaged.conf "$root/${units[2]}"
 
 install -D -m 644 -t "$root/share/man/man1" contrib/man/zimg*.1
 for completion in "${completions[@]}"; do
@@ -85,6 +88,13 @@ done
 documents=$root/share/doc/zimaged
 install -D -m 644 -t "$documents" README.md CHANGELOG.md LICENSE LICENSE-APACHE LICENSE-MIT
 install -D -m 644 -t "$documents/docs" docs/*
+mkdir -p "$documents/supervisord"
+sed "s|@PREFIX@|${PREFIX:-/usr/local}|" contrib/supervisord/zimaged.conf >"$documents/supervisord/zimaged.conf"
+if [ -e "$libtorch/lib/libtorch_cuda.so" ]; then
+  install -D -m 644 -t "$documents/systemd" systemd/system/cpu.conf
+else
+  install -D -m 644 -t "$root/$for_cpu" systemd/system/cpu.conf
+fi
 for licences in "$libtorch"/../*.dist-info/licenses; do
   [ -d "$licences" ] || continue
   package=$(basename "${licences%.dist-info/licenses}")

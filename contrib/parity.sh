@@ -7,7 +7,7 @@ wanted=contrib/reference/requirements.txt
 say() { echo "parity: $*"; }
 
 contrib/need.sh cargo c++ python
-python=$(contrib/venv.sh parity "$work" "$wanted")
+python=$(contrib/venv.sh parity "$work" "$wanted" "diffusers and torch (some GB)")
 
 say "drawing with the reference"
 rm -rf "$work/fixture"

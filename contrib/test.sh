@@ -30,10 +30,16 @@ step "Python"
 for tests in contrib/libtorch contrib/bench; do
   "$python" -B -m unittest discover --start-directory "$tests" 2>&1 | tee -a "$log"
 done
+step "units"
+units="the units are sound"
+contrib/units.sh || {
+  [ $? = 69 ] || exit 1
+  units="the units were NOT checked, there is no systemd-analyze"
+}
 ran=$(awk '/^Ran / { ran += $2 } END { print ran }' "$log")
 
 if [ "${rust#* }" != 0 ]; then
   echo "test: ${rust#* } Rust tests are ignored, and none should be" >&2
   exit 1
 fi
-echo "test: all well: ${rust% *} Rust and $ran Python tests passed, formatting and lints are clean, in $((SECONDS / 60)) min $((SECONDS % 60)) s"
+echo "test: all well: ${rust% *} Rust and $ran Python tests passed, formatting and lints are clean, $units, in $((SECONDS / 60)) min $((SECONDS % 60)) s"

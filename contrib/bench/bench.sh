@@ -16,7 +16,7 @@ if [ "$what" = gpu ] && [ ! -e /dev/nvidiactl ]; then
 fi
 contrib/need.sh cargo c++ python
 python=${ZIMG_BENCH_PYTHON:-}
-[ -n "$python" ] || python=$(contrib/venv.sh bench "$work" "$wanted")
+[ -n "$python" ] || python=$(contrib/venv.sh bench "$work" "$wanted" "diffusers and torch (some GB)")
 
 say "building"
 "${CARGO:-cargo}" build --locked --release -p zimg -p zimaged -p zimage-worker

@@ -65,7 +65,7 @@ impl Daemon {
         let log = File::create(folder.path().join("log")).unwrap();
         let worker = match options.worker {
             Some(worker) => worker,
-            None => mock(folder.path(), &options.mock),
+            None => mock_worker(folder.path(), &options.mock),
         };
         let socket = options.socket.unwrap_or_else(|| folder.path().join("run/zimaged.sock"));
         // Neither the machine's configuration nor the user's own takes part.
@@ -260,7 +260,7 @@ pub fn finish(job: Job) -> Result<Vec<Image>, Failure> {
 
 /// A worker program that is the mock with its script: the daemon passes no such variables on, so
 /// a shell script sets them.
-fn mock(folder: &Path, scripts: &str) -> PathBuf {
+pub fn mock_worker(folder: &Path, scripts: &str) -> PathBuf {
     assert!(!scripts.contains('\''), "scripts are quoted");
     let path = folder.join("worker");
     let starts = folder.join("starts");

@@ -16,7 +16,7 @@ mod programs;
 mod raw;
 mod worker;
 
-pub use daemon::{Daemon, Options, finish, lives, wait_until};
+pub use daemon::{Daemon, Options, finish, lives, mock_worker, wait_until};
 pub use programs::{built_worker, faulty_worker, program};
 pub use raw::Raw;
 pub use worker::{Kept, Run, Worker};

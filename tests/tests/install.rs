@@ -97,7 +97,12 @@ fn an_installed_tree_draws_after_it_was_moved() {
     make("install", &stage);
     for file in [
         "lib/systemd/system/zimaged.service",
+        "lib/systemd/system/zimaged.socket",
         "lib/systemd/user/zimaged.service",
+        "lib/systemd/user/zimaged.socket",
+        "lib/sysusers.d/zimaged.conf",
+        "lib/tmpfiles.d/zimaged.conf",
+        "share/doc/zimaged/supervisord/zimaged.conf",
         "share/man/man1/zimg.1",
         "share/man/man1/zimg-redo.1",
         "share/bash-completion/completions/zimg",
@@ -108,8 +113,23 @@ fn an_installed_tree_draws_after_it_was_moved() {
     ] {
         assert!(stage.join("usr").join(file).is_file(), "{file} is not installed");
     }
-    let unit = fs::read_to_string(stage.join("usr/lib/systemd/system/zimaged.service")).unwrap();
-    assert!(unit.contains("ExecStart=/usr/bin/zimaged\n"), "{unit}");
+    for (file, line) in [
+        ("lib/systemd/system/zimaged.service", "ExecStart=/usr/bin/zimaged\n"),
+        ("lib/systemd/user/zimaged.service", "ExecStart=/usr/bin/zimaged\n"),
+        ("share/doc/zimaged/supervisord/zimaged.conf", "command=/usr/bin/zimaged\n"),
+    ] {
+        let text = fs::read_to_string(stage.join("usr").join(file)).unwrap();
+        assert!(text.contains(line), "{file}: {text}");
+    }
+    let usr = stage.join("usr");
+    for file in files(&usr).iter().filter(|file| !file.starts_with(usr.join("lib/zimaged"))) {
+        let place_is_open = fs::read(file).unwrap().windows(8).any(|word| word == b"@PREFIX@");
+        assert!(!place_is_open, "{} names no place", file.display());
+    }
+    // A worker without CUDA draws on the CPU alone, which the service must then allow.
+    let cuda = usr.join("lib/zimaged/torch/lib/libtorch_cuda.so").exists();
+    let drop_in = usr.join("lib/systemd/system/zimaged.service.d/cpu.conf").exists();
+    assert_ne!(cuda, drop_in);
 
     let tree = scratch.path().join("elsewhere");
     fs::rename(stage.join("usr"), &tree).unwrap();
