@@ -112,6 +112,18 @@ impl Daemon {
         }
     }
 
+    /// The same, but it must be said anew.
+    pub fn wait_for_next(&mut self, beginning: &str) {
+        self.heard.retain(|line| !line.starts_with(beginning));
+        self.wait_for(beginning);
+    }
+
+    /// Whether the daemon has told its service manager something that begins like this, as far as
+    /// a `wait_for` has listened.
+    pub fn has_heard(&self, beginning: &str) -> bool {
+        self.heard.iter().any(|line| line.starts_with(beginning))
+    }
+
     /// Where it listens.
     pub fn socket(&self) -> &Path {
         &self.socket
@@ -208,6 +220,25 @@ impl Daemon {
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
+    }
+
+    /// Ends it, checks that it ends well and that no worker is left.
+    pub fn end(mut self) {
+        self.signal(Signal::SIGTERM);
+        assert_eq!(self.wait().code(), Some(0), "{}", self.log());
+        self.is_gone();
+    }
+
+    /// Waits until no worker is left of a daemon that has ended.
+    pub fn is_gone(&self) {
+        for worker in self.workers() {
+            wait_until("a worker is gone", || !lives(worker));
+        }
+    }
+
+    /// Descriptors that it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
     /// The most memory it has had, in bytes.

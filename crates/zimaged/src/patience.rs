@@ -31,6 +31,8 @@ pub(crate) struct Patience {
     pub settled: Duration,
     /// For the running job when the daemon ends.
     pub drain: Duration,
+    /// Woken so much later than it wished, the daemon was stopped itself.
+    pub overslept: Duration,
 }
 
 impl Default for Patience {
@@ -47,6 +49,7 @@ impl Default for Patience {
             longest_pause: Duration::from_secs(60),
             settled: Duration::from_secs(300),
             drain: Duration::from_secs(60),
+            overslept: Duration::from_secs(5),
         }
     }
 }
@@ -83,6 +86,7 @@ impl std::str::FromStr for Patience {
                 "longest_pause" => &mut all.longest_pause,
                 "settled" => &mut all.settled,
                 "drain" => &mut all.drain,
+                "overslept" => &mut all.overslept,
                 _ => return Err(wrong()),
             };
             *slot = humantime::parse_duration(time).map_err(|_| wrong())?;

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use zimg_protocol::limits::{latents_bytes_max, picture_bytes};
-use zimg_protocol::messages::{Draw, Picture, Point, Started, Timings};
+use zimg_protocol::messages::{Draw, Picture, Point, Started, Step, Timings};
 
 /// What the worker must not say, in words that go on from "the worker broke the protocol:".
 #[derive(Debug, PartialEq, Eq)]
@@ -72,6 +72,15 @@ impl Progress {
     /// What the defaults became.
     pub(crate) fn shape(&self) -> Option<&Started> {
         self.started.as_ref()
+    }
+
+    /// The worker has done a step.
+    pub(crate) fn step(&self, step: &Step) -> Result<(), Wrong> {
+        let steps = self.started.as_ref().map_or(0, |started| started.steps);
+        if step.picture != self.whole || step.of != steps || !(1..=steps).contains(&step.step) {
+            return Err(Wrong("an impossible step"));
+        }
+        Ok(())
     }
 
     /// The worker announces the latents of a step.
@@ -221,6 +230,10 @@ mod tests {
         assert!(one.pixels(BYTES + 1).is_err());
         one.pixels(BYTES).unwrap();
         assert!(one.picture(&picture(1)).is_err());
+        let step = |step| Step { picture: 0, step, of: 8, ms: 1.0 };
+        let fits = [0, 1, 8, 9].map(|at| progress(1).step(&step(at)).is_ok());
+        assert_eq!(fits, [false, true, true, false]);
+        assert!(progress(2).step(&Step { picture: 1, ..step(1) }).is_err());
         let unborn = Progress::new(&Draw::new(""));
         assert!({ unborn }.picture(&picture(0)).is_err());
         let impossible = Started { width: 65, ..started() };

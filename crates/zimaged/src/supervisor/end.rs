@@ -34,14 +34,14 @@ impl Supervisor {
         }
     }
 
-    /// Connections end when they have written what they were promised.
-    pub(super) async fn dismiss(&mut self, mut clients: mpsc::Receiver<FromClient>) {
+    /// Connections end when they have written what they were promised; what they still say is of
+    /// no interest.
+    pub(super) fn dismiss(&self, clients: &mut mpsc::Receiver<FromClient>) {
         for client in self.clients.values() {
             client.outbox.close();
         }
-        // What they still say is of no interest, but each must end.
         clients.close();
-        while let Some(message) = clients.recv().await {
+        while let Ok(message) = clients.try_recv() {
             if let FromClient::Joined { outbox, .. } = message {
                 outbox.close();
             }

@@ -34,8 +34,6 @@ use crate::worker::state::Input;
 
 /// Messages of clients that may wait for the supervisor.
 pub(crate) const MESSAGES_MAX: usize = 64;
-/// Woken so much later than it wished, the supervisor was stopped itself.
-const OVERSLEPT: Duration = Duration::from_secs(5);
 
 /// A connection's number.
 pub(crate) type ClientId = u64;
@@ -173,7 +171,7 @@ impl Supervisor {
             }
         }
         stop_accepting();
-        self.dismiss(clients).await;
+        self.dismiss(&mut clients);
         self.end_worker().await;
         Ok(())
     }
@@ -188,9 +186,9 @@ impl Supervisor {
     fn time_up(&mut self, deadline: Option<Instant>) {
         let now = Instant::now();
         let late = deadline.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        if late >= OVERSLEPT {
+        if late >= self.charge.patience.overslept {
             // Stopped, or the whole machine was: the worker may have been too.
-            tracing::info!("did not run for {} s or more; deadlines begin anew", late.as_secs());
+            tracing::info!("did not run for {} s; deadlines begin anew", late.as_secs());
             self.life.excuse(now);
         } else {
             self.happened(Input::TimeUp);

@@ -98,6 +98,9 @@ impl Supervisor {
                 }
             }
             Report::Step { step, .. } => {
+                if let Err(wrong) = job.progress.step(&step) {
+                    return self.judge(Some(Err(wrong)));
+                }
                 job.stepped(step.step, step.of);
                 if let Some(shape) = job.shape(None) {
                     self.estimates.step(shape, step.ms);

@@ -35,13 +35,15 @@ fn main() -> io::Result<()> {
     }
     // Its many deaths leave no files behind.
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    let script = Script::from_environment();
     // As the real one: it does not outlive its supervisor, even when it is stopped.
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if !script.says("orphan") {
+        prctl::set_pdeathsig(Signal::SIGKILL)?;
+    }
     let mut arguments = std::env::args().skip_while(|argument| argument != "--parent-pid").skip(1);
     if arguments.next() != Some(getppid().to_string()) {
         return Err(io::Error::other("the parent is another"));
     }
-    let script = Script::from_environment();
     script.leave_pid();
     let link = Link::open(!script.says("deaf"))?;
     let mut mock = Mock { script, link };

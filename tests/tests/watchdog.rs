@@ -1,0 +1,67 @@
+//! Time: what the service manager hears while the daemon is well, and what a daemon that was
+//! stopped itself makes of it.
+
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use zimg_client::Draw;
+use zimg_tests::{Daemon, Options, finish};
+
+fn with(mock: &str, environment: &[(&str, &str)]) -> Daemon {
+    let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+    let environment = environment.collect();
+    Daemon::with(Options { mock: mock.into(), environment, ..Options::default() })
+}
+
+#[test]
+fn the_watchdog_hears_twice_in_each_period_whatever_the_worker_does() {
+    let mut daemon = with("hold@step:1", &[("WATCHDOG_USEC", "200000")]);
+    daemon.wait_for("WATCHDOG=1");
+    daemon.wait_for("READY=1");
+    let (job, _) = daemon.submit(&Draw::new("a fox"));
+    daemon.held();
+    for _ in 0..5 {
+        daemon.wait_for_next("WATCHDOG=1");
+    }
+    daemon.open_gate();
+    finish(job).unwrap();
+}
+
+#[test]
+fn no_watchdog_is_answered_that_is_not_there_or_another_processs() {
+    for environment in [&[][..], &[("WATCHDOG_USEC", "1000"), ("WATCHDOG_PID", "1")]] {
+        let mut daemon = with("", environment);
+        daemon.wait_for("READY=1");
+        daemon.draw(&Draw::new("a fox")).unwrap();
+        daemon.wait_for_next("STATUS=ready");
+        assert!(!daemon.has_heard("WATCHDOG=1"));
+    }
+}
+
+#[test]
+fn who_loads_is_given_more_time_to_start_and_who_is_ready_is_not() {
+    let mut daemon = with("hold@load", &[]);
+    daemon.wait_for("EXTEND_TIMEOUT_USEC=30000000");
+    daemon.open_gate();
+    daemon.wait_for("READY=1");
+}
+
+#[test]
+fn a_daemon_that_was_stopped_itself_does_not_blame_the_worker() {
+    let patience = [("ZIMAGED_PATIENCE", "step=3s,first_step=3s,overslept=100ms")];
+    let daemon = with("hold@step:2", &patience);
+    let (job, _) = daemon.submit(&Draw::new("a fox"));
+    daemon.held();
+    daemon.signal(Signal::SIGSTOP);
+    // Time has to pass: more than a worker may say nothing.
+    thread::sleep(Duration::from_millis(3500));
+    // The worker says nothing at first, when the daemon runs again.
+    daemon.signal(Signal::SIGCONT);
+    daemon.status();
+    daemon.open_gate();
+    finish(job).unwrap();
+    let log = daemon.log();
+    assert!(log.contains("deadlines begin anew"), "{log}");
+    assert_eq!(daemon.status().restarts, 0);
+}
