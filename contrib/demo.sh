@@ -36,7 +36,7 @@ export ZIMG_CONFIG=
 socket=$private/zimaged.sock
 : >"$private/zimaged.toml"
 began=$EPOCHREALTIME
-"$bin/zimaged" --config "$private/zimaged.toml" --socket "$socket" --model tiny --device "${DEVICE:-auto}" \
+"$bin/zimaged" --config "$private/zimaged.toml" --socket "$socket" --state-dir off --model tiny --device "${DEVICE:-auto}" \
   2>"$private/log" &
 daemon=$!
 until [ -S "$socket" ]; do

@@ -55,7 +55,8 @@ class Daemon:
         self.socket = self.folder / "zimaged.sock"
         (self.folder / "zimaged.toml").touch()
         self.log = self.folder / "log"
-        command = [programs.zimaged, "--config", self.folder / "zimaged.toml", "--socket", self.socket, *options]
+        command = [programs.zimaged, "--config", self.folder / "zimaged.toml", "--socket", self.socket]
+        command += ["--state-dir", "off", *options]
         self.process: subprocess.Popen | None = None
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices, open(self.log, "wb") as log:
             notices.bind(str(self.folder / "notify"))

@@ -30,6 +30,8 @@ pub struct Options {
     pub worker: Option<PathBuf>,
     /// Where to listen, if not in a folder of its own.
     pub socket: Option<PathBuf>,
+    /// Where it keeps detached jobs, if not in a folder that goes with it.
+    pub state: Option<PathBuf>,
     /// More environment.
     pub environment: Vec<(String, String)>,
 }
@@ -68,6 +70,7 @@ impl Daemon {
             None => mock_worker(folder.path(), &options.mock),
         };
         let socket = options.socket.unwrap_or_else(|| folder.path().join("run/zimaged.sock"));
+        let state = options.state.unwrap_or_else(|| folder.path().join("state"));
         // Neither the machine's configuration nor the user's own takes part.
         let config = folder.path().join("zimaged.toml");
         File::create(&config).unwrap();
@@ -82,6 +85,7 @@ impl Daemon {
             .env_remove("XDG_CONFIG_HOME")
             .env("NOTIFY_SOCKET", folder.path().join("notify"))
             .env("RUST_LOG", "info")
+            .env("ZIMAGED_STATE_DIR", state)
             .envs(options.environment)
             .arg("--config")
             .arg(config)

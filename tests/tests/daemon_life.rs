@@ -22,6 +22,7 @@ fn zimaged(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> O
         .env("HOME", folder)
         .env_remove("XDG_CONFIG_HOME")
         .env_remove("XDG_RUNTIME_DIR")
+        .env("ZIMAGED_STATE_DIR", folder.join("state"))
         .envs(environment.iter().copied())
         .args(arguments)
         .output()

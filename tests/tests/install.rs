@@ -59,7 +59,7 @@ impl Daemon {
             .env_clear()
             .env("HOME", folder)
             .env("NOTIFY_SOCKET", folder.join("notify"))
-            .args(["--device", "cpu", "--socket"])
+            .args(["--state-dir", "off", "--device", "cpu", "--socket"])
             .arg(folder.join("zimaged.sock"))
             .stdin(Stdio::null())
             .stderr(File::create(folder.join("log")).unwrap())

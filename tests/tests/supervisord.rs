@@ -37,6 +37,7 @@ fn shipped(folder: &Path) -> String {
         ("@PREFIX@/bin/zimaged", program("zimaged").to_str().unwrap()),
         ("user=zimaged\n", ""),
         ("/var/log/zimaged.log", log.to_str().unwrap()),
+        ("\"/var/lib/zimaged\"", folder.join("state").to_str().unwrap()),
     ] {
         assert_eq!(text.matches(theirs).count(), 1, "{theirs}");
         text = text.replace(theirs, ours);

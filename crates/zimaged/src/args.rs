@@ -55,4 +55,18 @@ pub struct Args {
     /// [default: off]
     #[arg(long, value_name = "TIME")]
     pub idle_unload: Option<String>,
+    /// Where detached jobs are kept, or off [default: $STATE_DIRECTORY, for root /var/lib/zimaged,
+    /// else ~/.local/state/zimaged]
+    #[arg(long, value_name = "DIR|off")]
+    pub state_dir: Option<String>,
+    /// How long a detached job is kept after its end, while zimaged runs: a time like 7d
+    /// [default: 7d]
+    #[arg(long, value_name = "TIME")]
+    pub keep: Option<String>,
+    /// How much all detached jobs may take on the disk, such as 500M or 4G [default: 4G]
+    #[arg(long, value_name = "SIZE")]
+    pub keep_bytes: Option<String>,
+    /// The same of one user [default: half of it]
+    #[arg(long, value_name = "SIZE")]
+    pub keep_bytes_per_user: Option<String>,
 }

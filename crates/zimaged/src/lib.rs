@@ -4,17 +4,23 @@
 mod args;
 mod client;
 pub mod config;
+mod delivery;
 mod estimate;
 mod job;
+mod kept;
+mod lock;
 mod notify;
+mod numbers;
 mod outbox;
 mod patience;
 mod queue;
 mod socket;
+mod store;
 mod supervisor;
 mod worker;
 
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -22,6 +28,7 @@ use zimg_protocol::{Failure, Kind};
 
 pub use crate::args::Args;
 use crate::client::Places;
+use crate::config::State;
 use crate::supervisor::{Charge, MESSAGES_MAX, Supervisor};
 use crate::worker::process::Plan;
 
@@ -41,7 +48,7 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
         Some(passed) => passed,
         None => {
             let root = nix::unistd::geteuid().is_root();
-            let runtime_dir = environment("XDG_RUNTIME_DIR").map(std::path::PathBuf::from);
+            let runtime_dir = environment("XDG_RUNTIME_DIR").map(PathBuf::from);
             let path = settings
                 .socket
                 .clone()
@@ -63,6 +70,8 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
         places: settings.places,
         idle_unload: settings.idle_unload,
         patience: settings.patience,
+        folder: folder_of(&settings.state),
+        terms: settings.terms,
     };
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -71,13 +80,29 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
         .map_err(internal)
 }
 
+/// Where detached jobs are kept, or why nowhere.
+fn folder_of(state: &State) -> Result<PathBuf, Failure> {
+    match state {
+        State::Folder(folder) => Ok(folder.clone()),
+        State::Off => Err(Failure::new(Kind::Config, "this zimaged keeps no jobs")
+            .hint("leave --detach away and wait for the picture")),
+        State::Usual => {
+            let root = nix::unistd::geteuid().is_root();
+            store::usual_folder(root, |name| std::env::var_os(name)).ok_or_else(|| {
+                Failure::new(Kind::Config, "there is no folder to keep jobs in")
+                    .hint("name one with --state-dir, or set HOME")
+            })
+        }
+    }
+}
+
 async fn work(listener: UnixListener, charge: Charge) -> std::io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let (to_supervisor, from_clients) = mpsc::channel(MESSAGES_MAX);
     let places = Places::new(charge.places.connections as usize);
     let accepting = tokio::spawn(client::accept(listener, places.clone(), to_supervisor));
-    Supervisor::new(charge).run(from_clients, || accepting.abort()).await?;
+    Supervisor::new(charge)?.run(from_clients, || accepting.abort()).await?;
     if tokio::time::timeout(LAST_BYTES, places.all_left()).await.is_err() {
         tracing::info!("some clients did not take all of their answer");
     }

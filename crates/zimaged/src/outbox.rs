@@ -70,6 +70,11 @@ impl Outbox {
         self.lines().owed = true;
     }
 
+    /// It has its answer.
+    pub(crate) fn owe_nothing(&self) {
+        self.lines().owed = false;
+    }
+
     /// Puts in a chunk of pixels.
     pub(crate) fn pixels(&self, chunk: Bytes) {
         let mut lines = self.lines();
@@ -101,6 +106,11 @@ impl Outbox {
     pub(crate) fn cut(&self) {
         *self.lines() = Lines { closed: true, cut: true, ..Lines::default() };
         self.0.changed.notify_waiters();
+    }
+
+    /// Whether nothing more can be put in.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lines().closed
     }
 
     /// Bytes of pixels that wait.

@@ -33,6 +33,8 @@ pub(crate) struct Patience {
     pub drain: Duration,
     /// Woken so much later than it wished, the daemon was stopped itself.
     pub overslept: Duration,
+    /// Between two looks at what is kept: what has expired, and whether a bad disk has got better.
+    pub disk: Duration,
 }
 
 impl Default for Patience {
@@ -50,6 +52,7 @@ impl Default for Patience {
             settled: Duration::from_secs(300),
             drain: Duration::from_secs(60),
             overslept: Duration::from_secs(5),
+            disk: Duration::from_secs(30),
         }
     }
 }
@@ -81,6 +84,7 @@ impl std::str::FromStr for Patience {
                 "step" => &mut all.step,
                 "first_step" => &mut all.first_step,
                 "leave" => &mut all.leave,
+                "disk" => &mut all.disk,
                 "reap" => &mut all.reap,
                 "pause" => &mut all.pause,
                 "longest_pause" => &mut all.longest_pause,

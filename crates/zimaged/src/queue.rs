@@ -41,6 +41,8 @@ pub(crate) struct Queue {
     interactive: Line,
     batch: Line,
     running: Option<Ticket>,
+    /// Jobs that have a place and do not wait yet.
+    coming: Vec<Ticket>,
 }
 
 /// Jobs of one priority: users, the next one to be served first; no entry is empty.
@@ -50,20 +52,47 @@ struct Line(VecDeque<(u32, VecDeque<JobId>)>);
 impl Queue {
     /// An empty queue.
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, interactive: Line::default(), batch: Line::default(), running: None }
+        Self {
+            limits,
+            interactive: Line::default(),
+            batch: Line::default(),
+            running: None,
+            coming: Vec::new(),
+        }
     }
 
     /// Adds a job at the end of its user's line, if there is a place.
     pub(crate) fn push(&mut self, ticket: Ticket) -> Result<(), Full> {
+        self.reserve(ticket)?;
+        self.admit(ticket.job);
+        Ok(())
+    }
+
+    /// Adds a job that has been accepted before, whether there is a place or not.
+    pub(crate) fn restore(&mut self, ticket: Ticket) {
+        self.line(ticket.priority).push_back(ticket);
+    }
+
+    /// A job with a place is in its line from now on.
+    pub(crate) fn admit(&mut self, job: JobId) {
+        if let Some(at) = self.coming.iter().position(|ticket| ticket.job == job) {
+            let ticket = self.coming.remove(at);
+            self.restore(ticket);
+        }
+    }
+
+    /// Gives a job a place, if there is one, but not in its line yet.
+    pub(crate) fn reserve(&mut self, ticket: Ticket) -> Result<(), Full> {
         if self.unfinished() >= self.limits.total {
             return Err(Full::Total(self.limits.total));
         }
-        let running = self.running.is_some_and(|running| running.uid == ticket.uid);
+        let elsewhere = self.running.iter().chain(&self.coming);
+        let elsewhere = elsewhere.filter(|other| other.uid == ticket.uid).count();
         let waiting = self.interactive.of(ticket.uid) + self.batch.of(ticket.uid);
-        if waiting + usize::from(running) >= self.limits.per_user {
+        if waiting + elsewhere >= self.limits.per_user {
             return Err(Full::User(self.limits.per_user));
         }
-        self.line(ticket.priority).push_back(ticket);
+        self.coming.push(ticket);
         Ok(())
     }
 
@@ -99,7 +128,9 @@ impl Queue {
 
     /// Takes a waiting job out; false when it does not wait here.
     pub(crate) fn remove(&mut self, job: JobId) -> bool {
-        self.interactive.remove(job) || self.batch.remove(job)
+        let coming = self.coming.len();
+        self.coming.retain(|ticket| ticket.job != job);
+        self.coming.len() < coming || self.interactive.remove(job) || self.batch.remove(job)
     }
 
     /// The running job.
@@ -114,7 +145,7 @@ impl Queue {
 
     /// How many jobs wait or run: what the limits are about.
     pub(crate) fn unfinished(&self) -> usize {
-        self.len() + usize::from(self.running.is_some())
+        self.len() + usize::from(self.running.is_some()) + self.coming.len()
     }
 
     /// Unfinished jobs in the order in which they end, if none comes.

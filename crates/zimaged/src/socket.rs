@@ -5,17 +5,18 @@
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io;
-use std::io::{Read, Seek, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
 };
 use zimg_protocol::{Failure, Kind};
+
+use crate::lock::{self, NotLocked};
 
 /// The place of a service.
 const SYSTEM_SOCKET: &str = "/run/zimaged/zimaged.sock";
@@ -124,34 +125,10 @@ fn lock(path: &Path) -> Result<Flock<File>, Failure> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&name)
-        .map_err(|error| cannot("open", &name, &error))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(mut lock) => {
-            // For the other daemon's sentence and for humans; nothing relies on it.
-            let written = lock
-                .rewind()
-                .and_then(|()| lock.set_len(0))
-                .and_then(|()| writeln!(lock, "{}", std::process::id()));
-            written.map_err(|error| cannot("write", &name, &error))?;
-            Ok(lock)
-        }
-        Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
-            let mut pid = String::new();
-            let who = match file.read_to_string(&mut pid) {
-                Ok(_) if !pid.trim().is_empty() => format!(" (process {})", pid.trim()),
-                _ => String::new(),
-            };
-            Err(taken(path, &who))
-        }
-        Err((_, error)) => Err(cannot("lock", &name, &error.into())),
-    }
+    lock::lock(&name).map_err(|not| match not {
+        NotLocked::Held(who) => taken(path, &who),
+        NotLocked::Io(error) => cannot("lock", &name, &error),
+    })
 }
 
 fn taken(path: &Path, who: &str) -> Failure {

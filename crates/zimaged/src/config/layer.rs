@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use zimg_protocol::{Failure, Kind};
 
-use super::value::{Number, Sizes, Switch};
+use super::value::{Number, Size, Sizes, Switch};
 use crate::args::Args;
 
 const PREFIX: &str = "ZIMAGED_";
@@ -31,6 +31,10 @@ pub(super) struct Layer {
     pub jobs_per_user: Option<Number>,
     pub connections: Option<Number>,
     pub idle_unload: Option<String>,
+    pub state_dir: Option<String>,
+    pub keep: Option<String>,
+    pub keep_bytes: Option<Size>,
+    pub keep_bytes_per_user: Option<Size>,
     /// For tests: only in the environment.
     #[serde(skip)]
     pub patience: Option<String>,
@@ -78,6 +82,10 @@ impl From<&Args> for Layer {
             jobs_per_user: number(&args.jobs_per_user),
             connections: number(&args.connections),
             idle_unload: args.idle_unload.clone(),
+            state_dir: args.state_dir.clone(),
+            keep: args.keep.clone(),
+            keep_bytes: args.keep_bytes.clone().map(Size::Text),
+            keep_bytes_per_user: args.keep_bytes_per_user.clone().map(Size::Text),
             patience: None,
         }
     }
@@ -109,6 +117,10 @@ pub(super) fn read_environment(
             "worker" => layer.worker = Some(value),
             "cuda_alloc_conf" => layer.cuda_alloc_conf = Some(value),
             "idle_unload" => layer.idle_unload = Some(value),
+            "state_dir" => layer.state_dir = Some(value),
+            "keep" => layer.keep = Some(value),
+            "keep_bytes" => layer.keep_bytes = Some(Size::Text(value)),
+            "keep_bytes_per_user" => layer.keep_bytes_per_user = Some(Size::Text(value)),
             "patience" => layer.patience = Some(value),
             _ => return Err(Origin::Environment.wrong(&key, "is not a setting of zimaged")),
         }

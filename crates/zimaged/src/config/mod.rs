@@ -14,8 +14,9 @@ use zimg_protocol::Failure;
 use zimg_protocol::messages::Places;
 
 use self::layer::{Layer, Origin, parse, read_environment, read_file};
-use self::value::{Number, Sizes, Switch, idle};
+use self::value::{Number, Size, Sizes, Switch, idle, keep};
 use crate::args::Args;
+use crate::kept::Terms;
 use crate::patience::Patience;
 
 const SYSTEM_FILE: &str = "/etc/zimaged/zimaged.toml";
@@ -50,8 +51,24 @@ pub struct Settings {
     pub places: Places,
     /// The worker is ended when nothing was asked for so long.
     pub idle_unload: Option<Duration>,
+    /// Where detached jobs are kept.
+    pub(crate) state: State,
+    /// How much of them, and how long.
+    pub(crate) terms: Terms,
     /// How long it waits for what; never but for tests other than usual.
     pub(crate) patience: Patience,
+}
+
+/// Where detached jobs are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum State {
+    /// At the usual place.
+    #[default]
+    Usual,
+    /// Here.
+    Folder(PathBuf),
+    /// Nowhere.
+    Off,
 }
 
 /// Where the worker draws.
@@ -176,6 +193,20 @@ impl Layers {
             idle_unload: self
                 .value("idle_unload", |l| &l.idle_unload, |text| idle(text))?
                 .flatten(),
+            state: match self.text("state_dir", |l| &l.state_dir)?.as_deref() {
+                None => State::Usual,
+                Some("off") => State::Off,
+                Some(folder) => State::Folder(folder.into()),
+            },
+            terms: {
+                let usual = Terms::default();
+                let time = self.value("keep", |l| &l.keep, |text| keep(text))?;
+                let bytes = self.value("keep_bytes", |l| &l.keep_bytes, Size::bytes)?;
+                let terms = Terms::of(time.unwrap_or(usual.time), bytes.unwrap_or(usual.bytes));
+                let own =
+                    self.value("keep_bytes_per_user", |l| &l.keep_bytes_per_user, Size::bytes)?;
+                Terms { bytes_per_user: own.unwrap_or(terms.bytes_per_user), ..terms }
+            },
             patience: self
                 .value("patience", |l| &l.patience, |text| text.parse())?
                 .unwrap_or_default(),
@@ -368,6 +399,47 @@ mod tests {
         assert_eq!(refused(&wrong, &[]), (64, said.into()));
         let (code, said) = refused(&Args::default(), &[("ZIMAGED_IDLE_UNLOAD", "0s")]);
         assert_eq!((code, said.contains("from 1s to 366d")), (78, true));
+    }
+
+    #[test]
+    fn what_is_kept_is_set_as_all_else() {
+        let settings = |args: &Args, variables: &[(&str, &str)]| {
+            let settings = load(args, environment(variables), &[])?;
+            Ok::<_, Failure>((settings.state, settings.terms))
+        };
+        let (state, terms) = settings(&Args::default(), &[]).unwrap();
+        assert_eq!((state, terms), (State::Usual, Terms::default()));
+        assert_eq!((terms.bytes, terms.bytes_per_user), (4 << 30, 2 << 30));
+        let (_folder, path) = file("keep = '12h'\nkeep_bytes = 3000000\nstate_dir = 'off'\n");
+        let args = Args { config: Some(path), ..Args::default() };
+        let (state, terms) = settings(&args, &[("ZIMAGED_KEEP_BYTES_PER_USER", "1m")]).unwrap();
+        let time = Duration::from_secs(12 * 3600);
+        assert_eq!(state, State::Off);
+        assert_eq!(terms, Terms { time, bytes: 3_000_000, bytes_per_user: 1 << 20 });
+        let args = Args { state_dir: Some("/s".into()), keep_bytes: Some("2T".into()), ..args };
+        let (state, terms) = settings(&args, &[]).unwrap();
+        assert_eq!((state, terms.bytes), (State::Folder("/s".into()), 2 << 40));
+        for (name, value, said) in [
+            ("KEEP", "never", "is \"never\", but must be a time like 7d or 12h, from 1s to 3650d"),
+            ("KEEP", "1ms", "is \"1ms\", but must be a time like 7d or 12h, from 1s to 3650d"),
+            ("KEEP_BYTES", "4X", "is \"4X\", but must be a size like 500M or 4G, from 1M to 1000T"),
+            ("KEEP_BYTES", "é", "is \"é\", but must be a size like 500M or 4G, from 1M to 1000T"),
+            (
+                "KEEP_BYTES",
+                "99999999T",
+                "is \"99999999T\", but must be a size like 500M or 4G, from 1M to 1000T",
+            ),
+            (
+                "KEEP_BYTES",
+                "1000",
+                "is \"1000\", but must be a size like 500M or 4G, from 1M to 1000T",
+            ),
+            ("STATE_DIR", "", "is empty"),
+        ] {
+            let name = format!("ZIMAGED_{name}");
+            let failure = settings(&Args::default(), &[(&name, value)]).unwrap_err();
+            assert_eq!(failure.message, format!("{name} {said}"));
+        }
     }
 
     #[test]

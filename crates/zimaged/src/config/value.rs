@@ -13,6 +13,13 @@ const IDLE_MIN: Duration = Duration::from_secs(1);
 /// The longest: what is more is never.
 const IDLE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
+/// The shortest and the longest time that what has ended is kept.
+const KEEP_MIN: Duration = Duration::from_secs(1);
+const KEEP_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
+/// The least and the most bytes that may be kept.
+const KEPT_MIN: u64 = 1 << 20;
+const KEPT_MAX: u64 = 1000 << 40;
+
 /// "1024x1024,512x512" or a list of such sizes.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "must be a list of sizes like [\"1024x1024\"]")]
@@ -34,6 +41,14 @@ pub(super) enum Number {
 #[serde(untagged, expecting = "must be true or false")]
 pub(super) enum Switch {
     Bool(bool),
+    Text(String),
+}
+
+/// Bytes: a number, or text like "4G".
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "must be a number of bytes like \"4G\"")]
+pub(super) enum Size {
+    Whole(u64),
     Text(String),
 }
 
@@ -90,6 +105,37 @@ impl Switch {
             },
         }
     }
+}
+
+impl Size {
+    /// How many bytes it is; K, M, G and T are powers of 1024.
+    pub(super) fn bytes(&self) -> Result<u64, String> {
+        let (shown, bytes) = match self {
+            Self::Whole(bytes) => (bytes.to_string(), Some(*bytes)),
+            Self::Text(text) => (text.clone(), bytes(text)),
+        };
+        bytes.filter(|bytes| (KEPT_MIN..=KEPT_MAX).contains(bytes)).ok_or_else(|| {
+            format!("is \"{shown}\", but must be a size like 500M or 4G, from 1M to 1000T")
+        })
+    }
+}
+
+fn bytes(text: &str) -> Option<u64> {
+    let (number, power) = match text.char_indices().next_back()? {
+        (at, suffix) if suffix.is_ascii_alphabetic() => {
+            let power = "KMGT".find(suffix.to_ascii_uppercase())?;
+            (&text[..at], 10 * (power + 1))
+        }
+        _ => (text, 0),
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << power)
+}
+
+/// How long something that has ended is kept, like "7d".
+pub(super) fn keep(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("is \"{text}\", but must be a time like 7d or 12h, from 1s to 3650d");
+    let time = humantime::parse_duration(text).map_err(|_| wrong())?;
+    Some(time).filter(|time| (KEEP_MIN..=KEEP_MAX).contains(time)).ok_or_else(wrong)
 }
 
 /// A time like "30m" or "1h 30m"; "off" is none.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use zimg_protocol::limits::PROMPT_SHOWN;
 use zimg_protocol::messages::{
-    Command, Draw, JobInfo, JobState, ModelInfo, Point, Priority, Submit, Timings, Waiting,
+    Command, Draw, JobId, JobInfo, JobState, ModelInfo, Point, Priority, Submit, Timings, Waiting,
 };
 use zimg_protocol::{Failure, Kind};
 
@@ -71,16 +71,21 @@ pub(crate) enum Lost {
 impl Job {
     /// A job that was just accepted, with so many before it.
     pub(crate) fn new(ticket: Ticket, client: ClientId, submit: Submit, position: u32) -> Self {
+        let told = Some(Waiting::Queue { position });
+        Self { told, ..Self::of(ticket, Some(client), submit) }
+    }
+
+    fn of(ticket: Ticket, client: Option<ClientId>, submit: Submit) -> Self {
         Self {
             ticket,
-            client: Some(client),
+            client,
             previews: submit.previews,
             progress: Progress::new(&submit.draw),
             draw: submit.draw,
             cancelled: false,
             pausing: false,
             overtaken: false,
-            told: Some(Waiting::Queue { position }),
+            told: None,
             accepted: Instant::now(),
             accepted_at: SystemTime::now(),
             begun: None,
@@ -90,6 +95,21 @@ impl Job {
             step: 0,
             drawn_at: None,
         }
+    }
+
+    /// A detached job that is drawn on after its first `pictures`.
+    pub(crate) fn again(ticket: Ticket, submit: &Submit, pictures: u32, unix_s: u64) -> Self {
+        let mut job = Self::of(ticket, None, submit.clone());
+        job.progress.go_on_after(pictures);
+        // Beyond what a clock can say it is at least not wrong.
+        let at = UNIX_EPOCH.checked_add(Duration::from_secs(unix_s));
+        job.accepted_at = at.unwrap_or(job.accepted_at);
+        job
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> JobId {
+        self.ticket.job
     }
 
     /// Whose it is.

@@ -46,6 +46,12 @@ impl Progress {
         }
     }
 
+    /// So many pictures were drawn by an earlier daemon.
+    pub(crate) fn go_on_after(&mut self, pictures: u32) {
+        self.whole = pictures;
+        self.point = Point { picture: pictures, ..BEGINNING };
+    }
+
     /// A worker takes it over: where it goes on, unless at the beginning. What another worker had
     /// not sent to its end is forgotten.
     pub(crate) fn take_over(&mut self) -> Option<(Point, Bytes)> {

@@ -7,11 +7,12 @@ use zimg_protocol::{Failure, Kind};
 use super::{Client, ClientId, FromClient, Supervisor, shutting_down};
 use crate::estimate::about;
 use crate::job::{Job, cancelled};
+use crate::kept::Entry;
 use crate::queue::{Full, Ticket};
 use crate::worker::state::{Input, State};
 
 /// Root, to whom all jobs are shown.
-const ROOT: u32 = 0;
+pub(super) const ROOT: u32 = 0;
 
 /// Why a job is not taken.
 enum Refusal {
@@ -25,7 +26,7 @@ impl Supervisor {
     pub(super) fn client(&mut self, message: FromClient) {
         match message {
             FromClient::Joined { id, uid, outbox } => {
-                self.clients.insert(id, Client { uid, outbox, job: None });
+                self.clients.insert(id, Client { uid, outbox, job: None, following: None });
             }
             FromClient::Left { id } => {
                 self.sleepers.retain(|sleeper| *sleeper != id);
@@ -51,12 +52,16 @@ impl Supervisor {
             Request::Submit(submit) => self.submit(id, submit, false),
             Request::Cancel => {
                 // A job that has just ended has been answered already.
-                if let Some(job) = self.clients.get(&id).and_then(|client| client.job) {
+                let client = self.clients.get(&id)?;
+                if let Some(job) = client.job {
                     self.cancel(job);
+                } else if let Some(following) = &client.following {
+                    let job = following.job;
+                    self.leave(id, Failure::new(Kind::Cancelled, format!("job {job} goes on")));
                 }
                 None
             }
-            Request::CancelJob { job } => Some(self.cancel_job(uid, job)),
+            Request::CancelJob { job } => self.cancel_job(id, uid, job),
             Request::Jobs => Some(Event::Jobs(self.list(uid))),
             Request::Status => Some(Event::Status(Box::new(self.status()))),
             Request::Overview => Some(Event::Overview(Box::new(self.overview(uid)))),
@@ -66,24 +71,33 @@ impl Supervisor {
                 self.refuse_sleepers();
                 Some(Event::Acknowledged)
             }
-            Request::Wait { .. } | Request::Forget { .. } => {
-                Some(Event::Failed(Failure::new(Kind::Usage, "this zimaged keeps no jobs")))
-            }
+            Request::Wait { job } if self.is_free(id) => self.wait(id, uid, job),
+            Request::Wait { .. } => None,
+            Request::Forget { job } => match self.own_detached(uid, job) {
+                Ok(job) if self.has_ended(job) => {
+                    self.forget(id, job);
+                    None
+                }
+                Ok(job) => {
+                    let failure = Failure::new(Kind::Refused, format!("job {job} has not ended"));
+                    Some(Event::Failed(failure.hint(format!("`zimg cancel {job}` ends it"))))
+                }
+                Err(failure) => Some(Event::Failed(failure)),
+            },
         }
     }
 
     /// Takes a job or says why not; `old` clients know no `Busy`.
     fn submit(&mut self, id: ClientId, submit: Submit, old: bool) -> Option<Event> {
-        let client = self.clients.get(&id)?;
-        let uid = client.uid;
-        if client.job.is_some() {
-            client.outbox.error(&Failure::new(
-                Kind::Usage,
-                "one connection has one job at a time: wait for its end or open another connection",
-            ));
+        let uid = self.clients.get(&id)?.uid;
+        if !self.is_free(id) {
             return None;
         }
         let refusal = match self.place(uid, &submit) {
+            Ok(ticket) if submit.detach => {
+                self.detach(id, ticket, submit);
+                return None;
+            }
             Ok(ticket) => {
                 self.accept(id, ticket, submit);
                 return None;
@@ -106,7 +120,7 @@ impl Supervisor {
         })
     }
 
-    /// A place in the queue, which the job has then.
+    /// A number and a place for the job, which it has then.
     fn place(&mut self, uid: u32, submit: &Submit) -> Result<Ticket, Refusal> {
         if self.stop_by.is_some() {
             return Err(Refusal::Failed(shutting_down()));
@@ -114,16 +128,33 @@ impl Supervisor {
         if let State::Failed(failure) = self.life.state() {
             return Err(Refusal::Failed(failure.clone()));
         }
-        if submit.detach {
-            let failure = Failure::new(Kind::Usage, "this zimaged keeps no jobs")
-                .hint("leave --detach away and wait for the picture");
-            return Err(Refusal::Failed(failure));
-        }
         submit.draw.check().map_err(Refusal::Failed)?;
-        let ticket = Ticket { job: self.last_job + 1, uid, priority: submit.priority };
-        self.queue.push(ticket).map_err(Refusal::Full)?;
-        self.last_job = ticket.job;
-        Ok(ticket)
+        let job = if submit.detach {
+            self.room_to_keep(uid, submit).map_err(Refusal::Failed)?
+        } else {
+            self.keeping.number()
+        };
+        let ticket = Ticket { job, uid, priority: submit.priority };
+        let placed =
+            if submit.detach { self.queue.reserve(ticket) } else { self.queue.push(ticket) };
+        placed.map(|()| ticket).map_err(Refusal::Full)
+    }
+
+    /// Whether a connection has nothing under way; one that has is ended with a sentence.
+    fn is_free(&self, id: ClientId) -> bool {
+        let Some(client) = self.clients.get(&id) else { return false };
+        let free = client.job.is_none() && client.following.is_none();
+        if !free {
+            client.outbox.error(&Failure::new(
+                Kind::Usage,
+                "one connection has one job at a time: wait for its end or open another connection",
+            ));
+        }
+        free
+    }
+
+    fn has_ended(&self, job: JobId) -> bool {
+        self.keeping.jobs.get(job).is_some_and(Entry::has_ended)
     }
 
     fn accept(&mut self, id: ClientId, ticket: Ticket, submit: Submit) {
@@ -157,7 +188,7 @@ impl Supervisor {
         }
         Busy {
             failure: Failure::new(Kind::Busy, message).hint("try again when one has ended"),
-            depth: u32::try_from(order.len()).unwrap_or(u32::MAX),
+            depth: u32::try_from(self.queue.unfinished()).unwrap_or(u32::MAX),
             wait_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
         }
     }
@@ -176,21 +207,35 @@ impl Supervisor {
 
     /// Cancels somebody's job, if it is his; whether there is such a job of somebody else's is
     /// none of his business.
-    fn cancel_job(&mut self, uid: u32, job: JobId) -> Event {
+    fn cancel_job(&mut self, id: ClientId, uid: u32, job: JobId) -> Option<Event> {
+        if self.own_detached(uid, job).is_ok() {
+            if self.has_ended(job) {
+                self.forget(id, job);
+                return None;
+            }
+            self.cancel_detached(job);
+            return Some(Event::Acknowledged);
+        }
         let owner = self.jobs.get(&job).map(Job::uid);
         if owner.is_some_and(|owner| owner == uid || uid == ROOT) {
             self.cancel(job);
-            return Event::Acknowledged;
+            return Some(Event::Acknowledged);
         }
         let message = match uid {
             ROOT => format!("there is no unfinished job {job}"),
             _ => format!("you have no unfinished job {job}"),
         };
-        Event::Failed(Failure::new(Kind::Permission, message).hint("`zimg jobs` lists them"))
+        let failure = Failure::new(Kind::Permission, message).hint("`zimg jobs` lists them");
+        Some(Event::Failed(failure))
     }
 
-    /// A user's jobs, or all for root, in the order in which they will be drawn.
+    /// A user's jobs, or all for root, in the order in which they will be drawn, and then those
+    /// that are kept.
     fn list(&self, uid: u32) -> Vec<JobInfo> {
+        let last = u32::try_from(self.queue.unfinished()).unwrap_or(u32::MAX);
+        let kept = self.keeping.jobs.iter().filter(|(job, _)| !self.jobs.contains_key(job));
+        let kept = kept.filter(|(_, entry)| entry.uid == uid || uid == ROOT);
+        let kept = kept.map(|(job, entry)| entry.info(job, last));
         let running = self.queue.running().map(|job| (job, None));
         let waiting = self.queue.positions().into_iter().map(|(job, n)| (job, Some(n)));
         running
@@ -198,7 +243,11 @@ impl Supervisor {
             .chain(waiting)
             .filter_map(|(job, position)| Some((self.jobs.get(&job)?, position)))
             .filter(|(job, _)| job.uid() == uid || uid == ROOT)
-            .map(|(job, position)| job.info(position, self.worker.model.as_ref()))
+            .map(|(job, position)| {
+                let info = job.info(position, self.worker.model.as_ref());
+                JobInfo { detached: self.is_detached(info.job), ..info }
+            })
+            .chain(kept)
             .collect()
     }
 
@@ -264,7 +313,10 @@ impl Supervisor {
 
     pub(super) fn refuse_waiting(&mut self, failure: &Failure) {
         for (job, _) in self.queue.positions() {
-            self.end(job, Err(failure.clone()));
+            // What is kept waits for better times.
+            if !self.is_detached(job) {
+                self.end(job, Err(failure.clone()));
+            }
         }
     }
 }

@@ -24,6 +24,7 @@ impl Supervisor {
         self.happened(Input::Stop);
         self.refuse_sleepers();
         self.refuse_waiting(&shutting_down());
+        self.leave_detached();
     }
 
     /// The running job had its time.

@@ -5,12 +5,17 @@
 //! `work`, the end of it all in `end`, and what it tells about itself in `overview`.
 
 mod clients;
+mod detached;
 mod end;
+mod following;
+mod held;
+mod keeping;
 mod overview;
 mod reports;
 mod work;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,14 +24,18 @@ use tokio::time::sleep_until;
 use zimg_protocol::messages::{Event, JobId, Places, Request, Timings};
 use zimg_protocol::{Failure, Kind};
 
+use self::following::Following;
+use self::keeping::Keeping;
 use self::overview::Tally;
 use self::work::Worker;
 use crate::estimate::Estimates;
 use crate::job::Job;
+use crate::kept::Terms;
 use crate::notify::Notifier;
 use crate::outbox::Outbox;
 use crate::patience::Patience;
 use crate::queue::{Limits, Queue};
+use crate::store::Answer;
 use crate::worker::life::Life;
 use crate::worker::link::{FromWorker, UNHEARD_MAX};
 use crate::worker::process::Plan;
@@ -55,6 +64,8 @@ struct Client {
     outbox: Outbox,
     /// Its unfinished job.
     job: Option<JobId>,
+    /// The detached job that it waits for.
+    following: Option<Following>,
 }
 
 /// What a supervisor is told at its beginning.
@@ -67,6 +78,10 @@ pub(crate) struct Charge {
     /// The worker is ended when nothing was asked for so long.
     pub idle_unload: Option<Duration>,
     pub patience: Patience,
+    /// Where detached jobs are kept, or why nowhere.
+    pub folder: Result<PathBuf, Failure>,
+    /// How much of them, and how long.
+    pub terms: Terms,
 }
 
 /// The daemon's state.
@@ -77,7 +92,7 @@ pub(crate) struct Supervisor {
     clients: HashMap<ClientId, Client>,
     queue: Queue,
     jobs: HashMap<JobId, Job>,
-    last_job: JobId,
+    keeping: Keeping,
     life: Life,
     worker: Worker,
     from_worker: mpsc::Receiver<FromWorker>,
@@ -94,6 +109,8 @@ pub(crate) struct Supervisor {
 enum Woken {
     Client(FromClient),
     Worker(FromWorker),
+    Store(Answer),
+    Look,
     TimeUp,
     Watchdog,
     Terminate,
@@ -102,13 +119,18 @@ enum Woken {
 }
 
 impl Supervisor {
-    /// A supervisor that has started nothing yet.
-    pub(crate) fn new(charge: Charge) -> Self {
+    /// A supervisor that has started nothing yet, but looking for what is kept.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for a thread.
+    pub(crate) fn new(charge: Charge) -> std::io::Result<Self> {
+        let keeping = Keeping::start(charge.folder.clone(), charge.terms)?;
         let (to_supervisor, from_worker) = mpsc::channel(UNHEARD_MAX);
         let now = Instant::now();
         // Two daemons on one machine do not wait in step.
         let seed = std::process::id().into();
-        Self {
+        Ok(Self {
             started: now,
             clients: HashMap::new(),
             queue: Queue::new(Limits {
@@ -116,7 +138,7 @@ impl Supervisor {
                 per_user: charge.places.jobs_per_user as usize,
             }),
             jobs: HashMap::new(),
-            last_job: 0,
+            keeping,
             life: Life::new(charge.patience, charge.idle_unload, seed, now),
             worker: Worker::new(to_supervisor, now),
             from_worker,
@@ -126,7 +148,7 @@ impl Supervisor {
             stop_by: None,
             notifier: Notifier::new(sd_notify::watchdog_enabled()),
             charge,
-        }
+        })
     }
 
     /// Works until told to end by SIGTERM or SIGINT; then the running job may finish, while who
@@ -145,6 +167,7 @@ impl Supervisor {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
         self.spawn();
+        self.open_store().await;
         loop {
             self.settle();
             if self.stop_by.is_some() && self.queue.running().is_none() {
@@ -154,6 +177,8 @@ impl Supervisor {
             let woken = tokio::select! {
                 Some(message) = clients.recv() => Woken::Client(message),
                 Some(message) = self.from_worker.recv() => Woken::Worker(message),
+                Some(answer) = self.keeping.answers.recv() => Woken::Store(answer),
+                () = at(Some(self.keeping.next_look)) => Woken::Look,
                 () = at(deadline) => Woken::TimeUp,
                 () = at(self.notifier.next_ping()) => Woken::Watchdog,
                 () = at(self.stop_by) => Woken::StopNow,
@@ -163,6 +188,8 @@ impl Supervisor {
             match woken {
                 Woken::Client(message) => self.client(message),
                 Woken::Worker(message) => self.heard(message),
+                Woken::Store(answer) => self.kept(answer),
+                Woken::Look => self.look_after_kept(),
                 Woken::TimeUp => self.time_up(deadline),
                 Woken::Watchdog => self.notifier.ping(!self.life.is_stuck(Instant::now())),
                 Woken::HangUp => tracing::info!("SIGHUP: a new configuration needs a restart"),
@@ -171,6 +198,7 @@ impl Supervisor {
             }
         }
         stop_accepting();
+        self.close_store().await;
         self.dismiss(&mut clients);
         self.end_worker().await;
         Ok(())
@@ -208,6 +236,7 @@ impl Supervisor {
     }
 
     fn tell(&self, job: JobId, event: Event) {
+        self.tell_followers(job, &event);
         let client = self.jobs.get(&job).and_then(|job| job.client);
         if let Some(client) = client.and_then(|client| self.clients.get(&client)) {
             client.outbox.event(event);
@@ -223,8 +252,15 @@ impl Supervisor {
         } else {
             self.queue.remove(job);
         }
+        if self.keeping.jobs.get(job).is_some_and(|kept| kept.held.is_some() || kept.has_ended()) {
+            // It was ended before, for the worker to hear of it.
+            return;
+        }
         ended.log(&result);
         self.tally.ended(&result);
+        if self.is_detached(job) {
+            return self.end_detached(job, result.map(|timings| ended.timings(timings)));
+        }
         let event = match result {
             Ok(timings) => Event::Done(ended.timings(timings)),
             Err(failure) => Event::Failed(failure),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use zimg_protocol::messages::{Counters, Overview, Priority, Status, Timings};
+use zimg_protocol::messages::{Counters, JobId, Overview, Priority, Status, Timings};
 use zimg_protocol::{Failure, Kind};
 
 use super::Supervisor;
@@ -58,7 +58,7 @@ impl Supervisor {
 
     /// The daemon in full, for a user who may want to draw.
     pub(super) fn overview(&self, uid: u32) -> Overview {
-        let next = Ticket { job: self.last_job + 1, uid, priority: Priority::Interactive };
+        let next = Ticket { job: JobId::MAX, uid, priority: Priority::Interactive };
         let wait = self.time_for(&self.queue.before(next));
         Overview {
             status: self.status(),
@@ -72,10 +72,10 @@ impl Supervisor {
             places: self.charge.places,
             unfinished: count(self.queue.unfinished()),
             connections: count(self.clients.len()),
-            kept: 0,
+            kept: count(self.keeping.finished()),
             wait_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             counters: self.tally.counters,
-            keeping: None,
+            keeping: self.keeping.trouble(),
         }
     }
 }

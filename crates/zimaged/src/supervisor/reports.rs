@@ -127,7 +127,11 @@ impl Supervisor {
             Report::Picture { picture, .. } => {
                 let taken = job.progress.picture(&picture);
                 if taken == Ok(()) {
-                    self.tell(id, Event::Picture(picture));
+                    // A detached job's pictures are told when they are on the disk.
+                    match self.is_detached(id) {
+                        true => self.picture_comes(id, &picture),
+                        false => self.tell(id, Event::Picture(picture)),
+                    }
                 }
                 self.judge(Some(taken));
             }
@@ -166,7 +170,7 @@ impl Supervisor {
 
     fn pixels(&mut self, chunk: Bytes) {
         let Some(job) = self.present() else { return };
-        let client = job.client;
+        let (client, id) = (job.client, job.id());
         let taken = job.progress.pixels(chunk.len());
         if taken == Ok(true) {
             let (took, shape) = (job.drew(), job.shape(None));
@@ -176,8 +180,10 @@ impl Supervisor {
             self.tally.counters.pictures += 1;
             self.happened(Input::Drawn);
         }
-        if let (Ok(_), Some(client)) = (&taken, client) {
-            self.hand_over(client, chunk);
+        match (&taken, client) {
+            (Ok(_), Some(client)) => self.hand_over(client, chunk),
+            (Ok(whole), None) => self.pixels_to_keep(id, &chunk, *whole),
+            _ => {}
         }
         self.judge(Some(taken.map(|_| ())));
     }

@@ -19,11 +19,26 @@ struct Office {
 
 impl Office {
     fn new(places: Places) -> Self {
+        Self::keeping(places, Err(Failure::new(Kind::Config, "this zimaged keeps no jobs")))
+    }
+
+    /// One that keeps detached jobs in this folder.
+    fn keeping(places: Places, folder: Result<PathBuf, Failure>) -> Self {
         let plan = Err(Failure::new(Kind::Config, "there is no worker"));
-        let patience = Patience::default();
-        let supervisor = Supervisor::new(Charge { plan, places, idle_unload: None, patience });
-        let runtime = Builder::new_current_thread().build().unwrap();
+        let (patience, terms) = (Patience::default(), Terms::default());
+        let charge = Charge { plan, places, idle_unload: None, patience, folder, terms };
+        let mut supervisor = Supervisor::new(charge).unwrap();
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(supervisor.open_store());
+        // Where nothing is kept they are made up.
+        supervisor.keeping.numbers.come(Some(1..1000));
         Self { supervisor, outboxes: Vec::new(), runtime }
+    }
+
+    /// Hears what the store says, once.
+    fn hear_of_the_store(&mut self) {
+        let answer = self.runtime.block_on(self.supervisor.keeping.answers.recv()).unwrap();
+        self.supervisor.kept(answer);
     }
 
     /// A connection of this user.
@@ -37,6 +52,11 @@ impl Office {
     /// Asks, and hears the next answer.
     fn ask(&mut self, id: ClientId, request: Request) -> Event {
         self.supervisor.client(FromClient::Asked { id, request });
+        self.next(id)
+    }
+
+    /// The next that this client is told.
+    fn next(&mut self, id: ClientId) -> Event {
         let outbox = &self.outboxes[usize::try_from(id).unwrap()];
         match self.runtime.block_on(outbox.next()) {
             Ok(Some(Frame::Event(event))) => event,
@@ -47,15 +67,7 @@ impl Office {
     /// A job of this user, on a connection of its own.
     fn draw(&mut self, uid: u32) -> (ClientId, Event) {
         let id = self.join(uid);
-        let priority = Priority::Interactive;
-        let draw = Draw::new("a secret");
-        (
-            id,
-            self.ask(
-                id,
-                Request::Submit(Submit { draw, priority, detach: false, previews: false }),
-            ),
-        )
+        (id, self.ask(id, Request::Submit(usual_submit())))
     }
 }
 
@@ -131,4 +143,62 @@ fn who_goes_takes_his_jobs_along() {
     office.supervisor.client(FromClient::Left { id: anns });
     let root = office.join(ROOT);
     assert_eq!(office.ask(root, Request::Jobs), Event::Jobs(Vec::new()));
+}
+
+#[test]
+fn a_detached_job_is_its_owners_and_roots() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut office = Office::keeping(Places::default(), Ok(folder.path().to_owned()));
+    let ann = office.join(ANN);
+    let submit = Submit { detach: true, ..usual_submit() };
+    office.supervisor.client(FromClient::Asked { id: ann, request: Request::Submit(submit) });
+    office.hear_of_the_store();
+    let job = 1;
+    assert_eq!(office.next(ann), Event::Accepted { job, position: 0 });
+    let [bob, root] = [BOB, ROOT].map(|uid| office.join(uid));
+    assert_eq!(office.ask(bob, Request::Jobs), Event::Jobs(Vec::new()));
+    for request in [
+        |job| Request::Wait { job },
+        |job| Request::Forget { job },
+        |job| Request::CancelJob { job },
+    ] {
+        let [others, nobodys] = [job, 99].map(|job| match office.ask(bob, request(job)) {
+            Event::Failed(failure) => failure.message,
+            other => panic!("not refused but {other:?}"),
+        });
+        assert_eq!(others.replace('1', "99"), nobodys);
+    }
+    for id in [ann, root] {
+        let Event::Jobs(jobs) = office.ask(id, Request::Jobs) else { panic!("no jobs") };
+        assert!(jobs.len() == 1 && jobs[0].job == job && jobs[0].detached && jobs[0].uid == ANN);
+    }
+    assert_eq!(office.ask(root, Request::CancelJob { job }), Event::Acknowledged);
+    office.hear_of_the_store();
+    assert_eq!(office.ask(ann, Request::Jobs), Event::Jobs(Vec::new()));
+}
+
+#[test]
+fn who_goes_leaves_his_detached_jobs_and_they_take_up_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let places = Places { jobs: 9, jobs_per_user: 2, connections: 32 };
+    let mut office = Office::keeping(places, Ok(folder.path().to_owned()));
+    let ann = office.join(ANN);
+    for _ in 0..2 {
+        let submit = Submit { detach: true, ..usual_submit() };
+        office.supervisor.client(FromClient::Asked { id: ann, request: Request::Submit(submit) });
+    }
+    // Both have a place, though neither is on the disk.
+    let (_, refused) = office.draw(ANN);
+    assert!(matches!(refused, Event::Busy(busy) if busy.depth == 2), "of two");
+    office.supervisor.client(FromClient::Left { id: ann });
+    office.hear_of_the_store();
+    office.hear_of_the_store();
+    let root = office.join(ROOT);
+    let Event::Jobs(jobs) = office.ask(root, Request::Jobs) else { panic!("no jobs") };
+    assert_eq!(jobs.iter().map(|job| job.job).collect::<Vec<_>>(), [1, 2]);
+}
+
+fn usual_submit() -> Submit {
+    let (draw, priority) = (Draw::new("a secret"), Priority::Interactive);
+    Submit { draw, priority, detach: false, previews: false }
 }

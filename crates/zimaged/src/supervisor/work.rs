@@ -80,7 +80,8 @@ impl Supervisor {
     pub(super) fn hand_out(&mut self) {
         match self.life.state() {
             State::Ready => {
-                if let Some(job) = self.queue.start_next()
+                let job = self.queue.start_next().inspect(|job| self.one_model(*job));
+                if let Some(job) = job
                     && let (Some(next), Some(link)) = (self.jobs.get_mut(&job), &self.worker.link)
                 {
                     let (command, latents) = next.begin();

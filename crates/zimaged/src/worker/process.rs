@@ -213,6 +213,8 @@ mod tests {
     use zimg_protocol::messages::Places;
 
     use super::*;
+    use crate::config::State;
+    use crate::kept::Terms;
     use crate::patience::Patience;
 
     fn settings(device: Device) -> Settings {
@@ -228,6 +230,8 @@ mod tests {
             cuda_alloc_conf: None,
             places: Places::default(),
             idle_unload: None,
+            state: State::default(),
+            terms: Terms::default(),
             patience: Patience::default(),
         }
     }

@@ -1,0 +1,382 @@
+//! Detached jobs as the supervisor knows them: whose they are, what has come of them, how much
+//! room they take, and until when they are kept.
+//!
+//! What is said here is on the disk (`store`), or on its way there.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use zimg_protocol::limits::{PROMPT_SHOWN, picture_bytes};
+use zimg_protocol::messages::{
+    Draw, JobId, JobInfo, JobState, ModelInfo, Picture, Started, Submit, Timings,
+};
+use zimg_protocol::{Failure, Kind};
+
+use crate::store::{End, KeptPicture, Record};
+
+/// Detached jobs of all users together. A list of so many fits a frame.
+const JOBS_MAX: usize = 500;
+/// Of one user.
+const JOBS_PER_USER: usize = 100;
+/// Characters of a failure in a list of jobs.
+const FAILURE_SHOWN: usize = 200;
+/// What a job takes on the disk besides its words and pictures.
+const OVERHEAD: u64 = 8 << 10;
+/// The side of a picture whose size nobody has said yet: the usual model's own.
+const USUAL_SIDE: u32 = 1024;
+
+/// How much is kept, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// How long a job is kept after its end, in time that the daemon runs: no clock decides it, so
+    /// none that is set wrong loses anything.
+    pub time: Duration,
+    /// Bytes of all jobs together.
+    pub bytes: u64,
+    /// Bytes of one user's.
+    pub bytes_per_user: u64,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self::of(Duration::from_secs(7 * 24 * 3600), 4 << 30)
+    }
+}
+
+impl Terms {
+    /// So long, and so much, of which one user may have half.
+    pub(crate) fn of(time: Duration, bytes: u64) -> Self {
+        Self { time, bytes, bytes_per_user: bytes / 2 }
+    }
+}
+
+/// A detached job.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub uid: u32,
+    /// What was asked for; once it has ended only as much as a list shows.
+    pub submit: Submit,
+    /// When, in seconds since 1970.
+    pub accepted_unix_s: u64,
+    /// What the defaults became, once a worker has said it.
+    pub started: Option<Started>,
+    /// How old the folder was when the job ended, in seconds.
+    pub ended_s: Option<u64>,
+    /// What those who wait for it may have.
+    pub shown: watch::Sender<Shown>,
+    /// Bytes of pictures on their way to the disk.
+    pub under_way: u64,
+    /// It was drawn to its end, and that is to be kept once its pictures are.
+    pub drawn: Option<Timings>,
+    /// How it has ended, which is on its way to the disk.
+    pub ending: Option<End>,
+    /// The picture whose pixels are coming from the worker.
+    pub arriving: Option<(Picture, Vec<u8>)>,
+    /// Its pictures cannot be kept for now, and why: it does not wait for a worker.
+    pub held: Option<Failure>,
+    /// Bytes that it takes, or will take.
+    bytes: u64,
+}
+
+/// What those who wait for a job may have.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shown {
+    /// Its pictures that are on the disk.
+    pub pictures: Vec<KeptPicture>,
+    /// Its end.
+    pub end: Option<Result<Timings, Failure>>,
+}
+
+impl Entry {
+    /// A job as it lies on the disk.
+    pub(crate) fn new(record: Record, model: Option<&ModelInfo>) -> Self {
+        let Record { uid, submit, accepted_unix_s, started, pictures, end } = record;
+        let bytes = cost(&submit.draw, started.as_ref(), model);
+        let (ended_s, end) = end.map(|end| (end.lived_s, end.result)).unzip();
+        let mut entry = Self {
+            uid,
+            submit,
+            accepted_unix_s,
+            started,
+            ended_s,
+            shown: watch::Sender::new(Shown { pictures, end }),
+            under_way: 0,
+            drawn: None,
+            ending: None,
+            arriving: None,
+            held: None,
+            bytes,
+        };
+        entry.settle();
+        entry
+    }
+
+    /// Once it has ended it takes what it takes, and of a long prompt only the beginning is known.
+    fn settle(&mut self) {
+        let shown = self.shown.borrow();
+        if shown.end.is_some() {
+            let pictures: u64 = shown.pictures.iter().map(|kept| kept.picture.bytes).sum();
+            self.bytes = OVERHEAD + words(&self.submit.draw) + pictures;
+            drop(shown);
+            let draw = &mut self.submit.draw;
+            draw.prompt = draw.prompt.chars().take(PROMPT_SHOWN).collect();
+            draw.negative = None;
+        }
+    }
+
+    /// It has ended, at this age of the folder.
+    pub(crate) fn end(&mut self, result: Result<Timings, Failure>, lived_s: u64) {
+        self.ended_s = Some(lived_s);
+        self.shown.send_modify(|shown| shown.end = Some(result));
+        self.settle();
+    }
+
+    /// How many of its pictures are on the disk.
+    pub(crate) fn pictures(&self) -> u32 {
+        u32::try_from(self.shown.borrow().pictures.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended_s.is_some()
+    }
+
+    /// The job as its owner sees it, when no worker has or will have it.
+    pub(crate) fn info(&self, job: JobId, position: u32) -> JobInfo {
+        let shown = self.shown.borrow();
+        let draw = &self.submit.draw;
+        let size = self.started.as_ref().map(|started| (started.width, started.height));
+        JobInfo {
+            job,
+            uid: self.uid,
+            state: match &shown.end {
+                None => JobState::Waiting { position },
+                Some(Ok(_)) => JobState::Done,
+                Some(Err(failure)) => {
+                    let message: String = failure.message.chars().take(FAILURE_SHOWN).collect();
+                    JobState::Failed(Failure::new(failure.kind, message))
+                }
+            },
+            priority: self.submit.priority,
+            detached: true,
+            width: size.map(|size| size.0).or(draw.width),
+            height: size.map(|size| size.1).or(draw.height),
+            seed: draw.seed,
+            count: draw.count,
+            drawn: self.pictures(),
+            accepted_unix_s: self.accepted_unix_s,
+            prompt: draw.prompt.chars().take(PROMPT_SHOWN).collect(),
+        }
+    }
+}
+
+/// All detached jobs.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    terms: Terms,
+    jobs: BTreeMap<JobId, Entry>,
+    /// How old the folder was then, in seconds.
+    opened: (Instant, u64),
+}
+
+impl Kept {
+    /// None yet.
+    pub(crate) fn new(terms: Terms) -> Self {
+        Self { terms, jobs: BTreeMap::new(), opened: (Instant::now(), 0) }
+    }
+
+    /// The folder was opened now, when it was so many seconds old.
+    pub(crate) fn opened(&mut self, lived_s: u64) {
+        self.opened = (Instant::now(), lived_s);
+    }
+
+    /// How old the folder is, in seconds that a daemon has run.
+    pub(crate) fn lived_s(&self) -> u64 {
+        self.opened.1 + self.opened.0.elapsed().as_secs()
+    }
+
+    pub(crate) fn insert(&mut self, job: JobId, entry: Entry) {
+        self.jobs.insert(job, entry);
+    }
+
+    pub(crate) fn remove(&mut self, job: JobId) -> Option<Entry> {
+        self.jobs.remove(&job)
+    }
+
+    pub(crate) fn get(&self, job: JobId) -> Option<&Entry> {
+        self.jobs.get(&job)
+    }
+
+    pub(crate) fn get_mut(&mut self, job: JobId) -> Option<&mut Entry> {
+        self.jobs.get_mut(&job)
+    }
+
+    /// All of them, in the order of their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (JobId, &Entry)> {
+        self.jobs.iter().map(|(job, entry)| (*job, entry))
+    }
+
+    /// Jobs that ended so long ago that they are not kept any longer.
+    pub(crate) fn expired(&self) -> Vec<JobId> {
+        let lived = self.lived_s();
+        let age = |ended: u64| lived.saturating_sub(ended);
+        let old = |entry: &Entry| {
+            entry.ended_s.is_some_and(|ended| age(ended) >= self.terms.time.as_secs())
+        };
+        self.iter().filter(|(_, entry)| old(entry)).map(|(job, _)| job).collect()
+    }
+
+    /// Whether there is room for what this user asks.
+    ///
+    /// # Errors
+    ///
+    /// `Busy`: his own is used up, or all of it.
+    pub(crate) fn room_for(
+        &self,
+        uid: u32,
+        draw: &Draw,
+        model: Option<&ModelInfo>,
+    ) -> Result<(), Failure> {
+        let more = cost(draw, None, model);
+        let of = |own: bool| {
+            let those = self.jobs.values().filter(move |entry| !own || entry.uid == uid);
+            those.fold((0, 0), |(jobs, bytes), entry| (jobs + 1, bytes + entry.bytes))
+        };
+        let ((jobs, bytes), (own_jobs, own_bytes)) = (of(false), of(true));
+        let (terms, fetch) =
+            (&self.terms, "fetch some with `zimg wait`, or drop them with `zimg cancel`");
+        let message = if own_jobs >= JOBS_PER_USER {
+            format!("you already keep {own_jobs} detached jobs")
+        } else if jobs >= JOBS_MAX {
+            format!("{jobs} detached jobs are kept already")
+        } else if own_bytes + more > terms.bytes_per_user {
+            format!(
+                "your detached jobs would take {}, and you may keep {}",
+                mebibytes(own_bytes + more),
+                mebibytes(terms.bytes_per_user)
+            )
+        } else if bytes + more > terms.bytes {
+            format!(
+                "all detached jobs would take {}, and {} may be kept",
+                mebibytes(bytes + more),
+                mebibytes(terms.bytes)
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Failure::new(Kind::Busy, message).hint(fetch))
+    }
+}
+
+/// What a job will take on the disk.
+fn cost(draw: &Draw, started: Option<&Started>, model: Option<&ModelInfo>) -> u64 {
+    let side = |told: Option<u32>, asked: Option<u32>, usual: Option<u32>| {
+        told.or(asked).or(usual).unwrap_or(USUAL_SIDE)
+    };
+    let width = side(started.map(|s| s.width), draw.width, model.map(|m| m.width));
+    let height = side(started.map(|s| s.height), draw.height, model.map(|m| m.height));
+    let picture = picture_bytes(width, height).unwrap_or_default() as u64;
+    OVERHEAD + words(draw) + picture * u64::from(draw.count)
+}
+
+fn words(draw: &Draw) -> u64 {
+    (draw.prompt.len() + draw.negative.as_ref().map_or(0, String::len)) as u64
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use zimg_protocol::messages::Priority;
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn draw(count: u32) -> Draw {
+        Draw { count, width: Some(1024), height: Some(1024), ..Draw::new("a fox") }
+    }
+
+    fn record(uid: u32, draw: Draw) -> Record {
+        let submit = Submit { draw, priority: Priority::Batch, detach: true, previews: false };
+        Record::new(uid, submit, 1_700_000_000)
+    }
+
+    fn kept() -> Kept {
+        let time = Duration::from_secs(3600);
+        Kept::new(Terms { time, bytes: 40 * MIB, bytes_per_user: 20 * MIB })
+    }
+
+    #[test]
+    fn there_is_room_for_so_much_of_each_and_of_all() {
+        let mut kept = kept();
+        let take = |kept: &mut Kept, job: JobId, uid: u32, count: u32| {
+            kept.room_for(uid, &draw(count), None)?;
+            kept.insert(job, Entry::new(record(uid, draw(count)), None));
+            Ok::<(), Failure>(())
+        };
+        take(&mut kept, 1, 7, 5).unwrap();
+        let failure = take(&mut kept, 2, 7, 2).unwrap_err();
+        assert_eq!(failure.kind, Kind::Busy);
+        assert_eq!(
+            failure.message,
+            "your detached jobs would take 22 MiB, and you may keep 20 MiB"
+        );
+        take(&mut kept, 3, 7, 1).unwrap();
+        take(&mut kept, 4, 8, 6).unwrap();
+        let failure = take(&mut kept, 5, 9, 2).unwrap_err();
+        assert_eq!(failure.message, "all detached jobs would take 43 MiB, and 40 MiB may be kept");
+        // A job that came to nothing takes next to nothing.
+        kept.get_mut(4).unwrap().end(Err(Failure::new(Kind::Refused, "no")), 0);
+        take(&mut kept, 6, 9, 6).unwrap();
+    }
+
+    #[test]
+    fn small_jobs_are_counted() {
+        let mut kept = kept();
+        let small = Draw { width: Some(64), height: Some(64), ..Draw::new("a fox") };
+        for job in 0..100 {
+            kept.room_for(7, &small, None).unwrap();
+            kept.insert(job, Entry::new(record(7, small.clone()), None));
+        }
+        let failure = kept.room_for(7, &small, None).unwrap_err();
+        assert_eq!(failure.message, "you already keep 100 detached jobs");
+        kept.room_for(8, &small, None).unwrap();
+    }
+
+    #[test]
+    fn what_has_ended_is_kept_for_its_time_by_no_clock() {
+        let mut kept = kept();
+        for (job, ended) in [(1, Some(6400)), (2, Some(6401)), (3, None)] {
+            let mut entry = Entry::new(record(7, draw(1)), None);
+            if let Some(ended) = ended {
+                entry.end(Ok(Timings::default()), ended);
+            }
+            kept.insert(job, entry);
+        }
+        kept.opened(10_000);
+        assert_eq!(kept.expired(), [1]);
+        kept.opened(20_000);
+        assert_eq!(kept.expired(), [1, 2], "what has not ended is kept for ever");
+        kept.opened(0);
+        assert!(kept.expired().is_empty(), "an age that is lost expires nothing");
+    }
+
+    #[test]
+    fn what_is_listed_is_short() {
+        let long = Draw { prompt: "é".repeat(9000), negative: Some("x".into()), ..draw(2) };
+        let mut entry = Entry::new(record(7, long), None);
+        assert_eq!(entry.submit.draw.prompt.len(), 18_000);
+        assert_eq!(entry.info(1, 3).state, JobState::Waiting { position: 3 });
+        let picture = Picture { index: 0, seed: 0, width: 1024, height: 1024, bytes: 3 * MIB };
+        entry.shown.send_modify(|shown| shown.pictures.push(KeptPicture { picture, crc: 0 }));
+        entry.end(Err(Failure::new(Kind::Internal, "y".repeat(9000)).hint("z")), 0);
+        let info = entry.info(1, 0);
+        assert_eq!((info.prompt.chars().count(), info.drawn, info.detached), (200, 1, true));
+        assert_eq!(info.state, JobState::Failed(Failure::new(Kind::Internal, "y".repeat(200))));
+        assert_eq!(entry.submit.draw.prompt.len(), 400);
+    }
+}

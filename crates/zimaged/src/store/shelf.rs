@@ -1,0 +1,188 @@
+//! Everything that is kept, as one thing: the folder, the database in it and the pictures beside.
+//!
+//! All of this waits for the disk; `thread.rs` does it for those who must not.
+
+use std::collections::HashSet;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use zimg_protocol::messages::{JobId, Picture, Started};
+
+use super::database::{Database, Opened};
+use super::folder::Folder;
+use super::pictures::Pictures;
+use super::record::{End, KeptPicture, Record};
+use super::trouble::Trouble;
+use crate::numbers::BLOCK;
+
+/// An open folder.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    folder: Folder,
+    database: Database,
+    pictures: Pictures,
+}
+
+/// What was found when a folder was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The jobs, by their numbers, which is the order in which they were asked for.
+    pub jobs: Vec<(JobId, Record)>,
+    /// How many seconds daemons have kept this folder.
+    pub lived_s: u64,
+    /// Numbers for jobs, which none has had; none if the disk is full.
+    pub numbers: Range<JobId>,
+    /// What was damaged, and where it has been put.
+    pub aside: Option<(Trouble, PathBuf)>,
+}
+
+impl Shelf {
+    /// Opens the folder, or makes it. What is damaged is moved aside, and a new one begins.
+    ///
+    /// # Errors
+    ///
+    /// The system does not let it be done, another daemon has it, or a newer one has written it:
+    /// then nothing was changed.
+    pub(crate) fn open(path: &Path, unix_s: u64) -> Result<(Self, Found), Trouble> {
+        let folder = Folder::open(path)?;
+        let mut aside = None;
+        let beheaded = folder.is_beheaded()?;
+        let opened = match folder.database().try_exists()? {
+            true => Database::open(&folder.database()).map(Some),
+            false if beheaded => {
+                Err(Trouble::Damaged("there are pictures, but no list of them".into()))
+            }
+            false => Ok(None),
+        };
+        let Opened { database, jobs, lived_s } = match opened {
+            Ok(Some(opened)) => opened,
+            Err(trouble) if !trouble.is_damage() => return Err(trouble),
+            new => {
+                // No counter comes to the seconds since 1970: where the counter is lost, numbers
+                // that it may have given out are not given again.
+                let mut first = 1;
+                if let Err(trouble) = new {
+                    aside = Some((trouble, folder.move_aside(unix_s)?));
+                    first = unix_s.max(first);
+                }
+                Database::create(&folder.database(), first)?;
+                Database::open(&folder.database())?
+            }
+        };
+        let pictures = Pictures::open(folder.pictures())?;
+        let known: HashSet<_> = jobs
+            .iter()
+            .flat_map(|(job, record)| record.indices().map(|index| (*job, index)))
+            .collect();
+        pictures.sweep(&known)?;
+        let mut shelf = Self { folder, database, pictures };
+        // What is kept can be fetched from a full disk, too.
+        let numbers = shelf.numbers(BLOCK).unwrap_or_default();
+        Ok((shelf, Found { jobs, lived_s, numbers, aside }))
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Numbers for jobs, which none has had.
+    pub(crate) fn numbers(&mut self, count: u32) -> Result<Range<JobId>, Trouble> {
+        self.database.numbers(count)
+    }
+
+    /// Keeps a new job.
+    pub(crate) fn accept(&mut self, job: JobId, record: &Record) -> Result<(), Trouble> {
+        self.database.insert(job, record)
+    }
+
+    /// Keeps the next picture of a job.
+    pub(crate) fn picture(
+        &mut self,
+        job: JobId,
+        started: &Started,
+        picture: &Picture,
+        pixels: &[u8],
+    ) -> Result<KeptPicture, Trouble> {
+        self.pictures.write(job, picture.index, pixels)?;
+        let kept = KeptPicture { picture: picture.clone(), crc: crc32fast::hash(pixels) };
+        self.database.update(job, |record| {
+            if record.pictures.len() < picture.index as usize {
+                return Err(io::Error::other("the picture before it is not there").into());
+            }
+            record.started = Some(started.clone());
+            record.pictures.truncate(picture.index as usize);
+            record.pictures.push(kept.clone());
+            Ok(())
+        })?;
+        Ok(kept)
+    }
+
+    /// Keeps how a job ended.
+    pub(crate) fn end(&mut self, job: JobId, end: End) -> Result<(), Trouble> {
+        let ended = self.database.update(job, |record| {
+            record.end = Some(end);
+            Ok(())
+        });
+        ended.map(|_| ())
+    }
+
+    /// A job in full.
+    pub(crate) fn record(&mut self, job: JobId) -> Result<Record, Trouble> {
+        self.database.record(job)
+    }
+
+    /// At most `most` bytes of a picture's pixels from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// [`Trouble::is_damage`], if it is not what was kept; this is looked at where it begins.
+    pub(crate) fn read(
+        &self,
+        job: JobId,
+        kept: &KeptPicture,
+        offset: u64,
+        most: usize,
+    ) -> Result<Vec<u8>, Trouble> {
+        if offset == 0 {
+            self.pictures.check(job, kept)?;
+        }
+        self.pictures.read(job, kept, offset, most)
+    }
+
+    /// Takes a job back to where it had only its first `pictures`: the next one is damaged, and is
+    /// to be drawn again.
+    pub(crate) fn unfinish(&mut self, job: JobId, pictures: u32) -> Result<Record, Trouble> {
+        self.database.update(job, |record| {
+            record.pictures.truncate(pictures as usize);
+            record.end = None;
+            Ok(())
+        })
+    }
+
+    /// Whether there is room for so many bytes now.
+    pub(crate) fn probe(&self, bytes: usize) -> Result<(), Trouble> {
+        Ok(self.pictures.probe(bytes)?)
+    }
+
+    /// Forgets a job with this many pictures. It is gone when this returns without an error.
+    pub(crate) fn forget(&mut self, job: JobId, pictures: u32) -> Result<(), Trouble> {
+        if let Err(trouble) = self.database.remove(job) {
+            if trouble.is_damage() {
+                return Err(trouble);
+            }
+            // Forgetting takes a little room itself. What is to go anyway makes some.
+            self.pictures.remove(job, 0..pictures)?;
+            self.database.remove(job)?;
+        }
+        // If not now, they are swept away when the folder is opened next.
+        let _ = self.pictures.remove(job, 0..pictures);
+        Ok(())
+    }
+
+    /// Writes down the folder's age in seconds.
+    pub(crate) fn lived(&mut self, seconds: u64) -> Result<(), Trouble> {
+        self.database.lived(seconds)
+    }
+}

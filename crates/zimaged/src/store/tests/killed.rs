@@ -1,0 +1,89 @@
+//! A writer that is killed at any moment: what it has said to be kept is kept.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+use super::*;
+
+/// Names the folder in the process that is to be killed.
+const CHILD: &str = "ZIMG_STORE_KILLED";
+const PICTURES: u32 = 2;
+
+/// Accepts, draws, ends and forgets until it is killed, and says each thing when it is kept.
+fn write_for_ever(folder: &Path) {
+    let (mut shelf, found) = open(folder);
+    let mut out = std::io::stdout();
+    for job in found.numbers {
+        let mut say = |what: &str| writeln!(out, "{what} {job}").unwrap();
+        shelf
+            .accept(job, &record(1000, &format!("fox {job} {}", "x".repeat(3000)), PICTURES))
+            .unwrap();
+        say("accepted");
+        for index in 0..PICTURES {
+            shelf.picture(job, &started(), &picture(index), &pixels(job, index)).unwrap();
+            say("picture");
+        }
+        shelf.end(job, End { result: Ok(Timings::default()), lived_s: job }).unwrap();
+        say("ended");
+        if job % 3 == 0 {
+            shelf.forget(job, PICTURES).unwrap();
+            say("forgotten");
+        }
+    }
+}
+
+#[test]
+fn what_a_killed_writer_had_said_to_be_kept_is_kept() {
+    if let Some(folder) = std::env::var_os(CHILD) {
+        return write_for_ever(Path::new(&folder));
+    }
+    let name = "store::tests::killed::what_a_killed_writer_had_said_to_be_kept_is_kept";
+    let mut seeded = Seeded(5);
+    let folder = tempfile::tempdir().unwrap();
+    let mut said: Vec<(String, JobId)> = Vec::new();
+    for round in 0..25 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([name, "--exact", "--nocapture"])
+            .env(CHILD, folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // The harness has lines of its own.
+        let mut words = lines.map(Result::unwrap).filter_map(|line| {
+            let (what, job) = line.rsplit_once(' ')?;
+            Some((what.rsplit(' ').next()?.to_owned(), job.parse().ok()?))
+        });
+        said.extend(words.by_ref().take(1 + seeded.below(20)));
+        // Somewhere in what comes next, which is a matter of milliseconds.
+        std::thread::sleep(std::time::Duration::from_micros(seeded.below(20_000) as u64));
+        child.kill().unwrap();
+        said.extend(words);
+        child.wait().unwrap();
+
+        let (shelf, found) = open(folder.path());
+        check_pictures(&shelf, &found.jobs);
+        for (job, record) in &found.jobs {
+            assert!(record.submit.draw.prompt.starts_with(&format!("fox {job} ")));
+        }
+        for (what, job) in &said {
+            let forgotten = said.contains(&("forgotten".to_owned(), *job));
+            let pictures =
+                said.iter().filter(|said| **said == ("picture".to_owned(), *job)).count();
+            match found.jobs.iter().find(|(found, _)| found == job) {
+                // What was being done when it was killed is done or not.
+                Some((_, record)) => {
+                    assert!(!forgotten, "round {round}: job {job} is back");
+                    assert!(record.pictures.len() >= pictures, "round {round}: job {job}");
+                    assert!(what != "ended" || record.end.is_some(), "round {round}: job {job}");
+                }
+                None => assert!(forgotten || job % 3 == 0, "round {round}: job {job} is lost"),
+            }
+        }
+        let told: std::collections::HashSet<_> = said.iter().map(|(_, job)| job).collect();
+        let untold = found.jobs.iter().filter(|(job, _)| !told.contains(job)).count();
+        assert!(untold <= round + 1, "at most the one that each killed writer was about");
+    }
+    assert!(said.len() > 100, "only {} things were said", said.len());
+}

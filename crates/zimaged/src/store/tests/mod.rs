@@ -1,0 +1,244 @@
+//! What lies in a folder, opened again after everything that can happen to it.
+
+mod answers;
+mod damage;
+mod killed;
+mod old;
+
+use std::path::Path;
+
+use zimg_protocol::messages::{Draw, JobId, Picture, Priority, Started, Submit, Timings};
+use zimg_protocol::{Failure, Kind};
+
+use super::record::{End, Record};
+use super::shelf::{Found, Shelf};
+use super::trouble::Trouble;
+
+const SIDE: u32 = 64;
+
+/// Numbers that are the same in every run: splitmix64, https://prng.di.unimi.it/splitmix64.c.
+struct Seeded(u64);
+
+impl Seeded {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % end as u64).unwrap()
+    }
+}
+
+pub(super) fn record(uid: u32, prompt: &str, count: u32) -> Record {
+    let draw = Draw { count, width: Some(SIDE), height: Some(SIDE), ..Draw::new(prompt) };
+    Record::new(
+        uid,
+        Submit { draw, priority: Priority::Batch, detach: true, previews: false },
+        1_700_000_000,
+    )
+}
+
+fn started() -> Started {
+    Started { model: "tiny".into(), width: SIDE, height: SIDE, steps: 8, guidance: 0.0 }
+}
+
+fn picture(index: u32) -> Picture {
+    let bytes = u64::from(3 * SIDE * SIDE);
+    Picture { index, seed: 7, width: SIDE, height: SIDE, bytes }
+}
+
+fn pixels(job: JobId, index: u32) -> Vec<u8> {
+    let mut seeded = Seeded(job << 32 | u64::from(index));
+    (0..picture(index).bytes).map(|_| u8::try_from(seeded.below(256)).unwrap()).collect()
+}
+
+fn open(folder: &Path) -> (Shelf, Found) {
+    let (shelf, found) = Shelf::open(folder, 1_700_000_000).unwrap();
+    assert!(found.aside.is_none(), "{:?}", found.aside);
+    (shelf, found)
+}
+
+/// A folder with jobs in every state, and what is in it.
+fn some_jobs(folder: &Path) -> Vec<(JobId, Record)> {
+    let (mut shelf, found) = open(folder);
+    let jobs: Vec<_> = found.numbers.take(9).collect();
+    for (job, count) in jobs.iter().zip([1, 2, 3].iter().cycle()) {
+        // One prompt that does not fit a page of the file.
+        let prompt = "a fox ".repeat(if *job == 4 { 2000 } else { 1 });
+        shelf
+            .accept(*job, &record(1000 + u32::try_from(*job % 2).unwrap(), &prompt, *count))
+            .unwrap();
+    }
+    let end = |result| End { result, lived_s: 60 };
+    for index in 0..3 {
+        shelf.picture(3, &started(), &picture(index), &pixels(3, index)).unwrap();
+    }
+    shelf.end(3, end(Ok(Timings { steps: 8.0, ..Timings::default() }))).unwrap();
+    shelf.picture(5, &started(), &picture(0), &pixels(5, 0)).unwrap();
+    shelf.end(6, end(Err(Failure::new(Kind::Refused, "no")))).unwrap();
+    // Pages that are free again.
+    for job in 7..=9 {
+        shelf.forget(job, 0).unwrap();
+    }
+    shelf.lived(3600).unwrap();
+    drop(shelf);
+    let (_, found) = open(folder);
+    assert_eq!((found.jobs.len(), found.lived_s), (6, 3600));
+    found.jobs
+}
+
+fn check_pictures(shelf: &Shelf, jobs: &[(JobId, Record)]) {
+    for (job, record) in jobs {
+        for kept in &record.pictures {
+            assert_eq!(
+                shelf.read(*job, kept, 0, usize::MAX).unwrap(),
+                pixels(*job, kept.picture.index)
+            );
+        }
+    }
+}
+
+#[test]
+fn what_was_kept_is_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = some_jobs(folder.path());
+    let (mut shelf, found) = open(folder.path());
+    assert_eq!(found.jobs, jobs);
+    check_pictures(&shelf, &jobs);
+    assert_eq!(jobs[2].1.pictures.len(), 3);
+    assert_eq!(jobs[3].1.submit.draw.prompt.len(), 12_000);
+    assert!(matches!(jobs[5].1.end, Some(End { result: Err(_), lived_s: 60 })));
+    assert_eq!(found.numbers, 2001..3001);
+    assert_eq!(shelf.numbers(1000).unwrap(), 3001..4001);
+    assert!(matches!(
+        shelf.end(70, End { result: Ok(Timings::default()), lived_s: 0 }),
+        Err(Trouble::Missing(70))
+    ));
+    shelf.forget(70, 3).unwrap();
+}
+
+#[test]
+fn a_forgotten_job_leaves_no_picture_and_no_word_of_its_prompt() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut shelf, _) = open(folder.path());
+    shelf.accept(1, &record(1000, "a secret fox", 1)).unwrap();
+    shelf.picture(1, &started(), &picture(0), &pixels(1, 0)).unwrap();
+    let prompt_is_there = || {
+        let bytes = std::fs::read(folder.path().join("jobs.sqlite")).unwrap();
+        bytes.windows(12).any(|window| window == b"a secret fox")
+    };
+    assert!(prompt_is_there());
+    shelf.forget(1, 1).unwrap();
+    assert!(!prompt_is_there());
+    assert_eq!(std::fs::read_dir(folder.path().join("pictures")).unwrap().count(), 0);
+}
+
+#[test]
+fn pictures_that_no_job_speaks_of_are_swept_away_and_foreign_files_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = some_jobs(folder.path());
+    let at = |name: &str| folder.path().join("pictures").join(name);
+    for name in ["5-1.rgb", "8-0.rgb", "3-0.rgb.new", "notes.txt", "x-0.rgb"] {
+        std::fs::write(at(name), "x").unwrap();
+    }
+    let (shelf, found) = open(folder.path());
+    assert_eq!(found.jobs, jobs);
+    check_pictures(&shelf, &jobs);
+    for (name, there) in [
+        ("5-1.rgb", false),
+        ("8-0.rgb", false),
+        ("3-0.rgb.new", false),
+        ("notes.txt", true),
+        ("x-0.rgb", true),
+    ] {
+        assert_eq!(at(name).exists(), there, "{name}");
+    }
+}
+
+#[test]
+fn a_damaged_picture_is_never_given_out_and_can_be_drawn_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = some_jobs(folder.path());
+    let (mut shelf, _) = open(folder.path());
+    let (job, record) = &jobs[2];
+    let damaged = |shelf: &Shelf, index: usize| {
+        let trouble = shelf.read(*job, &record.pictures[index], 0, 100).unwrap_err();
+        assert!(trouble.is_damage());
+        trouble.to_string()
+    };
+    let at = |index: u32| folder.path().join(format!("pictures/3-{index}.rgb"));
+    let mut bytes = pixels(3, 1);
+    bytes[5000] ^= 1;
+    std::fs::write(at(1), &bytes).unwrap();
+    assert_eq!(damaged(&shelf, 1), "picture 1 of job 3 has changed");
+    bytes.truncate(77);
+    std::fs::write(at(1), &bytes).unwrap();
+    assert_eq!(damaged(&shelf, 1), "picture 1 of job 3 has changed");
+    std::fs::remove_file(at(1)).unwrap();
+    assert_eq!(damaged(&shelf, 1), "picture 1 of job 3 is gone");
+    shelf.unfinish(3, 1).unwrap();
+    drop(shelf);
+    let (mut shelf, found) = open(folder.path());
+    assert_eq!((found.jobs[2].1.pictures.len(), &found.jobs[2].1.end), (1, &None));
+    shelf.picture(3, &started(), &picture(1), &pixels(3, 1)).unwrap();
+    drop(shelf);
+    let (shelf, found) = open(folder.path());
+    assert_eq!(found.jobs[2].1.pictures.len(), 2);
+    check_pictures(&shelf, &found.jobs);
+}
+
+#[test]
+fn one_daemon_at_a_time_has_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_shelf, _) = open(folder.path());
+    let trouble = Shelf::open(folder.path(), 0).unwrap_err();
+    let failure = trouble.failure(Path::new("/var/lib/zimaged"));
+    assert_eq!(failure.kind, Kind::Busy);
+    let pid = std::process::id();
+    assert_eq!(
+        failure.message,
+        format!(
+            "cannot keep jobs in /var/lib/zimaged: another zimaged (process {pid}) keeps its jobs there"
+        )
+    );
+}
+
+#[test]
+fn its_files_are_for_nobody_else() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let _ = some_jobs(folder.path());
+    let mode = |name: &str| {
+        std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!(mode(""), 0o700);
+    assert_eq!(mode("pictures"), 0o700);
+    for file in ["jobs.sqlite", "lock", "pictures/3-0.rgb"] {
+        assert_eq!(mode(file), 0o600, "{file}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_a_sentence_and_nothing_kept_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = some_jobs(folder.path());
+    let (mut shelf, _) = open(folder.path());
+    // A folder in whose stead there is a file takes nothing, not even from root.
+    let (pictures, away) = (folder.path().join("pictures"), folder.path().join("away"));
+    std::fs::rename(&pictures, &away).unwrap();
+    std::fs::write(&pictures, "").unwrap();
+    let trouble = shelf.picture(5, &started(), &picture(1), &pixels(5, 1)).unwrap_err();
+    assert!(!trouble.is_damage());
+    let failure = trouble.failure(shelf.path());
+    assert_eq!(failure.kind, Kind::Io);
+    assert!(failure.message.starts_with("cannot keep jobs in "), "{failure}");
+    std::fs::remove_file(&pictures).unwrap();
+    std::fs::rename(&away, &pictures).unwrap();
+    shelf.picture(5, &started(), &picture(1), &pixels(5, 1)).unwrap();
+    drop(shelf);
+    let (shelf, found) = open(folder.path());
+    assert_eq!(found.jobs[4].1.pictures.len(), 2);
+    check_pictures(&shelf, &found.jobs);
+    assert_eq!(found.jobs.len(), jobs.len());
+}

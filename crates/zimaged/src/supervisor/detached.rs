@@ -1,0 +1,273 @@
+//! Detached jobs from their beginning to their end.
+//!
+//! A detached job is in the queue as any other while it is to be drawn. Its pictures go to the
+//! disk, and from there to whoever waits for them (`following`).
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use zimg_protocol::messages::{Event, JobId, Picture, Submit, Timings};
+use zimg_protocol::{Failure, Kind};
+
+use super::following::position;
+use super::{ClientId, Supervisor};
+use crate::job::{Job, cancelled};
+use crate::kept::Entry;
+use crate::queue::Ticket;
+use crate::store::{Ask, End, KeptPicture, Record};
+
+/// Bytes of pictures on their way to the disk, beyond which a job waits for it.
+const UNDER_WAY_MAX: u64 = 48 << 20;
+
+impl Supervisor {
+    /// Keeps a job that has a place in the queue; it is accepted when it is on the disk.
+    pub(super) fn detach(&mut self, id: ClientId, ticket: Ticket, submit: Submit) {
+        let accepted = SystemTime::now().duration_since(UNIX_EPOCH);
+        let record = Record::new(ticket.uid, submit, accepted.map_or(0, |since| since.as_secs()));
+        let job = ticket.job;
+        let entry = Entry::new(record.clone(), self.worker.model.as_ref());
+        self.keeping.jobs.insert(job, entry);
+        self.keeping.accepting.push((job, id));
+        if let Some(client) = self.clients.get(&id) {
+            client.outbox.owe();
+        }
+        self.keeping.store.ask(Ask::Accept { job, record: Box::new(record) });
+    }
+
+    /// A number for a detached job of this user, if there is room for it.
+    pub(super) fn room_to_keep(&mut self, uid: u32, submit: &Submit) -> Result<JobId, Failure> {
+        if self.keeping.open != Some(true) {
+            self.keeping.store.ask(Ask::Open);
+            let unknown = || Failure::new(Kind::Busy, "it is not known yet what is kept");
+            return Err(self.keeping.trouble.clone().unwrap_or_else(unknown));
+        }
+        self.keeping.jobs.room_for(uid, &submit.draw, self.worker.model.as_ref())?;
+        let number = self.keeping.numbers.next_for_ever();
+        self.keeping.ask_for_numbers();
+        number.ok_or_else(|| {
+            let failure = Failure::new(Kind::Busy, "no detached job can be numbered now");
+            self.keeping.trouble.clone().unwrap_or(failure.hint("try again"))
+        })
+    }
+
+    /// A detached job goes on after what is kept of it.
+    pub(super) fn draw_again(&mut self, job: JobId) {
+        let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
+        if entry.pictures() >= entry.submit.draw.count {
+            entry.drawn = Some(Timings::default());
+            return self.finish_if_kept(job);
+        }
+        let ticket = Ticket { job, uid: entry.uid, priority: entry.submit.priority };
+        let again = Job::again(ticket, &entry.submit, entry.pictures(), entry.accepted_unix_s);
+        self.jobs.insert(job, again);
+        self.queue.restore(ticket);
+    }
+
+    /// All pictures of a job are of one model: if an earlier daemon had another, they are all drawn
+    /// anew.
+    pub(super) fn one_model(&mut self, job: JobId) {
+        let (Some(entry), Some(model)) = (self.keeping.jobs.get_mut(job), &self.worker.model)
+        else {
+            return;
+        };
+        let another = entry.started.take_if(|started| started.model != model.name);
+        if let (Some(before), Some(drawing)) = (another, self.jobs.get_mut(&job)) {
+            let (before, now) = (before.model, &model.name);
+            let why = format!("job {job} begins anew: {before} drew it before, and now {now} does");
+            tracing::info!("{why}");
+            entry.shown.send_modify(|shown| shown.pictures.clear());
+            drawing.progress.go_on_after(0);
+            // Who waits may have pictures of both otherwise.
+            self.leave_all(job, &Failure::new(Kind::Busy, why).hint("wait for it again"));
+        }
+    }
+
+    pub(super) fn accepted(&mut self, job: JobId, result: Result<(), Failure>) {
+        let place = self.keeping.accepting.iter().position(|(other, _)| *other == job);
+        let client = place.map(|place| self.keeping.accepting.swap_remove(place).1);
+        self.keeping.went(&result);
+        let answer = match result {
+            Ok(()) => {
+                let Some(entry) = self.keeping.jobs.get(job) else { return };
+                let ticket = Ticket { job, uid: entry.uid, priority: entry.submit.priority };
+                let again = Job::again(ticket, &entry.submit, 0, entry.accepted_unix_s);
+                self.jobs.insert(job, again);
+                self.queue.admit(job);
+                // Whoever asked for sleep did not know of this one.
+                self.refuse_sleepers();
+                Event::Accepted { job, position: position(&self.queue.positions(), job) }
+            }
+            Err(failure) => {
+                tracing::warn!(job, "refused: {failure}");
+                self.keeping.jobs.remove(job);
+                self.queue.remove(job);
+                self.tally.failed += 1;
+                Event::Failed(failure)
+            }
+        };
+        if let Some(client) = client.and_then(|client| self.clients.get(&client)) {
+            client.outbox.event(answer);
+            client.outbox.owe_nothing();
+        }
+    }
+
+    /// The worker announces a detached job's picture.
+    pub(super) fn picture_comes(&mut self, job: JobId, picture: &Picture) {
+        if let Some(entry) = self.keeping.jobs.get_mut(job) {
+            // The job has seen that it is a possible size.
+            let room = usize::try_from(picture.bytes).unwrap_or_default();
+            entry.arriving = Some((picture.clone(), Vec::with_capacity(room)));
+        }
+    }
+
+    /// Pixels of a detached job's picture: to the disk when they are all there.
+    pub(super) fn pixels_to_keep(&mut self, job: JobId, chunk: &[u8], whole: bool) {
+        let started = self.jobs.get(&job).and_then(|job| job.progress.shape()).cloned();
+        let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
+        if let Some((_, pixels)) = &mut entry.arriving {
+            pixels.extend_from_slice(chunk);
+        }
+        if whole && let (Some((picture, pixels)), Some(started)) = (entry.arriving.take(), started)
+        {
+            entry.under_way += picture.bytes;
+            entry.started = Some(started.clone());
+            self.keeping.store.ask(Ask::Picture { job, started, picture, pixels });
+            let under_way: u64 = self.keeping.jobs.iter().map(|(_, entry)| entry.under_way).sum();
+            if under_way > UNDER_WAY_MAX {
+                self.hold(job, Failure::new(Kind::Io, "the disk is slower than the worker"));
+            }
+        }
+    }
+
+    pub(super) fn stored(&mut self, job: JobId, bytes: u64, result: Result<KeptPicture, Failure>) {
+        let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
+        entry.under_way = entry.under_way.saturating_sub(bytes);
+        match result {
+            Ok(kept) => {
+                entry.shown.send_modify(|shown| {
+                    shown.pictures.truncate(kept.picture.index as usize);
+                    shown.pictures.push(kept);
+                });
+                self.finish_if_kept(job);
+            }
+            Err(failure) => self.hold(job, failure),
+        }
+    }
+
+    /// A detached job has no more to be drawn, or will not be.
+    pub(super) fn end_detached(&mut self, job: JobId, result: Result<Timings, Failure>) {
+        let lived_s = self.keeping.jobs.lived_s();
+        let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
+        match result {
+            Ok(timings) => {
+                entry.drawn = Some(timings);
+                self.finish_if_kept(job);
+            }
+            Err(failure) if failure.kind == Kind::Cancelled => {
+                entry.end(Err(failure), lived_s);
+                let pictures = entry.submit.draw.count;
+                self.keeping.store.ask(Ask::Forget { job, pictures });
+            }
+            Err(failure) => self.end_kept(job, Err(failure)),
+        }
+    }
+
+    /// A job that is drawn has ended when all its pictures are kept.
+    fn finish_if_kept(&mut self, job: JobId) {
+        let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
+        if entry.held.is_none()
+            && entry.pictures() == entry.submit.draw.count
+            && let Some(timings) = entry.drawn.take()
+        {
+            self.end_kept(job, Ok(timings));
+        }
+    }
+
+    fn end_kept(&mut self, job: JobId, result: Result<Timings, Failure>) {
+        let lived_s = self.keeping.jobs.lived_s();
+        if let Some(entry) = self.keeping.jobs.get_mut(job) {
+            let end = End { result, lived_s };
+            entry.ending = Some(end.clone());
+            self.keeping.store.ask(Ask::End { job, end });
+        }
+    }
+
+    pub(super) fn ended(&mut self, job: JobId, result: Result<(), Failure>) {
+        self.keeping.went(&result);
+        if let Err(failure) = result {
+            // At worst the next daemon finds it unfinished, and draws what is not there.
+            tracing::warn!(job, "its end is not kept: {failure}");
+        }
+        if let Some(entry) = self.keeping.jobs.get_mut(job)
+            && let Some(End { result, lived_s }) = entry.ending.take()
+        {
+            entry.end(result, lived_s);
+        }
+    }
+
+    /// A picture is not what was kept: the job goes back to the ones before it.
+    pub(super) fn damaged(&mut self, job: JobId, picture: u32) {
+        let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
+        // Only once, if several wait for it.
+        if entry.pictures() > picture && !self.jobs.contains_key(&job) {
+            entry.shown.send_modify(|shown| {
+                shown.pictures.truncate(picture as usize);
+                shown.end = None;
+            });
+            (entry.ended_s, entry.drawn, entry.ending) = (None, None, None);
+            self.keeping.store.ask(Ask::Unfinish { job, pictures: picture });
+        }
+    }
+
+    pub(super) fn unfinished(&mut self, job: JobId, result: Result<Box<Record>, Failure>) {
+        let lived_s = self.keeping.jobs.lived_s();
+        let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
+        match result {
+            Ok(record) => {
+                entry.submit = record.submit;
+                self.draw_again(job);
+            }
+            Err(failure) => entry.end(Err(failure), lived_s),
+        }
+    }
+
+    pub(super) fn forgotten(&mut self, job: JobId, result: Result<(), Failure>) {
+        self.keeping.went(&result);
+        let answer = match result {
+            Ok(()) => {
+                self.keeping.jobs.remove(job);
+                Event::Acknowledged
+            }
+            Err(failure) => {
+                tracing::warn!(job, "is not forgotten: {failure}");
+                Event::Failed(failure)
+            }
+        };
+        for (_, client) in self.keeping.forgetting.extract_if(.., |(other, _)| *other == job) {
+            if let Some(client) = self.clients.get(&client) {
+                client.outbox.event(answer.clone());
+            }
+        }
+    }
+
+    /// Forgets a job that has ended; whoever asked is answered when it is gone.
+    pub(super) fn forget(&mut self, id: ClientId, job: JobId) {
+        let Some(entry) = self.keeping.jobs.get(job) else { return };
+        let pictures = entry.submit.draw.count;
+        self.keeping.store.ask(Ask::Forget { job, pictures });
+        self.keeping.forgetting.push((job, id));
+        if let Some(client) = self.clients.get(&id) {
+            client.outbox.owe();
+        }
+    }
+
+    /// A detached job ends because somebody does not want it any more.
+    pub(super) fn cancel_detached(&mut self, job: JobId) {
+        let held = self.keeping.jobs.get(job).is_some_and(|entry| entry.held.is_some());
+        if self.jobs.contains_key(&job) && !held {
+            self.cancel(job);
+        } else {
+            // It is held, or its last pictures are on their way to the disk.
+            self.end_detached(job, Err(cancelled()));
+        }
+    }
+}

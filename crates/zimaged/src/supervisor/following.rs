@@ -1,0 +1,146 @@
+//! Those who wait for a detached job: they hear what happens to it, and get its pictures from the
+//! disk. The job does not depend on them.
+
+use tokio::task::AbortHandle;
+use zimg_protocol::messages::{Event, JobId, Waiting};
+use zimg_protocol::{Failure, Kind};
+
+use super::clients::ROOT;
+use super::{Client, ClientId, Supervisor, shutting_down};
+use crate::delivery::Delivery;
+
+/// What a client waits for.
+#[derive(Debug)]
+pub(super) struct Following {
+    pub job: JobId,
+    delivery: AbortHandle,
+}
+
+/// A client that is gone takes nothing any more.
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.delivery.abort();
+    }
+}
+
+impl Supervisor {
+    /// A user's detached job, or anybody's for root. Whether there is such a job of somebody
+    /// else's is none of his business.
+    pub(super) fn own_detached(&self, uid: u32, job: JobId) -> Result<JobId, Failure> {
+        let owner = self.keeping.jobs.get(job).map(|entry| entry.uid);
+        if owner.is_some_and(|owner| owner == uid || uid == ROOT) {
+            return Ok(job);
+        }
+        let message = match uid {
+            ROOT => format!("there is no detached job {job}"),
+            _ => format!("you have no detached job {job}"),
+        };
+        Err(Failure::new(Kind::Refused, message).hint("`zimg jobs` lists them"))
+    }
+
+    /// Follows a job; the answer when there is nothing to follow.
+    pub(super) fn wait(&mut self, id: ClientId, uid: u32, job: JobId) -> Option<Event> {
+        if self.stop_by.is_some() {
+            return Some(Event::Failed(shutting_down()));
+        }
+        let job = match self.own_detached(uid, job) {
+            Ok(job) => job,
+            Err(failure) => return Some(Event::Failed(failure)),
+        };
+        let (entry, client) = (self.keeping.jobs.get(job)?, self.clients.get_mut(&id)?);
+        let ended = entry.has_ended();
+        client.outbox.owe();
+        if !ended {
+            let drawn = self.jobs.get(&job);
+            let waits = drawn.filter(|_| self.queue.running() != Some(job));
+            for event in [
+                Some(Event::Asked(Box::new(entry.submit.draw.clone()))),
+                Some(Event::Accepted { job, position: position(&self.queue.positions(), job) }),
+                entry.held.clone().map(|failure| Event::Waiting(Waiting::Disk(failure))),
+                waits.and_then(|job| job.told.clone()).map(Event::Waiting),
+                drawn.and_then(|job| job.progress.shape().cloned()).map(Event::Started),
+            ] {
+                event.into_iter().for_each(|event| client.outbox.event(event));
+            }
+        }
+        let delivery = Delivery {
+            client: id,
+            job,
+            outbox: client.outbox.clone(),
+            store: self.keeping.store.clone(),
+            shown: entry.shown.subscribe(),
+            supervisor: self.keeping.to_supervisor.clone(),
+        };
+        let delivery = tokio::spawn(delivery.run(ended)).abort_handle();
+        client.following = Some(Following { job, delivery });
+        None
+    }
+
+    /// Those who wait for a job.
+    pub(super) fn followers(&self, job: JobId) -> impl Iterator<Item = &Client> {
+        let follows = move |client: &&Client| {
+            client.following.as_ref().is_some_and(|following| following.job == job)
+        };
+        self.clients.values().filter(follows)
+    }
+
+    /// Those who wait for a job hear what happens to it.
+    pub(super) fn tell_followers(&self, job: JobId, event: &Event) {
+        let held = self.keeping.jobs.get(job).is_some_and(|entry| entry.held.is_some());
+        // A worker that still draws a job that waits for the disk does so for nobody.
+        if !held || matches!(event, Event::Waiting(Waiting::Disk(_))) {
+            for follower in self.followers(job) {
+                follower.outbox.event(event.clone());
+            }
+        }
+    }
+
+    /// A client has all that there is, if it still waits for that job.
+    pub(super) fn delivered(&mut self, id: ClientId, job: JobId, end: Event) {
+        if let Some(client) = self.clients.get_mut(&id)
+            && client.following.take_if(|following| following.job == job).is_some()
+        {
+            client.outbox.event(end);
+        }
+    }
+
+    /// A client does not wait any longer; the job goes on.
+    pub(super) fn leave(&mut self, id: ClientId, failure: Failure) {
+        if let Some(client) = self.clients.get_mut(&id)
+            && client.following.take().is_some()
+        {
+            client.outbox.event(Event::Failed(failure));
+        }
+    }
+
+    /// Nobody waits for this job any longer.
+    pub(super) fn leave_all(&mut self, job: JobId, failure: &Failure) {
+        for client in self.clients.values_mut() {
+            if client.following.take_if(|following| following.job == job).is_some() {
+                client.outbox.event(Event::Failed(failure.clone()));
+            }
+        }
+    }
+
+    /// The daemon ends: what is detached stays as it is, and goes on with the next one.
+    pub(super) fn leave_detached(&mut self) {
+        let jobs = self.clients.values().filter_map(|client| client.following.as_ref());
+        for job in jobs.map(|following| following.job).collect::<Vec<_>>() {
+            self.leave_all(job, &shutting_down());
+        }
+        if let Some(job) = self.queue.running().filter(|job| self.is_detached(*job)) {
+            self.queue.finish();
+            self.jobs.remove(&job);
+        }
+    }
+
+    /// Whether a job is kept.
+    pub(super) fn is_detached(&self, job: JobId) -> bool {
+        self.keeping.jobs.get(job).is_some()
+    }
+}
+
+/// How many jobs are before this one.
+pub(super) fn position(positions: &[(JobId, u32)], job: JobId) -> u32 {
+    positions.iter().find(|(other, _)| *other == job).map_or(0, |(_, position)| *position)
+}

@@ -1,0 +1,249 @@
+//! The store as the supervisor has it: opened, asked, looked after, closed.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use zimg_protocol::messages::JobId;
+use zimg_protocol::{Failure, Kind};
+
+use super::{ClientId, Supervisor};
+use crate::kept::{Entry, Kept, Terms};
+use crate::numbers::{BLOCK, Numbers};
+use crate::store::{Answer, Ask, Found, Store};
+
+/// How long clients are kept waiting at the start for a disk that takes its time.
+const OPENING: Duration = Duration::from_secs(2);
+/// How long a daemon that ends waits for what it has asked of the disk.
+const CLOSING: Duration = Duration::from_secs(20);
+/// The folder's age is written down when it has grown by so many seconds.
+const AGE_S: u64 = 600;
+/// What a disk is tried with.
+const PROBE: usize = 1 << 20;
+
+/// The store, and what is known of it.
+#[derive(Debug)]
+pub(super) struct Keeping {
+    pub store: Store,
+    pub answers: mpsc::UnboundedReceiver<Answer>,
+    /// For those who deliver.
+    pub to_supervisor: mpsc::UnboundedSender<Answer>,
+    pub jobs: Kept,
+    pub numbers: Numbers,
+    /// What is wrong with the disk now.
+    pub trouble: Option<Failure>,
+    /// What became of jobs that were kept before.
+    lost: Option<Failure>,
+    /// Whether the folder is open; not known at the beginning.
+    pub open: Option<bool>,
+    /// Who is to be told that a job was accepted.
+    pub accepting: Vec<(JobId, ClientId)>,
+    /// Who is to be told that a job was forgotten.
+    pub forgetting: Vec<(JobId, ClientId)>,
+    /// When expired jobs and a bad disk are looked at next.
+    pub next_look: Instant,
+    written_age_s: u64,
+}
+
+impl Keeping {
+    /// A store in this folder, which is being opened.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for its thread.
+    pub(super) fn start(folder: Result<PathBuf, Failure>, terms: Terms) -> std::io::Result<Self> {
+        let (to_supervisor, answers) = mpsc::unbounded_channel();
+        Ok(Self {
+            store: Store::start(folder, to_supervisor.clone())?,
+            answers,
+            to_supervisor,
+            jobs: Kept::new(terms),
+            numbers: Numbers::default(),
+            trouble: None,
+            lost: None,
+            open: None,
+            accepting: Vec::new(),
+            forgetting: Vec::new(),
+            next_look: Instant::now(),
+            written_age_s: 0,
+        })
+    }
+
+    /// Whether it is known what is kept, and jobs can have their numbers.
+    fn is_known(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// A job's number.
+    pub(super) fn number(&mut self) -> JobId {
+        let number = self.numbers.next();
+        self.ask_for_numbers();
+        number
+    }
+
+    pub(super) fn ask_for_numbers(&mut self) {
+        if self.open == Some(true) && self.numbers.want() {
+            self.store.ask(Ask::Numbers(BLOCK));
+        }
+    }
+
+    /// Something was to be kept, or forgotten: what that says of the disk.
+    pub(super) fn went(&mut self, result: &Result<(), Failure>) {
+        match result {
+            Err(failure) => self.trouble = Some(failure.clone()),
+            Ok(()) if self.jobs.iter().all(|(_, entry)| entry.held.is_none()) => {
+                self.trouble = None;
+            }
+            Ok(()) => {}
+        }
+    }
+
+    /// What is wrong, for who asks how the daemon is.
+    pub(super) fn trouble(&self) -> Option<Failure> {
+        self.trouble.clone().or_else(|| self.lost.clone())
+    }
+
+    /// Jobs that have ended.
+    pub(super) fn finished(&self) -> usize {
+        self.jobs.iter().filter(|(_, entry)| entry.has_ended()).count()
+    }
+}
+
+impl Supervisor {
+    /// Waits until it is known what is kept, but not for long: then jobs that are not kept are
+    /// drawn meanwhile.
+    pub(super) async fn open_store(&mut self) {
+        let opening = async {
+            while !self.keeping.is_known() {
+                match self.keeping.answers.recv().await {
+                    Some(answer) => self.kept(answer),
+                    None => return,
+                }
+            }
+        };
+        if timeout(OPENING, opening).await.is_err() {
+            tracing::warn!("the disk with detached jobs is slow; they come when it answers");
+        }
+    }
+
+    /// Waits until everything is on the disk that was to be kept.
+    pub(super) async fn close_store(&mut self) {
+        self.keeping.store.ask(Ask::Lived(self.keeping.jobs.lived_s()));
+        self.keeping.store.ask(Ask::Close);
+        let closing = async {
+            while let Some(answer) = self.keeping.answers.recv().await {
+                if matches!(answer, Answer::Closed) {
+                    return;
+                }
+                self.kept(answer);
+            }
+        };
+        if timeout(CLOSING, closing).await.is_err() {
+            tracing::warn!("the disk does not take the last of the detached jobs");
+        }
+    }
+
+    /// What the store says.
+    pub(super) fn kept(&mut self, answer: Answer) {
+        match answer {
+            Answer::Opened(Ok(found)) => self.opened(found),
+            Answer::Opened(Err(failure)) => {
+                if self.keeping.open != Some(false) {
+                    tracing::warn!("no detached jobs: {failure}");
+                }
+                self.keeping.open = Some(false);
+                self.keeping.trouble = Some(failure);
+            }
+            Answer::Numbers(result) => {
+                self.keeping.went(&result.as_ref().map(|_| ()).map_err(Clone::clone));
+                self.keeping.numbers.come(result.ok());
+            }
+            Answer::Accepted { job, result } => self.accepted(job, result),
+            Answer::Stored { job, bytes, result } => self.stored(job, bytes, result),
+            Answer::Ended { job, result } => self.ended(job, result),
+            Answer::Unfinished { job, result } => self.unfinished(job, result),
+            Answer::Forgotten { job, result } => self.forgotten(job, result),
+            Answer::Probed(result) => self.probed(result),
+            Answer::Delivered { client, job, end } => self.delivered(client, job, end),
+            Answer::Damaged { job, picture } => self.damaged(job, picture),
+            Answer::Closed => {}
+        }
+    }
+
+    /// The folder is open: what is not in it that was is lost, and what is to be drawn is drawn.
+    fn opened(&mut self, found: Found) {
+        self.keeping.open = Some(true);
+        self.keeping.trouble = None;
+        self.keeping.jobs.opened(found.lived_s);
+        self.keeping.written_age_s = found.lived_s;
+        self.keeping.numbers.come(Some(found.numbers));
+        if let Some((trouble, aside)) = found.aside {
+            let failure = Failure::new(
+                Kind::Io,
+                format!("detached jobs were damaged and are lost: {trouble}"),
+            )
+            .hint(format!("what is left of them is in {}", aside.display()));
+            tracing::error!("{failure}; what is left of them is in {}", aside.display());
+            self.keeping.lost = Some(failure);
+        }
+        let there = |job: &JobId| found.jobs.iter().any(|(found, _)| found == job);
+        let coming = |job: &JobId| self.keeping.accepting.iter().any(|(coming, _)| coming == job);
+        let known = self.keeping.jobs.iter().map(|(job, _)| job);
+        let lost: Vec<_> = known.filter(|job| !there(job) && !coming(job)).collect();
+        for job in lost {
+            self.lose_kept(job);
+        }
+        let mut to_draw = 0;
+        for (job, record) in found.jobs {
+            if self.keeping.jobs.get(job).is_none() {
+                let unfinished = record.end.is_none();
+                self.keeping.jobs.insert(job, Entry::new(record, self.worker.model.as_ref()));
+                if unfinished {
+                    to_draw += 1;
+                    self.draw_again(job);
+                }
+            }
+        }
+        let kept = self.keeping.jobs.iter().count();
+        tracing::info!(kept, to_draw, "detached jobs");
+        self.keeping.ask_for_numbers();
+    }
+
+    fn lose_kept(&mut self, job: JobId) {
+        let failure = Failure::new(Kind::Io, format!("job {job} was lost: the disk was damaged"));
+        self.drop_unfinished(job);
+        if let Some(entry) = self.keeping.jobs.get_mut(job) {
+            entry.end(Err(failure), 0);
+        }
+        self.keeping.jobs.remove(job);
+    }
+
+    /// Now and then: what has expired is forgotten, and a disk that took nothing is tried again.
+    pub(super) fn look_after_kept(&mut self) {
+        self.keeping.next_look = Instant::now() + self.charge.patience.disk;
+        for job in self.keeping.jobs.expired() {
+            if self.followers(job).next().is_none()
+                && let Some(entry) = self.keeping.jobs.get(job)
+            {
+                tracing::info!(job, uid = entry.uid, "expired");
+                let pictures = entry.submit.draw.count;
+                self.keeping.store.ask(Ask::Forget { job, pictures });
+            }
+        }
+        let held = self.keeping.jobs.iter().any(|(_, entry)| entry.held.is_some());
+        match self.keeping.open {
+            Some(true) if held => self.keeping.store.ask(Ask::Probe(PROBE)),
+            Some(true) => {}
+            _ => self.keeping.store.ask(Ask::Open),
+        }
+        let age_s = self.keeping.jobs.lived_s();
+        if age_s >= self.keeping.written_age_s + AGE_S
+            && self.keeping.jobs.iter().any(|(_, entry)| entry.has_ended())
+        {
+            self.keeping.written_age_s = age_s;
+            self.keeping.store.ask(Ask::Lived(age_s));
+        }
+        self.keeping.ask_for_numbers();
+    }
+}
