@@ -1,23 +1,27 @@
 //! The GPU is freed, when somebody asks for it or nobody asks for a picture, and comes back.
 
-#![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
-
-use std::thread;
-
-use zimg_client::{Draw, Failure, Kind, WorkerState};
-use zimg_tests::{Daemon, Options, finish, lives, wait_until};
+use nix::sys::signal::{Signal, kill};
+use zimg_client::{Draw, Kind, WorkerState};
+use zimg_protocol::messages::{Event, Request};
+use zimg_tests::{Daemon, Options, Raw, finish, lives, wait_until};
 
 fn draw() -> Draw {
     Draw { width: Some(64), height: Some(64), ..Draw::new("a fox") }
 }
 
-/// Asks for sleep, from a thread of its own since the answer may take its time; the daemon knows
-/// of it when this returns.
-fn sleep(daemon: &Daemon) -> thread::JoinHandle<Result<(), Failure>> {
-    let mut client = daemon.client();
-    let before = daemon.client().overview().unwrap().connections;
-    assert!(before >= 2, "the sleeper's own and this one");
-    thread::spawn(move || client.sleep())
+/// A client that has asked for sleep, as the daemon knows; the answer is still to come.
+fn sleeper(daemon: &Daemon) -> Raw {
+    let mut raw = Raw::greeted(daemon.socket());
+    raw.ask(Request::Sleep);
+    raw.ask(Request::Status);
+    assert!(matches!(raw.event(), Event::Status(_)));
+    raw
+}
+
+/// Whether the answer is that the model is needed.
+fn is_refused(mut sleeper: Raw) -> bool {
+    matches!(sleeper.event(), Event::Failed(failure)
+        if failure.kind == Kind::Busy && failure.message == "the model is needed again meanwhile")
 }
 
 #[test]
@@ -39,10 +43,10 @@ fn the_running_job_ends_first() {
     let mut daemon = Daemon::ready("hold@step:3");
     let (job, _) = daemon.submit(&draw());
     daemon.held();
-    let sleeper = sleep(&daemon);
+    let mut sleeper = sleeper(&daemon);
     daemon.open_gate();
     finish(job).unwrap();
-    sleeper.join().unwrap().unwrap();
+    assert_eq!(sleeper.event(), Event::Acknowledged);
     daemon.wait_for("STATUS=asleep");
     assert_eq!(daemon.status().worker, WorkerState::Asleep);
     daemon.client().wake().unwrap();
@@ -67,15 +71,26 @@ fn a_prompt_that_comes_meanwhile_is_drawn() {
     let daemon = Daemon::ready("hold@step:3");
     let (first, _) = daemon.submit(&draw());
     daemon.held();
-    let sleeper = sleep(&daemon);
-    // Whichever of the two comes first, the prompt is drawn.
+    let sleeper = sleeper(&daemon);
     let (second, _) = daemon.submit(&draw());
-    let failure = sleeper.join().unwrap().unwrap_err();
-    assert_eq!(failure.kind, Kind::Busy);
+    assert!(is_refused(sleeper));
     daemon.open_gate();
     finish(first).unwrap();
     finish(second).unwrap();
     assert_eq!(daemon.status().worker, WorkerState::Ready);
+}
+
+#[test]
+fn a_job_whose_worker_dies_meanwhile_goes_on() {
+    let daemon = Daemon::ready("hold@latents:3");
+    let (job, _) = daemon.submit(&draw());
+    daemon.held();
+    let sleeper = sleeper(&daemon);
+    kill(daemon.worker(), Signal::SIGKILL).unwrap();
+    daemon.held();
+    assert!(is_refused(sleeper));
+    daemon.open_gate();
+    finish(job).unwrap();
 }
 
 #[test]
@@ -110,6 +125,6 @@ fn a_daemon_of_which_nothing_is_asked_frees_the_gpu_by_itself() {
 fn a_sleeping_daemon_ends_as_any() {
     let mut daemon = Daemon::ready("");
     daemon.client().sleep().unwrap();
-    daemon.signal(nix::sys::signal::Signal::SIGTERM);
+    daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait().code(), Some(0));
 }

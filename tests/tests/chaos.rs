@@ -2,6 +2,7 @@
 //! job has exactly one answer, which is the picture that an undisturbed worker would have drawn.
 //!
 //! What goes wrong follows from `ZIMG_CHAOS_SEED`; when it goes wrong also from the machine.
+//! `ZIMG_CHAOS_JOBS` makes it longer, to see that nothing grows.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper fails its test by panicking")]
 
@@ -21,8 +22,12 @@ use zimg_tests::{Daemon, Options, built_worker, finish, wait_until};
 const CLIENTS: u64 = 8;
 
 fn seed() -> u64 {
-    let seed = std::env::var("ZIMG_CHAOS_SEED").ok();
-    seed.map_or(1, |seed| seed.parse().unwrap())
+    number("ZIMG_CHAOS_SEED", 1)
+}
+
+/// A number from the environment.
+fn number(name: &str, usual: u64) -> u64 {
+    std::env::var(name).map_or(usual, |number| number.parse().unwrap())
 }
 
 fn settings(patience: &str) -> Vec<(String, String)> {
@@ -87,7 +92,7 @@ fn draw_all(daemon: &Daemon, jobs: Range<u64>, done: &Sender<()>) {
 
 #[test]
 fn a_thousand_jobs_survive_hundreds_of_deaths_at_every_phase() {
-    const JOBS: u64 = 1000;
+    let jobs = number("ZIMG_CHAOS_JOBS", 1000);
     let begun = Instant::now();
     let daemon = Daemon::with(Options {
         mock: "strike:150,strike-start:11".into(),
@@ -101,7 +106,7 @@ fn a_thousand_jobs_survive_hundreds_of_deaths_at_every_phase() {
         let (sender, answers) = mpsc::channel();
         scope.spawn(|| {
             let sender = sender;
-            draw_all(&daemon, 0..JOBS, &sender);
+            draw_all(&daemon, 0..jobs, &sender);
         });
         // From outside, too, after every few jobs.
         let mut next = 5;
@@ -116,28 +121,28 @@ fn a_thousand_jobs_survive_hundreds_of_deaths_at_every_phase() {
             next += 4 + chance % 8;
         }
     });
-    assert_eq!(done, JOBS);
+    assert_eq!(done, jobs);
     let deaths = daemon.workers().len() as u64 - 1;
-    assert!(deaths >= 200 && killed >= 80, "{deaths} deaths, {killed} from outside");
+    assert!(deaths >= jobs / 5 && killed >= jobs / 12, "{deaths} deaths, {killed} from outside");
     let struck = fs::read_dir(daemon.folder()).unwrap();
     let struck = struck.filter(|entry| {
         let name = entry.as_ref().unwrap().file_name();
         name.to_string_lossy().starts_with("struck-")
     });
-    let struck = struck.count();
-    assert!(struck >= 100, "{struck} from inside");
+    let struck = struck.count() as u64;
+    assert!(struck >= jobs / 10, "{struck} from inside");
     // None was lost, none drawn twice.
     let overview = daemon.client().overview().unwrap();
-    let pictures = (0..JOBS).map(|number| u64::from(job(number).draw.count)).sum();
-    assert_eq!((overview.status.done, overview.status.failed), (JOBS, 0));
+    let pictures = (0..jobs).map(|number| u64::from(job(number).draw.count)).sum();
+    assert_eq!((overview.status.done, overview.status.failed), (jobs, 0));
     assert_eq!(overview.counters.pictures, pictures);
-    assert!(overview.counters.resumed > 50, "{:?}", overview.counters);
+    assert!(overview.counters.resumed > jobs / 20, "{:?}", overview.counters);
     assert_eq!(overview.unfinished, 0);
     // Descriptors and memory do not grow with deaths.
     assert!(daemon.descriptors() < 40, "{}", daemon.descriptors());
     assert!(daemon.peak_memory() < 64 << 20, "{}", daemon.peak_memory());
     println!(
-        "{JOBS} jobs, {pictures} pictures, {deaths} deaths ({killed} from outside, {struck} jobs \
+        "{jobs} jobs, {pictures} pictures, {deaths} deaths ({killed} from outside, {struck} jobs \
          struck from inside), {} resumed, {} overtaken, in {:.1} s",
         overview.counters.resumed,
         overview.counters.overtaken,

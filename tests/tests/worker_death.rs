@@ -4,7 +4,7 @@
 
 use nix::sys::signal::{Signal, kill};
 use zimg_client::{Draw, Failure, Kind, Update, Waiting, WorkerState};
-use zimg_tests::{Daemon, Options, finish, mock};
+use zimg_tests::{Daemon, Options, finish, mock, wait_until};
 
 const SEED: u64 = 0x01_0203;
 
@@ -170,6 +170,18 @@ fn five_starts_that_come_to_nothing_are_explained_until_somebody_wakes_the_worke
     assert!(failure.message.ends_with("SIGABRT: the weights bit me"), "{failure}");
     assert!(failure.hint.unwrap().contains("`zimg wake`"));
     daemon.client().wake().unwrap();
+    assert_eq!(colours(&daemon, &draw()).unwrap(), [mock::colour(SEED)]);
+}
+
+#[test]
+fn what_passes_by_itself_needs_nobody() {
+    let mut daemon = Daemon::with(Options {
+        mock: "crash@load;crash@load;crash@load;crash@load;crash@load;crash@load;".into(),
+        environment: vec![("ZIMAGED_PATIENCE".into(), "pause=1ms,longest_pause=50ms".into())],
+        ..Options::default()
+    });
+    daemon.wait_for("STATUS=cannot draw");
+    wait_until("the worker is ready", || daemon.status().worker == WorkerState::Ready);
     assert_eq!(colours(&daemon, &draw()).unwrap(), [mock::colour(SEED)]);
 }
 

@@ -68,7 +68,7 @@ impl Supervisor {
             Request::Sleep => self.sleep(id),
             Request::Wake => {
                 self.happened(Input::Wake);
-                self.refuse_sleepers();
+                self.refuse_sleepers(&needed());
                 Some(Event::Acknowledged)
             }
             Request::Wait { job } if self.is_free(id) => self.wait(id, uid, job),
@@ -168,7 +168,7 @@ impl Supervisor {
         }
         self.jobs.insert(job, Job::new(ticket, id, submit, position));
         // Whoever asked for sleep did not know of this one.
-        self.refuse_sleepers();
+        self.refuse_sleepers(&needed());
     }
 
     /// There is no place: how many jobs there are, and when one of them will have ended.
@@ -271,24 +271,26 @@ impl Supervisor {
         None
     }
 
-    /// Tells those who wait for it that the GPU is free.
+    /// Tells those who wait for it that the GPU is free, unless there is something to draw again.
     pub(super) fn answer_sleepers(&mut self) {
         if !matches!(self.life.state(), State::Asleep | State::Failed(_)) {
             return;
         }
-        for sleeper in std::mem::take(&mut self.sleepers) {
-            if let Some(client) = self.clients.get(&sleeper) {
-                client.outbox.event(Event::Acknowledged);
-            }
+        if self.queue.len() > 0 {
+            return self.refuse_sleepers(&needed());
         }
+        self.tell_sleepers(&Event::Acknowledged);
     }
 
-    /// Tells those who wait for it that the GPU will not be free.
-    pub(super) fn refuse_sleepers(&mut self) {
+    /// Tells those who wait for it why the GPU will not be free.
+    pub(super) fn refuse_sleepers(&mut self, failure: &Failure) {
+        self.tell_sleepers(&Event::Failed(failure.clone()));
+    }
+
+    fn tell_sleepers(&mut self, answer: &Event) {
         for sleeper in std::mem::take(&mut self.sleepers) {
             if let Some(client) = self.clients.get(&sleeper) {
-                let failure = Failure::new(Kind::Busy, "somebody asked for the model meanwhile");
-                client.outbox.event(Event::Failed(failure.hint("try again")));
+                client.outbox.event(answer.clone());
             }
         }
     }
@@ -319,6 +321,11 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// Why the GPU is not freed after all.
+pub(super) fn needed() -> Failure {
+    Failure::new(Kind::Busy, "the model is needed again meanwhile").hint("try again later")
 }
 
 /// How clients that know nothing else want their pictures.

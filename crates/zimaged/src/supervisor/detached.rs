@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use zimg_protocol::messages::{Event, JobId, Picture, Submit, Timings};
 use zimg_protocol::{Failure, Kind};
 
+use super::clients::needed;
 use super::following::position;
 use super::{ClientId, Supervisor};
 use crate::job::{Job, cancelled};
@@ -93,7 +94,7 @@ impl Supervisor {
                 self.jobs.insert(job, again);
                 self.queue.admit(job);
                 // Whoever asked for sleep did not know of this one.
-                self.refuse_sleepers();
+                self.refuse_sleepers(&needed());
                 Event::Accepted { job, position: position(&self.queue.positions(), job) }
             }
             Err(failure) => {

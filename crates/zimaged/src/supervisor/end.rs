@@ -22,7 +22,7 @@ impl Supervisor {
         self.notifier.stopping();
         self.stop_by = Some(Instant::now() + drain);
         self.happened(Input::Stop);
-        self.refuse_sleepers();
+        self.refuse_sleepers(&shutting_down());
         self.refuse_waiting(&shutting_down());
         self.leave_detached();
     }

@@ -13,7 +13,7 @@ use super::exit::{Exit, Fault};
 use super::state::{Action, Input, Killed, State};
 use crate::patience::Patience;
 
-/// After so many starts in a row that came to nothing the worker is given up.
+/// After so many starts in a row that came to nothing jobs are refused instead of kept waiting.
 const LOADS_MAX: u32 = 5;
 /// A pause is up to this much longer or shorter than its share.
 const JITTER: f64 = 0.2;
@@ -100,6 +100,8 @@ impl Life {
             State::Busy { .. } => patience.for_step(step),
             State::Draining => patience.leave,
             State::BackingOff { pause, .. } => *pause,
+            // What is wrong may pass: a driver comes late, another program leaves the GPU.
+            State::Failed(failure) if failure.kind != Kind::Config => patience.longest_pause,
             State::Reaping(_) | State::Failed(_) | State::Asleep | State::Gone => return None,
         };
         self.since.checked_add(time)
@@ -304,13 +306,11 @@ impl Life {
             State::Warming => "warming up",
             State::Busy { .. } => "drawing",
             State::Ready => return self.lie_down(now),
-            State::BackingOff { .. } => return self.spawn_again(now),
+            State::BackingOff { .. } | State::Failed(_) => return self.spawn_again(now),
             State::Draining => {
                 return self.kill("the worker did not go to sleep".to_owned(), true, now);
             }
-            State::Reaping(_) | State::Failed(_) | State::Asleep | State::Gone => {
-                return Vec::new();
-            }
+            State::Reaping(_) | State::Asleep | State::Gone => return Vec::new(),
         };
         self.kill(format!("the worker hung while {doing}, for {seconds} s"), true, now)
     }
@@ -379,8 +379,10 @@ impl Life {
             (self.failed_loads >= LOADS_MAX).then(|| {
                 let message =
                     format!("the worker did not get ready {LOADS_MAX} times in a row; {reason}");
-                Failure::new(Kind::Internal, message)
-                    .hint("`zimg wake` tries again; the daemon's log may say more")
+                Failure::new(Kind::Internal, message).hint(
+                    "it is tried again every minute, and at once by `zimg wake`; the daemon's \
+                         log may say more",
+                )
             })
         });
         if let Some(failure) = given_up {

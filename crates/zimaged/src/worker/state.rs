@@ -27,7 +27,8 @@ pub(crate) enum State {
     Reaping(Killed),
     /// There is no process; a new one starts after the pause.
     BackingOff { pause: Duration, reason: String },
-    /// There is no process, and none will be started unless somebody asks for it.
+    /// There is no process, and every job is refused. If it is the configuration that is wrong,
+    /// none will be started unless somebody asks for it; else one is tried now and then.
     Failed(Failure),
     /// There is no process, and none is wanted until the next prompt.
     Asleep,

@@ -128,64 +128,30 @@ fn the_table() {
     // In the order of the states above: where each input leads. "=" stays, "-" cannot happen.
     let loading = Input::Loading { done: 6, total: 9 };
     let step = Input::Step { job: 3, step: 1, of: 8 };
-    let table: [(Input, [&str; 11]); 11] = [
-        (loading, ["Loading", "=", "Reaping", "Reaping", "Reaping", "=", "=", "=", "=", "=", "="]),
-        (
-            Input::Warming,
-            ["Warming", "Warming", "=", "Reaping", "Reaping", "=", "=", "=", "=", "=", "="],
-        ),
-        (
-            Input::Ready,
-            ["Ready", "Ready", "Ready", "Reaping", "Reaping", "=", "=", "=", "=", "=", "="],
-        ),
-        (step, ["Reaping", "Reaping", "Reaping", "Reaping", "=", "=", "=", "=", "=", "=", "="]),
-        (
-            Input::Ended(3),
-            ["Reaping", "Reaping", "Reaping", "Reaping", "Ready", "=", "=", "=", "=", "=", "="],
-        ),
-        (
-            Input::Nonsense("y".into()),
-            ["Reaping", "Reaping", "Reaping", "Reaping", "Reaping", "=", "=", "=", "=", "=", "="],
-        ),
+    let nonsense = Input::Nonsense("y".into());
+    let table = [
+        (loading, "Loading = Reaping Reaping Reaping = = = = = ="),
+        (Input::Warming, "Warming Warming = Reaping Reaping = = = = = ="),
+        (Input::Ready, "Ready Ready Ready Reaping Reaping = = = = = ="),
+        (step, "Reaping Reaping Reaping Reaping = = = = = = ="),
+        (Input::Ended(3), "Reaping Reaping Reaping Reaping Ready = = = = = ="),
+        (nonsense, "Reaping Reaping Reaping Reaping Reaping = = = = = ="),
         (
             killed(9, "x"),
-            [
-                "BackingOff",
-                "BackingOff",
-                "BackingOff",
-                "BackingOff",
-                "BackingOff",
-                "Asleep",
-                "BackingOff",
-                "-",
-                "-",
-                "-",
-                "-",
-            ],
+            "BackingOff BackingOff BackingOff BackingOff BackingOff Asleep BackingOff - - - -",
         ),
-        (
-            Input::TimeUp,
-            [
-                "Reaping", "Reaping", "Reaping", "-", "Reaping", "Reaping", "=", "Spawning", "=",
-                "=", "=",
-            ],
-        ),
-        (
-            Input::Sleep,
-            [
-                "Draining", "Draining", "Draining", "Draining", "=", "=", "=", "Asleep", "=", "=",
-                "=",
-            ],
-        ),
-        (Input::Wake, ["=", "=", "=", "=", "=", "=", "=", "Spawning", "Spawning", "Spawning", "="]),
-        (Input::Stop, ["=", "=", "=", "=", "=", "=", "=", "Gone", "Gone", "Gone", "="]),
+        (Input::TimeUp, "Reaping Reaping Reaping - Reaping Reaping = Spawning - = ="),
+        (Input::Sleep, "Draining Draining Draining Draining = = = Asleep = = ="),
+        (Input::Wake, "= = = = = = = Spawning Spawning Spawning ="),
+        (Input::Stop, "= = = = = = = Gone Gone Gone ="),
     ];
     let name = |life: &Clocked| {
         let shown = format!("{:?}", life.state());
         shown.split([' ', '(']).next().unwrap().to_owned()
     };
     for (input, expected) in table {
-        for ((from, life), to) in states.iter().zip(expected) {
+        assert_eq!(expected.split(' ').count(), states.len());
+        for ((from, life), to) in states.iter().zip(expected.split(' ')) {
             let mut life = life();
             assert_eq!(name(&life), *from);
             if to != "-" {
@@ -297,9 +263,24 @@ fn five_starts_that_come_to_nothing_are_enough_until_somebody_asks() {
         failure.message,
         "the worker did not get ready 5 times in a row; the worker was ended by SIGKILL: no memory"
     );
-    assert_eq!(life.life.deadline(None), None);
     assert_eq!(life.apply(Input::Wake), [Action::Spawn]);
     assert_eq!(pause(&life.apply(exit(1))), 0, "counted anew");
+}
+
+#[test]
+fn what_may_pass_is_tried_again_every_minute() {
+    let mut life = Clocked::new();
+    for _ in 0..4 {
+        life.apply(exit(1));
+        life.time_up();
+    }
+    assert!(matches!(&life.apply(exit(1))[..], [Action::RefuseAll(_)]));
+    assert_eq!(life.life.deadline(None), Some(life.now + 60 * SECOND));
+    assert_eq!(life.time_up(), [Action::Spawn]);
+    assert!(matches!(&life.apply(exit(1))[..], [Action::RefuseAll(_)]), "still");
+    assert_eq!(life.time_up(), [Action::Spawn]);
+    life.apply(Input::Ready);
+    assert_eq!(*life.state(), State::Ready);
 }
 
 #[test]
@@ -323,7 +304,7 @@ fn a_wrong_configuration_ends_the_attempts_until_somebody_asks() {
     assert_eq!(life.apply(Input::Fatal(failure.clone())), []);
     assert_eq!(life.apply(exit(78)), [Action::RefuseAll(failure.clone())]);
     assert_eq!(*life.state(), State::Failed(failure));
-    assert_eq!(life.apply(Input::TimeUp), []);
+    assert_eq!(life.life.deadline(None), None);
     assert_eq!(life.apply(Input::Wake), [Action::Spawn]);
 }
 
