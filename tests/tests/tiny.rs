@@ -214,6 +214,8 @@ fn a_picture_is_drawn_again_to_the_bit() {
     let daemon = tiny();
     let prompt = ["a green star above a red square", "-o", "a.png", "-n2"];
     draw_file(&daemon, &[&prompt[..], &["--seed=3", "--steps=4", "--size=320x256"]].concat());
+    // So many steps that what is kept of earlier ones is made anew.
+    draw_file(&daemon, &["a blue square", "-o", "x.png", "--steps=40", "--size=64x64"]);
     // The second of the two: alone it is the same, and in another format.
     draw_file(&daemon, &["redo", "a-2.png"]);
     draw_file(&daemon, &["redo", "a-2.png", "-o", "b.webp"]);
@@ -225,4 +227,18 @@ fn a_picture_is_drawn_again_to_the_bit() {
     assert!(pixels("c.png") == pixels("a-1.png"), "a changed seed is the first picture");
     let bytes = |name: &str| fs::read(daemon.folder().join(name)).unwrap();
     assert!(bytes("a-2-redo.png") == bytes("a-2.png"), "the files differ");
+}
+
+#[test]
+fn a_picture_does_not_depend_on_what_was_drawn_before() {
+    let daemon = tiny();
+    let circle = |name: &str| {
+        draw_file(&daemon, &["a red circle on a white background", "--seed=1", "-o", name]);
+        fs::read(daemon.folder().join(name)).unwrap()
+    };
+    let first = circle("a.png");
+    draw_file(&daemon, &["a blue square", "-o", "x.png", "--steps=40", "--size=64x64"]);
+    assert!(circle("b.png") == first, "after many steps");
+    draw_file(&daemon, &["a blue square", "-o", "y.png", "--steps=3", "--guidance=3", "-a", "2:1"]);
+    assert!(circle("c.png") == first, "after another shape, and guidance");
 }

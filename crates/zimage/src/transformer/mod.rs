@@ -253,37 +253,28 @@ impl Transformer {
     /// When libtorch fails (out of memory).
     pub(crate) fn modulations(&self, t: f32) -> Result<Modulations> {
         let mut kept = self.modulations.borrow_mut();
-        let made = kept.get_or_make(t.to_bits(), || {
-            let mut made = self.modulations_at(&[t])?;
-            made.pop().map(|made| (made, 1)).ok_or_else(|| Error::Internal("no time".to_owned()))
-        });
+        let made = kept.get_or_make(t.to_bits(), || Ok((self.modulations_at(t)?, 1)));
         made.map(|made| made.shallow_clone())
     }
 
-    /// Computes and keeps what these times do, all at once.
+    /// Computes and keeps what these times do. One by one: a product of several rows is rounded
+    /// otherwise than one of a single row, and then a picture would depend on what was drawn and
+    /// forgotten before it.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
     pub(crate) fn modulate(&self, times: &[f32]) -> Result<()> {
-        let mut kept = self.modulations.borrow_mut();
-        for (t, made) in times.iter().zip(self.modulations_at(times)?) {
-            kept.get_or_make(t.to_bits(), || Ok::<_, Error>((made, 1)))?;
-        }
-        Ok(())
+        times.iter().try_for_each(|&t| self.modulations(t).map(drop))
     }
 
-    fn modulations_at(&self, times: &[f32]) -> Result<Vec<Modulations>> {
-        let compute = self.precision.compute;
-        let embedded = times.iter().map(|&t| self.time.forward(t, compute, self.device));
-        let embedded = Tensor::f_cat(&embedded.collect::<Result<Vec<_>>>()?, 0)?;
+    fn modulations_at(&self, t: f32) -> Result<Modulations> {
+        let embedded = self.time.forward(t, self.precision.compute, self.device)?;
         let mut blocks = self.noise_refiner.modulations(&embedded)?;
         let refiners = blocks.len();
         blocks.extend(self.layers.modulations(&embedded)?);
         let blocks = Tensor::f_stack(&blocks, 1)?;
         let last = self.last.scale(&embedded)?;
-        (0..times.len() as i64)
-            .map(|i| Modulations::of(blocks.f_get(i)?, last.f_narrow(0, i, 1)?, refiners))
-            .collect()
+        Modulations::of(blocks.f_get(0)?, last, refiners)
     }
 
     /// The kind of matrix products.
