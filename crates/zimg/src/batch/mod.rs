@@ -135,15 +135,22 @@ impl Shared<'_> {
         let until = Instant::now() + ABSENCE;
         loop {
             match drawing::draw(plan, self.session, &mut one) {
-                Err(Stop::Failed(failure))
-                    if failure.kind == Kind::Unavailable && Instant::now() < until =>
-                {
+                Err(Stop::Failed(failure)) if self.is_gone(&failure) && Instant::now() < until => {
                     one.warn("the daemon is gone; waiting for it to come back")?;
                     self.session.interrupt.sleep(ABSENCE_PACE)?;
                 }
                 other => return other,
             }
         }
+    }
+}
+
+impl Shared<'_> {
+    /// Whether the daemon is not there: it was not found, or it went while it drew.
+    fn is_gone(&self, failure: &Failure) -> bool {
+        let absent = |failure: &Failure| failure.kind == Kind::Unavailable;
+        let now = || Client::connect(PROGRAM, &self.session.socket).err();
+        absent(failure) || failure.kind == Kind::Internal && now().is_some_and(|f| absent(&f))
     }
 }
 

@@ -213,7 +213,6 @@ fn a_daemon_that_is_restarted_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("socket");
     fs::write(folder.path().join("l"), "a fox\na hen\na dog\n").unwrap();
-    // The first life: the question how many it takes, and one picture.
     let listener = UnixListener::bind(&socket).unwrap();
     let mut child = crate::fake::zimg(folder.path())
         .env("ZIMG_SOCKET", &socket)
@@ -222,8 +221,8 @@ fn a_daemon_that_is_restarted_is_waited_for() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let serve = |listener: &UnixListener| {
-        let mut peer = Peer(listener.accept().unwrap().0);
+    let accept = |listener: &UnixListener| Peer(listener.accept().unwrap().0);
+    let serve = |mut peer: Peer| {
         peer.welcome();
         while let Some(request) = peer.request() {
             match request {
@@ -232,9 +231,15 @@ fn a_daemon_that_is_restarted_is_waited_for() {
             }
         }
     };
-    (0..2).for_each(|_| serve(&listener));
+    // The first life: the question how many it takes, one picture, and the beginning of another,
+    // when nobody can connect any more.
+    (0..2).for_each(|_| serve(accept(&listener)));
+    let mut second = accept(&listener);
     drop(listener);
     fs::remove_file(&socket).unwrap();
+    second.welcome();
+    assert_eq!(second.request(), Some(Request::Overview));
+    drop(second);
     let mut said = BufReader::new(child.stderr.take().unwrap());
     let mut text = String::new();
     while !text.contains("the daemon is gone; waiting for it to come back\n") {
@@ -242,7 +247,7 @@ fn a_daemon_that_is_restarted_is_waited_for() {
     }
     // The second life.
     let listener = UnixListener::bind(&socket).unwrap();
-    (0..2).for_each(|_| serve(&listener));
+    (0..2).for_each(|_| serve(accept(&listener)));
     said.read_to_string(&mut text).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{text}");
     assert!(text.contains("3 pictures: 3 drawn, 0 there already, 0 failed"), "{text}");
