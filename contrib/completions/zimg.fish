@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_zimg_global_optspecs
-    string join \n s/size= a/aspect= megapixels= round no-round steps= seed= n/count= guidance= negative= guidance-normalization= guidance-truncation= o/output= format= quality= grid= no-metadata metadata f/force show= preview= q/quiet no-quiet priority= wait no-wait batch= parallel= socket= json h/help V/version
+    string join \n s/size= a/aspect= megapixels= round no-round steps= seed= n/count= guidance= negative= guidance-normalization= guidance-truncation= o/output= format= quality= grid= no-metadata metadata f/force show= preview= q/quiet no-quiet priority= wait no-wait batch= parallel= detach socket= json h/help V/version
 end
 
 function __fish_zimg_needs_command
@@ -68,12 +68,16 @@ complete -c zimg -n "__fish_zimg_needs_command" -s q -l quiet -d 'Show nothing b
 complete -c zimg -n "__fish_zimg_needs_command" -l no-quiet
 complete -c zimg -n "__fish_zimg_needs_command" -l wait -d 'Wait for a place when the daemon has none'
 complete -c zimg -n "__fish_zimg_needs_command" -l no-wait
+complete -c zimg -n "__fish_zimg_needs_command" -l detach -d 'Let the daemon draw and keep it: print the job\'s number and end'
 complete -c zimg -n "__fish_zimg_needs_command" -l json -d 'Print what happens as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zimg -n "__fish_zimg_needs_command" -s V -l version -d 'Print version'
 complete -c zimg -n "__fish_zimg_needs_command" -a "draw" -d 'Draw pictures; the word may be left out'
 complete -c zimg -n "__fish_zimg_needs_command" -a "redo" -d 'Draw a picture again as it was made, but for what is typed'
 complete -c zimg -n "__fish_zimg_needs_command" -a "show" -d 'Print how a picture was made'
+complete -c zimg -n "__fish_zimg_needs_command" -a "jobs" -d 'List your jobs: those that wait, are drawn, or are kept'
+complete -c zimg -n "__fish_zimg_needs_command" -a "wait" -d 'Save the pictures of detached jobs, once they are drawn'
+complete -c zimg -n "__fish_zimg_needs_command" -a "cancel" -d 'Stop jobs, or drop what is kept of them'
 complete -c zimg -n "__fish_zimg_needs_command" -a "status" -d 'Say how the daemon and its worker are'
 complete -c zimg -n "__fish_zimg_needs_command" -a "config" -d 'Print the settings that are in force'
 complete -c zimg -n "__fish_zimg_needs_command" -a "completions" -d 'Print completions for a shell'
@@ -123,6 +127,7 @@ complete -c zimg -n "__fish_zimg_using_subcommand draw" -s q -l quiet -d 'Show n
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-quiet
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l wait -d 'Wait for a place when the daemon has none'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-wait
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l detach -d 'Let the daemon draw and keep it: print the job\'s number and end'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l json -d 'Print what happens as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l prompt -d 'Another prompt' -r
@@ -174,6 +179,34 @@ complete -c zimg -n "__fish_zimg_using_subcommand show" -l socket -d 'The daemon
 complete -c zimg -n "__fish_zimg_using_subcommand show" -l parameters -d 'Print the text that other programs read'
 complete -c zimg -n "__fish_zimg_using_subcommand show" -l json -d 'Print what happens as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c zimg -n "__fish_zimg_using_subcommand jobs" -l socket -d 'The daemon\'s socket' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand jobs" -l json -d 'Print what happens as lines of JSON on standard output'
+complete -c zimg -n "__fish_zimg_using_subcommand jobs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c zimg -n "__fish_zimg_using_subcommand wait" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand wait" -l format -d 'The format, where no name says it' -r -f -a "png\t'Lossless, read by everything'
+jpg\t'Small, see --quality'
+webp\t'Lossless and smaller than PNG, or with --quality as small as JPEG'
+ppm\t'Binary PPM (P6): the pixels after three lines of text'
+raw\t'The pixels: 8-bit RGB, rows from the top'"
+complete -c zimg -n "__fish_zimg_using_subcommand wait" -l quality -d 'Of a JPEG, 1 to 100 [default: 92], or of a WebP [default: lossless]' -r
+complete -c zimg -n "__fish_zimg_using_subcommand wait" -l grid -d 'Save a sheet with all of a job\'s pictures as well: to FILE, or beside them' -r
+complete -c zimg -n "__fish_zimg_using_subcommand wait" -l show -d 'Show the finished pictures in the terminal' -r -f -a "auto\t'What the terminal can do best'
+kitty\t'kitty, Ghostty, WezTerm, Konsole'
+iterm2\t'iTerm2, WezTerm, VS Code'
+sixel\t'foot, xterm -ti vt340, Windows Terminal, mlterm'
+blocks\t'Half blocks in 24-bit colours: any terminal'
+none\t'Not at all'"
+complete -c zimg -n "__fish_zimg_using_subcommand wait" -l socket -d 'The daemon\'s socket' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand wait" -l keep -d 'Let the daemon keep the jobs after their pictures are saved'
+complete -c zimg -n "__fish_zimg_using_subcommand wait" -l no-metadata -d 'Do not write into the picture how it was made'
+complete -c zimg -n "__fish_zimg_using_subcommand wait" -s f -l force -d 'Replace files that exist'
+complete -c zimg -n "__fish_zimg_using_subcommand wait" -s q -l quiet -d 'Show nothing but errors'
+complete -c zimg -n "__fish_zimg_using_subcommand wait" -l json -d 'Print what happens as lines of JSON on standard output'
+complete -c zimg -n "__fish_zimg_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c zimg -n "__fish_zimg_using_subcommand cancel" -l socket -d 'The daemon\'s socket' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand cancel" -s q -l quiet -d 'Show nothing but errors'
+complete -c zimg -n "__fish_zimg_using_subcommand cancel" -l json -d 'Print what happens as lines of JSON on standard output'
+complete -c zimg -n "__fish_zimg_using_subcommand cancel" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zimg -n "__fish_zimg_using_subcommand status" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand status" -l json -d 'Print what happens as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -199,13 +232,16 @@ complete -c zimg -n "__fish_zimg_using_subcommand completions" -s h -l help -d '
 complete -c zimg -n "__fish_zimg_using_subcommand man" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand man" -l json -d 'Print what happens as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show status config completions man help" -f -a "draw" -d 'Draw pictures; the word may be left out'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show status config completions man help" -f -a "redo" -d 'Draw a picture again as it was made, but for what is typed'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show status config completions man help" -f -a "show" -d 'Print how a picture was made'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show status config completions man help" -f -a "status" -d 'Say how the daemon and its worker are'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show status config completions man help" -f -a "config" -d 'Print the settings that are in force'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show status config completions man help" -f -a "completions" -d 'Print completions for a shell'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show status config completions man help" -f -a "man" -d 'Print the manual page, or write all pages into a folder'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show status config completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status config completions man help" -f -a "draw" -d 'Draw pictures; the word may be left out'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status config completions man help" -f -a "redo" -d 'Draw a picture again as it was made, but for what is typed'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status config completions man help" -f -a "show" -d 'Print how a picture was made'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status config completions man help" -f -a "jobs" -d 'List your jobs: those that wait, are drawn, or are kept'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status config completions man help" -f -a "wait" -d 'Save the pictures of detached jobs, once they are drawn'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status config completions man help" -f -a "cancel" -d 'Stop jobs, or drop what is kept of them'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status config completions man help" -f -a "status" -d 'Say how the daemon and its worker are'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status config completions man help" -f -a "config" -d 'Print the settings that are in force'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status config completions man help" -f -a "completions" -d 'Print completions for a shell'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status config completions man help" -f -a "man" -d 'Print the manual page, or write all pages into a folder'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status config completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c zimg -n "__fish_zimg_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print all settings in the form of the file'
 complete -c zimg -n "__fish_zimg_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "path" -d 'Print where the file is'

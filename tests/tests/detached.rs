@@ -225,6 +225,38 @@ fn no_number_is_given_twice() {
     }
 }
 
+#[test]
+fn from_one_command_line_to_another() {
+    let daemon = Daemon::ready("");
+    let zimg = |words: &[&str]| {
+        let output = daemon.zimg(words).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), said)
+    };
+    let (code, number, said) =
+        zimg(&["a fox", "--detach", "-n", "2", "--seed", "7", "-s", "64x64"]);
+    assert_eq!(code, Some(0), "{said}");
+    let job = number.trim();
+    let (code, text, _) = zimg(&["wait", job, "--keep", "-o", "fox-{index}.png"]);
+    assert_eq!((code, &*text), (Some(0), ""));
+    let (_, table, _) = zimg(&["jobs"]);
+    let line = table.lines().nth(1).unwrap();
+    assert!(line.starts_with(job) && line.contains(" done ") && line.contains("2 of 2"), "{line}");
+    // What is there already is not replaced, and the job not lost by it.
+    assert_eq!(zimg(&["wait", job, "-o", "fox-{index}.png"]).0, Some(73));
+    assert_eq!(zimg(&["wait", job, "-o", "fox-{index}.png", "--force"]).0, Some(0));
+    assert_eq!(zimg(&["jobs"]).1, "no jobs\n");
+    let (code, _, said) = zimg(&["wait", job]);
+    assert_eq!(code, Some(65));
+    assert!(said.contains(&format!("no detached job {job}")), "{said}");
+    let (_, shown, _) = zimg(&["show", "fox-2.png"]);
+    assert!(shown.contains("a fox") && shown.contains("mock"), "{shown}");
+    let (_, number, _) = zimg(&["a fox", "--detach", "-q"]);
+    assert_eq!(zimg(&["cancel", number.trim()]).0, Some(0));
+    // One that is being drawn ends at its next step.
+    until("its end", || (zimg(&["jobs"]).1 == "no jobs\n").then_some(()));
+}
+
 /// What the daemon says about its disk.
 fn trouble(daemon: &Daemon) -> Option<Failure> {
     daemon.client().overview().unwrap().keeping

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use zimg_client::{
-    Client, Draw, Failure, Image, Kind, ModelInfo, Overview, Started, Submit, Update, Waiting,
+    Client, Draw, Failure, Image, Job, Kind, ModelInfo, Overview, Started, Submit, Update, Waiting,
     WorkerState,
 };
 
@@ -83,7 +83,6 @@ pub(crate) fn draw(plan: &Plan, session: &Session, teller: &mut dyn Teller) -> R
     }
 }
 
-/// `busy` becomes the milliseconds until there is a place, if there is none and the daemon knows.
 fn try_to_draw(
     plan: &Plan,
     session: &Session,
@@ -102,24 +101,36 @@ fn try_to_draw(
         advise(plan, &draw, model, teller)?;
     }
     teller.begins(wait.map(|ms| asked + Duration::from_millis(ms)));
-    let mut job = if plan.previews || plan.priority != zimg_client::Priority::default() {
-        let (priority, previews) = (plan.priority, plan.previews);
-        client.submit(&Submit { draw: draw.clone(), priority, detach: false, previews })?
+    let usual = plan.priority == zimg_client::Priority::default();
+    let job = if plan.previews || plan.detach || !usual {
+        let Plan { priority, previews, detach, .. } = *plan;
+        client.submit(&Submit { draw: draw.clone(), priority, detach, previews })?
     } else {
         client.draw(&draw)?
     };
-    let _cancels = session.interrupt.cancels(job.canceller()?, session.line);
-    let mut work = Work { plan, session, draw, model, started: None, sheet: None };
-    while let Some(update) = job.next() {
-        let update = update.inspect_err(|_| *busy = job.busy().and_then(|busy| busy.wait_ms))?;
-        teller.update(&update)?;
-        match update {
-            Update::Started(started) => work.started(started, teller)?,
-            Update::Image(image) => work.image(&image, teller)?,
-            _ => {}
-        }
-    }
-    work.finish(teller)
+    // Of a detached job Ctrl-C ends only the asking.
+    let canceller = (!plan.detach).then(|| job.canceller()).transpose()?;
+    let _cancels = canceller.map(|it| session.interrupt.cancels(it, session.line));
+    Work { plan, session, draw, model, started: None, sheet: None }.follow(job, teller, busy)
+}
+
+/// Saves what comes of a job that the daemon has: it is no business of this one whether the job
+/// goes on.
+///
+/// # Errors
+///
+/// As [`draw`].
+pub(crate) fn fetch(
+    plan: &Plan,
+    job: Job,
+    session: &Session,
+    teller: &mut dyn Teller,
+) -> Result<(), Stop> {
+    // To know more of the model is worth a question, no failure.
+    let status = Client::connect(PROGRAM, &session.socket).and_then(|mut client| client.status());
+    let (draw, model) = (plan.draw.clone(), status.ok().and_then(|status| status.model));
+    let work = Work { plan, session, draw, model, started: None, sheet: None };
+    work.follow(job, teller, &mut None)
 }
 
 /// A connection; the model, if there is one yet; and the milliseconds until a job that came now
@@ -186,6 +197,27 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Goes along with the job to its end. `busy` becomes the milliseconds until there is a place,
+    /// if there is none and the daemon knows.
+    fn follow(
+        mut self,
+        mut job: Job,
+        teller: &mut dyn Teller,
+        busy: &mut Option<u64>,
+    ) -> Result<(), Stop> {
+        while let Some(update) = job.next() {
+            let update =
+                update.inspect_err(|_| *busy = job.busy().and_then(|busy| busy.wait_ms))?;
+            teller.update(&update)?;
+            match update {
+                Update::Started(started) => self.started(started, teller)?,
+                Update::Image(image) => self.image(&image, teller)?,
+                _ => {}
+            }
+        }
+        self.finish(teller)
+    }
+
     fn started(&mut self, started: Started, teller: &mut dyn Teller) -> Result<(), Stop> {
         if self.model.is_none() {
             // It came while the job waited. To know more of it is worth a question, no failure.

@@ -31,6 +31,8 @@ pub(crate) struct State {
     patient: bool,
     /// There is a progress line on a terminal.
     line: bool,
+    /// What is said where Ctrl-C ends zimg at once.
+    farewell: String,
 }
 
 /// While this lives the first Ctrl-C cancels its job.
@@ -78,6 +80,11 @@ impl Interrupt {
         }
         state.cancellers.push((number, canceller));
         Cancels { interrupt: self.clone(), number }
+    }
+
+    /// Where Ctrl-C ends zimg at once, this is said.
+    pub(crate) fn says(&self, farewell: String) {
+        self.hold().farewell = farewell;
     }
 
     /// The first Ctrl-C ends nothing at once even when no job runs: the caller looks at
@@ -129,6 +136,7 @@ impl Interrupt {
                 let _ = io::stderr().write_all(format!("{text}\r\n").as_bytes());
             }
             if !stays {
+                let _ = io::stderr().write_all(state.farewell.as_bytes());
                 process::exit(128 + signal as i32);
             }
             state.interrupted = true;

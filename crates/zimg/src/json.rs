@@ -7,7 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
-use zimg_client::{Failure, Kind, Status, Update, Waiting, WorkerState};
+use zimg_client::{
+    Failure, JobInfo, JobState, Kind, Priority, Status, Update, Waiting, WorkerState,
+};
 
 use crate::drawing::Saved;
 use crate::recipe::Recipe;
@@ -90,6 +92,10 @@ pub(crate) enum Event<'a> {
     Done {
         ms: Milliseconds,
     },
+    Job(Box<Known<'a>>),
+    Cancelled {
+        job: u64,
+    },
     Status(Box<Daemon<'a>>),
     Failed(Reason<'a>),
 }
@@ -135,6 +141,34 @@ pub(crate) struct Milliseconds {
     steps: f32,
     decode: f32,
     total: f32,
+}
+
+/// A job in a list.
+#[derive(Serialize)]
+pub(crate) struct Known<'a> {
+    job: u64,
+    uid: u32,
+    #[serde(flatten)]
+    state: Stage<'a>,
+    priority: &'static str,
+    detached: bool,
+    width: Option<u32>,
+    height: Option<u32>,
+    seed: u64,
+    count: u32,
+    drawn: u32,
+    accepted_unix_s: u64,
+    prompt: &'a str,
+}
+
+/// The field "state" of a job in a list.
+#[derive(Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+enum Stage<'a> {
+    Waiting { position: u32 },
+    Running { picture: u64, step: u32, of: u32 },
+    Done,
+    Failed(Reason<'a>),
 }
 
 #[derive(Serialize)]
@@ -289,6 +323,39 @@ pub(crate) fn item_failed(line: u64, picture: u64, failure: &Failure) -> Event<'
 pub(crate) fn summary(drawn: u64, skipped: u64, failed: u64, took: Duration) -> Event<'static> {
     let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     Event::Summary { drawn, skipped, failed, ms }
+}
+
+/// A job in a list.
+pub(crate) fn job(info: &JobInfo) -> Event<'_> {
+    Event::Job(Box::new(Known {
+        job: info.job,
+        uid: info.uid,
+        state: match &info.state {
+            &JobState::Waiting { position } => Stage::Waiting { position },
+            &JobState::Running { picture, step, of } => {
+                Stage::Running { picture: from_one(picture), step, of }
+            }
+            JobState::Done => Stage::Done,
+            JobState::Failed(failure) => Stage::Failed(reason(failure)),
+        },
+        priority: match info.priority {
+            Priority::Interactive => "interactive",
+            Priority::Batch => "batch",
+        },
+        detached: info.detached,
+        width: info.width,
+        height: info.height,
+        seed: info.seed,
+        count: info.count,
+        drawn: info.drawn,
+        accepted_unix_s: info.accepted_unix_s,
+        prompt: &info.prompt,
+    }))
+}
+
+/// A job is stopped, or what was kept of it is dropped.
+pub(crate) fn cancelled(job: u64) -> Event<'static> {
+    Event::Cancelled { job }
 }
 
 /// The last line of a command that failed.

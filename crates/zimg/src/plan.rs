@@ -6,7 +6,7 @@ use std::io::Read;
 use zimg_client::{Draw, Failure, Kind, Priority};
 
 use crate::encode::Encoding;
-use crate::output::{Now, Output, Wish};
+use crate::output::{Now, Output, Pictures, Wish};
 use crate::recipe::Recipe;
 use crate::shape::Shape;
 use crate::typed::{self, Options};
@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) previews: bool,
     /// What this picture was drawn by before, when it is drawn again.
     pub(crate) drawn_by: Option<String>,
+    /// Whether the daemon draws and keeps it without zimg.
+    pub(crate) detach: bool,
 }
 
 /// What a plan needs that is no option.
@@ -57,6 +59,44 @@ impl Plan {
     ) -> Result<Self, Failure> {
         let shape = Shape::of(options)?;
         let draw = request(prompt, options, shape)?;
+        Self::saving(draw, shape, options, setting)
+    }
+
+    /// A drawing that the daemon keeps: its pictures go nowhere here.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`, about the first that is wrong.
+    pub(crate) fn detached(
+        prompt: String,
+        options: &Options,
+        setting: Setting<'_>,
+    ) -> Result<Self, Failure> {
+        let shape = Shape::of(options)?;
+        let draw = request(prompt, options, shape)?;
+        let output = Output { pictures: Pictures::Nowhere, sheet: None };
+        Ok(Self { detach: true, ..Self::with(draw, shape, output, options, setting) })
+    }
+
+    /// What the daemon has drawn, or will have, and where it goes.
+    ///
+    /// # Errors
+    ///
+    /// `Usage` or `CannotCreate`, about the first name that is wrong.
+    pub(crate) fn of_job(
+        draw: Draw,
+        options: &Options,
+        setting: Setting<'_>,
+    ) -> Result<Self, Failure> {
+        Self::saving(draw, Shape::Models, options, setting)
+    }
+
+    fn saving(
+        draw: Draw,
+        shape: Shape,
+        options: &Options,
+        setting: Setting<'_>,
+    ) -> Result<Self, Failure> {
         let output = Output::plan(&Wish {
             output: options.output.as_deref(),
             default: setting.default,
@@ -70,7 +110,17 @@ impl Plan {
             prompt: &draw.prompt,
             now: setting.now,
         })?;
-        Ok(Self {
+        Ok(Self::with(draw, shape, output, options, setting))
+    }
+
+    fn with(
+        draw: Draw,
+        shape: Shape,
+        output: Output,
+        options: &Options,
+        setting: Setting<'_>,
+    ) -> Self {
+        Self {
             shape,
             draw,
             output,
@@ -85,7 +135,8 @@ impl Plan {
             wait: options.wait,
             previews: false,
             drawn_by: None,
-        })
+            detach: false,
+        }
     }
 }
 

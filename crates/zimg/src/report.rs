@@ -4,7 +4,9 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use zimg_client::{Failure, Image, Picture, Preview, Started, Step, Update, Waiting, WorkerState};
+use zimg_client::{
+    Failure, Image, JobId, Picture, Preview, Started, Step, Update, Waiting, WorkerState,
+};
 
 use crate::drawing::{Saved, Teller};
 use crate::encode::Pixels;
@@ -53,6 +55,8 @@ pub(crate) struct Report {
     begins: Option<Instant>,
     said: String,
     progress: Progress,
+    /// The job's number, once it has one.
+    job: Option<JobId>,
     steps: u64,
     step_ms: f32,
     since: Instant,
@@ -71,10 +75,25 @@ impl Report {
             begins: None,
             said: String::new(),
             progress: Progress::default(),
+            job: None,
             steps: 0,
             step_ms: 0.0,
             since: Instant::now(),
         }
+    }
+
+    /// Tells of a detached job: its number on standard output, what to do with it on standard
+    /// error.
+    ///
+    /// # Errors
+    ///
+    /// Standard output is closed or full.
+    pub(crate) fn detached(&mut self) -> Result<(), Stop> {
+        let Some(job) = self.job.filter(|_| self.style != Style::Json) else { return Ok(()) };
+        self.progress.wipe();
+        writeln!(io::stdout().lock(), "{job}").map_err(|error| Stop::writing(&error))?;
+        self.say(&format!("job {job} is drawn without you; `zimg wait {job}` saves it"));
+        Ok(())
     }
 
     /// Shows how the picture looks so far, above the progress line.
@@ -184,6 +203,9 @@ impl Report {
 
 impl Teller for Report {
     fn update(&mut self, update: &Update) -> Result<(), Stop> {
+        if let Update::Accepted { job, .. } = update {
+            self.job = Some(*job);
+        }
         if self.style == Style::Json {
             return json::update(update).map_or(Ok(()), json::print);
         }

@@ -41,7 +41,10 @@ pub(crate) fn run(typed: &Draw, common: &Common) -> Result<(), Stop> {
         now: &Now::local(),
         priority: Priority::Interactive,
     };
-    let plan = Plan::of(prompt, &options, setting)?;
+    let plan = match typed.detach {
+        true => Plan::detached(prompt, &options, setting)?,
+        false => Plan::of(prompt, &options, setting)?,
+    };
     let near = typed.prompt.as_deref().and_then(near_command);
     let advice = near.map(|name| {
         let word = &plan.draw.prompt;
@@ -76,12 +79,13 @@ impl Frame<'_> {
         // Where other programs read nothing is shown.
         let screen = if json { None } else { Screen::choose(self.options, &self.interrupt) };
         let unseen = (screen.is_none() && self.typed.shows()).then_some(UNSEEN);
-        plan.previews = screen.as_ref().is_some_and(Screen::previews);
+        plan.previews = screen.as_ref().is_some_and(Screen::previews) && !plan.detach;
         let count = plan.draw.count;
         let mut report = Report::new(style, count, self.typed.output.is_none(), screen);
         advice.into_iter().chain(unseen).try_for_each(|text| report.warn(text))?;
         let session = Session { socket, interrupt: self.interrupt, line: style == Style::Line };
-        drawing::draw(&plan, &session, &mut report)
+        drawing::draw(&plan, &session, &mut report)?;
+        if plan.detach { report.detached() } else { Ok(()) }
     }
 }
 

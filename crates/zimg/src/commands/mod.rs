@@ -1,11 +1,14 @@
 //! The commands, one file each.
 
+mod cancel;
 mod config;
 mod draw;
+mod jobs;
 mod papers;
 mod redo;
 mod show;
 mod status;
+mod wait;
 
 use crate::stop::Stop;
 use crate::typed::{Cli, Task};
@@ -23,6 +26,9 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Stop> {
         Task::Draw(typed) => draw::run(typed, &cli.common),
         Task::Redo(typed) => redo::run(typed, &cli.common),
         Task::Show(typed) => show::run(typed, &cli.common),
+        Task::Jobs => jobs::run(&cli.common),
+        Task::Wait(typed) => wait::run(typed, &cli.common),
+        Task::Cancel(typed) => cancel::run(typed, &cli.common),
         Task::Status => status::run(&cli.common),
         Task::Config(typed) => config::run(typed),
         Task::Papers(typed) => papers::run(typed),

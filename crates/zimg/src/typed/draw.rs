@@ -33,6 +33,13 @@ pub(crate) struct Draw {
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(1..=16),
         requires = "batch", hide_short_help = true, help_heading = QUEUE)]
     pub(crate) parallel: Option<u32>,
+    /// Let the daemon draw and keep it: print the job's number and end
+    ///
+    /// The job goes on over crashes and restarts. `zimg jobs` lists it, `zimg wait JOB` saves its
+    /// pictures, `zimg cancel JOB` drops it.
+    #[arg(long, help_heading = QUEUE,
+        conflicts_with_all = ["batch", "output", "format", "quality", "grid", "show", "preview"])]
+    pub(crate) detach: bool,
 }
 
 /// What can be said of a drawing beside its prompt, on the command line and, but for what is of

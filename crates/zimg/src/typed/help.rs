@@ -20,6 +20,8 @@ Examples:
   zimg show fox.png         prints how it was made
   zimg redo fox.png --seed 8
   zimg --batch prompts.txt --seed 1 -o 'out/{index:04}-{prompt}.png'
+  zimg \"a red fox in the snow\" --detach      prints the job's number and ends
+  zimg wait 7 -o fox.png    saves that job's picture; `zimg jobs` lists them
   zimg status --json
 
 Exit codes:
@@ -49,6 +51,19 @@ pub(super) const SHOW: &str = "\
 Examples:
   zimg show fox.png
   zimg show --json *.png | jq -r .prompt";
+
+pub(super) const JOBS: &str = "\
+Examples:
+  zimg jobs
+  zimg jobs --json | jq -r 'select(.state == \"done\") | .job'";
+
+pub(super) const WAIT: &str = "\
+Examples:
+  job=$(zimg \"a red fox in the snow\" --detach)
+  zimg wait \"$job\" -o fox.png
+  zimg wait 7 8 9 -o '{prompt}-{seed}.webp'
+
+A job is forgotten by the daemon when all its pictures are saved, unless --keep is given.";
 
 pub(super) const CONFIG: &str = "\
 Every long option of a drawing but --force is a key of the file and a variable:

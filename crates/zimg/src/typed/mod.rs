@@ -5,6 +5,7 @@
 
 mod draw;
 mod help;
+mod jobs;
 mod values;
 
 use std::ffi::OsString;
@@ -16,6 +17,7 @@ use clap_complete::Shell;
 use zimg_client::{Failure, Kind, socket};
 
 pub(crate) use draw::{Draw, Options};
+pub(crate) use jobs::{Cancel, Wait};
 pub(crate) use values::{Aspect, Graphics, Priority};
 
 use crate::encode::Format;
@@ -54,6 +56,14 @@ enum Word {
     /// Print how a picture was made
     #[command(after_help = help::SHOW)]
     Show(Show),
+    /// List your jobs: those that wait, are drawn, or are kept
+    #[command(after_help = help::JOBS)]
+    Jobs,
+    /// Save the pictures of detached jobs, once they are drawn
+    #[command(after_help = help::WAIT)]
+    Wait(Box<Wait>),
+    /// Stop jobs, or drop what is kept of them
+    Cancel(Cancel),
     /// Say how the daemon and its worker are
     Status,
     /// Print the settings that are in force
@@ -159,6 +169,9 @@ pub(crate) enum Task {
     Draw(Box<Draw>),
     Redo(Box<Redo>),
     Show(Show),
+    Jobs,
+    Wait(Box<Wait>),
+    Cancel(Cancel),
     Status,
     Config(Config),
     Papers(Papers),
@@ -197,6 +210,9 @@ impl Cli {
             Some(Word::Draw(draw)) => Task::Draw(Box::new(draw)),
             Some(Word::Redo(redo)) => Task::Redo(Box::new(redo)),
             Some(Word::Show(show)) => Task::Show(show),
+            Some(Word::Jobs) => Task::Jobs,
+            Some(Word::Wait(wait)) => Task::Wait(wait),
+            Some(Word::Cancel(cancel)) => Task::Cancel(cancel),
             Some(Word::Status) => Task::Status,
             Some(Word::Config(config)) => Task::Config(config),
             Some(Word::Completions { shell }) => Task::Papers(Papers::Completions(shell)),

@@ -7,6 +7,7 @@ use zimg_protocol::messages::{Busy, Event, Request, Status, Waiting, WorkerState
 use zimg_protocol::{Failure, Kind};
 
 use crate::fake::{Fake, drawing, overview, zimg};
+use crate::jobs::jobs;
 use crate::schema::Schema;
 
 /// All that a job can wait for.
@@ -15,6 +16,7 @@ fn waits() -> Vec<Waiting> {
     vec![
         Waiting::Queue { position: 2 },
         Waiting::Overtaken { position: 1 },
+        Waiting::Disk(Failure::new(Kind::Io, "the disk is full")),
         Waiting::Worker(WorkerState::Starting),
         Waiting::Worker(WorkerState::Loading { done: 5, total: 10 }),
         Waiting::Worker(WorkerState::Warming),
@@ -41,6 +43,7 @@ fn a_job_is_these_lines() {
         r#"{"v":1,"event":"warning","message":"fake is made to draw without guidance: 0.1 takes twice the time and seldom helps"}
 {"v":1,"event":"waiting","state":"queued","position":2}
 {"v":1,"event":"waiting","state":"overtaken","position":1}
+{"v":1,"event":"waiting","state":"disk","message":"the disk is full"}
 {"v":1,"event":"waiting","state":"starting"}
 {"v":1,"event":"waiting","state":"loading","done":5,"total":10}
 {"v":1,"event":"waiting","state":"warming"}
@@ -142,6 +145,10 @@ fn all_lines() -> Vec<String> {
     text += &String::from_utf8(waiting.output().unwrap().stdout).unwrap();
     fs::write(batch.out().join("l"), "a hen\na fox\nbad\n").unwrap();
     text += batch.run(&["--batch", "l", "--json", "-o", "{index}.png"]).text();
+    let listed = Fake::new(|peer, _| peer.say(Event::Jobs(jobs())));
+    text += listed.run(&["jobs", "--json"]).text();
+    let cancelled = Fake::new(|peer, _| peer.say(Event::Acknowledged));
+    text += cancelled.run(&["cancel", "7", "--json"]).text();
     text.lines().map(str::to_owned).collect()
 }
 

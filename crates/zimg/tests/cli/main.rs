@@ -8,6 +8,7 @@ mod exit_codes;
 mod fake;
 mod help;
 mod interrupt;
+mod jobs;
 mod json;
 mod output;
 mod papers;

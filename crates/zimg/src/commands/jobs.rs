@@ -1,0 +1,136 @@
+//! `zimg jobs`: the user's jobs, one line each; all users' for root.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use zimg_client::{Client, JobInfo, JobState};
+
+use super::PROGRAM;
+use crate::settings::Settings;
+use crate::stop::Stop;
+use crate::typed::Common;
+use crate::{json, words};
+
+const HEAD: [&str; 7] = ["JOB", "USER", "STATE", "DRAWN", "SIZE", "SEED", "SINCE"];
+
+/// Asks the daemon and prints its answer.
+///
+/// # Errors
+///
+/// No daemon, or standard output is full.
+pub(crate) fn run(common: &Common) -> Result<(), Stop> {
+    let socket = common.find_socket(&Settings::read()?)?;
+    let jobs = Client::connect(PROGRAM, &socket)?.jobs()?;
+    if common.json {
+        return jobs.iter().try_for_each(|info| json::print(json::job(info)));
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let width = io::stdout().is_terminal().then(columns).flatten();
+    let text = table(&jobs, now, nix::unistd::getuid().as_raw(), width);
+    let written = io::stdout().lock().write_all(text.as_bytes());
+    written.map_err(|error| Stop::writing(&error))
+}
+
+/// Columns of the terminal that standard output is.
+fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// The table; without jobs a sentence. Users are told apart where there are others than `me`, and
+/// lines are cut to `width`.
+fn table(jobs: &[JobInfo], now: u64, me: u32, width: Option<usize>) -> String {
+    if jobs.is_empty() {
+        return "no jobs\n".to_owned();
+    }
+    let users = jobs.iter().any(|info| info.uid != me);
+    let rows: Vec<[String; 7]> =
+        std::iter::once(HEAD.map(str::to_owned)).chain(jobs.iter().map(|i| row(i, now))).collect();
+    let widths: [usize; 7] = std::array::from_fn(|column| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+    });
+    let prompts = std::iter::once("PROMPT").chain(jobs.iter().map(|info| &*info.prompt));
+    let mut text = String::new();
+    for (row, prompt) in rows.iter().zip(prompts) {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            if users || HEAD[column] != "USER" {
+                line += &format!("{cell:<width$}  ", width = widths[column]);
+            }
+        }
+        line += &words::printable(prompt);
+        let shown = line.trim_end().chars().take(width.unwrap_or(usize::MAX));
+        text.extend(shown.chain(['\n']));
+    }
+    text
+}
+
+fn row(info: &JobInfo, now: u64) -> [String; 7] {
+    let size = match (info.width, info.height) {
+        (Some(width), Some(height)) => format!("{width}x{height}"),
+        _ => String::new(),
+    };
+    let state = match &info.state {
+        JobState::Waiting { position: 0 } => "next".to_owned(),
+        JobState::Waiting { position } => format!("after {position} more"),
+        JobState::Running { step, of, .. } => format!("step {step} of {of}"),
+        JobState::Done => "done".to_owned(),
+        JobState::Failed(failure) => format!("failed ({})", failure.kind.exit_code()),
+    };
+    [
+        info.job.to_string(),
+        info.uid.to_string(),
+        state,
+        format!("{} of {}", info.drawn, info.count),
+        size,
+        info.seed.to_string(),
+        words::uptime(now.saturating_sub(info.accepted_unix_s)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zimg_client::{Failure, Kind, Priority};
+
+    fn job(job: u64, state: JobState, prompt: &str) -> JobInfo {
+        JobInfo {
+            job,
+            uid: 1000,
+            state,
+            priority: Priority::Batch,
+            detached: true,
+            width: (job > 7).then_some(1024),
+            height: (job > 7).then_some(768),
+            seed: 42,
+            count: 2,
+            drawn: 1,
+            accepted_unix_s: 1000,
+            prompt: prompt.into(),
+        }
+    }
+
+    #[test]
+    fn jobs_are_a_line_each() {
+        let failed = JobState::Failed(Failure::new(Kind::Refused, "no"));
+        let jobs = [
+            job(7, JobState::Waiting { position: 3 }, "a fox\nin the snow"),
+            job(12, JobState::Running { picture: 1, step: 3, of: 8 }, "a hen"),
+            job(13, JobState::Done, ""),
+            job(14, failed, "a cat"),
+        ];
+        assert_eq!(
+            table(&jobs, 1065, 1000, None),
+            "JOB  STATE         DRAWN   SIZE      SEED  SINCE  PROMPT\n\
+             7    after 3 more  1 of 2            42    1 min  a fox\\nin the snow\n\
+             12   step 3 of 8   1 of 2  1024x768  42    1 min  a hen\n\
+             13   done          1 of 2  1024x768  42    1 min\n\
+             14   failed (65)   1 of 2  1024x768  42    1 min  a cat\n"
+        );
+        assert_eq!(
+            table(&jobs[1..2], 999, 0, Some(40)),
+            "JOB  USER  STATE        DRAWN   SIZE    \n12   1000  step 3 of 8  1 of 2  1024x768\n"
+        );
+        assert_eq!(table(&[], 0, 0, None), "no jobs\n");
+    }
+}
