@@ -151,7 +151,7 @@ fn while_rehearsing(
     reports: &Reports,
 ) -> zimage::Result<(Pipeline, Arrival)> {
     let (read, rehearsed) = thread::scope(|scope| {
-        let reading = scope.spawn(|| read(&mut loader, reports));
+        let reading = scope.spawn(|| read(&mut loader, args, reports));
         let rehearsed = rehearse(args, |params| arriving.rehearse(params, CAPTION));
         (reading.join().unwrap_or_else(|panic| resume_unwind(panic)), rehearsed)
     });
@@ -168,7 +168,7 @@ fn then_rehearsing(
     args: &Args,
     reports: &Reports,
 ) -> zimage::Result<(Pipeline, Arrival)> {
-    read(&mut loader, reports)?;
+    read(&mut loader, args, reports)?;
     let arrival = loader.arrival();
     let pipeline = arriving.complete(loader)?;
     rehearse(args, |params| pipeline.rehearse(params, CAPTION))?;
@@ -193,7 +193,7 @@ fn rehearse(
 }
 
 /// Reads all weights and says how far it is; or checks them, if they were kept.
-fn read(loader: &mut Loader, reports: &Reports) -> zimage::Result<()> {
+fn read(loader: &mut Loader, args: &Args, reports: &Reports) -> zimage::Result<()> {
     let begun = Instant::now();
     let done = loader.run(&mut |Progress { done, total }| {
         reports.send(Report::Loading { done, total });
@@ -207,7 +207,9 @@ fn read(loader: &mut Loader, reports: &Reports) -> zimage::Result<()> {
         "{gigabytes:.2} GB of weights {what} in {seconds:.2} s ({:.1} GB/s)",
         gigabytes / seconds
     ));
-    reports.send(Report::Warming);
+    if !first(args).is_empty() {
+        reports.send(Report::Warming);
+    }
     Ok(())
 }
 

@@ -30,6 +30,7 @@ pub use crate::args::Args;
 use crate::client::Places;
 use crate::config::State;
 use crate::supervisor::{Charge, MESSAGES_MAX, Supervisor};
+use crate::worker::kept::Kept;
 use crate::worker::process::Plan;
 
 /// How long clients have, once the daemon ends, to take what they were promised.
@@ -44,8 +45,9 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
     let environment = |name| std::env::var_os(name);
     let files = config::usual_files(environment("XDG_CONFIG_HOME"), environment("HOME"));
     let settings = config::load(args, std::env::vars_os(), &files)?;
-    let (listener, place) = match socket::passed()? {
-        Some(passed) => passed,
+    let passed = socket::passed()?;
+    let (listener, place) = match passed.listener {
+        Some(listener) => listener,
         None => {
             let root = nix::unistd::geteuid().is_root();
             let runtime_dir = environment("XDG_RUNTIME_DIR").map(PathBuf::from);
@@ -72,6 +74,7 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
         patience: settings.patience,
         folder: folder_of(&settings.state),
         terms: settings.terms,
+        weights: Kept::stored(passed.weights),
     };
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

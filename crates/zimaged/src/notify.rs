@@ -4,12 +4,15 @@
 //! sd-notify crate writes the messages, but its own sending would wait.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use sd_notify::NotifyState;
 use zimg_protocol::messages::WorkerState;
 
@@ -113,23 +116,47 @@ fn sentence(state: &WorkerState) -> String {
     .replace('\n', " ")
 }
 
+/// Has the manager hold a descriptor for the next daemon, which gets it beside the sockets.
+pub(crate) fn store(name: &str, descriptor: &OwnedFd) {
+    // A manager that polls it might drop it: whether a GPU's can be polled is the driver's choice.
+    let said = format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0");
+    tell_with(&[NotifyState::Custom(&said)], &[descriptor.as_fd()]);
+}
+
+/// Has it let go of all descriptors of this name.
+pub(crate) fn unstore(name: &str) {
+    let said = format!("FDSTOREREMOVE=1\nFDNAME={name}");
+    tell(&[NotifyState::Custom(&said)]);
+}
+
 fn tell(said: &[NotifyState<'_>]) {
+    tell_with(said, &[]);
+}
+
+fn tell_with(said: &[NotifyState<'_>], descriptors: &[BorrowedFd<'_>]) {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let message: String = said.iter().map(|state| format!("{state}\n")).collect();
-    if let Err(error) = send(&socket, message.as_bytes()) {
+    if let Err(error) = send(&socket, message.as_bytes(), descriptors) {
         tracing::debug!("cannot tell the service manager: {error}");
     }
 }
 
 /// Sends to the socket that `NOTIFY_SOCKET` names: a path, or `@` and an abstract name.
-fn send(socket: &OsStr, message: &[u8]) -> io::Result<()> {
+fn send(socket: &OsStr, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let address = match socket.as_bytes() {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
         _ => SocketAddr::from_pathname(socket)?,
     };
     let sender = UnixDatagram::unbound()?;
     sender.set_nonblocking(true)?;
-    sender.send_to_addr(message, &address).map(drop)
+    sender.connect_addr(&address)?;
+    let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut beside = SendAncillaryBuffer::new(&mut room);
+    if !descriptors.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    sendmsg(&sender, &[IoSlice::new(message)], &mut beside, SendFlags::NOSIGNAL)?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -141,7 +168,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
-        let full = (0..100_000).find_map(|_| send(path.as_os_str(), b"STATUS=drawing").err());
+        let full = (0..100_000).find_map(|_| send(path.as_os_str(), b"STATUS=drawing", &[]).err());
         assert_eq!(full.unwrap().kind(), io::ErrorKind::WouldBlock);
         let mut first = [0; 32];
         assert_eq!(manager.recv(&mut first).unwrap(), 14);
@@ -152,7 +179,7 @@ mod tests {
         let name = format!("zimaged-test-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let manager = UnixDatagram::bind_addr(&address).unwrap();
-        send(OsStr::new(&format!("@{name}")), b"READY=1").unwrap();
+        send(OsStr::new(&format!("@{name}")), b"READY=1", &[]).unwrap();
         assert_eq!(manager.recv(&mut [0; 32]).unwrap(), 7);
     }
 

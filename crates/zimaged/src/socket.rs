@@ -17,6 +17,7 @@ use nix::sys::socket::{
 use zimg_protocol::{Failure, Kind};
 
 use crate::lock::{self, NotLocked};
+use crate::worker::kept;
 
 /// The place of a service.
 const SYSTEM_SOCKET: &str = "/run/zimaged/zimaged.sock";
@@ -59,24 +60,43 @@ pub(crate) fn is_shared(root: bool, path: &Path) -> bool {
     root || path == Path::new(SYSTEM_SOCKET)
 }
 
-/// The socket that a service manager passed by socket activation, if it did.
+/// What a service manager passed.
+#[derive(Debug, Default)]
+pub(crate) struct Passed {
+    /// The socket, by socket activation.
+    pub listener: Option<(UnixListener, Place)>,
+    /// Weights that an earlier daemon stored with it, by their numbers.
+    pub weights: Vec<(usize, OwnedFd)>,
+}
+
+/// What a service manager passed, if it did.
 ///
 /// # Errors
 ///
 /// More than one socket was passed, or something that is not a Unix socket.
-pub(crate) fn passed() -> Result<Option<(UnixListener, Place)>, Failure> {
+pub(crate) fn passed() -> Result<Passed, Failure> {
     let wrong = |what: &dyn std::fmt::Display| {
         Failure::new(Kind::Config, format!("the service manager passed {what}"))
     };
-    let mut fds = sd_notify::listen_fds().map_err(|error| wrong(&error))?;
-    let Some(fd) = fds.next() else { return Ok(None) };
-    if fds.next().is_some() {
+    let mut passed = Passed::default();
+    let mut sockets = Vec::new();
+    for (fd, name) in sd_notify::listen_fds_with_names().map_err(|error| wrong(&error))? {
+        match kept::number(&name) {
+            Some(number) => passed.weights.push((number, take(fd))),
+            None => sockets.push(take(fd)),
+        }
+    }
+    if sockets.len() > 1 {
         return Err(wrong(&"more than one socket, but zimaged takes one"));
     }
-    let listener = UnixListener::from(take(fd));
-    let address = listener.local_addr().map_err(|error| wrong(&error))?;
-    let path = address.as_pathname().ok_or_else(|| wrong(&"a socket without a path"))?.to_owned();
-    Ok(Some((listener, Place { path, lock: None })))
+    if let Some(socket) = sockets.pop() {
+        let listener = UnixListener::from(socket);
+        let address = listener.local_addr().map_err(|error| wrong(&error))?;
+        let path = address.as_pathname().ok_or_else(|| wrong(&"a socket without a path"))?;
+        let place = Place { path: path.to_owned(), lock: None };
+        passed.listener = Some((listener, place));
+    }
+    Ok(passed)
 }
 
 #[expect(unsafe_code, reason = "a passed descriptor is only a number")]

@@ -1,7 +1,8 @@
 //! The worker: its life (`life`, in the words of `state`), its end (`exit`), its process
-//! (`process`) and what it says (`link`).
+//! (`process`), what it says (`link`) and what it leaves (`kept`).
 
 pub(crate) mod exit;
+pub(crate) mod kept;
 pub(crate) mod life;
 pub(crate) mod link;
 pub(crate) mod process;

@@ -36,6 +36,7 @@ use crate::outbox::Outbox;
 use crate::patience::Patience;
 use crate::queue::{Limits, Queue};
 use crate::store::Answer;
+use crate::worker::kept::Kept;
 use crate::worker::life::Life;
 use crate::worker::link::{FromWorker, UNHEARD_MAX};
 use crate::worker::process::Plan;
@@ -82,6 +83,8 @@ pub(crate) struct Charge {
     pub folder: Result<PathBuf, Failure>,
     /// How much of them, and how long.
     pub terms: Terms,
+    /// Weights that a daemon before this one left.
+    pub weights: Kept,
 }
 
 /// The daemon's state.
@@ -111,6 +114,7 @@ enum Woken {
     Worker(FromWorker),
     Store(Answer),
     Look,
+    Weights,
     TimeUp,
     Watchdog,
     Terminate,
@@ -124,7 +128,7 @@ impl Supervisor {
     /// # Errors
     ///
     /// There is no room for a thread.
-    pub(crate) fn new(charge: Charge) -> std::io::Result<Self> {
+    pub(crate) fn new(mut charge: Charge) -> std::io::Result<Self> {
         let keeping = Keeping::start(charge.folder.clone(), charge.terms)?;
         let (to_supervisor, from_worker) = mpsc::channel(UNHEARD_MAX);
         let now = Instant::now();
@@ -140,7 +144,7 @@ impl Supervisor {
             jobs: HashMap::new(),
             keeping,
             life: Life::new(charge.patience, charge.idle_unload, seed, now),
-            worker: Worker::new(to_supervisor, now),
+            worker: Worker::new(to_supervisor, std::mem::take(&mut charge.weights), now),
             from_worker,
             estimates: Estimates::default(),
             tally: Tally::default(),
@@ -179,6 +183,7 @@ impl Supervisor {
                 Some(message) = self.from_worker.recv() => Woken::Worker(message),
                 Some(answer) = self.keeping.answers.recv() => Woken::Store(answer),
                 () = at(Some(self.keeping.next_look)) => Woken::Look,
+                () = self.worker.kept.heard() => Woken::Weights,
                 () = at(deadline) => Woken::TimeUp,
                 () = at(self.notifier.next_ping()) => Woken::Watchdog,
                 () = at(self.stop_by) => Woken::StopNow,
@@ -190,6 +195,7 @@ impl Supervisor {
                 Woken::Worker(message) => self.heard(message),
                 Woken::Store(answer) => self.kept(answer),
                 Woken::Look => self.look_after_kept(),
+                Woken::Weights => {}
                 Woken::TimeUp => self.time_up(deadline),
                 Woken::Watchdog => self.notifier.ping(!self.life.is_stuck(Instant::now())),
                 Woken::HangUp => tracing::info!("SIGHUP: a new configuration needs a restart"),

@@ -55,6 +55,7 @@ impl Supervisor {
                 if let Some(since) = self.worker.warming {
                     self.estimates.warm_up(model.width, model.height, since.elapsed());
                 }
+                self.worker.kept.ready();
                 self.worker.load_s = Some(load_s);
                 self.worker.model = Some(model);
                 self.happened(Input::Ready);

@@ -26,7 +26,8 @@ impl Office {
     fn keeping(places: Places, folder: Result<PathBuf, Failure>) -> Self {
         let plan = Err(Failure::new(Kind::Config, "there is no worker"));
         let (patience, terms) = (Patience::default(), Terms::default());
-        let charge = Charge { plan, places, idle_unload: None, patience, folder, terms };
+        let weights = Kept::default();
+        let charge = Charge { plan, places, idle_unload: None, patience, folder, terms, weights };
         let mut supervisor = Supervisor::new(charge).unwrap();
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(supervisor.open_store());

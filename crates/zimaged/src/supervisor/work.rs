@@ -9,8 +9,9 @@ use zimg_protocol::{Failure, Kind};
 use super::{Supervisor, shutting_down};
 use crate::job::Lost;
 use crate::worker::exit::Fault;
+use crate::worker::kept::Kept;
 use crate::worker::link::{FromWorker, Link};
-use crate::worker::process::Plan;
+use crate::worker::process::Start;
 use crate::worker::state::{Action, Input, State};
 
 /// The present worker, and what it has said about itself.
@@ -26,11 +27,13 @@ pub(super) struct Worker {
     pub load_s: Option<f32>,
     pub weights: Option<Weights>,
     pub memory: Option<DeviceMemory>,
+    /// Weights that outlive it.
+    pub kept: Kept,
 }
 
 impl Worker {
     /// None yet.
-    pub(super) fn new(to_supervisor: mpsc::Sender<FromWorker>, now: Instant) -> Self {
+    pub(super) fn new(to_supervisor: mpsc::Sender<FromWorker>, kept: Kept, now: Instant) -> Self {
         Self {
             link: None,
             to_supervisor,
@@ -40,11 +43,14 @@ impl Worker {
             load_s: None,
             weights: None,
             memory: None,
+            kept,
         }
     }
 
-    /// It is gone, and what it said with it. What the model is stays true of the next one.
+    /// It is gone, and what it said with it. What the model is stays true of the next one, which
+    /// gets its weights.
     pub(super) fn forget(&mut self) {
+        self.kept.ended();
         self.link = None;
         self.warming = None;
         self.load_s = None;
@@ -56,8 +62,9 @@ impl Worker {
 impl Supervisor {
     pub(super) fn spawn(&mut self) {
         self.worker.started = Instant::now();
+        let start = self.start();
         let plan = self.charge.plan.as_ref().map_err(Clone::clone);
-        match plan.and_then(Plan::spawn) {
+        match plan.and_then(|plan| plan.spawn(start)) {
             Ok((child, socket)) => match socket
                 .set_nonblocking(true)
                 .and_then(|()| tokio::net::UnixStream::from_std(socket))
@@ -73,6 +80,17 @@ impl Supervisor {
             },
             Err(failure) => self.happened(Input::NotStarted(failure)),
         }
+    }
+
+    /// What a new worker finds: the weights that are kept, and whether somebody waits who was told
+    /// already that it was ready.
+    fn start(&mut self) -> Start {
+        let weights = self.worker.kept.open();
+        if let Err(error) = &weights {
+            tracing::warn!("the worker does not get the kept weights: {error}");
+        }
+        let in_a_hurry = self.worker.model.is_some() && self.queue.len() > 0;
+        Start { weights: weights.ok(), in_a_hurry }
     }
 
     /// A ready worker gets the next job; one that draws a job in no hurry makes room for one that
@@ -133,6 +151,10 @@ impl Supervisor {
                     self.refuse_waiting(&failure);
                 }
             }
+        }
+        if let State::Asleep | State::Failed(_) = self.life.state() {
+            // The device is for others.
+            self.worker.kept.forget();
         }
         self.answer_sleepers();
     }

@@ -4,11 +4,12 @@
 //! a signal at its parent's death gets it when the *thread* that started it ends.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use rustix::io::FdFlags;
 use tokio::process::{Child, Command};
 use zimg_protocol::{Failure, Kind};
 
@@ -52,6 +53,15 @@ pub(crate) struct Plan {
     program: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+}
+
+/// What is different at each start.
+#[derive(Debug, Default)]
+pub(crate) struct Start {
+    /// The worker's end of the channel for weights that outlive it.
+    pub weights: Option<OwnedFd>,
+    /// A job waits that the last worker began: nothing is warmed up before it.
+    pub in_a_hurry: bool,
 }
 
 impl Plan {
@@ -110,7 +120,7 @@ impl Plan {
     /// # Errors
     ///
     /// `Config` when the program cannot be run at all, `Internal` when the system has no room.
-    pub(crate) fn spawn(&self) -> Result<(Child, UnixStream), Failure> {
+    pub(crate) fn spawn(&self, start: Start) -> Result<(Child, UnixStream), Failure> {
         let failed = |error: std::io::Error| {
             use std::io::ErrorKind::{ExecutableFileBusy, NotFound, PermissionDenied};
             let kind = match error.kind() {
@@ -122,8 +132,18 @@ impl Plan {
             Failure::new(kind, format!("cannot start {}: {error}", self.program.display()))
         };
         let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+        let mut more: Vec<OsString> = Vec::new();
+        if let Some(weights) = &start.weights {
+            // Nothing else is started before this is: on the runtime's only thread.
+            rustix::io::fcntl_setfd(weights, FdFlags::empty()).map_err(|e| failed(e.into()))?;
+            more.extend(["--weights-fd".into(), weights.as_raw_fd().to_string().into()]);
+        }
+        if start.in_a_hurry {
+            more.push("--no-warmup".into());
+        }
         let child = Command::new(&self.program)
             .args(&self.arguments)
+            .args(more)
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
