@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::net::RecvFlags;
 use tempfile::TempDir;
 use zimg_client::{Client, Draw, Failure, Image, Job, Status, Update};
 
 use crate::programs::program;
+use crate::store::Store;
 
 /// A test that waits longer than this for anything has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,6 +36,8 @@ pub struct Options {
     pub state: Option<PathBuf>,
     /// More environment.
     pub environment: Vec<(String, String)>,
+    /// What the service manager has stored for it.
+    pub store: Store,
 }
 
 /// A running daemon.
@@ -44,6 +48,7 @@ pub struct Daemon {
     child: Child,
     notifications: UnixDatagram,
     heard: Vec<String>,
+    store: Store,
 }
 
 impl Daemon {
@@ -74,7 +79,7 @@ impl Daemon {
         // Neither the machine's configuration nor the user's own takes part.
         let config = folder.path().join("zimaged.toml");
         File::create(&config).unwrap();
-        let mut command = Command::new(program("zimaged"));
+        let mut command = options.store.command(&program("zimaged"));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("ZIMAGED_") {
                 command.env_remove(name);
@@ -98,7 +103,8 @@ impl Daemon {
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut daemon = Self { folder, socket, child, notifications, heard: Vec::new() };
+        let mut daemon =
+            Self { folder, socket, child, notifications, heard: Vec::new(), store: options.store };
         // The first thing it says to a service manager comes after it listens.
         daemon.wait_for("STATUS=");
         daemon
@@ -106,13 +112,12 @@ impl Daemon {
 
     /// Waits until the daemon has told its service manager something that begins like this.
     pub fn wait_for(&mut self, beginning: &str) {
-        let mut buffer = [0; 4096];
         while !self.heard.iter().any(|line| line.starts_with(beginning)) {
-            let bytes = self.notifications.recv(&mut buffer).unwrap_or_else(|error| {
+            let said = self.store.hear(&self.notifications, RecvFlags::empty());
+            let said = said.unwrap_or_else(|error| {
                 panic!("no {beginning} after {:?}: {error}\n{}", self.heard, self.log())
             });
-            let text = String::from_utf8_lossy(&buffer[..bytes]).into_owned();
-            self.heard.extend(text.lines().map(str::to_owned));
+            self.heard.extend(said.lines().map(str::to_owned));
         }
     }
 
@@ -126,6 +131,21 @@ impl Daemon {
     /// a `wait_for` has listened.
     pub fn has_heard(&self, beginning: &str) -> bool {
         self.heard.iter().any(|line| line.starts_with(beginning))
+    }
+
+    /// What its service manager has stored so far.
+    pub fn store(&mut self) -> &mut Store {
+        while let Ok(said) = self.store.hear(&self.notifications, RecvFlags::DONTWAIT) {
+            self.heard.extend(said.lines().map(str::to_owned));
+        }
+        &mut self.store
+    }
+
+    /// Ends it as a service manager does before it starts the next: what is stored then.
+    pub fn stop(&mut self) -> Store {
+        self.signal(Signal::SIGTERM);
+        self.wait();
+        std::mem::take(self.store())
     }
 
     /// Where it listens.

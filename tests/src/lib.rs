@@ -14,9 +14,11 @@ mod daemon;
 pub mod mock;
 mod programs;
 mod raw;
+mod store;
 mod worker;
 
 pub use daemon::{Daemon, Options, finish, lives, mock_worker, wait_until};
 pub use programs::{built_worker, faulty_worker, program};
 pub use raw::Raw;
+pub use store::Store;
 pub use worker::{Kept, Run, Worker};

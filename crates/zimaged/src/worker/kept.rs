@@ -36,13 +36,12 @@ impl Kept {
     pub(crate) fn stored(mut stored: Vec<(usize, OwnedFd)>) -> Self {
         stored.sort_by_key(|(number, _)| *number);
         let whole = stored.iter().enumerate().all(|(place, (number, _))| place == *number);
-        let held = stored.into_iter().map(|(_, descriptor)| descriptor).collect();
-        let mut kept = Self { held, ..Self::default() };
-        if !whole || kept.held.len() > DESCRIPTORS_MAX {
+        if !whole || stored.len() > DESCRIPTORS_MAX {
             tracing::warn!("the service manager kept only some of the weights");
-            kept.forget();
+            stored.drain(..).for_each(|(number, _)| notify::unstore(&name(number)));
         }
-        kept
+        let held = stored.into_iter().map(|(_, descriptor)| descriptor).collect();
+        Self { held, ..Self::default() }
     }
 
     /// A way to a worker that is about to be started: its end. On it lies what is kept.
@@ -92,7 +91,7 @@ impl Kept {
     /// Lets go of everything: once the worker is gone too, the memory is free.
     pub(crate) fn forget(&mut self) {
         for number in 0..self.held.len() {
-            notify::unstore(&format!("{NAME}{number}"));
+            notify::unstore(&name(number));
         }
         self.held.clear();
         self.tries = 0;
@@ -104,7 +103,7 @@ impl Kept {
                 self.forget();
                 self.held = descriptors;
                 for (number, descriptor) in self.held.iter().enumerate() {
-                    notify::store(&format!("{NAME}{number}"), descriptor);
+                    notify::store(&name(number), descriptor);
                 }
                 tracing::debug!("{} descriptors of weights are kept", self.held.len());
             }
@@ -126,6 +125,10 @@ impl Kept {
             }
         }
     }
+}
+
+fn name(number: usize) -> String {
+    format!("{NAME}{number}")
 }
 
 /// The number of a descriptor in the service manager's store, if it is one of weights.
