@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
-use zimg_client::{Draw, WorkerState};
+use zimg_client::{Draw, Update, WorkerState};
 use zimg_protocol::messages::Weights;
-use zimg_tests::{Daemon, Options, Store, built_worker, lives, wait_until};
+use zimg_tests::{Daemon, Options, Store, built_worker, finish, lives, wait_until};
 
 /// The manifest and the last of three components.
 const MANIFEST: &str = "zimaged-weights-0";
@@ -130,6 +130,26 @@ fn the_next_worker_has_a_dead_workers_weights_and_draws_the_same_bits() {
         kept(&daemon);
         assert!(draw(&daemon) == picture);
     }
+}
+
+#[test]
+fn a_job_whose_worker_is_killed_waits_for_nothing_but_a_process() {
+    let daemon = tiny();
+    let draw = Draw { steps: Some(20), ..Draw::new("a house at night") };
+    let undisturbed = daemon.draw(&draw).unwrap().remove(0).pixels;
+    let (mut job, _) = daemon.submit(&draw);
+    let step = |update: &Update| matches!(update, Update::Step(step) if step.step == 4);
+    assert!(job.any(|update| step(&update.unwrap())));
+    kill(daemon.worker(), Signal::SIGKILL).unwrap();
+    assert!(finish(job).unwrap().remove(0).pixels == undisturbed);
+    kept(&daemon);
+    let log = daemon.log();
+    assert_eq!(
+        log.matches(" worker: rehearsed in").count(),
+        1,
+        "the second has a job to do: {log}"
+    );
+    assert_eq!(daemon.status().restarts, 1);
 }
 
 #[test]

@@ -5,5 +5,6 @@ pub(crate) mod exit;
 pub(crate) mod kept;
 pub(crate) mod life;
 pub(crate) mod link;
+mod oom;
 pub(crate) mod process;
 pub(crate) mod state;

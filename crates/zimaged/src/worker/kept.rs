@@ -8,11 +8,13 @@ use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
 
+use rustix::fs::fcntl_get_seals;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use zimg_protocol::Handover;
 use zimg_protocol::handover::DESCRIPTORS_MAX;
 
+use super::oom;
 use crate::notify;
 
 /// What they are called in the service manager's store, before their number.
@@ -29,6 +31,8 @@ pub(crate) struct Kept {
     channel: Option<UnixStream>,
     /// Workers that were given them since one was ready with them.
     tries: u32,
+    /// Processes that the kernel had ended for want of memory when the worker was started.
+    oom_kills: Option<u64>,
 }
 
 impl Kept {
@@ -51,6 +55,7 @@ impl Kept {
     /// The system has no room; then the worker reads its weights.
     pub(crate) fn open(&mut self) -> io::Result<OwnedFd> {
         self.channel = None;
+        self.oom_kills = oom::kills();
         let (ours, theirs) = Handover::pair()?;
         let copies = self.held.iter().map(OwnedFd::try_clone).collect::<io::Result<Vec<_>>>()?;
         if copies.is_empty() {
@@ -82,6 +87,11 @@ impl Kept {
         while let Some(channel) = &self.channel {
             self.take(Handover::receive(channel));
         }
+        if self.is_of_the_host() && oom::kills() > self.oom_kills {
+            // Nobody is charged for it: the kernel would end one process after the other.
+            tracing::warn!("the machine has too little memory to keep the weights");
+            self.forget();
+        }
         if self.tries >= TRIES {
             tracing::warn!("workers end before they are ready with the kept weights");
             self.forget();
@@ -95,6 +105,11 @@ impl Kept {
         }
         self.held.clear();
         self.tries = 0;
+    }
+
+    /// Whether it is the machine's own memory and not a GPU's: only that has seals.
+    fn is_of_the_host(&self) -> bool {
+        self.held.last().is_some_and(|memory| fcntl_get_seals(memory).is_ok())
     }
 
     fn take(&mut self, said: io::Result<Option<Handover>>) {
