@@ -1,11 +1,12 @@
 //! Pictures in the terminal: what is written to a pseudo-terminal, decoded back to pixels.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::OwnedFd;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use nix::pty::{Winsize, openpty};
+use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use zimg_protocol::frame::write_pixels;
 use zimg_protocol::messages::{Event, Picture, Preview, Request, Submit, Timings};
 
@@ -42,8 +43,8 @@ fn previews(peer: &mut Peer, request: Request) {
     peer.say(Event::Done(Timings::default()));
 }
 
-/// What a terminal sees of a drawing with these options. What it answers when it is asked is
-/// written to it before: a terminal that is quick.
+/// What a terminal sees of a drawing with these options, after the question what it can. Its
+/// answer is there before it is asked: a terminal that is quick, however busy the machine is.
 fn terminal(options: &[&str], environment: &[(&str, &str)], answer: &str) -> String {
     let fake = Fake::new(|peer, request| match request {
         Request::Submit(_) => previews(peer, request),
@@ -58,11 +59,10 @@ fn terminal(options: &[&str], environment: &[(&str, &str)], answer: &str) -> Str
         other => panic!("{other:?}"),
     });
     let pty = openpty(Some(&WINDOW), None).unwrap();
-    // What is answered is not to be seen as what is written.
-    let mut settings = nix::sys::termios::tcgetattr(&pty.slave).unwrap();
-    settings.local_flags.remove(nix::sys::termios::LocalFlags::ECHO);
-    nix::sys::termios::tcsetattr(&pty.slave, nix::sys::termios::SetArg::TCSANOW, &settings)
-        .unwrap();
+    // What is answered is not to be seen as what is written, and needs no line's end.
+    let mut settings = tcgetattr(&pty.slave).unwrap();
+    settings.local_flags.remove(LocalFlags::ECHO | LocalFlags::ICANON);
+    tcsetattr(&pty.slave, SetArg::TCSANOW, &settings).unwrap();
     let mut master = File::from(pty.master);
     let size = format!("{SIDE}x{SIDE}");
     let words = ["a fox", "-o", "a.png", "--seed=1", "--size", &size];
@@ -71,22 +71,15 @@ fn terminal(options: &[&str], environment: &[(&str, &str)], answer: &str) -> Str
         zimg.env_remove(name);
     }
     zimg.envs(environment.iter().copied());
+    master.write_all(answer.as_bytes()).unwrap();
     let mut child = zimg.stderr(pty.slave).spawn().unwrap();
     drop(zimg);
-    let mut text = String::new();
-    if !answer.is_empty() {
-        let mut byte = [0; 1];
-        while !text.ends_with("\x1b[c") {
-            master.read_exact(&mut byte).unwrap();
-            text.push(char::from(byte[0]));
-        }
-        master.write_all(answer.as_bytes()).unwrap();
-        text.clear();
-    }
-    text += &seen(OwnedFd::from(master));
+    let text = seen(OwnedFd::from(master));
     assert_eq!(child.wait().unwrap().code(), Some(0), "{text}");
     fake.finish(child.wait_with_output().unwrap());
-    text
+    let asked = text.split_once("\x1b[c").map(|(_, after)| after.to_owned());
+    assert_eq!(asked.is_some(), !answer.is_empty(), "{text:?}");
+    asked.unwrap_or(text)
 }
 
 /// The pictures that kitty is told to show: columns, rows and pixels.
