@@ -78,7 +78,7 @@ impl Fake {
                 }
                 clients.push(thread::spawn(move || {
                     peer.0.read_exact(&mut [0; 15]).unwrap();
-                    peer.0.write_all(&Hello::OURS.negotiate(Hello::OURS).to_bytes()).unwrap();
+                    peer.send(&Hello::OURS.negotiate(Hello::OURS).to_bytes());
                     while let Some(request) = peer.request() {
                         match request {
                             Request::Overview => peer.say(Event::Overview(Box::new(overview()))),
@@ -242,7 +242,7 @@ impl Peer {
     /// The hello, answered.
     pub(crate) fn welcome(&mut self) {
         let hello = self.hello();
-        self.0.write_all(&Hello::OURS.negotiate(hello).to_bytes()).unwrap();
+        self.send(&Hello::OURS.negotiate(hello).to_bytes());
     }
 
     pub(crate) fn hello(&mut self) -> Hello {
@@ -262,8 +262,21 @@ impl Peer {
         }
     }
 
+    /// What a client that has gone does not take is no matter here: what it printed and its exit
+    /// code are looked at.
+    fn send(&mut self, bytes: &[u8]) {
+        match self.0.write_all(bytes) {
+            Err(e) if !matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                panic!("{e}")
+            }
+            _ => {}
+        }
+    }
+
     pub(crate) fn say(&mut self, event: Event) {
-        Frame::Event(event).write(&mut self.0).unwrap();
+        let mut bytes = Vec::new();
+        Frame::Event(event).write(&mut bytes).unwrap();
+        self.send(&bytes);
     }
 
     /// Accepts and starts: 64x64 in 2 steps unless asked otherwise.
@@ -280,7 +293,7 @@ impl Peer {
         for event in [Event::Accepted { job: 1, position: 0 }, Event::Started(started.clone())] {
             Frame::Event(event).write(&mut both).unwrap();
         }
-        self.0.write_all(&both).unwrap();
+        self.send(&both);
         started
     }
 
@@ -305,6 +318,8 @@ impl Peer {
         let pixels = pixels(seed, width, height);
         let bytes = pixels.len() as u64;
         self.say(Event::Picture(Picture { index, seed, width, height, bytes }));
-        write_pixels(&mut self.0, &pixels).unwrap();
+        let mut frames = Vec::new();
+        write_pixels(&mut frames, &pixels).unwrap();
+        self.send(&frames);
     }
 }
