@@ -80,29 +80,6 @@ fn a_foreign_listener_and_a_file_are_left_alone() {
 }
 
 #[test]
-fn a_service_manager_can_bring_the_socket() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("activated.sock");
-    let listener = UnixListener::bind(&path).unwrap();
-    // What a service manager does between fork and exec, a shell does here: the socket as
-    // descriptor 3, LISTEN_PID the process itself.
-    let mut daemon = Command::new("/bin/sh")
-        .args(["-c", "exec 3<&0; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" --worker /nowhere"])
-        .arg(program("zimaged"))
-        .env("HOME", folder.path())
-        .stdin(std::os::fd::OwnedFd::from(listener))
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let status = zimg_client::Client::connect("test 1.0", &path).unwrap().status().unwrap();
-    assert!(matches!(status.worker, WorkerState::Failed(_)), "{:?}", status.worker);
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.id()).unwrap());
-    nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
-    assert!(daemon.wait().unwrap().success());
-    assert!(path.exists(), "the socket is the service manager's");
-}
-
-#[test]
 fn unknown_settings_are_named_with_their_place() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("zimaged.toml");

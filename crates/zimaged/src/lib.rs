@@ -29,7 +29,7 @@ use zimg_protocol::{Failure, Kind};
 pub use crate::args::Args;
 use crate::client::Places;
 use crate::config::State;
-use crate::supervisor::{Charge, MESSAGES_MAX, Supervisor};
+use crate::supervisor::{Charge, Door, MESSAGES_MAX, Supervisor};
 use crate::worker::kept::Kept;
 use crate::worker::process::Plan;
 
@@ -79,7 +79,7 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .and_then(|runtime| runtime.block_on(work(listener, charge)))
+        .and_then(|runtime| runtime.block_on(work(listener, place.is_passed(), charge)))
         .map_err(internal)
 }
 
@@ -99,13 +99,14 @@ fn folder_of(state: &State) -> Result<PathBuf, Failure> {
     }
 }
 
-async fn work(listener: UnixListener, charge: Charge) -> std::io::Result<()> {
+async fn work(listener: UnixListener, is_passed: bool, charge: Charge) -> std::io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let (to_supervisor, from_clients) = mpsc::channel(MESSAGES_MAX);
     let places = Places::new(charge.places.connections as usize);
     let accepting = tokio::spawn(client::accept(listener, places.clone(), to_supervisor));
-    Supervisor::new(charge)?.run(from_clients, || accepting.abort()).await?;
+    let door = Door { accepting: accepting.abort_handle(), is_kept_open: is_passed };
+    Supervisor::new(charge)?.run(from_clients, door).await?;
     if tokio::time::timeout(LAST_BYTES, places.all_left()).await.is_err() {
         tracing::info!("some clients did not take all of their answer");
     }

@@ -36,6 +36,13 @@ pub(crate) struct Place {
     lock: Option<Flock<File>>,
 }
 
+impl Place {
+    /// Whether a service manager passed the socket, and goes on listening after this daemon.
+    pub(crate) fn is_passed(&self) -> bool {
+        self.lock.is_none()
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         if self.lock.is_some() {

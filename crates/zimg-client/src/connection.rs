@@ -1,6 +1,6 @@
 //! One connection: the hello, then frames.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -29,10 +29,25 @@ impl Client {
     /// version. `Busy`: no answer within `limits::HELLO_TIMEOUT`, or too many clients. `Internal`:
     /// the connection broke.
     pub fn connect(program: &str, path: &Path) -> Result<Self, Failure> {
+        Self::connect_patiently(program, path, || false)
+    }
+
+    /// As [`Client::connect`], for who would rather wait: whenever there has been no answer for
+    /// `limits::HELLO_TIMEOUT`, `patient` says whether to go on waiting. Where a service manager
+    /// holds the socket, a client that comes while the daemon is restarted waits so long.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::connect`].
+    pub fn connect_patiently(
+        program: &str,
+        path: &Path,
+        patient: impl FnMut() -> bool,
+    ) -> Result<Self, Failure> {
         let stream = UnixStream::connect(path).map_err(|error| no_connection(path, &error))?;
         let mut client = Self { stream: BufReader::new(stream), path: path.to_owned() };
         client.timeout(true)?;
-        client.hello(program)?;
+        client.hello(program, patient)?;
         client.timeout(false)?;
         Ok(client)
     }
@@ -201,12 +216,13 @@ impl Client {
         }
     }
 
-    fn hello(&mut self, program: &str) -> Result<(), Failure> {
+    fn hello(&mut self, program: &str, patient: impl FnMut() -> bool) -> Result<(), Failure> {
         if let Err(error) = self.stream.get_mut().write_all(&Hello::OURS.to_bytes())
             && error.kind() != io::ErrorKind::BrokenPipe
         {
             return Err(self.failed(error.into()));
         }
+        self.wait_for_answer(patient)?;
         let mut bytes = [0; hello::BYTES];
         let (magic, rest) = bytes.split_at_mut(MAGIC.len());
         self.fill(magic)?;
@@ -229,6 +245,20 @@ impl Client {
             _ => None,
         };
         Err(hello::skew(program, Hello::OURS, welcome, daemon.as_deref()))
+    }
+
+    /// Waits for the first byte, or the end.
+    fn wait_for_answer(&mut self, mut patient: impl FnMut() -> bool) -> Result<(), Failure> {
+        loop {
+            match self.stream.fill_buf().map(drop).map_err(FrameError::from) {
+                Err(error) if error.is_timeout() && patient() => {}
+                // It ended before it took this connection out of the queue.
+                Err(FrameError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Err(no_connection(&self.path, &error));
+                }
+                other => return other.map_err(|error| self.failed(error)),
+            }
+        }
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Failure> {

@@ -182,6 +182,20 @@ fn the_daemons_failure_comes_through_as_it_is() {
 }
 
 #[test]
+fn who_is_patient_keeps_its_place_until_the_daemon_answers() {
+    let (impatience, asked) = std::sync::mpsc::channel();
+    let fake = fake(move |mut stream| {
+        // Like a daemon that starts behind a socket that was there before.
+        asked.recv().unwrap();
+        read_hello(&mut stream);
+        stream.write_all(&Hello::OURS.negotiate(Hello::OURS).to_bytes()).unwrap();
+    });
+    let patient = || impatience.send(()).is_ok();
+    Client::connect_patiently("test 1.0", &fake.path, patient).unwrap();
+    fake.thread.join().unwrap();
+}
+
+#[test]
 fn an_error_frame_may_come_instead_of_the_welcome() {
     let fake = fake(|mut stream| {
         let failure = Failure::new(Kind::Busy, "full");
@@ -254,6 +268,16 @@ fn no_daemon_is_unavailable_with_what_to_type() {
     let failure = Client::connect("test 1", &path).unwrap_err();
     assert_eq!(failure.kind, Kind::Unavailable);
     assert_eq!(failure.hint, Some(command));
+}
+
+#[test]
+fn a_daemon_that_ends_before_it_takes_a_connection_is_no_daemon() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    let mut listener = Some(UnixListener::bind(&path).unwrap());
+    let patient = || listener.take().is_some();
+    let failure = Client::connect_patiently("test 1.0", &path, patient).unwrap_err();
+    assert_eq!(failure.kind, Kind::Unavailable, "{failure}");
 }
 
 #[test]

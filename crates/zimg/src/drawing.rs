@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use zimg_client::limits::HELLO_TIMEOUT;
 use zimg_client::{
     Client, Draw, Failure, Image, Job, Kind, ModelInfo, Overview, Started, Submit, Update, Waiting,
     WorkerState,
@@ -26,6 +27,10 @@ const MODEL_PACE: Duration = Duration::from_millis(200);
 const BUSY_PACE: Duration = Duration::from_secs(1);
 /// The shortest and the longest pause before asking for a place again.
 const BUSY_PACES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// How long a daemon that listens and does not answer is waited for. One that is restarted draws
+/// its running picture to the end first, for at most a minute, and then starts.
+const RESTART: Duration = Duration::from_secs(120);
 
 /// A picture that is where it belongs.
 #[derive(Debug)]
@@ -62,21 +67,40 @@ pub(crate) struct Session {
     pub(crate) line: bool,
 }
 
-/// Draws what is planned and saves it.
+/// How far a try came.
+#[derive(Debug, Default)]
+struct Reached {
+    /// Milliseconds until there is a place, if there is none and the daemon knows.
+    wait_ms: Option<u64>,
+    accepted: bool,
+    saved: bool,
+}
+
+/// Draws what is planned and saves it. A daemon that ends gives back the jobs that it has not
+/// begun; where the next one takes its place, that one is asked.
 ///
 /// # Errors
 ///
 /// Whatever went wrong first. Pictures saved before stay.
 pub(crate) fn draw(plan: &Plan, session: &Session, teller: &mut dyn Teller) -> Result<(), Stop> {
+    let mut given_back = None;
     loop {
-        let mut busy = None;
-        let tried = try_to_draw(plan, session, teller, &mut busy);
+        let mut reached = Reached::default();
+        let tried = try_to_draw(plan, session, teller, &mut reached);
+        let again = plan.wait || (reached.accepted && !reached.saved);
         match tried {
-            Err(Stop::Failed(failure)) if plan.wait && failure.kind == Kind::Busy => {
-                let pause = busy.map_or(BUSY_PACE, Duration::from_millis);
+            Err(Stop::Failed(failure))
+                if failure.kind == Kind::Busy && again && !session.interrupt.rang() =>
+            {
+                let pause = reached.wait_ms.map_or(BUSY_PACE, Duration::from_millis);
                 let pause = pause.clamp(BUSY_PACES.0, BUSY_PACES.1);
                 teller.busy(&failure, pause)?;
                 session.interrupt.sleep(pause)?;
+                given_back = reached.accepted.then_some(failure);
+            }
+            // There is no next one.
+            Err(Stop::Failed(failure)) if failure.kind == Kind::Unavailable => {
+                return Err(given_back.unwrap_or(failure).into());
             }
             other => return other,
         }
@@ -87,10 +111,10 @@ fn try_to_draw(
     plan: &Plan,
     session: &Session,
     teller: &mut dyn Teller,
-    busy: &mut Option<u64>,
+    reached: &mut Reached,
 ) -> Result<(), Stop> {
     let asked = Instant::now();
-    let (mut client, mut model, wait) = introduced(&session.socket)?;
+    let (mut client, mut model, wait) = introduced(session, teller)?;
     let mut draw = plan.draw.clone();
     if draw.width.is_none()
         && let Some(size) = size(plan, &mut client, &mut model, teller)?
@@ -111,7 +135,7 @@ fn try_to_draw(
     // Of a detached job Ctrl-C ends only the asking.
     let canceller = (!plan.detach).then(|| job.canceller()).transpose()?;
     let _cancels = canceller.map(|it| session.interrupt.cancels(it, session.line));
-    Work { plan, session, draw, model, started: None, sheet: None }.follow(job, teller, busy)
+    Work { plan, session, draw, model, started: None, sheet: None }.follow(job, teller, reached)
 }
 
 /// Saves what comes of a job that the daemon has: it is no business of this one whether the job
@@ -130,22 +154,39 @@ pub(crate) fn fetch(
     let status = Client::connect(PROGRAM, &session.socket).and_then(|mut client| client.status());
     let (draw, model) = (plan.draw.clone(), status.ok().and_then(|status| status.model));
     let work = Work { plan, session, draw, model, started: None, sheet: None };
-    work.follow(job, teller, &mut None)
+    work.follow(job, teller, &mut Reached::default())
+}
+
+/// A connection. A daemon that does not answer at once may be about to be restarted.
+fn connected(session: &Session, teller: &mut dyn Teller) -> Result<Client, Stop> {
+    let asked = Instant::now();
+    let mut told = Ok(());
+    let client = Client::connect_patiently(PROGRAM, &session.socket, || {
+        if asked.elapsed() < 2 * HELLO_TIMEOUT {
+            told = teller.warn("the daemon does not answer yet; waiting, it may be restarted");
+        }
+        told.is_ok() && asked.elapsed() < RESTART && !session.interrupt.rang()
+    });
+    told?;
+    Ok(client?)
 }
 
 /// A connection; the model, if there is one yet; and the milliseconds until a job that came now
 /// would begin.
-fn introduced(socket: &Path) -> Result<(Client, Option<ModelInfo>, Option<u64>), Failure> {
-    let mut client = Client::connect(PROGRAM, socket)?;
+fn introduced(
+    session: &Session,
+    teller: &mut dyn Teller,
+) -> Result<(Client, Option<ModelInfo>, Option<u64>), Stop> {
+    let mut client = connected(session, teller)?;
     match client.overview() {
         Ok(Overview { status, wait_ms, .. }) => Ok((client, status.model, wait_ms)),
         // A daemon that knows only the short answer ends the connection over the question.
         Err(failure) if failure.kind == Kind::Usage => {
-            let mut client = Client::connect(PROGRAM, socket)?;
+            let mut client = Client::connect(PROGRAM, &session.socket)?;
             let model = client.status()?.model;
             Ok((client, model, None))
         }
-        Err(failure) => Err(failure),
+        Err(failure) => Err(failure.into()),
     }
 }
 
@@ -203,15 +244,19 @@ impl Work<'_> {
         mut self,
         mut job: Job,
         teller: &mut dyn Teller,
-        busy: &mut Option<u64>,
+        reached: &mut Reached,
     ) -> Result<(), Stop> {
         while let Some(update) = job.next() {
-            let update =
-                update.inspect_err(|_| *busy = job.busy().and_then(|busy| busy.wait_ms))?;
+            let update = update
+                .inspect_err(|_| reached.wait_ms = job.busy().and_then(|busy| busy.wait_ms))?;
             teller.update(&update)?;
             match update {
+                Update::Accepted { .. } => reached.accepted = true,
                 Update::Started(started) => self.started(started, teller)?,
-                Update::Image(image) => self.image(&image, teller)?,
+                Update::Image(image) => {
+                    self.image(&image, teller)?;
+                    reached.saved = true;
+                }
                 _ => {}
             }
         }

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio::time::sleep_until;
 use zimg_protocol::messages::{Event, JobId, Places, Request, Timings};
 use zimg_protocol::{Failure, Kind};
@@ -85,6 +86,15 @@ pub(crate) struct Charge {
     pub terms: Terms,
     /// Weights that a daemon before this one left.
     pub weights: Kept,
+}
+
+/// Where clients come in.
+#[derive(Debug)]
+pub(crate) struct Door {
+    /// Lets them in.
+    pub accepting: AbortHandle,
+    /// A service manager listens on when this daemon does no more, for the next one.
+    pub is_kept_open: bool,
 }
 
 /// The daemon's state.
@@ -156,8 +166,8 @@ impl Supervisor {
     }
 
     /// Works until told to end by SIGTERM or SIGINT; then the running job may finish, while who
-    /// comes is told why nothing is drawn. `stop_accepting` is called when it has, and the worker
-    /// is gone when this returns. A second signal cuts it short.
+    /// comes is told why nothing is drawn, or waits at the door for the next daemon. The worker is
+    /// gone when this returns. A second signal cuts it short.
     ///
     /// # Errors
     ///
@@ -165,7 +175,7 @@ impl Supervisor {
     pub(crate) async fn run(
         mut self,
         mut clients: mpsc::Receiver<FromClient>,
-        stop_accepting: impl FnOnce(),
+        door: Door,
     ) -> std::io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -199,11 +209,16 @@ impl Supervisor {
                 Woken::TimeUp => self.time_up(deadline),
                 Woken::Watchdog => self.notifier.ping(!self.life.is_stuck(Instant::now())),
                 Woken::HangUp => tracing::info!("SIGHUP: a new configuration needs a restart"),
-                Woken::Terminate if self.stop_by.is_none() => self.stop(),
+                Woken::Terminate if self.stop_by.is_none() => {
+                    if door.is_kept_open {
+                        door.accepting.abort();
+                    }
+                    self.stop();
+                }
                 Woken::Terminate | Woken::StopNow => self.stop_now(),
             }
         }
-        stop_accepting();
+        door.accepting.abort();
         self.close_store().await;
         self.dismiss(&mut clients);
         self.end_worker().await;
