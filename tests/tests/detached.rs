@@ -227,7 +227,7 @@ fn no_number_is_given_twice() {
 
 #[test]
 fn from_one_command_line_to_another() {
-    let daemon = Daemon::ready("");
+    let daemon = Daemon::ready("hold@step:50");
     let zimg = |words: &[&str]| {
         let output = daemon.zimg(words).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -251,7 +251,7 @@ fn from_one_command_line_to_another() {
     assert!(said.contains(&format!("no detached job {job}")), "{said}");
     let (_, shown, _) = zimg(&["show", "fox-2.png"]);
     assert!(shown.contains("a fox") && shown.contains("mock"), "{shown}");
-    let (_, number, _) = zimg(&["a fox", "--detach", "-q"]);
+    let (_, number, _) = zimg(&["a fox", "--detach", "-q", "--steps", "60"]);
     assert_eq!(zimg(&["cancel", number.trim()]).0, Some(0));
     // One that is being drawn ends at its next step.
     until("its end", || (zimg(&["jobs"]).1 == "no jobs\n").then_some(()));
