@@ -30,16 +30,16 @@ from rows import PEERS, ROWS
 BUILT_IN = Path(__file__).resolve().parents[2] / "crates/zimage-worker/tiny"
 # Name, what it fills, and the seconds it takes on an H200 at most, for --budget.
 PHASES = [
-    ("starts", ["ready", "first", "memory", "text", "text-seen", "decode", "zimg"], 60),
-    ("bf16", ["1024", "512", "ready", "memory", "text", "decode"], 200),
-    ("floor", ["floor"], 30),
-    ("float8", ["1024-float8", "1024-plain"], 120),
-    ("parity", ["parity"], 120),
-    ("clients", ["clients"], 40),
-    ("float32", ["ready-float32"], 60),
-    ("quality", ["quality"], 45),
-    ("cold", ["ready-cold"], 60),
-    ("decoder", ["decode"], 90),
+    ("starts", ["ready", "first", "memory", "text", "text-seen", "decode", "zimg"], 50),
+    ("bf16", ["1024", "512", "ready", "memory", "text", "decode"], 150),
+    ("floor", ["floor"], 25),
+    ("float32", ["ready-float32"], 45),
+    ("clients", ["clients"], 30),
+    ("float8", ["1024-float8", "1024-plain"], 90),
+    ("parity", ["parity"], 90),
+    ("cold", ["ready-cold"], 40),
+    ("decoder", ["decode"], 60),
+    ("quality", ["quality"], 40),
 ]
 SECTIONS = ["floor", "parity", "quality"]
 
