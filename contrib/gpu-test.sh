@@ -10,4 +10,5 @@ fi
 for example in kernels map_kernels outlive; do
   "${CARGO:-cargo}" run --locked -p zimage-cuda --example "$example"
 done
+"${CARGO:-cargo}" run --locked -p zimg-tests --example gpu
 DEVICE=cuda:0 OUT=${CARGO_TARGET_DIR:-target}/gpu-test.png contrib/demo.sh

@@ -11,14 +11,16 @@ use tempfile::TempDir;
 use zimg_protocol::Frame;
 use zimg_protocol::frame::write_latents;
 use zimg_protocol::limits::TO_CLIENT_BYTES;
-use zimg_protocol::messages::{Command, Draw, JobId, ModelInfo, Point, Preview, Report};
+use zimg_protocol::messages::{
+    Command, DeviceMemory, Draw, JobId, ModelInfo, Point, Preview, Report,
+};
 
 use crate::programs::built_worker;
 
 /// A test that waits longer than this for a report has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A worker with the built-in model on the CPU.
+/// A worker with the built-in model, on the CPU unless it is told.
 #[derive(Debug)]
 pub struct Worker {
     folder: TempDir,
@@ -43,6 +45,8 @@ pub struct Run {
     pub pictures: Vec<(u32, Vec<u8>)>,
     /// All points.
     pub points: Vec<Kept>,
+    /// The device's memory, in use and in all, as told last.
+    pub memory: Option<DeviceMemory>,
     /// All previews.
     pub previews: Vec<Preview>,
     /// Pictures and steps in the order in which they were told.
@@ -59,6 +63,11 @@ impl Worker {
 
     /// Starts one from this program, with more environment; it is ready when this returns.
     pub fn with(program: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::on(program, environment, &["--device", "cpu", "--warmup", "64x64"])
+    }
+
+    /// Starts one with these arguments.
+    pub fn on(program: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let (socket, theirs) = UnixStream::pair().unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -69,7 +78,7 @@ impl Worker {
             .env("OMP_WAIT_POLICY", "PASSIVE")
             .arg("--parent-pid")
             .arg(std::process::id().to_string())
-            .args(["--device", "cpu", "--warmup", "64x64"])
+            .args(arguments)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(log)
@@ -85,6 +94,11 @@ impl Worker {
             }
         }
         worker
+    }
+
+    /// The model, as it said when it was ready.
+    pub fn model(&self) -> &ModelInfo {
+        self.model.as_ref().unwrap()
     }
 
     /// Its process.
@@ -152,6 +166,7 @@ impl Worker {
                 {
                     run.end = Some(report.clone())
                 }
+                Report::Memory(memory) => run.memory = Some(*memory),
                 Report::Fatal(_) => run.end = Some(report.clone()),
                 _ => {}
             }

@@ -1,5 +1,6 @@
 //! What a failure of the model is to its job, and to this process.
 
+use tch::Device;
 use zimage::{Error, ErrorKind};
 use zimg_protocol::{Failure, Kind};
 
@@ -29,12 +30,20 @@ pub(crate) fn from_model(error: &Error) -> Failure {
     Failure { kind, message: error.to_string(), hint: error.hint() }
 }
 
+/// The failure that an error is to an administrator, before the worker is ready.
+pub(crate) fn at_start(error: &Error, device: Device) -> Failure {
+    match error.kind() {
+        // There is no request yet: what is refused was configured.
+        ErrorKind::Refused => Failure { kind: Kind::Config, ..memory::explain(error, device) },
+        _ => memory::explain(error, device),
+    }
+}
+
 /// Decides. What an error says does not tell whether a GPU can go on: it is tried.
 pub(crate) fn judge(stages: Stages<'_>, error: &Error) -> Verdict {
     match error.kind() {
-        ErrorKind::Memory => Verdict::Job(memory::explain(error, stages.0.device())),
-        ErrorKind::Refused | ErrorKind::Checkpoint | ErrorKind::Internal => {
-            Verdict::Job(from_model(error))
+        ErrorKind::Memory | ErrorKind::Refused | ErrorKind::Checkpoint | ErrorKind::Internal => {
+            Verdict::Job(memory::explain(error, stages.0.device()))
         }
         ErrorKind::Device | ErrorKind::Fault | ErrorKind::Silent => match stages.probe() {
             // The probe takes little memory; without that it says nothing of a fault.
@@ -58,5 +67,13 @@ mod tests {
         let failure = from_model(&Error::PromptTooLong { tokens: 1600, limit: 1504 });
         assert_eq!(failure.kind, Kind::Refused);
         assert!(failure.message.contains("1600") && failure.message.contains("1504"));
+    }
+    #[test]
+    fn what_is_refused_before_there_is_a_request_was_configured() {
+        let error = Error::Refused("the width must be a multiple of 16".to_owned());
+        assert_eq!(from_model(&error).kind, Kind::Refused);
+        assert_eq!(at_start(&error, Device::Cpu).kind, Kind::Config);
+        let error = Error::OneColour([0; 3]);
+        assert_eq!(at_start(&error, Device::Cpu).kind, Kind::Internal);
     }
 }

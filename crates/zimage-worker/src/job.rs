@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use zimage::{Conditioning, Drawing, Error, ErrorKind, Params, Pipeline, Plan, Saved};
+use zimage::{Conditioning, Drawing, Error, ErrorKind, Fit, Params, Pipeline, Plan, Saved};
 use zimg_protocol::messages::{Draw, Picture, Point, Report, Started, Step, Timings};
 use zimg_protocol::{Failure, Kind};
 
@@ -76,6 +76,8 @@ struct Run<'a> {
     job: &'a Job,
     plan: Plan,
     conditioning: Conditioning,
+    /// How its pictures fit the memory.
+    fit: Fit,
     /// When this run began.
     arrived: Instant,
     /// Where the time went, in earlier runs too; `total` is that of earlier runs.
@@ -97,6 +99,7 @@ impl<'a> Run<'a> {
         let arrived = Instant::now();
         job.draw.check().map_err(Stop::Refused)?;
         let plan = stages.0.plan(&params(&job.draw))?;
+        let fit = stages.0.room_for(&plan)?;
         let started = Started {
             model: model.to_owned(),
             width: plan.width,
@@ -113,6 +116,7 @@ impl<'a> Run<'a> {
             job,
             plan,
             conditioning,
+            fit,
             arrived,
             timings,
             previewed: None,
@@ -187,7 +191,7 @@ impl<'a> Run<'a> {
         }
         self.stop_if_cancelled()?;
         self.reports.send(Report::Decoding { job: self.job.id, picture: index });
-        let image = timed(&mut self.timings.decode, || self.stages.decode(&drawing))?;
+        let image = timed(&mut self.timings.decode, || self.stages.decode(&drawing, self.fit))?;
         let (width, height, bytes) = (image.width, image.height, image.rgb.len() as u64);
         let picture = Picture { index, seed: drawing.seed(), width, height, bytes };
         self.reports.send(Report::Picture { job: self.job.id, picture });

@@ -1,12 +1,10 @@
 //! A GPU's memory: how much there is, and in a sentence that it was too little.
 
-use std::fmt::Write;
-
 use tch::Device;
-use zimage::Error;
+use zimage::{Error, ErrorKind};
 use zimage_cuda::{Holder, Room};
+use zimg_protocol::Failure;
 use zimg_protocol::messages::{DeviceMemory, Report};
-use zimg_protocol::{Failure, Kind};
 
 use crate::failure::from_model;
 use crate::reports::Reports;
@@ -16,40 +14,45 @@ const NAMED: usize = 3;
 
 /// Tells the supervisor how much memory of the GPU is in use, if there is a GPU.
 pub(crate) fn report(device: Device, reports: &Reports) {
-    if let Some(Room { free, total }) = room(device) {
+    let Device::Cuda(ordinal) = device else { return };
+    if let Ok(Room { free, total }) = zimage_cuda::room(ordinal) {
         reports.send(Report::Memory(DeviceMemory { used: total - free, total }));
     }
 }
 
-/// What a user is told when memory was too small.
+/// What a user is told of an error; if memory was too small, with how much there is and who has
+/// the rest.
 pub(crate) fn explain(error: &Error, device: Device) -> Failure {
-    match (device, room(device)) {
-        (Device::Cuda(ordinal), Some(room)) => {
-            let message = sentence(error.bytes_needed(), room, &zimage_cuda::holders(ordinal));
-            Failure { kind: Kind::Internal, message, hint: error.hint() }
-        }
-        _ => from_model(error),
-    }
+    let failure = from_model(error);
+    let Device::Cuda(ordinal) = device else { return failure };
+    let message = match (error.kind(), error) {
+        (ErrorKind::Memory, _) => match zimage_cuda::room(ordinal) {
+            Ok(room) => sentence(error.bytes_needed(), room),
+            Err(_) => failure.message,
+        },
+        (_, Error::TooLarge { .. }) => failure.message,
+        _ => return failure,
+    };
+    Failure { message: message + &held(&zimage_cuda::holders(ordinal)), ..failure }
 }
 
-fn room(device: Device) -> Option<Room> {
-    match device {
-        Device::Cuda(ordinal) => zimage_cuda::room(ordinal).ok(),
-        _ => None,
-    }
+fn sentence(needed: Option<u64>, Room { free, total }: Room) -> String {
+    let needed = needed.map(|bytes| format!("{} at once were needed, ", gigabytes(bytes)));
+    format!(
+        "the GPU's memory is too small: {}{} of {} are free",
+        needed.unwrap_or_default(),
+        gigabytes(free),
+        gigabytes(total)
+    )
 }
 
-fn sentence(needed: Option<u64>, Room { free, total }: Room, holders: &[Holder]) -> String {
-    let mut sentence = "the GPU's memory is too small: ".to_owned();
-    if let Some(bytes) = needed {
-        let _ = write!(sentence, "{} at once were needed, ", gigabytes(bytes));
-    }
-    let _ = write!(sentence, "{} of {} are free", gigabytes(free), gigabytes(total));
-    for Holder { pid, name, bytes } in holders.iter().take(NAMED) {
+/// Who else has memory, as the end of a sentence.
+fn held(holders: &[Holder]) -> String {
+    let named = holders.iter().take(NAMED).map(|Holder { pid, name, bytes }| {
         let name = name.as_deref().unwrap_or("a process");
-        let _ = write!(sentence, ", {name} ({pid}) holds {}", gigabytes(*bytes));
-    }
-    sentence
+        format!(", {name} ({pid}) holds {}", gigabytes(*bytes))
+    });
+    named.collect()
 }
 
 /// As people buy memory, in powers of ten.
@@ -65,15 +68,16 @@ mod tests {
     fn a_sentence_says_how_much_and_who() {
         let room = Room { free: 800_000_000, total: 25_300_000_000 };
         assert_eq!(
-            sentence(None, room, &[]),
+            sentence(None, room),
             "the GPU's memory is too small: 0.8 GB of 25.3 GB are free"
         );
         let blender = Holder { pid: 4711, name: Some("blender".into()), bytes: 9_100_000_000 };
         let hidden = Holder { pid: 9, name: None, bytes: 100_000_000 };
         assert_eq!(
-            sentence(Some(1_610_612_736), room, &[blender, hidden]),
+            sentence(Some(1_610_612_736), room) + &held(&[blender, hidden]),
             "the GPU's memory is too small: 1.6 GB at once were needed, 0.8 GB of 25.3 GB are \
              free, blender (4711) holds 9.1 GB, a process (9) holds 0.1 GB"
         );
+        assert_eq!(held(&[]), "");
     }
 }

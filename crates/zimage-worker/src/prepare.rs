@@ -15,7 +15,7 @@ use zimg_protocol::Failure;
 use zimg_protocol::messages::{ModelInfo, Report, Weights};
 
 use crate::args::{Args, Model, Size};
-use crate::failure::from_model;
+use crate::failure::{at_start, from_model};
 use crate::keeper::Keeper;
 use crate::reports::Reports;
 use crate::{builtin, device, log};
@@ -51,7 +51,7 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
         }),
         None => load(None),
     };
-    let (pipeline, arrival) = loaded.map_err(|e| from_model(&e))?;
+    let (pipeline, arrival) = loaded.map_err(|e| at_start(&e, choice.options.device))?;
     reports.send(Report::Weights(match arrival {
         Arrival::Kept(bytes) => Weights::Kept { bytes },
         Arrival::Read(bytes) => {
@@ -112,20 +112,22 @@ fn doubted(error: Error) -> Error {
     }
 }
 
-/// What to do when nothing else is to do: sizes that should have been first, usual sizes, then
-/// plans for long prompts.
+/// What to do when nothing else is to do: sizes that should have been first, a preview, usual
+/// sizes, then plans for long prompts.
 pub(crate) fn later(args: &Args) -> impl Iterator<Item = Later> {
     let left = if args.no_warmup { warmup(args) } else { Vec::new() };
     let usual = USUAL.map(|side| Later::Size(square(side)));
     let plans = warmup(args).into_iter().flat_map(|params| {
         LATER.into_iter().map(move |tokens| Later::Plan(params.clone(), tokens))
     });
-    left.into_iter().map(Later::Size).chain(usual).chain(plans)
+    left.into_iter().map(Later::Size).chain([Later::Preview]).chain(usual).chain(plans)
 }
 
 /// Something that a first picture would else wait for.
 #[derive(Clone, Debug)]
 pub(crate) enum Later {
+    /// A preview.
+    Preview,
     /// A rehearsal of this size.
     Size(Params),
     /// Attention for prompts of so many tokens.
@@ -136,6 +138,7 @@ impl Later {
     /// Does it, where it saves anything.
     pub(crate) fn run(&self, pipeline: &Pipeline) -> zimage::Result<()> {
         match self {
+            Self::Preview => pipeline.rehearse_preview(),
             Self::Size(params) if params.width > Some(pipeline.limits().side_max) => Ok(()),
             Self::Size(params) => pipeline.rehearse_later(params, &[CAPTION, SHORT]),
             Self::Plan(params, tokens) => pipeline.plan_attention(params, *tokens),

@@ -8,12 +8,13 @@ use std::time::Duration;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
-use zimg_protocol::Kind;
 use zimg_protocol::messages::Report;
+use zimg_protocol::{Failure, Kind};
 
 use crate::args::Args;
 use crate::commands::Job;
 use crate::prepare::{self, prepare};
+use crate::reports::Reports;
 use crate::{end, job, link, log, memory};
 
 /// proc_pid_oom_score_adj(5)
@@ -44,9 +45,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Ok(prepared) => prepared,
         Err(failure) => {
             let status = failure.kind.exit_code();
-            reports.send(Report::Fatal(failure));
-            reports.finish();
-            return ExitCode::from(status);
+            give_up(failure, reports, status)
         }
     };
     let model = info.name.clone();
@@ -61,10 +60,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         true
     }) {
         if let Err(failure) = job::run(&pipeline, &model, &next, &reports) {
-            log::line(&failure);
-            reports.send(Report::Fatal(failure));
-            reports.finish();
-            end::now(end::BEYOND_HELP);
+            give_up(failure, reports, end::BEYOND_HELP)
         }
         memory::report(pipeline.device(), &reports);
         for remark in pipeline.remarks() {
@@ -72,6 +68,14 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Says why this process can do no more, and ends it.
+fn give_up(failure: Failure, reports: Reports, status: u8) -> ! {
+    log::line(&failure);
+    reports.send(Report::Fatal(failure));
+    reports.finish();
+    end::now(status)
 }
 
 /// The next job; if none comes for a while, does what else there is, a little at a time, for as

@@ -1,6 +1,6 @@
 //! The stages of a picture, each tried again with more room if memory was too small.
 
-use zimage::{Conditioning, Drawing, Error, ErrorKind, Image, Pipeline, Plan, Result, Saved};
+use zimage::{Conditioning, Drawing, Error, ErrorKind, Fit, Image, Pipeline, Plan, Result, Saved};
 
 use crate::log;
 
@@ -49,15 +49,19 @@ impl Stages<'_> {
     }
 
     /// Pixels, in tiles if the whole does not fit; they are checked.
-    pub(crate) fn decode(self, drawing: &Drawing) -> Result<Image> {
-        let whole = self.run(Stage::Decode, || self.0.decode(drawing));
+    pub(crate) fn decode(self, drawing: &Drawing, fit: Fit) -> Result<Image> {
+        let whole = match fit {
+            Fit::Whole => self.run(Stage::Decode, || self.0.decode(drawing)).map(Some),
+            Fit::Tiles => Ok(None),
+        };
         let image = match whole {
-            Err(error) if is_memory(&error) => {
-                log::line(format_args!("{error}; the picture is decoded in tiles"));
+            Ok(Some(image)) => image,
+            Err(error) if !is_memory(&error) => return Err(error),
+            Ok(None) | Err(_) => {
+                log::line("the memory is too small for the whole picture: it is decoded in tiles");
                 self.0.make_room();
                 self.once(Stage::Decode, || self.0.decode_in_tiles(drawing))?
             }
-            other => other?,
         };
         #[cfg(feature = "faults")]
         let image = crate::faults::spoil(image);

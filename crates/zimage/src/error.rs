@@ -7,6 +7,10 @@ use tch::TchError;
 /// `CUDA_ERROR_OUT_OF_MEMORY`
 const OUT_OF_MEMORY: i32 = 2;
 
+/// What a side that is suggested is a multiple of, in pixels, and at least.
+const SIDE_MULTIPLE: u32 = 16;
+const SIDE_MIN: u32 = 64;
+
 /// What this crate's functions return.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -43,6 +47,25 @@ pub enum Error {
         tokens: usize,
         /// How many the model can take.
         limit: usize,
+    },
+
+    /// The GPU's memory does not hold a picture of this size beside the model.
+    #[error(
+        "a picture of {width}x{height} needs about {:.1} GB of the GPU's memory beside the model, \
+         and {:.1} GB are free",
+        *needed as f64 / 1e9, *free as f64 / 1e9
+    )]
+    TooLarge {
+        /// Its width in pixels.
+        width: u32,
+        /// Its height in pixels.
+        height: u32,
+        /// Bytes that a step takes.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+        /// The side in pixels of the largest square that fits.
+        side: u32,
     },
 
     /// The folder that should hold the checkpoint is absent.
@@ -239,7 +262,9 @@ impl Error {
     /// Whose business it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Refused(_) | Self::PromptTooLong { .. } => ErrorKind::Refused,
+            Self::Refused(_) | Self::PromptTooLong { .. } | Self::TooLarge { .. } => {
+                ErrorKind::Refused
+            }
             Self::Torch(error) if is_out_of_memory(error) => ErrorKind::Memory,
             Self::Gpu(zimage_cuda::Error::NoRoom { .. }) => ErrorKind::Memory,
             Self::Gpu(zimage_cuda::Error::Driver { code: OUT_OF_MEMORY, .. }) => ErrorKind::Memory,
@@ -269,6 +294,14 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::PromptTooLong { .. } => "shorten the prompt",
+            Self::TooLarge { side, .. } => {
+                let side = side - side % SIDE_MULTIPLE;
+                if side < SIDE_MIN {
+                    "free some of the GPU's memory"
+                } else {
+                    return Some(format!("{side}x{side} would fit"));
+                }
+            }
             Self::NotACheckpoint { hint, .. } => return hint.clone(),
             Self::MissingFile { .. } | Self::DanglingLink { .. } => {
                 "fetch the checkpoint again, it is not complete"

@@ -24,6 +24,6 @@ pub use dtype::DType;
 pub use error::{Error, ErrorKind, Result};
 pub use image::Image;
 pub use params::{Defaults, Limits, Params, Plan};
-pub use pipeline::{Arriving, Conditioning, Drawing, Options, Pipeline, Rehearsal, Saved};
+pub use pipeline::{Arriving, Conditioning, Drawing, Fit, Options, Pipeline, Rehearsal, Saved};
 pub use tokenizer::PromptTokenizer;
 pub use vae::Vae;

@@ -3,7 +3,7 @@
 //! Its tensors have their places already, so a GPU can draw with it while the bytes arrive: that
 //! loads kernels and makes the plans of cuBLAS and cuDNN, which take as long as the reading.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::resume_unwind;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::checkpoint::{Checkpoint, Component, Kept, Loader, Target};
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::nn::attention_remark;
 use crate::ops::Ops;
 use crate::params::{Defaults, Limits, Params};
@@ -111,6 +111,7 @@ impl Arriving {
             captions: RefCell::new(Captions::new()),
             flows: RefCell::new(Flows::new()),
             recorder: RefCell::default(),
+            footprint: Cell::default(),
             remarks: RefCell::default(),
             memory: None,
         };
@@ -127,7 +128,11 @@ impl Arriving {
         let begun = Instant::now();
         self.take_ops()?;
         let kernels = begun.elapsed();
-        let rehearsal = self.pipeline.rehearse(params, caption)?;
+        let rehearsal = match self.pipeline.rehearse(params, caption) {
+            // It has step and decoding side by side; one after the other they may fit.
+            Err(error) if error.kind() == ErrorKind::Memory => Rehearsal::default(),
+            other => other?,
+        };
         self.pipeline.settle(params, caption)?;
         Ok(Rehearsal { kernels, ..rehearsal })
     }

@@ -8,12 +8,13 @@ mod arriving;
 mod captions;
 mod decoding;
 mod flow;
+mod footprint;
 mod health;
 mod recording;
 mod rehearsal;
 mod saved;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
@@ -33,6 +34,8 @@ pub use arriving::Arriving;
 use captions::Captions;
 use decoding::Decoding;
 use flow::Flows;
+pub use footprint::Fit;
+use footprint::Footprint;
 use recording::Recorder;
 pub use rehearsal::Rehearsal;
 pub use saved::Saved;
@@ -74,6 +77,8 @@ pub struct Pipeline {
     captions: RefCell<Captions>,
     flows: RefCell<Flows>,
     recorder: RefCell<Recorder>,
+    /// Measured while rehearsing, on a GPU.
+    footprint: Cell<Option<Footprint>>,
     remarks: RefCell<Vec<String>>,
     /// The memory that the networks' tensors lie in; it goes last.
     memory: Option<LoadedMemory>,

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::Pipeline;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::params::Params;
 use crate::transformer::SEQUENCE_MULTIPLE;
 
 /// How long the parts of a rehearsal took: far longer than later ones, which is what it is for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Rehearsal {
     /// Waiting for our kernels to be compiled.
     pub kernels: Duration,
@@ -36,6 +36,7 @@ impl Pipeline {
             took
         };
         let plan = self.plan(params)?;
+        self.room_for(&plan)?;
         let noise = self.start(&plan, 0)?;
         // Not a drawing: without its weights it may be no number.
         let latents = noise.latents.shallow_clone();
@@ -55,16 +56,30 @@ impl Pipeline {
     }
 
     /// Gives back what a rehearsal has taken, where step and decoding have memory side by side, and
-    /// takes what pictures of this size will: there they have it one after the other.
+    /// takes what pictures of this size will: there they have it one after the other. How much that
+    /// is it keeps in mind.
     pub(super) fn settle(&self, params: &Params, caption: usize) -> Result<()> {
         let Device::Cuda(_) = self.device else { return Ok(()) };
         zimage_cuda::give_back_cache()?;
         let plan = self.plan(params)?;
         let noise = self.start(&plan, 0)?;
         let context = self.context(&vec![0; caption.min(self.limits.tokens_max)], &plan)?;
-        self.transformer.rehearse(&self.ops, &noise.latents, &context)?;
-        self.decoding.ask(move |vae| vae.bytes(&noise.latents).map(drop)).wait()?;
-        self.wait()
+        let ((), step) = self.measured(|| {
+            self.transformer.rehearse(&self.ops, &noise.latents, &context)?;
+            self.wait()
+        })?;
+        let decoded = self.measured(|| {
+            self.decoding.ask(move |vae| vae.bytes(&noise.latents).map(drop)).wait()?;
+            self.wait()
+        });
+        let decode = match decoded {
+            Ok(((), bytes)) => bytes,
+            // There are always tiles.
+            Err(error) if error.kind() == ErrorKind::Memory => u64::MAX,
+            Err(error) => return Err(error),
+        };
+        self.remember(&plan, step, decode);
+        Ok(())
     }
 
     /// As [`Pipeline::rehearse`] for captions of each of these numbers of tokens, for a size that is
@@ -74,7 +89,20 @@ impl Pipeline {
     /// As [`Pipeline::rehearse`].
     pub fn rehearse_later(&self, params: &Params, captions: &[usize]) -> Result<()> {
         let Device::Cuda(_) = self.device else { return Ok(()) };
-        captions.iter().try_for_each(|&tokens| self.rehearse(params, tokens).map(drop))
+        captions.iter().try_for_each(|&tokens| self.rehearse(params, tokens).map(drop))?;
+        match (self.footprint.get(), captions) {
+            (None, &[caption, ..]) => self.settle(params, caption),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a preview, as the first one finds out how colours are encoded, where that is not known.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub fn rehearse_preview(&self) -> Result<()> {
+        let latents = Tensor::f_zeros([1, self.channels, 8, 8], (Kind::Float, self.device))?;
+        self.decoding.ask(move |vae| vae.preview(&latents).map(drop)).wait()
     }
 
     /// Brings cuBLAS up, which takes some 0.1 s and needs none of our kernels.
