@@ -1,13 +1,14 @@
 //! Host memory that outlives the process: a descriptor holds it, as one can hold a GPU's.
 //!
-//! It is a memfd. Its bytes are written through one mapping and read through another, which is
-//! private to the process: a stray write would stay there. Once the bytes are complete the first
-//! mapping goes, and seals see to it that nobody changes them any more.
+//! It is a memfd. Its bytes are written as those of a file, which is twice as fast as touching page
+//! after page of a mapping, and read through a mapping that is private to the process: a stray write
+//! would stay there. Once the bytes are complete, seals see to it that nobody changes them any more.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 use rustix::io::Errno;
@@ -22,11 +23,10 @@ const SEALS: SealFlags =
 /// Some bytes, not 0.
 #[derive(Debug)]
 pub(super) struct HostMemory {
-    file: File,
+    file: Arc<File>,
     /// `[bytes]`, Uint8, to be read.
     view: Tensor,
-    /// The same bytes, to be written.
-    filling: Option<Tensor>,
+    sealed: bool,
 }
 
 impl HostMemory {
@@ -36,8 +36,7 @@ impl HostMemory {
     /// When the system has no such memory, or no /proc to map it by.
     pub(super) fn new(bytes: usize) -> Result<Self> {
         let file = create(bytes as u64).map_err(unusable)?;
-        let (view, filling) = (map(&file, bytes, false)?, map(&file, bytes, true)?);
-        Ok(Self { file, view, filling: Some(filling) })
+        Ok(Self { view: map(&file, bytes)?, file: Arc::new(file), sealed: false })
     }
 
     /// What another process wrote and sealed.
@@ -50,7 +49,7 @@ impl HostMemory {
         if found != bytes as u64 {
             return Err(Error::NotKept(format!("there are {found} bytes of {bytes}")));
         }
-        Ok(Self { view: map(&file, bytes, false)?, file, filling: None })
+        Ok(Self { view: map(&file, bytes)?, file: Arc::new(file), sealed: true })
     }
 
     /// All of it, to be read: `[bytes]`, Uint8.
@@ -58,20 +57,21 @@ impl HostMemory {
         &self.view
     }
 
-    /// Where to write the byte `offset`; not once it is sealed.
-    pub(super) fn address(&self, offset: usize) -> Option<usize> {
-        Some(self.filling.as_ref()?.data_ptr() as usize + offset)
+    /// Where to write its bytes, until it is sealed.
+    pub(super) fn file(&self) -> &Arc<File> {
+        &self.file
     }
 
-    /// Makes the bytes final, unless they were. Nobody may write any longer where [`HostMemory::address`] said.
+    /// Makes the bytes final, unless they were.
     ///
     /// # Errors
     /// When the system does not seal it.
     pub(super) fn seal(&mut self) -> Result<()> {
-        if self.filling.take().is_none() {
-            return Ok(());
+        if !self.sealed {
+            fcntl_add_seals(&*self.file, SEALS).map_err(|e| unusable(e.into()))?;
+            self.sealed = true;
         }
-        fcntl_add_seals(&self.file, SEALS).map_err(|e| unusable(e.into()))
+        Ok(())
     }
 
     /// A descriptor that holds it.
@@ -121,11 +121,11 @@ fn sealed_length(file: &File) -> io::Result<u64> {
     Ok(file.metadata()?.len())
 }
 
-/// A tensor over the file's bytes, which holds its mapping. A private one sees what is written
-/// through others: its pages are the file's until it is written to itself.
-fn map(file: &File, bytes: usize, shared: bool) -> Result<Tensor> {
+/// A tensor over the file's bytes, which holds its private mapping. It sees what is written to the
+/// file: its pages are the file's until it is written to itself.
+fn map(file: &File, bytes: usize) -> Result<Tensor> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(Tensor::f_from_file(&path, shared, Some(bytes as i64), (Kind::Uint8, Device::Cpu))?)
+    Ok(Tensor::f_from_file(&path, false, Some(bytes as i64), (Kind::Uint8, Device::Cpu))?)
 }
 
 fn unusable(error: io::Error) -> Error {
@@ -137,9 +137,8 @@ mod tests {
     use super::*;
 
     fn filled(bytes: usize) -> HostMemory {
-        let mut memory = HostMemory::new(bytes).unwrap();
-        assert_eq!(memory.address(3).unwrap() - memory.address(0).unwrap(), 3);
-        let _ = memory.filling.as_mut().unwrap().fill_(7);
+        let memory = HostMemory::new(bytes).unwrap();
+        memory.file().write_all_at(&vec![7; bytes], 0).unwrap();
         memory
     }
 
@@ -150,10 +149,12 @@ mod tests {
     #[test]
     fn what_one_wrote_another_reads_when_the_first_is_gone() {
         let mut first = filled(10_000);
-        // The view was mapped before anything was written.
+        // The view was mapped before anything was written, and sees also what comes later.
         assert_eq!(sum(first.view()), 70_000);
+        first.file().write_all_at(&[8], 5000).unwrap();
+        assert_eq!(sum(first.view()), 70_001);
+        first.file().write_all_at(&[7], 5000).unwrap();
         first.seal().unwrap();
-        assert_eq!(first.address(0), None);
         assert_eq!(sum(first.view()), 70_000);
         let shared = first.share().unwrap();
         drop(first);

@@ -5,6 +5,8 @@
 //! fetch them from pinned slots of its own. Reads go through the page cache also where it is cold:
 //! twelve threads had 2.0 GB/s of a disk from which `O_DIRECT` had 0.9, and the next start is warm.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -136,6 +138,8 @@ struct Reader {
     uploader: Option<Uploader>,
     /// What is to be cast is read into this; empty if nothing is.
     window: Vec<u8>,
+    /// What goes to a file's memory is read, or cast, into this.
+    chunk: Vec<u8>,
 }
 
 fn work(chunks: &[Read], next: &AtomicUsize, read: &AtomicU64) -> Result<()> {
@@ -155,7 +159,7 @@ impl Reader {
         match &chunk.place {
             Place::Host(address) => self.bring_to_host(chunk, *address),
             Place::Cuda(memory, offset) => self.bring_to_gpu(chunk, memory, *offset),
-            Place::Filled => Err(Error::Internal("kept weights are not read".to_owned())),
+            Place::File(memory, offset) => self.bring_to_file(chunk, memory, *offset),
         }
     }
 
@@ -163,10 +167,19 @@ impl Reader {
     fn bring_to_host(&mut self, chunk: &Read, address: usize) -> Result<()> {
         let bytes = chunk.numbers * chunk.to.elt_size_in_bytes();
         // SAFETY: `Weights` has given every read a stretch of its own in a slab that the loader
-        // holds, and completes after it has read; it is contiguous on the host and was set when it
-        // was made, and any bytes are numbers.
+        // holds while it runs; it is contiguous on the host and was set when it was made, and any
+        // bytes are numbers.
         let memory = unsafe { std::slice::from_raw_parts_mut(address as *mut u8, bytes) };
         chunk.fetch(&mut self.window, memory)
+    }
+
+    fn bring_to_file(&mut self, chunk: &Read, memory: &File, offset: u64) -> Result<()> {
+        let bytes = chunk.numbers * chunk.to.elt_size_in_bytes();
+        self.chunk.resize(CHUNK, 0);
+        chunk.fetch(&mut self.window, &mut self.chunk[..bytes])?;
+        memory
+            .write_all_at(&self.chunk[..bytes], offset)
+            .map_err(|e| Error::Device(format!("the machine has no memory for the weights: {e}")))
     }
 
     fn bring_to_gpu(&mut self, chunk: &Read, memory: &Memory, offset: usize) -> Result<()> {

@@ -1,5 +1,6 @@
 //! One stretch of a device's memory for all tensors of a component.
 
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -39,10 +40,10 @@ enum Held {
 pub(super) enum Place {
     /// An address of this process's memory.
     Host(usize),
+    /// A place in a file's memory, in bytes from its beginning.
+    File(Arc<File>, u64),
     /// A place in a GPU's memory, in bytes from its beginning.
     Cuda(Arc<Memory>, usize),
-    /// Nowhere: the bytes are there already.
-    Filled,
 }
 
 impl Slab {
@@ -86,7 +87,7 @@ impl Slab {
     pub(super) fn place(&self, offset: usize) -> Place {
         match &self.memory {
             Held::Cuda(memory) => Place::Cuda(Arc::clone(memory), offset),
-            Held::Host(memory) => memory.address(offset).map_or(Place::Filled, Place::Host),
+            Held::Host(memory) => Place::File(Arc::clone(memory.file()), offset as u64),
             Held::Tensor(_) => Place::Host(self.bytes.data_ptr() as usize + offset),
         }
     }
@@ -108,7 +109,7 @@ impl Slab {
         &self.bytes
     }
 
-    /// Its bytes are complete, and places in it are no more: from here on they are only read.
+    /// Its bytes are complete: from here on they are only read.
     pub(super) fn complete(&mut self) {
         if let Held::Host(memory) = &mut self.memory
             && let Err(why) = memory.seal()
@@ -146,7 +147,7 @@ impl Place {
         match self {
             Self::Host(address) => Self::Host(address + bytes),
             Self::Cuda(memory, offset) => Self::Cuda(Arc::clone(memory), offset + bytes),
-            Self::Filled => Self::Filled,
+            Self::File(file, offset) => Self::File(Arc::clone(file), offset + bytes as u64),
         }
     }
 }
