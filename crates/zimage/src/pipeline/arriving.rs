@@ -12,7 +12,7 @@ use super::{
     Captions, Decoding, Flows, Options, Pipeline, Rehearsal, SIDES, STEPS, STEPS_MAX, longest_side,
     most_tokens,
 };
-use crate::checkpoint::{Checkpoint, Component, Kept, Loader, Target};
+use crate::checkpoint::{Arrival, Checkpoint, Component, Kept, Loader, Target};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::attention_remark;
@@ -76,8 +76,11 @@ impl Arriving {
         let target = Target { device, kind: dtype.vae_kind() };
         let vae =
             Vae::load(checkpoint.weights(Component::Vae, target, &mut loader)?, &checkpoint.vae)?;
-        // What is computed from its weights can be computed from here on.
-        loader.run(&mut |_| {})?;
+        // What is computed from its weights can be computed from here on. Kept ones are there, and
+        // are checked with all others.
+        if matches!(loader.arrival(), Arrival::Read(_)) {
+            loader.run(&mut |_| {})?;
+        }
         let target = Target { device, kind: dtype.kind() };
         let text_encoder = TextEncoder::load(
             checkpoint.weights(Component::TextEncoder, target, &mut loader)?,
