@@ -255,8 +255,14 @@ impl Daemon {
 
     /// Waits until no worker is left of a daemon that has ended.
     pub fn is_gone(&self) {
+        let parent = self.pid().to_string();
+        // Not another process that has its number now.
+        let is_ours = |worker: Pid| {
+            let arguments = fs::read(format!("/proc/{worker}/cmdline")).unwrap_or_default();
+            arguments.split(|byte| *byte == 0).any(|argument| argument == parent.as_bytes())
+        };
         for worker in self.workers() {
-            wait_until("a worker is gone", || !lives(worker));
+            wait_until("a worker is gone", || !lives(worker) || !is_ours(worker));
         }
     }
 

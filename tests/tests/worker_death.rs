@@ -114,17 +114,24 @@ fn kills_from_outside_do_not_count_against_the_job_but_are_not_endless() {
 }
 
 #[test]
+fn who_is_killed_in_the_middle_of_a_message_did_not_break_the_protocol() {
+    let daemon = Daemon::ready("cut@step:2;cut@step:3;cut@step:4;");
+    assert_eq!(colours(&daemon, &draw()).unwrap(), [mock::colour(SEED)]);
+    let error = daemon.status().last_error.unwrap();
+    assert_eq!(error, "the worker was ended by SIGKILL");
+}
+
+#[test]
 fn a_worker_that_breaks_the_protocol_is_replaced() {
     for (behaviours, said) in [
-        (["garbage@step:2", "garbage@step:3"], "message kind 0x77 is unknown"),
-        (["half-frame@step:2", "half-frame@step:3"], "bytes remaining on stream"),
-        (["few-pixels"; 2], "done before all pictures were sent"),
+        (["garbage@step:2", "garbage@step:3"], "broke the protocol: message kind 0x77 is unknown"),
+        (["half-frame@step:2", "half-frame@step:3"], "ended in the middle of a message"),
+        (["few-pixels"; 2], "broke the protocol: done before all pictures were sent"),
     ] {
         let failure = failure_of(behaviours);
         assert_eq!(failure.kind, Kind::Internal);
         let message = failure.message;
-        assert!(message.contains("; the worker broke the protocol: "), "{message}");
-        assert!(message.contains(said), "{message}");
+        assert!(message.contains("; the worker ") && message.contains(said), "{message}");
     }
 }
 

@@ -28,6 +28,10 @@ pub(crate) struct Exit {
     pub signal: Option<i32>,
     /// The last lines that it wrote to standard error.
     pub last_words: Option<String>,
+    /// Its last message was not whole.
+    pub cut: bool,
+    /// It closed its socket and went on, so that it had to be killed.
+    pub went_on: bool,
 }
 
 /// Whose doing a death was.
@@ -48,7 +52,7 @@ impl Exit {
     /// Whose doing it was.
     pub(crate) fn fault(&self) -> Fault {
         let signal = self.signal.and_then(|signal| Signal::try_from(signal).ok());
-        if signal.is_some_and(|signal| FROM_OUTSIDE.contains(&signal)) {
+        if !self.went_on && signal.is_some_and(|signal| FROM_OUTSIDE.contains(&signal)) {
             Fault::Outside
         } else {
             Fault::Own
@@ -58,8 +62,12 @@ impl Exit {
     /// The end in one sentence, with the worker's own last words.
     pub(crate) fn sentence(&self) -> String {
         self.with_words(&match (self.code, self.signal) {
+            _ if self.went_on => "the worker closed its socket and did not end".to_owned(),
             (_, Some(signal)) => format!("the worker was ended by {}", signal_name(signal)),
             (Some(STICKY), None) => "the GPU failed and its worker was given up".to_owned(),
+            (Some(code), None) if self.cut => {
+                format!("the worker ended in the middle of a message, with status {code}")
+            }
             (Some(code), None) => format!("the worker ended with status {code}"),
             (None, None) => "the worker ended".to_owned(),
         })
@@ -85,7 +93,7 @@ mod tests {
     use super::*;
 
     fn exit(code: Option<i32>, signal: Option<i32>) -> Exit {
-        Exit { code, signal, last_words: None }
+        Exit { code, signal, ..Exit::default() }
     }
 
     #[test]
@@ -99,6 +107,20 @@ mod tests {
         for code in [0, 1, 70, 71, 101] {
             assert_eq!(exit(Some(code), None).fault(), Fault::Own, "{code}");
         }
+    }
+
+    #[test]
+    fn who_is_killed_in_the_middle_of_a_message_is_killed_and_who_had_to_be_was_not() {
+        let cut = Exit { cut: true, ..exit(None, Some(9)) };
+        assert_eq!(
+            (cut.fault(), &*cut.sentence()),
+            (Fault::Outside, "the worker was ended by SIGKILL")
+        );
+        let ended = Exit { cut: true, ..exit(Some(0), None) };
+        assert_eq!(ended.fault(), Fault::Own);
+        assert_eq!(ended.sentence(), "the worker ended in the middle of a message, with status 0");
+        let went_on = Exit { went_on: true, ..exit(None, Some(9)) };
+        assert_eq!(went_on.fault(), Fault::Own);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! told exactly once, after all that it had said.
 
 use std::collections::VecDeque;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -115,6 +117,7 @@ async fn attend(
 
     // The socket may close before the process ends or after it: both are awaited, and the
     // socket is heard to its end before the process is judged.
+    let mut exit = Exit::default();
     let mut status = None;
     let mut open = true;
     let mut patience: Option<Instant> = None;
@@ -123,6 +126,13 @@ async fn attend(
             frame = frames.next(), if open => {
                 let said = match frame {
                     None => None,
+                    // It died in the middle of a message, or before it had read ours: of what,
+                    // its end will tell.
+                    Some(Err(error)) if error.kind() != io::ErrorKind::InvalidData => {
+                        tracing::debug!("the worker's last message is cut: {error}");
+                        exit.cut = true;
+                        None
+                    }
                     Some(Err(error)) => Some(FromWorker::Nonsense(error.to_string())),
                     Some(Ok(body)) => Some(understand(body.freeze())),
                 };
@@ -145,6 +155,7 @@ async fn attend(
                 open = false;
                 patience = None;
                 if status.is_none() {
+                    exit.went_on = true;
                     end(&mut child);
                 }
             }
@@ -154,15 +165,10 @@ async fn attend(
     for log in logs.into_iter().flatten() {
         finish(log).await;
     }
-    let exit = {
-        use std::os::unix::process::ExitStatusExt;
-        let status = status.flatten();
-        Exit {
-            code: status.and_then(|status| status.code()),
-            signal: status.and_then(|status| status.signal()),
-            last_words: lines.last_words(),
-        }
-    };
+    let status = status.flatten();
+    exit.code = status.and_then(|status| status.code());
+    exit.signal = status.and_then(|status| status.signal());
+    exit.last_words = lines.last_words();
     // The supervisor is gone only when the daemon ends.
     let _ = supervisor.send(FromWorker::Exited(exit)).await;
 }

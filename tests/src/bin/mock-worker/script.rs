@@ -28,6 +28,7 @@
 //! exit                  exits with status 0
 //! garbage               sends a frame of an unknown kind
 //! half-frame            exits in the middle of a frame
+//! cut                   is killed in the middle of a frame
 //! ```
 
 use std::fs::{self, File, OpenOptions};
@@ -154,7 +155,6 @@ impl Script {
             let every = usize::try_from(self.number("strike-start:")?).ok()?;
             let number = self.start / every;
             let hit = self.start % every == every - 1 && STARTS[number % STARTS.len()] == phase;
-            // Before it is ready it has said nothing that could be garbled.
             return hit.then(|| pick(chance(number as u64)));
         };
         let chance = chance(seed);
@@ -185,6 +185,10 @@ impl Script {
             "stop" => raise(Signal::SIGSTOP)?,
             "exit" => process::exit(0),
             "garbage" => link.write_all(&[0, 0, 0, 2, 0x77, 0x77])?,
+            "cut" => {
+                link.write_all(&[0, 0, 1, 0, 0x04, 1, 2, 3])?;
+                end_by(Signal::SIGKILL);
+            }
             "half-frame" => {
                 link.write_all(&[0, 0, 1, 0, 0x04, 1, 2, 3])?;
                 process::exit(0);

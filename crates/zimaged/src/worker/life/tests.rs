@@ -50,7 +50,8 @@ fn exit(code: i32) -> Input {
 }
 
 fn killed(signal: i32, words: &str) -> Input {
-    Input::Exited(Exit { code: None, signal: Some(signal), last_words: Some(words.into()) })
+    let last_words = Some(words.into());
+    Input::Exited(Exit { signal: Some(signal), last_words, ..Exit::default() })
 }
 
 /// The pause after a death, in milliseconds.
@@ -313,8 +314,8 @@ fn exit_78_alone_is_a_wrong_configuration_with_the_last_words_as_reason() {
     let mut life = Clocked::new();
     let actions = life.apply(Input::Exited(Exit {
         code: Some(78),
-        signal: None,
         last_words: Some("no such folder".into()),
+        ..Exit::default()
     }));
     assert_eq!(actions, [Action::RefuseAll(Failure::new(Kind::Config, "no such folder"))]);
 }
