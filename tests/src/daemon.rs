@@ -15,7 +15,7 @@ use rustix::net::RecvFlags;
 use tempfile::TempDir;
 use zimg_client::{Client, Draw, Failure, Image, Job, Status, Update};
 
-use crate::programs::program;
+use crate::programs::{faulty_worker, program};
 use crate::store::Store;
 
 /// A test that waits longer than this for anything has failed.
@@ -323,6 +323,25 @@ pub fn finish(job: Job) -> Result<Vec<Image>, Failure> {
 /// a shell script sets them.
 pub fn mock_worker(folder: &Path, scripts: &str) -> PathBuf {
     assert!(!scripts.contains('\''), "scripts are quoted");
+    let gate = folder.join("gate");
+    let exports = format!(
+        "export ZIMG_MOCK='{scripts}' ZIMG_MOCK_START=$start ZIMG_MOCK_GATE='{}'",
+        gate.display()
+    );
+    scripted(folder, &exports, &program("mock-worker"))
+}
+
+/// The real worker with planted faults (`crates/zimage-worker/src/faults.rs`): those of its first
+/// start, `;`, those of its second, and so on.
+pub fn faulty_starts(folder: &Path, faults: &str) -> PathBuf {
+    assert!(!faults.contains('\''), "faults are quoted");
+    let field = format!("echo '{faults};' | cut -d ';' -f $((start + 1))");
+    scripted(folder, &format!("ZIMG_FAULTS=$({field}); export ZIMG_FAULTS"), &faulty_worker())
+}
+
+/// A shell script that counts its starts, from 0, in `$start`, exports variables and becomes a
+/// worker.
+fn scripted(folder: &Path, exports: &str, worker: &Path) -> PathBuf {
     let path = folder.join("worker");
     let starts = folder.join("starts");
     let text = format!(
@@ -330,11 +349,10 @@ pub fn mock_worker(folder: &Path, scripts: &str) -> PathBuf {
          starts='{starts}'\n\
          start=0; [ -e \"$starts\" ] && read -r start < \"$starts\"\n\
          echo $((start + 1)) > \"$starts\"\n\
-         export ZIMG_MOCK='{scripts}' ZIMG_MOCK_START=$start ZIMG_MOCK_GATE='{gate}'\n\
-         exec '{mock}' \"$@\"\n",
+         {exports}\n\
+         exec '{worker}' \"$@\"\n",
         starts = starts.display(),
-        gate = folder.join("gate").display(),
-        mock = program("mock-worker").display(),
+        worker = worker.display(),
     );
     // By another process: a file that any process has open for writing cannot be run, and what
     // this one has open all those have that other tests are just starting.

@@ -17,7 +17,7 @@ mod raw;
 mod store;
 mod worker;
 
-pub use daemon::{Daemon, Options, finish, lives, mock_worker, wait_until};
+pub use daemon::{Daemon, Options, faulty_starts, finish, lives, mock_worker, wait_until};
 pub use programs::{built_worker, faulty_worker, program};
 pub use raw::Raw;
 pub use store::Store;

@@ -191,6 +191,7 @@ fn the_same_with_the_built_in_model() {
         width: Some(64),
         height: Some(64),
         steps: Some(4),
+        count: if number.is_multiple_of(10) { 2 } else { 1 },
         seed: number,
         ..Draw::new("a red circle on a white background")
     };
@@ -217,7 +218,10 @@ fn the_same_with_the_built_in_model() {
             // At each step in turn, and before the first.
             let wanted = kills as u64 * JOBS / KILLS as u64 <= number;
             if wanted && kills < KILLS && step as usize == kills % 4 {
-                kills += usize::from(strike(&daemon, Signal::SIGKILL));
+                // By somebody, or as by its own fault: once a job, as two would be given up. Rust
+                // goes on after a SIGSEGV that no access caused.
+                let signal = if kills % 3 == 2 { Signal::SIGABRT } else { Signal::SIGKILL };
+                kills += usize::from(strike(&daemon, signal));
             }
         }
         assert!(images == right, "{number}: another picture");
@@ -225,6 +229,7 @@ fn the_same_with_the_built_in_model() {
     assert_eq!(kills, KILLS);
     let overview = daemon.client().overview().unwrap();
     assert_eq!((overview.status.done, overview.status.failed), (JOBS, 0));
-    assert_eq!((overview.counters.pictures, overview.status.restarts), (JOBS, KILLS as u32));
+    let pictures = (0..JOBS).map(|number| u64::from(draw(number).count)).sum();
+    assert_eq!((overview.counters.pictures, overview.status.restarts), (pictures, KILLS as u32));
     daemon.end();
 }

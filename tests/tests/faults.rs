@@ -1,13 +1,14 @@
 //! What the worker does when the model fails: the real worker and the built-in model, with faults
 //! planted at its stages. The GPU's own faults are planted by `make gpu-test`.
 
-#![expect(clippy::panic, reason = "a helper fails its test by panicking")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a helper fails its test by panicking")]
 
 use std::os::unix::process::ExitStatusExt;
 
+use zimg_client::Image;
 use zimg_protocol::messages::{Draw, Report};
 use zimg_protocol::{Failure, Kind};
-use zimg_tests::{Run, Worker, faulty_worker};
+use zimg_tests::{Daemon, Options, Run, Worker, faulty_starts, faulty_worker};
 
 /// The status of a worker that only a new one can replace.
 const BEYOND_HELP: i32 = 71;
@@ -134,6 +135,47 @@ fn a_bug_ends_the_worker_at_once_with_one_line() {
     let log = worker.log();
     let last = log.lines().last().unwrap_or_default();
     assert!(last.starts_with("a bug, please report it: a planted bug ("), "{last}");
+}
+
+/// A daemon whose workers have these faults, start by start, and what it answers to two jobs.
+fn answers(faults: &str) -> (Daemon, [Result<Vec<Image>, Failure>; 2]) {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::with(Options {
+        worker: Some(faulty_starts(folder.path(), faults)),
+        environment: vec![("ZIMAGED_WARMUP".into(), "64x64".into())],
+        ..Options::default()
+    });
+    let answers = [(); 2].map(|()| daemon.draw(&draw()));
+    (daemon, answers)
+}
+
+#[test]
+fn a_job_outlives_the_device_it_began_on() {
+    let (undisturbed, [whole, _]) = answers("");
+    undisturbed.end();
+    let whole = whole.unwrap();
+    for (faults, said) in [
+        ("dead@step:3", "an illegal memory access was encountered"),
+        ("nan@decode,nan@decode", "the latents are not finite numbers"),
+        ("black@decode,black@decode", "all of the picture has one colour, #000000"),
+    ] {
+        let (daemon, answers) = answers(faults);
+        assert!(answers.iter().all(|answer| answer.as_ref() == Ok(&whole)), "{faults}");
+        let overview = daemon.client().overview().unwrap();
+        assert_eq!((overview.status.restarts, overview.counters.resumed), (1, 1), "{faults}");
+        assert!(overview.status.last_error.unwrap().contains(said));
+        daemon.end();
+    }
+}
+
+#[test]
+fn a_job_that_ends_two_workers_fails_alone() {
+    let (daemon, [first, second]) = answers("dead@step:2;dead@step:2");
+    let failure = first.unwrap_err();
+    assert_eq!(failure.kind, Kind::Internal);
+    assert!(failure.message.contains("an illegal memory access"), "{failure}");
+    assert_eq!(second.unwrap().len(), 1);
+    daemon.end();
 }
 
 #[test]

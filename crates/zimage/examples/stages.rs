@@ -1,4 +1,5 @@
-//! Times the stages of drawing one by one: prompt, step, decoding, at several sizes.
+//! Times the stages of drawing one by one: prompt, step, step with its latents brought to host memory
+//! (and a preview), decoding, at several sizes.
 //!
 //! usage: `stages CHECKPOINT DTYPE DEVICE [--plain]`, where DEVICE is `cpu` or `cuda:0`; prints one
 //! line of JSON a stage, milliseconds, the median and the least of ten
@@ -59,6 +60,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         time(&format!("noise {size}"), device, || pipeline.start(&plan, 42).map(drop))?;
         time(&format!("prompt again {size}"), device, || pipeline.encode(&plan).map(drop))?;
         time(&format!("step {size}"), device, || pipeline.step(&mut drawing, &conditioning))?;
+        for (name, preview) in [("saved step", false), ("saved step with preview", true)] {
+            let mut drawing = pipeline.start(&plan, 42)?;
+            time(&format!("{name} {size}"), device, || {
+                pipeline.step_and_save(&mut drawing, &conditioning, preview).map(drop)
+            })?;
+        }
         time(&format!("decode {size}"), device, || pipeline.decode(&drawing).map(drop))?;
     }
     Ok(())
