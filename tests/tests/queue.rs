@@ -5,7 +5,7 @@
 use zimg_client::{
     Client, Draw, Job, JobState, Kind, Places, Preview, Priority, Submit, Update, Waiting,
 };
-use zimg_tests::{Daemon, Options, finish, mock};
+use zimg_tests::{Daemon, Options, finish, mock, wait_until};
 
 const SEED: u64 = 0x01_0203;
 
@@ -99,6 +99,22 @@ fn all_places_taken_says_how_long_until_one_is_free() {
     assert_eq!(daemon.client().overview().unwrap().counters.steps, 9);
     daemon.open_gate();
     finish(running).unwrap();
+}
+
+#[test]
+fn who_wishes_waits_for_a_place() {
+    let daemon = with("hold@step:9", &[("ZIMAGED_JOBS", "1")]);
+    let running = accepted(&daemon, &submit(draw(9), Priority::Interactive));
+    daemon.held();
+    let refused = daemon.zimg(&["a fox", "-o", "fox.png", "-q"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(75));
+    let mut zimg = daemon.zimg(&["a fox", "-o", "fox.png", "--wait"]).spawn().unwrap();
+    let busy = || daemon.client().overview().unwrap().counters.busy;
+    wait_until("it was told that there is no place", || busy() >= 2);
+    daemon.open_gate();
+    finish(running).unwrap();
+    assert!(zimg.wait().unwrap().success());
+    assert!(daemon.folder().join("fox.png").exists());
 }
 
 #[test]

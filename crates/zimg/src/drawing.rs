@@ -125,13 +125,8 @@ fn try_to_draw(
         advise(plan, &draw, model, teller)?;
     }
     teller.begins(wait.map(|ms| asked + Duration::from_millis(ms)));
-    let usual = plan.priority == zimg_client::Priority::default();
-    let job = if plan.previews || plan.detach || !usual {
-        let Plan { priority, previews, detach, .. } = *plan;
-        client.submit(&Submit { draw: draw.clone(), priority, detach, previews })?
-    } else {
-        client.draw(&draw)?
-    };
+    let Plan { priority, previews, detach, .. } = *plan;
+    let job = client.submit(&Submit { draw: draw.clone(), priority, detach, previews })?;
     // Of a detached job Ctrl-C ends only the asking.
     let canceller = (!plan.detach).then(|| job.canceller()).transpose()?;
     let _cancels = canceller.map(|it| session.interrupt.cancels(it, session.line));

@@ -5,7 +5,9 @@ use std::io::Write;
 use std::process::Stdio;
 
 use crate::fake::{Fake, drawing, overview, pixels, zimg};
-use zimg_protocol::messages::{Draw, Event, Request, Status, Waiting, WorkerState};
+use zimg_protocol::messages::{
+    Draw, Event, Priority, Request, Status, Submit, Waiting, WorkerState,
+};
 
 #[test]
 fn a_picture_is_where_it_was_asked_for() {
@@ -34,7 +36,10 @@ fn every_option_reaches_the_daemon() {
         count: 1,
     };
     let fake = Fake::new(move |peer, request| {
-        assert_eq!(request, Request::Draw(expected.clone()));
+        let priority = Priority::Interactive;
+        let draw = expected.clone();
+        let submit = Submit { draw, priority, detach: false, previews: false };
+        assert_eq!(request, Request::Submit(submit));
         peer.draws(&expected);
     });
     let mut words: Vec<_> = "draw --size=128x64 --steps=3 --guidance=4.5 --seed=9 -o a.png \

@@ -189,10 +189,10 @@ pub(crate) fn pixels(seed: u64, width: u32, height: u32) -> Vec<u8> {
     (0..3 * width * height).map(|i| (u64::from(i / 7) + 31 * seed) as u8).collect()
 }
 
-/// The request, which must be to draw.
+/// What the request, which must be to draw, wants drawn.
 pub(crate) fn drawing(request: Request) -> Draw {
     match request {
-        Request::Draw(draw) => draw,
+        Request::Submit(submit) => submit.draw,
         other => panic!("{other:?}"),
     }
 }

@@ -47,8 +47,8 @@ fn previews(peer: &mut Peer, request: Request) {
 /// answer is there before it is asked: a terminal that is quick, however busy the machine is.
 fn terminal(options: &[&str], environment: &[(&str, &str)], answer: &str) -> String {
     let fake = Fake::new(|peer, request| match request {
-        Request::Submit(_) => previews(peer, request),
-        Request::Draw(draw) => {
+        Request::Submit(Submit { previews: true, .. }) => previews(peer, request),
+        Request::Submit(Submit { draw, .. }) => {
             let started = peer.starts(&draw);
             let rgb = quarters(9, SIDE);
             let (width, height, bytes) = (started.width, started.height, rgb.len() as u64);
