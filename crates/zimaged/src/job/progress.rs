@@ -83,7 +83,11 @@ impl Progress {
     /// The worker has done a step.
     pub(crate) fn step(&self, step: &Step) -> Result<(), Wrong> {
         let steps = self.started.as_ref().map_or(0, |started| started.steps);
-        if step.picture != self.whole || step.of != steps || !(1..=steps).contains(&step.step) {
+        let fits = step.picture == self.whole
+            && step.of == steps
+            && (1..=steps).contains(&step.step)
+            && step.ms.is_finite();
+        if !fits {
             return Err(Wrong("an impossible step"));
         }
         Ok(())
@@ -240,6 +244,7 @@ mod tests {
         let fits = [0, 1, 8, 9].map(|at| progress(1).step(&step(at)).is_ok());
         assert_eq!(fits, [false, true, true, false]);
         assert!(progress(2).step(&Step { picture: 1, ..step(1) }).is_err());
+        assert!(progress(2).step(&Step { ms: f32::NAN, ..step(1) }).is_err());
         let unborn = Progress::new(&Draw::new(""));
         assert!({ unborn }.picture(&picture(0)).is_err());
         let impossible = Started { width: 65, ..started() };

@@ -1,7 +1,10 @@
 //! What clients ask, and what becomes of it.
 
-use zimg_protocol::messages::{Busy, Command, Event, JobId, Priority, Request, Submit, Waiting};
-use zimg_protocol::messages::{Draw, JobInfo, WorkerState};
+use std::time::Instant;
+
+use zimg_protocol::messages::{
+    Busy, Command, Draw, Event, JobId, JobInfo, Priority, Request, Submit, Waiting, WorkerState,
+};
 use zimg_protocol::{Failure, Kind};
 
 use super::{Client, ClientId, FromClient, Supervisor, shutting_down};
@@ -297,7 +300,7 @@ impl Supervisor {
 
     /// Who waits learns why, if that is news.
     pub(super) fn tell_who_waits(&mut self) {
-        let worker = self.life.told(std::time::Instant::now());
+        let worker = self.life.told(Instant::now());
         let ready = matches!(worker, WorkerState::Ready | WorkerState::Busy { .. });
         for (id, position) in self.queue.positions() {
             let Some(job) = self.jobs.get_mut(&id) else { continue };

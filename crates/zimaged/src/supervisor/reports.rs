@@ -23,7 +23,8 @@ impl Supervisor {
             FromWorker::Report(report) => self.report(report),
             FromWorker::Pixels(chunk) => self.pixels(chunk),
             FromWorker::Latents(chunk) => {
-                let taken = self.present().map(|job| job.progress.latent_bytes(&chunk));
+                let Some(job) = self.present() else { return };
+                let taken = job.progress.latent_bytes(&chunk);
                 self.judge(taken);
             }
             FromWorker::Nonsense(what) => self.happened(Input::Nonsense(what)),
@@ -95,12 +96,12 @@ impl Supervisor {
                         self.tally.counters.resumed += u64::from(!overtaken);
                         self.tell(id, Event::Resumed { picture, step });
                     }
-                    Err(wrong) => self.judge(Some(Err(wrong))),
+                    Err(wrong) => self.judge(Err(wrong)),
                 }
             }
             Report::Step { step, .. } => {
                 if let Err(wrong) = job.progress.step(&step) {
-                    return self.judge(Some(Err(wrong)));
+                    return self.judge(Err(wrong));
                 }
                 job.stepped(step.step, step.of);
                 if let Some(shape) = job.shape(None) {
@@ -112,14 +113,14 @@ impl Supervisor {
             }
             Report::Latents { point, .. } => {
                 let taken = job.progress.latents(point);
-                self.judge(Some(taken));
+                self.judge(taken);
             }
             Report::Preview { preview, .. } => {
                 let (fits, wished) = (fits(job, &preview), job.previews);
                 if fits == Ok(()) && wished {
                     self.tell(id, Event::Preview(preview));
                 }
-                self.judge(Some(fits));
+                self.judge(fits);
             }
             Report::Decoding { picture, .. } => {
                 self.happened(Input::Alive);
@@ -134,14 +135,14 @@ impl Supervisor {
                         false => self.tell(id, Event::Picture(picture)),
                     }
                 }
-                self.judge(Some(taken));
+                self.judge(taken);
             }
             Report::Done { timings, .. } => {
                 if job.progress.is_complete() {
                     self.happened(Input::Ended(id));
                     self.end(id, Ok(timings));
                 } else {
-                    self.judge(Some(Err(Wrong("done before all pictures were sent"))));
+                    self.judge(Err(Wrong("done before all pictures were sent")));
                 }
             }
             Report::Failed { failure, .. } => {
@@ -157,7 +158,7 @@ impl Supervisor {
     fn paused(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         if !job.pausing {
-            return self.judge(Some(Err(Wrong("it paused without being asked"))));
+            return self.judge(Err(Wrong("it paused without being asked")));
         }
         job.paused();
         let cancelled = job.cancelled;
@@ -186,7 +187,7 @@ impl Supervisor {
             (Ok(whole), None) => self.pixels_to_keep(id, &chunk, *whole),
             _ => {}
         }
-        self.judge(Some(taken.map(|_| ())));
+        self.judge(taken.map(|_| ()));
     }
 
     /// The job that the worker is heard about; without one what it says is nonsense.
@@ -199,12 +200,11 @@ impl Supervisor {
     }
 
     /// A worker that keeps to the protocol is alive; one that does not is ended.
-    fn judge(&mut self, said: Option<Result<(), Wrong>>) {
-        match said {
-            Some(Ok(())) => self.happened(Input::Alive),
-            Some(Err(Wrong(what))) => self.happened(Input::Nonsense(what.into())),
-            None => {}
-        }
+    fn judge(&mut self, said: Result<(), Wrong>) {
+        self.happened(match said {
+            Ok(()) => Input::Alive,
+            Err(Wrong(what)) => Input::Nonsense(what.into()),
+        });
     }
 
     /// Pixels for a client, or the end of the client that holds too many.
