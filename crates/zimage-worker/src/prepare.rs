@@ -203,11 +203,11 @@ fn read(loader: &mut Loader, args: &Args, reports: &Reports) -> zimage::Result<(
     });
     let (what, bytes) = match loader.arrival() {
         Arrival::Read(bytes) => (done.map(|()| "read")?, bytes),
-        Arrival::Kept(bytes) => (done.map(|()| "kept and checked").map_err(doubted)?, bytes),
+        Arrival::Kept(bytes) => (done.map(|()| "kept, checked").map_err(doubted)?, bytes),
     };
     let (gigabytes, seconds) = (bytes as f64 / 1e9, begun.elapsed().as_secs_f64());
     log::line(format_args!(
-        "{gigabytes:.2} GB of weights {what} in {seconds:.2} s ({:.1} GB/s)",
+        "{gigabytes:.2} GB {what} in {seconds:.2} s ({:.1} GB/s)",
         gigabytes / seconds
     ));
     if !first(args).is_empty() {
