@@ -20,6 +20,8 @@ impl Store {
         let mut bytes = [0; 4096];
         let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
         let mut beside = RecvAncillaryBuffer::new(&mut room);
+        // Daemons that other tests start must not have them.
+        let flags = flags | RecvFlags::CMSG_CLOEXEC;
         let found = recvmsg(manager, &mut [IoSliceMut::new(&mut bytes)], &mut beside, flags)?;
         let said = String::from_utf8_lossy(&bytes[..found.bytes]).into_owned();
         let name = said.lines().find_map(|line| line.strip_prefix("FDNAME=")).unwrap_or("stored");
