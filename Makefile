@@ -11,10 +11,10 @@ LIBTORCH_FLAGS = $(if $(CUDA),--cuda)$(if $(CPU),--cpu)
 
 export PYTHON CARGO PROFILE PREFIX DESTDIR
 
-.PHONY: help libtorch build demo test units gpu-test parity bench gpu-bench papers install uninstall clean
+.PHONY: help libtorch build demo test units systemd-test gpu-test parity bench gpu-bench papers install uninstall clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 libtorch: ## bring libtorch 2.11.0 into ~/.cache/zimg unless LIBTORCH is set; CUDA=1 or CPU=1 chooses
 	@contrib/need.sh python
@@ -32,6 +32,9 @@ test: libtorch ## formatting, lints, all tests that need no GPU
 
 units: ## check the systemd units and how exposed the service is, with systemd-analyze
 	@contrib/units.sh
+
+systemd-test: $(if $(SUDO_USER),,libtorch) ## boot a container with a real systemd and try the service there; as root
+	@contrib/systemd-test/run.sh
 
 gpu-test: ## draw on an NVIDIA GPU with the CUDA tree of libtorch
 	@contrib/gpu-test.sh

@@ -4,8 +4,8 @@ use tch::Device;
 use zimage::{Error, ErrorKind};
 use zimg_protocol::{Failure, Kind};
 
-use crate::memory;
 use crate::stage::Stages;
+use crate::{executable, memory};
 
 /// Who goes on after a failure.
 #[derive(Debug, PartialEq)]
@@ -35,6 +35,9 @@ pub(crate) fn at_start(error: &Error, device: Device) -> Failure {
     match error.kind() {
         // There is no request yet: what is refused was configured.
         ErrorKind::Refused => Failure { kind: Kind::Config, ..memory::explain(error, device) },
+        ErrorKind::Fault if device == Device::Cpu && !executable::is_allowed() => {
+            executable::forbidden(error)
+        }
         _ => memory::explain(error, device),
     }
 }

@@ -9,6 +9,7 @@ mod builtin;
 mod commands;
 mod device;
 mod end;
+mod executable;
 mod failure;
 #[cfg(feature = "faults")]
 mod faults;
