@@ -10,10 +10,11 @@ use crate::job::{Job, Wrong};
 use crate::worker::link::FromWorker;
 use crate::worker::state::Input;
 
-/// Bytes of pixels that wait for one client; a client that lets more gather is dropped.
-const PIXELS_PER_CLIENT: usize = 64 << 20;
+/// Bytes of pixels that wait for one client; a client that lets more gather is dropped. Eight
+/// pictures of 1024², two of 2048².
+const PIXELS_PER_CLIENT: usize = 26 << 20;
 /// The same for all clients together; the one with the most is dropped.
-const PIXELS_IN_ALL: usize = 128 << 20;
+const PIXELS_IN_ALL: usize = 32 << 20;
 /// A preview has an eighth of the picture's sides.
 const PREVIEW: u32 = 8;
 
