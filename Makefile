@@ -11,7 +11,7 @@ LIBTORCH_FLAGS = $(if $(CUDA),--cuda)$(if $(CPU),--cpu)
 
 export PYTHON CARGO PROFILE PREFIX DESTDIR
 
-.PHONY: help libtorch build demo test units systemd-test gpu-test parity bench gpu-bench papers install uninstall clean
+.PHONY: help libtorch build demo test units disk-test systemd-test gpu-test parity bench gpu-bench papers install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test: libtorch ## formatting, lints, all tests that need no GPU
 
 units: ## check the systemd units and how exposed the service is, with systemd-analyze
 	@contrib/units.sh
+
+disk-test: ## detached jobs on a full and on a read-only disk; needs root or user namespaces
+	@contrib/disk-test.sh
 
 systemd-test: $(if $(SUDO_USER),,libtorch) ## boot a container with a real systemd and try the service there; as root
 	@contrib/systemd-test/run.sh

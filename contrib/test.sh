@@ -36,10 +36,16 @@ contrib/units.sh || {
   [ $? = 69 ] || exit 1
   units="the units were NOT checked, there is no systemd-analyze"
 }
+step "disks"
+disks="nothing is lost on full disks"
+contrib/disk-test.sh || {
+  [ $? = 69 ] || exit 1
+  disks="full disks were NOT tried, mounting is not permitted"
+}
 ran=$(awk '/^Ran / { ran += $2 } END { print ran }' "$log")
 
 if [ "${rust#* }" != 0 ]; then
   echo "test: ${rust#* } Rust tests are ignored, and none should be" >&2
   exit 1
 fi
-echo "test: all well: ${rust% *} Rust and $ran Python tests passed, formatting and lints are clean, $units, in $((SECONDS / 60)) min $((SECONDS % 60)) s"
+echo "test: all well: ${rust% *} Rust and $ran Python tests passed, formatting and lints are clean, $units, $disks, in $((SECONDS / 60)) min $((SECONDS % 60)) s"

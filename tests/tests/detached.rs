@@ -290,7 +290,7 @@ fn a_disk_that_takes_nothing_loses_nothing_and_goes_on_when_it_does() {
     until("the trouble", || trouble(&daemon).filter(|said| said.kind == Kind::Io));
     // Others are drawn meanwhile.
     check(&daemon.draw(&draw(9, 1)).unwrap(), 9, 1);
-    assert!(matches!(state(&daemon, held), Some(JobState::Waiting { .. })));
+    assert!(matches!(state(&daemon, held), Some(JobState::Held(_))));
     std::fs::remove_file(&pictures).unwrap();
     std::fs::rename(&away, &pictures).unwrap();
     check(&finish(watcher).unwrap(), 5, 2);

@@ -15,7 +15,7 @@ use zimg_protocol::{Failure, Kind};
 
 use crate::store::{End, KeptPicture, Record};
 
-/// Detached jobs of all users together. A list of so many fits a frame.
+/// Detached jobs of all users together. A list of so many fits a frame, or nearly.
 const JOBS_MAX: usize = 500;
 /// Of one user.
 const JOBS_PER_USER: usize = 100;
@@ -128,6 +128,7 @@ impl Entry {
     /// It has ended, at this age of the folder.
     pub(crate) fn end(&mut self, result: Result<Timings, Failure>, lived_s: u64) {
         self.ended_s = Some(lived_s);
+        self.held = None;
         self.shown.send_modify(|shown| shown.end = Some(result));
         self.settle();
     }
@@ -135,6 +136,11 @@ impl Entry {
     /// How many of its pictures are on the disk.
     pub(crate) fn pictures(&self) -> u32 {
         u32::try_from(self.shown.borrow().pictures.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Bytes of one of its pictures, as far as that can be said.
+    pub(crate) fn picture_bytes(&self) -> u64 {
+        picture(&self.submit.draw, self.started.as_ref(), None)
     }
 
     /// Whether it has ended.
@@ -150,13 +156,11 @@ impl Entry {
         JobInfo {
             job,
             uid: self.uid,
-            state: match &shown.end {
-                None => JobState::Waiting { position },
-                Some(Ok(_)) => JobState::Done,
-                Some(Err(failure)) => {
-                    let message: String = failure.message.chars().take(FAILURE_SHOWN).collect();
-                    JobState::Failed(Failure::new(failure.kind, message))
-                }
+            state: match (&shown.end, &self.held) {
+                (None, None) => JobState::Waiting { position },
+                (None, Some(failure)) => JobState::Held(listed(failure)),
+                (Some(Ok(_)), _) => JobState::Done,
+                (Some(Err(failure)), _) => JobState::Failed(listed(failure)),
             },
             priority: self.submit.priority,
             detached: true,
@@ -169,6 +173,12 @@ impl Entry {
             prompt: draw.prompt.chars().take(PROMPT_SHOWN).collect(),
         }
     }
+}
+
+/// As much of a failure as a list shows.
+fn listed(failure: &Failure) -> Failure {
+    let message: String = failure.message.chars().take(FAILURE_SHOWN).collect();
+    Failure::new(failure.kind, message)
 }
 
 /// All detached jobs.
@@ -227,6 +237,15 @@ impl Kept {
         self.iter().filter(|(_, entry)| old(entry)).map(|(job, _)| job).collect()
     }
 
+    /// Jobs that nobody wants any more, and that are there nevertheless.
+    pub(crate) fn unwanted(&self) -> Vec<JobId> {
+        let unwanted = |(_, entry): &(JobId, &Entry)| {
+            let shown = entry.shown.borrow();
+            matches!(&shown.end, Some(Err(failure)) if failure.kind == Kind::Cancelled)
+        };
+        self.iter().filter(unwanted).map(|(job, _)| job).collect()
+    }
+
     /// Whether there is room for what this user asks.
     ///
     /// # Errors
@@ -271,13 +290,17 @@ impl Kept {
 
 /// What a job will take on the disk.
 fn cost(draw: &Draw, started: Option<&Started>, model: Option<&ModelInfo>) -> u64 {
+    OVERHEAD + words(draw) + picture(draw, started, model) * u64::from(draw.count)
+}
+
+/// Bytes of one picture.
+fn picture(draw: &Draw, started: Option<&Started>, model: Option<&ModelInfo>) -> u64 {
     let side = |told: Option<u32>, asked: Option<u32>, usual: Option<u32>| {
         told.or(asked).or(usual).unwrap_or(USUAL_SIDE)
     };
     let width = side(started.map(|s| s.width), draw.width, model.map(|m| m.width));
     let height = side(started.map(|s| s.height), draw.height, model.map(|m| m.height));
-    let picture = picture_bytes(width, height).unwrap_or_default() as u64;
-    OVERHEAD + words(draw) + picture * u64::from(draw.count)
+    picture_bytes(width, height).unwrap_or_default() as u64
 }
 
 fn words(draw: &Draw) -> u64 {

@@ -169,6 +169,7 @@ enum Stage<'a> {
     Running { picture: u64, step: u32, of: u32 },
     Done,
     Failed(Reason<'a>),
+    Held(Reason<'a>),
 }
 
 #[derive(Serialize)]
@@ -337,6 +338,7 @@ pub(crate) fn job(info: &JobInfo) -> Event<'_> {
             }
             JobState::Done => Stage::Done,
             JobState::Failed(failure) => Stage::Failed(reason(failure)),
+            JobState::Held(failure) => Stage::Held(reason(failure)),
         },
         priority: match info.priority {
             Priority::Interactive => "interactive",

@@ -295,6 +295,21 @@ mod tests {
     use super::super::tests::record;
     use super::*;
 
+    #[test]
+    fn a_commit_is_on_the_disk_before_it_returns() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jobs.sqlite");
+        Database::create(&path, 1).unwrap();
+        let database = Database::open(&path).unwrap().database;
+        let pragma = |name| {
+            database.0.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
+        };
+        // https://sqlite.org/pragma.html#pragma_synchronous: 3 is EXTRA.
+        assert_eq!(pragma("synchronous").unwrap(), 3.into());
+        assert_eq!(pragma("journal_mode").unwrap(), "delete".to_owned().into());
+        assert_eq!(pragma("secure_delete").unwrap(), 1.into());
+    }
+
     /// Fills the database until it takes no more, as on a full disk.
     fn full(database: &mut Database) -> JobId {
         let pages: i64 =

@@ -16,6 +16,7 @@ const SYSTEM: &str = "/var/lib/zimaged";
 const DATABASE: &str = "jobs.sqlite";
 const PICTURES: &str = "pictures";
 const LOCK: &str = "lock";
+const RESERVE: &str = "reserve";
 
 /// Where jobs are kept when nobody says: where the service manager has it, else for root the
 /// system's place, else the user's own; nowhere for a user without a home.
@@ -44,7 +45,7 @@ pub(super) struct Folder {
 impl Folder {
     /// Makes the folder if need be, for its owner's eyes only, and locks it.
     pub(super) fn open(path: &Path) -> Result<Self, Trouble> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        create(path)?;
         if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
             fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
         }
@@ -65,6 +66,10 @@ impl Folder {
 
     pub(super) fn pictures(&self) -> PathBuf {
         self.path.join(PICTURES)
+    }
+
+    pub(super) fn reserve(&self) -> PathBuf {
+        self.path.join(RESERVE)
     }
 
     /// Whether there are pictures of jobs that there is no database of.
@@ -103,6 +108,13 @@ impl Folder {
         File::open(&self.path)?.sync_all()?;
         Ok(if database.symlink_metadata().is_ok() { database } else { pictures })
     }
+}
+
+/// Makes a folder and those above it, so that a loss of power does not take them away again.
+fn create(path: &Path) -> io::Result<()> {
+    let missing: Vec<_> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    missing.into_iter().try_for_each(super::sync_folder_of)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod database;
 mod folder;
 mod pictures;
 mod record;
+mod reserve;
 mod shelf;
 mod thread;
 mod trouble;

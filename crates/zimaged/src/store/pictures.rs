@@ -45,13 +45,18 @@ impl Pictures {
         written
     }
 
-    /// Whether there is room for so many bytes now.
-    pub(super) fn probe(&self, bytes: usize) -> io::Result<()> {
+    /// Whether there is room for so many bytes now, and for what is then done.
+    pub(super) fn probe(
+        &self,
+        bytes: u64,
+        then: impl FnOnce() -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
         // No job has the number 0.
         let probe = self.0.join(format!("0-0{UNFINISHED}"));
-        let written = fill(&probe, &vec![0; bytes]);
+        let pixels = vec![0; usize::try_from(bytes).unwrap_or(PIECE)];
+        let done = fill(&probe, &pixels).map_err(Trouble::Io).and_then(|()| then());
         let _ = fs::remove_file(&probe);
-        written
+        done
     }
 
     /// Whether a picture's pixels are as they were written.

@@ -13,6 +13,7 @@ use super::database::{Database, Opened};
 use super::folder::Folder;
 use super::pictures::Pictures;
 use super::record::{End, KeptPicture, Record};
+use super::reserve::Reserve;
 use super::trouble::Trouble;
 use crate::numbers::BLOCK;
 
@@ -22,6 +23,7 @@ pub(crate) struct Shelf {
     folder: Folder,
     database: Database,
     pictures: Pictures,
+    reserve: Reserve,
 }
 
 /// What was found when a folder was opened.
@@ -76,7 +78,8 @@ impl Shelf {
             .flat_map(|(job, record)| record.indices().map(|index| (*job, index)))
             .collect();
         pictures.sweep(&known)?;
-        let mut shelf = Self { folder, database, pictures };
+        let reserve = Reserve::fill(folder.reserve());
+        let mut shelf = Self { folder, database, pictures, reserve };
         // What is kept can be fetched from a full disk, too.
         let numbers = shelf.numbers(BLOCK).unwrap_or_default();
         Ok((shelf, Found { jobs, lived_s, numbers, aside }))
@@ -107,7 +110,7 @@ impl Shelf {
     ) -> Result<KeptPicture, Trouble> {
         self.pictures.write(job, picture.index, pixels)?;
         let kept = KeptPicture { picture: picture.clone(), crc: crc32fast::hash(pixels) };
-        self.database.update(job, |record| {
+        let kept_in_row = self.database.update(job, |record| {
             if record.pictures.len() < picture.index as usize {
                 return Err(io::Error::other("the picture before it is not there").into());
             }
@@ -115,8 +118,12 @@ impl Shelf {
             record.pictures.truncate(picture.index as usize);
             record.pictures.push(kept.clone());
             Ok(())
-        })?;
-        Ok(kept)
+        });
+        if kept_in_row.is_err() {
+            // On a full disk it is in the way.
+            let _ = self.pictures.remove(job, picture.index..picture.index + 1);
+        }
+        kept_in_row.map(|_| kept)
     }
 
     /// Keeps how a job ended.
@@ -161,9 +168,10 @@ impl Shelf {
         })
     }
 
-    /// Whether there is room for so many bytes now.
-    pub(crate) fn probe(&self, bytes: usize) -> Result<(), Trouble> {
-        Ok(self.pictures.probe(bytes)?)
+    /// Whether there is room for a picture of so many bytes, and for the job's row to speak of it.
+    pub(crate) fn probe(&mut self, job: JobId, bytes: u64) -> Result<(), Trouble> {
+        let database = &mut self.database;
+        self.pictures.probe(bytes, || database.update(job, |_| Ok(())).map(|_| ()))
     }
 
     /// Forgets a job with this many pictures. It is gone when this returns without an error.
@@ -172,9 +180,10 @@ impl Shelf {
             if trouble.is_damage() {
                 return Err(trouble);
             }
-            // Forgetting takes a little room itself. What is to go anyway makes some.
+            // Forgetting takes a little room itself, for the time being: there is a reserve.
             self.pictures.remove(job, 0..pictures)?;
-            self.database.remove(job)?;
+            let database = &mut self.database;
+            self.reserve.lend(|| database.remove(job))?;
         }
         // If not now, they are swept away when the folder is opened next.
         let _ = self.pictures.remove(job, 0..pictures);

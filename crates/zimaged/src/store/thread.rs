@@ -34,8 +34,8 @@ pub(crate) enum Ask {
     Unfinish { job: JobId, pictures: u32 },
     /// To forget a job with so many pictures.
     Forget { job: JobId, pictures: u32 },
-    /// Whether there is room for so many bytes.
-    Probe(usize),
+    /// Whether there is room for a picture of so many bytes of this job.
+    Probe { job: JobId, bytes: u64 },
     /// To write down the folder's age in seconds; not answered.
     Lived(u64),
     /// A job in full.
@@ -81,7 +81,10 @@ pub(crate) enum Answer {
         job: JobId,
         result: Result<Box<Record>, Failure>,
     },
-    Probed(Result<(), Failure>),
+    Probed {
+        job: JobId,
+        result: Result<(), Failure>,
+    },
     Forgotten {
         job: JobId,
         result: Result<(), Failure>,
@@ -202,10 +205,10 @@ impl Keeper {
                 let result = self.change(|shelf| shelf.forget(job, pictures));
                 self.answer(Answer::Forgotten { job, result });
             }
-            Ask::Probe(bytes) => {
+            Ask::Probe { job, bytes } => {
                 self.open_if_need_be();
-                let result = self.change(|shelf| shelf.probe(bytes));
-                self.answer(Answer::Probed(result));
+                let result = self.change(|shelf| shelf.probe(job, bytes));
+                self.answer(Answer::Probed { job, result });
             }
             Ask::Lived(seconds) => {
                 // Nothing depends on it but how long what has ended is kept.

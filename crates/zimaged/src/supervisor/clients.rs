@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use zimg_protocol::limits::CHUNK_BYTES;
 use zimg_protocol::messages::{
     Busy, Command, Draw, Event, JobId, JobInfo, Priority, Request, Submit, Waiting, WorkerState,
 };
@@ -16,6 +17,9 @@ use crate::worker::state::{Input, State};
 
 /// Root, to whom all jobs are shown.
 pub(super) const ROOT: u32 = 0;
+
+/// What a job takes in a list besides its prompt: the longest failure and the rest.
+const LISTED_BYTES: usize = 1 << 10;
 
 /// Why a job is not taken.
 enum Refusal {
@@ -251,6 +255,10 @@ impl Supervisor {
                 JobInfo { detached: self.is_detached(info.job), ..info }
             })
             .chain(kept)
+            .scan(0, |bytes, info| {
+                *bytes += info.prompt.len() + LISTED_BYTES;
+                (*bytes <= CHUNK_BYTES).then_some(info)
+            })
             .collect()
     }
 

@@ -17,7 +17,7 @@ use crate::queue::Ticket;
 use crate::store::{Ask, End, KeptPicture, Record};
 
 /// Bytes of pictures on their way to the disk, beyond which a job waits for it.
-const UNDER_WAY_MAX: u64 = 48 << 20;
+const UNDER_WAY_MAX: u64 = 24 << 20;
 
 impl Supervisor {
     /// Keeps a job that has a place in the queue; it is accepted when it is on the disk.
@@ -38,8 +38,7 @@ impl Supervisor {
     pub(super) fn room_to_keep(&mut self, uid: u32, submit: &Submit) -> Result<JobId, Failure> {
         if self.keeping.open != Some(true) {
             self.keeping.store.ask(Ask::Open);
-            let unknown = || Failure::new(Kind::Busy, "it is not known yet what is kept");
-            return Err(self.keeping.trouble.clone().unwrap_or_else(unknown));
+            return Err(self.keeping.closed());
         }
         self.keeping.jobs.room_for(uid, &submit.draw, self.worker.model.as_ref())?;
         let number = self.keeping.numbers.next_for_ever();
@@ -149,6 +148,7 @@ impl Supervisor {
                     shown.pictures.push(kept);
                 });
                 self.finish_if_kept(job);
+                self.probe();
             }
             Err(failure) => self.hold(job, failure),
         }

@@ -31,6 +31,9 @@ impl Supervisor {
         if owner.is_some_and(|owner| owner == uid || uid == ROOT) {
             return Ok(job);
         }
+        if self.keeping.open != Some(true) {
+            return Err(self.keeping.closed());
+        }
         let message = match uid {
             ROOT => format!("there is no detached job {job}"),
             _ => format!("you have no detached job {job}"),
@@ -52,13 +55,15 @@ impl Supervisor {
         client.outbox.owe();
         if !ended {
             let drawn = self.jobs.get(&job);
+            let shape = drawn.and_then(|job| job.progress.shape()).or(entry.started.as_ref());
             let waits = drawn.filter(|_| self.queue.running() != Some(job));
             for event in [
                 Some(Event::Asked(Box::new(entry.submit.draw.clone()))),
                 Some(Event::Accepted { job, position: position(&self.queue.positions(), job) }),
+                // Of the pictures that are there it is told as well.
+                shape.cloned().map(Event::Started),
                 entry.held.clone().map(|failure| Event::Waiting(Waiting::Disk(failure))),
                 waits.and_then(|job| job.told.clone()).map(Event::Waiting),
-                drawn.and_then(|job| job.progress.shape().cloned()).map(Event::Started),
             ] {
                 event.into_iter().for_each(|event| client.outbox.event(event));
             }

@@ -6,6 +6,7 @@ use zimg_protocol::messages::{Command, Event, JobId, Waiting};
 
 use super::Supervisor;
 use crate::kept::Entry;
+use crate::store::Ask;
 
 impl Supervisor {
     /// A job's pictures cannot be kept for now: it makes room for others, and is drawn on when
@@ -36,20 +37,28 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn probed(&mut self, result: Result<(), Failure>) {
-        if result.is_err() {
-            return self.keeping.went(&result);
+    /// Tries the disk for the job with the smallest pictures of those that wait for it.
+    pub(super) fn probe(&self) {
+        // One that a worker is still at is not yet free to go on.
+        let may_go_on = |(job, entry): &(JobId, &Entry)| {
+            entry.held.is_some() && entry.under_way == 0 && !self.jobs.contains_key(job)
+        };
+        let held = self.keeping.jobs.iter().filter(may_go_on);
+        let sizes = held.map(|(job, entry)| (entry.picture_bytes(), job));
+        if let Some((bytes, job)) = sizes.min() {
+            self.keeping.store.ask(Ask::Probe { job, bytes });
         }
-        let held = |entry: &Entry| entry.held.is_some() && entry.under_way == 0;
-        let jobs = self.keeping.jobs.iter().filter(|(_, entry)| held(entry));
-        let jobs = jobs.map(|(job, _)| job).filter(|job| !self.jobs.contains_key(job));
-        for job in jobs.collect::<Vec<_>>() {
-            if let Some(entry) = self.keeping.jobs.get_mut(job) {
-                entry.held = None;
-                tracing::info!(job, "goes on");
-                self.draw_again(job);
-            }
+    }
+
+    /// The disk was tried for this job, and is for the next when a picture of this one is kept.
+    pub(super) fn probed(&mut self, job: JobId, result: Result<(), Failure>) {
+        if result.is_ok()
+            && let Some(entry) = self.keeping.jobs.get_mut(job)
+            && entry.held.take().is_some()
+        {
+            tracing::info!(job, "goes on");
+            self.draw_again(job);
         }
-        self.keeping.went(&Ok(()));
+        self.keeping.went(&result);
     }
 }

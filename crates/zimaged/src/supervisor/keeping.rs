@@ -19,8 +19,6 @@ const OPENING: Duration = Duration::from_secs(2);
 const CLOSING: Duration = Duration::from_secs(20);
 /// The folder's age is written down when it has grown by so many seconds.
 const AGE_S: u64 = 600;
-/// What a disk is tried with.
-const PROBE: usize = 1 << 20;
 
 /// The store, and what is known of it.
 #[derive(Debug)]
@@ -73,6 +71,12 @@ impl Keeping {
     /// Whether it is known what is kept, and jobs can have their numbers.
     fn is_known(&self) -> bool {
         self.open.is_some()
+    }
+
+    /// Why nothing can be kept, or found, now.
+    pub(super) fn closed(&self) -> Failure {
+        let unknown = || Failure::new(Kind::Busy, "it is not known yet which jobs are kept");
+        self.trouble.clone().unwrap_or_else(|| unknown().hint("try again"))
     }
 
     /// A job's number.
@@ -149,8 +153,10 @@ impl Supervisor {
         match answer {
             Answer::Opened(Ok(found)) => self.opened(found),
             Answer::Opened(Err(failure)) => {
-                if self.keeping.open != Some(false) {
-                    tracing::warn!("no detached jobs: {failure}");
+                match self.keeping.open {
+                    Some(false) => {}
+                    _ if failure.kind == Kind::Config => tracing::info!("{failure}"),
+                    _ => tracing::warn!("no detached jobs: {failure}"),
                 }
                 self.keeping.open = Some(false);
                 self.keeping.trouble = Some(failure);
@@ -164,7 +170,7 @@ impl Supervisor {
             Answer::Ended { job, result } => self.ended(job, result),
             Answer::Unfinished { job, result } => self.unfinished(job, result),
             Answer::Forgotten { job, result } => self.forgotten(job, result),
-            Answer::Probed(result) => self.probed(result),
+            Answer::Probed { job, result } => self.probed(job, result),
             Answer::Delivered { client, job, end } => self.delivered(client, job, end),
             Answer::Damaged { job, picture } => self.damaged(job, picture),
             Answer::Closed => {}
@@ -222,19 +228,18 @@ impl Supervisor {
     /// Now and then: what has expired is forgotten, and a disk that took nothing is tried again.
     pub(super) fn look_after_kept(&mut self) {
         self.keeping.next_look = Instant::now() + self.charge.patience.disk;
-        for job in self.keeping.jobs.expired() {
-            if self.followers(job).next().is_none()
-                && let Some(entry) = self.keeping.jobs.get(job)
-            {
-                tracing::info!(job, uid = entry.uid, "expired");
+        let expired = self.keeping.jobs.expired().into_iter();
+        let expired = expired.filter(|job| self.followers(*job).next().is_none());
+        let expired: Vec<_> = expired.inspect(|job| tracing::info!(job, "expired")).collect();
+        // What was not forgotten the first time is tried again.
+        for job in self.keeping.jobs.unwanted().into_iter().chain(expired) {
+            if let Some(entry) = self.keeping.jobs.get(job) {
                 let pictures = entry.submit.draw.count;
                 self.keeping.store.ask(Ask::Forget { job, pictures });
             }
         }
-        let held = self.keeping.jobs.iter().any(|(_, entry)| entry.held.is_some());
         match self.keeping.open {
-            Some(true) if held => self.keeping.store.ask(Ask::Probe(PROBE)),
-            Some(true) => {}
+            Some(true) => self.probe(),
             _ => self.keeping.store.ask(Ask::Open),
         }
         let age_s = self.keeping.jobs.lived_s();

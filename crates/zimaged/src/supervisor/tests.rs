@@ -2,7 +2,7 @@
 
 use tokio::runtime::{Builder, Runtime};
 use zimg_protocol::Frame;
-use zimg_protocol::messages::{Draw, JobState, Priority, Submit};
+use zimg_protocol::messages::{Draw, JobState, ModelInfo, Picture, Priority, Started, Submit};
 
 use super::*;
 
@@ -202,4 +202,81 @@ fn who_goes_leaves_his_detached_jobs_and_they_take_up_places() {
 fn usual_submit() -> Submit {
     let (draw, priority) = (Draw::new("a secret"), Priority::Interactive);
     Submit { draw, priority, detach: false, previews: false }
+}
+
+/// An office with one detached job, which is accepted.
+fn with_a_detached_job(folder: &tempfile::TempDir) -> Office {
+    let mut office = Office::keeping(Places::default(), Ok(folder.path().to_owned()));
+    let ann = office.join(ANN);
+    let draw = Draw { width: Some(64), height: Some(64), count: 3, ..Draw::new("a secret") };
+    let submit = Submit { draw, detach: true, ..usual_submit() };
+    office.supervisor.client(FromClient::Asked { id: ann, request: Request::Submit(submit) });
+    office.hear_of_the_store();
+    assert_eq!(office.next(ann), Event::Accepted { job: 1, position: 0 });
+    office
+}
+
+/// A worker with this model draws the picture of the job, which is the next one.
+fn drawn(office: &mut Office, model: &str, index: u32) {
+    let supervisor = &mut office.supervisor;
+    let started = Started { model: model.into(), width: 64, height: 64, steps: 8, guidance: 0.0 };
+    let progress = &mut supervisor.jobs.get_mut(&1).unwrap().progress;
+    progress.started(&started).unwrap();
+    let bytes = 3 * 64 * 64;
+    let picture = Picture { index, seed: index.into(), width: 64, height: 64, bytes };
+    progress.picture(&picture).unwrap();
+    progress.pixels(3 * 64 * 64).unwrap();
+    supervisor.picture_comes(1, &picture);
+    supervisor.pixels_to_keep(1, &[7; 3 * 64 * 64], true);
+}
+
+#[test]
+fn a_disk_that_is_slower_than_the_worker_holds_the_job_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut office = with_a_detached_job(&folder);
+    drawn(&mut office, "mock", 0);
+    let waits = |office: &Office| office.supervisor.queue.len();
+    assert_eq!(waits(&office), 1, "one picture is soon written");
+    office.supervisor.keeping.jobs.get_mut(1).unwrap().under_way += 24 << 20;
+    drawn(&mut office, "mock", 1);
+    assert_eq!(waits(&office), 0);
+    let held = office.supervisor.keeping.jobs.get(1).unwrap().held.clone().unwrap();
+    assert_eq!(held.message, "the disk is slower than the worker");
+    // What is under way comes to the disk all the same.
+    office.hear_of_the_store();
+    office.hear_of_the_store();
+    let entry = office.supervisor.keeping.jobs.get_mut(1).unwrap();
+    assert_eq!(entry.pictures(), 2);
+    entry.under_way -= 24 << 20;
+    assert_eq!(entry.under_way, 0);
+    office.supervisor.look_after_kept();
+    office.hear_of_the_store();
+    assert_eq!(waits(&office), 1);
+    assert_eq!(office.supervisor.jobs[&1].progress.point().picture, 2, "it goes on after them");
+    assert!(office.supervisor.keeping.trouble().is_none());
+}
+
+#[test]
+fn all_pictures_of_a_job_are_of_one_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut office = with_a_detached_job(&folder);
+    drawn(&mut office, "old", 0);
+    office.hear_of_the_store();
+    let supervisor = &mut office.supervisor;
+    let model = |name: &str| ModelInfo {
+        name: name.into(),
+        device: "cpu".into(),
+        dtype: "float32".into(),
+        width: 64,
+        height: 64,
+        steps: 8,
+        guidance: 0.0,
+        max_tokens: 512,
+    };
+    for (name, kept) in [("old", 1), ("new", 0)] {
+        supervisor.worker.model = Some(model(name));
+        supervisor.one_model(1);
+        assert_eq!(supervisor.keeping.jobs.get(1).unwrap().pictures(), kept, "{name}");
+        assert_eq!(supervisor.jobs[&1].progress.whole(), kept);
+    }
 }

@@ -29,6 +29,8 @@ pub enum JobState {
     Done,
     /// It has failed.
     Failed(Failure),
+    /// It waits for the daemon's disk, which does not take its pictures, and why.
+    Held(Failure),
 }
 
 /// A job.

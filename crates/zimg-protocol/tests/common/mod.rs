@@ -92,6 +92,7 @@ fn jobs() -> Vec<JobInfo> {
         info(2, JobState::Running { picture: 1, step: 2, of: 8 }),
         info(3, JobState::Done),
         info(4, JobState::Failed(failure())),
+        info(5, JobState::Held(failure())),
     ]
 }
 

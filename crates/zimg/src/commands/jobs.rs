@@ -75,6 +75,7 @@ fn row(info: &JobInfo, now: u64) -> [String; 7] {
         JobState::Waiting { position } => format!("after {position} more"),
         JobState::Running { step, of, .. } => format!("step {step} of {of}"),
         JobState::Done => "done".to_owned(),
+        JobState::Held(_) => "disk".to_owned(),
         JobState::Failed(failure) => format!("failed ({})", failure.kind.exit_code()),
     };
     [
@@ -118,6 +119,7 @@ mod tests {
             job(12, JobState::Running { picture: 1, step: 3, of: 8 }, "a hen"),
             job(13, JobState::Done, ""),
             job(14, failed, "a cat"),
+            job(15, JobState::Held(Failure::new(Kind::Io, "it is full")), "a dog"),
         ];
         assert_eq!(
             table(&jobs, 1065, 1000, None),
@@ -125,7 +127,8 @@ mod tests {
              7    after 3 more  1 of 2            42    1 min  a fox\\nin the snow\n\
              12   step 3 of 8   1 of 2  1024x768  42    1 min  a hen\n\
              13   done          1 of 2  1024x768  42    1 min\n\
-             14   failed (65)   1 of 2  1024x768  42    1 min  a cat\n"
+             14   failed (65)   1 of 2  1024x768  42    1 min  a cat\n\
+             15   disk          1 of 2  1024x768  42    1 min  a dog\n"
         );
         assert_eq!(
             table(&jobs[1..2], 999, 0, Some(40)),

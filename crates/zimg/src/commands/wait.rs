@@ -75,7 +75,11 @@ fn fetch(
 fn forget(job: JobId, fetched: &Result<u32, Stop>, session: &Session) -> Result<(), Failure> {
     let connect = || Client::connect(PROGRAM, &session.socket);
     if fetched.is_ok() {
-        return connect()?.forget(job);
+        return match connect()?.forget(job) {
+            // Somebody else has waited for it, too, and was quicker.
+            Err(failure) if failure.kind == Kind::Refused => Ok(()),
+            other => other,
+        };
     }
     let failed = |client: &mut Client| {
         let infos = client.jobs().unwrap_or_default();

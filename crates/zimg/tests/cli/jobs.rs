@@ -18,6 +18,7 @@ pub(crate) fn jobs() -> Vec<JobInfo> {
         JobState::Running { picture: 0, step: 1, of: 2 },
         JobState::Done,
         failed,
+        JobState::Held(Failure::new(Kind::Io, "it is full")),
     ];
     let job = |(job, state)| JobInfo {
         job,

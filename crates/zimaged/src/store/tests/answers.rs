@@ -82,8 +82,11 @@ fn without_a_folder_everything_is_refused_until_there_is_one() {
     assert!(matches!(next(&mut answers), Answer::Opened(Ok(_))));
     assert!(matches!(next(&mut answers), Answer::Accepted { job: 1, result: Ok(()) }));
     store.ask(Ask::Open);
-    store.ask(Ask::Probe(1 << 20));
-    assert!(matches!(next(&mut answers), Answer::Probed(Ok(()))), "it was open already");
+    store.ask(Ask::Probe { job: 1, bytes: 1 << 20 });
+    assert!(
+        matches!(next(&mut answers), Answer::Probed { result: Ok(()), .. }),
+        "it was open already"
+    );
     assert_eq!(std::fs::read_dir(state.join("pictures")).unwrap().count(), 0);
 }
 
