@@ -130,7 +130,9 @@ fn a_picture_that_is_none_is_drawn_once_more() {
 fn a_bug_ends_the_worker_at_once_with_one_line() {
     let mut worker = faulty("panic@step:2");
     let run = worker.draw(1, &draw(), None);
-    assert_eq!((run.end, run.steps), (None, vec![(0, 1)]));
+    assert_eq!(run.end, None);
+    // What it had said last may not have left it.
+    assert!(run.steps.is_empty() || run.steps == [(0, 1)], "{:?}", run.steps);
     assert_eq!(worker.wait().signal(), Some(nix::libc::SIGABRT));
     let log = worker.log();
     let last = log.lines().last().unwrap_or_default();

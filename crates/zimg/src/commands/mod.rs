@@ -4,11 +4,14 @@ mod cancel;
 mod config;
 mod draw;
 mod jobs;
+mod metrics;
 mod papers;
 mod redo;
 mod show;
+mod sleep;
 mod status;
 mod wait;
+mod wake;
 
 use crate::stop::Stop;
 use crate::typed::{Cli, Task};
@@ -30,6 +33,9 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Stop> {
         Task::Wait(typed) => wait::run(typed, &cli.common),
         Task::Cancel(typed) => cancel::run(typed, &cli.common),
         Task::Status => status::run(&cli.common),
+        Task::Metrics => metrics::run(&cli.common),
+        Task::Sleep => sleep::run(&cli.common),
+        Task::Wake => wake::run(&cli.common),
         Task::Config(typed) => config::run(typed),
         Task::Papers(typed) => papers::run(typed),
     }

@@ -57,6 +57,10 @@ Examples:
   zimg jobs
   zimg jobs --json | jq -r 'select(.state == \"done\") | .job'";
 
+pub(super) const METRICS: &str = "\
+Examples:
+  zimg metrics > zimg.prom.new && mv zimg.prom.new /var/lib/node_exporter/zimg.prom";
+
 pub(super) const WAIT: &str = "\
 Examples:
   job=$(zimg \"a red fox in the snow\" --detach)

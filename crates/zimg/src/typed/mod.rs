@@ -66,6 +66,13 @@ enum Word {
     Cancel(Cancel),
     /// Say how the daemon and its worker are
     Status,
+    /// Print the daemon's figures for Prometheus
+    #[command(after_help = help::METRICS)]
+    Metrics,
+    /// Free the GPU until the next prompt
+    Sleep,
+    /// Bring the model back before a prompt does
+    Wake,
     /// Print the settings that are in force
     #[command(subcommand, after_long_help = help::CONFIG)]
     Config(Config),
@@ -173,6 +180,9 @@ pub(crate) enum Task {
     Wait(Box<Wait>),
     Cancel(Cancel),
     Status,
+    Metrics,
+    Sleep,
+    Wake,
     Config(Config),
     Papers(Papers),
 }
@@ -214,6 +224,9 @@ impl Cli {
             Some(Word::Wait(wait)) => Task::Wait(wait),
             Some(Word::Cancel(cancel)) => Task::Cancel(cancel),
             Some(Word::Status) => Task::Status,
+            Some(Word::Metrics) => Task::Metrics,
+            Some(Word::Sleep) => Task::Sleep,
+            Some(Word::Wake) => Task::Wake,
             Some(Word::Config(config)) => Task::Config(config),
             Some(Word::Completions { shell }) => Task::Papers(Papers::Completions(shell)),
             Some(Word::Man { folder }) => Task::Papers(Papers::Man(folder)),
