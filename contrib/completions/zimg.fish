@@ -210,6 +210,7 @@ complete -c zimg -n "__fish_zimg_using_subcommand cancel" -l socket -d 'The daem
 complete -c zimg -n "__fish_zimg_using_subcommand cancel" -s q -l quiet -d 'Show nothing but errors'
 complete -c zimg -n "__fish_zimg_using_subcommand cancel" -l json -d 'Print what happens as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand cancel" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c zimg -n "__fish_zimg_using_subcommand status" -s w -l watch -d 'Show it live, until q or Ctrl-C; a look each 0.5 seconds, or as many as are said' -r
 complete -c zimg -n "__fish_zimg_using_subcommand status" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand status" -l json -d 'Print what happens as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'

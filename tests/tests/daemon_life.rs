@@ -43,6 +43,30 @@ fn the_socket_is_for_those_it_is_for() {
 }
 
 #[test]
+fn settings_are_checked_without_a_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("z.toml");
+    fs::write(&config, "model = '/m'\nworker = '/bin/sh'\nsocket = '/s'\n").unwrap();
+    let arguments = ["--check", "--config", config.to_str().unwrap(), "--jobs", "5"];
+    let output = zimaged(folder.path(), &arguments, &[("ZIMAGED_DEVICE", "cpu")]);
+    assert_eq!((output.status.code(), &*said(&output)), (Some(0), ""));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.starts_with(&format!("# read from {}\n", config.display())), "{shown}");
+    for line in ["socket = \"/s\"", "model = \"/m\"", "device = \"cpu\"", "jobs = 5"] {
+        assert!(shown.lines().any(|have| have == line), "{line}: {shown}");
+    }
+    let no_worker = zimaged(folder.path(), &["--check", "--worker", "/nowhere/w"], &[]);
+    assert_eq!(no_worker.status.code(), Some(78));
+    let sentence = "zimaged: there is no worker at /nowhere/w\nhint: build or install";
+    assert!(said(&no_worker).starts_with(sentence), "{}", said(&no_worker));
+    fs::write(&config, "modle = 'm'").unwrap();
+    let wrong = zimaged(folder.path(), &arguments, &[]);
+    assert_eq!(wrong.status.code(), Some(78));
+    assert!(said(&wrong).contains("z.toml: line 1: unknown field `modle`"), "{}", said(&wrong));
+    assert!(wrong.stdout.is_empty());
+}
+
+#[test]
 fn a_second_daemon_is_refused_by_the_firsts_name() {
     let daemon = Daemon::ready("");
     let socket = daemon.socket();

@@ -1,34 +1,78 @@
-//! `zimg sleep`, `zimg wake` and `zimg metrics` against a daemon.
+//! `zimg sleep`, `wake`, `status` and `metrics` against a daemon.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper fails its test by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper fails its test by panicking"
+)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use zimg_client::{Draw, WorkerState};
-use zimg_tests::{Daemon, wait_until};
+use zimg_tests::{Daemon, Options, wait_until};
 
-fn zimg(daemon: &Daemon, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = daemon.zimg(arguments).output().unwrap();
+fn run(mut command: Command) -> (Option<i32>, String, String) {
+    let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// The figures by their names; fails for a line that Prometheus would not understand.
-fn metrics(daemon: &Daemon) -> BTreeMap<String, f64> {
-    let (code, text, _) = zimg(daemon, &["metrics"]);
-    assert_eq!(code, Some(0));
-    let mut figures = BTreeMap::new();
-    let lines: Vec<_> = text.lines().collect();
-    for lines in lines.chunks(3) {
-        let [help, kind, sample] = lines else { panic!("{lines:?}") };
-        let (name, value) = sample.split_once(' ').unwrap();
-        assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
-        assert!(help.starts_with(&format!("# HELP {name} ")), "{help}");
-        let counts = kind.strip_prefix(&format!("# TYPE {name} ")).unwrap();
-        assert_eq!(counts == "counter", name.ends_with("_total"), "{kind}");
-        assert!(figures.insert(name.to_owned(), value.parse().unwrap()).is_none(), "{name} twice");
+fn zimg(daemon: &Daemon, arguments: &[&str]) -> (Option<i32>, String, String) {
+    run(daemon.zimg(arguments))
+}
+
+/// The figures by their names and labels, as Prometheus reads them (text format 0.0.4); fails for
+/// any line that it would not understand, and for names against its conventions.
+fn parsed(text: &str) -> BTreeMap<String, f64> {
+    assert!(text.ends_with('\n'), "{text:?}");
+    let is_name = |name: &str| {
+        !name.starts_with(|c: char| c.is_ascii_digit())
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    let (mut figures, mut families) = (BTreeMap::new(), BTreeSet::new());
+    let mut family = String::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let (name, words) = help.split_once(' ').expect("a help has words");
+            assert!(is_name(name) && name.starts_with("zimg_") && !words.is_empty(), "{line}");
+            assert!(families.insert(name.to_owned()), "{name} twice");
+            let kind = lines.next().and_then(|line| line.strip_prefix("# TYPE ")).expect("a type");
+            let kind = kind.strip_prefix(name).and_then(|kind| kind.strip_prefix(' '));
+            let counts = match kind.expect("the type is of the same name") {
+                "counter" => true,
+                "gauge" => false,
+                other => panic!("{other} is no type"),
+            };
+            assert_eq!(counts, name.ends_with("_total"), "{line}");
+            family = name.to_owned();
+            continue;
+        }
+        let (series, value) = line.rsplit_once(' ').expect("a sample has a value");
+        let (name, labels) = series.split_at(series.find('{').unwrap_or(series.len()));
+        assert_eq!(name, family, "{line}");
+        if !labels.is_empty() {
+            let mut rest = labels.strip_prefix('{').and_then(|l| l.strip_suffix('}')).unwrap();
+            while !rest.is_empty() {
+                let (label, value) = rest.split_once("=\"").expect("a label has a value");
+                assert!(is_name(label.trim_start_matches(',')), "{line}");
+                rest = value.split_once('"').expect("a value has an end").1;
+            }
+        }
+        let value: f64 = value.parse().unwrap();
+        assert!(value.is_finite(), "{line}");
+        assert!(figures.insert(series.to_owned(), value).is_none(), "{series} twice");
     }
     figures
+}
+
+fn metrics(daemon: &Daemon) -> BTreeMap<String, f64> {
+    let (code, text, said) = zimg(daemon, &["metrics"]);
+    assert_eq!((code, &*said), (Some(0), ""));
+    parsed(&text)
 }
 
 #[test]
@@ -36,7 +80,9 @@ fn sleep_frees_and_wake_brings_back() {
     let daemon = Daemon::ready("");
     assert_eq!(zimg(&daemon, &["sleep"]), (Some(0), String::new(), String::new()));
     assert_eq!(daemon.status().worker, WorkerState::Asleep);
-    assert_eq!(metrics(&daemon)["zimg_worker_asleep"], 1.0);
+    let figures = metrics(&daemon);
+    assert_eq!(figures["zimg_worker_state{state=\"asleep\"}"], 1.0);
+    assert_eq!(figures["zimg_worker_state{state=\"ready\"}"], 0.0);
     let (_, text, _) = zimg(&daemon, &["status"]);
     assert!(text.contains("asleep until the next prompt"), "{text}");
     assert_eq!(zimg(&daemon, &["wake"]).0, Some(0));
@@ -52,8 +98,61 @@ fn figures_follow_what_happens() {
     daemon.draw(&Draw { count: 2, width: Some(64), height: Some(64), ..Draw::new("a") }).unwrap();
     let after = metrics(&daemon);
     assert_eq!((after["zimg_pictures_total"], after["zimg_steps_total"]), (2.0, 16.0));
-    assert_eq!((after["zimg_jobs_done_total"], after["zimg_worker_ready"]), (1.0, 1.0));
+    assert_eq!((after["zimg_jobs_done_total"], after["zimg_up"]), (1.0, 1.0));
+    assert_eq!(after["zimg_worker_state{state=\"ready\"}"], 1.0);
+    let version = env!("CARGO_PKG_VERSION");
+    let build = format!("zimg_build_info{{version=\"{version}\",zimg_version=\"{version}\"}}");
+    assert_eq!(after[&build], 1.0, "{after:?}");
     let (code, _, said) = zimg(&daemon, &["metrics", "--json"]);
     assert_eq!(code, Some(64), "{said}");
+    let mut nobody = daemon.zimg(&["metrics"]);
+    nobody.env("ZIMG_SOCKET", daemon.folder().join("nobody"));
+    let (code, text, said) = run(nobody);
+    assert_eq!(code, Some(69));
+    assert_eq!(parsed(&text)["zimg_up"], 0.0);
+    assert!(said.starts_with("zimg: no daemon runs"), "{said}");
     daemon.end();
+}
+
+#[test]
+fn the_whole_state_is_one_line() {
+    let daemon = Daemon::ready("");
+    let (code, line, said) = zimg(&daemon, &["status", "--json"]);
+    assert_eq!((code, &*said), (Some(0), ""));
+    let has = |part: &str| assert!(line.contains(part), "{part} is not in {line}");
+    has(&format!("\"config\":\"{}\"", daemon.folder().join("zimaged.toml").display()));
+    has(&format!("\"folder\":\"{}\"", daemon.folder().join("state").display()));
+    has("\"path\":\"tiny\"");
+    has("\"places\":64,\"places_per_user\":8");
+    daemon.end();
+}
+
+#[test]
+fn watching_goes_on_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s/zimaged.sock");
+    let start = || {
+        let options = Options { socket: Some(socket.clone()), ..Options::default() };
+        let mut daemon = Daemon::with(options);
+        daemon.wait_for("READY=1");
+        daemon
+    };
+    let first = start();
+    let mut zimg = first.zimg(&["status", "--watch=0.1"]);
+    let mut child = zimg.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut next = |what: &str| {
+        let found = lines.find(|line| line.contains(what));
+        assert!(found.is_some(), "it is never said: {what}");
+    };
+    next("ready; 0 waiting, 0 done, 0 failed");
+    first.draw(&Draw { width: Some(64), height: Some(64), ..Draw::new("a") }).unwrap();
+    next("ready; 0 waiting, 1 done, 0 failed");
+    first.end();
+    next("no daemon runs");
+    let second = start();
+    next("ready; 0 waiting, 0 done, 0 failed");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    second.end();
 }

@@ -6,7 +6,7 @@ use clap::Parser;
 
 /// Keeps Z-Image-Turbo ready and draws pictures for `zimg`.
 ///
-/// Runs in the foreground and logs to standard error. Every option but --config can also be set
+/// Runs in the foreground and logs to standard error. Every option but --config and --check can also be set
 /// as ZIMAGED_<NAME> in the environment, or in the configuration file; the command line comes
 /// first, then the environment, then the file.
 #[derive(Debug, Default, Parser)]
@@ -69,4 +69,7 @@ pub struct Args {
     /// The same of one user [default: half of it]
     #[arg(long, value_name = "SIZE")]
     pub keep_bytes_per_user: Option<String>,
+    /// Check the settings, print them in the form of the file, and end
+    #[arg(long)]
+    pub check: bool,
 }

@@ -28,7 +28,7 @@ use zimg_protocol::{Failure, Kind};
 
 pub use crate::args::Args;
 use crate::client::Places;
-use crate::config::State;
+use crate::config::{Found, Settings, State};
 use crate::supervisor::{Charge, Door, MESSAGES_MAX, Supervisor};
 use crate::worker::kept::Kept;
 use crate::worker::process::Plan;
@@ -42,19 +42,13 @@ const LAST_BYTES: Duration = Duration::from_secs(10);
 ///
 /// Settings that are wrong, a socket that is taken, or a system that has no room.
 pub fn serve(args: &Args) -> Result<(), Failure> {
-    let environment = |name| std::env::var_os(name);
-    let files = config::usual_files(environment("XDG_CONFIG_HOME"), environment("HOME"));
-    let settings = config::load(args, std::env::vars_os(), &files)?;
+    let settings = load(args)?;
     let passed = socket::passed()?;
     let (listener, place) = match passed.listener {
         Some(listener) => listener,
         None => {
             let root = nix::unistd::geteuid().is_root();
-            let runtime_dir = environment("XDG_RUNTIME_DIR").map(PathBuf::from);
-            let path = settings
-                .socket
-                .clone()
-                .unwrap_or_else(|| socket::usual_path(root, runtime_dir.as_deref()));
+            let path = socket_of(&settings, root);
             socket::claim(&path, socket::is_shared(root, &path))?
         }
     };
@@ -64,11 +58,11 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
         "listening at {}",
         place.path.display()
     );
-    let internal = |error: std::io::Error| Failure::new(Kind::Internal, error.to_string());
-    let program = std::env::current_exe().map_err(internal)?;
-    let folder = program.parent().unwrap_or(&program);
+    let folder = own_folder()?;
     let charge = Charge {
-        plan: Plan::new(&settings, folder, std::env::vars_os()),
+        config: settings.file.clone(),
+        model: settings.model.clone(),
+        plan: Plan::new(&settings, &folder, std::env::vars_os()),
         places: settings.places,
         idle_unload: settings.idle_unload,
         patience: settings.patience,
@@ -81,6 +75,47 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
         .build()
         .and_then(|runtime| runtime.block_on(work(listener, place.is_passed(), charge)))
         .map_err(internal)
+}
+
+/// What the settings come to in the form of the file, and what is wrong with them beyond.
+///
+/// # Errors
+///
+/// Settings that cannot be understood.
+pub fn check(args: &Args) -> Result<(String, Option<Failure>), Failure> {
+    let settings = load(args)?;
+    let plan = Plan::new(&settings, &own_folder()?, std::env::vars_os());
+    let socket = socket_of(&settings, nix::unistd::geteuid().is_root());
+    let state_dir = folder_of(&settings.state);
+    let found = Found {
+        socket: &socket,
+        worker: plan.as_ref().ok().map(Plan::program),
+        state_dir: state_dir.as_deref().ok(),
+    };
+    Ok((settings.shown(found), plan.err()))
+}
+
+fn load(args: &Args) -> Result<Settings, Failure> {
+    let environment = |name| std::env::var_os(name);
+    let files = config::usual_files(environment("XDG_CONFIG_HOME"), environment("HOME"));
+    config::load(args, std::env::vars_os(), &files)
+}
+
+/// Where it listens, unless a service manager does.
+fn socket_of(settings: &Settings, root: bool) -> PathBuf {
+    let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let usual = || socket::usual_path(root, runtime_dir.as_deref());
+    settings.socket.clone().unwrap_or_else(usual)
+}
+
+/// The folder that this program lies in.
+fn own_folder() -> Result<PathBuf, Failure> {
+    let program = std::env::current_exe().map_err(internal)?;
+    Ok(program.parent().unwrap_or(&program).to_owned())
+}
+
+fn internal(error: std::io::Error) -> Failure {
+    Failure::new(Kind::Internal, error.to_string())
 }
 
 /// Where detached jobs are kept, or why nowhere.

@@ -1,6 +1,6 @@
 //! zimaged: keeps a worker with the model running and draws for clients on a Unix socket.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -21,6 +21,9 @@ fn main() -> ExitCode {
             };
         }
     };
+    if args.check {
+        return check(&args);
+    }
     start_log();
     match zimaged::serve(&args) {
         Ok(()) => ExitCode::SUCCESS,
@@ -32,6 +35,20 @@ fn main() -> ExitCode {
             ExitCode::from(failure.kind.exit_code())
         }
     }
+}
+
+/// Prints the settings, and what is wrong with them.
+fn check(args: &Args) -> ExitCode {
+    let (text, wrong) = match zimaged::check(args) {
+        Ok((text, wrong)) => (text, wrong),
+        Err(failure) => (String::new(), Some(failure)),
+    };
+    // Who does not read it does not want to know.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    let Some(failure) = wrong else { return ExitCode::SUCCESS };
+    let hint = failure.hint.iter().map(|hint| format!("hint: {hint}\n")).collect::<String>();
+    let _ = std::io::stderr().write_all(format!("zimaged: {failure}\n{hint}").as_bytes());
+    failure.kind.exit_code().into()
 }
 
 /// Logs to standard error; the journal has its own clock.

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use zimg_protocol::hello::{self, MAGIC, NotZimg};
 use zimg_protocol::limits::{HELLO_TIMEOUT, NO_PROGRESS, TO_CLIENT_BYTES};
-use zimg_protocol::messages::{Draw, Event, JobId, JobInfo, Overview, Request, Status, Submit};
+use zimg_protocol::messages::{
+    Draw, Event, JobId, JobInfo, Overview, Request, Setup, Status, Submit,
+};
 use zimg_protocol::{Failure, Frame, FrameError, Hello, Kind, Welcome};
 
 use crate::job::Job;
@@ -17,6 +19,7 @@ use crate::socket::{how_to_be_allowed, how_to_start};
 pub struct Client {
     stream: BufReader<UnixStream>,
     path: PathBuf,
+    minor: u16,
 }
 
 impl Client {
@@ -45,11 +48,17 @@ impl Client {
         patient: impl FnMut() -> bool,
     ) -> Result<Self, Failure> {
         let stream = UnixStream::connect(path).map_err(|error| no_connection(path, &error))?;
-        let mut client = Self { stream: BufReader::new(stream), path: path.to_owned() };
+        let mut client = Self { stream: BufReader::new(stream), path: path.to_owned(), minor: 0 };
         client.timeout(true)?;
         client.hello(program, patient)?;
         client.timeout(false)?;
         Ok(client)
+    }
+
+    /// The daemon's minor version of the protocol. One of 0 knows [`Client::draw`] and
+    /// [`Client::status`], and ends the connection over any other question.
+    pub fn minor(&self) -> u16 {
+        self.minor
     }
 
     /// Asks for pictures, as somebody who waits for them. The connection serves this one job.
@@ -107,6 +116,18 @@ impl Client {
     pub fn overview(&mut self) -> Result<Overview, Failure> {
         match self.ask(Request::Overview)? {
             Event::Overview(overview) => Ok(*overview),
+            other => Err(out_of_turn(&Frame::Event(other))),
+        }
+    }
+
+    /// Asks where the daemon has its things.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::status`].
+    pub fn setup(&mut self) -> Result<Setup, Failure> {
+        match self.ask(Request::Setup)? {
+            Event::Setup(setup) => Ok(*setup),
             other => Err(out_of_turn(&Frame::Event(other))),
         }
     }
@@ -238,6 +259,7 @@ impl Client {
         self.fill(rest)?;
         let welcome = Welcome::from_bytes(bytes)?;
         if (Hello::OURS.min_major..=Hello::OURS.max_major).contains(&welcome.major) {
+            self.minor = welcome.minor;
             return Ok(());
         }
         let daemon = match Frame::read(&mut self.stream, TO_CLIENT_BYTES) {

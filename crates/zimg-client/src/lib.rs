@@ -42,7 +42,7 @@ pub use connection::Client;
 pub use job::{Canceller, Image, Job, Update};
 pub use zimg_protocol::messages::{
     Busy, Counters, DeviceMemory, Draw, JobId, JobInfo, JobState, ModelInfo, Overview, Picture,
-    Places, Preview, Priority, Started, Status, Step, Submit, Timings, Waiting, Weights,
+    Places, Preview, Priority, Setup, Started, Status, Step, Submit, Timings, Waiting, Weights,
     WorkerState,
 };
 pub use zimg_protocol::{Failure, Kind, limits};

@@ -102,6 +102,7 @@ fn request(message: &Request) -> &'static str {
         Request::Sleep => "Sleep",
         Request::Wake => "Wake",
         Request::Overview => "Overview",
+        Request::Setup => "Setup",
     }
 }
 
@@ -136,6 +137,7 @@ fn event(message: &Event) -> &'static str {
         Event::Overview(_) => "Overview",
         Event::Resumed { .. } => "Resumed",
         Event::Asked(_) => "Asked",
+        Event::Setup(_) => "Setup",
     }
 }
 

@@ -47,6 +47,7 @@ pub fn run() -> ExitCode {
     };
     match commands::run(&cli) {
         Ok(()) | Err(Stop::PipeClosed) => ExitCode::SUCCESS,
+        Err(Stop::Signalled(signal)) => (128 + signal as u8).into(),
         Err(Stop::Failed(failure)) => tell(&failure, cli.common.json),
     }
 }

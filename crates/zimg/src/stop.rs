@@ -2,6 +2,7 @@
 
 use std::io;
 
+use nix::sys::signal::Signal;
 use zimg_client::{Failure, Kind};
 
 /// A failure, or nobody there to read the output any more, which is none.
@@ -11,6 +12,8 @@ pub(crate) enum Stop {
     Failed(Failure),
     /// Standard output's reader has gone, like `head` does: quiet, exit code 0.
     PipeClosed,
+    /// This signal came, and there is nothing to be said: exit code 128 and its number.
+    Signalled(Signal),
 }
 
 impl From<Failure> for Stop {

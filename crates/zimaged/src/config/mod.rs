@@ -2,6 +2,7 @@
 //! naming the place that it came from.
 
 mod layer;
+mod shown;
 mod value;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use zimg_protocol::Failure;
 use zimg_protocol::messages::Places;
 
 use self::layer::{Layer, Origin, parse, read_environment, read_file};
+pub(crate) use self::shown::Found;
 use self::value::{Number, Size, Sizes, Switch, idle, keep};
 use crate::args::Args;
 use crate::kept::Terms;
@@ -29,6 +31,8 @@ const CONNECTIONS: RangeInclusive<u32> = 1..=900;
 /// What the daemon does, complete and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// The file that was read, if there is one.
+    pub file: Option<PathBuf>,
     /// Where to listen, if not at the usual place.
     pub socket: Option<PathBuf>,
     /// A folder or "tiny".
@@ -166,7 +170,12 @@ impl Layers {
     /// The settings that they come to.
     fn settle(&self) -> Result<Settings, Failure> {
         let usual = Places::default();
+        let file = self.0.iter().find_map(|(origin, _)| match origin {
+            Origin::File(file) => Some(file.clone()),
+            Origin::Flags | Origin::Environment => None,
+        });
         Ok(Settings {
+            file,
             socket: self.text("socket", |l| &l.socket)?.map(Into::into),
             model: self.text("model", |l| &l.model)?.unwrap_or_else(|| "tiny".to_owned()),
             device: self

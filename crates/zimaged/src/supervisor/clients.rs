@@ -72,6 +72,7 @@ impl Supervisor {
             Request::Jobs => Some(Event::Jobs(self.list(uid))),
             Request::Status => Some(Event::Status(Box::new(self.status()))),
             Request::Overview => Some(Event::Overview(Box::new(self.overview(uid)))),
+            Request::Setup => Some(Event::Setup(Box::new(self.setup()))),
             Request::Sleep => self.sleep(id),
             Request::Wake => {
                 self.happened(Input::Wake);

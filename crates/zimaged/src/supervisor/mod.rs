@@ -73,6 +73,10 @@ struct Client {
 /// What a supervisor is told at its beginning.
 #[derive(Debug)]
 pub(crate) struct Charge {
+    /// The configuration file that was read.
+    pub config: Option<PathBuf>,
+    /// A checkpoint's folder, or "tiny".
+    pub model: String,
     /// How a worker is started; without a plan every job is refused with this failure.
     pub plan: Result<Plan, Failure>,
     /// How much is taken at a time.

@@ -1,8 +1,9 @@
 //! What the daemon says about itself, and what it counts for that.
 
+use std::path::Path;
 use std::time::Instant;
 
-use zimg_protocol::messages::{Counters, JobId, Overview, Priority, Status, Timings};
+use zimg_protocol::messages::{Counters, JobId, Overview, Priority, Setup, Status, Timings};
 use zimg_protocol::{Failure, Kind};
 
 use super::Supervisor;
@@ -76,6 +77,16 @@ impl Supervisor {
             wait_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             counters: self.tally.counters,
             keeping: self.keeping.trouble(),
+        }
+    }
+
+    /// Where it has its things.
+    pub(super) fn setup(&self) -> Setup {
+        let shown = |path: &Path| path.display().to_string();
+        Setup {
+            config: self.charge.config.as_deref().map(shown),
+            model: self.charge.model.clone(),
+            state_dir: self.charge.folder.as_deref().ok().map(shown),
         }
     }
 }

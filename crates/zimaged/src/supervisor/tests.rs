@@ -27,7 +27,17 @@ impl Office {
         let plan = Err(Failure::new(Kind::Config, "there is no worker"));
         let (patience, terms) = (Patience::default(), Terms::default());
         let weights = Kept::default();
-        let charge = Charge { plan, places, idle_unload: None, patience, folder, terms, weights };
+        let charge = Charge {
+            config: None,
+            model: "tiny".to_owned(),
+            plan,
+            places,
+            idle_unload: None,
+            patience,
+            folder,
+            terms,
+            weights,
+        };
         let mut supervisor = Supervisor::new(charge).unwrap();
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(supervisor.open_store());

@@ -115,6 +115,11 @@ impl Plan {
         Ok(Self { program, arguments, environment: passed })
     }
 
+    /// The worker's program.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Starts a process; its standard input is the other end of the socket.
     ///
     /// # Errors
@@ -239,6 +244,7 @@ mod tests {
 
     fn settings(device: Device) -> Settings {
         Settings {
+            file: None,
             socket: None,
             model: "tiny".into(),
             device,

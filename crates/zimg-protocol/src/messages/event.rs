@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Draw, JobId, JobInfo, Overview, Status, WorkerState};
+use super::{Draw, JobId, JobInfo, Overview, Setup, Status, WorkerState};
 use crate::error::Failure;
 
 /// What a client is told.
@@ -54,6 +54,8 @@ pub enum Event {
     },
     /// What a detached job draws: the first answer to `Request::Wait`.
     Asked(Box<Draw>),
+    /// The answer to `Request::Setup`.
+    Setup(Box<Setup>),
 }
 
 /// Why a job waits.

@@ -13,7 +13,7 @@ pub use event::{Busy, Event, Picture, Preview, Started, Step, Timings, Waiting};
 pub use jobs::{JobInfo, JobState};
 pub use request::{Draw, Priority, Request, Submit};
 pub use status::{
-    Counters, DeviceMemory, ModelInfo, Overview, Places, Status, Weights, WorkerState,
+    Counters, DeviceMemory, ModelInfo, Overview, Places, Setup, Status, Weights, WorkerState,
 };
 pub use worker::{Command, Point, Report};
 

@@ -43,6 +43,8 @@ pub enum Request {
     Wake,
     /// Say all there is to say; answered by `Event::Overview`.
     Overview,
+    /// Say where you have your things; answered by `Event::Setup`.
+    Setup,
 }
 
 /// A drawing, and how it is to be treated.

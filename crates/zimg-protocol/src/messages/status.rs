@@ -122,6 +122,17 @@ pub struct Overview {
     pub keeping: Option<Failure>,
 }
 
+/// Where the daemon has its things: what it was told, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    /// The configuration file that it has read, if there is one.
+    pub config: Option<String>,
+    /// The checkpoint's folder, or "tiny".
+    pub model: String,
+    /// The folder of the detached jobs, if they are kept.
+    pub state_dir: Option<String>,
+}
+
 /// Where a worker has its weights from.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Weights {

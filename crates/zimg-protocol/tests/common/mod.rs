@@ -120,6 +120,10 @@ fn overview() -> Overview {
     }
 }
 
+fn setup() -> Setup {
+    Setup { config: None, model: "tiny".to_owned(), state_dir: Some("/s".to_owned()) }
+}
+
 fn status(worker: WorkerState) -> Frame {
     Frame::Event(Event::Status(Box::new(full_status(worker))))
 }
@@ -156,6 +160,7 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
         ("Request::Sleep", Frame::Request(Request::Sleep)),
         ("Request::Wake", Frame::Request(Request::Wake)),
         ("Request::Overview", Frame::Request(Request::Overview)),
+        ("Request::Setup", Frame::Request(Request::Setup)),
         ("Event::Accepted", Frame::Event(Event::Accepted { job, position: 1 })),
         ("Event::Waiting(Queue)", Frame::Event(Event::Waiting(Waiting::Queue { position: 1 }))),
         (
@@ -192,6 +197,7 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
         ("Event::Overview", Frame::Event(Event::Overview(Box::new(overview())))),
         ("Event::Resumed", Frame::Event(Event::Resumed { picture: 1, step: 2 })),
         ("Event::Asked", Frame::Event(Event::Asked(Box::new(draw())))),
+        ("Event::Setup", Frame::Event(Event::Setup(Box::new(setup())))),
         (
             "Command::Draw",
             Frame::Command(Command::Draw {

@@ -24,11 +24,16 @@ pub(crate) fn run(common: &Common) -> Result<(), Stop> {
     if common.json {
         return jobs.iter().try_for_each(|info| json::print(json::job(info)));
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let width = io::stdout().is_terminal().then(columns).flatten();
-    let text = table(&jobs, now, nix::unistd::getuid().as_raw(), width);
+    let text = table_now(&jobs, width);
     let written = io::stdout().lock().write_all(text.as_bytes());
     written.map_err(|error| Stop::writing(&error))
+}
+
+/// The table as of now.
+pub(super) fn table_now(jobs: &[JobInfo], width: Option<usize>) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    table(jobs, now, nix::unistd::getuid().as_raw(), width)
 }
 
 /// Columns of the terminal that standard output is.

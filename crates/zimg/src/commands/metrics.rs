@@ -2,7 +2,7 @@
 //! collector.
 //!
 //! Source: Prometheus' "Exposition formats", text format 0.0.4, and its names' conventions: base
-//! units, and `_total` for what only grows.
+//! units, `_total` for what only grows, `_info` for words.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -14,7 +14,20 @@ use crate::settings::Settings;
 use crate::stop::Stop;
 use crate::typed::Common;
 
-/// Asks the daemon and prints its answer.
+/// The worker's states, by the names that `zimg status --json` gives them.
+const STATES: [&str; 9] = [
+    "starting",
+    "loading",
+    "warming",
+    "ready",
+    "busy",
+    "draining",
+    "restarting",
+    "failed",
+    "asleep",
+];
+
+/// Asks the daemon and prints its answer. Where there is no daemon that is a figure, too.
 ///
 /// # Errors
 ///
@@ -25,54 +38,178 @@ pub(crate) fn run(common: &Common) -> Result<(), Stop> {
         return Err(failure.hint("zimg status --json says how the daemon is").into());
     }
     let socket = common.find_socket(&Settings::read()?)?;
-    let overview = Client::connect(PROGRAM, &socket)?.overview()?;
-    let written = io::stdout().lock().write_all(text(&overview).as_bytes());
-    written.map_err(|error| Stop::writing(&error))
+    let asked = ask(&socket);
+    print(&text(asked.as_ref().ok()))?;
+    Ok(asked.map(drop)?)
 }
 
-/// A gauge may fall, a counter only grows until the daemon is started again.
-fn text(overview: &Overview) -> String {
-    let Overview { status, counters, places, memory, .. } = overview;
-    let mut text = String::new();
-    let mut put = |name: &str, kind: &str, help: &str, value: f64| {
+fn ask(socket: &std::path::Path) -> Result<Overview, Failure> {
+    let mut client = Client::connect(PROGRAM, socket)?;
+    if client.minor() == 0 {
+        let message = "this zimaged is too old to say its figures";
+        return Err(Failure::new(Kind::Version, message).hint("install a newer one"));
+    }
+    client.overview()
+}
+
+fn print(text: &str) -> Result<(), Stop> {
+    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Stop::writing(&error))
+}
+
+/// All figures of a daemon; of one that is not there, that it is not.
+fn text(overview: Option<&Overview>) -> String {
+    let mut page = Page::default();
+    page.gauge("up", "Whether the daemon answers.", flag(overview.is_some()));
+    if let Some(overview) = overview {
+        page.daemon(overview);
+        page.worker(overview);
+        page.jobs(overview);
+    }
+    page.0
+}
+
+fn flag(is: bool) -> f64 {
+    f64::from(u8::from(is))
+}
+
+#[derive(Debug, Default)]
+struct Page(String);
+
+impl Page {
+    fn daemon(&mut self, overview: &Overview) {
+        let status = &overview.status;
+        let versions = [("version", &*status.version), ("zimg_version", env!("CARGO_PKG_VERSION"))];
+        self.family("build_info", "gauge", "The versions of zimaged, and of zimg which asked it.");
+        self.sample("build_info", &versions, 1.0);
+        self.gauge("uptime_seconds", "Since the daemon started.", status.uptime_s as f64);
+        self.gauge("connections", "Open now.", overview.connections.into());
+        self.gauge("connections_max", "Places for them.", overview.places.connections.into());
+    }
+
+    fn worker(&mut self, overview: &Overview) {
+        let status = &overview.status;
+        let present = state(&status.worker);
+        self.family("worker_state", "gauge", "What the worker does: 1 for one of the states.");
+        for name in STATES {
+            self.sample("worker_state", &[("state", name)], flag(name == present));
+        }
+        if let Some(age) = overview.worker_age_s {
+            self.gauge("worker_age_seconds", "Since the worker was started.", age as f64);
+        }
+        self.counter("worker_restarts", "Starts after the first.", status.restarts.into());
+        if let Some(seconds) = status.load_s {
+            self.gauge("load_seconds", "From the worker's start to ready.", seconds.into());
+        }
+        if let Some(model) = &status.model {
+            let words =
+                [("name", &*model.name), ("device", &*model.device), ("dtype", &*model.dtype)];
+            self.family("model_info", "gauge", "What is loaded, and where.");
+            self.sample("model_info", &words, 1.0);
+        }
+        if let Some(weights) = overview.weights {
+            let (Weights::Read { bytes } | Weights::Kept { bytes }) = weights;
+            let kept = matches!(weights, Weights::Kept { .. });
+            self.gauge("weights_bytes", "Of the model.", bytes as f64);
+            self.gauge("weights_kept", "Whether the worker read none of them.", flag(kept));
+        }
+        if let Some(memory) = overview.memory {
+            self.gauge("memory_used_bytes", "Of the device, by anybody.", memory.used as f64);
+            self.gauge("memory_total_bytes", "Of the device.", memory.total as f64);
+        }
+    }
+
+    fn jobs(&mut self, overview: &Overview) {
+        let Overview { status, counters, places, .. } = overview;
+        self.gauge("jobs", "Unfinished: running and waiting.", overview.unfinished.into());
+        self.gauge("jobs_queued", "Waiting.", status.queued.into());
+        self.gauge("jobs_max", "Places for unfinished jobs.", places.jobs.into());
+        self.gauge("jobs_kept", "Detached, with pictures to fetch.", overview.kept.into());
+        if let Some(ms) = overview.wait_ms {
+            let seconds = ms as f64 / 1e3;
+            self.gauge("wait_seconds", "Until a job that came now would begin.", seconds);
+        }
+        let troubled = overview.keeping.is_some();
+        self.gauge("keeping_trouble", "Whether no detached job is taken.", flag(troubled));
+        self.counter("jobs_done", "Answered with all pictures.", status.done as f64);
+        self.counter("jobs_failed", "Answered with a failure.", status.failed as f64);
+        self.counter("jobs_cancelled", "Cancelled.", counters.cancelled as f64);
+        self.counter("jobs_busy", "Sent away for want of a place.", counters.busy as f64);
+        self.counter("jobs_resumed", "Went on after a worker's death.", counters.resumed as f64);
+        self.counter("jobs_overtaken", "Times a job was overtaken.", counters.overtaken as f64);
+        self.counter("pictures", "Delivered or kept.", counters.pictures as f64);
+        self.counter("steps", "Drawn.", counters.steps as f64);
+        self.counter("step_seconds", "That these steps took.", counters.step_seconds);
+    }
+
+    /// What may fall again.
+    fn gauge(&mut self, name: &str, help: &str, value: f64) {
+        self.family(name, "gauge", help);
+        self.sample(name, &[], value);
+    }
+
+    /// What only grows until the daemon is started again.
+    fn counter(&mut self, name: &str, help: &str, value: f64) {
+        let name = format!("{name}_total");
+        self.family(&name, "counter", help);
+        self.sample(&name, &[], value);
+    }
+
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "# HELP zimg_{name} {help}\n# TYPE zimg_{name} {kind}");
-        let _ = writeln!(text, "zimg_{name} {value}");
-    };
-    let ready = matches!(status.worker, WorkerState::Ready | WorkerState::Busy { .. });
-    let asleep = status.worker == WorkerState::Asleep;
-    let kept = matches!(overview.weights, Some(Weights::Kept { .. }));
-    let flag = |is: bool| f64::from(u8::from(is));
-    put("up_seconds", "gauge", "Since the daemon started.", status.uptime_s as f64);
-    put("worker_ready", "gauge", "Whether a picture can be drawn at once.", flag(ready));
-    put("worker_asleep", "gauge", "Whether the GPU is free until the next prompt.", flag(asleep));
-    put("worker_restarts_total", "counter", "Starts after the first.", status.restarts.into());
-    put("weights_kept", "gauge", "Whether the worker read no weights.", flag(kept));
-    if let Some(seconds) = status.load_s {
-        put("load_seconds", "gauge", "From the worker's start to ready.", seconds.into());
+        let _ = writeln!(self.0, "# HELP zimg_{name} {help}\n# TYPE zimg_{name} {kind}");
     }
-    if let Some(memory) = memory {
-        put("memory_used_bytes", "gauge", "Of the device, by anybody.", memory.used as f64);
-        put("memory_bytes", "gauge", "Of the device.", memory.total as f64);
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        let labels: Vec<_> =
+            labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+        let labels =
+            if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let _ = writeln!(self.0, "zimg_{name}{labels} {value}");
     }
-    put("jobs", "gauge", "Unfinished: running and waiting.", overview.unfinished.into());
-    put("jobs_queued", "gauge", "Waiting.", status.queued.into());
-    put("jobs_max", "gauge", "Places for unfinished jobs.", places.jobs.into());
-    put("jobs_kept", "gauge", "Detached, with pictures to fetch.", overview.kept.into());
-    put("connections", "gauge", "Open now.", overview.connections.into());
-    put("jobs_done_total", "counter", "Answered with all pictures.", status.done as f64);
-    put("jobs_failed_total", "counter", "Answered with a failure.", status.failed as f64);
-    put("jobs_cancelled_total", "counter", "Cancelled.", counters.cancelled as f64);
-    put("jobs_busy_total", "counter", "Sent away for want of a place.", counters.busy as f64);
-    put(
-        "jobs_resumed_total",
-        "counter",
-        "Went on after a worker's death.",
-        counters.resumed as f64,
-    );
-    put("jobs_overtaken_total", "counter", "Times a job was overtaken.", counters.overtaken as f64);
-    put("pictures_total", "counter", "Delivered or kept.", counters.pictures as f64);
-    put("steps_total", "counter", "Drawn.", counters.steps as f64);
-    put("step_seconds_total", "counter", "That these steps took.", counters.step_seconds);
-    text
+}
+
+/// A label's value as the format has it.
+fn escaped(value: &str) -> String {
+    value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
+}
+
+fn state(state: &WorkerState) -> &'static str {
+    match state {
+        WorkerState::Starting => "starting",
+        WorkerState::Loading { .. } => "loading",
+        WorkerState::Warming => "warming",
+        WorkerState::Ready => "ready",
+        WorkerState::Busy { .. } => "busy",
+        WorkerState::Draining => "draining",
+        WorkerState::Restarting { .. } => "restarting",
+        WorkerState::Failed(_) => "failed",
+        WorkerState::Asleep => "asleep",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_there_is_no_daemon_that_is_the_figure() {
+        let expected =
+            "# HELP zimg_up Whether the daemon answers.\n# TYPE zimg_up gauge\nzimg_up 0\n";
+        assert_eq!(text(None), expected);
+    }
+
+    #[test]
+    fn words_are_escaped() {
+        let mut page = Page::default();
+        page.sample("model_info", &[("name", "a \"b\"\\\nc"), ("device", "cpu")], 1.0);
+        assert_eq!(page.0, "zimg_model_info{name=\"a \\\"b\\\"\\\\\\nc\",device=\"cpu\"} 1\n");
+    }
+
+    #[test]
+    fn every_state_has_a_name_that_is_listed() {
+        let failure = Failure::new(Kind::Config, "");
+        for present in [WorkerState::Ready, WorkerState::Failed(failure), WorkerState::Asleep] {
+            assert!(STATES.contains(&state(&present)));
+        }
+    }
 }

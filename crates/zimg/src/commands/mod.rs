@@ -13,6 +13,8 @@ mod status;
 mod wait;
 mod wake;
 
+pub(crate) use self::status::Seen;
+
 use crate::stop::Stop;
 use crate::typed::{Cli, Task};
 
@@ -32,7 +34,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Stop> {
         Task::Jobs => jobs::run(&cli.common),
         Task::Wait(typed) => wait::run(typed, &cli.common),
         Task::Cancel(typed) => cancel::run(typed, &cli.common),
-        Task::Status => status::run(&cli.common),
+        Task::Status(typed) => status::run(typed, &cli.common),
         Task::Metrics => metrics::run(&cli.common),
         Task::Sleep => sleep::run(&cli.common),
         Task::Wake => wake::run(&cli.common),

@@ -2,7 +2,7 @@
 
 use zimg_client::Client;
 
-use super::PROGRAM;
+use super::{PROGRAM, Seen};
 use crate::json;
 use crate::settings::Settings;
 use crate::stop::Stop;
@@ -18,7 +18,7 @@ pub(crate) fn run(common: &Common) -> Result<(), Stop> {
     let mut client = Client::connect(PROGRAM, &socket)?;
     client.wake()?;
     if common.json {
-        json::print(json::status(&client.status()?))?;
+        json::print(json::status(&Seen::ask(&mut client)?))?;
     }
     Ok(())
 }

@@ -57,9 +57,15 @@ Examples:
   zimg jobs
   zimg jobs --json | jq -r 'select(.state == \"done\") | .job'";
 
+pub(super) const STATUS: &str = "\
+Examples:
+  zimg status
+  zimg status --watch
+  zimg status --json | jq .worker.state";
+
 pub(super) const METRICS: &str = "\
 Examples:
-  zimg metrics > zimg.prom.new && mv zimg.prom.new /var/lib/node_exporter/zimg.prom";
+  zimg metrics > zimg.prom.new; mv zimg.prom.new /var/lib/node_exporter/zimg.prom";
 
 pub(super) const WAIT: &str = "\
 Examples:

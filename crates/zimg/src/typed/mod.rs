@@ -6,6 +6,7 @@
 mod draw;
 mod help;
 mod jobs;
+mod status;
 mod values;
 
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ use zimg_client::{Failure, Kind, socket};
 
 pub(crate) use draw::{Draw, Options};
 pub(crate) use jobs::{Cancel, Wait};
+pub(crate) use status::Status;
 pub(crate) use values::{Aspect, Graphics, Priority};
 
 use crate::encode::Format;
@@ -65,7 +67,8 @@ enum Word {
     /// Stop jobs, or drop what is kept of them
     Cancel(Cancel),
     /// Say how the daemon and its worker are
-    Status,
+    #[command(after_help = help::STATUS)]
+    Status(Status),
     /// Print the daemon's figures for Prometheus
     #[command(after_help = help::METRICS)]
     Metrics,
@@ -179,7 +182,7 @@ pub(crate) enum Task {
     Jobs,
     Wait(Box<Wait>),
     Cancel(Cancel),
-    Status,
+    Status(Status),
     Metrics,
     Sleep,
     Wake,
@@ -223,7 +226,7 @@ impl Cli {
             Some(Word::Jobs) => Task::Jobs,
             Some(Word::Wait(wait)) => Task::Wait(wait),
             Some(Word::Cancel(cancel)) => Task::Cancel(cancel),
-            Some(Word::Status) => Task::Status,
+            Some(Word::Status(status)) => Task::Status(status),
             Some(Word::Metrics) => Task::Metrics,
             Some(Word::Sleep) => Task::Sleep,
             Some(Word::Wake) => Task::Wake,
@@ -320,10 +323,10 @@ mod tests {
 
     #[test]
     fn commands_win_only_as_exact_single_words() {
-        assert!(matches!(read(&["status"]).unwrap().task, Task::Status));
-        assert!(matches!(read(&["--json", "status"]).unwrap().task, Task::Status));
+        assert!(matches!(read(&["status"]).unwrap().task, Task::Status(_)));
+        assert!(matches!(read(&["--json", "status"]).unwrap().task, Task::Status(_)));
         let cli = read(&["--socket", "/s", "status"]).unwrap();
-        assert!(matches!(cli.task, Task::Status) && cli.common.socket == Some("/s".into()));
+        assert!(matches!(cli.task, Task::Status(_)) && cli.common.socket == Some("/s".into()));
         assert!(read(&["status", "--json"]).unwrap().common.json);
         assert_eq!(drawn(&["status report"]).prompt.as_deref(), Some("status report"));
         assert_eq!(drawn(&["stat"]).prompt.as_deref(), Some("stat"));

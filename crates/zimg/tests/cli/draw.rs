@@ -4,10 +4,8 @@ use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::fake::{Fake, drawing, overview, pixels, zimg};
-use zimg_protocol::messages::{
-    Draw, Event, Priority, Request, Status, Submit, Waiting, WorkerState,
-};
+use crate::fake::{Fake, drawing, pixels, zimg};
+use zimg_protocol::messages::{Draw, Event, Priority, Request, Submit, Waiting, WorkerState};
 
 #[test]
 fn a_picture_is_where_it_was_asked_for() {
@@ -175,33 +173,4 @@ fn a_file_that_comes_to_exist_meanwhile_is_kept() {
     assert_eq!(ran.code, Some(73));
     assert_eq!(fs::read(ran.path("a.png")).unwrap(), b"mine");
     assert_eq!(ran.files, ["a.png"], "no temporary file");
-}
-
-#[test]
-fn status_is_a_screen_or_a_line() {
-    let asked = |arguments: &[&str]| {
-        let fake = Fake::new(|peer, request| {
-            assert_eq!(request, Request::Status);
-            peer.say(Event::Status(Box::new(status())));
-        });
-        let ran = fake.run(arguments);
-        assert_eq!((ran.code, &*ran.stderr), (Some(0), ""));
-        ran.text().to_owned()
-    };
-    assert_eq!(
-        asked(&["status"]),
-        "zimaged 9.9.9, pid 7, up 1 h 1 min\n\
-         worker  ready, pid 8, started again 0 times\n\
-         jobs    0 waiting, 3 done, 1 failed\n"
-    );
-    assert_eq!(
-        asked(&["status", "--json"]),
-        "{\"v\":1,\"event\":\"status\",\"version\":\"9.9.9\",\"pid\":7,\"uptime_s\":3661,\
-         \"worker\":{\"state\":\"ready\",\"pid\":8,\"restarts\":0,\"load_s\":null,\
-         \"last_error\":null},\"model\":null,\"jobs\":{\"queued\":0,\"done\":3,\"failed\":1}}\n"
-    );
-}
-
-fn status() -> Status {
-    Status { model: None, ..overview().status }
 }

@@ -121,6 +121,11 @@ impl Fake {
         self.finish(output)
     }
 
+    /// Joins the daemon of a client that has gone.
+    pub(crate) fn joined(self) {
+        self.thread.join().unwrap();
+    }
+
     /// Joins the daemon.
     pub(crate) fn finish(self, output: Output) -> Ran {
         if self.many {

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use zimg_protocol::messages::{Busy, Event, Request, Status, Waiting, WorkerState};
+use zimg_protocol::messages::{Busy, Event, Overview, Request, Status, Waiting, WorkerState};
 use zimg_protocol::{Failure, Kind};
 
 use crate::fake::{Fake, drawing, overview, zimg};
 use crate::jobs::jobs;
 use crate::schema::Schema;
+use crate::status::{being, full, lost, of_minor_0};
 
 /// All that a job can wait for.
 fn waits() -> Vec<Waiting> {
@@ -122,12 +123,11 @@ fn all_lines() -> Vec<String> {
             ..overview().status
         },
     ] {
-        let fake = Fake::new(|peer, request| {
-            assert_eq!(request, Request::Status);
-            peer.say(Event::Status(Box::new(status)));
-        });
-        text += fake.run(&["status", "--json"]).text();
+        text += being(Overview { status, ..overview() }).run(&["status", "--json"]).text();
     }
+    text += being(full()).run(&["status", "--json"]).text();
+    text += of_minor_0(overview().status).run(&["status", "--json"]).text();
+    text += &lost();
     let busy = std::sync::atomic::AtomicBool::new(true);
     let batch = Fake::many(move |peer, request| {
         let Request::Submit(submit) = request else { panic!("{request:?}") };

@@ -15,4 +15,5 @@ mod papers;
 mod recipe;
 mod schema;
 mod screen;
+mod status;
 mod terminal;

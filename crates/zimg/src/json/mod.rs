@@ -2,14 +2,17 @@
 //! reference, `docs/zimg-json.schema.json` the schema that a test holds it to. Pictures count from
 //! 1, as in file names. Fields are added, never changed.
 
+mod status;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
-use zimg_client::{
-    Failure, JobInfo, JobState, Kind, Priority, Status, Update, Waiting, WorkerState,
-};
+use zimg_client::{Failure, JobInfo, JobState, Kind, Priority, Update, Waiting, WorkerState};
+
+use self::status::Daemon;
+pub(crate) use self::status::status;
 
 use crate::drawing::Saved;
 use crate::recipe::Recipe;
@@ -97,6 +100,7 @@ pub(crate) enum Event<'a> {
         job: u64,
     },
     Status(Box<Daemon<'a>>),
+    Lost(Reason<'a>),
     Failed(Reason<'a>),
 }
 
@@ -170,45 +174,6 @@ enum Stage<'a> {
     Done,
     Failed(Reason<'a>),
     Held(Reason<'a>),
-}
-
-#[derive(Serialize)]
-pub(crate) struct Daemon<'a> {
-    version: &'a str,
-    pid: u32,
-    uptime_s: u64,
-    worker: Worker<'a>,
-    model: Option<Model<'a>>,
-    jobs: Jobs,
-}
-
-#[derive(Serialize)]
-struct Worker<'a> {
-    #[serde(flatten)]
-    state: State<'a>,
-    pid: Option<u32>,
-    restarts: u32,
-    load_s: Option<f32>,
-    last_error: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Model<'a> {
-    name: &'a str,
-    device: &'a str,
-    dtype: &'a str,
-    width: u32,
-    height: u32,
-    steps: u32,
-    guidance: f32,
-    max_tokens: u32,
-}
-
-#[derive(Serialize)]
-struct Jobs {
-    queued: u32,
-    done: u64,
-    failed: u64,
 }
 
 /// Prints one line.
@@ -365,33 +330,9 @@ pub(crate) fn failed(failure: &Failure) -> Event<'_> {
     Event::Failed(reason(failure))
 }
 
-/// The daemon's state.
-pub(crate) fn status(status: &Status) -> Event<'_> {
-    let model = status.model.as_ref().map(|model| Model {
-        name: &model.name,
-        device: &model.device,
-        dtype: &model.dtype,
-        width: model.width,
-        height: model.height,
-        steps: model.steps,
-        guidance: model.guidance,
-        max_tokens: model.max_tokens,
-    });
-    let worker = Worker {
-        state: state(&status.worker),
-        pid: status.worker_pid,
-        restarts: status.restarts,
-        load_s: status.load_s,
-        last_error: status.last_error.as_deref(),
-    };
-    Event::Status(Box::new(Daemon {
-        version: &status.version,
-        pid: status.pid,
-        uptime_s: status.uptime_s,
-        worker,
-        model,
-        jobs: Jobs { queued: status.queued, done: status.done, failed: status.failed },
-    }))
+/// The daemon that is watched has gone.
+pub(crate) fn lost(failure: &Failure) -> Event<'_> {
+    Event::Lost(reason(failure))
 }
 
 /// Empty for standard output.

@@ -1,0 +1,186 @@
+//! `zimg status --watch`: on a terminal the screen, redrawn in place, with the user's jobs below
+//! it; elsewhere a line for each change. A daemon that is restarted is looked for again.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::ZonedDateTime;
+use zimg_client::{Client, Failure, JobInfo};
+
+use super::keys::{Keys, Woken};
+use super::{PROGRAM, Seen, screen};
+use crate::commands::jobs;
+use crate::stop::Stop;
+use crate::{json, words};
+
+/// Shows the daemon's state until q, Ctrl-C, or the end of standard output's reader.
+///
+/// # Errors
+///
+/// There is no daemon at the beginning, or standard output is full.
+pub(super) fn run(socket: &Path, pace: Duration, json: bool) -> Result<(), Stop> {
+    let mut client = Some(Client::connect(PROGRAM, socket)?);
+    let terminal = io::stdout().is_terminal() && !json;
+    let keys = Keys::take(terminal)?;
+    let mut view = if terminal {
+        View::Terminal(Frame::default())
+    } else {
+        View::Lines { json, said: String::new() }
+    };
+    loop {
+        let look = look(&mut client, socket, terminal);
+        view.show(&look)?;
+        if keys.wait(pace)? == Woken::Quit {
+            return Ok(());
+        }
+    }
+}
+
+/// What there is to see, or why nothing.
+type Look = Result<(Seen, Vec<JobInfo>), Failure>;
+
+fn look(client: &mut Option<Client>, socket: &Path, with_jobs: bool) -> Look {
+    let ask = |client: &mut Client| {
+        let seen = Seen::ask(client)?;
+        let jobs = if with_jobs && client.minor() > 0 { client.jobs()? } else { Vec::new() };
+        Ok::<_, Failure>((seen, jobs))
+    };
+    if let Some(mut before) = client.take()
+        && let Ok(look) = ask(&mut before)
+    {
+        *client = Some(before);
+        return Ok(look);
+    }
+    // It may be another daemon by now.
+    let mut now = Client::connect(PROGRAM, socket)?;
+    let look = ask(&mut now)?;
+    *client = Some(now);
+    Ok(look)
+}
+
+enum View {
+    Terminal(Frame),
+    /// With the last line that was printed.
+    Lines {
+        json: bool,
+        said: String,
+    },
+}
+
+impl View {
+    fn show(&mut self, look: &Look) -> Result<(), Stop> {
+        match self {
+            Self::Terminal(frame) => {
+                let lines = match look {
+                    Ok((seen, list)) => {
+                        let mut lines = screen::lines(seen);
+                        if !list.is_empty() {
+                            lines.push(String::new());
+                            lines.extend(jobs::table_now(list, None).lines().map(str::to_owned));
+                        }
+                        lines
+                    }
+                    Err(failure) => lost(failure),
+                };
+                frame.show(&lines)
+            }
+            Self::Lines { json, said } => {
+                let line = match look {
+                    Ok((seen, _)) => change(seen),
+                    Err(failure) => words::printable(&failure.message),
+                };
+                if *said == line {
+                    return Ok(());
+                }
+                said.clone_from(&line);
+                match look {
+                    Ok((seen, _)) if *json => json::print(json::status(seen)),
+                    Err(failure) if *json => json::print(json::lost(failure)),
+                    _ => print(&format!("{} {line}\n", ZonedDateTime::now().strftime("%H:%M:%S"))),
+                }
+            }
+        }
+    }
+}
+
+/// The screen where there is no daemon.
+fn lost(failure: &Failure) -> Vec<String> {
+    let hint = failure.hint.iter().map(|hint| format!("hint: {}", words::printable(hint)));
+    std::iter::once(words::printable(&failure.message)).chain(hint).collect()
+}
+
+/// What is worth a line when it changes.
+fn change(seen: &Seen) -> String {
+    let status = &seen.status;
+    let mut text = format!(
+        "{}; {} waiting, {} done, {} failed",
+        words::worker(&status.worker),
+        status.queued,
+        status.done,
+        status.failed
+    );
+    if let Some(error) = &status.last_error {
+        text += &format!("; last error: {error}");
+    }
+    words::printable(&text)
+}
+
+/// Lines that are drawn again where they were.
+#[derive(Debug, Default)]
+struct Frame {
+    shown: usize,
+}
+
+impl Frame {
+    fn show(&mut self, lines: &[String]) -> Result<(), Stop> {
+        let rows = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| size.ws_row);
+        // One row is left for the cursor: a full terminal would scroll.
+        let room = if rows < 2 { usize::MAX } else { usize::from(rows) - 1 };
+        let text = redrawn(lines, room, self.shown);
+        self.shown = lines.len().min(room);
+        print(&text)
+    }
+}
+
+/// The cursor comes back, and stays below what was shown last.
+impl Drop for Frame {
+    fn drop(&mut self) {
+        if self.shown > 0 {
+            let _ = print("\x1b[?25h");
+        }
+    }
+}
+
+/// What draws these lines in place of `shown` earlier ones. Long lines are cut by the terminal
+/// itself, which knows how wide characters are.
+fn redrawn(lines: &[String], room: usize, shown: usize) -> String {
+    let mut text = "\x1b[?25l\x1b[?7l".to_owned();
+    if shown > 0 {
+        text += &format!("\x1b[{shown}A");
+    }
+    for line in lines.iter().take(room) {
+        text += &format!("\r{line}\x1b[K\n");
+    }
+    text + "\r\x1b[J\x1b[?7h"
+}
+
+fn print(text: &str) -> Result<(), Stop> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| Stop::writing(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_takes_the_place_of_the_one_before() {
+        let lines = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
+        let first = redrawn(&lines, 9, 0);
+        assert_eq!(first, "\x1b[?25l\x1b[?7l\ra\x1b[K\n\rb\x1b[K\n\rc\x1b[K\n\r\x1b[J\x1b[?7h");
+        let cut = redrawn(&lines, 2, 3);
+        assert_eq!(cut, "\x1b[?25l\x1b[?7l\x1b[3A\ra\x1b[K\n\rb\x1b[K\n\r\x1b[J\x1b[?7h");
+    }
+}
