@@ -12,7 +12,8 @@ use zimg_protocol::messages::{
 use zimg_protocol::{Failure, Frame, FrameError, Hello, Kind, Welcome};
 
 use crate::job::Job;
-use crate::socket::{how_to_be_allowed, how_to_start};
+use crate::service::Service;
+use crate::socket::how_to_be_allowed;
 
 /// A connection to the daemon on which the hello is done.
 #[derive(Debug)]
@@ -345,13 +346,13 @@ fn no_connection(path: &Path, error: &io::Error) -> Failure {
         }
         io::ErrorKind::NotFound => {
             Failure::new(Kind::Unavailable, format!("no daemon runs: there is no socket at {at}"))
-                .hint(how_to_start(path))
+                .hint(Service::find().how_to_start(path))
         }
         io::ErrorKind::ConnectionRefused => {
             Failure::new(Kind::Unavailable, format!("no daemon runs: nobody listens at {at}"))
-                .hint(how_to_start(path))
+                .hint(Service::find().how_to_start(path))
         }
         _ => Failure::new(Kind::Unavailable, format!("no daemon can be reached at {at}: {error}"))
-            .hint(how_to_start(path)),
+            .hint(Service::find().how_to_start(path)),
     }
 }

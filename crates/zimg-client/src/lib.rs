@@ -36,6 +36,7 @@
 
 mod connection;
 mod job;
+pub mod service;
 pub mod socket;
 
 pub use connection::Client;

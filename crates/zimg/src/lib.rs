@@ -4,6 +4,7 @@
 mod advice;
 mod batch;
 mod commands;
+mod doctor;
 mod drawing;
 mod encode;
 mod interrupt;

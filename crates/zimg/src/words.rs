@@ -62,10 +62,13 @@ pub(crate) fn quoted(path: &Path) -> String {
 /// Whether standard error is a terminal that shows colours to somebody who wants them
 /// (<https://no-color.org>).
 pub(crate) fn coloured() -> bool {
+    io::stderr().is_terminal() && wants_colours()
+}
+
+/// Whether a terminal is to show colours.
+pub(crate) fn wants_colours() -> bool {
     let is = |name: &str, no: fn(&OsStr) -> bool| env::var_os(name).is_some_and(|value| no(&value));
-    io::stderr().is_terminal()
-        && !is("NO_COLOR", |value| !value.is_empty())
-        && !is("TERM", |value| value == "dumb")
+    !is("NO_COLOR", |value| !value.is_empty()) && !is("TERM", |value| value == "dumb")
 }
 
 /// So many pictures.

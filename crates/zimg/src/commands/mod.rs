@@ -2,6 +2,7 @@
 
 mod cancel;
 mod config;
+mod doctor;
 mod draw;
 mod jobs;
 mod metrics;
@@ -36,6 +37,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Stop> {
         Task::Cancel(typed) => cancel::run(typed, &cli.common),
         Task::Status(typed) => status::run(typed, &cli.common),
         Task::Metrics => metrics::run(&cli.common),
+        Task::Doctor => doctor::run(&cli.common),
         Task::Sleep => sleep::run(&cli.common),
         Task::Wake => wake::run(&cli.common),
         Task::Config(typed) => config::run(typed),

@@ -14,6 +14,7 @@ use zimg_client::{Failure, JobInfo, JobState, Kind, Priority, Update, Waiting, W
 use self::status::Daemon;
 pub(crate) use self::status::status;
 
+use crate::doctor::{Finding, Level};
 use crate::drawing::Saved;
 use crate::recipe::Recipe;
 use crate::stop::Stop;
@@ -101,6 +102,12 @@ pub(crate) enum Event<'a> {
     },
     Status(Box<Daemon<'a>>),
     Lost(Reason<'a>),
+    Check {
+        topic: &'static str,
+        level: &'static str,
+        message: &'a str,
+        fix: Option<&'a str>,
+    },
     Failed(Reason<'a>),
 }
 
@@ -328,6 +335,17 @@ pub(crate) fn cancelled(job: u64) -> Event<'static> {
 /// The last line of a command that failed.
 pub(crate) fn failed(failure: &Failure) -> Event<'_> {
     Event::Failed(reason(failure))
+}
+
+/// What the doctor found of one thing.
+pub(crate) fn check(finding: &Finding) -> Event<'_> {
+    let level = match finding.level {
+        Level::Ok => "ok",
+        Level::Warn => "warn",
+        Level::Fail => "fail",
+    };
+    let Finding { topic, text, fix, .. } = finding;
+    Event::Check { topic, level, message: text, fix: fix.as_deref() }
 }
 
 /// The daemon that is watched has gone.

@@ -4,7 +4,6 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   zimg \"a red fox in the snow\" -o fox.png
   zimg \"a red fox in the snow\" -n 4 --seed 7 --grid -o 'fox-{seed}.png'
-  zimg - < prompt.txt -o out.webp
   zimg redo fox.png --seed 8
 
 `zimg --help` has all options, more examples and the exit codes.";
@@ -66,6 +65,14 @@ Examples:
 pub(super) const METRICS: &str = "\
 Examples:
   zimg metrics > zimg.prom.new; mv zimg.prom.new /var/lib/node_exporter/zimg.prom";
+
+pub(super) const DOCTOR: &str = "\
+Examples:
+  zimg doctor
+  zimg doctor --json | jq -r 'select(.level != \"ok\") | .fix'
+
+It works without a daemon and changes nothing. It ends with 0 unless something fails: then with
+78 for a setting or a file, else with 69.";
 
 pub(super) const WAIT: &str = "\
 Examples:

@@ -72,6 +72,9 @@ enum Word {
     /// Print the daemon's figures for Prometheus
     #[command(after_help = help::METRICS)]
     Metrics,
+    /// Look for what keeps pictures from being drawn, and say what to type
+    #[command(after_help = help::DOCTOR)]
+    Doctor,
     /// Free the GPU until the next prompt
     Sleep,
     /// Bring the model back before a prompt does
@@ -184,6 +187,7 @@ pub(crate) enum Task {
     Cancel(Cancel),
     Status(Status),
     Metrics,
+    Doctor,
     Sleep,
     Wake,
     Config(Config),
@@ -228,6 +232,7 @@ impl Cli {
             Some(Word::Cancel(cancel)) => Task::Cancel(cancel),
             Some(Word::Status(status)) => Task::Status(status),
             Some(Word::Metrics) => Task::Metrics,
+            Some(Word::Doctor) => Task::Doctor,
             Some(Word::Sleep) => Task::Sleep,
             Some(Word::Wake) => Task::Wake,
             Some(Word::Config(config)) => Task::Config(config),

@@ -128,6 +128,10 @@ fn all_lines() -> Vec<String> {
     text += being(full()).run(&["status", "--json"]).text();
     text += of_minor_0(overview().status).run(&["status", "--json"]).text();
     text += &lost();
+    let folder = tempfile::tempdir().unwrap();
+    let mut doctor = zimg(folder.path());
+    let doctor = doctor.env("ZIMG_SOCKET", folder.path().join("nobody")).args(["doctor", "--json"]);
+    text += &String::from_utf8(doctor.output().unwrap().stdout).unwrap();
     let busy = std::sync::atomic::AtomicBool::new(true);
     let batch = Fake::many(move |peer, request| {
         let Request::Submit(submit) = request else { panic!("{request:?}") };

@@ -26,6 +26,9 @@ use self::link::{Job, Link, Wishes};
 use self::script::{Phase, Script};
 
 fn main() -> io::Result<()> {
+    if std::env::args().any(|argument| argument == "--version") {
+        return writeln!(io::stdout(), "mock-worker {}", env!("CARGO_PKG_VERSION"));
+    }
     // What the supervisor promises to every worker.
     if std::env::var("CUDA_MODULE_LOADING").as_deref() != Ok("LAZY") {
         return Err(io::Error::other("CUDA_MODULE_LOADING is not LAZY"));

@@ -47,7 +47,7 @@ pub(crate) fn run(typed: &Status, common: &Common) -> Result<(), Stop> {
 
 impl Seen {
     /// Asks for all that this daemon can say.
-    pub(super) fn ask(client: &mut Client) -> Result<Self, Failure> {
+    pub(crate) fn ask(client: &mut Client) -> Result<Self, Failure> {
         if client.minor() == 0 {
             return Ok(Self { status: client.status()?, overview: None, setup: None });
         }

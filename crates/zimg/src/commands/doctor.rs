@@ -1,0 +1,97 @@
+//! `zimg doctor`: looks for what keeps pictures from being drawn, and says what to type.
+
+use std::io::{self, IsTerminal, Write};
+
+use zimg_client::{Failure, Kind};
+
+use crate::doctor::{Finding, Level, examine};
+use crate::settings::Settings;
+use crate::stop::Stop;
+use crate::typed::Common;
+use crate::{json, words};
+
+/// Columns of the levels and the things.
+const COLUMNS: (usize, usize) = (6, 11);
+
+/// Prints each finding.
+///
+/// # Errors
+///
+/// Something fails: `Config` if it is a setting or a file, else `Unavailable`.
+pub(crate) fn run(common: &Common) -> Result<(), Stop> {
+    let socket = common.find_socket(&Settings::read()?)?;
+    let colours = io::stdout().is_terminal() && words::wants_colours();
+    let mut failures = Vec::new();
+    let (mut looks, mut warnings) = (0, 0);
+    examine(&socket, &mut |finding| {
+        looks += 1;
+        warnings += usize::from(finding.level == Level::Warn);
+        if common.json {
+            json::print(json::check(&finding))?;
+        } else {
+            print(&line(&finding, colours))?;
+        }
+        if finding.level == Level::Fail {
+            failures.push((finding.topic, finding.kind));
+        }
+        Ok(())
+    })?;
+    if failures.is_empty() {
+        let warned = match warnings {
+            0 => "all is well".to_owned(),
+            1 => "nothing keeps pictures from being drawn, 1 thing is odd".to_owned(),
+            n => format!("nothing keeps pictures from being drawn, {n} things are odd"),
+        };
+        return if common.json { Ok(()) } else { print(&format!("{looks} looks: {warned}\n")) };
+    }
+    let is_config = failures.iter().any(|(_, kind)| *kind == Kind::Config);
+    let kind = if is_config { Kind::Config } else { Kind::Unavailable };
+    let topics: Vec<_> = failures.iter().map(|(topic, _)| *topic).collect();
+    let message =
+        format!("{} of {looks} looks found a failure: {}", topics.len(), topics.join(", "));
+    Err(Failure::new(kind, message).into())
+}
+
+fn print(text: &str) -> Result<(), Stop> {
+    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Stop::writing(&error))
+}
+
+/// A finding's line, and what to type below it.
+fn line(finding: &Finding, colours: bool) -> String {
+    let (name, colour) = match finding.level {
+        Level::Ok => ("ok", "\x1b[32m"),
+        Level::Warn => ("warn", "\x1b[33m"),
+        Level::Fail => ("FAIL", "\x1b[1;31m"),
+    };
+    let (levels, things) = COLUMNS;
+    let [colour, plain] = if colours { [colour, "\x1b[0m"] } else { [""; 2] };
+    let text = words::printable(&finding.text);
+    let mut shown = format!("{colour}{name:<levels$}{plain}{:<things$}{text}\n", finding.topic);
+    if let Some(fix) = &finding.fix {
+        let indent = " ".repeat(levels + things);
+        shown += &format!("{indent}→ {}\n", words::printable(fix));
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_a_line_with_what_to_type_below() {
+        let finding = Finding {
+            topic: "socket",
+            level: Level::Fail,
+            text: "it is\u{1b}[1m odd".to_owned(),
+            fix: Some("`rm it`".to_owned()),
+            kind: Kind::Config,
+        };
+        let plain = "FAIL  socket     it is\\u{1b}[1m odd\n                 → `rm it`\n";
+        assert_eq!(line(&finding, false), plain);
+        let coloured = line(&finding, true);
+        assert!(coloured.starts_with("\x1b[1;31mFAIL  \x1b[0msocket"), "{coloured:?}");
+        let well = Finding { level: Level::Ok, fix: None, ..finding };
+        assert_eq!(line(&well, false), "ok    socket     it is\\u{1b}[1m odd\n");
+    }
+}

@@ -1,0 +1,167 @@
+//! The socket, the folders that it lies in, and who answers there.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use nix::unistd::{Gid, Group, Uid, User};
+use zimg_client::{Client, Failure, Kind, WorkerState, socket};
+
+use super::Finding;
+use crate::commands::{PROGRAM, Seen};
+use crate::words;
+
+/// Others may write.
+const ANYBODY: u32 = 0o002;
+/// Who may write into a folder may not remove what is another's.
+const STICKY: u32 = 0o1000;
+
+/// Looks at the socket and asks who is there.
+pub(super) fn look(path: &Path) -> (Vec<Finding>, Option<Seen>) {
+    let mut findings = vec![socket(path)];
+    let seen = Client::connect(PROGRAM, path).and_then(|mut client| Seen::ask(&mut client));
+    findings.push(match &seen {
+        Ok(seen) => answers(seen),
+        Err(failure) => Finding {
+            kind: if failure.kind == Kind::Config { Kind::Config } else { Kind::Unavailable },
+            ..Finding::fail("daemon", &*failure.message, hint(failure))
+        },
+    });
+    (findings, seen.ok())
+}
+
+fn hint(failure: &Failure) -> String {
+    let usual = "look into its log: `journalctl -u zimaged`, or the terminal it runs in";
+    failure.hint.clone().unwrap_or_else(|| usual.to_owned())
+}
+
+/// The socket and its folder, their modes and owners.
+fn socket(path: &Path) -> Finding {
+    const TOPIC: &str = "socket";
+    let folder = path.parent().unwrap_or(path);
+    if let Some(closed) = closed(path) {
+        let text = format!("you may not look into {}", closed.display());
+        return Finding::fail(TOPIC, text, socket::how_to_be_allowed(path));
+    }
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let text = format!("there is none at {}", path.display());
+            return Finding::warn(TOPIC, text, "a daemon makes it when it starts");
+        }
+        Err(error) => {
+            let text = format!("{}: {error}", path.display());
+            return Finding::fail(TOPIC, text, socket::how_to_be_allowed(path));
+        }
+    };
+    if !found.file_type().is_socket() {
+        let text = format!("{} is no socket", path.display());
+        return Finding::wrong(TOPIC, text, "name the daemon's with --socket or ZIMG_SOCKET");
+    }
+    let inside = fs::metadata(folder).ok();
+    let place = inside.as_ref().map(|folder| format!(" in {}", owner(folder))).unwrap_or_default();
+    let text = format!("{}, {}{place}", path.display(), owner(&found));
+    let loose = |mode: u32| mode & ANYBODY != 0 && mode & STICKY == 0;
+    if let Some(folder_mode) = inside.map(|folder| folder.mode()).filter(|mode| loose(*mode)) {
+        let fix = format!("`chmod o-w {}`", words::quoted(folder));
+        let text = format!("{text}: anybody may put another one there ({folder_mode:o})");
+        return Finding::warn(TOPIC, text, fix);
+    }
+    if found.mode() & ANYBODY != 0 {
+        let fix = format!("`chmod o-w {}`, unless that is meant", words::quoted(path));
+        return Finding::warn(TOPIC, format!("{text}: every user may draw"), fix);
+    }
+    if ![0, nix::unistd::geteuid().as_raw()].contains(&found.uid()) && !is_services(&found) {
+        let fix = "make sure that you know who that is: he sees your prompts";
+        return Finding::warn(TOPIC, format!("{text}: it is another user's"), fix);
+    }
+    Finding::ok(TOPIC, text)
+}
+
+/// Whether a file belongs to the service's user.
+fn is_services(found: &Metadata) -> bool {
+    let user = User::from_uid(Uid::from_raw(found.uid())).ok().flatten();
+    user.is_some_and(|user| user.name == "zimaged")
+}
+
+/// The first folder on the way, if any, that this user may not look into.
+fn closed(path: &Path) -> Option<&Path> {
+    let mut way: Vec<_> = path.ancestors().collect();
+    way.reverse();
+    let hidden = |path: &Path| {
+        fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied)
+    };
+    way.into_iter().find(|path| hidden(path))?.parent()
+}
+
+/// `0660 zimaged:zimaged`
+fn owner(found: &Metadata) -> String {
+    let user = User::from_uid(Uid::from_raw(found.uid())).ok().flatten();
+    let group = Group::from_gid(Gid::from_raw(found.gid())).ok().flatten();
+    let user = user.map_or_else(|| found.uid().to_string(), |user| user.name);
+    let group = group.map_or_else(|| found.gid().to_string(), |group| group.name);
+    format!("{:04o} {user}:{group}", found.mode() & 0o7777)
+}
+
+fn answers(seen: &Seen) -> Finding {
+    const TOPIC: &str = "daemon";
+    let status = &seen.status;
+    if let WorkerState::Failed(failure) = &status.worker {
+        let text = format!("its worker failed: {}", failure.message);
+        let kind = if failure.kind == Kind::Config { Kind::Config } else { Kind::Unavailable };
+        return Finding { kind, ..Finding::fail(TOPIC, text, hint(failure)) };
+    }
+    let state = words::worker(&status.worker);
+    let text = format!("{state}, pid {}, up {}", status.pid, words::uptime(status.uptime_s));
+    if status.version != env!("CARGO_PKG_VERSION") {
+        let text = format!("{text}, but it is zimaged {}", status.version);
+        let fix = "install zimg and zimaged from one build, then restart zimaged";
+        return Finding::warn(TOPIC, text, fix);
+    }
+    match &status.last_error {
+        Some(error) if status.restarts > 0 => {
+            let text = format!("{text}; its worker died {} times: {error}", status.restarts);
+            Finding::warn(TOPIC, text, "its log says more: `journalctl -u zimaged`")
+        }
+        _ => Finding::ok(TOPIC, text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+    use crate::doctor::Level;
+
+    fn mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn modes_say_who_may_what() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let none = socket(&path);
+        assert_eq!((none.level, none.fix.is_some()), (Level::Warn, true), "{none:?}");
+        let _listener = UnixListener::bind(&path).unwrap();
+        mode(folder.path(), 0o700);
+        mode(&path, 0o600);
+        let good = socket(&path);
+        assert_eq!(good.level, Level::Ok, "{good:?}");
+        assert!(good.text.contains(", 0600 ") && good.text.contains(" in 0700 "), "{good:?}");
+        mode(&path, 0o666);
+        assert!(socket(&path).text.ends_with("every user may draw"));
+        mode(folder.path(), 0o777);
+        let loose = socket(&path);
+        assert!(loose.text.contains("anybody may put another one there"), "{loose:?}");
+        mode(folder.path(), 0o1777);
+        assert!(socket(&path).text.ends_with("every user may draw"));
+        let file = folder.path().join("f");
+        fs::write(&file, "").unwrap();
+        assert_eq!(socket(&file).kind, Kind::Config);
+    }
+}

@@ -1,0 +1,156 @@
+//! The daemon's settings, as `zimaged --check` prints them; of a running one with its own options
+//! and environment, where these can be seen.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::program::{Said, ask};
+use super::{Finding, Setting};
+
+/// Where the system's service keeps its state.
+const SYSTEM_STATE: &str = "/var/lib/zimaged";
+
+/// What is set, as far as it is known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settings(toml::Table);
+
+impl Settings {
+    /// A key's text.
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        Some(self.0.get(key)?.as_str()?.to_owned())
+    }
+
+    /// A key's number.
+    pub(super) fn number(&self, key: &str) -> Option<u64> {
+        self.0.get(key)?.as_integer()?.try_into().ok()
+    }
+}
+
+/// A daemon's process, as the system shows it to its owner and to root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Running {
+    /// The file that it was started from.
+    pub(super) program: PathBuf,
+    /// That file has been replaced or removed since.
+    pub(super) replaced: bool,
+    arguments: Vec<OsString>,
+    environment: BTreeMap<OsString, OsString>,
+}
+
+impl Running {
+    /// The process with this number, if it can be looked into.
+    pub(super) fn find(pid: u32) -> Option<Self> {
+        let words = |name: &str| {
+            let bytes = fs::read(format!("/proc/{pid}/{name}")).ok()?;
+            let words = bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+            Some(words.map(|word| OsString::from_vec(word.to_vec())).collect::<Vec<_>>())
+        };
+        let link = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+        let shown = link.display().to_string();
+        let (program, replaced) = match shown.strip_suffix(" (deleted)") {
+            Some(path) => (PathBuf::from(path), true),
+            None => (link, false),
+        };
+        let pair = |word: OsString| {
+            let bytes = word.into_vec();
+            let end = bytes.iter().position(|byte| *byte == b'=')?;
+            let value = OsString::from_vec(bytes[end + 1..].to_vec());
+            Some((OsString::from_vec(bytes[..end].to_vec()), value))
+        };
+        let environment = words("environ")?.into_iter().filter_map(pair).collect();
+        let arguments = words("cmdline")?.into_iter().skip(1).collect();
+        Some(Self { program, replaced, arguments, environment })
+    }
+
+    /// What a variable of its environment is.
+    pub(super) fn variable(&self, name: &str) -> Option<&OsString> {
+        self.environment.get(&OsString::from(name))
+    }
+}
+
+/// Asks `zimaged` for the settings: of the running daemon, or of one that would be started.
+pub(super) fn look(
+    zimaged: &Path,
+    setting: Setting,
+    running: Option<&Running>,
+) -> (Finding, Settings) {
+    let mut command = Command::new(zimaged);
+    match (running, setting) {
+        (Some(running), _) => {
+            command.args(&running.arguments).env_clear().envs(&running.environment);
+        }
+        // As its service manager starts it: the user's own settings are none of its.
+        (None, Setting::System) => {
+            for (name, _) in std::env::vars_os() {
+                if name.to_string_lossy().starts_with("ZIMAGED_") {
+                    command.env_remove(name);
+                }
+            }
+            command.env_remove("XDG_CONFIG_HOME").env("HOME", "/");
+            command.env("STATE_DIRECTORY", SYSTEM_STATE);
+        }
+        (None, Setting::User | Setting::ByHand) => {}
+    }
+    match ask(command.arg("--check")) {
+        Ok(said) => understood(&said),
+        Err(why) => (Finding::fail("settings", why, "install zimaged again"), Settings::default()),
+    }
+}
+
+fn understood(said: &Said) -> (Finding, Settings) {
+    let settings = Settings(said.out.parse().unwrap_or_default());
+    let first = said.out.lines().next().unwrap_or_default();
+    if !said.well {
+        let line = |beginning: &str| said.err.lines().find_map(|line| line.strip_prefix(beginning));
+        let text = line("zimaged: ").map_or_else(|| said.complaint(), str::to_owned);
+        let fix = line("hint: ").unwrap_or("correct it; `zimaged --check` tries the settings");
+        return (Finding::wrong("settings", text, fix), settings);
+    }
+    let text = match first.strip_prefix("# read from ") {
+        Some(file) => file.to_owned(),
+        None => "no configuration file".to_owned(),
+    };
+    (Finding::ok("settings", text), settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Level;
+
+    #[test]
+    fn what_check_says_is_understood() {
+        let out =
+            "# read from /etc/zimaged/zimaged.toml\nmodel = \"/m\"\njobs = 64\nplain = false\n";
+        let said = Said { well: true, out: out.to_owned(), err: String::new() };
+        let (finding, settings) = understood(&said);
+        assert_eq!(finding, Finding::ok("settings", "/etc/zimaged/zimaged.toml"));
+        assert_eq!(settings.text("model").as_deref(), Some("/m"));
+        assert_eq!((settings.number("jobs"), settings.number("model")), (Some(64), None));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_its_own_words() {
+        let err = "zimaged: /z.toml: line 1: unknown field `modle`\nhint: do that\n".to_owned();
+        let (finding, _) = understood(&Said { well: false, out: String::new(), err });
+        assert_eq!((finding.level, finding.kind.exit_code()), (Level::Fail, 78));
+        assert_eq!(finding.text, "/z.toml: line 1: unknown field `modle`");
+        assert_eq!(finding.fix.as_deref(), Some("do that"));
+        let err = "error: unexpected argument '--check' found".to_owned();
+        let (finding, _) = understood(&Said { well: false, out: String::new(), err: err.clone() });
+        assert_eq!(finding.text, err);
+    }
+
+    #[test]
+    fn a_process_of_ones_own_can_be_looked_into() {
+        let own = Running::find(std::process::id()).unwrap();
+        assert_eq!(own.program, std::env::current_exe().unwrap());
+        assert!(!own.replaced);
+        assert_eq!(own.variable("PATH").cloned(), std::env::var_os("PATH"));
+        assert_eq!(Running::find(u32::MAX), None);
+    }
+}
