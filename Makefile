@@ -11,7 +11,7 @@ LIBTORCH_FLAGS = $(if $(CUDA),--cuda)$(if $(CPU),--cpu)
 
 export PYTHON CARGO PROFILE PREFIX DESTDIR
 
-.PHONY: help libtorch build demo test units disk-test systemd-test gpu-test parity bench gpu-bench papers install uninstall clean
+.PHONY: help libtorch build demo test units disk-test systemd-test fuzz gpu-test parity bench gpu-bench papers install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ disk-test: ## detached jobs on a full and on a read-only disk; needs root or use
 
 systemd-test: $(if $(SUDO_USER),,libtorch) ## boot a container with a real systemd and try the service there; as root
 	@contrib/systemd-test/run.sh
+
+fuzz: ## try foreign bytes with cargo-fuzz and a nightly compiler, FUZZ_SECONDS (600) for each fuzzer
+	@contrib/fuzz.sh
 
 gpu-test: ## draw on an NVIDIA GPU with the CUDA tree of libtorch
 	@contrib/gpu-test.sh

@@ -12,6 +12,7 @@
 
 mod daemon;
 pub mod mock;
+pub mod oracle;
 mod programs;
 mod raw;
 mod store;

@@ -6,6 +6,7 @@ mod client;
 pub mod config;
 mod delivery;
 mod estimate;
+pub mod foreign;
 mod job;
 mod kept;
 mod lock;

@@ -16,6 +16,9 @@ use zimg_protocol::frame::ErrorFrame;
 use zimg_protocol::messages::Event;
 use zimg_protocol::{Failure, Frame};
 
+/// What a frame takes beside its bytes: a worker may cut a picture into single ones.
+const FRAME: usize = size_of::<Frame>();
+
 /// One client's outgoing frames; clones are handles to the same.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outbox(Arc<Inner>);
@@ -30,7 +33,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Lines {
     frames: VecDeque<Frame>,
-    /// Bytes of pixels in `frames`.
+    /// Bytes of pixels in `frames`, and what their frames take.
     pixels: usize,
     /// Nothing more will be put in.
     closed: bool,
@@ -81,7 +84,7 @@ impl Outbox {
         if lines.closed {
             return;
         }
-        lines.pixels += chunk.len();
+        lines.pixels += FRAME + chunk.len();
         lines.frames.push_back(Frame::Pixels(chunk));
         self.0.changed.notify_waiters();
     }
@@ -113,7 +116,7 @@ impl Outbox {
         self.lines().closed
     }
 
-    /// Bytes of pixels that wait.
+    /// Bytes of pixels that wait, and what their frames take.
     pub(crate) fn held(&self) -> usize {
         self.lines().pixels
     }
@@ -137,7 +140,7 @@ impl Outbox {
                 if let Some(frame) = lines.frames.pop_front() {
                     lines.empty = None;
                     if let Frame::Pixels(chunk) = &frame {
-                        lines.pixels -= chunk.len();
+                        lines.pixels -= FRAME + chunk.len();
                     }
                     self.0.changed.notify_waiters();
                     return Ok(Some(frame));
@@ -242,7 +245,7 @@ mod tests {
         outbox.event(step(4));
         outbox.event(Event::Decoding { picture: 1 });
         outbox.event(Event::Done(Timings::default()));
-        assert_eq!(outbox.held(), 3);
+        assert_eq!(outbox.held(), FRAME + 3);
         assert_eq!(
             drain(&outbox).await,
             [

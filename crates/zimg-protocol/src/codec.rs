@@ -4,9 +4,12 @@
 //! lengths, a limit, and nothing after the end. Decoding never allocates more than the slice
 //! holds, whatever lengths it announces.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use bincode::Options;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::limits::CHUNK_BYTES;
 
@@ -39,4 +42,32 @@ pub fn encode_into<T: Serialize>(message: &T, out: &mut Vec<u8>) -> Result<(), C
 /// Too short, too long, an unknown variant, or text that is not UTF-8.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     Ok(options().deserialize(bytes)?)
+}
+
+/// Reads a list without making room for as many as are announced, as serde would, up to a
+/// mebibyte of them: for `#[serde(deserialize_with)]` on every list in a message.
+///
+/// # Errors
+///
+/// Those of the list's own items.
+pub fn as_they_come<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Vec<T>, D::Error> {
+    struct Items<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
+            let mut items = Vec::new();
+            while let Some(item) = from.next_element()? {
+                items.push(item);
+            }
+            Ok(items)
+        }
+    }
+    from.deserialize_seq(Items(PhantomData))
 }

@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
+use zimg_protocol::Failure;
 use zimg_protocol::messages::JobId;
 
 use super::record::Record;
@@ -214,6 +215,12 @@ impl Database {
         tables.commit()?;
         Ok(made)
     }
+}
+
+/// How many jobs are in a file; for `foreign.rs`.
+pub(crate) fn jobs_in(file: &Path) -> Result<usize, Failure> {
+    let opened = Database::open(file).map_err(|trouble| trouble.failure(file))?;
+    Ok(opened.jobs.len())
 }
 
 impl Head {

@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+pub(crate) use self::database::jobs_in;
 pub(crate) use self::folder::usual as usual_folder;
 pub(crate) use self::record::{End, KeptPicture, Record};
 pub(crate) use self::shelf::Found;

@@ -25,6 +25,7 @@ pub(crate) struct Record {
     /// What its defaults became, once a picture of it is on the disk.
     pub started: Option<Started>,
     /// The pictures that are on the disk, from the first on.
+    #[serde(deserialize_with = "codec::as_they_come")]
     pub pictures: Vec<KeptPicture>,
     /// How it ended, once it has.
     pub end: Option<End>,
@@ -85,7 +86,7 @@ impl Record {
     }
 
     /// Its bytes.
-    pub(super) fn encode(&self) -> Result<Vec<u8>, Trouble> {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, Trouble> {
         let mut bytes = Vec::new();
         codec::encode_into(&Written::V1(self), &mut bytes)
             .map_err(|error| Trouble::Damaged(format!("a record cannot be written: {error}")))?;
@@ -93,7 +94,7 @@ impl Record {
     }
 
     /// The record that `bytes` are.
-    pub(super) fn decode(job: JobId, bytes: &[u8]) -> Result<Self, Trouble> {
+    pub(crate) fn decode(job: JobId, bytes: &[u8]) -> Result<Self, Trouble> {
         match codec::decode(bytes) {
             Ok(Body::V1(record)) => Ok(record),
             Err(error) => Err(Trouble::Damaged(format!("job {job} cannot be read: {error}"))),

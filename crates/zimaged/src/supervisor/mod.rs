@@ -5,6 +5,7 @@
 //! `work`, the end of it all in `end`, and what it tells about itself in `overview`.
 
 mod clients;
+mod conversation;
 mod detached;
 mod end;
 mod following;
@@ -25,6 +26,7 @@ use tokio::time::sleep_until;
 use zimg_protocol::messages::{Event, JobId, Places, Request, Timings};
 use zimg_protocol::{Failure, Kind};
 
+pub(crate) use self::conversation::conversation;
 use self::following::Following;
 use self::keeping::Keeping;
 use self::overview::Tally;

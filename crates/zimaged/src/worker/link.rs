@@ -28,6 +28,8 @@ use super::exit::Exit;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// A longer line of the worker's log is cut into pieces.
 const LINE_BYTES: u64 = 4096;
+/// Fewer pixels than this are copied out of what was read.
+const FEW: usize = 64 << 10;
 /// How many of its last lines explain a death.
 const LINES_KEPT: usize = 3;
 /// Commands that may wait for the worker: a job, its pause and its cancellation, with room.
@@ -74,6 +76,12 @@ impl Link {
         link
     }
 
+    /// A link without a process: what would be said to it can be read.
+    pub(crate) fn to_nobody() -> (Self, mpsc::Receiver<(Command, Bytes)>) {
+        let (commands, said) = mpsc::channel(COMMANDS_MAX);
+        (Self { pid: None, commands: Some(commands), kill: Arc::default() }, said)
+    }
+
     /// Sends a command; a worker that cannot take it is dying, which will be heard.
     pub(crate) fn command(&self, command: Command) {
         self.command_with(command, Bytes::new());
@@ -112,8 +120,7 @@ async fn attend(
     ];
     let (read, write) = socket.into_split();
     let writer = tokio::spawn(write_commands(write, commands));
-    let codec = LengthDelimitedCodec::builder().max_frame_length(TO_CLIENT_BYTES).new_codec();
-    let mut frames = FramedRead::new(read, codec);
+    let mut frames = FramedRead::new(read, frames_of_worker());
 
     // The socket may close before the process ends or after it: both are awaited, and the
     // socket is heard to its end before the process is judged.
@@ -186,9 +193,19 @@ async fn finish(mut log: JoinHandle<()>) {
     }
 }
 
-fn understand(body: Bytes) -> FromWorker {
+/// Cuts what a worker says into frames.
+pub(crate) fn frames_of_worker() -> LengthDelimitedCodec {
+    LengthDelimitedCodec::builder().max_frame_length(TO_CLIENT_BYTES).new_codec()
+}
+
+/// What a frame of a worker's says.
+pub(crate) fn understand(body: Bytes) -> FromWorker {
     match Frame::decode(body) {
         Ok(Frame::Report(report)) => FromWorker::Report(report),
+        // A few of them would hold all that was read with them.
+        Ok(Frame::Pixels(pixels)) if pixels.len() < FEW => {
+            FromWorker::Pixels(Bytes::copy_from_slice(&pixels))
+        }
         Ok(Frame::Pixels(pixels)) => FromWorker::Pixels(pixels),
         Ok(Frame::Latents(latents)) => FromWorker::Latents(latents),
         Ok(other) => FromWorker::Nonsense(FrameError::Kind(other.kind()).to_string()),

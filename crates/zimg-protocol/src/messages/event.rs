@@ -40,7 +40,7 @@ pub enum Event {
     /// How the picture looks so far; the latest counts.
     Preview(Preview),
     /// The answer to `Request::Jobs`.
-    Jobs(#[serde(deserialize_with = "super::jobs::as_they_come")] Vec<JobInfo>),
+    Jobs(#[serde(deserialize_with = "crate::codec::as_they_come")] Vec<JobInfo>),
     /// What was asked for is done.
     Acknowledged,
     /// The answer to `Request::Overview`.

@@ -1,9 +1,6 @@
 //! Jobs as their owners see them.
 
-use std::fmt;
-
-use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::{JobId, Priority};
 use crate::error::Failure;
@@ -61,25 +58,4 @@ pub struct JobInfo {
     /// The beginning of its prompt: at most [`PROMPT_SHOWN`](crate::limits::PROMPT_SHOWN)
     /// characters.
     pub prompt: String,
-}
-
-/// Reads a list without making room for as many as are announced.
-pub(super) fn as_they_come<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<JobInfo>, D::Error> {
-    struct Jobs;
-    impl<'de> Visitor<'de> for Jobs {
-        type Value = Vec<JobInfo>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("jobs")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
-            let mut jobs = Vec::new();
-            while let Some(job) = from.next_element()? {
-                jobs.push(job);
-            }
-            Ok(jobs)
-        }
-    }
-    from.deserialize_seq(Jobs)
 }

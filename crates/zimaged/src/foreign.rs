@@ -1,0 +1,34 @@
+//! Ways in for foreign bytes, where they are tried by the million (`tests/fuzz`): a worker that
+//! says anything, and files of jobs that hold anything. Nothing else uses them.
+
+use std::path::Path;
+
+use zimg_protocol::{Failure, Frame};
+
+use crate::store::{Record, jobs_in};
+use crate::supervisor::conversation;
+
+/// All that each of two clients with a job is told, from acceptance to the end, by a daemon whose
+/// worker says these bytes and then dies: its first job is a picture pair with previews, the second
+/// one, of another user, is in no hurry.
+///
+/// # Errors
+///
+/// The system has no room for a runtime.
+pub fn worker_says(bytes: &[u8]) -> std::io::Result<[Vec<Frame>; 2]> {
+    conversation(bytes)
+}
+
+/// A job's record as it lies on the disk, read and written again; `None` if it is none.
+pub fn record_again(bytes: &[u8]) -> Option<Vec<u8>> {
+    Record::decode(1, bytes).and_then(|record| record.encode()).ok()
+}
+
+/// How many jobs are in a file, as the daemon reads it at its start.
+///
+/// # Errors
+///
+/// Whatever keeps the file from being trusted or read.
+pub fn jobs_in_file(file: &Path) -> Result<usize, Failure> {
+    jobs_in(file)
+}

@@ -1,0 +1,87 @@
+//! A worker that is nothing but a string of bytes, and what comes of it: for `foreign.rs`.
+
+use std::io;
+
+use bytes::BytesMut;
+use tokio::runtime::Builder;
+use tokio_util::codec::Decoder;
+use zimg_protocol::messages::{Draw, Places, Priority, Request, Submit};
+use zimg_protocol::{Failure, Frame, Kind};
+
+use super::{Charge, FromClient, Supervisor};
+use crate::kept::Terms;
+use crate::outbox::Outbox;
+use crate::patience::Patience;
+use crate::worker::exit::Exit;
+use crate::worker::kept::Kept;
+use crate::worker::link::{FromWorker, Link, frames_of_worker, understand};
+use crate::worker::state::Input;
+
+/// See `foreign::worker_says`.
+pub(crate) fn conversation(bytes: &[u8]) -> io::Result<[Vec<Frame>; 2]> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let _entered = runtime.enter();
+    let none = || Failure::new(Kind::Config, "there is no other worker");
+    let mut supervisor = Supervisor::new(Charge {
+        config: None,
+        model: "tiny".to_owned(),
+        plan: Err(none()),
+        places: Places::default(),
+        idle_unload: None,
+        patience: Patience::default(),
+        folder: Err(none()),
+        terms: Terms::default(),
+        weights: Kept::default(),
+    })?;
+    runtime.block_on(supervisor.open_store());
+    supervisor.keeping.numbers.come(Some(1..100));
+    let (link, _commands) = Link::to_nobody();
+    supervisor.worker.link = Some(link);
+
+    let clients = [(0, Priority::Interactive), (1, Priority::Batch)].map(|(id, priority)| {
+        let size = Some(64);
+        let draw =
+            Draw { width: size, height: size, steps: Some(4), count: 2, ..Draw::new("a fox") };
+        let submit = Submit { draw, priority, detach: false, previews: id == 0 };
+        let (uid, outbox) = (1000, Outbox::default());
+        supervisor.client(FromClient::Joined { id, uid, outbox: outbox.clone() });
+        supervisor.client(FromClient::Asked { id, request: Request::Submit(submit) });
+        outbox
+    });
+    hear(&mut supervisor, bytes);
+    end(&mut supervisor);
+    Ok(clients.map(|outbox| {
+        outbox.close();
+        let mut told = Vec::new();
+        while let Ok(Some(frame)) = runtime.block_on(outbox.next()) {
+            told.push(frame);
+        }
+        told
+    }))
+}
+
+/// As the link hears a worker: to the first thing that makes no sense.
+fn hear(supervisor: &mut Supervisor, bytes: &[u8]) {
+    let mut bytes = BytesMut::from(bytes);
+    let mut codec = frames_of_worker();
+    loop {
+        let said = match codec.decode(&mut bytes) {
+            Ok(Some(body)) => understand(body.freeze()),
+            Ok(None) => return,
+            Err(error) => FromWorker::Nonsense(error.to_string()),
+        };
+        let over = matches!(said, FromWorker::Nonsense(_));
+        supervisor.heard(said);
+        supervisor.settle();
+        if over {
+            return;
+        }
+    }
+}
+
+/// The worker dies, and there is no other.
+fn end(supervisor: &mut Supervisor) {
+    supervisor.heard(FromWorker::Exited(Exit::default()));
+    supervisor.happened(Input::TimeUp);
+    supervisor.settle();
+}

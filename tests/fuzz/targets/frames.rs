@@ -1,0 +1,11 @@
+//! A stream of frames.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use zimg_tests::oracle::{self, Counting};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fuzz_target!(|bytes: &[u8]| oracle::frames(bytes));

@@ -1,0 +1,11 @@
+//! The sixteen bytes that a peer says first.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use zimg_tests::oracle::{self, Counting};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fuzz_target!(|bytes: &[u8]| oracle::hello(bytes));

@@ -1,0 +1,23 @@
+//! A configuration file.
+
+use std::path::Path;
+
+use super::within;
+
+/// A text has one meaning or is refused in one sentence.
+pub fn configuration(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let file = Path::new("zimaged.toml");
+    // TOML's tree of a text is larger than the text: a dot makes a table.
+    let read = || zimaged::config::from_text(text, file);
+    let meaning = within(1024 * bytes.len(), read);
+    assert_eq!(read(), meaning);
+    if let Err(failure) = meaning {
+        assert!(
+            failure.message.starts_with("zimaged.toml: ")
+                || failure.message.contains("in zimaged.toml "),
+            "{failure}"
+        );
+        assert!(!failure.message.contains('\n'), "{failure}");
+    }
+}

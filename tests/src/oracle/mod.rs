@@ -1,0 +1,41 @@
+//! What must be true of any bytes at all: no panic, no more memory than the bytes ask for, and
+//! what is understood is written again as it was. The fuzzers in `tests/fuzz` try them by the
+//! million, `tests/tests/corpus.rs` what they have found worth keeping.
+//!
+//! A program that uses them has [`Counting`] as its allocator.
+
+mod configuration;
+mod conversation;
+mod counting;
+mod kept;
+mod wire;
+
+pub use configuration::configuration;
+pub use conversation::worker;
+pub use counting::{Counting, most_held};
+pub use kept::{jobs, record};
+pub use wire::{frames, hello, requests};
+
+/// What may be held beyond what the bytes themselves ask for.
+pub const SLACK: usize = 64 << 10;
+
+/// An oracle: panics when it is contradicted.
+pub type Oracle = fn(&[u8]);
+
+/// All of them, by the names of their fuzzers and of the folders in `tests/fuzz/corpus`.
+pub const ALL: [(&str, Oracle); 7] = [
+    ("hello", hello),
+    ("frames", frames),
+    ("requests", requests),
+    ("worker", worker),
+    ("configuration", configuration),
+    ("record", record),
+    ("jobs", jobs),
+];
+
+/// What `f` gives, which may hold as much as `bytes` and [`SLACK`].
+fn within<T>(bytes: usize, f: impl FnOnce() -> T) -> T {
+    let (value, held) = most_held(f);
+    assert!(held <= bytes + SLACK, "{held} bytes were held, and {bytes} asked for");
+    value
+}

@@ -1,0 +1,93 @@
+//! What comes on sockets: hellos and frames.
+
+use std::io::{self, Read};
+
+use zimg_protocol::Frame;
+use zimg_protocol::frame::kind;
+use zimg_protocol::hello::{self, Hello, Welcome};
+use zimg_protocol::limits::{COUNT_MAX, PROMPT_BYTES, TO_CLIENT_BYTES, TO_DAEMON_BYTES, side_fits};
+use zimg_protocol::messages::{Request, Submit};
+
+use super::{SLACK, most_held, within};
+
+/// Sixteen bytes are a hello or not, and are answered.
+pub fn hello(bytes: &[u8]) {
+    let Some(bytes) = bytes.first_chunk::<{ hello::BYTES }>() else { return };
+    within(0, || {
+        let understood = Hello::from_bytes(*bytes);
+        assert_eq!(understood.is_ok(), bytes.starts_with(&hello::MAGIC));
+        let Ok(peer) = understood else { return };
+        assert_eq!(peer.to_bytes(), *bytes);
+        let answer = Hello::OURS.negotiate(peer);
+        assert_eq!(Welcome::from_bytes(answer.to_bytes()), Ok(answer));
+        let common = peer.min_major <= hello::MAJOR && hello::MAJOR <= peer.max_major;
+        assert_eq!(answer.major, if common { hello::MAJOR } else { 0 });
+        // The same bytes as an answer of a daemon's that speaks something else.
+        let welcome = Welcome::from_bytes(*bytes)
+            .map(|welcome| hello::skew("zimg 0.1.0", Hello::OURS, welcome, None).message);
+        assert!(welcome.is_ok_and(|sentence| sentence.starts_with("zimg 0.1.0 speaks protocol ")));
+    });
+}
+
+/// A stream of frames, read in pieces whose size the first byte says.
+pub fn frames(bytes: &[u8]) {
+    let Some((&piece, stream)) = bytes.split_first() else { return };
+    for limit in [TO_DAEMON_BYTES, TO_CLIENT_BYTES] {
+        let mut from = Pieces { bytes: stream, at_most: 1 + usize::from(piece) };
+        loop {
+            let before = from.bytes;
+            let (read, held) = most_held(|| Frame::read(&mut from, limit));
+            let used = &before[..before.len() - from.bytes.len()];
+            // Room grows with what comes, by doubling, and a list of jobs is wider than its bytes.
+            assert!(held <= 16 * used.len() + SLACK, "{held} bytes were held for {}", used.len());
+            match read {
+                Ok(Some(frame)) => again(&frame, &used[4..]),
+                Ok(None) => break,
+                Err(error) => {
+                    assert!(!error.to_string().contains('\n'), "{error}");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// What a client asks: the rest of a frame after its kind.
+pub fn requests(bytes: &[u8]) {
+    let body = [&[kind::REQUEST], bytes].concat();
+    // The copy, and what is understood.
+    let asked = within(2 * body.len(), || Frame::decode(body.clone().into()));
+    let Ok(frame) = asked else { return };
+    again(&frame, &body);
+    let Frame::Request(request) = frame else { panic!("not a request but {frame:?}") };
+    if let Request::Draw(draw) | Request::Submit(Submit { draw, .. }) = request {
+        let checked = within(0, || draw.check());
+        let sides = [draw.width, draw.height].into_iter().flatten();
+        if checked.is_ok() {
+            assert!(draw.prompt.len() <= PROMPT_BYTES && (1..=COUNT_MAX).contains(&draw.count));
+            assert!(sides.into_iter().all(side_fits));
+        }
+    }
+}
+
+/// A frame is written again as it came. Only an error's text is repaired where it is no UTF-8.
+fn again(frame: &Frame, body: &[u8]) {
+    let written = frame.encode().unwrap();
+    if let Frame::Error(_) = frame {
+        assert_eq!(Frame::decode(written).unwrap(), *frame);
+    } else {
+        assert_eq!(written, body);
+    }
+}
+
+/// A reader that gives a few bytes at a time.
+struct Pieces<'a> {
+    bytes: &'a [u8],
+    at_most: usize,
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.bytes.take(self.at_most as u64).read(into).inspect(|&n| self.bytes = &self.bytes[n..])
+    }
+}

@@ -1,0 +1,93 @@
+//! What the fuzzers have found worth keeping (`tests/fuzz`), tried again as ordinary tests.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use zimg_protocol::Frame;
+use zimg_protocol::messages::{Event, ModelInfo, Picture, Report, Started, Timings};
+use zimg_tests::oracle::{ALL, Counting, worker};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn fuzz() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
+}
+
+fn names(folder: &Path) -> BTreeSet<String> {
+    let name = |entry: std::io::Result<fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        path.file_stem().unwrap().to_str().unwrap().to_owned()
+    };
+    fs::read_dir(folder).unwrap().map(name).collect()
+}
+
+#[test]
+fn nothing_that_was_found_contradicts_an_oracle() {
+    for (name, oracle) in ALL {
+        let mut tried = 0;
+        for entry in fs::read_dir(fuzz().join("corpus").join(name)).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = fs::read(&path).unwrap();
+            if std::panic::catch_unwind(|| oracle(&bytes)).is_err() {
+                panic!("{} contradicts it", path.display());
+            }
+            tried += 1;
+        }
+        assert!(tried >= 3, "{name}: only {tried} files");
+    }
+}
+
+#[test]
+fn every_oracle_has_a_fuzzer_and_a_corpus() {
+    let all: BTreeSet<_> = ALL.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(names(&fuzz().join("targets")), all);
+    assert_eq!(names(&fuzz().join("corpus")), all);
+}
+
+/// What a worker says that draws two pictures of 64x64 for each of two jobs, its pixels in chunks
+/// of so many bytes.
+fn drawing(chunk: usize) -> Vec<u8> {
+    let (width, height) = (64, 64);
+    let rgb = [7; 3 * 64 * 64];
+    let model = ModelInfo {
+        name: "m".into(),
+        device: "cpu".into(),
+        dtype: "float32".into(),
+        width,
+        height,
+        steps: 4,
+        guidance: 0.0,
+        max_tokens: 9,
+    };
+    let mut said = vec![Frame::Report(Report::Ready(model))];
+    for job in 1..=2 {
+        let started = Started { model: "m".into(), width, height, steps: 4, guidance: 0.0 };
+        said.push(Frame::Report(Report::Started { job, started }));
+        for index in 0..2 {
+            let bytes = rgb.len() as u64;
+            let picture = Picture { index, seed: index.into(), width, height, bytes };
+            said.push(Frame::Report(Report::Picture { job, picture }));
+            said.extend(rgb.chunks(chunk).map(|chunk| Frame::Pixels(chunk.to_vec().into())));
+        }
+        said.push(Frame::Report(Report::Done { job, timings: Timings::default() }));
+    }
+    let mut bytes = Vec::new();
+    said.iter().for_each(|frame| frame.write(&mut bytes).unwrap());
+    bytes
+}
+
+#[test]
+fn a_worker_that_draws_is_heard_to_the_end_of_both_jobs() {
+    for told in zimaged::foreign::worker_says(&drawing(4096)).unwrap() {
+        assert!(matches!(told.last(), Some(Frame::Event(Event::Done(_)))), "{told:?}");
+    }
+}
+
+#[test]
+fn a_picture_in_single_bytes_costs_its_frames_and_no_more() {
+    worker(&drawing(1));
+}
