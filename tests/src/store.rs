@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::process::Command;
 
+use rustix::io::retry_on_intr;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 /// Descriptors with their names, in the order in which they came.
@@ -22,7 +23,10 @@ impl Store {
         let mut beside = RecvAncillaryBuffer::new(&mut room);
         // Daemons that other tests start must not have them.
         let flags = flags | RecvFlags::CMSG_CLOEXEC;
-        let found = recvmsg(manager, &mut [IoSliceMut::new(&mut bytes)], &mut beside, flags)?;
+        // A child of another test that ends interrupts the waiting, which is not over then.
+        let found = retry_on_intr(|| {
+            recvmsg(&manager, &mut [IoSliceMut::new(&mut bytes)], &mut beside, flags)
+        })?;
         let said = String::from_utf8_lossy(&bytes[..found.bytes]).into_owned();
         let name = said.lines().find_map(|line| line.strip_prefix("FDNAME=")).unwrap_or("stored");
         if said.lines().any(|line| line == "FDSTOREREMOVE=1") {
