@@ -27,7 +27,7 @@ step "Python"
 "$cargo" build --quiet --locked -p zimg -p zimaged -p zimage-worker
 "$cargo" build --quiet --locked -p zimg-client --example latency
 : >"$log"
-for tests in contrib/libtorch contrib/bench; do
+for tests in contrib/libtorch contrib/bench contrib/clients/python; do
   "$python" -B -m unittest discover --start-directory "$tests" 2>&1 | tee -a "$log"
 done
 step "units"

@@ -1,0 +1,102 @@
+"""Whether zimg.py reads and writes the protocol's own bytes, and PNGs that are some.
+
+Against a real daemon it is tried by tests/tests/python_client.rs.
+"""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+import unittest
+import zlib
+from pathlib import Path
+
+import zimg
+
+TOP = Path(__file__).resolve().parents[3]
+GOLDEN = TOP / "crates/zimg-protocol/tests/golden/v1.txt"
+
+
+def golden(beginning: str) -> dict[str, bytes]:
+    lines = (line.split(" ") for line in GOLDEN.read_text().splitlines() if line.startswith(beginning))
+    return {name.removeprefix(beginning): bytes.fromhex(text) for name, text in lines}
+
+
+class BytesTest(unittest.TestCase):
+    def test_every_event_is_read_to_its_end_or_known_to_be_another_ones(self) -> None:
+        unread = set()
+        for name, frame in golden("Event::").items():
+            self.assertEqual(frame[0], zimg.EVENTS, name)
+            try:
+                event, end = zimg.read("EVENT", frame[1:])
+            except (AttributeError, IndexError):
+                unread.add(name)
+                continue
+            self.assertEqual(end, len(frame) - 1, name)
+            self.assertEqual(event["name"], name.split("(")[0])
+        self.assertEqual(unread, {"Preview", "Jobs", "Overview", "Asked", "Setup"})
+
+    def test_what_is_read_is_what_was_said(self) -> None:
+        events = golden("Event::")
+        picture, _ = zimg.read("EVENT", events["Picture"][1:])
+        self.assertEqual(picture, {"name": "Picture", "index": 1, "seed": 43, "width": 256, "height": 128, "bytes": 98304})
+        status = zimg.read("EVENT", events["Status(Restarting)"][1:])[0]["status"]
+        self.assertEqual(status["worker"], {"name": "Restarting", "in_ms": 100, "reason": "it died"})
+        self.assertEqual((status["model"]["name"], status["load_s"], status["last_error"]), ("tiny", 0.5, "oh"))
+
+    def test_a_drawing_is_written_as_it_is_to_be(self) -> None:
+        sent = bytearray()
+
+        class Ends(Exception):
+            pass
+
+        class Fake(zimg.Client):
+            def __init__(self) -> None:
+                self.stream = self
+
+            def sendall(self, data: bytes) -> None:
+                sent.extend(data)
+                raise Ends
+
+        wishes = {
+            "negative": "blur", "width": 1024, "steps": 8, "guidance": 4.0, "guidance_normalization": 1.0,
+            "guidance_truncation": 0.5, "seed": 0x0102030405060708, "count": 2,
+        }
+        with self.assertRaises(Ends):
+            next(Fake().draw("a réd fox", **wishes))
+        body = golden("Request::")["Draw"]
+        self.assertEqual(bytes(sent), struct.pack(">I", len(body)) + body)
+
+    def test_a_wish_that_there_is_not_is_refused(self) -> None:
+        with self.assertRaises(zimg.Failed) as caught:
+            next(zimg.Client.draw(None, "a fox", stpes=3))
+        self.assertEqual((caught.exception.code, str(caught.exception)), (64, "a drawing has no stpes"))
+
+    def test_every_kind_of_failure_has_its_code(self) -> None:
+        codes = [zimg.read("EVENT", frame[1:])[0]["failure"]["kind"] for frame in golden("Kind::").values()]
+        self.assertEqual(codes, list(range(len(zimg.CODES))))
+
+
+class PictureTest(unittest.TestCase):
+    def test_a_png_has_the_pixels(self) -> None:
+        picture = {"width": 2, "height": 2, "rgb": bytes(range(12))}
+        with tempfile.TemporaryDirectory() as folder:
+            zimg.save(f"{folder}/a.png", picture)
+            zimg.save(f"{folder}/a.ppm", picture)
+            png = Path(folder, "a.png").read_bytes()
+            self.assertEqual(Path(folder, "a.ppm").read_bytes(), b"P6\n2 2\n255\n" + bytes(range(12)))
+        self.assertTrue(png.startswith(b"\x89PNG\r\n\x1a\n"))
+        at, chunks = 8, []
+        while at < len(png):
+            (length,) = struct.unpack_from(">I", png, at)
+            name, data = png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
+            self.assertEqual(struct.unpack_from(">I", png, at + 8 + length)[0], zlib.crc32(name + data))
+            chunks.append((name, data))
+            at += 12 + length
+        self.assertEqual([name for name, _ in chunks], [b"IHDR", b"IDAT", b"IEND"])
+        self.assertEqual(chunks[0][1], bytes([0, 0, 0, 2, 0, 0, 0, 2, 8, 2, 0, 0, 0]))
+        self.assertEqual(zlib.decompress(chunks[1][1]), b"\0" + bytes(range(6)) + b"\0" + bytes(range(6, 12)))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""A client for zimaged in Python's standard library alone, written from docs/protocol.md.
+
+As a module:   for event in Client().draw("a red fox", seed=7): ...
+As a program:  zimg.py "a red fox" fox.png [seed=7 count=4 width=512 …]   zimg.py --status
+"""
+import os
+import socket
+import struct
+import sys
+import zlib
+
+# Messages by their names: fields and their types, or a list of variants, whose place is their number. A type is a
+# letter of struct, "s" for a string, or the name of a message; with "?" before it it may be missing.
+TYPES = {
+    "FAILURE": "kind:I message:s hint:?s",
+    "STATE": [
+        "Starting", "Loading done:Q total:Q", "Warming", "Ready", "Busy job:Q step:I of:I", "Draining",
+        "Restarting in_ms:Q reason:s", "Failed failure:FAILURE", "Asleep",
+    ],
+    "WAITING": ["Queue position:I", "Worker worker:STATE", "Overtaken position:I", "Disk failure:FAILURE"],
+    "MODEL": "name:s device:s dtype:s width:I height:I steps:I guidance:f max_tokens:I",
+    "STATUS": "version:s pid:I uptime_s:Q worker:STATE worker_pid:?I restarts:I model:?MODEL load_s:?f"
+    " queued:I done:Q failed:Q last_error:?s",
+    "EVENT": [
+        "Accepted job:Q position:I", "Waiting why:WAITING", "Started model:s width:I height:I steps:I guidance:f",
+        "Step picture:I step:I of:I ms:f", "Decoding picture:I", "Picture index:I seed:Q width:I height:I bytes:Q",
+        "Done queued:f text:f steps:f decode:f total:f", "Failed failure:FAILURE", "Status status:STATUS",
+        "Busy failure:FAILURE depth:I wait_ms:?Q", None, None, "Acknowledged", None, "Resumed picture:I step:I",
+    ],  # None: an answer to what is not asked here
+}
+DRAW = "prompt:s negative:?s width:?I height:?I steps:?I guidance:?f guidance_normalization:f guidance_truncation:f"
+DRAW += " seed:Q count:I"
+DEFAULTS = {"guidance_normalization": 0.0, "guidance_truncation": 1.0, "seed": 0, "count": 1}  # others: the model's
+CODES = [64, 65, 69, 70, 73, 74, 75, 76, 77, 78, 130]  # of the kinds of failures
+REQUEST, EVENTS, PIXELS, ERROR = 0x01, 0x02, 0x10, 0xFF  # kinds of frames
+LONGEST = 1_048_577  # bytes of a frame to the client
+
+
+class Failed(Exception):
+    """What the daemon refused, in a sentence; `code` is the exit code that fits."""
+
+    def __init__(self, code, message, hint=None):
+        super().__init__(message)
+        self.code, self.hint = code, hint
+
+
+def write(kind, value):
+    """A value's bytes."""
+    if kind[0] == "?":
+        return b"\0" if value is None else b"\1" + write(kind[1:], value)
+    if kind == "s":
+        return struct.pack("<Q", len(value.encode())) + value.encode()
+    return struct.pack("<" + kind, value)
+
+
+def read(kind, data, at=0):
+    """A value at a place in bytes, and where it ends. A message is a dictionary, a variant has its "name" in it."""
+    if kind[0] == "?":
+        return read(kind[1:], data, at + 1) if data[at] else (None, at + 1)
+    if kind == "s":
+        (length,), at = struct.unpack_from("<Q", data, at), at + 8
+        return data[at : at + length].decode(), at + length
+    if kind not in TYPES:
+        return struct.unpack_from("<" + kind, data, at)[0], at + struct.calcsize(kind)
+    fields, value = TYPES[kind], {}
+    if isinstance(fields, list):
+        (number,), at = struct.unpack_from("<I", data, at), at + 4
+        value["name"], _, fields = fields[number].partition(" ")
+    for name, inner in (field.split(":") for field in fields.split()):
+        value[name], at = read(inner, data, at)
+    return value, at
+
+
+class Client:
+    """A connection, which draws one job at a time."""
+
+    def __init__(self, path=None):
+        own = os.path.join(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere", "zimaged/zimaged.sock")
+        path = path or os.environ.get("ZIMG_SOCKET") or (own if os.path.exists(own) else "/run/zimaged/zimaged.sock")
+        self.stream = socket.socket(socket.AF_UNIX)
+        self.stream.settimeout(5)
+        try:
+            self.stream.connect(path)
+            self.stream.sendall(struct.pack(">4sHHQ", b"ZIMG", 1, 1, 0))
+        except PermissionError:
+            raise Failed(77, f"you may not use the daemon at {path}") from None
+        except OSError as error:
+            raise Failed(69, f"no daemon at {path}: {error}") from None
+        self.file = self.stream.makefile("rb")
+        start = self.exactly(4)
+        # Without a place for us it says why at once, else after a Welcome if no version fits.
+        if start != b"ZIMG" or struct.unpack(">HHQ", self.exactly(12))[0] != 1:
+            self.frame(start if start != b"ZIMG" else None)
+            raise Failed(76, "that is no daemon of this protocol")
+        self.stream.settimeout(None)
+
+    def exactly(self, count):
+        try:
+            data = self.file.read(count)
+        except OSError as error:
+            raise Failed(75 if isinstance(error, TimeoutError) else 70, f"the daemon does not answer: {error}") from None
+        if len(data) < count:
+            raise Failed(70, "the daemon ended the connection before it was done")
+        return data
+
+    def frame(self, length=None):
+        (length,) = struct.unpack(">I", length or self.exactly(4))
+        if not 1 <= length <= LONGEST:
+            raise Failed(76, "that is no daemon of this protocol")
+        body = self.exactly(length)
+        if body[0] == ERROR:  # its last word
+            raise Failed(struct.unpack_from(">H", body, 1)[0], body[3:].decode(errors="replace"))
+        return body[0], body[1:]
+
+    def send(self, number, payload=b""):
+        body = struct.pack("<BI", REQUEST, number) + payload
+        self.stream.sendall(struct.pack(">I", len(body)) + body)
+
+    def receive(self):
+        """The next event, or {"name": "Pixels", "rgb": …}; a failure is raised."""
+        while True:
+            kind, payload = self.frame()
+            if kind == PIXELS:
+                return {"name": "Pixels", "rgb": payload}
+            try:
+                event, end = read("EVENT", payload)
+            except (AttributeError, IndexError):  # of a later minor version: none of ours
+                continue
+            if kind != EVENTS or end != len(payload):
+                raise Failed(70, "the daemon does not keep to the protocol")
+            if failure := event.get("failure"):
+                raise Failed(CODES[failure["kind"]], failure["message"], failure["hint"])
+            return event
+
+    def status(self):
+        self.send(2)
+        return self.receive()["status"]
+
+    def cancel(self):
+        """Ends the job at its next step: draw() then raises Failed with code 130."""
+        self.send(1)
+
+    def draw(self, prompt, **options):
+        """Yields events to the last one, Done; a Picture when it has come whole, with its "rgb"."""
+        wanted = {**DEFAULTS, **options, "prompt": prompt}
+        fields = dict(field.split(":") for field in DRAW.split())
+        if unknown := wanted.keys() - fields.keys():
+            raise Failed(64, f"a drawing has no {', '.join(unknown)}")
+        self.send(0, b"".join(write(kind, wanted.get(name)) for name, kind in fields.items()))
+        event = {"name": "Accepted"}
+        while event["name"] != "Done":
+            event = self.receive()
+            if event["name"] == "Picture":  # One that is announced again begins anew.
+                picture, rgb = event, bytearray()
+            elif event["name"] == "Pixels":
+                rgb += event["rgb"]
+                if len(rgb) == picture["bytes"]:
+                    yield {**picture, "rgb": bytes(rgb)}
+            else:
+                yield event
+
+
+def save(path, picture):
+    """A picture as PPM, or as PNG by the name."""
+    width, height, rgb = picture["width"], picture["height"], picture["rgb"]
+    data = b"P6\n%d %d\n255\n" % (width, height) + rgb
+    if path.endswith(".png"):
+        rows = b"".join(b"\0" + rgb[y * 3 * width :][: 3 * width] for y in range(height))
+        chunks = [b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT" + zlib.compress(rows), b"IEND"]
+        packed = (struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks)
+        data = b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def main(words):
+    if words == ["--status"]:
+        return print(Client().status())
+    if len(words) < 2 or not all("=" in word for word in words[2:]):
+        raise Failed(64, __doc__.strip())
+    prompt, path, *pairs = words
+    numbers = {key: float(value) if "." in value else int(value) for key, _, value in (w.partition("=") for w in pairs)}
+    for event in Client().draw(prompt, **numbers):
+        if event["name"] == "Step":
+            print(f"step {event['step']} of {event['of']}", file=sys.stderr)
+        elif event["name"] == "Picture":
+            stem, end = os.path.splitext(path)
+            save(f"{stem}-{event['seed']}{end}" if numbers.get("count", 1) > 1 else path, event)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except Failed as failure:
+        print("\nhint: ".join(filter(None, [f"zimg.py: {failure}", failure.hint])), file=sys.stderr)
+        sys.exit(failure.code)
+    except KeyboardInterrupt:
+        sys.exit(130)
