@@ -5,6 +5,7 @@
 #   lib/systemd/{system,user}/zimaged.{service,socket}  lib/{sysusers,tmpfiles}.d/zimaged.conf
 #   lib/systemd/system/zimaged.service.d/cpu.conf, with a libtorch that has no CUDA
 #   share/man/man1/zimg*.1  share/{bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
+#   share/zimg/desktop, and its units in lib/systemd/user
 #   share/doc/zimaged
 #
 # zimaged finds its worker, the worker its libtorch, and libtorch its libraries from where they
@@ -19,6 +20,7 @@ if [[ ${PREFIX:-/} != /* ]]; then
 fi
 units=(systemd/{system,user}/zimaged.{service,socket} {sysusers,tmpfiles}.d/zimaged.conf)
 for_cpu=lib/systemd/system/zimaged.service.d
+desktop_units=(zimg-wallpaper.{service,timer})
 
 # What the shells look for, and where; the sources are in contrib/completions.
 completions=(
@@ -28,8 +30,9 @@ completions=(
 )
 
 remove() {
-  rm -rf "$root"/{libexec,lib,share/doc}/zimaged
+  rm -rf "$root"/{libexec,lib,share/doc}/zimaged "$root/share/zimg"
   rm -f "$root"/bin/{zimg,zimaged} "${units[@]/#/$root/lib/}" "$root/$for_cpu/cpu.conf" \
+    "${desktop_units[@]/#/$root/lib/systemd/user/}" \
     "${completions[@]/#*:/$root/}"
   rmdir "$root/$for_cpu" 2>/dev/null || true # somebody else's drop-in stays
   rm -f "$root"/share/man/man1/zimg.1 "$root"/share/man/man1/zimg-*.1
@@ -79,6 +82,13 @@ for unit in "${units[@]}"; do
   mkdir -p "$root/lib/${unit%/*}"
   sed "s|@PREFIX@|${PREFIX:-/usr/local}|" "systemd/${unit#systemd/}" >"$root/lib/$unit"
 done
+
+# A file manager runs a menu of a service only if it may be run.
+install -D -m 755 -t "$root/share/zimg/desktop" contrib/desktop/zimg-{watch,wallpaper,pick,again,again.desktop}
+install -D -m 644 -t "$root/share/zimg/desktop" contrib/desktop/README.md
+install -D -m 644 -t "$root/lib/systemd/user" "${desktop_units[@]/#/contrib/desktop/}"
+sed -i "s|@PREFIX@|${PREFIX:-/usr/local}|" "$root/share/zimg/desktop/zimg-again.desktop" \
+  "${desktop_units[@]/#/$root/lib/systemd/user/}"
 
 install -D -m 644 -t "$root/share/man/man1" contrib/man/zimg*.1
 for completion in "${completions[@]}"; do

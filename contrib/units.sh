@@ -18,6 +18,11 @@ ln -s /bin/true "$tree/bin/zimaged"
 for unit in {system,user}/zimaged.{service,socket}; do
   sed "s|@PREFIX@|$tree|" "systemd/$unit" >"$tree/$unit"
 done
+mkdir -p "$tree/share/zimg/desktop"
+ln -s /bin/true "$tree/share/zimg/desktop/zimg-wallpaper"
+for unit in zimg-wallpaper.{service,timer}; do
+  sed "s|@PREFIX@|$tree|" "contrib/desktop/$unit" >"$tree/user/$unit"
+done
 systemd-analyze verify --man=no --recursive-errors=no "$tree"/system/*
 systemd-analyze verify --man=no --recursive-errors=no --user "$tree"/user/*
 

@@ -108,6 +108,9 @@ fn an_installed_tree_draws_after_it_was_moved() {
         "share/bash-completion/completions/zimg",
         "share/zsh/site-functions/_zimg",
         "share/fish/vendor_completions.d/zimg.fish",
+        "share/zimg/desktop/zimg-watch",
+        "share/zimg/desktop/zimg-again.desktop",
+        "lib/systemd/user/zimg-wallpaper.timer",
         "share/doc/zimaged/README.md",
         "share/doc/zimaged/LICENSE-APACHE",
     ] {
