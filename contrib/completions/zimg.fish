@@ -62,11 +62,11 @@ complete -c zimg -n "__fish_zimg_needs_command" -l socket -d 'The daemon\'s sock
 complete -c zimg -n "__fish_zimg_needs_command" -l round -d 'Take the nearest size that is possible instead of refusing one that is not'
 complete -c zimg -n "__fish_zimg_needs_command" -l no-round
 complete -c zimg -n "__fish_zimg_needs_command" -l no-metadata -d 'Do not write into the picture how it was made'
-complete -c zimg -n "__fish_zimg_needs_command" -l metadata
+complete -c zimg -n "__fish_zimg_needs_command" -l metadata -d 'Write into the picture how it was made'
 complete -c zimg -n "__fish_zimg_needs_command" -s f -l force -d 'Replace files that exist'
 complete -c zimg -n "__fish_zimg_needs_command" -s q -l quiet -d 'Show nothing but errors'
 complete -c zimg -n "__fish_zimg_needs_command" -l no-quiet
-complete -c zimg -n "__fish_zimg_needs_command" -l wait -d 'Wait for a place when the daemon has none'
+complete -c zimg -n "__fish_zimg_needs_command" -l wait -d 'Wait for a place when the daemon has none, and for a daemon when there is none'
 complete -c zimg -n "__fish_zimg_needs_command" -l no-wait
 complete -c zimg -n "__fish_zimg_needs_command" -l detach -d 'Let the daemon draw and keep it: print the job\'s number and end'
 complete -c zimg -n "__fish_zimg_needs_command" -l json -d 'Print what happens as lines of JSON on standard output'
@@ -125,11 +125,11 @@ complete -c zimg -n "__fish_zimg_using_subcommand draw" -l socket -d 'The daemon
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l round -d 'Take the nearest size that is possible instead of refusing one that is not'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-round
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-metadata -d 'Do not write into the picture how it was made'
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l metadata
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l metadata -d 'Write into the picture how it was made'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -s f -l force -d 'Replace files that exist'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -s q -l quiet -d 'Show nothing but errors'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-quiet
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l wait -d 'Wait for a place when the daemon has none'
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l wait -d 'Wait for a place when the daemon has none, and for a daemon when there is none'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-wait
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l detach -d 'Let the daemon draw and keep it: print the job\'s number and end'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l json -d 'Print what happens as lines of JSON on standard output'
@@ -171,11 +171,11 @@ complete -c zimg -n "__fish_zimg_using_subcommand redo" -l socket -d 'The daemon
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l round -d 'Take the nearest size that is possible instead of refusing one that is not'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-round
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-metadata -d 'Do not write into the picture how it was made'
-complete -c zimg -n "__fish_zimg_using_subcommand redo" -l metadata
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l metadata -d 'Write into the picture how it was made'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -s f -l force -d 'Replace files that exist'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -s q -l quiet -d 'Show nothing but errors'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-quiet
-complete -c zimg -n "__fish_zimg_using_subcommand redo" -l wait -d 'Wait for a place when the daemon has none'
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l wait -d 'Wait for a place when the daemon has none, and for a daemon when there is none'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-wait
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l json -d 'Print what happens as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -s h -l help -d 'Print help (see more with \'--help\')'

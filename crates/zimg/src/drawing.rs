@@ -31,6 +31,8 @@ const BUSY_PACES: (Duration, Duration) = (Duration::from_millis(100), Duration::
 /// How long a daemon that listens and does not answer is waited for. One that is restarted draws
 /// its running picture to the end first, for at most a minute, and then starts.
 const RESTART: Duration = Duration::from_secs(120);
+/// How often a daemon that is not there is looked for.
+const ABSENCE_PACE: Duration = Duration::from_millis(10);
 
 /// A picture that is where it belongs.
 #[derive(Debug)]
@@ -65,6 +67,19 @@ pub(crate) struct Session {
     pub(crate) interrupt: Interrupt,
     /// A line on a terminal shows how it goes.
     pub(crate) line: bool,
+    /// How long a daemon that is not there is waited for.
+    pub(crate) absence: Duration,
+}
+
+impl Session {
+    /// Who draws waits this long for a daemon that is not there: one that was started a moment ago
+    /// (`zimaged &`, and the next line draws) does not listen yet.
+    pub(crate) const START: Duration = Duration::from_millis(500);
+
+    /// The same, if a place is waited for: a service manager may be about to start the next one.
+    pub(crate) fn absence(waits: bool) -> Duration {
+        if waits { RESTART } else { Self::START }
+    }
 }
 
 /// How far a try came.
@@ -152,8 +167,29 @@ pub(crate) fn fetch(
     work.follow(job, teller, &mut Reached::default())
 }
 
-/// A connection. A daemon that does not answer at once may be about to be restarted.
+/// A connection. A daemon that is not there may be about to start.
 fn connected(session: &Session, teller: &mut dyn Teller) -> Result<Client, Stop> {
+    let asked = Instant::now();
+    let mut told = false;
+    loop {
+        match answered(session, teller) {
+            Err(Stop::Failed(failure))
+                if failure.kind == Kind::Unavailable && asked.elapsed() < session.absence =>
+            {
+                let restarted = session.absence > Session::START;
+                if restarted && asked.elapsed() > Session::START && !told {
+                    told = true;
+                    teller.warn(&format!("{failure}; waiting for one"))?;
+                }
+                session.interrupt.sleep(ABSENCE_PACE)?;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// A connection. A daemon that does not answer at once may be about to be restarted.
+fn answered(session: &Session, teller: &mut dyn Teller) -> Result<Client, Stop> {
     let asked = Instant::now();
     let mut told = Ok(());
     let client = Client::connect_patiently(PROGRAM, &session.socket, || {

@@ -44,8 +44,10 @@ fn screen(settings: &Settings, origin: bool) -> String {
             }
             Some(setting) => writeln!(text, "{key} = {}", setting.value),
             None => {
-                let help = arg.and_then(|arg| Some(arg.get_help()?.to_string()));
-                let help = help.unwrap_or_else(|| "The daemon's socket".to_owned());
+                let help = match arg {
+                    Some(arg) => arg.get_help().map(ToString::to_string).unwrap_or_default(),
+                    None => "The daemon's socket".to_owned(),
+                };
                 writeln!(text, "# {key}: {help}")
             }
         };

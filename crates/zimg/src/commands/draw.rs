@@ -30,7 +30,9 @@ pub(crate) fn run(typed: &Draw, common: &Common) -> Result<(), Stop> {
     if let Some(path) = &typed.batch {
         let style = Style::choose(common.json, options.quiet);
         let socket = common.find_socket(&settings)?;
-        let session = Session { socket, interrupt, line: style == Style::Line };
+        // A batch waits by itself for a daemon that goes on the way.
+        let (line, absence) = (style == Style::Line, Session::START);
+        let session = Session { socket, interrupt, line, absence };
         let (parallel, paths) = (typed.parallel, typed.options.output.is_none());
         return Batch { path, parallel, options, paths, style }.draw(&session);
     }
@@ -83,7 +85,8 @@ impl Frame<'_> {
         let count = plan.draw.count;
         let mut report = Report::new(style, count, self.typed.output.is_none(), screen);
         advice.into_iter().chain(unseen).try_for_each(|text| report.warn(text))?;
-        let session = Session { socket, interrupt: self.interrupt, line: style == Style::Line };
+        let (line, absence) = (style == Style::Line, Session::absence(plan.wait));
+        let session = Session { socket, interrupt: self.interrupt, line, absence };
         drawing::draw(&plan, &session, &mut report)?;
         if plan.detach { report.detached() } else { Ok(()) }
     }

@@ -40,6 +40,8 @@ fn completions(shell: Shell) -> Vec<u8> {
 
 fn page(command: clap::Command) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
+    // The page is the long help: otherwise it names what the short one leaves out, and says nothing.
+    let command = command.mut_args(|arg| arg.hide_short_help(false));
     // Without a date: the same program writes the same page.
     Man::new(command).date("").render(&mut text).map_err(|error| {
         Failure::new(Kind::Internal, format!("cannot write the manual: {error}"))

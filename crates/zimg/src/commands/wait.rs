@@ -1,5 +1,7 @@
 //! `zimg wait`: saves the pictures of detached jobs, and lets the daemon forget them then.
 
+use std::time::Duration;
+
 use zimg_client::{Client, Failure, JobId, JobState, Kind, Priority, Update};
 
 use super::PROGRAM;
@@ -28,7 +30,8 @@ pub(crate) fn run(typed: &Wait, common: &Common) -> Result<(), Stop> {
     check(&said, &options, common)?;
     let style = Style::choose(common.json, options.quiet);
     let socket = common.find_socket(&settings)?;
-    let session = Session { socket, interrupt, line: style == Style::Line };
+    let (line, absence) = (style == Style::Line, Duration::ZERO);
+    let session = Session { socket, interrupt, line, absence };
     let (now, mut index) = (Now::local(), 1);
     for job in &typed.jobs {
         if matches!(style, Style::Line | Style::Plain) {

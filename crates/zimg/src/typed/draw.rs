@@ -125,6 +125,7 @@ pub(crate) struct Options {
     /// them, `zimg redo FILE` draws it again.
     #[arg(long, overrides_with = "metadata", hide_short_help = true, help_heading = OUTPUT)]
     pub(crate) no_metadata: bool,
+    /// Write into the picture how it was made
     #[arg(long, overrides_with = "no_metadata", hide = true)]
     pub(crate) metadata: bool,
     /// Replace files that exist
@@ -155,7 +156,7 @@ pub(crate) struct Options {
     /// A --batch is one, a single prompt interactive.
     #[arg(long, value_enum, value_name = "WHO", hide_short_help = true, help_heading = QUEUE)]
     pub(crate) priority: Option<Priority>,
-    /// Wait for a place when the daemon has none
+    /// Wait for a place when the daemon has none, and for a daemon when there is none
     #[arg(long, overrides_with = "no_wait", hide_short_help = true, help_heading = QUEUE)]
     pub(crate) wait: bool,
     #[arg(long, overrides_with = "wait", hide = true)]

@@ -1,17 +1,18 @@
 //! One test for each row of the table of exit codes.
 
 use std::fs::{self, File, Permissions};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use zimg_protocol::frame::write_pixels;
-use zimg_protocol::messages::{Event, Picture};
+use zimg_protocol::messages::{Event, Picture, Request};
 use zimg_protocol::{Failure, Frame, Kind, Welcome};
 
-use crate::fake::{Fake, Ran, drawing, zimg};
+use crate::fake::{Fake, Peer, Ran, drawing, overview, zimg};
 
 /// zimg without a daemon: its exit code and standard error.
 fn alone(arguments: &[&str]) -> (Option<i32>, String) {
@@ -82,6 +83,38 @@ fn parameters_refused_is_65() {
         assert_eq!(alone(&[&["a fox"], arguments].concat()).0, Some(65), "{arguments:?}");
     }
     assert_eq!(answered(Kind::Refused).code, Some(65));
+}
+
+/// A daemon that is being started: what `zimaged &` and `zimg "a fox"` in one paste come to.
+#[test]
+fn a_daemon_that_is_about_to_listen_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let run = |words: &[&str]| {
+        let mut command = zimg(folder.path());
+        command.env("ZIMG_SOCKET", &socket).arg("a fox").args(words);
+        command
+    };
+    let since = Instant::now();
+    assert_eq!(run(&[]).output().unwrap().status.code(), Some(69));
+    assert!(since.elapsed() >= Duration::from_millis(500), "it has not looked twice");
+    let patient = &["--wait", "-o", "fox.png"];
+    let mut child = run(patient).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert!(line.starts_with("no daemon runs: ") && line.ends_with("; waiting for one\n"), "{line}");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut peer = Peer(listener.accept().unwrap().0);
+    peer.welcome();
+    while let Some(request) = peer.request() {
+        match request {
+            Request::Overview => peer.say(Event::Overview(Box::new(overview()))),
+            request => peer.draws(&drawing(request)),
+        }
+    }
+    assert!(child.wait().unwrap().success());
+    assert!(folder.path().join("fox.png").exists());
 }
 
 #[test]

@@ -40,6 +40,9 @@ fn the_manual_pages_are_those_of_the_options() {
         assert!(kept[name] == *text, "{name} is out of date: `make papers` makes it anew");
     }
     assert!(made["zimg.1"].contains("guidance") && made.contains_key("zimg-redo.1"));
+    for said in ["Take the nearest size that is possible", "when there is none"] {
+        assert!(made["zimg.1"].contains(said) && made["zimg-draw.1"].contains(said), "{said}");
+    }
     assert_eq!(printed(&["man"]), made["zimg.1"]);
 }
 
