@@ -103,7 +103,10 @@ fn a_daemon_that_is_about_to_listen_is_waited_for() {
     let mut said = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     said.read_line(&mut line).unwrap();
-    assert!(line.starts_with("no daemon runs: ") && line.ends_with("; waiting for one\n"), "{line}");
+    assert!(
+        line.starts_with("no daemon runs: ") && line.ends_with("; waiting for one\n"),
+        "{line}"
+    );
     let listener = UnixListener::bind(&socket).unwrap();
     let mut peer = Peer(listener.accept().unwrap().0);
     peer.welcome();
