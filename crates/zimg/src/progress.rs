@@ -8,6 +8,8 @@ use crate::words;
 const COLUMNS: u16 = 80;
 /// Back to the line's start, and wipe it.
 const WIPE: &str = "\r\x1b[K";
+/// Columns of the bar.
+const BAR: usize = 20;
 
 /// The changing line.
 #[derive(Debug, Default)]
@@ -17,13 +19,13 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Shows this in place of what was shown before, cut to the terminal's width: a wrapped line
-    /// could not be wiped.
-    pub(crate) fn show(&mut self, text: &str) {
+    /// could not be wiped. Before it a bar, where it is known which part of the work is done and
+    /// there is room.
+    pub(crate) fn show(&mut self, part: Option<f32>, text: &str) {
         let size = rustix::termios::tcgetwinsize(io::stderr());
         let columns = size.ok().map(|size| size.ws_col).filter(|columns| *columns > 1);
         let room = usize::from(columns.unwrap_or(COLUMNS)) - 1;
-        let text: String = text.chars().filter(|c| !c.is_control()).take(room).collect();
-        to_stderr(&format!("{WIPE}{text}"));
+        to_stderr(&format!("{WIPE}{}", line(part, text, room, words::coloured())));
         self.shown = true;
     }
 
@@ -48,7 +50,45 @@ impl Drop for Progress {
     }
 }
 
+/// The bar and the text in so many columns.
+fn line(part: Option<f32>, text: &str, room: usize, colours: bool) -> String {
+    let text: String = text.chars().filter(|c| !c.is_control()).collect();
+    let fits = room >= BAR + 2 + words::columns(&text);
+    match part.filter(|_| fits) {
+        Some(part) => format!("{}  {text}", bar(part, colours)),
+        None => words::cut(&text, room).to_owned(),
+    }
+}
+
+/// What is done is heavy, what is left light.
+fn bar(part: f32, colours: bool) -> String {
+    let done = (part.clamp(0.0, 1.0) * BAR as f32) as usize;
+    let (heavy, light) = ("━".repeat(done), "─".repeat(BAR - done));
+    if colours { format!("\x1b[36m{heavy}\x1b[90m{light}\x1b[0m") } else { heavy + &light }
+}
+
 /// Progress that cannot be told is no reason to stop drawing.
 fn to_stderr(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_shown_where_there_is_room() {
+        let text = "step 2 of 8";
+        assert_eq!(line(Some(0.25), text, 40, false), format!("━━━━━───────────────  {text}"));
+        assert_eq!(line(Some(0.25), text, 32, false), text);
+        assert_eq!(line(None, text, 6, false), "step 2");
+        let coloured = line(Some(f32::NAN), text, 40, true);
+        assert_eq!(coloured, format!("\x1b[36m\x1b[90m{}\x1b[0m  {text}", "─".repeat(20)));
+        assert_eq!(line(Some(2.0), "", 40, false), format!("{}  ", "━".repeat(20)));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        assert_eq!(line(None, "狐狐狐 and\n more", 5, false), "狐狐");
+    }
 }

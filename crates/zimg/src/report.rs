@@ -55,6 +55,8 @@ pub(crate) struct Report {
     begins: Option<Instant>,
     said: String,
     progress: Progress,
+    /// Which part of the drawing is done, once it has started.
+    part: Option<f32>,
     /// The job's number, once it has one.
     job: Option<JobId>,
     steps: u64,
@@ -75,6 +77,7 @@ impl Report {
             begins: None,
             said: String::new(),
             progress: Progress::default(),
+            part: None,
             job: None,
             steps: 0,
             step_ms: 0.0,
@@ -144,7 +147,14 @@ impl Report {
             text += &format!(", about {}", words::seconds(left));
         }
         match waiting {
-            _ if self.style == Style::Line => self.show(&text),
+            _ if self.style == Style::Line => {
+                let before = self.part;
+                if let Waiting::Worker(WorkerState::Loading { done, total }) = waiting {
+                    self.part = Some(*done as f32 / (*total).max(1) as f32);
+                }
+                self.show(&text);
+                self.part = before;
+            }
             // In a log the kind of waiting is worth a line, not each per cent.
             Waiting::Worker(WorkerState::Loading { total, .. }) => {
                 self.say(&format!("waiting: loading the model ({})", words::bytes(*total)));
@@ -161,6 +171,7 @@ impl Report {
         if self.style == Style::Plain {
             self.say(&format!("drawing {width}x{height} in {steps} steps with {model}"));
         }
+        self.part = Some(0.0);
         self.show("reading the prompt");
     }
 
@@ -170,6 +181,8 @@ impl Report {
         let pictures_left = u64::from(self.count.saturating_sub(step.picture + 1));
         let of = u64::from(step.of);
         let left = of.saturating_sub(step.step.into()) + pictures_left * of;
+        let all = (u64::from(self.count.max(1)) * of).max(1);
+        self.part = Some(1.0 - left as f32 / all as f32);
         let left = words::seconds(self.step_ms / self.steps as f32 * left as f32 / 1e3);
         let which = self.which(step.picture);
         self.show(&format!("{which}step {} of {}, {left} left", step.step, step.of));
@@ -185,7 +198,7 @@ impl Report {
     /// The changing line; only on a terminal.
     fn show(&mut self, text: &str) {
         if self.style == Style::Line {
-            self.progress.show(text);
+            self.progress.show(self.part, text);
         }
     }
 

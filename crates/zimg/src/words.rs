@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use zimg_client::{Waiting, WorkerState};
 
 /// Why a job waits.
@@ -52,6 +53,21 @@ pub(crate) fn printable(text: &str) -> String {
     })
 }
 
+/// Columns that the text takes on a terminal: letters of Chinese and pictographs take two.
+pub(crate) fn columns(text: &str) -> usize {
+    text.width()
+}
+
+/// As much of the text as so many columns hold.
+pub(crate) fn cut(text: &str, columns: usize) -> &str {
+    let mut taken = 0;
+    let end = text.char_indices().find(|(_, c)| {
+        taken += c.width().unwrap_or_default();
+        taken > columns
+    });
+    end.map_or(text, |(end, _)| &text[..end])
+}
+
 /// A path as a shell takes it, in quotes if need be.
 pub(crate) fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
@@ -63,6 +79,11 @@ pub(crate) fn quoted(path: &Path) -> String {
 /// (<https://no-color.org>).
 pub(crate) fn coloured() -> bool {
     io::stderr().is_terminal() && wants_colours()
+}
+
+/// The same of standard output.
+pub(crate) fn prints_colours() -> bool {
+    io::stdout().is_terminal() && wants_colours()
 }
 
 /// Whether a terminal is to show colours.
@@ -125,6 +146,14 @@ mod tests {
     #[test]
     fn control_characters_are_shown_and_not_obeyed() {
         assert_eq!(printable("a\nb\x1b[31m\u{9b}c é🦊"), r"a\nb\u{1b}[31m\u{9b}c é🦊");
+    }
+
+    #[test]
+    fn columns_are_not_characters() {
+        assert_eq!((columns("fox"), columns("狐狸"), columns("🦊"), columns("é")), (3, 4, 2, 1));
+        assert_eq!((cut("fox", 3), cut("fox", 2), cut("狐狸", 3)), ("fox", "fo", "狐"));
+        // A mark over a letter takes no column, and stays with it.
+        assert_eq!(cut("e\u{301}x", 1), "e\u{301}");
     }
 
     #[test]

@@ -172,7 +172,8 @@ impl Board {
                 text += &format!(", {} left", words::seconds(each * left as f32));
             }
         }
-        self.progress.show(&text);
+        let part = self.all.map(|all| done as f32 / all.max(done).max(1) as f32);
+        self.progress.show(part, &text);
     }
 
     /// A line that stays, unless only errors are wished.

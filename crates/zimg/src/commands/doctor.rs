@@ -1,6 +1,6 @@
 //! `zimg doctor`: looks for what keeps pictures from being drawn, and says what to type.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use zimg_client::{Failure, Kind};
 
@@ -20,7 +20,7 @@ const COLUMNS: (usize, usize) = (6, 11);
 /// Something fails: `Config` if it is a setting or a file, else `Unavailable`.
 pub(crate) fn run(common: &Common) -> Result<(), Stop> {
     let socket = common.find_socket(&Settings::read()?)?;
-    let colours = io::stdout().is_terminal() && words::wants_colours();
+    let colours = words::prints_colours();
     let mut failures = Vec::new();
     let (mut looks, mut warnings) = (0, 0);
     examine(&socket, &mut |finding| {

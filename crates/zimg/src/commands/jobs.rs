@@ -64,8 +64,8 @@ fn table(jobs: &[JobInfo], now: u64, me: u32, width: Option<usize>) -> String {
             }
         }
         line += &words::printable(prompt);
-        let shown = line.trim_end().chars().take(width.unwrap_or(usize::MAX));
-        text.extend(shown.chain(['\n']));
+        text += words::cut(line.trim_end(), width.unwrap_or(usize::MAX));
+        text.push('\n');
     }
     text
 }

@@ -28,7 +28,7 @@ pub(crate) fn run(typed: &Show, common: &Common) -> Result<(), Stop> {
             json::print(json::recipe(path, &recipe))?;
         } else {
             let name = (typed.files.len() > 1).then_some(path.as_path());
-            print(&screen(name, &recipe))?;
+            print(&screen(name, &recipe, words::prints_colours()))?;
         }
     }
     Ok(())
@@ -43,13 +43,14 @@ fn printable_lines(text: &str) -> String {
     text.lines().map(words::printable).collect::<Vec<_>>().join("\n")
 }
 
-fn screen(name: Option<&Path>, recipe: &Recipe) -> String {
+fn screen(name: Option<&Path>, recipe: &Recipe, colours: bool) -> String {
+    let [dim, plain] = if colours { ["\x1b[2m", "\x1b[0m"] } else { [""; 2] };
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         // Further lines of a prompt stand below its first one.
         let value = printable_lines(value).replace('\n', "\n          ");
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:<9} {value}");
+        let _ = writeln!(text, "{dim}{name:<9}{plain} {value}");
     };
     if let Some(path) = name {
         line("file", &path.display().to_string());
@@ -95,7 +96,7 @@ mod tests {
             ..recipe()
         };
         assert_eq!(
-            screen(None, &nasty),
+            screen(None, &nasty, false),
             "prompt    a\\u{1b}[31m fox\n          and\\ta hen\n\
              negative  a dog\n\
              seed      18446744073709551615\n\

@@ -44,6 +44,8 @@ pub(super) fn terminal(how: Graphics, interrupt: &Interrupt) -> Option<Terminal>
     let pixels = (u32::from(size.ws_xpixel) / columns, u32::from(size.ws_ypixel) / rows);
     let known = Some(pixels).filter(|cell| cell.0 > 0 && cell.1 > 0);
     let named = match how {
+        // It takes no sequences at all, not even the question.
+        Graphics::Auto if variable("TERM").is_none_or(|term| term == "dumb") => return None,
         Graphics::Auto => by_name(variable),
         Graphics::Kitty => Some(Protocol::Kitty),
         Graphics::Iterm2 => Some(Protocol::Iterm2),

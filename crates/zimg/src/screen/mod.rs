@@ -144,14 +144,16 @@ fn up(rows: u32) -> String {
 }
 
 impl Terminal {
-    /// The cells for a picture of this size in pixels: no larger than it is, nor than the
-    /// terminal.
+    /// The cells for a picture of this size in pixels: no larger than it is, by the pixels that
+    /// the terminal shows of it, nor than the terminal.
     pub(crate) fn area(&self, width: u32, height: u32) -> Area {
         let most = (self.columns.max(1), self.rows.saturating_sub(LINES_LEFT).max(1));
         let (wide, high) = (f64::from(width), f64::from(height));
         let cell = (f64::from(self.cell.0), f64::from(self.cell.1));
         let scale = (f64::from(most.0) * cell.0 / wide).min(f64::from(most.1) * cell.1 / high);
-        let scale = scale.min(1.0);
+        // A half block is two pixels: a picture loses less where it takes more of them.
+        let blocks = matches!(self.protocol, Protocol::Blocks(_));
+        let scale = scale.min(if blocks { cell.0 } else { 1.0 });
         let cells =
             |side: f64, cell: f64, most: u32| ((side * scale / cell).round() as u32).clamp(1, most);
         Area { columns: cells(wide, cell.0, most.0), rows: cells(high, cell.1, most.1) }
@@ -207,5 +209,13 @@ mod tests {
         assert_eq!(area(80, 24, 2048, 64), (80, 1));
         assert_eq!(area(80, 24, 64, 2048), (1, 20));
         assert_eq!(area(0, 0, 1024, 1024), (1, 1));
+        let blocks = Protocol::Blocks(blocks::Colours::True);
+        let area = |width, height| {
+            let terminal = Terminal { protocol: blocks, ..terminal(100, 40) };
+            let Area { columns, rows } = terminal.area(width, height);
+            (columns, rows)
+        };
+        assert_eq!(area(1024, 1024), (72, 36));
+        assert_eq!(area(64, 64), (64, 32));
     }
 }

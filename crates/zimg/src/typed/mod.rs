@@ -12,6 +12,7 @@ mod values;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
@@ -25,6 +26,13 @@ pub(crate) use values::{Aspect, Graphics, Priority};
 use crate::encode::Format;
 use crate::settings::Settings;
 
+/// Colours of the help and of mistakes, where a terminal shows them to somebody who wants them.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
 /// Draw pictures with zimaged
 ///
 /// zimg sends a prompt to the zimaged service and writes the picture it draws. Sizes, steps and
@@ -32,6 +40,7 @@ use crate::settings::Settings;
 #[derive(Debug, Parser)]
 #[command(
     version,
+    styles = STYLES,
     arg_required_else_help = true,
     max_term_width = 100,
     override_usage = "zimg [OPTIONS] <PROMPT>\n       zimg <COMMAND>",

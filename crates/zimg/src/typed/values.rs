@@ -41,6 +41,9 @@ pub(super) fn size(text: &str) -> Result<(u32, u32), String> {
     let parsed = text.split_once(['x', 'X', '×']).map(|(w, h)| (w.parse(), h.parse()));
     match parsed {
         Some((Ok(width), Ok(height))) => Ok((width, height)),
+        _ if text.contains(':') && aspect(text).is_ok() => {
+            Err(format!("a size is WxH in pixels; a shape is --aspect {text}"))
+        }
         _ => Err("a size is WxH in pixels, for example 1024x768".to_owned()),
     }
 }

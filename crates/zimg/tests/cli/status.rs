@@ -17,7 +17,7 @@ use zimg_protocol::{Failure, Hello, Kind, Welcome};
 
 use crate::fake::{Fake, Peer, overview};
 use crate::jobs::jobs;
-use crate::terminal::seen;
+use crate::terminal::{seen, uncoloured};
 
 /// A daemon that is so.
 pub(crate) fn being(overview: Overview) -> Fake {
@@ -187,6 +187,8 @@ fn at_a_terminal_the_screen_is_redrawn_in_place_until_q() {
     zimg.press(b'q');
     let (status, text) = zimg.end();
     assert_eq!(status.code(), Some(0));
+    assert!(text.contains("\x1b[32mready\x1b[0m, pid 8"), "in colours: {text:?}");
+    let text = uncoloured(&text);
     let frames: Vec<_> = text.split("\x1b[?25l\x1b[?7l").skip(1).collect();
     assert!(frames[0].starts_with("\rzimaged 9.9.9, pid 7, up 1 h 1 min\x1b[K\r\n"), "{text:?}");
     assert!(frames[0].contains("\rworker   loading the model, 25 %"), "{text:?}");

@@ -29,6 +29,21 @@ pub(crate) fn seen(terminal: OwnedFd) -> String {
     String::from_utf8(text).unwrap()
 }
 
+/// The text without its colours.
+pub(crate) fn uncoloured(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once('m') {
+            Some((codes, rest)) if codes.chars().all(|c| c.is_ascii_digit() || c == ';') => {
+                plain += rest;
+            }
+            _ => plain += &format!("\x1b[{part}"),
+        }
+    }
+    plain
+}
+
 #[test]
 fn one_line_says_how_far_it_is_and_then_goes() {
     let fake = Fake::new(|peer, request| {
@@ -44,16 +59,17 @@ fn one_line_says_how_far_it_is_and_then_goes() {
     drop(zimg);
     let text = seen(pty.master);
     assert_eq!(child.wait().unwrap().code(), Some(0));
+    let text = uncoloured(&text);
     let shown: Vec<_> = text.split("\r\x1b[K").collect();
     let expected = [
         "",
         "waiting: 1 job is before this one",
-        "waiting: loading the model, 25 % (5 MB of 20 MB)",
-        "reading the prompt",
-        "picture 1 of 2, step 1 of 2, 0.75 s left",
-        "picture 1 of 2, step 2 of 2, 0.50 s left",
-        "picture 1 of 2, decoding",
-        "saving",
+        "━━━━━───────────────  waiting: loading the model, 25 % (5 MB of 20 MB)",
+        "────────────────────  reading the prompt",
+        "━━━━━───────────────  picture 1 of 2, step 1 of 2, 0.75 s left",
+        "━━━━━━━━━━──────────  picture 1 of 2, step 2 of 2, 0.50 s left",
+        "━━━━━━━━━━──────────  picture 1 of 2, decoding",
+        "━━━━━━━━━━──────────  saving",
     ];
     assert_eq!(shown[..expected.len()], expected, "{text:?}");
     let saved = shown[expected.len()];
@@ -147,6 +163,29 @@ fn a_narrow_terminal_is_not_overrun() {
     for line in text.split("\r\x1b[K").filter(|line| !line.contains('\n')) {
         assert!(line.chars().count() < 20, "{line:?}");
     }
+}
+
+#[test]
+fn a_dumb_terminal_is_sent_lines_and_nothing_to_obey() {
+    let pty = openpty(None, None).unwrap();
+    let fake = Fake::honest();
+    let mut zimg = fake.zimg(&["a fox", "--show", "--preview", "-o", "a.png", "--seed=7"]);
+    let mut child = zimg.env("TERM", "dumb").stderr(pty.slave).spawn().unwrap();
+    drop(zimg);
+    let text = seen(pty.master);
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{text:?}");
+    assert!(!text.contains('\x1b'), "{text:?}");
+    assert!(text.starts_with("standard error is no terminal that shows pictures\r\n"), "{text:?}");
+    assert!(text.contains("a.png: 64x64, seed 7, "), "{text:?}");
+}
+
+#[test]
+fn a_shape_in_the_sizes_place_is_told_from_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = zimg(directory.path()).args(["a fox", "--size=16:9"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("a shape is --aspect 16:9"), "{text}");
 }
 
 #[test]

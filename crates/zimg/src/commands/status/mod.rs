@@ -37,7 +37,11 @@ pub(crate) fn run(typed: &Status, common: &Common) -> Result<(), Stop> {
         return json::print(json::status(&seen));
     }
     let mut text = String::new();
-    for line in screen::lines(&seen) {
+    let mut lines = screen::lines(&seen);
+    if words::prints_colours() {
+        lines = screen::tinted(lines, &seen.status.worker);
+    }
+    for line in lines {
         text += &line;
         text.push('\n');
     }

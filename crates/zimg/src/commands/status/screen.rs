@@ -1,6 +1,6 @@
 //! What `zimg status` shows: a line for each thing that there is to say.
 
-use zimg_client::{Overview, Status, Weights};
+use zimg_client::{Overview, Status, Weights, WorkerState};
 
 use super::{Seen, words};
 
@@ -60,6 +60,28 @@ pub(super) fn lines(seen: &Seen) -> Vec<String> {
         line("version", &skew(&status.version));
     }
     lines
+}
+
+/// The same lines in colours: the names stand back, and the worker's state says how well it is.
+pub(super) fn tinted(lines: Vec<String>, worker: &WorkerState) -> Vec<String> {
+    let state = match worker {
+        WorkerState::Ready | WorkerState::Busy { .. } => "32",
+        WorkerState::Failed(_) => "1;31",
+        WorkerState::Restarting { .. } => "33",
+        _ => "36",
+    };
+    let paint = |line: String| match (line.get(..NAME), line.get(NAME..)) {
+        (Some("worker   "), Some(text)) => {
+            let (shown, rest) = text.split_at(text.find(',').unwrap_or(text.len()));
+            format!("\x1b[2mworker   \x1b[0m\x1b[{state}m{shown}\x1b[0m{rest}")
+        }
+        (Some(name @ ("error    " | "version  ")), Some(text)) => {
+            format!("\x1b[31m{name}\x1b[0m{text}")
+        }
+        (Some(name), Some(text)) if name.ends_with(' ') => format!("\x1b[2m{name}\x1b[0m{text}"),
+        _ => format!("\x1b[1m{line}\x1b[0m"),
+    };
+    lines.into_iter().map(paint).collect()
 }
 
 fn worker(status: &Status, overview: Option<&Overview>) -> String {
@@ -217,6 +239,30 @@ mod tests {
             )
         );
         assert!(text.lines().count() <= 24);
+    }
+
+    #[test]
+    fn colours_change_nothing_but_colours() {
+        let failed = Status {
+            worker: WorkerState::Failed(Failure::new(Kind::Internal, "it died, twice")),
+            last_error: Some("it died".to_owned()),
+            ..status()
+        };
+        for status in [status(), failed] {
+            let seen = Seen { overview: Some(overview(&status)), status, setup: None };
+            let plain = lines(&seen);
+            let painted = tinted(plain.clone(), &seen.status.worker);
+            let uncoloured: Vec<_> = painted
+                .iter()
+                .map(|line| {
+                    let codes = ["0", "1", "2", "31", "32", "1;31"].map(|c| format!("\x1b[{c}m"));
+                    codes.iter().fold(line.clone(), |line, code| line.replace(code, ""))
+                })
+                .collect();
+            assert_eq!(uncoloured, plain);
+            let colour = if seen.status.last_error.is_some() { "1;31" } else { "32" };
+            assert!(painted[1].contains(&format!("\x1b[{colour}m")), "{painted:?}");
+        }
     }
 
     #[test]

@@ -75,6 +75,9 @@ impl View {
                 let lines = match look {
                     Ok((seen, list)) => {
                         let mut lines = screen::lines(seen);
+                        if words::wants_colours() {
+                            lines = screen::tinted(lines, &seen.status.worker);
+                        }
                         if !list.is_empty() {
                             lines.push(String::new());
                             lines.extend(jobs::table_now(list, None).lines().map(str::to_owned));
