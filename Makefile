@@ -6,12 +6,14 @@ CARGO ?= cargo
 PROFILE ?= release
 PREFIX ?= /usr/local
 DESTDIR ?=
+# How long `soak` takes.
+SOAK_SECONDS ?= 3600
 # `make libtorch CUDA=1` or CPU=1: not to look for a GPU.
 LIBTORCH_FLAGS = $(if $(CUDA),--cuda)$(if $(CPU),--cpu)
 
 export PYTHON CARGO PROFILE PREFIX DESTDIR
 
-.PHONY: help libtorch build demo test units disk-test systemd-test fuzz gpu-test parity bench gpu-bench papers install uninstall clean
+.PHONY: help libtorch build demo test units disk-test systemd-test fuzz soak gpu-test parity bench gpu-bench papers install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +43,9 @@ systemd-test: $(if $(SUDO_USER),,libtorch) ## boot a container with a real syste
 
 fuzz: ## try foreign bytes with cargo-fuzz and a nightly compiler, FUZZ_SECONDS (600) for each fuzzer
 	@contrib/fuzz.sh
+
+soak: libtorch ## clients of all sorts, kills and restarts for SOAK_SECONDS (3600): nothing is lost and nothing grows
+	ZIMG_SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p zimg-tests --test soak -- --nocapture
 
 gpu-test: ## draw on an NVIDIA GPU with the CUDA tree of libtorch
 	@contrib/gpu-test.sh

@@ -273,8 +273,17 @@ impl Daemon {
 
     /// The most memory it has had, in bytes.
     pub fn peak_memory(&self) -> u64 {
+        self.kernels_word("VmHWM:")
+    }
+
+    /// The memory it has, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.kernels_word("VmRSS:")
+    }
+
+    fn kernels_word(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
         kilobytes * 1024
     }
