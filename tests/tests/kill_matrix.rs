@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper fails its test by panicking")]
 
+use std::fs;
 use std::process::{Child, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -242,6 +243,60 @@ fn client_stop() {
         let picture = image::open(daemon.folder().join("fox.png")).unwrap().to_rgb8();
         assert!(picture.pixels().all(|pixel| pixel.0 == mock::colour(SEED)), "{phase}");
     });
+}
+
+/// Whether a process is stopped, or waits for something.
+fn is_in_state(pid: Pid, state: char) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(state))
+}
+
+/// Nobody hears a client yet that is suspended and goes on, again and again.
+#[test]
+fn client_stop_before_it_is_answered() {
+    let daemon = Daemon::ready("");
+    daemon.signal(Signal::SIGSTOP);
+    let mut zimg = daemon.zimg(&["status"]);
+    let mut zimg = zimg.stdout(Stdio::null()).spawn().unwrap();
+    let socket = || {
+        let open = fs::read_dir(format!("/proc/{}/fd", zimg.id())).unwrap();
+        let mut targets = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        targets.any(|target| target.to_string_lossy().starts_with("socket:"))
+    };
+    wait_until("it has a socket", socket);
+    for _ in 0..20 {
+        wait_until("it waits", || is_in_state(pid(&zimg), 'S'));
+        kill(pid(&zimg), Signal::SIGSTOP).unwrap();
+        wait_until("it is suspended", || is_in_state(pid(&zimg), 'T'));
+        kill(pid(&zimg), Signal::SIGCONT).unwrap();
+    }
+    daemon.signal(Signal::SIGCONT);
+    assert!(zimg.wait().unwrap().success());
+    daemon.end();
+}
+
+/// More than any socket holds: the daemon keeps it for who is suspended in the middle of it.
+#[test]
+fn client_stop_in_the_middle_of_a_large_picture() {
+    let daemon = daemon("send");
+    let arguments = ["a fox", "-s", "2048x2048", "--steps", "3", "-o", "fox.png"];
+    let mut zimg = daemon.zimg(&arguments);
+    zimg.args(["--seed", &SEED.to_string()]);
+    let mut zimg = zimg.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    assert_eq!(daemon.held(), "send");
+    kill(pid(&zimg), Signal::SIGSTOP).unwrap();
+    daemon.open_gate();
+    // Others go on.
+    for seed in SEED + 1..SEED + 4 {
+        is_right(&daemon.draw(&draw(seed)).unwrap(), seed);
+    }
+    assert!(zimg.try_wait().unwrap().is_none() && !daemon.folder().join("fox.png").exists());
+    kill(pid(&zimg), Signal::SIGCONT).unwrap();
+    assert!(zimg.wait().unwrap().success());
+    let picture = image::open(daemon.folder().join("fox.png")).unwrap().to_rgb8();
+    assert_eq!(picture.dimensions(), (2048, 2048));
+    assert!(picture.pixels().all(|pixel| pixel.0 == mock::colour(SEED)));
+    daemon.end();
 }
 
 /// A worker ends with its supervisor even if one of the ways to notice does not work: it does not

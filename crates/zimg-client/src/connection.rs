@@ -275,6 +275,8 @@ impl Client {
         loop {
             match self.stream.fill_buf().map(drop).map_err(FrameError::from) {
                 Err(error) if error.is_timeout() && patient() => {}
+                // Who is suspended and goes on: reads that have a timeout end then.
+                Err(FrameError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 // It ended before it took this connection out of the queue.
                 Err(FrameError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
                     return Err(no_connection(&self.path, &error));

@@ -197,18 +197,24 @@ fn busy_is_75() {
 }
 
 #[test]
-fn another_version_is_76() {
-    let fake = Fake::raw(|mut peer| {
-        peer.hello();
-        let welcome = Welcome { major: 0, minor: 9, capabilities: 0 };
-        peer.0.write_all(&welcome.to_bytes()).unwrap();
-        let refusal = Failure::new(Kind::Version, "zimaged 9.0.0 speaks protocol 9");
-        Frame::Error((&refusal).into()).write(&mut peer.0).unwrap();
-    });
-    let ran = fake.run(&["a fox"]);
-    assert_eq!(ran.code, Some(76));
-    let said = "speaks protocol 1, but zimaged 9.0.0 speaks protocol 9\nhint: zimg is older";
-    assert!(ran.stderr.starts_with("zimg: zimg ") && ran.stderr.contains(said), "{}", ran.stderr);
+fn another_version_is_76_and_the_older_side_is_named() {
+    for (minor, theirs, older) in [
+        (9, "zimaged 9.0.0 speaks protocol 9", "zimg is older"),
+        (0, "zimaged 0.0.9 speaks protocol 0", "the daemon is older"),
+    ] {
+        let fake = Fake::raw(move |mut peer| {
+            peer.hello();
+            let welcome = Welcome { major: 0, minor, capabilities: 0 };
+            peer.0.write_all(&welcome.to_bytes()).unwrap();
+            let refusal = Failure::new(Kind::Version, theirs);
+            Frame::Error((&refusal).into()).write(&mut peer.0).unwrap();
+        });
+        let ran = fake.run(&["a fox"]);
+        assert_eq!(ran.code, Some(76));
+        let said = format!("speaks protocol 1, but {theirs}\nhint: {older}");
+        assert!(ran.stderr.starts_with("zimg: zimg ") && ran.stderr.contains(&said), "{said}");
+        assert_eq!(ran.stderr.lines().count(), 2, "{}", ran.stderr);
+    }
 }
 
 #[test]
