@@ -13,7 +13,7 @@ LIBTORCH_FLAGS = $(if $(CUDA),--cuda)$(if $(CPU),--cpu)
 
 export PYTHON CARGO PROFILE PREFIX DESTDIR
 
-.PHONY: help libtorch build demo test units disk-test systemd-test fuzz soak gpu-test parity bench gpu-bench papers install uninstall clean
+.PHONY: help libtorch build demo test deny units disk-test systemd-test fuzz soak gpu-test parity bench gpu-bench papers install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ demo: libtorch ## build, start zimaged with the built-in model, draw demo.png, s
 
 test: libtorch ## formatting, lints, all tests that need no GPU
 	@contrib/test.sh
+
+deny: ## ask cargo-deny for licences, sources and advisories of all crates (contrib/deny.toml)
+	@contrib/deny.sh
 
 units: ## check the systemd units and how exposed the service is, with systemd-analyze
 	@contrib/units.sh

@@ -42,10 +42,17 @@ contrib/disk-test.sh || {
   [ $? = 69 ] || exit 1
   disks="full disks were NOT tried, mounting is not permitted"
 }
+step "dependencies"
+dependencies="licences, sources and advisories are sound"
+contrib/deny.sh || case $? in
+  69) dependencies="licences and sources are sound, advisories were NOT looked at, there is no cargo-deny" ;;
+  75) dependencies="licences and sources are sound, advisories were NOT looked at, they are out of reach" ;;
+  *) exit 1 ;;
+esac
 ran=$(awk '/^Ran / { ran += $2 } END { print ran }' "$log")
 
 if [ "${rust#* }" != 0 ]; then
   echo "test: ${rust#* } Rust tests are ignored, and none should be" >&2
   exit 1
 fi
-echo "test: all well: ${rust% *} Rust and $ran Python tests passed, formatting and lints are clean, $units, $disks, in $((SECONDS / 60)) min $((SECONDS % 60)) s"
+echo "test: all well: ${rust% *} Rust and $ran Python tests passed, formatting and lints are clean, $units, $disks, $dependencies, in $((SECONDS / 60)) min $((SECONDS % 60)) s"

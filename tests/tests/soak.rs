@@ -205,7 +205,7 @@ fn types(daemon: &Daemon, until: Until, counts: &Counts, mut seeded: Seeded) {
         let seed = (1 << 62 | seeded.0).to_string();
         let arguments = ["a fox", "-s", "512x512", "--steps", "20", "--seed", &seed];
         let mut zimg = daemon.zimg(&arguments);
-        zimg.args(["-o", "fox.png", "--force"]).stdout(Stdio::null()).stderr(Stdio::null());
+        zimg.args(["-o", "fox.png", "--force"]).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut zimg = zimg.spawn().unwrap();
         thread::sleep(Duration::from_millis(seeded.below(80)));
         let fate = seeded.below(3);
@@ -219,7 +219,8 @@ fn types(daemon: &Daemon, until: Until, counts: &Counts, mut seeded: Seeded) {
             thread::sleep(Duration::from_millis(seeded.below(500)));
             strike(zimg.id(), Signal::SIGCONT);
         }
-        assert!(zimg.wait().unwrap().success());
+        let ended = zimg.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{fate}: {}", String::from_utf8_lossy(&ended.stderr));
         let picture = image::open(daemon.folder().join("fox.png")).unwrap().to_rgb8();
         assert!(picture.pixels().all(|pixel| pixel.0 == colour(seed.parse().unwrap())));
         more(&counts.drawn, 1);

@@ -1,0 +1,86 @@
+//! A daemon that may open no more files: it leaves whom it cannot take waiting, ends what it
+//! draws, says so once, and goes on when there is room again.
+
+#![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+
+use nix::sys::signal::{Signal, kill};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use zimg_client::{Draw, Image, WorkerState};
+use zimg_tests::{Daemon, Raw, finish, mock, wait_until};
+
+const SEED: u64 = 0x0a_0b0c;
+/// Files that the daemon may have beyond those that it has: enough to start a worker.
+const FREE: usize = 10;
+/// As many as one user may have connections, with those of the test itself.
+const CLIENTS: usize = 20;
+
+fn draw() -> Draw {
+    Draw { width: Some(64), height: Some(64), steps: Some(4), seed: SEED, ..Draw::new("a fox") }
+}
+
+fn is_right(images: &[Image]) {
+    assert!(images.len() == 1 && images[0].pixels == mock::colour(SEED).repeat(64 * 64));
+}
+
+/// Lets the daemon have few more files than it has: the limit is on their numbers, in which there
+/// are gaps.
+fn limit(daemon: &Daemon) {
+    let open = fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap();
+    let number = |name: OsString| name.to_str().unwrap().parse().unwrap();
+    let open: BTreeSet<u64> = open.map(|entry| number(entry.unwrap().file_name())).collect();
+    let current = (0..).filter(|number| !open.contains(number)).nth(FREE);
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let pid = Pid::from_raw(i32::try_from(daemon.pid()).unwrap());
+    prlimit(pid, Resource::Nofile, Rlimit { current, maximum }).unwrap();
+}
+
+/// More clients than it can take now.
+fn besiege(daemon: &Daemon) -> Vec<Raw> {
+    let clients = (0..CLIENTS).map(|_| Raw::connect(daemon.socket())).collect();
+    wait_until("it cannot take a client", || said(daemon) > 0);
+    clients
+}
+
+/// How often it has said that it has no descriptors for clients.
+fn said(daemon: &Daemon) -> usize {
+    daemon.log().matches("cannot accept a client: Too many open files").count()
+}
+
+#[test]
+fn the_running_job_ends_and_who_waits_is_served_when_others_have_gone() {
+    let daemon = Daemon::ready("hold@step:2");
+    let (running, _) = daemon.submit(&draw());
+    daemon.held();
+    limit(&daemon);
+    let clients = besiege(&daemon);
+    daemon.open_gate();
+    is_right(&finish(running).unwrap());
+    drop(clients);
+    is_right(&daemon.draw(&draw()).unwrap());
+    assert_eq!(said(&daemon), 1, "{}", daemon.log());
+    daemon.end();
+}
+
+#[test]
+fn a_worker_that_dies_then_is_replaced_when_there_is_room() {
+    let daemon = Daemon::ready("hold@step:2;");
+    let (running, _) = daemon.submit(&draw());
+    daemon.held();
+    let worker = daemon.worker();
+    let mut client = daemon.client();
+    limit(&daemon);
+    let clients = besiege(&daemon);
+    kill(worker, Signal::SIGKILL).unwrap();
+    // Its files go to who waits, and none are left for the next one, which is said.
+    wait_until("there is no next worker", || match client.status().unwrap().worker {
+        WorkerState::Restarting { reason, .. } => reason.contains("Too many open files"),
+        _ => false,
+    });
+    drop(clients);
+    is_right(&finish(running).unwrap());
+    daemon.end();
+}
