@@ -30,17 +30,18 @@ use std::process::ExitCode;
 use zimg_client::{Failure, Kind};
 
 use crate::stop::Stop;
-use crate::typed::{Cli, misused};
+use crate::typed::{Cli, mistake, wants_json};
 
 /// Does what the process's arguments say.
 pub fn run() -> ExitCode {
     let cli = match Cli::read() {
         Ok(cli) => cli,
-        // Help and version are no errors; a closed pipe while printing them is none either.
         Err(error) => {
-            if let Some(failure) = misused(&error) {
-                let _ = json::print(json::failed(&failure));
+            let words = || std::env::args_os().skip(1);
+            if let Some(failure) = mistake(&error, words()) {
+                return tell(&failure, wants_json(words()));
             }
+            // Help and version are no errors; a closed pipe while printing them is none either.
             let _ = error.print();
             let code = if error.use_stderr() { Kind::Usage.exit_code() } else { 0 };
             return code.into();

@@ -15,6 +15,9 @@ const BAR: usize = 20;
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     shown: bool,
+    /// What was shown last.
+    part: Option<f32>,
+    text: String,
 }
 
 impl Progress {
@@ -27,6 +30,19 @@ impl Progress {
         let room = usize::from(columns.unwrap_or(COLUMNS)) - 1;
         to_stderr(&format!("{WIPE}{}", line(part, text, room, words::coloured())));
         self.shown = true;
+        self.part = part;
+        text.clone_into(&mut self.text);
+    }
+
+    /// Does something above the line, which is away meanwhile.
+    pub(crate) fn aside(&mut self, above: impl FnOnce()) {
+        let shown = self.shown;
+        self.wipe();
+        above();
+        if shown {
+            let text = std::mem::take(&mut self.text);
+            self.show(self.part, &text);
+        }
     }
 
     /// A line that stays.

@@ -104,8 +104,8 @@ impl Report {
         let Preview { picture, width, height, rgb, .. } = preview;
         let size = self.size;
         if let Some(mut screen) = self.screen.take_if(|screen| screen.previews()) {
-            self.progress.wipe();
-            screen.draw(*picture, size, Pixels { width: *width, height: *height, rgb });
+            let pixels = Pixels { width: *width, height: *height, rgb };
+            self.progress.aside(|| screen.draw(*picture, size, pixels));
             self.screen = Some(screen);
         }
     }

@@ -6,6 +6,7 @@
 mod draw;
 mod help;
 mod jobs;
+mod mistake;
 mod status;
 mod values;
 
@@ -16,10 +17,11 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
-use zimg_client::{Failure, Kind, socket};
+use zimg_client::{Failure, socket};
 
 pub(crate) use draw::{Draw, Options};
 pub(crate) use jobs::{Cancel, Wait};
+pub(crate) use mistake::{mistake, wants_json};
 pub(crate) use status::Status;
 pub(crate) use values::{Aspect, Graphics, Priority};
 
@@ -255,16 +257,6 @@ impl Cli {
     }
 }
 
-/// The mistake as `--json` tells it, if that was typed too: the line that clap begins with.
-pub(crate) fn misused(error: &clap::Error) -> Option<Failure> {
-    let typed = std::env::args_os().skip(1).take_while(|word| word != "--");
-    let json = error.use_stderr() && typed.into_iter().any(|word| word == "--json");
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    let message = line.strip_prefix("error: ").unwrap_or(line);
-    json.then(|| Failure::new(Kind::Usage, message).hint("try --help"))
-}
-
 fn usage(message: &str) -> clap::Error {
     Typed::command().error(ErrorKind::ArgumentConflict, message)
 }
@@ -277,6 +269,14 @@ fn hint(mut error: clap::Error, first: Option<&OsString>) -> clap::Error {
     else {
         return error;
     };
+    if error.kind() == ErrorKind::InvalidSubcommand && first.is_some_and(|first| first == "help") {
+        let tip = near_command(word).map(|name| format!("did you mean `zimg {name}`?"));
+        let mut error = usage(&format!("there is no command {word}"));
+        if let Some(tip) = tip {
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+        }
+        return error;
+    }
     let near = first.and_then(|first| near_command(first.to_str()?));
     let tip = match (word.as_str(), near) {
         ("--width" | "--height" | "-W" | "-H", _) => "the size is --size WxH".to_owned(),
@@ -291,6 +291,7 @@ fn hint(mut error: clap::Error, first: Option<&OsString>) -> clap::Error {
     if error.kind() == ErrorKind::InvalidSubcommand {
         return usage(&tip);
     }
+    error.remove(ContextKind::SuggestedArg);
     error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     error
 }

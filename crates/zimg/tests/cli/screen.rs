@@ -121,6 +121,9 @@ fn previews_come_before_the_picture_in_its_place() {
     let pixels: Vec<_> = pictures.iter().map(|picture| picture.2.as_raw().clone()).collect();
     assert!(pixels == [quarters(1, 10), quarters(2, 10), quarters(9, SIDE)], "{text:?}");
     assert!(pictures.iter().all(|picture| (picture.0, picture.1) == (8, 4)));
+    // The line is below it again.
+    let previewed: Vec<_> = text.split("\x1b8\x1b[4B\r").skip(1).take(2).collect();
+    assert!(previewed.iter().all(|after| after.starts_with("\r\x1b[K\x1b[36m")), "{text:?}");
     // Room is made once, and the later ones go up to the same place.
     assert_eq!(text.matches("\r\n\r\n\r\n\r\n").count(), 1, "{text:?}");
     assert_eq!(text.matches("\x1b[4A").count(), 3, "{text:?}");

@@ -1,0 +1,131 @@
+//! What clap has to say of a mistake, as zimg says everything else: a sentence and a hint.
+
+use std::ffi::OsString;
+
+use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use zimg_client::{Failure, Kind};
+
+use super::Typed;
+
+/// Whether `--json` was among the words, which asks for the mistake as a line of JSON.
+pub(crate) fn wants_json(words: impl IntoIterator<Item = OsString>) -> bool {
+    words.into_iter().take_while(|word| word != "--").any(|word| word == "--json")
+}
+
+/// The mistake in these words, those after the program's name; none if what clap prints is no
+/// mistake but help.
+pub(crate) fn mistake(
+    error: &clap::Error,
+    words: impl IntoIterator<Item = OsString>,
+) -> Option<Failure> {
+    let help = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if !error.use_stderr() || error.kind() == help {
+        return None;
+    }
+    let text = error.to_string();
+    let unknown = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) if word.starts_with('-') => Some(word),
+        _ => None,
+    };
+    let message = match unknown.filter(|_| error.kind() == ErrorKind::UnknownArgument) {
+        Some(word) => format!("there is no option {word} here"),
+        None => first_paragraph(&text),
+    };
+    let hint = suggested(error).unwrap_or_else(|| format!("see `{}`", help_of(words)));
+    Some(Failure::new(Kind::Usage, message).hint(hint))
+}
+
+/// clap's first lines as one, without the word before them.
+fn first_paragraph(text: &str) -> String {
+    let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    let line = lines.collect::<Vec<_>>().join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    // Rust's words for numbers.
+    line.replace("invalid digit found in string", "it is no whole number from 0 on")
+        .replace("invalid float literal", "it is no number")
+}
+
+/// What may have been meant.
+fn suggested(error: &clap::Error) -> Option<String> {
+    let names = error.get(ContextKind::SuggestedArg).or(error.get(ContextKind::SuggestedValue));
+    match (names, error.get(ContextKind::Suggested)) {
+        (Some(ContextValue::String(name)), _) => Some(format!("did you mean {name}?")),
+        (Some(ContextValue::Strings(names)), _) if !names.is_empty() => {
+            Some(format!("did you mean {}?", names.join(" or ")))
+        }
+        (_, Some(ContextValue::StyledStrs(tips))) => {
+            Some(tips.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        }
+        _ => None,
+    }
+}
+
+/// The command that prints the help of what was typed.
+fn help_of(words: impl IntoIterator<Item = OsString>) -> String {
+    let zimg = Typed::command();
+    let mut words = words.into_iter().filter_map(|word| word.into_string().ok());
+    match words.find(|word| zimg.find_subcommand(word).is_some()) {
+        Some(command) => format!("zimg {command} --help"),
+        None => "zimg --help".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::typed::Cli;
+
+    fn said(words: &[&str]) -> (String, String) {
+        let error = Cli::from_arguments(["zimg"].iter().chain(words)).unwrap_err();
+        let failure = mistake(&error, words.iter().map(OsString::from)).unwrap();
+        assert_eq!(failure.kind, Kind::Usage);
+        (failure.message, failure.hint.unwrap())
+    }
+
+    #[test]
+    fn a_mistake_is_a_sentence_and_a_hint() {
+        let expected = [
+            (
+                &["x", "--stesp", "4"][..],
+                "there is no option --stesp here",
+                "did you mean --steps?",
+            ),
+            (&["x", "-W", "64"], "there is no option -W here", "the size is --size WxH"),
+            (&["help", "drow"], "there is no command drow", "did you mean `zimg draw`?"),
+            (&["jobs", "--vim"], "there is no option --vim here", "see `zimg jobs --help`"),
+            (
+                &["a", "red", "fox"],
+                "a prompt of several words needs quotes around it",
+                "see `zimg --help`",
+            ),
+            (
+                &["x", "--show=kity"],
+                "invalid value 'kity' for '--show[=<HOW>]' \
+                 [possible values: auto, kitty, iterm2, sixel, blocks, none]",
+                "did you mean kitty?",
+            ),
+            (
+                &["x", "--steps", "many"],
+                "invalid value 'many' for '--steps <N>': it is no whole number from 0 on",
+                "see `zimg --help`",
+            ),
+            (
+                &["show"],
+                "the following required arguments were not provided: <FILE>...",
+                "see `zimg show --help`",
+            ),
+        ];
+        for (words, message, hint) in expected {
+            assert_eq!(said(words), (message.to_owned(), hint.to_owned()), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn help_is_no_mistake() {
+        for words in [&["zimg"][..], &["zimg", "--help"], &["zimg", "show", "-h"]] {
+            let error = Cli::from_arguments(words).unwrap_err();
+            assert!(mistake(&error, []).is_none(), "{words:?}");
+        }
+    }
+}
