@@ -75,7 +75,7 @@ impl std::str::FromStr for Patience {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut all = Self::default();
         for part in text.split(',').filter(|part| !part.is_empty()) {
-            let wrong = || format!("has \"{part}\", which is not a known name and a time");
+            let wrong = || format!("has {part:?}, which is not a known name and a time");
             let (name, time) = part.split_once('=').ok_or_else(wrong)?;
             let slot = match name {
                 "spawn" => &mut all.spawn,

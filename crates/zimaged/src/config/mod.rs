@@ -235,9 +235,7 @@ impl std::str::FromStr for Device {
                 .strip_prefix("cuda:")
                 .and_then(|number| number.parse().ok())
                 .map(Self::Cuda)
-                .ok_or_else(|| {
-                    format!("is \"{text}\", but must be auto, cpu or a GPU like cuda:0")
-                }),
+                .ok_or_else(|| format!("is {text:?}, but must be auto, cpu or a GPU like cuda:0")),
         }
     }
 }
@@ -255,7 +253,7 @@ impl Display for Device {
 fn dtype(text: &str) -> Result<&str, String> {
     match text {
         "auto" | "bfloat16" | "float16" | "float32" | "float8" => Ok(text),
-        _ => Err(format!("is \"{text}\", but must be auto, bfloat16, float16, float32 or float8")),
+        _ => Err(format!("is {text:?}, but must be auto, bfloat16, float16, float32 or float8")),
     }
 }
 
@@ -431,6 +429,7 @@ mod tests {
         for (name, value, said) in [
             ("KEEP", "never", "is \"never\", but must be a time like 7d or 12h, from 1s to 3650d"),
             ("KEEP", "1ms", "is \"1ms\", but must be a time like 7d or 12h, from 1s to 3650d"),
+            ("KEEP", "1\n", "is \"1\\n\", but must be a time like 7d or 12h, from 1s to 3650d"),
             ("KEEP_BYTES", "4X", "is \"4X\", but must be a size like 500M or 4G, from 1M to 1000T"),
             ("KEEP_BYTES", "é", "is \"é\", but must be a size like 500M or 4G, from 1M to 1000T"),
             (

@@ -71,7 +71,7 @@ fn size(text: &str) -> Result<(u32, u32), String> {
         .filter(|(width, height)| side_fits(*width) && side_fits(*height))
         .ok_or_else(|| {
             format!(
-                "has \"{text}\", which is not a size like 1024x1024 with sides that are multiples \
+                "has {text:?}, which is not a size like 1024x1024 with sides that are multiples \
                  of {SIZE_MULTIPLE} from {SIZE_MIN} to {SIZE_MAX}"
             )
         })
@@ -85,11 +85,7 @@ impl Number {
             Self::Text(text) => (text.clone(), text.parse().ok()),
         };
         number.filter(|number| range.contains(number)).ok_or_else(|| {
-            format!(
-                "is \"{shown}\", but must be a number from {} to {}",
-                range.start(),
-                range.end()
-            )
+            format!("is {shown:?}, but must be a number from {} to {}", range.start(), range.end())
         })
     }
 }
@@ -101,7 +97,7 @@ impl Switch {
             Self::Text(text) => match text.as_str() {
                 "true" | "1" => Ok(true),
                 "false" | "0" => Ok(false),
-                _ => Err(format!("is \"{text}\", but must be true or false")),
+                _ => Err(format!("is {text:?}, but must be true or false")),
             },
         }
     }
@@ -115,7 +111,7 @@ impl Size {
             Self::Text(text) => (text.clone(), bytes(text)),
         };
         bytes.filter(|bytes| (KEPT_MIN..=KEPT_MAX).contains(bytes)).ok_or_else(|| {
-            format!("is \"{shown}\", but must be a size like 500M or 4G, from 1M to 1000T")
+            format!("is {shown:?}, but must be a size like 500M or 4G, from 1M to 1000T")
         })
     }
 }
@@ -133,7 +129,7 @@ fn bytes(text: &str) -> Option<u64> {
 
 /// How long something that has ended is kept, like "7d".
 pub(super) fn keep(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("is \"{text}\", but must be a time like 7d or 12h, from 1s to 3650d");
+    let wrong = || format!("is {text:?}, but must be a time like 7d or 12h, from 1s to 3650d");
     let time = humantime::parse_duration(text).map_err(|_| wrong())?;
     Some(time).filter(|time| (KEEP_MIN..=KEEP_MAX).contains(time)).ok_or_else(wrong)
 }
@@ -143,10 +139,10 @@ pub(super) fn idle(text: &str) -> Result<Option<Duration>, String> {
     if text == "off" {
         return Ok(None);
     }
-    let wrong = || format!("is \"{text}\", but must be a time like 30m or 1h 30m, or off");
+    let wrong = || format!("is {text:?}, but must be a time like 30m or 1h 30m, or off");
     let time = humantime::parse_duration(text).map_err(|_| wrong())?;
     if !(IDLE_MIN..=IDLE_MAX).contains(&time) {
-        return Err(format!("is \"{text}\", but must be from 1s to 366d, or off"));
+        return Err(format!("is {text:?}, but must be from 1s to 366d, or off"));
     }
     Ok(Some(time))
 }
