@@ -13,7 +13,7 @@ LIBTORCH_FLAGS = $(if $(CUDA),--cuda)$(if $(CPU),--cpu)
 
 export PYTHON CARGO PROFILE PREFIX DESTDIR
 
-.PHONY: help libtorch build demo test deny units disk-test systemd-test fuzz soak gpu-test parity bench gpu-bench papers install uninstall clean
+.PHONY: help libtorch build demo test deny units disk-test users-test systemd-test fuzz soak gpu-test parity bench gpu-bench papers install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ units: ## check the systemd units and how exposed the service is, with systemd-a
 
 disk-test: ## detached jobs on a full and on a read-only disk; needs root or user namespaces
 	@contrib/disk-test.sh
+
+users-test: ## real users with one daemon, in its group and outside; needs root or a range in /etc/subuid
+	@contrib/users-test.sh
 
 systemd-test: $(if $(SUDO_USER),,libtorch) ## boot a container with a real systemd and try the service there; as root
 	@contrib/systemd-test/run.sh

@@ -42,6 +42,12 @@ contrib/disk-test.sh || {
   [ $? = 69 ] || exit 1
   disks="full disks were NOT tried, mounting is not permitted"
 }
+step "users"
+users="no user has another's jobs"
+contrib/users-test.sh || {
+  [ $? = 69 ] || exit 1
+  users="other users were NOT tried, one cannot become them"
+}
 step "dependencies"
 dependencies="licences, sources and advisories are sound"
 contrib/deny.sh || case $? in
@@ -55,4 +61,4 @@ if [ "${rust#* }" != 0 ]; then
   echo "test: ${rust#* } Rust tests are ignored, and none should be" >&2
   exit 1
 fi
-echo "test: all well: ${rust% *} Rust and $ran Python tests passed, formatting and lints are clean, $units, $disks, $dependencies, in $((SECONDS / 60)) min $((SECONDS % 60)) s"
+echo "test: all well: ${rust% *} Rust and $ran Python tests passed, formatting and lints are clean, $units, $disks, $users, $dependencies, in $((SECONDS / 60)) min $((SECONDS % 60)) s"
