@@ -7,6 +7,8 @@ mod draw;
 mod help;
 mod jobs;
 mod mistake;
+#[cfg(test)]
+mod page;
 mod status;
 mod values;
 

@@ -1,0 +1,57 @@
+//! No link leads nowhere, and every block says what it is.
+
+use crate::markdown::{Paper, papers, top};
+
+/// What blocks may be: commands that are run, commands with what they print, and what is shown.
+const LANGUAGES: [&str; 7] = ["sh", "console", "toml", "json", "hex", "text", "rust"];
+/// How a line begins that is a command, and so belongs into a block that is run.
+const COMMANDS: [&str; 8] =
+    ["zimg ", "zimaged", "make ", "sudo ", "systemctl ", "cargo ", "git ", "$ "];
+
+#[test]
+fn no_link_leads_nowhere() {
+    let mut links = 0;
+    for paper in papers() {
+        for (target, line) in paper.links() {
+            if target.contains("://") {
+                continue;
+            }
+            links += 1;
+            let place = format!("{}:{line}", paper.name);
+            let (path, anchor) = target.split_once('#').unwrap_or((&target, ""));
+            let file = match path {
+                "" => paper.name.clone(),
+                path => {
+                    let folder = top().join(&paper.name).parent().unwrap().to_owned();
+                    let file = folder.join(path).canonicalize();
+                    let file = file.unwrap_or_else(|error| panic!("{place}: {target}: {error}"));
+                    file.strip_prefix(top().canonicalize().unwrap()).unwrap().display().to_string()
+                }
+            };
+            let known = anchor.is_empty()
+                || Paper::read(&file).anchors().iter().any(|known| known == anchor);
+            assert!(known, "{place} links to {target}, and {file} has no such heading");
+        }
+    }
+    assert!(links > 20, "only {links} links were looked at");
+}
+
+#[test]
+fn every_block_says_what_it_is() {
+    for paper in papers() {
+        for block in paper.blocks() {
+            let place = format!("{}:{}", paper.name, block.line);
+            let language = block.language.split(' ').next().unwrap();
+            assert!(
+                LANGUAGES.contains(&language),
+                "{place}: a block of {language:?}; commands are sh, with what they print console, \
+                 and what is none text"
+            );
+            if language == "text" {
+                let command = |line: &&str| COMMANDS.iter().any(|word| line.starts_with(word));
+                let found = block.text.lines().find(command);
+                assert_eq!(found, None, "{place}: commands are sh or console, to be tried here");
+            }
+        }
+    }
+}
