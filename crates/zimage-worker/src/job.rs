@@ -109,6 +109,9 @@ impl<'a> Run<'a> {
         };
         reports.send(Report::Started { job: job.id, started });
         let mut timings = job.from.as_ref().map_or_else(Timings::default, |at| at.point.timings);
+        if fit == Fit::Whole {
+            stages.0.foresee_decoding(&plan)?;
+        }
         let conditioning = timed(&mut timings.text, || stages.encode(&plan))?;
         Ok(Self {
             stages,

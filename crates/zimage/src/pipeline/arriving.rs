@@ -6,8 +6,9 @@
 use std::cell::{Cell, RefCell};
 use std::panic::resume_unwind;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::decoding::Answer;
 use super::{
     Captions, Decoding, Flows, Options, Pipeline, Rehearsal, SIDES, STEPS, STEPS_MAX, longest_side,
     most_tokens,
@@ -30,6 +31,8 @@ pub struct Arriving {
     pipeline: Pipeline,
     /// Compiled beside all else.
     ops: Option<JoinHandle<(Ops, Vec<String>)>>,
+    /// The VAE's weights, which are laid out for them.
+    laid_out: Option<Answer<()>>,
     /// Parsed beside all else: 11 MB of JSON take a moment.
     tokenizer: JoinHandle<Result<PromptTokenizer>>,
     /// Whether the transformer's weights are to become float8 once they are there.
@@ -103,6 +106,7 @@ impl Arriving {
             text_encoder,
             transformer,
             decoding: Decoding::new(vae, device)?,
+            decoded: RefCell::default(),
             shift: checkpoint.scheduler.shift,
             train_timesteps: checkpoint.scheduler.num_train_timesteps,
             vae_scale,
@@ -119,7 +123,18 @@ impl Arriving {
             memory: None,
         };
         let float8 = dtype == DType::Float8;
-        Ok((Self { pipeline, ops: Some(ops), tokenizer, float8 }, loader))
+        Ok((Self { pipeline, ops: Some(ops), laid_out: None, tokenizer, float8 }, loader))
+    }
+
+    /// Brings up what every picture needs, cuBLAS and our kernels; says how long it waited.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub fn bring_up(&mut self) -> Result<Duration> {
+        let begun = Instant::now();
+        self.pipeline.rehearse_product()?;
+        self.take_ops();
+        Ok(begun.elapsed())
     }
 
     /// As [`Pipeline::rehearse`]; the weights may be on their way, unless they are on a CPU.
@@ -127,31 +142,25 @@ impl Arriving {
     /// # Errors
     /// When libtorch fails (out of memory), or the size is refused.
     pub fn rehearse(&mut self, params: &Params, caption: usize) -> Result<Rehearsal> {
-        self.pipeline.rehearse_product()?;
-        let begun = Instant::now();
-        self.take_ops()?;
-        let kernels = begun.elapsed();
+        self.take_ops();
         let rehearsal = match self.pipeline.rehearse(params, caption) {
             // It has step and decoding side by side; one after the other they may fit.
             Err(error) if error.kind() == ErrorKind::Memory => Rehearsal::default(),
             other => other?,
         };
         self.pipeline.settle(params, caption)?;
-        Ok(Rehearsal { kernels, ..rehearsal })
+        Ok(rehearsal)
     }
 
-    /// Waits for the kernels, and lays out the VAE's weights, which were read, for them.
-    fn take_ops(&mut self) -> Result<()> {
-        let Some(ops) = self.ops.take() else { return Ok(()) };
+    /// Waits for the kernels, and has the VAE's weights, which were read, laid out for them.
+    fn take_ops(&mut self) {
+        let Some(ops) = self.ops.take() else { return };
         let (ops, remarks) = joined(ops);
         self.pipeline.ops = ops;
         self.pipeline.remarks.get_mut().extend(remarks);
-        match &self.pipeline.ops {
-            Ops::Fused(kernels) => {
-                let kernels = kernels.clone();
-                self.pipeline.decoding.ask(move |vae| vae.fuse(&kernels)).wait()
-            }
-            Ops::Plain => Ok(()),
+        if let Ops::Fused(kernels) = &self.pipeline.ops {
+            let kernels = kernels.clone();
+            self.laid_out = Some(self.pipeline.decoding.ask(move |vae| vae.fuse(&kernels)));
         }
     }
 
@@ -160,11 +169,11 @@ impl Arriving {
     /// # Errors
     /// When the tokenizer cannot be used, or the loader has not run.
     pub fn complete(mut self, loader: Loader) -> Result<Pipeline> {
-        self.take_ops()?;
+        self.take_ops();
         if !loader.is_done() {
             return Err(Error::Internal("the weights have not been read".to_owned()));
         }
-        let Self { mut pipeline, tokenizer, float8, .. } = self;
+        let Self { mut pipeline, laid_out, tokenizer, float8, .. } = self;
         pipeline.forget();
         if float8 {
             pipeline.transformer.make_float8()?;
@@ -177,6 +186,9 @@ impl Arriving {
         let remark = attention_remark(pipeline.device, pipeline.transformer.kind());
         pipeline.remarks.get_mut().extend(remark);
         pipeline.tokenizer = Some(joined(tokenizer)?);
+        if let Some(laid_out) = laid_out {
+            laid_out.wait()?;
+        }
         pipeline.memory = Some(loader.into_memory());
         Ok(pipeline)
     }

@@ -25,7 +25,22 @@ pub enum Fit {
     Tiles,
 }
 
+/// More than any picture takes for a step and its decoding at once, for those whose footprint has
+/// not been measured: bytes a pixel. That of a bfloat16 one of 1024² is 1,800.
+const AMPLE: u64 = 6 << 10;
+
 impl Footprint {
+    /// Whether a step and the decoding of a picture of another size fit `free` bytes at once.
+    fn fits_at_once(known: Option<Self>, plan: &Plan, free: u64) -> bool {
+        let pixels = u64::from(plan.width) * u64::from(plan.height);
+        let needed = known.map_or(pixels.saturating_mul(AMPLE), |known| {
+            let bytes = u128::from(known.step) + u128::from(known.decode);
+            let scaled = bytes * u128::from(pixels) / u128::from(known.pixels.max(1));
+            u64::try_from(scaled).unwrap_or(u64::MAX)
+        });
+        needed <= free
+    }
+
     /// Whether a picture fits `free` bytes.
     fn fits(self, plan: &Plan, free: u64) -> Result<Fit> {
         let pixels = u64::from(plan.width) * u64::from(plan.height);
@@ -53,9 +68,14 @@ impl Pipeline {
         let (Device::Cuda(ordinal), Some(footprint)) = (self.device, self.footprint.get()) else {
             return Ok(Fit::Whole);
         };
-        let (room, ours) = (room(ordinal)?, allocated(ordinal)?);
-        // What libtorch keeps for later is free too.
-        footprint.fits(plan, room.free + ours.held.saturating_sub(ours.now))
+        footprint.fits(plan, free(ordinal)?)
+    }
+
+    /// Whether a picture's step and its decoding fit the memory that is free now side by side; on a
+    /// CPU they are never that.
+    pub(super) fn has_room_for_both(&self, plan: &Plan) -> Result<bool> {
+        let Device::Cuda(ordinal) = self.device else { return Ok(false) };
+        Ok(Footprint::fits_at_once(self.footprint.get(), plan, free(ordinal)?))
     }
 
     /// What `work` takes at most, beside what there is before it; 0 where it cannot be measured.
@@ -75,6 +95,12 @@ impl Pipeline {
             self.footprint.set(Some(Footprint { pixels, step, decode }));
         }
     }
+}
+
+/// Bytes that are free on a GPU, what libtorch keeps for later among them.
+fn free(ordinal: usize) -> Result<u64> {
+    let (room, ours) = (room(ordinal)?, allocated(ordinal)?);
+    Ok(room.free + ours.held.saturating_sub(ours.now))
 }
 
 #[cfg(test)]
@@ -111,5 +137,19 @@ mod tests {
         assert_eq!(error.hint().unwrap(), "1024x1024 would fit");
         let error = fits((2048, 2048), 100_000).unwrap_err();
         assert_eq!(error.hint().unwrap(), "free some of the GPU's memory");
+    }
+
+    #[test]
+    fn step_and_decoding_at_once_need_room_for_both() {
+        let known = Footprint { pixels: 1 << 20, step: 300_000_000, decode: 1_500_000_000 };
+        let fits = |known, (width, height), free| {
+            Footprint::fits_at_once(known, &plan(width, height), free)
+        };
+        assert!(fits(Some(known), (1024, 1024), 1_800_000_000));
+        assert!(!fits(Some(known), (1024, 1024), 1_799_999_999));
+        assert!(!fits(Some(Footprint { decode: u64::MAX, ..known }), (64, 64), 1 << 40));
+        // Unmeasured, it wants several times as much.
+        assert!(!fits(None, (1024, 1024), 6_000_000_000));
+        assert!(fits(None, (1024, 1024), 6_500_000_000));
     }
 }

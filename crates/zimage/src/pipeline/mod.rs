@@ -15,6 +15,7 @@ mod rehearsal;
 mod saved;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
@@ -66,6 +67,8 @@ pub struct Pipeline {
     text_encoder: TextEncoder,
     transformer: Transformer,
     decoding: Decoding,
+    /// Sizes that the decoder has met: rows and columns of latents.
+    decoded: RefCell<BTreeSet<(i64, i64)>>,
     shift: f64,
     train_timesteps: u32,
     vae_scale: u32,
@@ -272,6 +275,7 @@ impl Pipeline {
         }
         let latents = drawing.latents.shallow_clone();
         let bytes = self.decoding.ask(move |vae| vae.bytes(&latents)).wait()?;
+        self.decoded.borrow_mut().insert(self.latent_size(&drawing.plan));
         // Brought here by this thread: memory that another one frees is new for it each time.
         Image::from_bytes(&bytes)
     }

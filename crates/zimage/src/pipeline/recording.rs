@@ -41,6 +41,8 @@ impl Pipeline {
         if recorder.given_up {
             return Ok(None);
         }
+        // What the decoder launches meanwhile would spoil it.
+        self.decoding.ask(|_| Ok(())).wait()?;
         match Graph::record(ordinal, recorder.pool, work) {
             Ok((mut graph, result)) => {
                 if recorder.pool.is_none() {

@@ -5,15 +5,14 @@ use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
 
 use super::Pipeline;
+use super::decoding::Answer;
 use crate::error::{ErrorKind, Result};
-use crate::params::Params;
+use crate::params::{Params, Plan};
 use crate::transformer::SEQUENCE_MULTIPLE;
 
 /// How long the parts of a rehearsal took: far longer than later ones, which is what it is for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rehearsal {
-    /// Waiting for our kernels to be compiled.
-    pub kernels: Duration,
     /// Encoding a prompt.
     pub text: Duration,
     /// A step.
@@ -40,11 +39,7 @@ impl Pipeline {
         let noise = self.start(&plan, 0)?;
         // Not a drawing: without its weights it may be no number.
         let latents = noise.latents.shallow_clone();
-        let decoded = self.decoding.ask(move |vae| {
-            let begun = Instant::now();
-            vae.bytes(&latents).map(drop)?;
-            Ok(begun.elapsed())
-        });
+        let decoded = self.rehearse_decoding(&plan, latents);
         let tokens = caption.min(self.limits.tokens_max);
         let context = self.context(&vec![0; tokens], &plan)?;
         let text = lap();
@@ -52,7 +47,36 @@ impl Pipeline {
         let step = lap();
         let decode = decoded.wait()?;
         self.wait()?;
-        Ok(Rehearsal { kernels: Duration::ZERO, text, step, decode })
+        Ok(Rehearsal { text, step, decode })
+    }
+
+    /// Has the decoder do for nothing, beside the steps of a first picture of this size, what the
+    /// picture would wait for after them. Nothing where it has met the size, and where memory for
+    /// both at once is not certain.
+    ///
+    /// # Errors
+    /// When the GPU fails.
+    pub fn foresee_decoding(&self, plan: &Plan) -> Result<()> {
+        let Device::Cuda(_) = self.device else { return Ok(()) };
+        let (height, width) = self.latent_size(plan);
+        if self.decoded.borrow().contains(&(height, width)) || !self.has_room_for_both(plan)? {
+            return Ok(());
+        }
+        let shape = [1, self.channels, height, width];
+        let latents = Tensor::f_zeros(shape, (Kind::Float, self.device))?;
+        // The picture's own decoding comes after it, and says what fails.
+        let _ = self.rehearse_decoding(plan, latents);
+        Ok(())
+    }
+
+    /// Decodes for nothing; how long it took comes when it is done.
+    fn rehearse_decoding(&self, plan: &Plan, latents: Tensor) -> Answer<Duration> {
+        self.decoded.borrow_mut().insert(self.latent_size(plan));
+        self.decoding.ask(move |vae| {
+            let begun = Instant::now();
+            vae.bytes(&latents).map(drop)?;
+            Ok(begun.elapsed())
+        })
     }
 
     /// Gives back what a rehearsal has taken, where step and decoding have memory side by side, and
