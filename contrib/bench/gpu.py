@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import subprocess
 import sys
 import time
@@ -92,6 +93,8 @@ def main() -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 70
     args.checkpoint = args.checkpoint.resolve()
+    # What is still to be written of a new checkpoint would be waited for by every `fsync`.
+    os.sync()
     bench = Bench(programs, report, args, set(args.rows))
     failed = []
     for name, keys, seconds in PHASES:

@@ -1,17 +1,19 @@
-"""How like two folders of pictures are, name by name: PSNR, SSIM, MS-SSIM, and LPIPS where its weights can be had.
+"""How like two folders of pictures are, name by name: PSNR, SSIM, MS-SSIM and LPIPS.
 
 usage: quality.py A B   (prints JSON: for each measure the median and the worst over all pairs)
 
-By torchmetrics. LPIPS (AlexNet) fetches a backbone's weights from the network once; where that fails the result says so.
+The first three by torchmetrics. LPIPS fetches its weights once (perceptual.py); where that fails the result says so.
 """
 
 from __future__ import annotations
 
 import json
-import socket
 import statistics
+import subprocess
 import sys
 from pathlib import Path
+
+from perceptual import Perceptual
 
 # A value for equal pictures, whose PSNR has no bound.
 EQUAL_DB = 100.0
@@ -50,13 +52,11 @@ def main() -> None:
 
 
 def lpips(pairs: list) -> dict:
-    socket.setdefaulttimeout(20)
     try:
-        from torchmetrics.functional.image import learned_perceptual_image_patch_similarity as measure
-
-        values = [measure(a, b, net_type="alex", normalize=True).item() for a, b in pairs]
-    except Exception as error:  # Missing torchvision, no network, a broken download: all mean that it cannot be had.
+        distance = Perceptual()
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
         return {"skipped": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
+    values = [distance(a, b) for a, b in pairs]
     return {"median": statistics.median(values), "worst": max(values)}
 
 
