@@ -7,5 +7,6 @@ mod commands;
 mod links;
 mod markdown;
 mod messages;
+mod sentences;
 mod tables;
 mod walk;

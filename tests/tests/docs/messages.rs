@@ -1,31 +1,17 @@
 //! docs/troubleshooting.md quotes the sentences that a user can meet, under the exit codes that
-//! they come with. They are read from the sources here: what is quoted is said by a program, and
-//! what a program says is quoted.
+//! they come with. What is quoted there is said by a program, and what a program says is quoted.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use zimg_protocol::Kind;
 
-use crate::markdown::{Paper, top};
-
-/// A string in the sources.
-#[derive(Clone, Debug)]
-struct Said {
-    /// With `…` for what is put in.
-    text: String,
-    /// Of a failure that is made of it just there, the kind.
-    kind: Option<String>,
-    /// It is a typed error's sentence.
-    is_error: bool,
-    file: String,
-}
+use crate::markdown::Paper;
+use crate::sentences::{Said, said};
 
 /// Sentences that nobody meets, and why.
 const UNMET: &[(&str, &str)] = &[
     ("a picture without a name", "names are given before anything is drawn"),
+    ("`…`: …", "an option in a line of a batch, with the sentence of the command line"),
     ("nobody waits any more", "is said to him who has left"),
     ("nothing is open yet", "is replaced before anybody asks"),
     ("nothing is kept any more", "comes after the last client has gone"),
@@ -33,126 +19,6 @@ const UNMET: &[(&str, &str)] = &[
     ("no socket: …", "the system has no descriptor left: said where a worker cannot be started"),
     ("there is no other worker", "nothing is read where a conversation is only tried"),
 ];
-
-/// All strings of the programs, but for those of their tests.
-fn said() -> Vec<Said> {
-    fn walk(folder: &Path, said: &mut Vec<Said>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap();
-            if path.is_dir() && name != "tests" {
-                walk(&path, said);
-            } else if name.ends_with(".rs") && !matches!(name, "tests.rs" | "faults.rs") {
-                let file = path.strip_prefix(top()).unwrap().display().to_string();
-                let tokens: TokenStream = fs::read_to_string(&path).unwrap().parse().unwrap();
-                read(tokens, &file, said);
-            }
-        }
-    }
-    let mut said = Vec::new();
-    for crate_ in fs::read_dir(top().join("crates")).unwrap() {
-        walk(&crate_.unwrap().path().join("src"), &mut said);
-    }
-    said
-}
-
-fn read(tokens: TokenStream, file: &str, said: &mut Vec<Said>) {
-    let tokens: Vec<_> = tokens.into_iter().collect();
-    let mut at = 0;
-    while let Some(token) = tokens.get(at) {
-        match (token, tokens.get(at + 1)) {
-            (TokenTree::Punct(hash), Some(TokenTree::Group(attribute)))
-                if hash.as_char() == '#' =>
-            {
-                let text = attribute.stream().to_string();
-                if text.starts_with("error") {
-                    let text = first_string(attribute.stream());
-                    let say = |text| Said { text, kind: None, is_error: true, file: file.into() };
-                    said.extend(text.map(say));
-                }
-                at += 1;
-                if text == "cfg (test)" || text == "cfg(test)" {
-                    while !ends_item(&tokens[at + 1]) {
-                        at += 1;
-                    }
-                    at += 1;
-                }
-            }
-            (TokenTree::Group(group), _) => read(group.stream(), file, said),
-            (TokenTree::Literal(_), _) => {
-                let text = first_string(token.clone().into());
-                let say = |text| Said { text, kind: None, is_error: false, file: file.into() };
-                said.extend(text.map(say));
-            }
-            (TokenTree::Ident(name), _) if name == "Failure" => {
-                if let Some((kind, text)) = failure(&tokens[at + 1..]) {
-                    let kind = Some(kind);
-                    said.push(Said { text, kind, is_error: false, file: file.to_owned() });
-                }
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-}
-
-/// Whether an item ends with this.
-fn ends_item(token: &TokenTree) -> bool {
-    match token {
-        TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
-        TokenTree::Punct(mark) => mark.as_char() == ';',
-        _ => false,
-    }
-}
-
-/// `::new(Kind::K, "…")`: the kind and the sentence.
-fn failure(behind: &[TokenTree]) -> Option<(String, String)> {
-    let [_, _, TokenTree::Ident(new), TokenTree::Group(given), ..] = behind else { return None };
-    let given: Vec<_> = given.stream().into_iter().collect();
-    let [TokenTree::Ident(kind), _, _, TokenTree::Ident(which), _, text @ ..] = &given[..] else {
-        return None;
-    };
-    let text = match text {
-        [TokenTree::Literal(literal), ..] => first_string(TokenTree::from(literal.clone()).into()),
-        [TokenTree::Ident(format), _, TokenTree::Group(group), ..] if format == "format" => {
-            first_string(group.stream())
-        }
-        _ => None,
-    };
-    (new == "new" && kind == "Kind").then_some((which.to_string(), text?))
-}
-
-/// The string that these begin with, as a user reads it.
-fn first_string(tokens: TokenStream) -> Option<String> {
-    let token = tokens.into_iter().find_map(|token| match token {
-        TokenTree::Literal(literal) => Some(literal.to_string()),
-        TokenTree::Group(group) => Some(format!("\"{}\"", first_string(group.stream())?)),
-        _ => None,
-    })?;
-    let raw = token.strip_prefix('"')?.strip_suffix('"')?;
-    let mut text = String::new();
-    let mut characters = raw.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\\' => match characters.next() {
-                Some('\n') => while characters.next_if(|c| c.is_whitespace()).is_some() {},
-                Some('n') => text.push('\n'),
-                Some(other) => text.push(other),
-                None => {}
-            },
-            '{' if characters.next_if_eq(&'{').is_none() => {
-                while characters.next().is_some_and(|c| c != '}') {}
-                text.push('…');
-            }
-            '}' => {
-                characters.next_if_eq(&'}');
-                text.push('}');
-            }
-            other => text.push(other),
-        }
-    }
-    Some(text)
-}
 
 /// Whether the sources' sentence holds what is quoted of it.
 fn holds(sentence: &str, quote: &str) -> bool {
