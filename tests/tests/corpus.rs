@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use zimg_protocol::Frame;
 use zimg_protocol::messages::{Event, ModelInfo, Picture, Report, Started, Timings};
-use zimg_tests::oracle::{ALL, Counting, worker};
+use zimg_tests::oracle::{ALL, Counting, frames, worker};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -90,4 +90,11 @@ fn a_worker_that_draws_is_heard_to_the_end_of_both_jobs() {
 #[test]
 fn a_picture_in_single_bytes_costs_its_frames_and_no_more() {
     worker(&drawing(1));
+}
+
+#[test]
+fn what_is_only_announced_takes_no_room() {
+    // How many bytes are read at a time, and then frames of 256 KiB and of 1 MiB that do not come.
+    frames(b"\x10\x00\x04\x00\x00\x01\x00");
+    frames(b"\xff\x00\x10\x00\x01\x10\x07\x07");
 }
