@@ -13,7 +13,7 @@ LIBTORCH_FLAGS = $(if $(CUDA),--cuda)$(if $(CPU),--cpu)
 
 export PYTHON CARGO PROFILE PREFIX DESTDIR
 
-.PHONY: help libtorch build demo test deny units disk-test users-test systemd-test fuzz soak gpu-test parity bench gpu-bench papers install uninstall clean
+.PHONY: help libtorch build demo test recording deny units disk-test users-test systemd-test fuzz soak gpu-test parity bench gpu-bench papers install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test: libtorch ## formatting, lints, all tests that need no GPU
 
 deny: ## ask cargo-deny for licences, sources and advisories of all crates (contrib/deny.toml)
 	@contrib/deny.sh
+
+recording: libtorch ## record docs/recording.svg and the pictures of docs/tour.md anew
+	@contrib/recording/make.sh
 
 units: ## check the systemd units and how exposed the service is, with systemd-analyze
 	@contrib/units.sh

@@ -30,6 +30,8 @@ step "Python"
 for tests in contrib/libtorch contrib/bench contrib/clients/python; do
   "$python" -B -m unittest discover --start-directory "$tests" 2>&1 | tee -a "$log"
 done
+recorder=$(PYTHON=$python contrib/venv.sh test target/recording contrib/recording/requirements.txt "a terminal in memory")
+"$recorder" -B -m unittest discover --start-directory contrib/recording 2>&1 | tee -a "$log"
 step "units"
 units="the units are sound"
 contrib/units.sh || {

@@ -1,0 +1,104 @@
+"""Draws the pictures of docs/tour.md with the built-in model, and photographs the terminal while it does.
+
+usage: tour.py PROGRAMS docs/tour   PROGRAMS is the folder of zimg and zimaged
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import svg
+from shell import Shell
+from terminal import Snapshot
+
+SIZE = (80, 24)
+PROMPTS = "a red star on a white background\na boat with a red sail at sunset\na snowman in the snow\n"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Commands that are typed into an empty terminal; a still named `still` of the end, or of the last moment at which
+    `moment` could be read. `pictures` are kept."""
+
+    commands: tuple[str, ...]
+    still: str | None = None
+    moment: str | None = None
+    pictures: tuple[str, ...] = ()
+
+
+SCENES = [
+    Scene(('zimg "a lighthouse by the sea" --seed 3 -o lighthouse.webp',), pictures=("lighthouse.webp",)),
+    Scene(('zimg "a red fox in the snow" --seed 7 --preview',), "preview", "step 4 of 8"),
+    Scene(("zimg \"a red fox in the snow\" -n 4 --seed 7 --grid=foxes.webp --quality 85 -o 'fox-{seed}.webp'",),
+          pictures=("foxes.webp",)),
+    Scene(('zimg redo lighthouse.webp --prompt "a lighthouse at night" -o night.webp', "zimg show night.webp"),
+          "redo", pictures=("night.webp",)),
+    Scene(('zimg "a fox" --size 500x300', 'zimg "a fox" -o lighthouse.webp', 'zimg "a fox" --stesp 4'), "mistakes"),
+    Scene(("zimg --batch prompts.txt --seed 1 -o '{index}-{prompt:12}.webp'", "ls *-a-*.webp",
+           "zimg --batch prompts.txt --seed 1 -o '{index}-{prompt:12}.webp'"), "batch"),
+    Scene(('job=$(zimg "mountains with snow" -n 2 --seed 5 --detach)', "zimg jobs",
+           "zimg wait $job -o 'mountains-{seed}.webp'"), "detached"),
+]
+
+
+def text(shown: Snapshot) -> str:
+    """What can be read."""
+    return "\n".join("".join(run.text for run in line) for line in shown.lines)
+
+
+def cut(shown: Snapshot) -> tuple[int, Snapshot]:
+    """As many lines as there is something in, and the snapshot of them."""
+    filled = [row + 1 for row, line in enumerate(shown.lines) if line]
+    filled += [block.row + len(block.pixels) // 2 for block in shown.blocks]
+    rows = max(filled, default=1)
+    return rows, Snapshot(shown.lines[:rows], shown.blocks, None)
+
+
+def photograph(shell: Shell, scene: Scene) -> Snapshot:
+    """Plays the scene, and gives back the moment that it is about."""
+    shell.run("clear", pause=0)
+    before = len(shell.frames)
+    for command in scene.commands:
+        shell.run(command, pause=0.2)
+    if not scene.moment:
+        shown = shell.frames[-1][1]
+        # The prompt that waits is no part of it.
+        return Snapshot(shown.lines[:-1] if not shown.cursor else
+                        tuple(() if row == shown.cursor[1] else line for row, line in enumerate(shown.lines)),
+                        shown.blocks, None)
+    found = [shown for _, shown in shell.frames[before:] if shown.blocks and scene.moment in text(shown)]
+    if not found:
+        raise LookupError(f"{scene.moment!r} was not seen with a picture; the screen:\n{shell.text()}")
+    return found[-1]
+
+
+def main() -> None:
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    programs, out = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as state:
+        folder = Path(name)
+        (folder / "prompts.txt").write_text(PROMPTS)
+        shell = Shell(folder, programs, SIZE, Path(state))
+        try:
+            shell.run("zimaged 2> zimaged.log &", pause=0)
+            for scene in SCENES:
+                shown = photograph(shell, scene)
+                if scene.still:
+                    rows, shown = cut(shown)
+                    title = "In a terminal: " + " · ".join(scene.commands)
+                    (out / f"{scene.still}.svg").write_text(svg.still((SIZE[0], rows), shown, title))
+                for picture in scene.pictures:
+                    shutil.copy(folder / picture, out)
+        finally:
+            shell.end()
+    print(f"{out}: {sum(file.stat().st_size for file in out.iterdir()) >> 10} KiB")
+
+
+if __name__ == "__main__":
+    main()
