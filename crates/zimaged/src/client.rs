@@ -203,6 +203,11 @@ async fn last_word(stream: &mut UnixStream, failure: &Failure) -> Result<(), Dro
     write_slowly(stream, &frame).await
 }
 
+/// Takes frames' bodies out of what a client sends.
+pub(crate) fn codec() -> LengthDelimitedCodec {
+    LengthDelimitedCodec::builder().max_frame_length(TO_DAEMON_BYTES).new_codec()
+}
+
 /// Hands requests to the supervisor until the client goes (`Ok`), breaks the protocol or has long
 /// been idle.
 async fn hear(
@@ -211,8 +216,7 @@ async fn hear(
     outbox: &Outbox,
     supervisor: &mpsc::Sender<FromClient>,
 ) -> Result<(), Dropped> {
-    let codec = LengthDelimitedCodec::builder().max_frame_length(TO_DAEMON_BYTES).new_codec();
-    let mut frames = FramedRead::new(read, codec);
+    let mut frames = FramedRead::new(read, codec());
     loop {
         let left = IDLE.saturating_sub(outbox.idle());
         let body = match timeout(left, frames.next()).await {

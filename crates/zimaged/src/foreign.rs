@@ -1,12 +1,35 @@
-//! Ways in for foreign bytes, where they are tried by the million (`tests/fuzz`): a worker that
-//! says anything, and files of jobs that hold anything. Nothing else uses them.
+//! Ways in for foreign bytes, where they are tried by the million (`tests/fuzz`): a client and a
+//! worker that say anything, and files of jobs that hold anything. Nothing else uses them.
 
 use std::path::Path;
 
+use bytes::BytesMut;
+use tokio_util::codec::Decoder;
 use zimg_protocol::{Failure, Frame};
 
+use crate::client::codec;
 use crate::store::{Record, jobs_in};
 use crate::supervisor::conversation;
+
+/// The frames that a daemon finds in what a client sends in pieces of so many bytes, until it ends
+/// or makes no sense.
+pub fn client_says(bytes: &[u8], piece: usize) -> Vec<Frame> {
+    let (mut codec, mut waiting, mut found) = (codec(), BytesMut::new(), Vec::new());
+    for piece in bytes.chunks(piece.max(1)) {
+        waiting.extend_from_slice(piece);
+        loop {
+            match codec.decode(&mut waiting) {
+                Ok(Some(body)) => match Frame::decode(body.freeze()) {
+                    Ok(frame) => found.push(frame),
+                    Err(_) => return found,
+                },
+                Ok(None) => break,
+                Err(_) => return found,
+            }
+        }
+    }
+    found
+}
 
 /// All that each of two clients with a job is told, from acceptance to the end, by a daemon whose
 /// worker says these bytes and then dies: its first job is a picture pair with previews, the second

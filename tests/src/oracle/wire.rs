@@ -29,11 +29,14 @@ pub fn hello(bytes: &[u8]) {
     });
 }
 
-/// A stream of frames, read in pieces whose size the first byte says.
+/// A stream of frames, read in pieces whose size the first byte says. The daemon's own reader finds
+/// in it what any other does.
 pub fn frames(bytes: &[u8]) {
     let Some((&piece, stream)) = bytes.split_first() else { return };
+    let at_most = 1 + usize::from(piece);
+    let mut found = Vec::new();
     for limit in [TO_DAEMON_BYTES, TO_CLIENT_BYTES] {
-        let mut from = Pieces { bytes: stream, at_most: 1 + usize::from(piece) };
+        let mut from = Pieces { bytes: stream, at_most };
         loop {
             let before = from.bytes;
             let (read, held) = most_held(|| Frame::read(&mut from, limit));
@@ -44,7 +47,12 @@ pub fn frames(bytes: &[u8]) {
             let most = times * used.len() + SLACK;
             assert!(held <= most, "{held} bytes were held for {}", used.len());
             match read {
-                Ok(Some(frame)) => again(&frame, &used[4..]),
+                Ok(Some(frame)) => {
+                    again(&frame, &used[4..]);
+                    if limit == TO_DAEMON_BYTES {
+                        found.push(frame);
+                    }
+                }
                 Ok(None) => break,
                 Err(error) => {
                     assert!(!error.to_string().contains('\n'), "{error}");
@@ -53,6 +61,15 @@ pub fn frames(bytes: &[u8]) {
             }
         }
     }
+    // It makes room for the frame that is announced, and keeps what it found.
+    let kept = 16 * stream.len() + 2 * found.len() * size_of::<Frame>();
+    let by_the_daemon =
+        within(TO_DAEMON_BYTES + kept, || zimaged::foreign::client_says(stream, at_most));
+    // As bytes, because what is no number equals nothing.
+    let written = |frames: &[Frame]| -> Vec<_> {
+        frames.iter().map(|frame| frame.encode().unwrap()).collect()
+    };
+    assert_eq!(written(&by_the_daemon), written(&found));
 }
 
 /// What a client asks: the rest of a frame after its kind.
