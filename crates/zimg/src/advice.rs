@@ -7,6 +7,9 @@ use zimg_client::{Draw, ModelInfo};
 pub(crate) fn advice(draw: &Draw, model: &ModelInfo) -> Vec<String> {
     let name = &model.name;
     let mut said = Vec::new();
+    if draw.prompt.trim().is_empty() {
+        said.push("the prompt is empty: the picture may be of anything".to_owned());
+    }
     // A distilled model is one whose own guidance is 0.
     if let Some(guidance) = draw.guidance.filter(|g| *g > 0.0 && model.guidance <= 0.0) {
         said.push(format!(
@@ -96,5 +99,7 @@ mod tests {
                 "Z draws in 8 steps: 3 may leave the picture rough",
             ]
         );
+        let empty = ["the prompt is empty: the picture may be of anything"];
+        assert_eq!(advice(&Draw::new(" \n"), &model(0.0)), empty);
     }
 }

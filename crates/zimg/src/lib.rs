@@ -61,9 +61,9 @@ fn tell(failure: &Failure, json: bool) -> ExitCode {
     }
     let [red, cyan, plain] =
         if words::coloured() { ["\x1b[1;31m", "\x1b[36m", "\x1b[0m"] } else { [""; 3] };
-    let mut text = format!("{red}zimg:{plain} {}\n", words::printable(&failure.message));
+    let mut text = format!("{red}zimg:{plain} {}\n", words::sentence(&failure.message));
     if let Some(hint) = &failure.hint {
-        text += &format!("{cyan}hint:{plain} {}\n", words::printable(hint));
+        text += &format!("{cyan}hint:{plain} {}\n", words::sentence(hint));
     }
     let _ = std::io::stderr().write_all(text.as_bytes());
     failure.kind.exit_code().into()

@@ -69,7 +69,8 @@ impl Drop for Progress {
 /// The bar and the text in so many columns.
 fn line(part: Option<f32>, text: &str, room: usize, colours: bool) -> String {
     let text: String = text.chars().filter(|c| !c.is_control()).collect();
-    let fits = room >= BAR + 2 + words::columns(&text);
+    // In a narrow terminal no line has one, lest it come and go.
+    let fits = room >= 3 * BAR - 1 && room >= BAR + 2 + words::columns(&text);
     match part.filter(|_| fits) {
         Some(part) => format!("{}  {text}", bar(part, colours)),
         None => words::cut(&text, room).to_owned(),
@@ -95,12 +96,14 @@ mod tests {
     #[test]
     fn a_bar_is_shown_where_there_is_room() {
         let text = "step 2 of 8";
-        assert_eq!(line(Some(0.25), text, 40, false), format!("━━━━━───────────────  {text}"));
-        assert_eq!(line(Some(0.25), text, 32, false), text);
+        assert_eq!(line(Some(0.25), text, 59, false), format!("━━━━━───────────────  {text}"));
+        assert_eq!(line(Some(0.25), text, 58, false), text);
+        let long = "a".repeat(60);
+        assert_eq!(line(Some(0.25), &long, 79, false), long);
         assert_eq!(line(None, text, 6, false), "step 2");
-        let coloured = line(Some(f32::NAN), text, 40, true);
+        let coloured = line(Some(f32::NAN), text, 79, true);
         assert_eq!(coloured, format!("\x1b[36m\x1b[90m{}\x1b[0m  {text}", "─".repeat(20)));
-        assert_eq!(line(Some(2.0), "", 40, false), format!("{}  ", "━".repeat(20)));
+        assert_eq!(line(Some(2.0), "", 79, false), format!("{}  ", "━".repeat(20)));
     }
 
     #[test]

@@ -31,11 +31,10 @@ pub(crate) enum Style {
 impl Style {
     /// What the options and standard error ask for.
     pub(crate) fn choose(json: bool, quiet: bool) -> Self {
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         match () {
             () if json => Self::Json,
             () if quiet => Self::Quiet,
-            () if io::stderr().is_terminal() && !dumb => Self::Line,
+            () if io::stderr().is_terminal() && !words::is_dumb() => Self::Line,
             () => Self::Plain,
         }
     }
@@ -183,7 +182,7 @@ impl Report {
         let left = of.saturating_sub(step.step.into()) + pictures_left * of;
         let all = (u64::from(self.count.max(1)) * of).max(1);
         self.part = Some(1.0 - left as f32 / all as f32);
-        let left = words::seconds(self.step_ms / self.steps as f32 * left as f32 / 1e3);
+        let left = words::about(self.step_ms / self.steps as f32 * left as f32 / 1e3);
         let which = self.which(step.picture);
         self.show(&format!("{which}step {} of {}, {left} left", step.step, step.of));
     }

@@ -53,6 +53,20 @@ pub(crate) fn printable(text: &str) -> String {
     })
 }
 
+/// The same of a sentence that may end in the system's words, without the number behind them.
+pub(crate) fn sentence(text: &str) -> String {
+    let number = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit());
+    let mut parts = text.split(" (os error ");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((code, rest)) if number(code) => plain += rest,
+            _ => plain += &format!(" (os error {part}"),
+        }
+    }
+    printable(&plain)
+}
+
 /// Columns that the text takes on a terminal: letters of Chinese and pictographs take two.
 pub(crate) fn columns(text: &str) -> usize {
     text.width()
@@ -92,6 +106,11 @@ pub(crate) fn wants_colours() -> bool {
     !is("NO_COLOR", |value| !value.is_empty()) && !is("TERM", |value| value == "dumb")
 }
 
+/// Whether the terminal takes plain text alone.
+pub(crate) fn is_dumb() -> bool {
+    env::var_os("TERM").is_none_or(|term| term == "dumb")
+}
+
 /// So many pictures.
 pub(crate) fn pictures(count: u64) -> String {
     if count == 1 { "1 picture".to_owned() } else { format!("{count} pictures") }
@@ -114,6 +133,11 @@ pub(crate) fn seconds(seconds: f32) -> String {
         s if s < 100.0 => format!("{s:.0} s"),
         s => format!("{:.0} min", s / 60.0),
     }
+}
+
+/// Seconds that are only guessed.
+pub(crate) fn about(guess: f32) -> String {
+    if guess < 10.0 { format!("{guess:.1} s") } else { seconds(guess) }
 }
 
 /// How long a daemon is up.
@@ -149,6 +173,13 @@ mod tests {
     }
 
     #[test]
+    fn the_systems_numbers_are_left_out() {
+        let text = "cannot read a: No such file or directory (os error 2), or b (os error x)\n";
+        let told = "cannot read a: No such file or directory, or b (os error x)\\n";
+        assert_eq!(sentence(text), told);
+    }
+
+    #[test]
     fn columns_are_not_characters() {
         assert_eq!((columns("fox"), columns("狐狸"), columns("🦊"), columns("é")), (3, 4, 2, 1));
         assert_eq!((cut("fox", 3), cut("fox", 2), cut("狐狸", 3)), ("fox", "fo", "狐"));
@@ -169,6 +200,7 @@ mod tests {
         assert_eq!(seconds(0.612), "0.61 s");
         assert_eq!(seconds(61.0), "61 s");
         assert_eq!(seconds(7200.0), "120 min");
+        assert_eq!((about(0.612), about(12.3)), ("0.6 s".to_owned(), "12 s".to_owned()));
         assert_eq!(uptime(3), "3 s");
         assert_eq!(uptime(3600 + 125), "1 h 2 min");
         assert_eq!(uptime(3 * 86400 + 5 * 3600), "3 d 5 h");

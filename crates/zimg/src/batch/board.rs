@@ -101,7 +101,8 @@ impl Board {
             return json::print(json::item_failed(line, index, failure));
         }
         let hint = failure.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-        self.progress.say(&format!("{}, line {line}: {failure}{hint}", self.name));
+        let why = words::sentence(&failure.to_string());
+        self.progress.say(&format!("{}, line {line}: {why}{hint}", self.name));
         self.show();
         Ok(())
     }
@@ -169,7 +170,7 @@ impl Board {
             let each = self.since.elapsed().as_secs_f32() / self.drawn as f32;
             text += &format!(", {} each", words::seconds(each));
             if let Some(left) = self.all.map(|all| all.saturating_sub(done)) {
-                text += &format!(", {} left", words::seconds(each * left as f32));
+                text += &format!(", {} left", words::about(each * left as f32));
             }
         }
         let part = self.all.map(|all| done as f32 / all.max(done).max(1) as f32);

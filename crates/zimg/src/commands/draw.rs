@@ -1,5 +1,6 @@
 //! `zimg draw`, or just `zimg "prompt"`.
 
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use zimg_client::{Failure, Kind, Priority};
@@ -16,6 +17,7 @@ use crate::screen::Screen;
 use crate::settings::Settings;
 use crate::stop::Stop;
 use crate::typed::{Common, Draw, Options, near_command};
+use crate::words;
 
 /// Draws what was typed and saves it.
 ///
@@ -36,6 +38,7 @@ pub(crate) fn run(typed: &Draw, common: &Common) -> Result<(), Stop> {
         let (parallel, paths) = (typed.parallel, typed.options.output.is_none());
         return Batch { path, parallel, options, paths, style }.draw(&session);
     }
+    check_quality(&typed.options, &options)?;
     let prompt = prompt::read(typed.prompt.as_deref().unwrap_or_default())?;
     let setting = Setting {
         default: "zimg-{seed}",
@@ -80,7 +83,10 @@ impl Frame<'_> {
         let style = Style::choose(json, self.options.quiet);
         // Where other programs read nothing is shown.
         let screen = if json { None } else { Screen::choose(self.options, &self.interrupt) };
-        let unseen = (screen.is_none() && self.typed.shows()).then_some(UNSEEN);
+        let unseen = (screen.is_none() && self.typed.shows()).then_some(match words::coloured() {
+            false if io::stderr().is_terminal() => UNCOLOURED,
+            _ => UNSEEN,
+        });
         plan.previews = screen.as_ref().is_some_and(Screen::previews) && !plan.detach;
         let count = plan.draw.count;
         let mut report = Report::new(style, count, self.typed.output.is_none(), screen);
@@ -94,6 +100,9 @@ impl Frame<'_> {
 
 /// Why `--show` and `--preview` show nothing.
 const UNSEEN: &str = "standard error is no terminal that shows pictures";
+/// Why a terminal shows none that could show half blocks.
+const UNCOLOURED: &str =
+    "without colours the terminal shows no pictures: NO_COLOR is set, or TERM is dumb";
 
 /// That what was typed, and is set (`options`), is possible together.
 pub(super) fn check(typed: &Options, options: &Options, common: &Common) -> Result<(), Failure> {
@@ -110,4 +119,18 @@ pub(super) fn check(typed: &Options, options: &Options, common: &Common) -> Resu
         return Err(Failure::new(Kind::Usage, message).hint("leave out one of the two"));
     }
     Ok(())
+}
+
+/// That a quality that was typed is some file's: a PNG has none.
+fn check_quality(typed: &Options, options: &Options) -> Result<(), Failure> {
+    let named =
+        |name: &Option<String>| name.as_deref().and_then(|name| Format::of(Path::new(name)));
+    let format = named(&options.output).or(options.format).unwrap_or(Format::Png);
+    let lossy = |format: Format| matches!(format, Format::Jpeg | Format::WebP);
+    if typed.quality.is_none() || lossy(format) || named(&options.grid).is_some_and(lossy) {
+        return Ok(());
+    }
+    let format = format.extension();
+    let message = format!("--quality is a JPEG's or a WebP's, and this is a picture in {format}");
+    Err(Failure::new(Kind::Usage, message).hint("leave it out, or end the name in .jpg or .webp"))
 }

@@ -12,6 +12,10 @@ use crate::typed::Common;
 use crate::{json, words};
 
 const HEAD: [&str; 7] = ["JOB", "USER", "STATE", "DRAWN", "SIZE", "SEED", "SINCE"];
+/// What a narrow terminal has no room for, as a job is told by its prompt.
+const WIDE: [&str; 3] = ["DRAWN", "SIZE", "SEED"];
+/// Columns from which on a terminal is not narrow.
+const NARROW: usize = 60;
 
 /// Asks the daemon and prints its answer.
 ///
@@ -59,7 +63,8 @@ fn table(jobs: &[JobInfo], now: u64, me: u32, width: Option<usize>) -> String {
     for (row, prompt) in rows.iter().zip(prompts) {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
-            if users || HEAD[column] != "USER" {
+            let room = width.is_none_or(|width| width >= NARROW);
+            if (users || HEAD[column] != "USER") && (room || !WIDE.contains(&HEAD[column])) {
                 line += &format!("{cell:<width$}  ", width = widths[column]);
             }
         }
@@ -137,7 +142,11 @@ mod tests {
         );
         assert_eq!(
             table(&jobs[1..2], 999, 0, Some(40)),
-            "JOB  USER  STATE        DRAWN   SIZE    \n12   1000  step 3 of 8  1 of 2  1024x768\n"
+            "JOB  USER  STATE        SINCE  PROMPT\n12   1000  step 3 of 8  0 s    a hen\n"
+        );
+        assert_eq!(
+            table(&jobs[..1], 1065, 1000, Some(39)),
+            "JOB  STATE         SINCE  PROMPT\n7    after 3 more  1 min  a fox\\nin the\n"
         );
         assert_eq!(table(&[], 0, 0, None), "no jobs\n");
     }

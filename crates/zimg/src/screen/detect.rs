@@ -17,6 +17,7 @@ use super::blocks::Colours;
 use super::{Protocol, Terminal};
 use crate::interrupt::Interrupt;
 use crate::typed::Graphics;
+use crate::words;
 
 /// How long the terminal may take to answer: longer than a far one does.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -45,7 +46,7 @@ pub(super) fn terminal(how: Graphics, interrupt: &Interrupt) -> Option<Terminal>
     let known = Some(pixels).filter(|cell| cell.0 > 0 && cell.1 > 0);
     let named = match how {
         // It takes no sequences at all, not even the question.
-        Graphics::Auto if variable("TERM").is_none_or(|term| term == "dumb") => return None,
+        Graphics::Auto if words::is_dumb() => return None,
         Graphics::Auto => by_name(variable),
         Graphics::Kitty => Some(Protocol::Kitty),
         Graphics::Iterm2 => Some(Protocol::Iterm2),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, Args, Command, FromArgMatches};
 use zimg_client::{Failure, Kind};
 
-use crate::typed::Options;
+use crate::typed::{Options, plainly};
 
 /// The variable that names another file, or none at all when it is empty.
 pub(crate) const FILE_VARIABLE: &str = "ZIMG_CONFIG";
@@ -241,7 +241,7 @@ fn parsed(word: &str) -> Result<Options, String> {
         let text = error.to_string();
         let line = text.lines().next().unwrap_or_default();
         // `invalid value 'x' for '--size <WxH>': why`
-        line.strip_prefix("error: ").unwrap_or(line).replace("--", "")
+        plainly(line.strip_prefix("error: ").unwrap_or(line)).replace("--", "")
     })
 }
 

@@ -1,12 +1,24 @@
 //! What clap has to say of a mistake, as zimg says everything else: a sentence and a hint.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use zimg_client::{Failure, Kind};
 
-use super::Typed;
+use super::{Typed, near_command, usage};
+use crate::encode::Format;
+
+const QUOTES: &str = "a prompt of several words needs quotes around it";
+
+/// Options that go by other names elsewhere, and what there is here.
+const ELSEWHERE: &[(&[&str], &str)] = &[
+    (&["--width", "--height", "-W", "-H"], "the size is --size WxH"),
+    (&["--batch-size", "--batch-count", "-b", "--num-images"], "several pictures are -n N"),
+    (&["-p", "--prompt"], "the prompt needs no option, only quotes"),
+    (&["-m", "--model", "--device"], "the service has the model: it is an option of zimaged"),
+];
 
 /// Whether `--json` was among the words, which asks for the mistake as a line of JSON.
 pub(crate) fn wants_json(words: impl IntoIterator<Item = OsString>) -> bool {
@@ -36,14 +48,71 @@ pub(crate) fn mistake(
     Some(Failure::new(Kind::Usage, message).hint(hint))
 }
 
+/// What may have been meant by a word that is not known: `zimg a red fox` lacks quotes, `zimg shwo
+/// a.png` is a slip, and some options have other names elsewhere.
+pub(super) fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    let word = match error.kind() {
+        ErrorKind::UnknownArgument => error.get(ContextKind::InvalidArg),
+        ErrorKind::InvalidSubcommand => error.get(ContextKind::InvalidSubcommand),
+        _ => None,
+    };
+    let Some(ContextValue::String(word)) = word else { return error };
+    let first = words.first().and_then(|first| first.to_str()).unwrap_or_default();
+    let near = |word| near_command(word).map(|name| format!("did you mean `zimg {name}`?"));
+    if error.kind() == ErrorKind::InvalidSubcommand && first == "help" {
+        let (tip, error) = (near(word), usage(&format!("there is no command {word}")));
+        return match tip {
+            Some(tip) => suggesting(error, tip),
+            None => error,
+        };
+    }
+    let elsewhere = ELSEWHERE.iter().find(|(names, _)| names.contains(&word.as_str()));
+    let tip = match elsewhere {
+        Some((_, tip)) => (*tip).to_owned(),
+        None if word.starts_with('-') => return error,
+        // What a command of its own takes is in its help.
+        None if first != "draw" && Typed::command().find_subcommand(first).is_some() => {
+            return error;
+        }
+        None => match near(first) {
+            Some(tip) => tip,
+            None if Format::of(Path::new(word)).is_some() => {
+                format!("the picture's name is given with -o {word}")
+            }
+            None => QUOTES.to_owned(),
+        },
+    };
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        return usage(&tip);
+    }
+    error.remove(ContextKind::SuggestedArg);
+    suggesting(error, tip)
+}
+
+fn suggesting(mut error: clap::Error, tip: String) -> clap::Error {
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    error
+}
+
 /// clap's first lines as one, without the word before them.
 fn first_paragraph(text: &str) -> String {
     let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
     let line = lines.collect::<Vec<_>>().join(" ");
-    let line = line.strip_prefix("error: ").unwrap_or(&line);
-    // Rust's words for numbers.
-    line.replace("invalid digit found in string", "it is no whole number from 0 on")
-        .replace("invalid float literal", "it is no number")
+    plainly(line.strip_prefix("error: ").unwrap_or(&line))
+}
+
+/// Without Rust's own words for numbers.
+pub(crate) fn plainly(text: &str) -> String {
+    let text = text
+        .replace("invalid digit found in string", "it is no whole number from 0 on")
+        .replace("number too large to fit in target type", "it is too large")
+        .replace("invalid float literal", "it is no number");
+    match text.split_once(" is not in ") {
+        Some((before, range)) if range.contains("..=") => {
+            format!("{before} is not within {}", range.replace("..=", " to "))
+        }
+        _ => text,
+    }
 }
 
 /// What may have been meant.
@@ -92,6 +161,32 @@ mod tests {
                 "did you mean --steps?",
             ),
             (&["x", "-W", "64"], "there is no option -W here", "the size is --size WxH"),
+            (
+                &["x", "--model", "dir"],
+                "there is no option --model here",
+                "the service has the model: it is an option of zimaged",
+            ),
+            (
+                &["wait", "seven"],
+                "invalid value 'seven' for '<JOB>...': it is no whole number from 0 on",
+                "see `zimg wait --help`",
+            ),
+            (&["status", "x"], "unexpected argument 'x' found", "see `zimg status --help`"),
+            (
+                &["draw", "a", "fox"],
+                "unexpected argument 'fox' found",
+                "a prompt of several words needs quotes around it",
+            ),
+            (
+                &["x", "--quality=0"],
+                "invalid value '0' for '--quality <Q>': 0 is not within 1 to 100",
+                "see `zimg --help`",
+            ),
+            (
+                &["x", "--seed=18446744073709551616"],
+                "invalid value '18446744073709551616' for '--seed <N>': it is too large",
+                "see `zimg --help`",
+            ),
             (&["help", "drow"], "there is no command drow", "did you mean `zimg draw`?"),
             (&["jobs", "--vim"], "there is no option --vim here", "see `zimg jobs --help`"),
             (

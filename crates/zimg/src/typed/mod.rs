@@ -13,21 +13,20 @@ mod status;
 mod values;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use zimg_client::{Failure, socket};
 
 pub(crate) use draw::{Draw, Options};
 pub(crate) use jobs::{Cancel, Wait};
-pub(crate) use mistake::{mistake, wants_json};
+pub(crate) use mistake::{mistake, plainly, wants_json};
 pub(crate) use status::Status;
 pub(crate) use values::{Aspect, Graphics, Priority};
 
-use crate::encode::Format;
 use crate::settings::Settings;
 
 /// Colours of the help and of mistakes, where a terminal shows them to somebody who wants them.
@@ -226,8 +225,8 @@ impl Cli {
         arguments: impl IntoIterator<Item = impl Into<OsString>>,
     ) -> Result<Self, clap::Error> {
         let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-        let typed =
-            Typed::try_parse_from(&arguments).map_err(|error| hint(error, arguments.get(1)))?;
+        let typed = Typed::try_parse_from(&arguments)
+            .map_err(|error| mistake::with_tip(error, &arguments[1..]))?;
         let task = match typed.command {
             None => Task::Draw(Box::new(typed.draw)),
             // A prompt of several words without quotes, one of which is a command.
@@ -261,41 +260,6 @@ impl Cli {
 
 fn usage(message: &str) -> clap::Error {
     Typed::command().error(ErrorKind::ArgumentConflict, message)
-}
-
-/// What may have been meant by a word that is not known: `zimg a red fox` lacks quotes, `zimg shwo
-/// a.png` is a slip, and some options have other names elsewhere.
-fn hint(mut error: clap::Error, first: Option<&OsString>) -> clap::Error {
-    let Some(ContextValue::String(word)) =
-        error.get(ContextKind::InvalidArg).or(error.get(ContextKind::InvalidSubcommand))
-    else {
-        return error;
-    };
-    if error.kind() == ErrorKind::InvalidSubcommand && first.is_some_and(|first| first == "help") {
-        let tip = near_command(word).map(|name| format!("did you mean `zimg {name}`?"));
-        let mut error = usage(&format!("there is no command {word}"));
-        if let Some(tip) = tip {
-            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
-        }
-        return error;
-    }
-    let near = first.and_then(|first| near_command(first.to_str()?));
-    let tip = match (word.as_str(), near) {
-        ("--width" | "--height" | "-W" | "-H", _) => "the size is --size WxH".to_owned(),
-        ("--batch-size" | "-b" | "--num-images", _) => "several pictures are -n N".to_owned(),
-        (word, _) if word.starts_with('-') => return error,
-        (word, None) if Format::of(Path::new(word)).is_some() => {
-            format!("the picture's name is given with -o {word}")
-        }
-        (_, Some(name)) => format!("did you mean `zimg {name}`?"),
-        (_, None) => "a prompt of several words needs quotes around it".to_owned(),
-    };
-    if error.kind() == ErrorKind::InvalidSubcommand {
-        return usage(&tip);
-    }
-    error.remove(ContextKind::SuggestedArg);
-    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
-    error
 }
 
 /// The command that this word is one slip away from.

@@ -63,6 +63,20 @@ fn formats_for_pipes() {
 }
 
 #[test]
+fn a_quality_wants_a_format_that_has_one() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in [&["-o", "a.png"][..], &[], &["-o", "-", "--format=ppm"], &["--grid=all.png"]] {
+        let output =
+            zimg(directory.path()).args(["a fox", "--quality=80"]).args(name).output().unwrap();
+        assert_eq!(output.status.code(), Some(64), "{name:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.starts_with("zimg: --quality is a JPEG's or a WebP's, "), "{text}");
+    }
+    let ran = Fake::honest().run(&["a fox", "--quality=80", "-o", "a.jpg"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+}
+
+#[test]
 fn a_pipe_takes_several_that_can_be_told_apart() {
     let words = ["a fox", "-o", "-", "--seed=7", "-q", "-n3", "--format=ppm"];
     let ran = Fake::honest().run(&words);

@@ -203,6 +203,22 @@ fn at_a_terminal_the_screen_is_redrawn_in_place_until_q() {
 }
 
 #[test]
+fn a_dumb_terminal_is_told_each_change_in_a_line() {
+    let (fake, hears) = watched(vec![overview()]);
+    let OpenptyResult { master, slave } = openpty(None, None).unwrap();
+    let mut zimg = fake.zimg(&["status", "--watch=0.1"]);
+    let mut child = zimg.env("TERM", "dumb").stdout(slave).spawn().unwrap();
+    drop(zimg);
+    hears.recv().unwrap();
+    hears.recv().unwrap();
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let text = seen(master);
+    assert_eq!((text.lines().count(), text.contains('\x1b')), (1, false), "{text:?}");
+    fake.joined();
+}
+
+#[test]
 fn a_small_terminal_is_not_scrolled() {
     let (fake, hears) = watched(vec![overview()]);
     let mut zimg = AtTerminal::start(&fake, &["status", "-w=0.1"], 4);

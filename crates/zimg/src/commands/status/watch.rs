@@ -21,7 +21,7 @@ use crate::{json, words};
 /// There is no daemon at the beginning, or standard output is full.
 pub(super) fn run(socket: &Path, pace: Duration, json: bool) -> Result<(), Stop> {
     let mut client = Some(Client::connect(PROGRAM, socket)?);
-    let terminal = io::stdout().is_terminal() && !json;
+    let terminal = io::stdout().is_terminal() && !words::is_dumb() && !json;
     let keys = Keys::take(terminal)?;
     let mut view = if terminal {
         View::Terminal(Frame::default())
