@@ -8,5 +8,6 @@ mod links;
 mod markdown;
 mod messages;
 mod sentences;
+mod shown;
 mod tables;
 mod walk;
