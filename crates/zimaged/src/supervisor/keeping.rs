@@ -108,9 +108,11 @@ impl Keeping {
         self.trouble.clone().or_else(|| self.lost.clone())
     }
 
-    /// Jobs that have ended.
+    /// Jobs that have ended, and are not just being forgotten because nobody wants them.
     pub(super) fn finished(&self) -> usize {
-        self.jobs.iter().filter(|(_, entry)| entry.has_ended()).count()
+        let unwanted = self.jobs.unwanted();
+        let ended = self.jobs.iter().filter(|(_, entry)| entry.has_ended());
+        ended.filter(|(job, _)| !unwanted.contains(job)).count()
     }
 }
 
