@@ -34,11 +34,13 @@ pub(crate) fn from_model(error: &Error) -> Failure {
 pub(crate) fn at_start(error: &Error, device: Device) -> Failure {
     match error.kind() {
         // There is no request yet: what is refused was configured.
-        ErrorKind::Refused => Failure { kind: Kind::Config, ..memory::explain(error, device) },
+        ErrorKind::Refused => {
+            Failure { kind: Kind::Config, ..memory::explain(from_model(error), error, device) }
+        }
         ErrorKind::Fault if device == Device::Cpu && !executable::is_allowed() => {
             executable::forbidden(error)
         }
-        _ => memory::explain(error, device),
+        _ => memory::explain(from_model(error), error, device),
     }
 }
 
@@ -46,7 +48,7 @@ pub(crate) fn at_start(error: &Error, device: Device) -> Failure {
 pub(crate) fn judge(stages: Stages<'_>, error: &Error) -> Verdict {
     match error.kind() {
         ErrorKind::Memory | ErrorKind::Refused | ErrorKind::Checkpoint | ErrorKind::Internal => {
-            Verdict::Job(memory::explain(error, stages.0.device()))
+            Verdict::Job(memory::explain(from_model(error), error, stages.0.device()))
         }
         ErrorKind::Device | ErrorKind::Fault | ErrorKind::Silent => match stages.probe() {
             // The probe takes little memory; without that it says nothing of a fault.

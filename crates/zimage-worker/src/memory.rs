@@ -6,7 +6,6 @@ use zimage_cuda::{Holder, Room};
 use zimg_protocol::Failure;
 use zimg_protocol::messages::{DeviceMemory, Report};
 
-use crate::failure::from_model;
 use crate::reports::Reports;
 
 /// So many of those who hold memory are named.
@@ -20,10 +19,9 @@ pub(crate) fn report(device: Device, reports: &Reports) {
     }
 }
 
-/// What a user is told of an error; if memory was too small, with how much there is and who has
-/// the rest.
-pub(crate) fn explain(error: &Error, device: Device) -> Failure {
-    let failure = from_model(error);
+/// The failure that an error is; if memory was too small, with how much there is and who has the
+/// rest.
+pub(crate) fn explain(failure: Failure, error: &Error, device: Device) -> Failure {
     let Device::Cuda(ordinal) = device else { return failure };
     let message = match (error.kind(), error) {
         (ErrorKind::Memory, _) => match zimage_cuda::room(ordinal) {

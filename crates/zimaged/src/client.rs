@@ -17,8 +17,9 @@ use zimg_protocol::hello::{self, Hello};
 use zimg_protocol::limits::{HELLO_TIMEOUT, NO_PROGRESS, TO_DAEMON_BYTES};
 use zimg_protocol::{Failure, Frame, FrameError, Kind};
 
+use crate::outbox::ClientId;
 use crate::outbox::{Cut, Outbox};
-use crate::supervisor::{ClientId, FromClient};
+use crate::supervisor::FromClient;
 
 /// A connection without a job, on which nothing is asked for so long, is closed: its client has
 /// forgotten it, or is stopped.

@@ -6,9 +6,8 @@ use zimg_protocol::messages::{Event, JobId};
 use zimg_protocol::{Failure, Kind};
 
 use crate::kept::Shown;
-use crate::outbox::Outbox;
+use crate::outbox::{ClientId, Outbox};
 use crate::store::{Answer, KeptPicture, Store, Unread};
-use crate::supervisor::ClientId;
 
 /// Bytes that are read at a time: what one who reads slowly costs is a few of these.
 const PIECE: usize = 256 << 10;

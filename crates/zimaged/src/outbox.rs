@@ -16,6 +16,9 @@ use zimg_protocol::frame::ErrorFrame;
 use zimg_protocol::messages::Event;
 use zimg_protocol::{Failure, Frame};
 
+/// The number of a connection, whose outbox it is.
+pub(crate) type ClientId = u64;
+
 /// What a frame takes beside its bytes: a worker may cut a picture into single ones.
 const FRAME: usize = size_of::<Frame>();
 

@@ -15,7 +15,7 @@ use tch::{Device, Kind, Tensor};
 use zimage_cuda::{Kernels, Rows};
 
 use crate::error::Result;
-use crate::pipeline::Options;
+use crate::options::Options;
 pub(crate) use heads::Rotation;
 pub(crate) use maps::{Map, from_rows, to_nhwc, to_rows};
 pub(crate) use norm::Scale;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::decoding::Answer;
 use super::{
-    Captions, Decoding, Flows, Options, Pipeline, Rehearsal, SIDES, STEPS, STEPS_MAX, longest_side,
+    Captions, Decoding, Flows, Pipeline, Rehearsal, SIDES, STEPS, STEPS_MAX, longest_side,
     most_tokens,
 };
 use crate::checkpoint::{Arrival, Checkpoint, Component, Kept, Loader, Target};
@@ -18,6 +18,7 @@ use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::attention_remark;
 use crate::ops::Ops;
+use crate::options::Options;
 use crate::params::{Defaults, Limits, Params};
 use crate::schedule;
 use crate::text_encoder::TextEncoder;

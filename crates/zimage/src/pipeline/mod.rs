@@ -21,10 +21,10 @@ use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::{Checkpoint, Kept, LoadedMemory, Progress};
-use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::image::{Image, all_finite};
 use crate::ops::Ops;
+use crate::options::Options;
 use crate::params::{Defaults, Limits, Params, Plan};
 use crate::schedule;
 use crate::text_encoder::TextEncoder;
@@ -47,17 +47,6 @@ const SIDES: (u32, u32) = (64, 2048);
 const STEPS_MAX: u32 = 100;
 /// Z-Image-Turbo's steps.
 const STEPS: u32 = 8;
-
-/// Where and in what to compute.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Options {
-    /// Where the weights lie.
-    pub device: Device,
-    /// What they are.
-    pub dtype: DType,
-    /// Whether to use libtorch's operations alone, none of our kernels: slower, to compare with.
-    pub plain: bool,
-}
 
 /// The whole model, loaded.
 #[derive(Debug)]

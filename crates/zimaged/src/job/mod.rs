@@ -13,8 +13,8 @@ use zimg_protocol::{Failure, Kind};
 
 pub(crate) use self::progress::{Progress, Wrong};
 use crate::estimate::{Estimates, Shape};
+use crate::outbox::ClientId;
 use crate::queue::Ticket;
-use crate::supervisor::ClientId;
 use crate::worker::exit::Fault;
 
 /// A job that so many workers in a row died of is given up.

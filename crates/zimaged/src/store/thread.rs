@@ -15,7 +15,7 @@ use zimg_protocol::{Failure, Kind};
 use super::record::{End, KeptPicture, Record};
 use super::shelf::{Found, Shelf};
 use super::trouble::Trouble;
-use crate::supervisor::ClientId;
+use crate::outbox::ClientId;
 
 /// What is asked of the disk.
 #[derive(Debug)]

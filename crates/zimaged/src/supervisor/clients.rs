@@ -8,10 +8,11 @@ use zimg_protocol::messages::{
 };
 use zimg_protocol::{Failure, Kind};
 
-use super::{Client, ClientId, FromClient, Supervisor, shutting_down};
+use super::{Client, FromClient, Supervisor, shutting_down};
 use crate::estimate::about;
 use crate::job::{Job, cancelled};
 use crate::kept::Entry;
+use crate::outbox::ClientId;
 use crate::queue::{Full, Ticket};
 use crate::worker::state::{Input, State};
 

@@ -8,11 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use zimg_protocol::messages::{Event, JobId, Picture, Submit, Timings};
 use zimg_protocol::{Failure, Kind};
 
+use super::Supervisor;
 use super::clients::needed;
 use super::following::position;
-use super::{ClientId, Supervisor};
 use crate::job::{Job, cancelled};
 use crate::kept::Entry;
+use crate::outbox::ClientId;
 use crate::queue::Ticket;
 use crate::store::{Ask, End, KeptPicture, Record};
 

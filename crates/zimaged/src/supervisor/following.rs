@@ -6,8 +6,9 @@ use zimg_protocol::messages::{Event, JobId, Waiting};
 use zimg_protocol::{Failure, Kind};
 
 use super::clients::ROOT;
-use super::{Client, ClientId, Supervisor, shutting_down};
+use super::{Client, Supervisor, shutting_down};
 use crate::delivery::Delivery;
+use crate::outbox::ClientId;
 
 /// What a client waits for.
 #[derive(Debug)]

@@ -8,9 +8,10 @@ use tokio::time::timeout;
 use zimg_protocol::messages::JobId;
 use zimg_protocol::{Failure, Kind};
 
-use super::{ClientId, Supervisor};
+use super::Supervisor;
 use crate::kept::{Entry, Kept, Terms};
 use crate::numbers::{BLOCK, Numbers};
+use crate::outbox::ClientId;
 use crate::store::{Answer, Ask, Found, Store};
 
 /// How long clients are kept waiting at the start for a disk that takes its time.

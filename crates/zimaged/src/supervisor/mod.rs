@@ -35,7 +35,7 @@ use crate::estimate::Estimates;
 use crate::job::Job;
 use crate::kept::Terms;
 use crate::notify::Notifier;
-use crate::outbox::Outbox;
+use crate::outbox::{ClientId, Outbox};
 use crate::patience::Patience;
 use crate::queue::{Limits, Queue};
 use crate::store::Answer;
@@ -47,9 +47,6 @@ use crate::worker::state::Input;
 
 /// Messages of clients that may wait for the supervisor.
 pub(crate) const MESSAGES_MAX: usize = 64;
-
-/// A connection's number.
-pub(crate) type ClientId = u64;
 
 /// What comes from clients.
 #[derive(Debug)]

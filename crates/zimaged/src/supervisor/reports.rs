@@ -5,8 +5,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use zimg_protocol::messages::{Event, JobId, Point, Preview, Report};
 
-use super::{ClientId, Supervisor};
+use super::Supervisor;
 use crate::job::{Job, Wrong};
+use crate::outbox::ClientId;
 use crate::worker::link::FromWorker;
 use crate::worker::state::Input;
 
