@@ -31,7 +31,7 @@ def record(programs: Path, folder: Path) -> list[tuple[float, Snapshot]]:
     try:
         for command in COMMANDS:
             shell.run(command)
-        return list(shell.frames)
+        return shell.frames
     finally:
         shell.end()
 

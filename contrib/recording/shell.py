@@ -17,15 +17,19 @@ from terminal import Snapshot, Terminal
 
 # The shell says with it that it waits for a command; no terminal shows it.
 READY = b"\x1b]133;A\x07"
-# Seconds between letters, between commands, and until what is written is taken for one change.
-LETTER, PAUSE, SETTLED = 0.045, 1.2, 0.02
+# The question what the terminal is, and the answer: a simple one.
+QUESTION, ANSWER = b"\x1b[c", b"\x1b[?6c"
+# What is written between these is shown at once.
+BEGIN, END = b"\x1b[?2026h", b"\x1b[?2026l"
+# Seconds between letters, between commands, and within which what is written is one change.
+LETTER, PAUSE, SETTLED = 0.045, 1.2, 0.01
 # Seconds that a command may take.
 PATIENCE = 300
 
 
 class Shell:
-    """bash with nothing of the user's, in `folder`; `frames` has what was seen, with the seconds since the start.
-    A daemon keeps detached jobs in `state`."""
+    """bash with nothing of the user's, in `folder`; a daemon keeps detached jobs in `state`. What is written is only
+    kept while it comes, and understood when `frames` are asked for, so that nothing waits for this program."""
 
     def __init__(self, folder: Path, programs: Path, size: tuple[int, int], state: Path | None = None) -> None:
         self.folder, self.size = folder, size
@@ -43,49 +47,68 @@ class Shell:
             ["bash", "--norc", "--noprofile", "-i"], cwd=folder, env=environment, stdin=slave, stdout=slave,
             stderr=slave, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(slave)
-        self.terminal = Terminal(columns, rows, lambda text: os.write(self.master, text.encode()))
         self.began = time.monotonic()
-        self.frames: list[tuple[float, Snapshot]] = []
-        self.ready = 0
+        self.written: list[tuple[float, bytes]] = []
+        self.ready = self.answered = 0
         self.tail = b""
         self.until_ready(0)
 
-    def look(self) -> None:
-        """Keeps what is seen now, if it has changed."""
-        shown = self.terminal.snapshot()
-        if not self.frames or self.frames[-1][1] != shown:
-            self.frames.append((time.monotonic() - self.began, shown))
+    def take(self) -> bool:
+        """Keeps what was written; false once the shell has gone."""
+        try:
+            data = os.read(self.master, 1 << 16)
+        except OSError:
+            data = b""
+        self.written.append((time.monotonic() - self.began, data))
+        # What matters may come in two parts.
+        known, self.tail = self.tail + data, (self.tail + data)[-(len(READY) - 1):]
+        self.ready += known.count(READY)
+        if QUESTION in known and QUESTION not in known[:len(known) - len(data)]:
+            self.answered += 1
+            os.write(self.master, ANSWER)
+        return bool(data)
 
     def listen(self, seconds: float) -> bool:
-        """Takes what comes in the next seconds, at least until it rests; false once the shell has gone."""
+        """Takes what comes in the next seconds; false once the shell has gone."""
         until = time.monotonic() + seconds
-        while True:
-            left = max(0.0, until - time.monotonic())
-            if not select.select([self.master], [], [], left)[0]:
-                return True
-            # What is written in one go is one change, however many reads it takes.
-            while select.select([self.master], [], [], SETTLED)[0]:
-                try:
-                    data = os.read(self.master, 65536)
-                except OSError:
-                    data = b""
-                if not data:
-                    self.look()
-                    return False
-                found = (self.tail + data).count(READY)
-                self.tail = (self.tail + data)[-(len(READY) - 1):]
-                self.ready += found
-                self.terminal.feed(data)
-            self.look()
+        while select.select([self.master], [], [], max(0.0, until - time.monotonic()))[0]:
+            if not self.take():
+                return False
+        return True
+
+    @property
+    def frames(self) -> list[tuple[float, Snapshot]]:
+        """What was seen, each time that it changed, with the seconds since the start."""
+        terminal = Terminal(*self.size)
+        frames: list[tuple[float, Snapshot]] = []
+
+        def look(at: float) -> None:
+            shown = terminal.snapshot()
+            if not frames or frames[-1][1] != shown:
+                frames.append((at, shown))
+
+        tail, held = b"", False
+        for number, (at, data) in enumerate(self.written):
+            *whole, rest = data.split(END)
+            for part in whole:
+                terminal.feed(part + END)
+                look(at)
+            terminal.feed(rest)
+            known, tail = tail + data, (tail + data)[-len(BEGIN):]
+            if BEGIN in known or END in known:
+                held = known.rfind(BEGIN) > known.rfind(END)
+            later = self.written[number + 1:number + 2]
+            if not held and not (later and later[0][0] - at < SETTLED):
+                look(at)
+        return frames
 
     def until_ready(self, before: int) -> None:
         """Listens until the shell waits for a command again."""
         until = time.monotonic() + PATIENCE
         while self.ready <= before:
-            if time.monotonic() > until:
-                raise TimeoutError("the shell did not come back; the screen:\n" + self.text())
-            if not self.listen(0.05):
-                raise ChildProcessError("the shell has gone; the screen:\n" + self.text())
+            gone = not self.listen(0.05)
+            if gone or time.monotonic() > until:
+                raise ChildProcessError(f"the shell {'has gone' if gone else 'hangs'}; the screen:\n{self.text()}")
 
     def run(self, command: str, pause: float = PAUSE) -> None:
         """Types a command, waits for its end, and rests a while so that it can be read."""
@@ -99,8 +122,10 @@ class Shell:
         self.listen(pause)
 
     def text(self) -> str:
-        """What is seen, as text."""
-        return "\n".join(self.terminal.screen.display).rstrip()
+        """What is seen now, as text."""
+        terminal = Terminal(*self.size)
+        terminal.feed(b"".join(data for _, data in self.written))
+        return "\n".join(terminal.screen.display).rstrip()
 
     def end(self) -> None:
         """Ends the shell and what runs in it."""

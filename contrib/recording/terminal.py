@@ -59,11 +59,10 @@ class Screen(pyte.Screen):
 
 
 class Terminal:
-    """Takes bytes; `answer` gets what it answers to questions, as a terminal does."""
+    """Takes bytes, and shows what they say."""
 
-    def __init__(self, columns: int, rows: int, answer=lambda _: None) -> None:
+    def __init__(self, columns: int, rows: int) -> None:
         self.screen = Screen(columns, rows)
-        self.screen.write_process_input = answer
         self.stream = pyte.ByteStream(self.screen)
         self.held = b""
 

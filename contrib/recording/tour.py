@@ -5,9 +5,11 @@ usage: tour.py PROGRAMS docs/tour   PROGRAMS is the folder of zimg and zimaged
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +24,7 @@ PROMPTS = "a red star on a white background\na boat with a red sail at sunset\na
 @dataclass(frozen=True)
 class Scene:
     """Commands that are typed into an empty terminal; a still named `still` of the end, or of the last moment at which
-    `moment` could be read. `pictures` are kept."""
+    a picture was seen and `moment`, a pattern, could be read. `pictures` are kept."""
 
     commands: tuple[str, ...]
     still: str | None = None
@@ -32,7 +34,7 @@ class Scene:
 
 SCENES = [
     Scene(('zimg "a lighthouse by the sea" --seed 3 -o lighthouse.webp',), pictures=("lighthouse.webp",)),
-    Scene(('zimg "a red fox in the snow" --seed 7 --preview',), "preview", "step 4 of 8"),
+    Scene(('zimg "a red fox in the snow" --seed 7 --preview',), "preview", "step [2-6] of 8"),
     Scene(("zimg \"a red fox in the snow\" -n 4 --seed 7 --grid=foxes.webp --quality 85 -o 'fox-{seed}.webp'",),
           pictures=("foxes.webp",)),
     Scene(('zimg redo lighthouse.webp --prompt "a lighthouse at night" -o night.webp', "zimg show night.webp"),
@@ -61,16 +63,17 @@ def cut(shown: Snapshot) -> tuple[int, Snapshot]:
 def photograph(shell: Shell, scene: Scene) -> Snapshot:
     """Plays the scene, and gives back the moment that it is about."""
     shell.run("clear", pause=0)
-    before = len(shell.frames)
+    before = time.monotonic() - shell.began
     for command in scene.commands:
         shell.run(command, pause=0.2)
+    frames = [shown for at, shown in shell.frames if at > before]
     if not scene.moment:
-        shown = shell.frames[-1][1]
+        shown = frames[-1]
         # The prompt that waits is no part of it.
         return Snapshot(shown.lines[:-1] if not shown.cursor else
                         tuple(() if row == shown.cursor[1] else line for row, line in enumerate(shown.lines)),
                         shown.blocks, None)
-    found = [shown for _, shown in shell.frames[before:] if shown.blocks and scene.moment in text(shown)]
+    found = [shown for shown in frames if shown.blocks and re.search(scene.moment, text(shown))]
     if not found:
         raise LookupError(f"{scene.moment!r} was not seen with a picture; the screen:\n{shell.text()}")
     return found[-1]

@@ -8,6 +8,8 @@ use crate::words;
 const COLUMNS: u16 = 80;
 /// Back to the line's start, and wipe it.
 const WIPE: &str = "\r\x1b[K";
+/// What is written between these is shown at once, by terminals that know it.
+const AT_ONCE: [&str; 2] = ["\x1b[?2026h", "\x1b[?2026l"];
 /// Columns of the bar.
 const BAR: usize = 20;
 
@@ -34,15 +36,17 @@ impl Progress {
         text.clone_into(&mut self.text);
     }
 
-    /// Does something above the line, which is away meanwhile.
-    pub(crate) fn aside(&mut self, above: impl FnOnce()) {
+    /// Draws something above the line, which is away meanwhile, but not seen to be.
+    pub(crate) fn aside(&mut self, draw: impl FnOnce()) {
         let shown = self.shown;
+        to_stderr(AT_ONCE[0]);
         self.wipe();
-        above();
+        draw();
         if shown {
             let text = std::mem::take(&mut self.text);
             self.show(self.part, &text);
         }
+        to_stderr(AT_ONCE[1]);
     }
 
     /// A line that stays.

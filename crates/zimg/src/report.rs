@@ -114,10 +114,13 @@ impl Report {
         let Picture { index, width, height, .. } = image.info;
         if let Some(mut screen) = self.screen.take() {
             self.progress.wipe();
-            if screen.shows() {
-                screen.draw(index, (width, height), Pixels { width, height, rgb: &image.pixels });
-            }
-            screen.finished();
+            self.progress.aside(|| {
+                if screen.shows() {
+                    let pixels = Pixels { width, height, rgb: &image.pixels };
+                    screen.draw(index, (width, height), pixels);
+                }
+                screen.finished();
+            });
             self.screen = Some(screen);
         }
     }

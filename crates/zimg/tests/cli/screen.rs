@@ -121,6 +121,7 @@ fn previews_come_before_the_picture_in_its_place() {
     let pixels: Vec<_> = pictures.iter().map(|picture| picture.2.as_raw().clone()).collect();
     assert!(pixels == [quarters(1, 10), quarters(2, 10), quarters(9, SIDE)], "{text:?}");
     assert!(pictures.iter().all(|picture| (picture.0, picture.1) == (8, 4)));
+    assert_eq!((text.matches("\x1b[?2026h").count(), text.matches("\x1b[?2026l").count()), (3, 3));
     // The line is below it again.
     let previewed: Vec<_> = text.split("\x1b8\x1b[4B\r").skip(1).take(2).collect();
     assert!(previewed.iter().all(|after| after.starts_with("\r\x1b[K\x1b[36m")), "{text:?}");
