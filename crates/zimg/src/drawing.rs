@@ -31,8 +31,6 @@ const BUSY_PACES: (Duration, Duration) = (Duration::from_millis(100), Duration::
 /// How long a daemon that listens and does not answer is waited for. One that is restarted draws
 /// its running picture to the end first, for at most a minute, and then starts.
 const RESTART: Duration = Duration::from_secs(120);
-/// How often a daemon that is not there is looked for.
-const ABSENCE_PACE: Duration = Duration::from_millis(10);
 
 /// A picture that is where it belongs.
 #[derive(Debug)]
@@ -76,7 +74,10 @@ impl Session {
     /// (`zimaged &`, and the next line draws) does not listen yet.
     pub(crate) const START: Duration = Duration::from_millis(500);
 
-    /// The same, if a place is waited for: a service manager may be about to start the next one.
+    /// And looks for it so often.
+    pub(crate) const PACE: Duration = Duration::from_millis(10);
+
+    /// How long, if a place is waited for: a service manager may be about to start the next one.
     pub(crate) fn absence(waits: bool) -> Duration {
         if waits { RESTART } else { Self::START }
     }
@@ -181,7 +182,7 @@ fn connected(session: &Session, teller: &mut dyn Teller) -> Result<Client, Stop>
                     told = true;
                     teller.warn(&format!("{failure}; waiting for one"))?;
                 }
-                session.interrupt.sleep(ABSENCE_PACE)?;
+                session.interrupt.sleep(Session::PACE)?;
             }
             other => return other,
         }

@@ -61,7 +61,7 @@ impl Batch<'_> {
     pub(crate) fn draw(self, session: &Session) -> Result<(), Stop> {
         let all = source::count(self.path, &self.options);
         let source = Source::open(self.path, self.options)?;
-        let places = places(&session.socket)?;
+        let places = places(session)?;
         let threads = self.parallel.unwrap_or(PARALLEL).min(places).max(1);
         let mut board = Board::new(self.style, self.path, self.paths, all);
         board.show();
@@ -89,12 +89,22 @@ impl Batch<'_> {
 }
 
 /// How many jobs the daemon takes of one user.
-fn places(socket: &Path) -> Result<u32, Failure> {
-    match Client::connect(PROGRAM, socket)?.overview() {
-        Ok(overview) => Ok(overview.places.jobs_per_user),
-        // A daemon that does not say it.
-        Err(failure) if failure.kind == Kind::Usage => Ok(PARALLEL),
-        Err(failure) => Err(failure),
+fn places(session: &Session) -> Result<u32, Failure> {
+    let asked = Instant::now();
+    let ask = || Client::connect(PROGRAM, &session.socket)?.overview();
+    loop {
+        match ask() {
+            Ok(overview) => return Ok(overview.places.jobs_per_user),
+            // A daemon that does not say it.
+            Err(failure) if failure.kind == Kind::Usage => return Ok(PARALLEL),
+            // One that was started a moment ago does not listen yet.
+            Err(failure)
+                if failure.kind == Kind::Unavailable && asked.elapsed() < session.absence =>
+            {
+                session.interrupt.sleep(Session::PACE)?;
+            }
+            Err(failure) => return Err(failure),
+        }
     }
 }
 

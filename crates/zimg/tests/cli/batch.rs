@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -161,7 +162,7 @@ fn several_are_under_way_at_a_time_and_no_more_than_are_wished() {
             state.1 = state.1.max(state.0);
             changed.notify_all();
             let (mut state, _) = changed
-                .wait_timeout_while(state, std::time::Duration::from_secs(60), |s| s.1 < most)
+                .wait_timeout_while(state, Duration::from_secs(60), |s| s.1 < most)
                 .unwrap();
             state.0 -= 1;
             drop(state);
@@ -195,9 +196,10 @@ fn no_place_is_waited_for() {
 }
 
 #[test]
-fn no_daemon_ends_it_at_once() {
+fn no_daemon_ends_it_after_a_second_look() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("l"), "a\nb\n").unwrap();
+    let since = Instant::now();
     let output = crate::fake::zimg(folder.path())
         .env("ZIMG_SOCKET", folder.path().join("none"))
         .args(["--batch", "l"])
@@ -206,6 +208,7 @@ fn no_daemon_ends_it_at_once() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(69), "{said}");
     assert_eq!(said.matches("no daemon runs").count(), 1, "{said}");
+    assert!(since.elapsed() >= Duration::from_millis(500), "it has not looked twice");
 }
 
 #[test]
