@@ -161,9 +161,8 @@ fn several_are_under_way_at_a_time_and_no_more_than_are_wished() {
             state.0 += 1;
             state.1 = state.1.max(state.0);
             changed.notify_all();
-            let (mut state, _) = changed
-                .wait_timeout_while(state, Duration::from_secs(60), |s| s.1 < most)
-                .unwrap();
+            let (mut state, _) =
+                changed.wait_timeout_while(state, Duration::from_secs(60), |s| s.1 < most).unwrap();
             state.0 -= 1;
             drop(state);
             peer.draws(&submitted(request).draw);
