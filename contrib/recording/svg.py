@@ -101,7 +101,7 @@ def still(size: tuple[int, int], shown: Snapshot, title: str) -> str:
 
 def film(size: tuple[int, int], frames: list[tuple[float, Snapshot]], hold: float, title: str) -> str:
     """Snapshots with the seconds at which they come, one below the other on a strip that moves; the last one stays
-    for `hold` seconds, and is all there is where no motion is wanted."""
+    for `hold` seconds, and is all there is where nothing moves."""
     parts = Parts()
     height = size[1] * CELL[1]
     strip, stops = [], []
@@ -111,6 +111,6 @@ def film(size: tuple[int, int], frames: list[tuple[float, Snapshot]], hold: floa
         stops.append(f"{100 * at / length:.3f}%{{transform:translateY(-{number * height}px)}}")
     last = f"transform:translateY(-{(len(frames) - 1) * height}px)"
     style = (f"@keyframes film{{{''.join(stops)}100%{{{last}}}}}"
-             f".film{{animation:film {length:.2f}s step-end infinite}}"
-             f"@media (prefers-reduced-motion:reduce){{.film{{animation:none;{last}}}}}")
+             f".film{{{last};animation:film {length:.2f}s step-end infinite}}"
+             "@media (prefers-reduced-motion:reduce){.film{animation:none}}")
     return document(size, title, style, f'{parts.defined()}<g class="film">{"".join(strip)}</g>')

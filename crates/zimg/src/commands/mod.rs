@@ -40,7 +40,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Stop> {
         Task::Doctor => doctor::run(&cli.common),
         Task::Sleep => sleep::run(&cli.common),
         Task::Wake => wake::run(&cli.common),
-        Task::Config(typed) => config::run(typed),
-        Task::Papers(typed) => papers::run(typed),
+        Task::Config(typed) => config::run(typed, &cli.common),
+        Task::Papers(typed) => papers::run(typed, &cli.common),
     }
 }

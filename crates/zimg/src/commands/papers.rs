@@ -10,7 +10,7 @@ use clap_mangen::Man;
 use zimg_client::{Failure, Kind};
 
 use crate::stop::Stop;
-use crate::typed::{Cli, Papers};
+use crate::typed::{Cli, Common, Papers};
 
 /// The name that pages and completions are for.
 const NAME: &str = "zimg";
@@ -20,7 +20,8 @@ const NAME: &str = "zimg";
 /// # Errors
 ///
 /// `CannotCreate`: a page cannot be written. Standard output is full.
-pub(crate) fn run(typed: &Papers) -> Result<(), Stop> {
+pub(crate) fn run(typed: &Papers, common: &Common) -> Result<(), Stop> {
+    common.refuse_json("completions and manual pages are text, not JSON")?;
     match typed {
         Papers::Completions(shell) => print(&completions(*shell)),
         Papers::Man(None) => print(&page(Cli::command())?),

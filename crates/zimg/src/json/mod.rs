@@ -108,6 +108,11 @@ pub(crate) enum Event<'a> {
         message: &'a str,
         fix: Option<&'a str>,
     },
+    Setting {
+        key: &'a str,
+        value: Option<serde_json::Value>,
+        origin: Option<&'a str>,
+    },
     Failed(Reason<'a>),
 }
 
@@ -335,6 +340,13 @@ pub(crate) fn cancelled(job: u64) -> Event<'static> {
 /// The last line of a command that failed.
 pub(crate) fn failed(failure: &Failure) -> Event<'_> {
     Event::Failed(reason(failure))
+}
+
+/// A key of the settings, what it is set to, in the form of the file, and where.
+pub(crate) fn setting<'a>(key: &'a str, value: Option<&str>, origin: Option<&'a str>) -> Event<'a> {
+    // What the file has is JSON, but for floats such as `1.`.
+    let parsed = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| text.into());
+    Event::Setting { key, value: value.map(parsed), origin }
 }
 
 /// What the doctor found of one thing.

@@ -19,7 +19,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
-use zimg_client::{Failure, socket};
+use zimg_client::{Failure, Kind, socket};
 
 pub(crate) use draw::{Draw, Options};
 pub(crate) use jobs::{Cancel, Wait};
@@ -178,6 +178,15 @@ impl Common {
         let set = std::env::var_os(socket::VARIABLE).is_some_and(|value| !value.is_empty());
         let file = settings.socket().filter(|_| !set);
         socket::find(self.socket.as_deref().or(file))
+    }
+
+    /// Of a command that prints no JSON.
+    ///
+    /// # Errors
+    ///
+    /// `Usage`, with this message: it was asked for.
+    pub(crate) fn refuse_json(&self, message: &str) -> Result<(), Failure> {
+        if self.json { Err(Failure::new(Kind::Usage, message)) } else { Ok(()) }
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::fake::{Fake, drawing, zimg};
+use crate::schema::Schema;
 
 fn printed(command: &mut Command) -> (Option<i32>, String, String) {
     let output = command.output().unwrap();
@@ -28,6 +29,38 @@ fn the_nearest_word_wins() {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!(ran.files, ["3.webp", "config.toml"]);
     assert_eq!(ran.text(), "3.webp\n", "a name that was not typed is news");
+}
+
+#[test]
+fn the_settings_are_told_to_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.toml");
+    fs::write(&file, "steps = 4\nshow = true\noutput = \"a \\\"b\\\".png\"\n").unwrap();
+    let mut command = zimg(folder.path());
+    command.env("ZIMG_CONFIG", &file).env("ZIMG_SIZE", "64x64").args(["config", "show", "--json"]);
+    let (code, text, _) = printed(&mut command);
+    assert_eq!(code, Some(0));
+    let schema = Schema::read();
+    assert!(text.lines().all(|line| schema.check(line) == "setting"));
+    let line = |key: &str, value: &str, origin: &str| {
+        let (head, tail) = (format!("{{\"v\":1,\"event\":\"setting\",\"key\":\"{key}\","), "}\n");
+        format!("{head}\"value\":{value},\"origin\":{origin}{tail}")
+    };
+    let path = format!("\"{}\"", file.display());
+    for expected in [
+        line("size", "\"64x64\"", "\"ZIMG_SIZE\""),
+        line("steps", "4", &path),
+        line("show", "true", &path),
+        line("output", r#""a \"b\".png""#, &path),
+        line("seed", "null", "null"),
+    ] {
+        assert!(text.contains(&expected), "{expected}{text}");
+    }
+    for words in [&["config", "path"][..], &["completions", "fish"], &["man"]] {
+        let (code, text, told) = printed(zimg(folder.path()).args(words).arg("--json"));
+        assert_eq!((code, told.contains("text, not JSON")), (Some(64), true), "{told}");
+        assert_eq!(schema.check(text.lines().next().unwrap()), "failed");
+    }
 }
 
 #[test]
