@@ -44,7 +44,10 @@ pub(crate) fn mistake(
         Some(word) => format!("there is no option {word} here"),
         None => first_paragraph(&text),
     };
-    let hint = suggested(error).unwrap_or_else(|| format!("see `{}`", help_of(words)));
+    // Elsewhere -1 is a random one.
+    let seed = error.kind() == ErrorKind::ValueValidation && message.contains("for '--seed <N>'");
+    let random = seed.then(|| "without --seed it is random, and shown".to_owned());
+    let hint = suggested(error).or(random).unwrap_or_else(|| format!("see `{}`", help_of(words)));
     Some(Failure::new(Kind::Usage, message).hint(hint))
 }
 
@@ -185,7 +188,7 @@ mod tests {
             (
                 &["x", "--seed=18446744073709551616"],
                 "invalid value '18446744073709551616' for '--seed <N>': it is too large",
-                "see `zimg --help`",
+                "without --seed it is random, and shown",
             ),
             (&["help", "drow"], "there is no command drow", "did you mean `zimg draw`?"),
             (&["jobs", "--vim"], "there is no option --vim here", "see `zimg jobs --help`"),

@@ -90,7 +90,7 @@ fn a_wrong_command_line_is_told_as_well() {
     assert_eq!(
         wrong(&["a fox", "--json", "--seed", "-1"]),
         "{\"v\":1,\"event\":\"failed\",\"kind\":\"usage\",\"code\":64,\"message\":\"invalid value '-1' \
-         for '--seed <N>': it is no whole number from 0 on\",\"hint\":\"see `zimg --help`\"}\n"
+         for '--seed <N>': it is no whole number from 0 on\",\"hint\":\"without --seed it is random, and shown\"}\n"
     );
     assert!(wrong(&["--json"]).contains("what to draw?"));
     assert_eq!(wrong(&["a fox", "--seed", "x", "--", "--json"]), "");
