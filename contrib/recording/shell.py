@@ -22,7 +22,7 @@ QUESTION, ANSWER = b"\x1b[c", b"\x1b[?6c"
 # What is written between these is shown at once.
 BEGIN, END = b"\x1b[?2026h", b"\x1b[?2026l"
 # Seconds between letters, between commands, and within which what is written is one change.
-LETTER, PAUSE, SETTLED = 0.045, 1.2, 0.01
+LETTER, PAUSE, SETTLED = 0.03, 0.9, 0.01
 # Seconds that a command may take.
 PATIENCE = 300
 
