@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pyte
 
-# What a terminal does not show: kitty's graphics, which this one does not know.
-APPLICATION = re.compile(rb"\x1b_.*?\x1b\\", re.DOTALL)
+# What a terminal does not show: kitty's graphics and device control, which this one does not know.
+APPLICATION = re.compile(rb"\x1b[_P].*?\x1b\\", re.DOTALL)
 NAMED = {
     "black": "#484f58", "red": "#ff7b72", "green": "#3fb950", "brown": "#d29922", "blue": "#58a6ff",
     "magenta": "#bc8cff", "cyan": "#39c5cf", "white": "#b1bac4", "brightblack": "#8b949e",
@@ -69,7 +69,7 @@ class Terminal:
     def feed(self, data: bytes) -> None:
         """Obeys the bytes; what is not whole yet waits for the rest."""
         data = APPLICATION.sub(b"", self.held + data)
-        at = data.rfind(b"\x1b_")
+        at = max(data.rfind(b"\x1b_"), data.rfind(b"\x1bP"))
         self.held = data[at:] if at >= 0 else b""
         self.stream.feed(data[:at] if at >= 0 else data)
 

@@ -75,7 +75,7 @@ class KnownBytes(unittest.TestCase):
 
     def test_what_is_not_for_the_eye_is_not_shown(self):
         terminal = Terminal(20, 2)
-        for part in (b"\x1b_Gi=1,a=q;AA", b"AA\x1b\\\x1b[c", b"seen\x1b]133;A\x07"):
+        for part in (b"\x1b_Gi=1,a=q;AA", b"AA\x1b\\\x1bP$q", b"m\x1b\\\x1b[c", b"seen\x1b]133;A\x07"):
             terminal.feed(part)
         self.assertEqual(terminal.snapshot().lines[0], (Run(0, 4, "seen", None, None, False),))
 

@@ -21,8 +21,11 @@ use crate::words;
 
 /// How long the terminal may take to answer: longer than a far one does.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// Whether it knows kitty's graphics; how large a cell is; and last what it is, which all answer.
-const QUESTION: &[u8] = b"\x1b_Gi=1,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[16t\x1b[c";
+/// Whether it knows kitty's graphics; how large a cell is; whether a colour of 24 bits that it is
+/// given is the one that it then has (<https://github.com/termstandard/colors>); and last what it
+/// is, which all answer.
+const QUESTION: &[u8] = b"\x1b_Gi=1,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[16t\
+    \x1b[48;2;1;2;3m\x1bP$qm\x1b\\\x1b[49m\x1b[c";
 /// The longest answer that is listened to.
 const ANSWER_MAX: usize = 4096;
 /// A cell where the terminal does not say how large one is.
@@ -33,6 +36,8 @@ const CELL: (u32, u32) = (10, 20);
 struct Answer {
     kitty: bool,
     sixel: bool,
+    /// Colours have 24 bits: the environment says it seldom over ssh.
+    true_colours: bool,
     /// A cell's width and height in pixels.
     cell: Option<(u32, u32)>,
 }
@@ -67,6 +72,7 @@ pub(super) fn terminal(how: Graphics, interrupt: &Interrupt) -> Option<Terminal>
         None if answer.kitty => Protocol::Kitty,
         None if answer.sixel => Protocol::Sixel,
         None if variable("NO_COLOR").is_some_and(|value| !value.is_empty()) => return None,
+        None if answer.true_colours => Protocol::Blocks(Colours::True),
         None => Protocol::Blocks(colours(variable)),
     };
     Some(Terminal { protocol, columns, rows, cell: known.or(answer.cell).unwrap_or(CELL) })
@@ -180,7 +186,11 @@ fn understood(answer: &[u8]) -> Answer {
         let side = |text: &str| text.parse().ok().filter(|side| (1..=256).contains(side));
         Some((side(width)?, side(height)?))
     });
-    Answer { kitty: text.contains("\x1b_Gi=1;OK"), sixel, cell }
+    // `\x1bP1$r0;48;2;1;2;3m`, or with colons, of which one may be more.
+    let has = text.split("\x1bP1$r").nth(1).and_then(|rest| rest.split_once('m'));
+    let has = has.map(|(has, _)| has.replace("::", ":").replace(':', ";"));
+    let true_colours = has.is_some_and(|has| has.ends_with("48;2;1;2;3"));
+    Answer { kitty: text.contains("\x1b_Gi=1;OK"), sixel, true_colours, cell }
 }
 
 #[cfg(test)]
@@ -191,9 +201,15 @@ mod tests {
     fn answers_are_understood() {
         let kitty = b"\x1b_Gi=1;OK\x1b\\\x1b[6;20;10t\x1b[?62;c";
         assert!(complete(kitty));
-        assert_eq!(understood(kitty), Answer { kitty: true, sixel: false, cell: Some((10, 20)) });
+        let cell = Some((10, 20));
+        assert_eq!(understood(kitty), Answer { kitty: true, cell, ..Answer::default() });
         let foot = b"\x1b[6;18;9t\x1b[?62;4;22c";
-        assert_eq!(understood(foot), Answer { kitty: false, sixel: true, cell: Some((9, 18)) });
+        let cell = Some((9, 18));
+        assert_eq!(understood(foot), Answer { sixel: true, cell, ..Answer::default() });
+        let xterm = b"\x1bP1$r0;48:2::1:2:3m\x1b\\\x1b[?64;22c";
+        assert_eq!(understood(xterm), Answer { true_colours: true, ..Answer::default() });
+        let other = b"\x1bP0$r\x1b\\\x1bP1$r48;5;16m\x1b\\\x1b[?1;2c";
+        assert_eq!(understood(other), Answer::default());
         for partial in [&b""[..], b"\x1b[?62;4", b"typed", b"\x1b[6;20;10t"] {
             assert!(!complete(partial));
         }

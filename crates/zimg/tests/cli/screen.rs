@@ -258,6 +258,17 @@ fn any_terminal_is_sent_half_blocks() {
 }
 
 #[test]
+fn all_colours_are_sent_where_the_terminal_says_that_it_has_them() {
+    for has in ["48;2;1;2;3", "0;48:2::1:2:3", "48:2:1:2:3"] {
+        let answer = format!("\x1b[6;20;10t\x1bP1$r{has}m\x1b\\\x1b[?62;22c");
+        let text = terminal(&["--show"], &[], &answer);
+        assert!(blocks(&text).concat() == quarters(9, 40), "{text:?}");
+    }
+    let text = terminal(&["--show"], &[], "\x1bP1$r48;5;16m\x1b\\\x1b[?62;22c");
+    assert!(text.contains("\x1b[38;5;") && !text.contains("\x1b[38;2;"), "{text:?}");
+}
+
+#[test]
 fn who_wants_no_colours_is_sent_none() {
     let text = terminal(&["--show"], &[("NO_COLOR", "1")], "\x1b[?1;2c");
     assert!(!text.contains('▀'), "{text:?}");
