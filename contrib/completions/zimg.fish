@@ -60,14 +60,14 @@ complete -c zimg -n "__fish_zimg_needs_command" -l batch -d 'Draw many: FILE has
 complete -c zimg -n "__fish_zimg_needs_command" -l parallel -d 'How many pictures of a batch are under way at a time, 1 to 16 [default: 4]' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_needs_command" -l round -d 'Take the nearest size that is possible instead of refusing one that is not'
-complete -c zimg -n "__fish_zimg_needs_command" -l no-round
+complete -c zimg -n "__fish_zimg_needs_command" -l no-round -d 'Refuse a size that is not possible, whatever is set'
 complete -c zimg -n "__fish_zimg_needs_command" -l no-metadata -d 'Do not write into the picture how it was made'
 complete -c zimg -n "__fish_zimg_needs_command" -l metadata -d 'Write into the picture how it was made'
 complete -c zimg -n "__fish_zimg_needs_command" -s f -l force -d 'Replace files that exist'
 complete -c zimg -n "__fish_zimg_needs_command" -s q -l quiet -d 'Show nothing but errors'
-complete -c zimg -n "__fish_zimg_needs_command" -l no-quiet
+complete -c zimg -n "__fish_zimg_needs_command" -l no-quiet -d 'Show how it goes, whatever is set'
 complete -c zimg -n "__fish_zimg_needs_command" -l wait -d 'Wait for a place when the daemon has none, and for a daemon when there is none'
-complete -c zimg -n "__fish_zimg_needs_command" -l no-wait
+complete -c zimg -n "__fish_zimg_needs_command" -l no-wait -d 'Fail when the daemon has no place, whatever is set'
 complete -c zimg -n "__fish_zimg_needs_command" -l detach -d 'Let the daemon draw and keep it: print the job\'s number and end'
 complete -c zimg -n "__fish_zimg_needs_command" -l json -d 'Print what happens as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -123,14 +123,14 @@ complete -c zimg -n "__fish_zimg_using_subcommand draw" -l batch -d 'Draw many: 
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l parallel -d 'How many pictures of a batch are under way at a time, 1 to 16 [default: 4]' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l round -d 'Take the nearest size that is possible instead of refusing one that is not'
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-round
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-round -d 'Refuse a size that is not possible, whatever is set'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-metadata -d 'Do not write into the picture how it was made'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l metadata -d 'Write into the picture how it was made'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -s f -l force -d 'Replace files that exist'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -s q -l quiet -d 'Show nothing but errors'
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-quiet
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-quiet -d 'Show how it goes, whatever is set'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l wait -d 'Wait for a place when the daemon has none, and for a daemon when there is none'
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-wait
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-wait -d 'Fail when the daemon has no place, whatever is set'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l detach -d 'Let the daemon draw and keep it: print the job\'s number and end'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l json -d 'Print what happens as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -169,14 +169,14 @@ complete -c zimg -n "__fish_zimg_using_subcommand redo" -l priority -d 'Who goes
 batch\t'When nobody waits'"
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l round -d 'Take the nearest size that is possible instead of refusing one that is not'
-complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-round
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-round -d 'Refuse a size that is not possible, whatever is set'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-metadata -d 'Do not write into the picture how it was made'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l metadata -d 'Write into the picture how it was made'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -s f -l force -d 'Replace files that exist'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -s q -l quiet -d 'Show nothing but errors'
-complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-quiet
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-quiet -d 'Show how it goes, whatever is set'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l wait -d 'Wait for a place when the daemon has none, and for a daemon when there is none'
-complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-wait
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-wait -d 'Fail when the daemon has no place, whatever is set'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l json -d 'Print what happens as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zimg -n "__fish_zimg_using_subcommand show" -l socket -d 'The daemon\'s socket' -r -F

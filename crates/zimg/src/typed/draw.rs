@@ -61,6 +61,7 @@ pub(crate) struct Options {
     /// Take the nearest size that is possible instead of refusing one that is not
     #[arg(long, overrides_with = "no_round", hide_short_help = true, help_heading = PICTURE)]
     pub(crate) round: bool,
+    /// Refuse a size that is not possible, whatever is set
     #[arg(long, overrides_with = "round", hide = true)]
     pub(crate) no_round: bool,
     /// Denoising steps, 1 to 100
@@ -148,6 +149,7 @@ pub(crate) struct Options {
     #[arg(short, long, action = ArgAction::SetTrue, overrides_with = "no_quiet",
         help_heading = TERMINAL)]
     pub(crate) quiet: bool,
+    /// Show how it goes, whatever is set
     #[arg(long, overrides_with = "quiet", hide = true)]
     pub(crate) no_quiet: bool,
 
@@ -159,6 +161,7 @@ pub(crate) struct Options {
     /// Wait for a place when the daemon has none, and for a daemon when there is none
     #[arg(long, overrides_with = "no_wait", hide_short_help = true, help_heading = QUEUE)]
     pub(crate) wait: bool,
+    /// Fail when the daemon has no place, whatever is set
     #[arg(long, overrides_with = "wait", hide = true)]
     pub(crate) no_wait: bool,
 }
