@@ -9,7 +9,7 @@ function __fish_zimg_needs_command
     set -e cmd[1]
     argparse -s (__fish_zimg_global_optspecs) -- $cmd 2>/dev/null
     or return
-    if set -q argv[1]
+    if contains -- "$argv[1]" draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help
         # Also print the command, so this can be used to figure out what it is.
         echo $argv[1]
         return 1

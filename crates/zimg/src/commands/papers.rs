@@ -36,7 +36,17 @@ fn print(text: &[u8]) -> Result<(), Stop> {
 fn completions(shell: Shell) -> Vec<u8> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), NAME, &mut text);
-    text
+    if shell == Shell::Fish { after_prompts(text) } else { text }
+}
+
+/// clap has fish take any first word for a command, after which nothing of a drawing comes. It may
+/// as well be the prompt.
+fn after_prompts(fish: Vec<u8>) -> Vec<u8> {
+    let Ok(text) = String::from_utf8(fish) else { return Vec::new() };
+    let command = Cli::command();
+    let names: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let is_command = format!("if contains -- \"$argv[1]\" {} help\n", names.join(" "));
+    text.replacen("if set -q argv[1]\n", &is_command, 1).into_bytes()
 }
 
 fn page(command: clap::Command) -> Result<Vec<u8>, Failure> {

@@ -54,6 +54,9 @@ fn the_completions_are_those_of_the_options() {
         assert!(kept[name] == made, "{name} is out of date: `make papers` makes it anew");
         assert!(made.contains("aspect"));
     }
+    // After a prompt come options, too.
+    let is_command = "    if contains -- \"$argv[1]\" draw redo show";
+    assert!(kept["zimg.fish"].contains(is_command), "clap makes another script than it did");
 }
 
 #[test]
