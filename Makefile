@@ -68,7 +68,7 @@ bench: libtorch ## compare the CPU path with diffusers on the built-in model
 gpu-bench: libtorch ## compare with diffusers on an NVIDIA GPU at the real size (20 GB of disk; 45 with float32)
 	@contrib/bench/bench.sh gpu $(BENCH_FLAGS)
 
-papers: ## make the manual pages and completions anew, after a change of zimg's options
+papers: ## make manual pages, completions and docs/reference.md anew, after a change of zimg's options
 	@contrib/papers.sh
 
 # Under sudo nothing is built: what lies in target/ was built by the user.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make papers`: the manual pages and completions anew, from the definition of the command line.
+# `make papers`: manual pages, completions and docs/reference.md anew, from the definition of the command line.
 # A test compares them, so they are made whenever an option changes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,3 +11,14 @@ rm -f contrib/man/zimg*.1
 "$zimg" completions bash >contrib/completions/zimg.bash
 "$zimg" completions zsh >contrib/completions/_zimg
 "$zimg" completions fish >contrib/completions/zimg.fish
+
+# What a command's long help is, under its name.
+help_of() { printf '\n## %s\n\n```text\n%s\n```\n' "$*" "$("$zimg" "${@:2}" --help)"; }
+{
+  printf '# Reference\n\nWhat `zimg --help` and `zimg COMMAND --help` print, made by `make papers`. [cli.md](cli.md) explains it.\n'
+  help_of zimg
+  for page in contrib/man/zimg-*.1; do
+    command=${page##*/zimg-}
+    help_of zimg "${command%.1}"
+  done
+} >docs/reference.md

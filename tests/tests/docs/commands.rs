@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use zimg_tests::{Daemon, program};
 
-use crate::markdown::{Paper, papers, top};
+use crate::markdown::{HELP, Paper, papers, top};
 
 /// What is looked at of a command that is not run.
 #[derive(Clone, Copy, Debug)]
@@ -299,6 +299,21 @@ fn every_command_within_a_line_is_one() {
         }
     }
     assert!(seen > 50, "only {seen} commands were looked at");
+}
+
+#[test]
+fn every_example_of_the_help_is_one() {
+    let mut seen = 0;
+    for block in Paper::read(HELP).blocks() {
+        for line in block.text.lines().filter(|line| line.starts_with("  zimg ")) {
+            let ours =
+                line.trim().split("  ").next().unwrap().split(['|', '>', ';']).next().unwrap();
+            let command = &ours.replace("< prompt.txt ", "").replace("$job", "7");
+            look(command, Look::Options, &format!("{HELP}: {command}"));
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "only {seen} examples were looked at");
 }
 
 #[test]

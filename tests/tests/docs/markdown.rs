@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
+/// What commands print as help, made from their definition.
+pub(crate) const HELP: &str = "docs/reference.md";
+
 /// A page of documentation.
 pub(crate) struct Paper {
     /// Its path from the top of the repository.

@@ -1,4 +1,5 @@
-//! The manual pages and completions in contrib/ are those of the command line as it is.
+//! The manual pages and completions in contrib/ and the reference in docs/ are those of the command
+//! line as it is.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -57,6 +58,21 @@ fn the_completions_are_those_of_the_options() {
     // After a prompt come options, too.
     let is_command = "    if contains -- \"$argv[1]\" draw redo show";
     assert!(kept["zimg.fish"].contains(is_command), "clap makes another script than it did");
+}
+
+#[test]
+fn the_reference_is_what_the_commands_print() {
+    let pages = texts(&contrib().join("man"));
+    let commands = pages.keys().filter_map(|page| page.strip_prefix("zimg-")?.strip_suffix(".1"));
+    let mut made = String::new();
+    for words in [None].into_iter().chain(commands.map(Some)) {
+        let help = printed(&words.into_iter().chain(["--help"]).collect::<Vec<_>>());
+        let name = words.map_or("zimg".to_owned(), |word| format!("zimg {word}"));
+        made += &format!("\n## {name}\n\n```text\n{}\n```\n", help.trim_end());
+    }
+    let kept = fs::read_to_string(contrib().join("../docs/reference.md")).unwrap();
+    assert!(kept.ends_with(&made), "docs/reference.md is out of date: `make papers` makes it anew");
+    assert!(made.contains("--aspect") && made.contains("## zimg doctor"));
 }
 
 #[test]
