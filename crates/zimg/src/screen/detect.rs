@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::libc::O_NOCTTY;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
@@ -131,8 +132,12 @@ fn listen(tty: &mut File) -> Vec<u8> {
         let left = until.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
         let mut waiting = [PollFd::new(tty.as_fd(), PollFlags::POLLIN)];
-        if left.is_zero() || !poll(&mut waiting, timeout).is_ok_and(|ready| ready > 0) {
-            break;
+        match poll(&mut waiting, timeout) {
+            _ if left.is_zero() => break,
+            // It was suspended, or the window became another.
+            Err(Errno::EINTR) => continue,
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
         }
         match tty.read(&mut buffer) {
             Ok(bytes) if bytes > 0 => answer.extend_from_slice(&buffer[..bytes]),
