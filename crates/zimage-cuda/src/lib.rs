@@ -117,15 +117,30 @@ fn gigabytes(bytes: &usize) -> f64 {
     *bytes as f64 / 1e9
 }
 
-/// What [`bring_up_timed`] found, and how long its two halves took, which run side by side.
+/// What [`bring_up_timed`] found, and how long it took.
 #[derive(Clone, Debug)]
 pub struct BroughtUp {
     /// The GPU.
     pub gpu: Gpu,
     /// Loading libtorch_cuda.
     pub libtorch: Duration,
-    /// Making the driver's context.
+    /// How much longer the driver's context took.
     pub context: Duration,
+}
+
+/// Begins, on threads of their own, what of [`bring_up`] needs no libtorch: the driver's context,
+/// NVIDIA's libraries, and our kernels if they will be wanted. Who needs any of it waits for it;
+/// what fails fails again there, and is said there.
+///
+/// It may be called before libtorch's initialisers have run.
+pub fn begin(ordinal: usize, kernels: bool) {
+    if context::load().is_ok() {
+        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            let _ = thread::Builder::new().name(name.to_owned()).spawn(work);
+        };
+        spawn("early context", Box::new(move || drop(make_context(ordinal, kernels))));
+        spawn("early libraries", Box::new(libtorch::load_what_cuda_needs));
+    }
 }
 
 /// Makes `cuda:{ordinal}` usable through tch and says what it is.
@@ -143,23 +158,27 @@ pub fn bring_up(ordinal: usize) -> Result<Gpu, Error> {
 /// As [`bring_up`].
 pub fn bring_up_timed(ordinal: usize, kernels: bool) -> Result<BroughtUp, Error> {
     context::load()?;
-    let found = thread::Builder::new().name("context".into()).spawn(move || {
-        let begun = Instant::now();
-        let gpu = Gpu::find(ordinal)?;
-        if kernels {
-            Kernels::begin(gpu.clone());
-        }
-        make_current(ordinal)?;
-        Ok::<_, Error>((gpu, begun.elapsed()))
-    });
+    let made =
+        thread::Builder::new().name("context".into()).spawn(move || make_context(ordinal, kernels));
     let begun = Instant::now();
     let loaded = libtorch::load_cuda();
     let libtorch = begun.elapsed();
-    let found = found.map_err(|e| Error::Thread(e.to_string()))?.join();
-    let (gpu, context) = found.unwrap_or_else(|panic| resume_unwind(panic))?;
+    let made = made.map_err(|e| Error::Thread(e.to_string()))?.join();
+    let context = begun.elapsed() - libtorch;
+    let gpu = made.unwrap_or_else(|panic| resume_unwind(panic))?;
     loaded?;
     if !tch::Cuda::is_available() {
         return Err(Error::NotUsable(gpu.name));
     }
     Ok(BroughtUp { gpu, libtorch, context })
+}
+
+/// Makes the driver's context of a GPU; our kernels, if they are wanted, are compiled meanwhile.
+fn make_context(ordinal: usize, kernels: bool) -> Result<Gpu, Error> {
+    let gpu = Gpu::find(ordinal)?;
+    if kernels {
+        Kernels::begin(gpu.clone());
+    }
+    make_current(ordinal)?;
+    Ok(gpu)
 }

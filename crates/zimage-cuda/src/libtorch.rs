@@ -1,18 +1,21 @@
-//! Loading libtorch_cuda.so from beside the libtorch_cpu.so in use.
+//! Loading libtorch_cuda.so from beside the libtorch_cpu.so in use, and what NVIDIA has in wheels
+//! beside both.
 
 #![expect(unsafe_code, reason = "dlopen runs the library's initialisers")]
 
 use std::fs;
 use std::path::PathBuf;
-
 use std::sync::OnceLock;
 
-use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LOCAL, RTLD_NOW};
 
 use crate::Error;
 
 /// libtorch_cuda; registered kernels point into it, so it is never unloaded.
 static CUDA: OnceLock<Library> = OnceLock::new();
+/// Those of NVIDIA's libraries that libtorch_cuda needs whose initialisers take long: 0.05 s and
+/// 0.005 s, and they need nothing of libtorch.
+const SLOW: [&str; 2] = ["libcublasLt.so.13", "libnvJitLink.so.13"];
 
 /// Loads libtorch_cuda for the rest of the process.
 pub(crate) fn load_cuda() -> Result<(), Error> {
@@ -35,10 +38,28 @@ pub(crate) fn load_cuda() -> Result<(), Error> {
     }
 }
 
-/// The folder of the libtorch_cpu that this process runs on.
-pub(crate) fn folder() -> Option<PathBuf> {
-    // libtorch_cpu is dropped by the linker if nothing uses it, so it is asked for by use.
-    tch::Cuda::user_enabled_cudnn();
+/// Loads of NVIDIA's libraries what libtorch_cuda would wait for; it finds them loaded.
+///
+/// Nothing of libtorch is called, so its initialisers need not have run.
+pub(crate) fn load_what_cuda_needs() {
+    for path in SLOW.iter().filter_map(|name| of_nvidia(name)) {
+        // SAFETY: the library is of libtorch's own build; its initialisers only prepare its own
+        // state.
+        if let Ok(library) = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_LOCAL) } {
+            // It stays for the process, as libtorch_cuda does.
+            std::mem::forget(library);
+        }
+    }
+}
+
+/// A library of NVIDIA's where libtorch's wheel looks for it.
+pub(crate) fn of_nvidia(name: &str) -> Option<PathBuf> {
+    let path = folder()?.join("../../nvidia/cu13/lib").join(name);
+    path.exists().then_some(path)
+}
+
+/// The folder of the libtorch_cpu that this process runs on. Nothing of libtorch is called.
+fn folder() -> Option<PathBuf> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let path = maps.lines().find_map(|line| {
         let path = line.get(line.find('/')?..)?;
@@ -64,6 +85,8 @@ mod tests {
 
     #[test]
     fn libtorch_cpu_is_found_where_it_was_loaded_from() {
+        // The linker drops a library that nothing uses.
+        tch::Cuda::user_enabled_cudnn();
         let folder = folder().unwrap();
         assert!(folder.join("libtorch_cpu.so").is_file(), "{}", folder.display());
     }

@@ -37,7 +37,7 @@ pub(crate) fn choose(place: Place, precision: Precision, plain: bool) -> Result<
         Some(found) => {
             let (context, libtorch) = (found.context.as_secs_f32(), found.libtorch.as_secs_f32());
             log::line(format_args!(
-                "driver's context {context:.2} s, beside libtorch_cuda {libtorch:.2} s"
+                "libtorch_cuda {libtorch:.2} s, then {context:.2} s until the driver's context"
             ));
             let gpu = found.gpu;
             let suits = if gpu.has_bfloat16() { DType::BFloat16 } else { DType::Float16 };

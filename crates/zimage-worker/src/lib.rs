@@ -8,6 +8,7 @@ mod args;
 mod builtin;
 mod commands;
 mod device;
+pub mod early;
 mod end;
 mod executable;
 mod failure;
@@ -27,9 +28,14 @@ mod wish;
 use std::process::ExitCode;
 
 use clap::Parser;
+use zimg_protocol::Kind;
 
 /// The program.
 pub fn main() -> ExitCode {
     end::at_a_panic();
-    serve::run(&args::Args::parse())
+    let args = args::Args::try_parse().unwrap_or_else(|error| {
+        let _ = error.print();
+        end::now(if error.use_stderr() { Kind::Usage.exit_code() } else { 0 })
+    });
+    serve::run(&args)
 }

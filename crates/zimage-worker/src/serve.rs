@@ -28,13 +28,13 @@ const QUIET: Duration = Duration::from_secs(1);
 pub(crate) fn run(args: &Args) -> ExitCode {
     if let Err(e) = die_with(Pid::from_raw(args.parent_pid)) {
         log::line(format_args!("zimage-worker is started by zimaged, not by hand: {e}"));
-        return ExitCode::from(Kind::Usage.exit_code());
+        end::now(Kind::Usage.exit_code())
     }
     let (jobs, reports) = match link::open() {
         Ok(link) => link,
         Err(e) => {
             log::line(format_args!("file descriptor 0 is not zimaged's socket: {e}"));
-            return ExitCode::from(Kind::Usage.exit_code());
+            end::now(Kind::Usage.exit_code())
         }
     };
     die_first();

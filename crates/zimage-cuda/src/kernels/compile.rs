@@ -40,8 +40,7 @@ const COMMON: &str = include_str!("common.cuh");
 /// Its second half, the built-in functions, it opens itself by name, which finds what is loaded.
 pub(super) fn bring_compiler() -> Result<(), Error> {
     for name in ["libnvrtc-builtins.so.13.0", "libnvrtc.so.13"] {
-        let beside = libtorch::folder().map(|lib| lib.join("../../nvidia/cu13/lib").join(name));
-        let path = beside.filter(|path| path.exists()).unwrap_or_else(|| name.into());
+        let path = libtorch::of_nvidia(name).unwrap_or_else(|| name.into());
         // SAFETY: NVRTC's initialisers only prepare its own state.
         match unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) } {
             // It stays for the process: cudarc finds it by its name.
