@@ -155,8 +155,14 @@ fn while_rehearsing(
 ) -> zimage::Result<(Pipeline, Arrival)> {
     let (read, rehearsed) = thread::scope(|scope| {
         let reading = scope.spawn(|| read(&mut loader, args, reports));
-        let rehearsed = arriving.bring_up().and_then(|took| {
-            log::line(format_args!("cuBLAS and kernels after {:.2} s", took.as_secs_f32()));
+        let (mut sizes, mut captions) = (warmup(args), vec![CAPTION, SHORT]);
+        if args.no_warmup {
+            // The job that waits may be of another size, and its prompt of another length.
+            sizes.truncate(1);
+            captions.clear();
+        }
+        let rehearsed = arriving.bring_up(&sizes, &captions).and_then(|took| {
+            log::line(format_args!("cuBLAS, kernels and plans after {:.2} s", took.as_secs_f32()));
             rehearse(args, |params| arriving.rehearse(params, CAPTION))
         });
         (reading.join().unwrap_or_else(|panic| resume_unwind(panic)), rehearsed)

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::decoding::Answer;
+use super::rehearsal::rehearse_product;
 use super::{
     Captions, Decoding, Flows, Pipeline, Rehearsal, SIDES, STEPS, STEPS_MAX, longest_side,
     most_tokens,
@@ -19,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::nn::attention_remark;
 use crate::ops::Ops;
 use crate::options::Options;
-use crate::params::{Defaults, Limits, Params};
+use crate::params::{Defaults, Limits, Params, Plan};
 use crate::schedule;
 use crate::text_encoder::TextEncoder;
 use crate::tokenizer::PromptTokenizer;
@@ -36,6 +37,8 @@ pub struct Arriving {
     laid_out: Option<Answer<()>>,
     /// Parsed beside all else: 11 MB of JSON take a moment.
     tokenizer: JoinHandle<Result<PromptTokenizer>>,
+    /// Decodings for nothing that were begun, by their sizes.
+    decodings: Vec<(Plan, Answer<Duration>)>,
     /// Whether the transformer's weights are to become float8 once they are there.
     float8: bool,
 }
@@ -124,18 +127,42 @@ impl Arriving {
             memory: None,
         };
         let float8 = dtype == DType::Float8;
-        Ok((Self { pipeline, ops: Some(ops), laid_out: None, tokenizer, float8 }, loader))
+        let (ops, laid_out, decodings) = (Some(ops), None, Vec::new());
+        Ok((Self { pipeline, ops, laid_out, tokenizer, decodings, float8 }, loader))
     }
 
-    /// Brings up what every picture needs, cuBLAS and our kernels; says how long it waited.
+    /// Brings up what every picture needs, cuBLAS and our kernels, and beside it what pictures of
+    /// these sizes do, with captions of so many tokens: attention's plans, and the decoder. Says how
+    /// long it took.
     ///
     /// # Errors
-    /// When libtorch fails (out of memory).
-    pub fn bring_up(&mut self) -> Result<Duration> {
+    /// When libtorch fails (out of memory), or a size is refused.
+    pub fn bring_up(&mut self, sizes: &[Params], captions: &[usize]) -> Result<Duration> {
         let begun = Instant::now();
-        self.pipeline.rehearse_product()?;
-        self.take_ops();
+        let (kind, device) = (self.pipeline.transformer.kind(), self.pipeline.device);
+        // cuBLAS is the process's, unlike cuDNN's plans: any thread can bring it up.
+        let product = started("cublas", move || rehearse_product(kind, device))?;
+        let planned = self.plan(sizes, captions);
+        joined(product)?;
+        match planned {
+            // Pictures may have room for what they do one after the other.
+            Err(error) if error.kind() == ErrorKind::Memory => {}
+            other => other?,
+        }
         Ok(begun.elapsed())
+    }
+
+    fn plan(&mut self, sizes: &[Params], captions: &[usize]) -> Result<()> {
+        let plans =
+            sizes.iter().map(|size| self.pipeline.plan(size)).collect::<Result<Vec<_>>>()?;
+        plans.iter().try_for_each(|plan| self.pipeline.plan_refiner(plan))?;
+        self.take_ops();
+        for plan in plans {
+            let decoding = self.pipeline.begin_decoding(&plan)?;
+            self.decodings.extend(decoding.map(|decoding| (plan, decoding)));
+        }
+        let mut pairs = sizes.iter().flat_map(|size| captions.iter().map(move |&c| (size, c)));
+        pairs.try_for_each(|(size, caption)| self.pipeline.plan_attention(size, caption))
     }
 
     /// As [`Pipeline::rehearse`]; the weights may be on their way, unless they are on a CPU.
@@ -144,7 +171,10 @@ impl Arriving {
     /// When libtorch fails (out of memory), or the size is refused.
     pub fn rehearse(&mut self, params: &Params, caption: usize) -> Result<Rehearsal> {
         self.take_ops();
-        let rehearsal = match self.pipeline.rehearse(params, caption) {
+        let plan = self.pipeline.plan(params)?;
+        let begun = self.decodings.iter().position(|(size, _)| *size == plan);
+        let decoded = begun.map(|at| self.decodings.swap_remove(at).1);
+        let rehearsal = match self.pipeline.rehearse_beside(params, caption, decoded) {
             // It has step and decoding side by side; one after the other they may fit.
             Err(error) if error.kind() == ErrorKind::Memory => Rehearsal::default(),
             other => other?,

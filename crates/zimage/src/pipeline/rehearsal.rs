@@ -28,6 +28,16 @@ impl Pipeline {
     /// # Errors
     /// When libtorch fails (out of memory), or the size is refused.
     pub fn rehearse(&self, params: &Params, caption: usize) -> Result<Rehearsal> {
+        self.rehearse_beside(params, caption, None)
+    }
+
+    /// The same beside a decoding of this size that was begun already.
+    pub(super) fn rehearse_beside(
+        &self,
+        params: &Params,
+        caption: usize,
+        decoded: Option<Answer<Duration>>,
+    ) -> Result<Rehearsal> {
         let mut last = Instant::now();
         let mut lap = || {
             let took = last.elapsed();
@@ -37,9 +47,10 @@ impl Pipeline {
         let plan = self.plan(params)?;
         self.room_for(&plan)?;
         let noise = self.start(&plan, 0)?;
-        // Not a drawing: without its weights it may be no number.
-        let latents = noise.latents.shallow_clone();
-        let decoded = self.rehearse_decoding(&plan, latents);
+        let decoded = decoded.unwrap_or_else(|| {
+            // Not a drawing: without its weights it may be no number.
+            self.rehearse_decoding(&plan, noise.latents.shallow_clone())
+        });
         let tokens = caption.min(self.limits.tokens_max);
         let context = self.context(&vec![0; tokens], &plan)?;
         let text = lap();
@@ -57,16 +68,20 @@ impl Pipeline {
     /// # Errors
     /// When the GPU fails.
     pub fn foresee_decoding(&self, plan: &Plan) -> Result<()> {
-        let Device::Cuda(_) = self.device else { return Ok(()) };
+        // The picture's own decoding comes after it, and says what fails.
+        self.begin_decoding(plan).map(drop)
+    }
+
+    /// As [`Pipeline::foresee_decoding`]; what comes is how long it took.
+    pub(super) fn begin_decoding(&self, plan: &Plan) -> Result<Option<Answer<Duration>>> {
+        let Device::Cuda(_) = self.device else { return Ok(None) };
         let (height, width) = self.latent_size(plan);
         if self.decoded.borrow().contains(&(height, width)) || !self.has_room_for_both(plan)? {
-            return Ok(());
+            return Ok(None);
         }
         let shape = [1, self.channels, height, width];
         let latents = Tensor::f_zeros(shape, (Kind::Float, self.device))?;
-        // The picture's own decoding comes after it, and says what fails.
-        let _ = self.rehearse_decoding(plan, latents);
-        Ok(())
+        Ok(Some(self.rehearse_decoding(plan, latents)))
     }
 
     /// Decodes for nothing; how long it took comes when it is done.
@@ -129,12 +144,11 @@ impl Pipeline {
         self.decoding.ask(move |vae| vae.preview(&latents).map(drop)).wait()
     }
 
-    /// Brings cuBLAS up, which takes some 0.1 s and needs none of our kernels.
-    pub(super) fn rehearse_product(&self) -> Result<()> {
+    /// Makes the plan of attention over a picture of this size alone.
+    pub(super) fn plan_refiner(&self, plan: &Plan) -> Result<()> {
         let Device::Cuda(_) = self.device else { return Ok(()) };
-        let x = Tensor::f_zeros([64, 64], (self.transformer.kind(), self.device))?;
-        x.f_mm(&x).map(drop)?;
-        Ok(())
+        let (height, width) = self.latent_size(plan);
+        self.transformer.rehearse_refiner(self.transformer.grid(height, width))
     }
 
     /// Makes the plan of attention for captions of up to `tokens` beside pictures of this size, which
@@ -148,4 +162,12 @@ impl Pipeline {
         let (height, width) = self.latent_size(&self.plan(params)?);
         self.transformer.rehearse_picture(tokens, self.transformer.grid(height, width))
     }
+}
+
+/// Brings cuBLAS up, which takes some 0.1 s and needs none of our kernels.
+pub(super) fn rehearse_product(kind: Kind, device: Device) -> Result<()> {
+    let Device::Cuda(_) = device else { return Ok(()) };
+    let x = Tensor::f_zeros([64, 64], (kind, device))?;
+    x.f_mm(&x).map(drop)?;
+    Ok(())
 }

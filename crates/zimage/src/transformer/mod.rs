@@ -289,8 +289,15 @@ impl Transformer {
     /// When libtorch fails (out of memory).
     pub(crate) fn rehearse_picture(&self, tokens: i64, grid: Grid) -> Result<()> {
         self.rotations(tokens, grid)?;
-        let image = (grid.tokens() as u64).next_multiple_of(SEQUENCE_MULTIPLE as u64) as i64;
-        self.layers.rehearse(image + tokens, self.precision.compute, self.device)
+        self.layers.rehearse(padded(grid) + tokens, self.precision.compute, self.device)
+    }
+
+    /// Makes the plan of attention over a picture alone, which whatever is drawn of this size needs.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub(crate) fn rehearse_refiner(&self, grid: Grid) -> Result<()> {
+        self.noise_refiner.rehearse(padded(grid), self.precision.compute, self.device)
     }
 
     /// Makes the matrices of the main layers float8, once they have been read. Refiners, embedders,
@@ -376,6 +383,11 @@ impl Rotations {
 /// Caption tokens, padding too, are at (1, 0, 0), (2, 0, 0), …
 fn caption_positions(tokens: i64) -> Vec<[i64; 3]> {
     (1..=tokens).map(|i| [i, 0, 0]).collect()
+}
+
+/// A picture's tokens, padding included.
+fn padded(grid: Grid) -> i64 {
+    (grid.tokens() as u64).next_multiple_of(SEQUENCE_MULTIPLE as u64) as i64
 }
 
 /// Fills `x` `[tokens, dim]` with `token` `[1, dim]` up to the sequence multiple.
