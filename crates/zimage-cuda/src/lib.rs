@@ -135,11 +135,9 @@ pub struct BroughtUp {
 /// It may be called before libtorch's initialisers have run.
 pub fn begin(ordinal: usize, kernels: bool) {
     if context::load().is_ok() {
-        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
-            let _ = thread::Builder::new().name(name.to_owned()).spawn(work);
-        };
-        spawn("early context", Box::new(move || drop(make_context(ordinal, kernels))));
-        spawn("early libraries", Box::new(libtorch::load_what_cuda_needs));
+        let begin = |name: &str| thread::Builder::new().name(name.to_owned());
+        let _ = begin("early context").spawn(move || make_context(ordinal, kernels));
+        let _ = begin("early libraries").spawn(libtorch::load_what_cuda_needs);
     }
 }
 

@@ -37,8 +37,8 @@ pub struct Arriving {
     laid_out: Option<Answer<()>>,
     /// Parsed beside all else: 11 MB of JSON take a moment.
     tokenizer: JoinHandle<Result<PromptTokenizer>>,
-    /// Decodings for nothing that were begun, by their sizes.
-    decodings: Vec<(Plan, Answer<Duration>)>,
+    /// A decoding for nothing that was begun, and its size.
+    decoding: Option<(Plan, Answer<Duration>)>,
     /// Whether the transformer's weights are to become float8 once they are there.
     float8: bool,
 }
@@ -127,13 +127,13 @@ impl Arriving {
             memory: None,
         };
         let float8 = dtype == DType::Float8;
-        let (ops, laid_out, decodings) = (Some(ops), None, Vec::new());
-        Ok((Self { pipeline, ops, laid_out, tokenizer, decodings, float8 }, loader))
+        let (ops, laid_out, decoding) = (Some(ops), None, None);
+        Ok((Self { pipeline, ops, laid_out, tokenizer, decoding, float8 }, loader))
     }
 
     /// Brings up what every picture needs, cuBLAS and our kernels, and beside it what pictures of
-    /// these sizes do, with captions of so many tokens: attention's plans, and the decoder. Says how
-    /// long it took.
+    /// these sizes do, with captions of so many tokens: attention's plans, and the decoder's for the
+    /// first size. Says how long it took.
     ///
     /// # Errors
     /// When libtorch fails (out of memory), or a size is refused.
@@ -142,9 +142,9 @@ impl Arriving {
         let (kind, device) = (self.pipeline.transformer.kind(), self.pipeline.device);
         // cuBLAS is the process's, unlike cuDNN's plans: any thread can bring it up.
         let product = started("cublas", move || rehearse_product(kind, device))?;
-        let planned = self.plan(sizes, captions);
+        let prepared = self.prepare(sizes, captions);
         joined(product)?;
-        match planned {
+        match prepared {
             // Pictures may have room for what they do one after the other.
             Err(error) if error.kind() == ErrorKind::Memory => {}
             other => other?,
@@ -152,14 +152,17 @@ impl Arriving {
         Ok(begun.elapsed())
     }
 
-    fn plan(&mut self, sizes: &[Params], captions: &[usize]) -> Result<()> {
+    /// What is done beside cuBLAS: the kernels are there by the time that the first plans are, and
+    /// the decoder, which takes longest, begins as soon as they are.
+    fn prepare(&mut self, sizes: &[Params], captions: &[usize]) -> Result<()> {
         let plans =
             sizes.iter().map(|size| self.pipeline.plan(size)).collect::<Result<Vec<_>>>()?;
         plans.iter().try_for_each(|plan| self.pipeline.plan_refiner(plan))?;
         self.take_ops();
-        for plan in plans {
-            let decoding = self.pipeline.begin_decoding(&plan)?;
-            self.decodings.extend(decoding.map(|decoding| (plan, decoding)));
+        // That of another size would be measured as a part of the first one's memory.
+        if let Some(first) = plans.into_iter().next() {
+            let begun = self.pipeline.begin_decoding(&first)?;
+            self.decoding = begun.map(|answer| (first, answer));
         }
         let mut pairs = sizes.iter().flat_map(|size| captions.iter().map(move |&c| (size, c)));
         pairs.try_for_each(|(size, caption)| self.pipeline.plan_attention(size, caption))
@@ -172,8 +175,8 @@ impl Arriving {
     pub fn rehearse(&mut self, params: &Params, caption: usize) -> Result<Rehearsal> {
         self.take_ops();
         let plan = self.pipeline.plan(params)?;
-        let begun = self.decodings.iter().position(|(size, _)| *size == plan);
-        let decoded = begun.map(|at| self.decodings.swap_remove(at).1);
+        let begun = self.decoding.take().filter(|(size, _)| *size == plan);
+        let decoded = begun.map(|(_, answer)| answer);
         let rehearsal = match self.pipeline.rehearse_beside(params, caption, decoded) {
             // It has step and decoding side by side; one after the other they may fit.
             Err(error) if error.kind() == ErrorKind::Memory => Rehearsal::default(),
