@@ -135,7 +135,8 @@ fn the_next_worker_has_a_dead_workers_weights_and_draws_the_same_bits() {
 #[test]
 fn a_job_whose_worker_is_killed_waits_for_nothing_but_a_process() {
     let daemon = tiny();
-    let draw = Draw { steps: Some(20), ..Draw::new("a house at night") };
+    let (width, height) = (Some(192), Some(128));
+    let draw = Draw { width, height, steps: Some(20), ..Draw::new("a house at night") };
     let undisturbed = daemon.draw(&draw).unwrap().remove(0).pixels;
     let (mut job, _) = daemon.submit(&draw);
     let step = |update: &Update| matches!(update, Update::Step(step) if step.step == 4);
@@ -149,6 +150,9 @@ fn a_job_whose_worker_is_killed_waits_for_nothing_but_a_process() {
         1,
         "the second has a job to do: {log}"
     );
+    let words = fs::read(format!("/proc/{}/cmdline", daemon.worker())).unwrap();
+    let words = String::from_utf8(words).unwrap().replace('\0', " ");
+    assert!(words.contains(" --awaited 192x128 "), "{words}");
     assert_eq!(daemon.status().restarts, 1);
 }
 

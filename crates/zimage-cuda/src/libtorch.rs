@@ -13,8 +13,8 @@ use crate::Error;
 
 /// libtorch_cuda; registered kernels point into it, so it is never unloaded.
 static CUDA: OnceLock<Library> = OnceLock::new();
-/// Those of NVIDIA's libraries that libtorch_cuda needs whose initialisers take long: 0.05 s and
-/// 0.005 s, and they need nothing of libtorch.
+/// Those of NVIDIA's libraries that libtorch_cuda needs whose initialisers take longest, 0.05 s and
+/// 0.005 s. They need nothing of libtorch.
 const SLOW: [&str; 2] = ["libcublasLt.so.13", "libnvJitLink.so.13"];
 
 /// Loads libtorch_cuda for the rest of the process.

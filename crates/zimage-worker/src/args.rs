@@ -25,9 +25,9 @@ pub(crate) struct Args {
     /// Sizes to draw once before the worker says ready; the model's default size if none.
     #[arg(long, value_delimiter = ',', value_name = "WIDTHxHEIGHT")]
     pub(crate) warmup: Vec<Size>,
-    /// Says ready without having drawn: a job waits that will warm up by itself.
-    #[arg(long)]
-    pub(crate) no_warmup: bool,
+    /// A job waits for a picture of this size: says ready without having drawn.
+    #[arg(long, value_name = "WIDTHxHEIGHT")]
+    pub(crate) awaited: Option<Size>,
     /// The socket to who keeps weights beyond this process.
     #[arg(long, value_name = "DESCRIPTOR", value_parser = clap::value_parser!(RawFd).range(3..))]
     pub(crate) weights_fd: Option<RawFd>,
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn the_supervisors_line_is_understood() {
         let args = parse(
-            "--model /srv/turbo --device cuda:1 --dtype bfloat16 --warmup 1024x1024,512x768 --threads 4 --weights-fd 7 --no-warmup",
+            "--model /srv/turbo --device cuda:1 --dtype bfloat16 --warmup 1024x1024,512x768 --threads 4 --weights-fd 7 --awaited 512x512",
         )
         .unwrap();
         assert_eq!(args.model, Model::Folder("/srv/turbo".into()));
@@ -136,7 +136,8 @@ mod tests {
         assert_eq!(args.dtype, Precision::Is(zimage::DType::BFloat16));
         assert_eq!(args.warmup[1], Size { width: 512, height: 768 });
         assert_eq!(args.threads, Some(4));
-        assert_eq!((args.weights_fd, args.no_warmup), (Some(7), true));
+        assert_eq!(args.weights_fd, Some(7));
+        assert_eq!(args.awaited, Some(Size { width: 512, height: 512 }));
     }
 
     #[test]

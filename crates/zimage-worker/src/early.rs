@@ -9,15 +9,25 @@ use nix::libc::environ;
 
 use crate::args::Place;
 
+/// What std gives a thread.
+const STACK: usize = 2 << 20;
+
 /// Begins to bring up the GPU that the command line names.
 ///
 /// The dynamic loader calls it as it would call `main`, before all initialisers (System V ABI,
-/// `DT_PREINIT_ARRAY`): nothing of libtorch may be used here, nor may a library be loaded before
-/// libc's own initialiser has run, as that would run it, without an environment.
+/// `DT_PREINIT_ARRAY`): nothing of libtorch may be used here. Of std a thread is, which std does
+/// not promise to work before `main`, and `tests/tests/early.rs` tries.
+///
+/// A library is loaded only when libc's own initialiser has run: whoever loads one runs what it
+/// needs, and that one would be run without an environment. Of what else the loaded ones share
+/// with libtorch, libm and libgcc have next to nothing to initialise, and libstdc++, which NVRTC
+/// needs, is long done when the driver has been asked, which comes before NVRTC and takes 0.1 s.
 pub extern "C" fn begin(count: c_int, words: *const *const c_char) {
     let words = (0..usize::try_from(count).unwrap_or(0)).map(|at| word(words, at));
     if let Some(Wish { ordinal, kernels }) = wish(words) {
-        let _ = thread::Builder::new().name("early".to_owned()).spawn(move || {
+        // With a size std does not look for one in the environment, which is not there yet.
+        let thread = thread::Builder::new().name("early".to_owned()).stack_size(STACK);
+        let _ = thread.spawn(move || {
             while !libc_is_initialised() {
                 thread::sleep(Duration::from_micros(50));
             }

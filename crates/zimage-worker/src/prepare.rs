@@ -115,7 +115,7 @@ fn doubted(error: Error) -> Error {
 /// What to do when nothing else is to do: sizes that should have been first, a preview, usual
 /// sizes, then plans for long prompts.
 pub(crate) fn later(args: &Args) -> impl Iterator<Item = Later> {
-    let left = if args.no_warmup { warmup(args) } else { Vec::new() };
+    let left = if args.awaited.is_some() { warmup(args) } else { Vec::new() };
     let usual = USUAL.map(|side| Later::Size(square(side)));
     let plans = warmup(args).into_iter().flat_map(|params| {
         LATER.into_iter().map(move |tokens| Later::Plan(params.clone(), tokens))
@@ -155,12 +155,11 @@ fn while_rehearsing(
 ) -> zimage::Result<(Pipeline, Arrival)> {
     let (read, rehearsed) = thread::scope(|scope| {
         let reading = scope.spawn(|| read(&mut loader, args, reports));
-        let (mut sizes, mut captions) = (warmup(args), vec![CAPTION, SHORT]);
-        if args.no_warmup {
-            // The job that waits may be of another size, and its prompt of another length.
-            sizes.truncate(1);
-            captions.clear();
-        }
+        let (sizes, captions) = match &args.awaited {
+            // How long its prompt is will be known when it comes.
+            Some(size) => (vec![sized(size)], Vec::new()),
+            None => (warmup(args), vec![CAPTION, SHORT]),
+        };
         let rehearsed = arriving.bring_up(&sizes, &captions).and_then(|took| {
             log::line(format_args!("cuBLAS, kernels and plans after {:.2} s", took.as_secs_f32()));
             rehearse(args, |params| arriving.rehearse(params, CAPTION))
@@ -225,24 +224,24 @@ fn read(loader: &mut Loader, args: &Args, reports: &Reports) -> zimage::Result<(
     Ok(())
 }
 
-/// Sizes to rehearse before it is ready: none if a job waits already.
+/// Sizes to rehearse before it is ready: none if a job waits already, which does it by itself.
 fn first(args: &Args) -> Vec<Params> {
-    if args.no_warmup { Vec::new() } else { warmup(args) }
+    if args.awaited.is_some() { Vec::new() } else { warmup(args) }
 }
 
 /// Sizes to rehearse, with the default number of steps; the model's default size if none is said.
 fn warmup(args: &Args) -> Vec<Params> {
-    let sized = |size: Option<&Size>| Params {
-        width: size.map(|size| size.width),
-        height: size.map(|size| size.height),
-        ..Params::default()
-    };
     if args.warmup.is_empty() {
-        return vec![sized(None)];
+        vec![Params::default()]
+    } else {
+        args.warmup.iter().map(sized).collect()
     }
-    args.warmup.iter().map(|size| sized(Some(size))).collect()
 }
 
 fn square(side: u32) -> Params {
-    Params { width: Some(side), height: Some(side), ..Params::default() }
+    sized(&Size { width: side, height: side })
+}
+
+fn sized(&Size { width, height }: &Size) -> Params {
+    Params { width: Some(width), height: Some(height), ..Params::default() }
 }

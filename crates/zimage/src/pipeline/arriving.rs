@@ -136,36 +136,40 @@ impl Arriving {
     /// first size. Says how long it took.
     ///
     /// # Errors
-    /// When libtorch fails (out of memory), or a size is refused.
+    /// When libtorch fails.
     pub fn bring_up(&mut self, sizes: &[Params], captions: &[usize]) -> Result<Duration> {
         let begun = Instant::now();
         let (kind, device) = (self.pipeline.transformer.kind(), self.pipeline.device);
         // cuBLAS is the process's, unlike cuDNN's plans: any thread can bring it up.
         let product = started("cublas", move || rehearse_product(kind, device))?;
         let prepared = self.prepare(sizes, captions);
-        joined(product)?;
-        match prepared {
-            // Pictures may have room for what they do one after the other.
-            Err(error) if error.kind() == ErrorKind::Memory => {}
-            other => other?,
+        for result in [joined(product), prepared] {
+            match result {
+                // There may be room for what pictures do one after the other.
+                Err(error) if error.kind() == ErrorKind::Memory => {}
+                other => other?,
+            }
         }
         Ok(begun.elapsed())
     }
 
-    /// What is done beside cuBLAS: the kernels are there by the time that the first plans are, and
-    /// the decoder, which takes longest, begins as soon as they are.
+    /// What is done beside cuBLAS: by the time that the first plan is made the kernels are there,
+    /// and the decoder, which takes longest, begins.
     fn prepare(&mut self, sizes: &[Params], captions: &[usize]) -> Result<()> {
-        let plans =
-            sizes.iter().map(|size| self.pipeline.plan(size)).collect::<Result<Vec<_>>>()?;
-        plans.iter().try_for_each(|plan| self.pipeline.plan_refiner(plan))?;
-        self.take_ops();
-        // That of another size would be measured as a part of the first one's memory.
-        if let Some(first) = plans.into_iter().next() {
-            let begun = self.pipeline.begin_decoding(&first)?;
-            self.decoding = begun.map(|answer| (first, answer));
+        // A size that is refused is for who draws it to hear of.
+        let known = |size: &Params| self.pipeline.plan(size).ok();
+        let plans: Vec<Plan> = sizes.iter().filter_map(known).collect();
+        for (at, plan) in plans.iter().enumerate() {
+            self.pipeline.plan_refiner(plan)?;
+            self.take_ops();
+            if at == 0 {
+                // That of another size would be measured as a part of this one's memory.
+                let begun = self.pipeline.begin_decoding(plan)?;
+                self.decoding = begun.map(|answer| (plan.clone(), answer));
+            }
+            captions.iter().try_for_each(|&tokens| self.pipeline.plan_joint(plan, tokens))?;
         }
-        let mut pairs = sizes.iter().flat_map(|size| captions.iter().map(move |&c| (size, c)));
-        pairs.try_for_each(|(size, caption)| self.pipeline.plan_attention(size, caption))
+        Ok(())
     }
 
     /// As [`Pipeline::rehearse`]; the weights may be on their way, unless they are on a CPU.

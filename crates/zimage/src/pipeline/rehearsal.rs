@@ -157,9 +157,14 @@ impl Pipeline {
     /// # Errors
     /// As [`Pipeline::rehearse`].
     pub fn plan_attention(&self, params: &Params, tokens: usize) -> Result<()> {
+        self.plan_joint(&self.plan(params)?, tokens)
+    }
+
+    /// The same for parameters that were checked.
+    pub(super) fn plan_joint(&self, plan: &Plan, tokens: usize) -> Result<()> {
         let Device::Cuda(_) = self.device else { return Ok(()) };
         let tokens = tokens.next_multiple_of(SEQUENCE_MULTIPLE as usize) as i64;
-        let (height, width) = self.latent_size(&self.plan(params)?);
+        let (height, width) = self.latent_size(plan);
         self.transformer.rehearse_picture(tokens, self.transformer.grid(height, width))
     }
 }

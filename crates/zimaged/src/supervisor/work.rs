@@ -82,15 +82,18 @@ impl Supervisor {
         }
     }
 
-    /// What a new worker finds: the weights that are kept, and whether somebody waits who was told
+    /// What a new worker finds: the weights that are kept, and what somebody waits for who was told
     /// already that it was ready.
     fn start(&mut self) -> Start {
         let weights = self.worker.kept.open();
         if let Err(error) = &weights {
             tracing::warn!("the worker does not get the kept weights: {error}");
         }
-        let in_a_hurry = self.worker.model.is_some() && self.queue.len() > 0;
-        Start { weights: weights.ok(), in_a_hurry }
+        let awaited = self.worker.model.as_ref().and_then(|model| {
+            let next = self.queue.order().first().and_then(|job| self.jobs.get(job))?;
+            next.shape(Some(model)).map(|shape| (shape.width, shape.height))
+        });
+        Start { weights: weights.ok(), awaited }
     }
 
     /// A ready worker gets the next job; one that draws a job in no hurry makes room for one that

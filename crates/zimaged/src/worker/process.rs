@@ -60,8 +60,9 @@ pub(crate) struct Plan {
 pub(crate) struct Start {
     /// The worker's end of the channel for weights that outlive it.
     pub weights: Option<OwnedFd>,
-    /// A job waits that the last worker began: nothing is warmed up before it.
-    pub in_a_hurry: bool,
+    /// Width and height of the picture that a job waits for whom the last worker left: nothing is
+    /// drawn before it.
+    pub awaited: Option<(u32, u32)>,
 }
 
 impl Plan {
@@ -143,8 +144,8 @@ impl Plan {
             rustix::io::fcntl_setfd(weights, FdFlags::empty()).map_err(|e| failed(e.into()))?;
             more.extend(["--weights-fd".into(), weights.as_raw_fd().to_string().into()]);
         }
-        if start.in_a_hurry {
-            more.push("--no-warmup".into());
+        if let Some((width, height)) = start.awaited {
+            more.extend(["--awaited".into(), format!("{width}x{height}").into()]);
         }
         let child = Command::new(&self.program)
             .args(&self.arguments)
