@@ -15,13 +15,14 @@ const STACK: usize = 2 << 20;
 /// Begins to bring up the GPU that the command line names.
 ///
 /// The dynamic loader calls it as it would call `main`, before all initialisers (System V ABI,
-/// `DT_PREINIT_ARRAY`): nothing of libtorch may be used here. Of std a thread is, which std does
-/// not promise to work before `main`, and `tests/tests/early.rs` tries.
+/// `DT_PREINIT_ARRAY`): nothing of libtorch may be used here, and of std a thread alone, which it
+/// does not promise to start before `main`; `tests/tests/early.rs` holds it to that.
 ///
-/// A library is loaded only when libc's own initialiser has run: whoever loads one runs what it
-/// needs, and that one would be run without an environment. Of what else the loaded ones share
-/// with libtorch, libm and libgcc have next to nothing to initialise, and libstdc++, which NVRTC
-/// needs, is long done when the driver has been asked, which comes before NVRTC and takes 0.1 s.
+/// No library is loaded before libc's own initialiser has run. Whoever loads one first runs the
+/// initialisers of what it needs, and libc's would be run without an environment. Of the others
+/// that NVIDIA's libraries share with libtorch, libm's and libgcc's do next to nothing, and
+/// libstdc++'s, which NVRTC needs, is done long before the driver has answered (0.1 s), as NVRTC
+/// waits for that.
 pub extern "C" fn begin(count: c_int, words: *const *const c_char) {
     let words = (0..usize::try_from(count).unwrap_or(0)).map(|at| word(words, at));
     if let Some(Wish { ordinal, kernels }) = wish(words) {
