@@ -35,7 +35,7 @@ test: libtorch ## formatting, lints, all tests that need no GPU
 deny: ## ask cargo-deny for licences, sources and advisories of all crates (contrib/deny.toml)
 	@contrib/deny.sh
 
-recording: libtorch ## record docs/recording.svg and the pictures of docs/tour.md anew
+recording: libtorch ## record docs/recording.svg and the images of docs/tour.md anew
 	@contrib/recording/make.sh
 
 units: ## check the systemd units and how exposed the service is, with systemd-analyze

@@ -47,13 +47,13 @@ until [ -S "$socket" ]; do
   sleep 0.02
 done
 
-# The daemon is still loading: the client waits, and the first picture says so.
+# The daemon is still loading: the client waits, and the first image says so.
 if ! "$bin/zimg" --socket "$socket" "$prompt" --seed 1 --force -o "$out"; then
-  say "no picture; the daemon's log:" >&2
+  say "no image; the daemon's log:" >&2
   cat "$private/log" >&2
   exit 70
 fi
-say "started zimaged and drew the first picture in $(seconds "$began")"
+say "started zimaged and drew the first image in $(seconds "$began")"
 began=$EPOCHREALTIME
 "$bin/zimg" --socket "$socket" -q "$prompt" --seed 1 --force -o "$out"
 say "drew it again, warm, in $(seconds "$began")"

@@ -35,7 +35,7 @@ for name in $(compgen -e ZIMAGED_ || true) $(compgen -e ZIMG_ || true); do unset
 export ZIMG_SOCKET=$private/socket ZIMG_CONFIG=
 mkdir "$private/state"
 : >"$private/zimaged.toml"
-# The tests' worker, whose pictures have one colour. The daemon passes no variables of its own on.
+# The tests' worker, whose images have one colour. The daemon passes no variables of its own on.
 printf '#!/bin/sh\nZIMG_MOCK=slow:1 exec "%s/mock-worker" "$@"\n' "$bin" >"$private/worker"
 chmod 755 "$private/worker"
 cd "$private"
@@ -57,7 +57,7 @@ stop() {
 # A command's exit code, and what it said in $said.
 zimg() { said=$("$bin/zimg" "$@" 2>&1) && code=0 || code=$?; }
 
-# There is room for the list, the reserve of 256 KiB and some pictures of 12 KiB, but not for all.
+# There is room for the list, the reserve of 256 KiB and some images of 12 KiB, but not for all.
 start size=410k
 jobs=()
 for seed in 1 2 3 4; do

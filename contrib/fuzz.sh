@@ -21,7 +21,7 @@ found=$CARGO_TARGET_DIR/corpus
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-# The longest inputs: a file of jobs has pages, a picture its pixels, and long is slow.
+# The longest inputs: a file of jobs has pages, an image its pixels, and long is slow.
 longest() {
   case $1 in
     hello) echo 16 ;;

@@ -66,7 +66,7 @@ def chart(data: dict) -> str:
     below = ", ".join(str(machine[key]) for key in ("gpu", "cpu", "date") if key in machine)
     parts.append(f'<text class="small" x="0" y="{y - 8}">medians, less is better; {escape(below)}</text>')
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" width="{WIDTH}" height="{y}" '
-            f'role="img"><title>zimg and diffusers, time per picture and per start</title><style>{STYLE}</style>\n'
+            f'role="img"><title>zimg and diffusers, time per image and per start</title><style>{STYLE}</style>\n'
             + "\n".join(parts) + "\n</svg>\n")
 
 

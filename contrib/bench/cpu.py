@@ -1,4 +1,4 @@
-"""Our CPU path against diffusers, on the built-in model: warm in turns, and cold from exec to a picture on disk.
+"""Our CPU path against diffusers, on the built-in model: warm in turns, and cold from exec to an image on disk.
 
 usage: cpu.py --bin DIR [--libtorch DIR] [--out DIR] [--size WxH] [--steps N] [--rounds N] [--cold N] [--threads N]
 
@@ -23,13 +23,13 @@ from peers import PROGRAM, Peer, PeerFailed
 from report import summary
 
 MODEL = Path(__file__).resolve().parents[2] / "crates/zimage-worker/tiny"
-# A prompt of its own for every picture: what was encoded before is no advantage.
+# A prompt of its own for every image: what was encoded before is no advantage.
 PROMPTS = [f"a {colour} {shape} on a white background" for shape in ("circle", "square", "star")
            for colour in ("red", "green", "blue", "yellow", "black")]
 
 
 def warm(programs: Programs, args: argparse.Namespace) -> dict[str, list[float]]:
-    """Milliseconds for a picture of each, one of ours and one of theirs in turns, after two that do not count; and of
+    """Milliseconds for an image of each, one of ours and one of theirs in turns, after two that do not count; and of
     our stages."""
     options = ["--model", "tiny", "--device", "cpu", "--threads", str(args.threads), "--warmup", args.size]
     theirs = ["--device", "cpu", "--dtype", "float32", "--threads", args.threads]
@@ -50,11 +50,11 @@ def warm(programs: Programs, args: argparse.Namespace) -> dict[str, list[float]]
 
 
 def cold(programs: Programs, args: argparse.Namespace) -> dict[str, list[float]]:
-    """Milliseconds from exec to a picture on disk: zimaged and zimg, and a Python script; in turns."""
+    """Milliseconds from exec to an image on disk: zimaged and zimg, and a Python script; in turns."""
     found: dict[str, list[float]] = {"ours": [], "diffusers": []}
     options = ["--model", "tiny", "--device", "cpu", "--threads", str(args.threads), "--warmup", args.size]
     for _ in range(args.cold):
-        # zimaged is READY after a picture that is thrown away; then zimg draws its own.
+        # zimaged is READY after an image that is thrown away; then zimg draws its own.
         began = time.perf_counter()
         with Daemon(programs, options) as daemon:
             daemon.zimg_ms(PROMPTS[0], args.size, args.steps, args.out / "ours.png")
@@ -71,7 +71,7 @@ def cold(programs: Programs, args: argparse.Namespace) -> dict[str, list[float]]
 def table(data: dict) -> str:
     """The result as Markdown."""
     lines = ["| | ours, ms: median (n, min–max) | diffusers | ours ÷ diffusers |", "|---|---|---|---|"]
-    for name, title in (("warm", "a picture, warm"), ("cold", "exec to a picture on disk")):
+    for name, title in (("warm", "an image, warm"), ("cold", "exec to an image on disk")):
         ours, theirs = data[name]["ours"], data[name]["diffusers"]
         cells = [f"{one['median']:.0f} ({one['n']}, {one['min']:.0f}–{one['max']:.0f})" for one in (ours, theirs)]
         lines.append(f"| {title} | {cells[0]} | {cells[1]} | {data[name]['ratio']:.2f} |")

@@ -2,10 +2,10 @@
 
 usage: crashes.py --bin DIR --checkpoint DIR [--libtorch DIR] [--faulty PROGRAM] [--out FILE]
 
-A picture of 1024² whose worker is killed after its third step, against the same picture undisturbed; the same with a
+An image of 1024² whose worker is killed after its third step, against the same image undisturbed; the same with a
 planted write to an illegal address (`faulty-worker`, built with `--features faults`); a restart of the daemon with a
 service manager that keeps its descriptors; and a daemon that is killed. Prints a line a check and one of JSON, and
-exits with 1 if a picture differs or a promise is broken.
+exits with 1 if an image differs or a promise is broken.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from machine import smi
 from ours import PATIENCE, Programs
 
 SIZE, SEED, PROMPT = "1024x1024", "7", "a red fox in the snow"
-# Seconds beyond an undisturbed picture, from exec to READY with weights kept, until the memory is free.
+# Seconds beyond an undisturbed image, from exec to READY with weights kept, until the memory is free.
 EXTRA, RESTART, FREE = 1.5, 1.2, 1.0
 
 
@@ -95,7 +95,7 @@ class Service:
         return json.loads(subprocess.run(command, env=self.environment, capture_output=True, text=True).stdout.splitlines()[-1])
 
     def draw(self, out: Path, after_step=None) -> float:
-        """Seconds for a picture; calls `after_step` after its third step."""
+        """Seconds for an image; calls `after_step` after its third step."""
         command = [self.programs.zimg, "--socket", self.socket, "draw", PROMPT, "--seed", SEED, "--size", SIZE, "--force",
                    "--json", "-o", out]
         began = time.perf_counter()
@@ -132,7 +132,7 @@ def arguments() -> argparse.Namespace:
 
 
 def killed(service: Service, folder: Path, found: dict) -> None:
-    """The worker is killed after the third step; the picture comes all the same."""
+    """The worker is killed after the third step; the image comes all the same."""
     plain = [service.draw(folder / "plain.ppm") for _ in range(4)][1:]
     undisturbed = statistics.median(plain)
     found["undisturbed_s"], found["killed_s"] = undisturbed, []
@@ -143,7 +143,7 @@ def killed(service: Service, folder: Path, found: dict) -> None:
         same = (folder / "killed.ppm").read_bytes() == (folder / "plain.ppm").read_bytes()
         anew = service.reads() - reads
         say(found, f"worker killed, {number + 1}: {took - undisturbed:.2f} s beyond {undisturbed:.2f} s, "
-                   f"{'the same picture' if same else 'ANOTHER PICTURE'}, weights {'READ ANEW' if anew else 'kept'}",
+                   f"{'the same image' if same else 'ANOTHER IMAGE'}, weights {'READ ANEW' if anew else 'kept'}",
             same and not anew and took - undisturbed <= EXTRA)
 
 
@@ -157,7 +157,7 @@ def main() -> int:
     programs = Programs(args.bin.resolve(), args.libtorch)
     model = ["--model", Path(args.checkpoint).resolve(), "--device", args.device, "--warmup", SIZE]
     found: dict = {}
-    folder = Path(tempfile.mkdtemp(prefix="zimg-crash-pictures-"))
+    folder = Path(tempfile.mkdtemp(prefix="zimg-crash-images-"))
     service = Service(programs, model)
     found["cold_start_s"] = service.start()
     killed(service, folder, found)
@@ -173,7 +173,7 @@ def main() -> int:
             not anew and ready <= RESTART)
     service.draw(folder / "restarted.ppm")
     same = (folder / "restarted.ppm").read_bytes() == (folder / "plain.ppm").read_bytes()
-    say(found, f"after the restart {'the same picture' if same else 'ANOTHER PICTURE'}", same)
+    say(found, f"after the restart {'the same image' if same else 'ANOTHER IMAGE'}", same)
 
     # Nobody keeps the weights for a daemon that is killed and not started again.
     service.forget()
@@ -204,7 +204,7 @@ exec "{args.faulty.resolve()}" "$@"
         same = (folder / "address.ppm").read_bytes() == (folder / "plain.ppm").read_bytes()
         anew = service.reads() - 1
         found["illegal_address_s"] = took
-        say(found, f"illegal address: the picture after {took:.2f} s ({found['undisturbed_s']:.2f} s undisturbed), "
+        say(found, f"illegal address: the image after {took:.2f} s ({found['undisturbed_s']:.2f} s undisturbed), "
                    f"{'the same' if same else 'ANOTHER'}, weights {'READ ANEW' if anew else 'kept'}",
             same and not anew and took - found["undisturbed_s"] <= EXTRA)
         service.stop()

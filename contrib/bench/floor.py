@@ -2,7 +2,7 @@
 
 usage: floor.py WIDTHxHEIGHT CAPTION_TOKENS [SECONDS]   (a GPU with bfloat16)
 
-One forward of the transformer has 32 blocks (2 of them over the picture's tokens alone) of four products and one
+One forward of the transformer has 32 blocks (2 of them over the image's tokens alone) of four products and one
 attention. Here they run back to back on random numbers with torch, nothing between them, once for a moment on a cool
 GPU and then until the clock has settled. Prints one line of JSON: milliseconds a step, TFLOP/s, power and clock.
 """

@@ -3,7 +3,7 @@
 usage: gpu.py --bin target/release [--checkpoint DIR] [--out DIR] [--rows 1024,512,…] [--peers plain,compiled,float8]
               [--budget SECONDS]
 
-Without --checkpoint one of the real size with random weights is made first (20 GB; its pictures are noise, its times
+Without --checkpoint one of the real size with random weights is made first (20 GB; its images are noise, its times
 are the real ones). Rows and sections: --list. What is measured is printed and written to OUT/gpu.json as it comes, so an
 interrupted run keeps what it has. --budget begins no phase that would probably end later. `contrib/bench/bench.sh gpu`
 (`make gpu-bench`) builds and installs what it needs.

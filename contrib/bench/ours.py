@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-# Longer than any load or picture should take.
+# Longer than any load or image should take.
 PATIENCE = 240
 
 
@@ -123,7 +123,7 @@ class Daemon:
         return json.loads(self.run([self.programs.zimg, "--socket", self.socket, "status", "--json"]).splitlines()[-1])
 
     def draw(self, prompts: list[str], size: str, steps: int, count: int = 1, clients: int = 1, seed: int = 1) -> list[dict]:
-        """Pictures through the latency client: its lines, in milliseconds."""
+        """Images through the latency client: its lines, in milliseconds."""
         command = [self.programs.latency, "--socket", self.socket, "--size", size, "--steps", steps, "--count", count,
                    "--clients", clients, "--seed", seed]
         for prompt in prompts:
@@ -131,7 +131,7 @@ class Daemon:
         return [json.loads(line) for line in self.run(command).splitlines()]
 
     def zimg_ms(self, prompt: str, size: str, steps: int, out: Path) -> tuple[float, float]:
-        """The wall clock of a whole `zimg` that writes a picture, and the daemon's part of it, in milliseconds."""
+        """The wall clock of a whole `zimg` that writes an image, and the daemon's part of it, in milliseconds."""
         command = [self.programs.zimg, "draw", prompt, "--socket", self.socket, "--json", "--force", "--seed", 1,
                    "--size", size, "--steps", steps, "-o", out]
         began = time.perf_counter()

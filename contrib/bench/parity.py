@@ -57,7 +57,7 @@ def measure(programs: Programs, checkpoint: Path, out: Path, tiny: bool) -> dict
 
 
 def replayed(programs: Programs, checkpoint: Path, dtype: str, device: str) -> str:
-    """Whether small pictures from recordings are those that are computed launch by launch, to the bit."""
+    """Whether small images from recordings are those that are computed launch by launch, to the bit."""
     if not programs.replay.exists():
         return "not compared: `cargo build --release -p zimage --example replay`"
     command = [programs.replay, checkpoint, dtype, device]

@@ -67,7 +67,7 @@ class Answers:
 
         self.torch, self.pipe, self.device = torch, pipe, device
 
-    def picture(self, prompt: str, width: int, height: int, steps: int, seed: int):
+    def image(self, prompt: str, width: int, height: int, steps: int, seed: int):
         """A PIL image, as users get it."""
         generator = self.torch.Generator(self.device).manual_seed(seed)
         return self.pipe(prompt, width=width, height=height, num_inference_steps=steps, guidance_scale=0.0,
@@ -77,7 +77,7 @@ class Answers:
         times = []
         for number, prompt in enumerate(prompts):
             began = time.perf_counter()
-            self.picture(prompt, width, height, steps, seed + number)
+            self.image(prompt, width, height, steps, seed + number)
             times.append((time.perf_counter() - began) * 1e3)
         return {"ms": times}
 
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--once", nargs=4, metavar=("FILE", "PROMPT", "WxH", "STEPS"), help="draw one picture and end")
+    parser.add_argument("--once", nargs=4, metavar=("FILE", "PROMPT", "WxH", "STEPS"), help="draw one image and end")
     args = parser.parse_args()
     # Libraries that print must not disturb the answers.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
@@ -145,7 +145,7 @@ def main() -> None:
     if args.once:
         file, prompt, size, steps = args.once
         width, height = map(int, size.split("x"))
-        ask.picture(prompt, width, height, int(steps), 1).save(file)
+        ask.image(prompt, width, height, int(steps), 1).save(file)
         return
     print(json.dumps({"import_s": import_s, "load_s": load_s}), file=answers)
     for line in sys.stdin:

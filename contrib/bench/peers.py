@@ -64,7 +64,7 @@ class Peer:
         return self.answer()
 
     def draw(self, prompts: list[str], size: str, steps: int, seed: int = 1) -> list[float]:
-        """Milliseconds for a picture of each prompt, from the call to the finished PIL image."""
+        """Milliseconds for an image of each prompt, from the call to the finished PIL image."""
         width, height = map(int, size.split("x"))
         return self.ask("draw", prompts=prompts, width=width, height=height, steps=steps, seed=seed)["ms"]
 

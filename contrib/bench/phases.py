@@ -49,7 +49,7 @@ class Bench:
         with self.lock:
             return [next(self.prompts) for _ in range(count)]
 
-    def pictures(self, daemon: Daemon, size: str, count: int) -> list[dict]:
+    def images(self, daemon: Daemon, size: str, count: int) -> list[dict]:
         return daemon.draw(self.take(count), size, self.steps, count=count)
 
     def want(self, *keys: str) -> bool:
@@ -60,13 +60,13 @@ class Bench:
             self.report.put(key, values, **more)
 
     def starts(self) -> None:
-        """Starts from the page cache; first pictures; and what one daemon alone has to show."""
+        """Starts from the page cache; first images; and what one daemon alone has to show."""
         disk.fill(disk.weights(self.args.checkpoint))
         ready, first = [], []
         for number in range(STARTS):
             with MemoryWatch() as watch, self.ours() as daemon:
                 ready.append(daemon.ready_s)
-                times = [picture["latency"] for picture in self.pictures(daemon, self.big, 1 + EACH)]
+                times = [image["latency"] for image in self.images(daemon, self.big, 1 + EACH)]
                 first.append(times[0] / statistics.median(times[1:]))
                 if number == STARTS - 1:
                     self.alone(daemon)
@@ -75,16 +75,16 @@ class Bench:
                     self.report.skip("memory", "there is no NVIDIA GPU")
                 else:
                     self.put("memory", [watch.gib])
-        self.put("ready", ready, note="READY comes after one picture that is thrown away; of the peer: exec of Python "
-                                      "until its first picture is drawn")
+        self.put("ready", ready, note="READY comes after one image that is thrown away; of the peer: exec of Python "
+                                      "until its first image is drawn")
         self.put("first", first)
 
     def alone(self, daemon: Daemon) -> None:
-        new = self.pictures(daemon, self.big, EACH)
-        self.put("text", [picture["text"] for picture in new], note=f"tokenizer included; prompts of {TOKENS} tokens")
-        self.put("decode", [picture["decode"] for picture in new])
+        new = self.images(daemon, self.big, EACH)
+        self.put("text", [image["text"] for image in new], note=f"tokenizer included; prompts of {TOKENS} tokens")
+        self.put("decode", [image["decode"] for image in new])
         same = daemon.draw(self.take(1), self.big, self.steps, count=1 + EACH)
-        self.put("text-seen", [picture["text"] for picture in same[1:]])
+        self.put("text-seen", [image["text"] for image in same[1:]])
         if self.want("zimg"):
             whole = [daemon.zimg_ms(self.take(1)[0], self.big, self.steps, self.args.out / "zimg.png")
                      for _ in range(1 + EACH)]
@@ -94,22 +94,22 @@ class Bench:
         """Eight clients without a pause, against what the worker itself says it worked."""
         count = 8 if self.args.tiny else 24
         with self.ours() as daemon:
-            self.pictures(daemon, self.big, 2)
+            self.images(daemon, self.big, 2)
             drawn = daemon.draw(self.take(count), self.big, self.steps, count=count, clients=8)
-        busy = sum(picture["text"] + picture["steps"] + picture["decode"] for picture in drawn)
-        passed = max(picture["ended"] for picture in drawn) - min(picture["began"] for picture in drawn)
-        self.put("clients", [busy / passed], note=f"{count} pictures in {passed / 1e3:.2f} s: "
-                                                  f"{count / passed * 1e3:.3f} pictures/s")
+        busy = sum(image["text"] + image["steps"] + image["decode"] for image in drawn)
+        passed = max(image["ended"] for image in drawn) - min(image["began"] for image in drawn)
+        self.put("clients", [busy / passed], note=f"{count} images in {passed / 1e3:.2f} s: "
+                                                  f"{count / passed * 1e3:.3f} images/s")
 
     def turns(self, daemons: dict[str, tuple[Daemon, list[str]]], peers: dict[str, tuple[Peer, list[str]]],
               sizes: dict[str, str]) -> None:
-        """Rounds of five pictures each, in turns. Keys say in which rows a contestant stands; `sizes`: a row's size."""
+        """Rounds of five images each, in turns. Keys say in which rows a contestant stands; `sizes`: a row's size."""
         values: dict[tuple[str, str], list[float]] = {}
         for turn in range(ROUNDS):
             for key, size in sizes.items():
                 for name, (daemon, keys) in daemons.items():
                     if key in keys:
-                        found = [picture["latency"] / 1e3 for picture in self.pictures(daemon, size, EACH)]
+                        found = [image["latency"] / 1e3 for image in self.images(daemon, size, EACH)]
                         values.setdefault((key, name), []).extend(found)
                         self.put(key, values[key, name])
                 for name, (peer, keys) in list(peers.items()):
@@ -125,7 +125,7 @@ class Bench:
                     self.report.put_peer(key, name, values[key, name])
 
     def warmed(self, variant: str, keys: list[str], sizes: list[str], into: dict) -> None:
-        """Starts a peer and draws two pictures of each size; what compiles does it here. A failure is the row's word."""
+        """Starts a peer and draws two images of each size; what compiles does it here. A failure is the row's word."""
         peer = None
         try:
             peer = self.peer(variant)
@@ -145,7 +145,7 @@ class Bench:
         with contextlib.ExitStack() as stack:
             daemon = stack.enter_context(self.ours())
             for size in sizes.values():
-                self.pictures(daemon, size, 2)
+                self.images(daemon, size, 2)
             peers: dict[str, tuple[Peer, list[str]]] = {}
             stack.callback(lambda: [peer.stop() for peer, _ in peers.values()])
             for variant in [name for name in ("plain", "compiled") if name in self.args.peers]:
@@ -158,13 +158,13 @@ class Bench:
             self.peer_start()
 
     def peer_start(self) -> None:
-        """diffusers once more, now that all files it imports are in the page cache: from exec to its first picture."""
+        """diffusers once more, now that all files it imports are in the page cache: from exec to its first image."""
         try:
             with self.peer("plain") as peer:
                 first = peer.draw(self.take(1), self.big, self.steps)[0] / 1e3
                 self.report.put_peer("ready", "plain", [peer.loaded_s + first],
                                      note=f"imports {peer.facts['import_s']:.1f} s, weights {peer.facts['load_s']:.1f} s, "
-                                          f"first picture {first:.1f} s")
+                                          f"first image {first:.1f} s")
         except PeerFailed as error:
             self.report.skip("ready", str(error), "plain")
 
@@ -206,7 +206,7 @@ class Bench:
                     continue
                 try:
                     daemon = stack.enter_context(self.ours(*options, dtype=dtype))
-                    self.pictures(daemon, self.big, 2)
+                    self.images(daemon, self.big, 2)
                     daemons[key] = (daemon, [key])
                 except DaemonFailed as error:
                     self.report.skip(key, str(error))
@@ -261,7 +261,7 @@ class Bench:
         self.report.add("floor", found)
 
     def quality(self) -> None:
-        """float8 against bfloat16 on the built-in model, whose pictures show something."""
+        """float8 against bfloat16 on the built-in model, whose images show something."""
         folders, things, size = {}, THINGS, "256x256"
         # A CPU draws slowly in bfloat16, and has no float8: there only the way is tested.
         compared = ("bfloat16", "float8") if not self.args.tiny else ("float32", "bfloat16")

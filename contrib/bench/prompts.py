@@ -11,7 +11,7 @@ from cases import LONG, cut  # noqa: E402
 
 TEMPLATE = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 
-# For pictures of the built-in model that a person can judge.
+# For images of the built-in model that a person can judge.
 THINGS = [f"a {colour} {shape} on a {ground} background" for colour in ("red", "blue", "green", "yellow")
           for shape in ("circle", "square", "star") for ground in ("white", "black")]
 

@@ -1,4 +1,4 @@
-"""How like two folders of pictures are, name by name: PSNR, SSIM, MS-SSIM and LPIPS.
+"""How like two folders of images are, name by name: PSNR, SSIM, MS-SSIM and LPIPS.
 
 usage: quality.py A B   (prints JSON: for each measure the median and the worst over all pairs)
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from perceptual import Perceptual
 
-# A value for equal pictures, whose PSNR has no bound.
+# A value for equal images, whose PSNR has no bound.
 EQUAL_DB = 100.0
 
 

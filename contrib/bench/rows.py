@@ -37,7 +37,7 @@ ROWS = [
     Row("ready", "exec to READY, bf16 files in the page cache", "s", 1.6, floor="0.3 + 0.37 s + first kernels"),
     Row("ready-float32", "exec to READY, float32 shards in the page cache", "s", 2.2, floor="0.3 + 0.6 s"),
     Row("ready-cold", "exec to READY, page cache dropped", "s", floor="bytes ÷ disk"),
-    Row("first", "first picture after READY ÷ steady state", "×", 1.05, floor="1"),
+    Row("first", "first image after READY ÷ steady state", "×", 1.05, floor="1"),
     Row("zimg", "what `zimg` adds to the daemon's time, PNG written, 1024²", "ms", 40),
     Row("memory", "GPU memory, 1024² bf16, all resident (the driver's view)", "GiB", 21.5, floor="19.3 GiB"),
     Row("clients", "8 clients waiting, 1024²: the worker's stage times ÷ the time that passed", "×", 0.97, at_least=True,

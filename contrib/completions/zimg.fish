@@ -28,8 +28,8 @@ complete -c zimg -n "__fish_zimg_needs_command" -s s -l size -d 'Width and heigh
 complete -c zimg -n "__fish_zimg_needs_command" -s a -l aspect -d 'The size by its shape, as 16:9; as many pixels as the model likes' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l megapixels -d 'The size by its pixels, in units of 1024x1024; square unless --aspect says otherwise' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l steps -d 'Denoising steps, 1 to 100' -r
-complete -c zimg -n "__fish_zimg_needs_command" -l seed -d 'The number that decides the noise; the same seed draws the same picture' -r
-complete -c zimg -n "__fish_zimg_needs_command" -s n -l count -d 'How many pictures, 1 to 256' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l seed -d 'The number that decides the noise; the same seed draws the same image' -r
+complete -c zimg -n "__fish_zimg_needs_command" -s n -l count -d 'How many images, 1 to 256' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l guidance -d 'How strongly to follow the prompt; 0 is off and fastest' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l negative -d 'What not to draw; used when the guidance is above 0' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l guidance-normalization -d 'Limit the guided prediction to this many times the unguided norm; 0 is off' -r
@@ -41,14 +41,14 @@ webp\t'Lossless and smaller than PNG, or with --quality as small as JPEG'
 ppm\t'Binary PPM (P6): the pixels after three lines of text'
 raw\t'The pixels: 8-bit RGB, rows from the top'"
 complete -c zimg -n "__fish_zimg_needs_command" -l quality -d 'Of a JPEG, 1 to 100 [default: 92], or of a WebP [default: lossless]' -r
-complete -c zimg -n "__fish_zimg_needs_command" -l grid -d 'Save a sheet with all pictures as well: to FILE, or beside them' -r
-complete -c zimg -n "__fish_zimg_needs_command" -l show -d 'Show the finished pictures in the terminal' -r -f -a "auto\t'What the terminal can do best'
+complete -c zimg -n "__fish_zimg_needs_command" -l grid -d 'Save a sheet with all images as well: to FILE, or beside them' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l show -d 'Show the finished images in the terminal' -r -f -a "auto\t'What the terminal can do best'
 kitty\t'kitty, Ghostty, WezTerm, Konsole'
 iterm2\t'iTerm2, WezTerm, VS Code'
 sixel\t'foot, xterm -ti vt340, Windows Terminal, mlterm'
 blocks\t'Half blocks in 24-bit colours: any terminal'
 none\t'Not at all'"
-complete -c zimg -n "__fish_zimg_needs_command" -l preview -d 'Show in the terminal how the picture comes to be' -r -f -a "auto\t'What the terminal can do best'
+complete -c zimg -n "__fish_zimg_needs_command" -l preview -d 'Show in the terminal how the image comes to be' -r -f -a "auto\t'What the terminal can do best'
 kitty\t'kitty, Ghostty, WezTerm, Konsole'
 iterm2\t'iTerm2, WezTerm, VS Code'
 sixel\t'foot, xterm -ti vt340, Windows Terminal, mlterm'
@@ -57,12 +57,12 @@ none\t'Not at all'"
 complete -c zimg -n "__fish_zimg_needs_command" -l priority -d 'Who goes first; batch jobs yield to interactive ones at any step' -r -f -a "interactive\t'Before batch jobs, at the next step of the running one'
 batch\t'When nobody waits'"
 complete -c zimg -n "__fish_zimg_needs_command" -l batch -d 'Draw many: FILE has a prompt or a JSON object a line; "-" is standard input' -r -F
-complete -c zimg -n "__fish_zimg_needs_command" -l parallel -d 'How many pictures of a batch are under way at a time, 1 to 16 [default: 4]' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l parallel -d 'How many images of a batch are under way at a time, 1 to 16 [default: 4]' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_needs_command" -l round -d 'Take the nearest size that is possible instead of refusing one that is not'
 complete -c zimg -n "__fish_zimg_needs_command" -l no-round -d 'Refuse a size that is not possible, whatever is set'
-complete -c zimg -n "__fish_zimg_needs_command" -l no-metadata -d 'Do not write into the picture how it was made'
-complete -c zimg -n "__fish_zimg_needs_command" -l metadata -d 'Write into the picture how it was made'
+complete -c zimg -n "__fish_zimg_needs_command" -l no-metadata -d 'Do not write into the image how it was made'
+complete -c zimg -n "__fish_zimg_needs_command" -l metadata -d 'Write into the image how it was made'
 complete -c zimg -n "__fish_zimg_needs_command" -s f -l force -d 'Replace files that exist'
 complete -c zimg -n "__fish_zimg_needs_command" -s q -l quiet -d 'Show nothing but errors'
 complete -c zimg -n "__fish_zimg_needs_command" -l no-quiet -d 'Show how it goes, whatever is set'
@@ -72,15 +72,15 @@ complete -c zimg -n "__fish_zimg_needs_command" -l detach -d 'Let the daemon dra
 complete -c zimg -n "__fish_zimg_needs_command" -l json -d 'Print what happens as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zimg -n "__fish_zimg_needs_command" -s V -l version -d 'Print version'
-complete -c zimg -n "__fish_zimg_needs_command" -a "draw" -d 'Draw pictures; the word may be left out'
-complete -c zimg -n "__fish_zimg_needs_command" -a "redo" -d 'Draw a picture again as it was made, but for what is typed'
-complete -c zimg -n "__fish_zimg_needs_command" -a "show" -d 'Print how a picture was made'
+complete -c zimg -n "__fish_zimg_needs_command" -a "draw" -d 'Draw images; the word may be left out'
+complete -c zimg -n "__fish_zimg_needs_command" -a "redo" -d 'Draw an image again as it was made, but for what is typed'
+complete -c zimg -n "__fish_zimg_needs_command" -a "show" -d 'Print how an image was made'
 complete -c zimg -n "__fish_zimg_needs_command" -a "jobs" -d 'List your jobs: those that wait, are drawn, or are kept'
-complete -c zimg -n "__fish_zimg_needs_command" -a "wait" -d 'Save the pictures of detached jobs, once they are drawn'
+complete -c zimg -n "__fish_zimg_needs_command" -a "wait" -d 'Save the images of detached jobs, once they are drawn'
 complete -c zimg -n "__fish_zimg_needs_command" -a "cancel" -d 'Stop jobs, or drop what is kept of them'
 complete -c zimg -n "__fish_zimg_needs_command" -a "status" -d 'Say how the daemon and its worker are'
 complete -c zimg -n "__fish_zimg_needs_command" -a "metrics" -d 'Print the daemon\'s figures for Prometheus'
-complete -c zimg -n "__fish_zimg_needs_command" -a "doctor" -d 'Look for what keeps pictures from being drawn, and say what to type'
+complete -c zimg -n "__fish_zimg_needs_command" -a "doctor" -d 'Look for what keeps images from being drawn, and say what to type'
 complete -c zimg -n "__fish_zimg_needs_command" -a "sleep" -d 'Free the GPU until the next prompt'
 complete -c zimg -n "__fish_zimg_needs_command" -a "wake" -d 'Bring the model back before a prompt does'
 complete -c zimg -n "__fish_zimg_needs_command" -a "config" -d 'Print the settings that are in force'
@@ -91,8 +91,8 @@ complete -c zimg -n "__fish_zimg_using_subcommand draw" -s s -l size -d 'Width a
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -s a -l aspect -d 'The size by its shape, as 16:9; as many pixels as the model likes' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l megapixels -d 'The size by its pixels, in units of 1024x1024; square unless --aspect says otherwise' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l steps -d 'Denoising steps, 1 to 100' -r
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l seed -d 'The number that decides the noise; the same seed draws the same picture' -r
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -s n -l count -d 'How many pictures, 1 to 256' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l seed -d 'The number that decides the noise; the same seed draws the same image' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -s n -l count -d 'How many images, 1 to 256' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l guidance -d 'How strongly to follow the prompt; 0 is off and fastest' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l negative -d 'What not to draw; used when the guidance is above 0' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l guidance-normalization -d 'Limit the guided prediction to this many times the unguided norm; 0 is off' -r
@@ -104,14 +104,14 @@ webp\t'Lossless and smaller than PNG, or with --quality as small as JPEG'
 ppm\t'Binary PPM (P6): the pixels after three lines of text'
 raw\t'The pixels: 8-bit RGB, rows from the top'"
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l quality -d 'Of a JPEG, 1 to 100 [default: 92], or of a WebP [default: lossless]' -r
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l grid -d 'Save a sheet with all pictures as well: to FILE, or beside them' -r
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l show -d 'Show the finished pictures in the terminal' -r -f -a "auto\t'What the terminal can do best'
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l grid -d 'Save a sheet with all images as well: to FILE, or beside them' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l show -d 'Show the finished images in the terminal' -r -f -a "auto\t'What the terminal can do best'
 kitty\t'kitty, Ghostty, WezTerm, Konsole'
 iterm2\t'iTerm2, WezTerm, VS Code'
 sixel\t'foot, xterm -ti vt340, Windows Terminal, mlterm'
 blocks\t'Half blocks in 24-bit colours: any terminal'
 none\t'Not at all'"
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l preview -d 'Show in the terminal how the picture comes to be' -r -f -a "auto\t'What the terminal can do best'
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l preview -d 'Show in the terminal how the image comes to be' -r -f -a "auto\t'What the terminal can do best'
 kitty\t'kitty, Ghostty, WezTerm, Konsole'
 iterm2\t'iTerm2, WezTerm, VS Code'
 sixel\t'foot, xterm -ti vt340, Windows Terminal, mlterm'
@@ -120,12 +120,12 @@ none\t'Not at all'"
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l priority -d 'Who goes first; batch jobs yield to interactive ones at any step' -r -f -a "interactive\t'Before batch jobs, at the next step of the running one'
 batch\t'When nobody waits'"
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l batch -d 'Draw many: FILE has a prompt or a JSON object a line; "-" is standard input' -r -F
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l parallel -d 'How many pictures of a batch are under way at a time, 1 to 16 [default: 4]' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l parallel -d 'How many images of a batch are under way at a time, 1 to 16 [default: 4]' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l round -d 'Take the nearest size that is possible instead of refusing one that is not'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-round -d 'Refuse a size that is not possible, whatever is set'
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-metadata -d 'Do not write into the picture how it was made'
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l metadata -d 'Write into the picture how it was made'
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-metadata -d 'Do not write into the image how it was made'
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l metadata -d 'Write into the image how it was made'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -s f -l force -d 'Replace files that exist'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -s q -l quiet -d 'Show nothing but errors'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-quiet -d 'Show how it goes, whatever is set'
@@ -139,8 +139,8 @@ complete -c zimg -n "__fish_zimg_using_subcommand redo" -s s -l size -d 'Width a
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -s a -l aspect -d 'The size by its shape, as 16:9; as many pixels as the model likes' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l megapixels -d 'The size by its pixels, in units of 1024x1024; square unless --aspect says otherwise' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l steps -d 'Denoising steps, 1 to 100' -r
-complete -c zimg -n "__fish_zimg_using_subcommand redo" -l seed -d 'The number that decides the noise; the same seed draws the same picture' -r
-complete -c zimg -n "__fish_zimg_using_subcommand redo" -s n -l count -d 'How many pictures, 1 to 256' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l seed -d 'The number that decides the noise; the same seed draws the same image' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -s n -l count -d 'How many images, 1 to 256' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l guidance -d 'How strongly to follow the prompt; 0 is off and fastest' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l negative -d 'What not to draw; used when the guidance is above 0' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l guidance-normalization -d 'Limit the guided prediction to this many times the unguided norm; 0 is off' -r
@@ -152,14 +152,14 @@ webp\t'Lossless and smaller than PNG, or with --quality as small as JPEG'
 ppm\t'Binary PPM (P6): the pixels after three lines of text'
 raw\t'The pixels: 8-bit RGB, rows from the top'"
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l quality -d 'Of a JPEG, 1 to 100 [default: 92], or of a WebP [default: lossless]' -r
-complete -c zimg -n "__fish_zimg_using_subcommand redo" -l grid -d 'Save a sheet with all pictures as well: to FILE, or beside them' -r
-complete -c zimg -n "__fish_zimg_using_subcommand redo" -l show -d 'Show the finished pictures in the terminal' -r -f -a "auto\t'What the terminal can do best'
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l grid -d 'Save a sheet with all images as well: to FILE, or beside them' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l show -d 'Show the finished images in the terminal' -r -f -a "auto\t'What the terminal can do best'
 kitty\t'kitty, Ghostty, WezTerm, Konsole'
 iterm2\t'iTerm2, WezTerm, VS Code'
 sixel\t'foot, xterm -ti vt340, Windows Terminal, mlterm'
 blocks\t'Half blocks in 24-bit colours: any terminal'
 none\t'Not at all'"
-complete -c zimg -n "__fish_zimg_using_subcommand redo" -l preview -d 'Show in the terminal how the picture comes to be' -r -f -a "auto\t'What the terminal can do best'
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l preview -d 'Show in the terminal how the image comes to be' -r -f -a "auto\t'What the terminal can do best'
 kitty\t'kitty, Ghostty, WezTerm, Konsole'
 iterm2\t'iTerm2, WezTerm, VS Code'
 sixel\t'foot, xterm -ti vt340, Windows Terminal, mlterm'
@@ -170,8 +170,8 @@ batch\t'When nobody waits'"
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l round -d 'Take the nearest size that is possible instead of refusing one that is not'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-round -d 'Refuse a size that is not possible, whatever is set'
-complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-metadata -d 'Do not write into the picture how it was made'
-complete -c zimg -n "__fish_zimg_using_subcommand redo" -l metadata -d 'Write into the picture how it was made'
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-metadata -d 'Do not write into the image how it was made'
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l metadata -d 'Write into the image how it was made'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -s f -l force -d 'Replace files that exist'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -s q -l quiet -d 'Show nothing but errors'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-quiet -d 'Show how it goes, whatever is set'
@@ -193,16 +193,16 @@ webp\t'Lossless and smaller than PNG, or with --quality as small as JPEG'
 ppm\t'Binary PPM (P6): the pixels after three lines of text'
 raw\t'The pixels: 8-bit RGB, rows from the top'"
 complete -c zimg -n "__fish_zimg_using_subcommand wait" -l quality -d 'Of a JPEG, 1 to 100 [default: 92], or of a WebP [default: lossless]' -r
-complete -c zimg -n "__fish_zimg_using_subcommand wait" -l grid -d 'Save a sheet with all of a job\'s pictures as well: to FILE, or beside them' -r
-complete -c zimg -n "__fish_zimg_using_subcommand wait" -l show -d 'Show the finished pictures in the terminal' -r -f -a "auto\t'What the terminal can do best'
+complete -c zimg -n "__fish_zimg_using_subcommand wait" -l grid -d 'Save a sheet with all of a job\'s images as well: to FILE, or beside them' -r
+complete -c zimg -n "__fish_zimg_using_subcommand wait" -l show -d 'Show the finished images in the terminal' -r -f -a "auto\t'What the terminal can do best'
 kitty\t'kitty, Ghostty, WezTerm, Konsole'
 iterm2\t'iTerm2, WezTerm, VS Code'
 sixel\t'foot, xterm -ti vt340, Windows Terminal, mlterm'
 blocks\t'Half blocks in 24-bit colours: any terminal'
 none\t'Not at all'"
 complete -c zimg -n "__fish_zimg_using_subcommand wait" -l socket -d 'The daemon\'s socket' -r -F
-complete -c zimg -n "__fish_zimg_using_subcommand wait" -l keep -d 'Let the daemon keep the jobs after their pictures are saved'
-complete -c zimg -n "__fish_zimg_using_subcommand wait" -l no-metadata -d 'Do not write into the picture how it was made'
+complete -c zimg -n "__fish_zimg_using_subcommand wait" -l keep -d 'Let the daemon keep the jobs after their images are saved'
+complete -c zimg -n "__fish_zimg_using_subcommand wait" -l no-metadata -d 'Do not write into the image how it was made'
 complete -c zimg -n "__fish_zimg_using_subcommand wait" -s f -l force -d 'Replace files that exist'
 complete -c zimg -n "__fish_zimg_using_subcommand wait" -s q -l quiet -d 'Show nothing but errors'
 complete -c zimg -n "__fish_zimg_using_subcommand wait" -l json -d 'Print what happens as lines of JSON on standard output'
@@ -249,15 +249,15 @@ complete -c zimg -n "__fish_zimg_using_subcommand completions" -s h -l help -d '
 complete -c zimg -n "__fish_zimg_using_subcommand man" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand man" -l json -d 'Print what happens as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help" -f -a "draw" -d 'Draw pictures; the word may be left out'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help" -f -a "redo" -d 'Draw a picture again as it was made, but for what is typed'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help" -f -a "show" -d 'Print how a picture was made'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help" -f -a "draw" -d 'Draw images; the word may be left out'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help" -f -a "redo" -d 'Draw an image again as it was made, but for what is typed'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help" -f -a "show" -d 'Print how an image was made'
 complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help" -f -a "jobs" -d 'List your jobs: those that wait, are drawn, or are kept'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help" -f -a "wait" -d 'Save the pictures of detached jobs, once they are drawn'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help" -f -a "wait" -d 'Save the images of detached jobs, once they are drawn'
 complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help" -f -a "cancel" -d 'Stop jobs, or drop what is kept of them'
 complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help" -f -a "status" -d 'Say how the daemon and its worker are'
 complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help" -f -a "metrics" -d 'Print the daemon\'s figures for Prometheus'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help" -f -a "doctor" -d 'Look for what keeps pictures from being drawn, and say what to type'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help" -f -a "doctor" -d 'Look for what keeps images from being drawn, and say what to type'
 complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help" -f -a "sleep" -d 'Free the GPU until the next prompt'
 complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help" -f -a "wake" -d 'Bring the model back before a prompt does'
 complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help" -f -a "config" -d 'Print the settings that are in force'

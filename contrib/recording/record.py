@@ -16,7 +16,7 @@ from terminal import Snapshot
 SIZE = (84, 32)
 # Seconds for which the last screen stays before it begins again.
 HOLD = 5.0
-TITLE = "zimg in a terminal: a picture as it comes to be, how it was made, and how the service is"
+TITLE = "zimg in a terminal: an image as it comes to be, how it was made, and how the service is"
 COMMANDS = [
     "zimaged 2> zimaged.log &",
     'zimg "a hot-air balloon in the sky" --seed 7 --preview --show -o balloon.png',

@@ -1,4 +1,4 @@
-"""Snapshots of a terminal as SVG: one, or many that play by themselves. Text stays text, pictures are PNG inside."""
+"""Snapshots of a terminal as SVG: one, or many that play by themselves. Text stays text, images are PNG inside."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def line(runs: tuple[Run, ...]) -> str:
     return "".join(parts)
 
 
-def picture(block: Block) -> str:
-    """A picture, to be put at its row."""
+def image(block: Block) -> str:
+    """An image, to be put at its row."""
     wide, high = CELL
     data = base64.b64encode(png(block)).decode()
     return (f'<image x="{block.column * wide}" width="{block.columns * wide}" height="{len(block.pixels) * high // 2}" '
@@ -72,7 +72,7 @@ class Parts:
         """All of a snapshot by its parts."""
         wide, high = CELL
         parts = [self.use(line(runs), row) for row, runs in enumerate(shown.lines) if runs]
-        parts += [self.use(picture(block), block.row) for block in shown.blocks]
+        parts += [self.use(image(block), block.row) for block in shown.blocks]
         if shown.cursor:
             x, y = shown.cursor
             parts.append(f'<rect x="{x * wide}" y="{y * high}" width="{wide}" height="{high}" fill="{CURSOR}"/>')

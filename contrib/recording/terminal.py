@@ -32,7 +32,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Block:
-    """A picture in half blocks: its place in cells, and rows of RGB pixels, two to a row of cells."""
+    """An image in half blocks: its place in cells, and rows of RGB pixels, two to a row of cells."""
 
     column: int
     row: int
@@ -42,7 +42,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All of the screen: lines of runs, pictures, and the cursor's column and row unless it is hidden."""
+    """All of the screen: lines of runs, images, and the cursor's column and row unless it is hidden."""
 
     lines: tuple[tuple[Run, ...], ...]
     blocks: tuple[Block, ...]
@@ -139,7 +139,7 @@ def pixels(cells: list) -> list[tuple[int, int, bytes, bytes]]:
 
 
 def joined(halves: list[tuple[int, int, int, bytes, bytes]]) -> list[Block]:
-    """Rows of half blocks that stand below each other are one picture."""
+    """Rows of half blocks that stand below each other are one image."""
     blocks: list[Block] = []
     for row, column, columns, upper, lower in halves:
         for at, block in enumerate(blocks):

@@ -62,7 +62,7 @@ class KnownBytes(unittest.TestCase):
         self.assertEqual(lines[1], (Run(0, 4, "狐 x", None, None, False), Run(4, 2, "  ", None, "#ff7b72", False)))
         self.assertEqual(lines[2], ())
 
-    def test_half_blocks_are_a_picture_of_their_pixels(self):
+    def test_half_blocks_are_an_image_of_their_pixels(self):
         cell = "\x1b[38;2;{};48;2;{}m▀"
         data = "".join(("x", cell.format("1;2;3", "4;5;6"), cell.format("7;8;9", "10;11;12"), "\x1b[0m\r\n ",
                         cell.format("2;2;2", "3;3;3"), "▀\x1b[0my"))
@@ -106,10 +106,10 @@ class Documents(unittest.TestCase):
             self.assertIn(seen, text)
         self.assertRegex(text, "step [1-8] of 8, [0-9.]+ s left")
 
-    def test_the_tour_has_each_picture_and_each_command(self):
+    def test_the_tour_has_each_image_and_each_command(self):
         page = (ROOT / "docs/tour.md").read_text()
         folder = ROOT / "docs/tour"
-        named = {picture for scene in tour.SCENES for picture in scene.pictures}
+        named = {image for scene in tour.SCENES for image in scene.images}
         named |= {f"{scene.still}.svg" for scene in tour.SCENES if scene.still}
         self.assertEqual({file.name for file in folder.iterdir()}, named, "`make recording` makes them anew")
         self.assertLess(sum(file.stat().st_size for file in folder.iterdir()), 600_000)
@@ -136,11 +136,11 @@ class Anew(unittest.TestCase):
         self.assertEqual(shell.answered, 1, "it asks what the terminal can")
         frames = shell.frames
         text = [tour.text(seen) for _, seen in frames]
-        pictures = [seen.blocks for _, seen in frames if seen.blocks]
+        images = [seen.blocks for _, seen in frames if seen.blocks]
         self.assertTrue(any("step 1 of 2" in seen for seen in text), text[-1])
-        self.assertGreaterEqual(len(set(pictures)), 2, "previews and the picture")
+        self.assertGreaterEqual(len(set(images)), 2, "previews and the image")
         # 64x64 in a terminal of 20 rows, of which 4 are for text.
-        last = max((block for seen in pictures for block in seen), key=lambda block: len(block.pixels))
+        last = max((block for seen in images for block in seen), key=lambda block: len(block.pixels))
         self.assertEqual((last.columns, len(last.pixels)), (32, 32))
         self.assertTrue(any("a red circle\nseed" in seen for seen in text), text[-1])
         # In colours: the names stand back.

@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/tour.md with the built-in model, and photographs the terminal while it does.
+"""Draws the images of docs/tour.md with the built-in model, and photographs the terminal while it does.
 
 usage: tour.py PROGRAMS docs/tour   PROGRAMS is the folder of zimg and zimaged
 """
@@ -24,21 +24,21 @@ PROMPTS = "a red star on a white background\na boat with a red sail at sunset\na
 @dataclass(frozen=True)
 class Scene:
     """Commands that are typed into an empty terminal; a still named `still` of the end, or of the last moment at which
-    a picture was seen and `moment`, a pattern, could be read. `pictures` are kept."""
+    an image was seen and `moment`, a pattern, could be read. `images` are kept."""
 
     commands: tuple[str, ...]
     still: str | None = None
     moment: str | None = None
-    pictures: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
 
 
 SCENES = [
-    Scene(('zimg "a lighthouse by the sea" --seed 3 -o lighthouse.webp',), pictures=("lighthouse.webp",)),
+    Scene(('zimg "a lighthouse by the sea" --seed 3 -o lighthouse.webp',), images=("lighthouse.webp",)),
     Scene(('zimg "a red fox in the snow" --seed 7 --preview',), "preview", "step [2-6] of 8"),
     Scene(("zimg \"a red fox in the snow\" -n 4 --seed 7 --grid=foxes.webp --quality 85 -o 'fox-{seed}.webp'",),
-          pictures=("foxes.webp",)),
+          images=("foxes.webp",)),
     Scene(('zimg redo lighthouse.webp --prompt "a lighthouse at night" -o night.webp', "zimg show night.webp"),
-          "redo", pictures=("night.webp",)),
+          "redo", images=("night.webp",)),
     Scene(('zimg "a fox" --size 500x300', 'zimg "a fox" -o lighthouse.webp', 'zimg "a fox" --stesp 4'), "mistakes"),
     Scene(("zimg --batch prompts.txt --seed 1 -o '{index}-{prompt:12}.webp'", "ls *-a-*.webp",
            "zimg --batch prompts.txt --seed 1 -o '{index}-{prompt:12}.webp'"), "batch"),
@@ -75,7 +75,7 @@ def photograph(shell: Shell, scene: Scene) -> Snapshot:
                         shown.blocks, None)
     found = [shown for shown in frames if shown.blocks and re.search(scene.moment, text(shown))]
     if not found:
-        raise LookupError(f"{scene.moment!r} was not seen with a picture; the screen:\n{shell.text()}")
+        raise LookupError(f"{scene.moment!r} was not seen with an image; the screen:\n{shell.text()}")
     return found[-1]
 
 
@@ -96,8 +96,8 @@ def main() -> None:
                     rows, shown = cut(shown)
                     title = "In a terminal: " + " · ".join(scene.commands)
                     (out / f"{scene.still}.svg").write_text(svg.still((SIZE[0], rows), shown, title))
-                for picture in scene.pictures:
-                    shutil.copy(folder / picture, out)
+                for image in scene.images:
+                    shutil.copy(folder / image, out)
         finally:
             shell.end()
     print(f"{out}: {sum(file.stat().st_size for file in out.iterdir()) >> 10} KiB")

@@ -41,9 +41,9 @@ worker() { zimg status --json | sed -n 's/.*"worker":{[^}]*"pid":\([0-9]*\).*/\1
 says() { zimg status --json | grep -q "$1"; }
 is_stopping() { [ "$(of SubState)" = stop-sigterm ]; }
 draws_now() { says '"state":"busy"'; }
-# draw FILE OPTION…: in the member's folder; a picture of five seconds or so with --steps 60
+# draw FILE OPTION…: in the member's folder; an image of five seconds or so with --steps 60
 draw() { as member zimg "a prompt that nobody may log" -q --force --no-metadata --seed 7 -o "/home/member/$@"; }
-is_picture() { [ "$(head -c 8 "/home/member/$1" | od -An -tx1 | tr -d ' \n')" = 89504e470d0a1a0a ]; }
+is_image() { [ "$(head -c 8 "/home/member/$1" | od -An -tx1 | tr -d ' \n')" = 89504e470d0a1a0a ]; }
 logged() { journalctl --no-pager -o cat -u zimaged | grep -c "$1" || true; }
 # drop_in LINE…: what an administrator would put into the unit
 drop_in() {
@@ -78,7 +78,7 @@ ok
 
 check "a member of the group draws with the built-in model"
 draw first.png
-is_picture first.png
+is_image first.png
 ok
 
 check "a user outside the group is refused with what to do, status 77"
@@ -100,7 +100,7 @@ for pid in $(main) $(worker); do
 done
 ok
 
-check "a worker killed in the middle of a picture: the same picture comes, from the same daemon"
+check "a worker killed in the middle of an image: the same image comes, from the same daemon"
 draw undisturbed.png --steps 40
 before=$(main) restarts=$(of NRestarts)
 draw killed.png --steps 40 &
@@ -111,7 +111,7 @@ cmp /home/member/{undisturbed,killed}.png
 [ "$(main) $(of NRestarts)" = "$before $restarts" ]
 ok
 
-check "the kernel's choice is the worker when memory runs out, and the picture comes"
+check "the kernel's choice is the worker when memory runs out, and the image comes"
 [ "$(cat /proc/"$(worker)"/oom_score_adj)" -gt "$(cat /proc/"$(main)"/oom_score_adj)" ]
 draw oom.png --steps 40 &
 until_so draws_now
@@ -159,7 +159,7 @@ cmp /home/member/{first,after-kill}.png
 [ "$(main)" != "$before" ]
 ok
 
-check "stopped, it finishes the picture, ends with 0 and lets everything go"
+check "stopped, it finishes the image, ends with 0 and lets everything go"
 draw last.png --steps 40 &
 until_so draws_now
 processes=("$(main)" "$(worker)")

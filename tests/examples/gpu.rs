@@ -50,9 +50,9 @@ fn going_on(program: &Path) {
         let whole = done(first.draw(1, &job, None));
         for kept in &whole.points {
             let rest = done(second.draw(2, &job, Some(kept)));
-            assert!(rest.pictures == whole.pictures, "from step {}", kept.point.step);
+            assert!(rest.images == whole.images, "from step {}", kept.point.step);
         }
-        assert!(done(first.draw(3, &job, None)).pictures == whole.pictures);
+        assert!(done(first.draw(3, &job, None)).images == whole.images);
     }
     let long = Draw { steps: Some(100), ..draw(512) };
     let whole = done(first.draw(1, &long, None));
@@ -64,7 +64,7 @@ fn going_on(program: &Path) {
     });
     assert!(matches!(begun.end, Some(Report::Paused { .. })), "{:?}", begun.end);
     let rest = done(second.draw(2, &long, begun.points.last()));
-    assert!(rest.pictures == whole.pictures, "after a pause");
+    assert!(rest.images == whole.images, "after a pause");
     println!("gone on with from every step, and after a pause: the same to the bit");
 }
 
@@ -83,7 +83,7 @@ fn planted_address(program: &Path, faulty: &Path) {
         println!("{fault}: given up after {:.3} s: {failure}", begun.elapsed().as_secs_f32());
         let next = Instant::now();
         let rest = done(start(program, &[]).draw(1, &job, run.points.last()));
-        assert!(rest.pictures == whole.pictures, "{fault}");
+        assert!(rest.images == whole.images, "{fault}");
         println!("  drawn by the next worker after {:.2} s", next.elapsed().as_secs_f32());
     }
 }

@@ -217,7 +217,7 @@ impl Daemon {
         }
     }
 
-    /// Draws to the end: the pictures, or why not.
+    /// Draws to the end: the images, or why not.
     pub fn draw(&self, draw: &Draw) -> Result<Vec<Image>, Failure> {
         finish(self.client().draw(draw)?)
     }
@@ -317,7 +317,7 @@ pub fn lives(pid: Pid) -> bool {
     state.flatten().is_some_and(|state| state != 'Z' && state != 'X')
 }
 
-/// A job's pictures, or why there are none.
+/// A job's images, or why there are none.
 pub fn finish(job: Job) -> Result<Vec<Image>, Failure> {
     let mut images = Vec::new();
     for update in job {

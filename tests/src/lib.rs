@@ -1,4 +1,4 @@
-//! What whole-program tests share: the built programs, a daemon in a folder of its own, a picture
+//! What whole-program tests share: the built programs, a daemon in a folder of its own, an image
 //! to ask for. Nothing here sleeps: readiness is heard (`sd_notify`), states are asked for.
 
 #![expect(

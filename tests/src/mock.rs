@@ -1,7 +1,7 @@
-//! The mock worker's pictures, so that a test can say what must come.
+//! The mock worker's images, so that a test can say what must come.
 //!
 //! Its latents are a number that each step turns into another, in a way that can be turned back;
-//! decoding turns all of a picture's steps back. So a picture has the colour of its seed if each
+//! decoding turns all of an image's steps back. So an image has the colour of its seed if each
 //! step was done once and on the latents of the step before, and another colour if not.
 
 /// Odd, so that multiplying by it can be undone.
@@ -12,7 +12,7 @@ pub fn stepped(latents: u64, step: u32) -> u64 {
     latents.wrapping_mul(FACTOR).wrapping_add(step.into()).rotate_left(23)
 }
 
-/// A picture's colour, given its latents after `steps` steps.
+/// An image's colour, given its latents after `steps` steps.
 pub fn decoded(latents: u64, steps: u32) -> [u8; 3] {
     let mut inverse = FACTOR;
     // Newton's iteration: each round doubles the number of bits that are right.
@@ -26,7 +26,7 @@ pub fn decoded(latents: u64, steps: u32) -> [u8; 3] {
     colour(seed)
 }
 
-/// The colour of the picture with this seed: the seed's last three bytes.
+/// The colour of the image with this seed: the seed's last three bytes.
 pub fn colour(seed: u64) -> [u8; 3] {
     let [.., red, green, blue] = seed.to_be_bytes();
     [red, green, blue]

@@ -23,7 +23,7 @@ impl Seeded {
 /// What a client has been told.
 #[derive(Debug, Default)]
 pub struct Told {
-    /// Jobs that were accepted, with the seed and the number of their pictures.
+    /// Jobs that were accepted, with the seed and the number of their images.
     accepted: BTreeMap<JobId, (u64, u32)>,
     /// Jobs that are to be forgotten, or are.
     forgotten: BTreeSet<JobId>,
@@ -95,8 +95,8 @@ impl Told {
         (accepted, self.seeds / 0x10 - accepted)
     }
 
-    /// How many pictures all accepted jobs have.
-    pub fn pictures(&self) -> u64 {
+    /// How many images all accepted jobs have.
+    pub fn images(&self) -> u64 {
         self.accepted.values().map(|(_, count)| u64::from(*count)).sum()
     }
 
@@ -146,7 +146,7 @@ fn connect(daemon: &Daemon) -> Result<Client, Failure> {
     Client::connect("test 1.0", daemon.socket())
 }
 
-/// That these are the pictures of the mock worker.
+/// That these are the images of the mock worker.
 fn check(images: &[Image], seed: u64, count: u32) {
     assert_eq!(images.len(), count as usize);
     for (index, image) in (0..).zip(images) {

@@ -41,15 +41,15 @@ pub struct Kept {
 /// All that a worker said of a job's run.
 #[derive(Clone, Debug, Default)]
 pub struct Run {
-    /// The pictures that came: their numbers and pixels.
-    pub pictures: Vec<(u32, Vec<u8>)>,
+    /// The images that came: their numbers and pixels.
+    pub images: Vec<(u32, Vec<u8>)>,
     /// All points.
     pub points: Vec<Kept>,
     /// The device's memory, in use and in all, as told last.
     pub memory: Option<DeviceMemory>,
     /// All previews.
     pub previews: Vec<Preview>,
-    /// Pictures and steps in the order in which they were told.
+    /// Images and steps in the order in which they were told.
     pub steps: Vec<(u32, u32)>,
     /// The last report: `Done`, `Failed`, `Paused` or `Fatal`; none if the worker died.
     pub end: Option<Report>,
@@ -147,10 +147,10 @@ impl Worker {
             };
             match &report {
                 Report::Step { job: of, step } if *of == job => {
-                    run.steps.push((step.picture, step.step));
+                    run.steps.push((step.image, step.step));
                 }
-                Report::Picture { job: of, picture } if *of == job => {
-                    run.pictures.push((picture.index, self.bytes(picture.bytes)));
+                Report::Image { job: of, image } if *of == job => {
+                    run.images.push((image.index, self.bytes(image.bytes)));
                 }
                 Report::Latents { job: of, point } if *of == job => {
                     let latents = self.bytes(point.bytes);

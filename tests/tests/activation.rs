@@ -126,7 +126,7 @@ fn nobody_is_refused_while_the_service_restarts() {
     let all = late.iter().chain([&waiting]).map(|zimg| i32::try_from(zimg.id()).unwrap());
     assert!(all.map(Pid::from_raw).all(lives), "none is turned away");
 
-    // The running picture is finished, and then the next service has them all.
+    // The running image is finished, and then the next service has them all.
     File::create(manager.folder.path().join("gate")).unwrap();
     assert_eq!(finish(running).unwrap().len(), 1);
     assert!(first.0.wait().unwrap().success());

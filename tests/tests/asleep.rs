@@ -1,4 +1,4 @@
-//! The GPU is freed, when somebody asks for it or nobody asks for a picture, and comes back.
+//! The GPU is freed, when somebody asks for it or nobody asks for an image, and comes back.
 
 use nix::sys::signal::{Signal, kill};
 use zimg_client::{Draw, Kind, WorkerState};

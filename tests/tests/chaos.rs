@@ -1,5 +1,5 @@
 //! Workers die all the time, of everything and everywhere, while many clients draw: every accepted
-//! job has exactly one answer, which is the picture that an undisturbed worker would have drawn.
+//! job has exactly one answer, which is the image that an undisturbed worker would have drawn.
 //!
 //! What goes wrong follows from `ZIMG_CHAOS_SEED`; when it goes wrong also from the machine.
 //! `ZIMG_CHAOS_JOBS` makes it longer, to see that nothing grows.
@@ -36,7 +36,7 @@ fn settings(patience: &str) -> Vec<(String, String)> {
         .into()
 }
 
-/// The job with this number: sizes, steps, pictures and priorities of all sorts.
+/// The job with this number: sizes, steps, images and priorities of all sorts.
 fn job(number: u64) -> Submit {
     let sort = chance(seed() ^ (number << 8));
     let pick = |of: &[u32], at: u32| of[(sort >> at) as usize % of.len()];
@@ -45,7 +45,7 @@ fn job(number: u64) -> Submit {
         height: Some(pick(&[64, 64, 96], 4)),
         steps: Some(pick(&[3, 4, 6], 8)),
         count: pick(&[1, 1, 1, 2], 12),
-        // Far apart, so that no picture has the seed of another job.
+        // Far apart, so that no image has the seed of another job.
         seed: sort << 16,
         ..Draw::new("a fox")
     };
@@ -66,7 +66,7 @@ fn strike(daemon: &Daemon, signal: Signal) -> bool {
     }
 }
 
-/// Draws jobs with several clients at a time, checks each picture, and tells `done` of each job.
+/// Draws jobs with several clients at a time, checks each image, and tells `done` of each job.
 fn draw_all(daemon: &Daemon, jobs: Range<u64>, done: &Sender<()>) {
     thread::scope(|scope| {
         for client in 0..CLIENTS {
@@ -76,12 +76,12 @@ fn draw_all(daemon: &Daemon, jobs: Range<u64>, done: &Sender<()>) {
                 for number in jobs {
                     let submit = job(number);
                     let draw = &submit.draw;
-                    let pictures = finish(daemon.client().submit(&submit).unwrap());
-                    let pictures = pictures.unwrap_or_else(|failure| panic!("{number}: {failure}"));
-                    assert_eq!(pictures.len(), draw.count as usize, "{number}");
-                    for (picture, seed) in pictures.iter().zip(draw.seed..) {
-                        let right = colour(seed).repeat(picture.pixels.len() / 3);
-                        assert!(picture.pixels == right, "{number}: another picture");
+                    let images = finish(daemon.client().submit(&submit).unwrap());
+                    let images = images.unwrap_or_else(|failure| panic!("{number}: {failure}"));
+                    assert_eq!(images.len(), draw.count as usize, "{number}");
+                    for (image, seed) in images.iter().zip(draw.seed..) {
+                        let right = colour(seed).repeat(image.pixels.len() / 3);
+                        assert!(image.pixels == right, "{number}: another image");
                     }
                     let _ = done.send(());
                 }
@@ -133,16 +133,16 @@ fn a_thousand_jobs_survive_hundreds_of_deaths_at_every_phase() {
     assert!(struck >= jobs / 10, "{struck} from inside");
     // None was lost, none drawn twice.
     let overview = daemon.client().overview().unwrap();
-    let pictures = (0..jobs).map(|number| u64::from(job(number).draw.count)).sum();
+    let images = (0..jobs).map(|number| u64::from(job(number).draw.count)).sum();
     assert_eq!((overview.status.done, overview.status.failed), (jobs, 0));
-    assert_eq!(overview.counters.pictures, pictures);
+    assert_eq!(overview.counters.images, images);
     assert!(overview.counters.resumed > jobs / 20, "{:?}", overview.counters);
     assert_eq!(overview.unfinished, 0);
     // Descriptors and memory do not grow with deaths.
     assert!(daemon.descriptors() < 40, "{}", daemon.descriptors());
     assert!(daemon.peak_memory() < 64 << 20, "{}", daemon.peak_memory());
     println!(
-        "{jobs} jobs, {pictures} pictures, {deaths} deaths ({killed} from outside, {struck} jobs \
+        "{jobs} jobs, {images} images, {deaths} deaths ({killed} from outside, {struck} jobs \
          struck from inside), {} resumed, {} overtaken, in {:.1} s",
         overview.counters.resumed,
         overview.counters.overtaken,
@@ -224,12 +224,12 @@ fn the_same_with_the_built_in_model() {
                 kills += usize::from(strike(&daemon, signal));
             }
         }
-        assert!(images == right, "{number}: another picture");
+        assert!(images == right, "{number}: another image");
     }
     assert_eq!(kills, KILLS);
     let overview = daemon.client().overview().unwrap();
     assert_eq!((overview.status.done, overview.status.failed), (JOBS, 0));
-    let pictures = (0..JOBS).map(|number| u64::from(draw(number).count)).sum();
-    assert_eq!((overview.counters.pictures, overview.status.restarts), (pictures, KILLS as u32));
+    let images = (0..JOBS).map(|number| u64::from(draw(number).count)).sum();
+    assert_eq!((overview.counters.images, overview.status.restarts), (images, KILLS as u32));
     daemon.end();
 }

@@ -123,7 +123,7 @@ fn no_user_has_all_the_connections() {
 fn who_does_not_read_is_dropped_while_others_draw() {
     let daemon = Daemon::ready("");
     let mut slow = Raw::greeted(daemon.socket());
-    // 100 MB of pictures, which nobody takes.
+    // 100 MB of images, which nobody takes.
     let size = Some(2048);
     slow.ask(Request::Draw(Draw { width: size, height: size, count: 8, ..draw() }));
     // Accepted before this one, so drawn before it.
@@ -133,7 +133,7 @@ fn who_does_not_read_is_dropped_while_others_draw() {
     while let Ok(Some(frame)) = Frame::read(&mut slow.0, 2 << 20) {
         match frame {
             Frame::Pixels(pixels) => bytes += pixels.len(),
-            Frame::Event(Event::Done(_)) => panic!("not all pictures can have come"),
+            Frame::Event(Event::Done(_)) => panic!("not all images can have come"),
             _ => {}
         }
     }

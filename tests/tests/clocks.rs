@@ -71,11 +71,11 @@ fn detach(daemon: &Daemon, seed: u64) -> JobId {
 }
 
 fn check(images: &[Image], seed: u64) {
-    let [image] = images else { panic!("{} pictures", images.len()) };
-    assert!(image.pixels == mock::colour(seed).repeat(64 * 64), "another picture");
+    let [image] = images else { panic!("{} images", images.len()) };
+    assert!(image.pixels == mock::colour(seed).repeat(64 * 64), "another image");
 }
 
-/// That the daemon has these jobs and no others, and their pictures.
+/// That the daemon has these jobs and no others, and their images.
 fn has(daemon: &Daemon, jobs: &[JobId]) {
     let mut listed: Vec<_> = daemon.client().jobs().unwrap().iter().map(|info| info.job).collect();
     listed.sort_unstable();

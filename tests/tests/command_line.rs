@@ -66,14 +66,14 @@ fn a_batch_is_drawn_by_a_daemon_that_takes_less_than_it_has() {
     let output = daemon.zimg(&words).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{}", daemon.log());
-    assert!(said.contains("30 pictures: 30 drawn, 0 there already, 0 failed"), "{said}");
+    assert!(said.contains("30 images: 30 drawn, 0 there already, 0 failed"), "{said}");
     for seed in 1..=30_u8 {
         let bytes = fs::read(daemon.folder().join(format!("p-{seed}-{seed}.ppm"))).unwrap();
         // The mock draws one colour: the seed.
-        assert!(bytes[13..].chunks(3).all(|pixel| pixel == [0, 0, seed]), "picture {seed}");
+        assert!(bytes[13..].chunks(3).all(|pixel| pixel == [0, 0, seed]), "image {seed}");
     }
     let again = daemon.zimg(&words).output().unwrap();
     let said = String::from_utf8_lossy(&again.stderr);
-    assert!(said.contains("30 pictures: 0 drawn, 30 there already, 0 failed"), "{said}");
+    assert!(said.contains("30 images: 0 drawn, 30 there already, 0 failed"), "{said}");
     assert_eq!(daemon.status().done, 30);
 }

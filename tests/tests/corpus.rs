@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use zimg_protocol::Frame;
-use zimg_protocol::messages::{Event, ModelInfo, Picture, Report, Started, Timings};
+use zimg_protocol::messages::{Event, ImageInfo, ModelInfo, Report, Started, Timings};
 use zimg_tests::oracle::{ALL, Counting, frames, worker};
 
 #[global_allocator]
@@ -48,7 +48,7 @@ fn every_oracle_has_a_fuzzer_and_a_corpus() {
     assert_eq!(names(&fuzz().join("corpus")), all);
 }
 
-/// What a worker says that draws two pictures of 64x64 for each of two jobs, its pixels in chunks
+/// What a worker says that draws two images of 64x64 for each of two jobs, its pixels in chunks
 /// of so many bytes.
 fn drawing(chunk: usize) -> Vec<u8> {
     let (width, height) = (64, 64);
@@ -69,8 +69,8 @@ fn drawing(chunk: usize) -> Vec<u8> {
         said.push(Frame::Report(Report::Started { job, started }));
         for index in 0..2 {
             let bytes = rgb.len() as u64;
-            let picture = Picture { index, seed: index.into(), width, height, bytes };
-            said.push(Frame::Report(Report::Picture { job, picture }));
+            let image = ImageInfo { index, seed: index.into(), width, height, bytes };
+            said.push(Frame::Report(Report::Image { job, image }));
             said.extend(rgb.chunks(chunk).map(|chunk| Frame::Pixels(chunk.to_vec().into())));
         }
         said.push(Frame::Report(Report::Done { job, timings: Timings::default() }));
@@ -88,7 +88,7 @@ fn a_worker_that_draws_is_heard_to_the_end_of_both_jobs() {
 }
 
 #[test]
-fn a_picture_in_single_bytes_costs_its_frames_and_no_more() {
+fn an_image_in_single_bytes_costs_its_frames_and_no_more() {
     worker(&drawing(1));
 }
 

@@ -60,8 +60,8 @@ fn told(output: &Output) -> (Option<i32>, String, String) {
 
 /// The one colour that the mock draws: the seed.
 fn seed_of(path: &Path) -> u32 {
-    let picture = image::open(path).unwrap().into_rgb8();
-    let [red, green, blue] = picture.get_pixel(0, 0).0;
+    let image = image::open(path).unwrap().into_rgb8();
+    let [red, green, blue] = image.get_pixel(0, 0).0;
     u32::from_be_bytes([0, red, green, blue])
 }
 
@@ -77,17 +77,17 @@ fn the_watcher_draws_what_is_put_there_once() {
         watch.arg("--once").arg(&folder).args(["--", "--seed", seed, "--size", "64x64"]);
         told(&watch.output().unwrap())
     };
-    let picture = folder.join("a fox.png");
+    let image = folder.join("a fox.png");
     let (code, printed, said) = once("7");
-    assert_eq!((code, printed), (Some(0), format!("{}\n", picture.display())), "{said}");
-    assert_eq!(seed_of(&picture), 7);
+    assert_eq!((code, printed), (Some(0), format!("{}\n", image.display())), "{said}");
+    assert_eq!(seed_of(&image), 7);
     let failed = fs::read_to_string(folder.join("long.failed")).unwrap();
     assert!(failed.contains("more than 65536 bytes"), "{failed}");
     assert_eq!(once("8"), (Some(0), String::new(), String::new()), "all is done");
     fs::write(folder.join("long.txt"), "a hen").unwrap();
     fs::write(folder.join("a fox.txt"), "another fox").unwrap();
     assert_eq!(once("9").0, Some(0));
-    assert_eq!((seed_of(&picture), seed_of(&folder.join("long.png"))), (9, 9));
+    assert_eq!((seed_of(&image), seed_of(&folder.join("long.png"))), (9, 9));
     assert!(!folder.join("long.failed").exists());
     daemon.end();
 }
@@ -102,8 +102,8 @@ fn the_watcher_watches_until_it_is_told_to_end() {
     let mut child = watch.args(["--", "--size", "64x64"]).stdout(Stdio::null()).spawn().unwrap();
     for name in ["one", "two"] {
         fs::write(folder.join(format!("{name}.txt")), "a fox").unwrap();
-        let picture = folder.join(format!("{name}.jpg"));
-        wait_until("the picture is there", || picture.exists());
+        let image = folder.join(format!("{name}.jpg"));
+        wait_until("the image is there", || image.exists());
     }
     // As a service manager does it: a shell's background jobs are deaf to Ctrl-C.
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
@@ -140,15 +140,15 @@ fn a_wallpaper_is_set_as_the_desktop_has_it() {
         assert_eq!(code, Some(0), "{said}");
         let path = PathBuf::from(printed.trim());
         assert!(path.is_file(), "{printed}");
-        let called = called(&bin).replace(path.to_str().unwrap(), "PICTURE");
+        let called = called(&bin).replace(path.to_str().unwrap(), "IMAGE");
         (path, called)
     };
     let gnome = [("XDG_CURRENT_DESKTOP", "ubuntu:GNOME")];
     let (path, said) = set(&gnome, &[]);
     let key = "gsettings set org.gnome.desktop.background picture-uri";
-    assert_eq!(said, format!("{key} file://PICTURE\n{key}-dark file://PICTURE\n"));
-    let picture = image::open(&path).unwrap();
-    assert!(picture.width() > picture.height(), "16:9");
+    assert_eq!(said, format!("{key} file://IMAGE\n{key}-dark file://IMAGE\n"));
+    let image = image::open(&path).unwrap();
+    assert!(image.width() > image.height(), "16:9");
     let prompts = fs::read_to_string(daemon.folder().join(".config/zimg/wallpapers.txt")).unwrap();
     let shown = daemon.zimg(&["show", path.to_str().unwrap()]).output().unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
@@ -156,17 +156,17 @@ fn a_wallpaper_is_set_as_the_desktop_has_it() {
     assert!(prompts.lines().any(|line| line == prompt), "{prompt}");
 
     let kde = set(&[("XDG_CURRENT_DESKTOP", "KDE")], &["--size", "64x96"]);
-    assert_eq!(kde.1, "plasma-apply-wallpaperimage PICTURE\n");
+    assert_eq!(kde.1, "plasma-apply-wallpaperimage IMAGE\n");
     assert_eq!(image::image_dimensions(kde.0).unwrap(), (64, 96));
-    assert_eq!(set(&[("SWAYSOCK", "/s")], &[]).1, "swaymsg output * background PICTURE fill\n");
+    assert_eq!(set(&[("SWAYSOCK", "/s")], &[]).1, "swaymsg output * background IMAGE fill\n");
     let hypr = [("HYPRLAND_INSTANCE_SIGNATURE", "x")];
-    assert_eq!(set(&hypr, &[]).1, "hyprctl hyprpaper reload ,PICTURE\n");
-    assert_eq!(set(&[("DISPLAY", ":0")], &[]).1, "feh --bg-fill PICTURE\n");
+    assert_eq!(set(&hypr, &[]).1, "hyprctl hyprpaper reload ,IMAGE\n");
+    assert_eq!(set(&[("DISPLAY", ":0")], &[]).1, "feh --bg-fill IMAGE\n");
 
     let (code, _, said) = told(&desktop(&daemon, "zimg-wallpaper").output().unwrap());
     assert_eq!(code, Some(69));
     assert!(said.contains("is drawn, but nothing here sets a wallpaper"), "{said}");
-    // Pictures of the same second share a name, so there are at most two.
+    // Images of the same second share a name, so there are at most two.
     let state = daemon.folder().join(".local/state/zimg");
     set(&gnome, &[]);
     assert!(fs::read_dir(state).unwrap().count() <= 2);
@@ -174,13 +174,13 @@ fn a_wallpaper_is_set_as_the_desktop_has_it() {
 }
 
 #[test]
-fn a_picture_is_drawn_again_from_a_menu() {
+fn an_image_is_drawn_again_from_a_menu() {
     let daemon = Daemon::ready("");
     let bin = daemon.folder().join("bin");
     play(&bin, "notify-send");
     let words = ["a fox", "--size=64x64", "--seed=7", "-q", "-o", "my fox.png"];
     assert!(daemon.zimg(&words).status().unwrap().success());
-    fs::write(daemon.folder().join("none.png"), "no picture").unwrap();
+    fs::write(daemon.folder().join("none.png"), "no image").unwrap();
     let mut again = desktop(&daemon, "zimg-again");
     let (code, _, _) = told(&again.args(["none.png", "my fox.png"]).output().unwrap());
     assert_eq!(code, Some(65), "the worst of all");
@@ -191,19 +191,19 @@ fn a_picture_is_drawn_again_from_a_menu() {
     let seed: u32 =
         name.strip_prefix("my fox-").unwrap().strip_suffix(".png").unwrap().parse().unwrap();
     assert_eq!(seed_of(&daemon.folder().join(&name)), seed & 0xff_ffff);
-    let pictures = fs::read_to_string(format!("{DESKTOP}/zimg-again.desktop")).unwrap();
-    assert!(pictures.contains("MimeType=image/png;image/jpeg;image/webp;"));
+    let images = fs::read_to_string(format!("{DESKTOP}/zimg-again.desktop")).unwrap();
+    assert!(images.contains("MimeType=image/png;image/jpeg;image/webp;"));
     daemon.end();
 }
 
 #[test]
-fn a_picture_is_found_by_its_prompt() {
+fn an_image_is_found_by_its_prompt() {
     let daemon = Daemon::ready("");
     for (name, prompt) in [("a.png", "a fox"), ("b.webp", "a hen")] {
         let words = [prompt, "--size=64x64", "-q", "-o", name];
         assert!(daemon.zimg(&words).status().unwrap().success());
     }
-    fs::write(daemon.folder().join("c.png"), "no picture").unwrap();
+    fs::write(daemon.folder().join("c.png"), "no image").unwrap();
     let pick = || told(&desktop(&daemon, "zimg-pick").output().unwrap());
     let mut without = desktop(&daemon, "zimg-pick");
     let without = told(&without.env("PATH", "/nowhere").output().unwrap());

@@ -62,7 +62,7 @@ fn until<T>(what: &str, mut so: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// That these are the pictures of the mock worker: one colour, which the seed says.
+/// That these are the images of the mock worker: one colour, which the seed says.
 fn check(images: &[Image], seed: u64, count: u32) {
     assert_eq!(images.len(), count as usize);
     for (index, image) in (0..).zip(images) {
@@ -143,7 +143,7 @@ fn a_detached_job_is_cancelled_wherever_it_is() {
     assert_eq!(finish(watcher).unwrap_err().kind, Kind::Cancelled);
     daemon.open_gate();
     check(&daemon.draw(&draw(3, 1)).unwrap(), 3, 1);
-    assert_eq!(std::fs::read_dir(daemon.folder().join("state/pictures")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(daemon.folder().join("state/images")).unwrap().count(), 0);
 }
 
 #[test]
@@ -262,8 +262,8 @@ fn trouble(daemon: &Daemon) -> Option<Failure> {
     daemon.client().overview().unwrap().keeping
 }
 
-fn pictures(state_dir: &Path) -> (PathBuf, PathBuf) {
-    (state_dir.join("pictures"), state_dir.join("away"))
+fn images(state_dir: &Path) -> (PathBuf, PathBuf) {
+    (state_dir.join("images"), state_dir.join("away"))
 }
 
 #[test]
@@ -274,9 +274,9 @@ fn a_disk_that_takes_nothing_loses_nothing_and_goes_on_when_it_does() {
     check(&wait(&daemon, first).unwrap(), 1, 2);
     assert_eq!(trouble(&daemon), None);
     // A file in a folder's stead takes nothing, from nobody.
-    let (pictures, away) = pictures(state_dir.path());
-    std::fs::rename(&pictures, &away).unwrap();
-    std::fs::write(&pictures, "").unwrap();
+    let (images, away) = images(state_dir.path());
+    std::fs::rename(&images, &away).unwrap();
+    std::fs::write(&images, "").unwrap();
     let held = detach(&daemon, draw(5, 2)).unwrap();
     let mut watcher = daemon.client().wait(held).unwrap();
     let waits = watcher.find_map(|update| match update {
@@ -291,8 +291,8 @@ fn a_disk_that_takes_nothing_loses_nothing_and_goes_on_when_it_does() {
     // Others are drawn meanwhile.
     check(&daemon.draw(&draw(9, 1)).unwrap(), 9, 1);
     assert!(matches!(state(&daemon, held), Some(JobState::Held(_))));
-    std::fs::remove_file(&pictures).unwrap();
-    std::fs::rename(&away, &pictures).unwrap();
+    std::fs::remove_file(&images).unwrap();
+    std::fs::rename(&away, &images).unwrap();
     check(&finish(watcher).unwrap(), 5, 2);
     check(&wait(&daemon, first).unwrap(), 1, 2);
     until("no trouble", || trouble(&daemon).is_none().then_some(()));
@@ -301,7 +301,7 @@ fn a_disk_that_takes_nothing_loses_nothing_and_goes_on_when_it_does() {
 }
 
 #[test]
-fn without_a_folder_pictures_are_drawn_and_nothing_is_kept() {
+fn without_a_folder_images_are_drawn_and_nothing_is_kept() {
     let state_dir = tempfile::tempdir().unwrap();
     let in_the_way = state_dir.path().join("state");
     std::fs::write(&in_the_way, "").unwrap();
@@ -372,21 +372,19 @@ fn damaged_jobs_are_moved_aside_said_and_never_overwritten() {
 }
 
 #[test]
-fn a_damaged_picture_is_drawn_again_before_anybody_gets_it() {
+fn a_damaged_image_is_drawn_again_before_anybody_gets_it() {
     let state_dir = tempfile::tempdir().unwrap();
     let daemon = daemon_in(state_dir.path(), "", &[]);
     let job = detach(&daemon, draw(1, 3)).unwrap();
     wait(&daemon, job).unwrap();
-    let picture = state_dir.path().join(format!("pictures/{job}-1.rgb"));
-    let mut bytes = std::fs::read(&picture).unwrap();
+    let image = state_dir.path().join(format!("images/{job}-1.rgb"));
+    let mut bytes = std::fs::read(&image).unwrap();
     bytes[999] ^= 0x10;
-    std::fs::write(&picture, &bytes).unwrap();
+    std::fs::write(&image, &bytes).unwrap();
     check(&wait(&daemon, job).unwrap(), 1, 3);
     assert_eq!(state(&daemon, job), Some(JobState::Done));
-    assert!(
-        daemon.log().contains(&format!("picture 1 of job {job} has changed; it is drawn again"))
-    );
-    std::fs::remove_file(&picture).unwrap();
+    assert!(daemon.log().contains(&format!("image 1 of job {job} has changed; it is drawn again")));
+    std::fs::remove_file(&image).unwrap();
     let waiting: Vec<_> = (0..2).map(|_| daemon.client().wait(job).unwrap()).collect();
     for waiting in waiting {
         check(&finish(waiting).unwrap(), 1, 3);
@@ -402,7 +400,7 @@ fn what_is_not_fetched_expires() {
     check(&wait(&daemon, job).unwrap(), 1, 1);
     until("its end", || jobs(&daemon).is_empty().then_some(()));
     assert!(daemon.log().contains("expired"));
-    assert_eq!(std::fs::read_dir(state_dir.path().join("pictures")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(state_dir.path().join("images")).unwrap().count(), 0);
 }
 
 #[test]

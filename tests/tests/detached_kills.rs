@@ -1,5 +1,5 @@
 //! Detached jobs while daemon and worker are killed at seeded moments: what was accepted ends, its
-//! pictures are those of an undisturbed worker, and what was forgotten does not come back.
+//! images are those of an undisturbed worker, and what was forgotten does not come back.
 
 #![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
 
@@ -59,7 +59,7 @@ fn what_was_accepted_ends_whoever_is_killed_when() {
     let daemon = start(state.path(), "");
     told.fetch_all(&daemon).unwrap();
     assert!(daemon.client().jobs().unwrap().is_empty());
-    assert_eq!(std::fs::read_dir(state.path().join("pictures")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(state.path().join("images")).unwrap().count(), 0);
     let (accepted, unanswered) = told.counts();
     let answered = unanswered <= ENDS.into();
     assert!(accepted > 20 && answered, "{accepted} accepted, {unanswered} not answered");
@@ -83,11 +83,11 @@ fn the_built_in_model_draws_the_same_over_the_daemons_death() {
     let submit = Submit { draw, priority, detach: true, previews: false };
     let update = daemon.client().submit(&submit).unwrap().next();
     let Some(Ok(Update::Accepted { job, .. })) = update else { panic!("{update:?}") };
-    // In the first picture, and in the second.
-    let until_step = |daemon: &Daemon, picture: u32| {
+    // In the first image, and in the second.
+    let until_step = |daemon: &Daemon, image: u32| {
         let mut updates = daemon.client().wait(job).unwrap();
         let there = updates.find(|update| match update {
-            Ok(Update::Step(step)) => (step.picture, step.step) >= (picture, 2),
+            Ok(Update::Step(step)) => (step.image, step.step) >= (image, 2),
             Ok(_) => false,
             Err(failure) => panic!("{failure}"),
         });
@@ -105,7 +105,7 @@ fn the_built_in_model_draws_the_same_over_the_daemons_death() {
     drop(daemon);
     let daemon = start();
     let images = finish(daemon.client().wait(job).unwrap()).unwrap();
-    assert!(images == undisturbed, "another picture, or another number of them");
+    assert!(images == undisturbed, "another image, or another number of them");
     daemon.client().forget(job).unwrap();
     assert!(daemon.client().jobs().unwrap().is_empty());
 }

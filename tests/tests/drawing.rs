@@ -25,7 +25,7 @@ fn step(at: u32) -> impl Fn(&Update) -> bool {
 }
 
 #[test]
-fn a_prompt_becomes_its_pictures() {
+fn a_prompt_becomes_its_images() {
     let daemon = Daemon::ready("");
     let images = daemon.draw(&Draw { seed: 0x01_0203, count: 3, ..draw() }).unwrap();
     for (index, image) in images.iter().enumerate() {
@@ -59,7 +59,7 @@ fn defaults_are_the_models_and_times_are_told() {
 }
 
 #[test]
-fn a_large_picture_comes_whole() {
+fn a_large_image_comes_whole() {
     let daemon = Daemon::ready("");
     let large = Draw { width: Some(2048), height: Some(2048), seed: 7, ..draw() };
     let images = daemon.draw(&large).unwrap();
@@ -182,14 +182,14 @@ fn the_workers_refusal_reaches_the_command_line() {
 }
 
 #[test]
-fn zimg_writes_the_picture() {
+fn zimg_writes_the_image() {
     let daemon = Daemon::ready("");
     let arguments = ["a fox", "-o", "fox.png", "--size", "64x96", "--seed", "66051"];
     let output = daemon.zimg(&arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let picture = image::open(daemon.folder().join("fox.png")).unwrap().to_rgb8();
-    assert_eq!(picture.dimensions(), (64, 96));
-    assert!(picture.pixels().all(|pixel| pixel.0 == [1, 2, 3]));
+    let image = image::open(daemon.folder().join("fox.png")).unwrap().to_rgb8();
+    assert_eq!(image.dimensions(), (64, 96));
+    assert!(image.pixels().all(|pixel| pixel.0 == [1, 2, 3]));
 }
 
 #[test]

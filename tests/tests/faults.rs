@@ -23,7 +23,7 @@ fn draw() -> Draw {
 
 fn done(run: &Run) -> &[(u32, Vec<u8>)] {
     assert!(matches!(run.end, Some(Report::Done { .. })), "{:?}", run.end);
-    &run.pictures
+    &run.images
 }
 
 fn failed(run: &Run) -> &Failure {
@@ -56,7 +56,7 @@ fn too_little_memory_is_tried_once_more_and_changes_nothing() {
 }
 
 #[test]
-fn a_picture_that_cannot_be_decoded_whole_is_decoded_in_tiles() {
+fn an_image_that_cannot_be_decoded_whole_is_decoded_in_tiles() {
     let job = Draw { width: Some(640), height: Some(576), steps: Some(1), ..draw() };
     let mut worker = faulty("oom@decode,oom@decode");
     let tiled = worker.draw(1, &job, None);
@@ -79,7 +79,7 @@ fn too_little_memory_twice_fails_the_job_and_not_the_worker() {
         let Failure { kind, message, hint } = failed(&run);
         assert_eq!(*kind, Kind::Internal);
         assert!(message.contains("out of memory") && !message.contains('\n'), "{message}");
-        assert!(hint.as_ref().is_some_and(|hint| hint.contains("a smaller picture")));
+        assert!(hint.as_ref().is_some_and(|hint| hint.contains("a smaller image")));
         done(&worker.draw(2, &draw(), None));
     }
 }
@@ -109,11 +109,11 @@ fn a_dead_device_ends_the_worker_and_not_the_job() {
 }
 
 #[test]
-fn a_picture_that_is_none_is_drawn_once_more() {
+fn an_image_that_is_none_is_drawn_once_more() {
     let whole = faulty("").draw(1, &draw(), None);
     for (fault, said) in [
         ("nan@decode", "the latents are not finite numbers"),
-        ("black@decode", "all of the picture has one colour, #000000"),
+        ("black@decode", "all of the image has one colour, #000000"),
     ] {
         let mut worker = faulty(fault);
         let run = worker.draw(1, &draw(), None);
@@ -159,7 +159,7 @@ fn a_job_outlives_the_device_it_began_on() {
     for (faults, said) in [
         ("dead@step:3", "an illegal memory access was encountered"),
         ("nan@decode,nan@decode", "the latents are not finite numbers"),
-        ("black@decode,black@decode", "all of the picture has one colour, #000000"),
+        ("black@decode,black@decode", "all of the image has one colour, #000000"),
     ] {
         let (daemon, answers) = answers(faults);
         assert!(answers.iter().all(|answer| answer.as_ref() == Ok(&whole)), "{faults}");

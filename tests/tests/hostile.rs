@@ -19,7 +19,7 @@ fn draw() -> Draw {
     Draw { width: Some(64), height: Some(64), ..Draw::new("a fox") }
 }
 
-/// The median time of a picture for somebody who behaves.
+/// The median time of an image for somebody who behaves.
 fn latency(daemon: &Daemon) -> Duration {
     let mut took: Vec<_> = (0..15)
         .map(|_| {
@@ -56,7 +56,7 @@ fn floods(daemon: &Daemon) -> Raw {
     raw
 }
 
-/// Has large pictures drawn, and reads nothing.
+/// Has large images drawn, and reads nothing.
 fn draws(daemon: &Daemon) -> Raw {
     let mut raw = Raw::greeted(daemon.socket());
     let large = Draw { width: Some(2048), height: Some(2048), count: 2, ..draw() };
@@ -78,7 +78,7 @@ fn liars_and_slow_readers_cost_little_and_nobody_else_anything() {
         .flat_map(|kind| (0..EACH).map(|_| kind(&daemon)).collect::<Vec<_>>())
         .collect();
     assert_eq!(hostile.len(), 32);
-    wait_until("the large pictures are drawn", || {
+    wait_until("the large images are drawn", || {
         let status = daemon.status();
         status.worker == WorkerState::Ready && status.queued == 0
     });

@@ -149,8 +149,8 @@ fn an_installed_tree_draws_after_it_was_moved() {
         .unwrap();
     let log = fs::read_to_string(folder.path().join("log")).unwrap();
     assert!(drawn.status.success(), "{}{log}", String::from_utf8_lossy(&drawn.stderr));
-    let picture = image::open(folder.path().join("out.png")).unwrap();
-    assert_eq!((picture.width(), picture.height()), (256, 256));
+    let image = image::open(folder.path().join("out.png")).unwrap();
+    assert_eq!((image.width(), image.height()), (256, 256));
 
     let torch: Vec<_> = daemon
         .workers_files()

@@ -1,5 +1,5 @@
 //! Weights outlive the worker, and the daemon: the next one reads none. Whatever is doubtful about
-//! them, it reads them anew, and the picture is the same to the bit.
+//! them, it reads them anew, and the image is the same to the bit.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
@@ -124,11 +124,11 @@ fn bytes_of(memory: &OwnedFd) -> Vec<u8> {
 fn the_next_worker_has_a_dead_workers_weights_and_draws_the_same_bits() {
     let daemon = tiny();
     assert!(matches!(weights(&daemon), Weights::Read { .. }));
-    let picture = draw(&daemon);
+    let image = draw(&daemon);
     for _ in 0..3 {
         kill_worker(&daemon);
         kept(&daemon);
-        assert!(draw(&daemon) == picture);
+        assert!(draw(&daemon) == image);
     }
 }
 
@@ -177,14 +177,14 @@ fn not_a_byte_of_a_tensor_is_read_again() {
 fn a_checkpoint_that_changed_meanwhile_is_read() {
     let folder = folder_of_tiny();
     let daemon = daemon_with(folder.path().to_str().unwrap(), Store::default());
-    let picture = draw(&daemon);
+    let image = draw(&daemon);
     let file: PathBuf = folder.path().join("vae/diffusion_pytorch_model.safetensors");
     let bytes = fs::read(&file).unwrap();
     fs::remove_file(&file).unwrap();
     fs::write(&file, bytes).unwrap();
     kill_worker(&daemon);
     read_anew(&daemon, "the checkpoint's files have changed");
-    assert!(draw(&daemon) == picture, "it was the same after all");
+    assert!(draw(&daemon) == image, "it was the same after all");
     kill_worker(&daemon);
     kept(&daemon);
 }
@@ -192,12 +192,12 @@ fn a_checkpoint_that_changed_meanwhile_is_read() {
 #[test]
 fn a_daemon_that_is_started_again_keeps_the_weights() {
     let mut daemon = tiny();
-    let picture = draw(&daemon);
+    let image = draw(&daemon);
     let store = daemon.stop();
     assert_eq!(store.names(), [0, 1, 2, 3].map(|n| format!("zimaged-weights-{n}")));
     let mut again = daemon_with("tiny", store);
     kept(&again);
-    assert!(draw(&again) == picture);
+    assert!(draw(&again) == image);
     // And once more, from what was stored then.
     let third = daemon_with("tiny", again.stop());
     kept(&third);
@@ -208,7 +208,7 @@ fn a_daemon_that_is_started_again_keeps_the_weights() {
 #[test]
 fn what_the_manager_stored_is_used_only_if_nothing_is_doubtful() {
     let mut daemon = tiny();
-    let picture = draw(&daemon);
+    let image = draw(&daemon);
     let mut store = daemon.stop();
     // One daemon after the other: the one before has stored good ones again.
     for (why, spoil) in [
@@ -245,7 +245,7 @@ fn what_the_manager_stored_is_used_only_if_nothing_is_doubtful() {
         spoil(&mut store);
         let mut daemon = daemon_with("tiny", store);
         read_anew(&daemon, why);
-        assert!(draw(&daemon) == picture, "{why}");
+        assert!(draw(&daemon) == image, "{why}");
         store = daemon.stop();
         assert_eq!(store.names().len(), 4, "{why}");
     }

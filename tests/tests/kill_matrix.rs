@@ -79,17 +79,17 @@ fn daemon(phase: &str) -> Daemon {
     })
 }
 
-/// A job's one answer: its picture, which must be the right one, or why not.
+/// A job's one answer: its image, which must be the right one, or why not.
 fn answer(job: Job, seed: u64) -> Result<(), Failure> {
     finish(job).map(|images| is_right(&images, seed))
 }
 
 fn is_right(images: &[Image], seed: u64) {
-    let [image] = images else { panic!("{} pictures", images.len()) };
-    assert!(image.pixels == mock::colour(seed).repeat(64 * 64), "another picture");
+    let [image] = images else { panic!("{} images", images.len()) };
+    assert!(image.pixels == mock::colour(seed).repeat(64 * 64), "another image");
 }
 
-/// The worker is killed, and both pictures come nevertheless.
+/// The worker is killed, and both images come nevertheless.
 fn kill_the_worker(signal: Signal) {
     for phase in PHASES {
         let Cell { daemon, jobs, .. } = Cell::new(phase);
@@ -100,7 +100,7 @@ fn kill_the_worker(signal: Signal) {
         let status = daemon.status();
         assert_eq!((status.done, status.failed), (2, 0), "{phase}");
         let counters = daemon.client().overview().unwrap().counters;
-        assert_eq!(counters.pictures, 2, "{phase}: none was drawn twice");
+        assert_eq!(counters.images, 2, "{phase}: none was drawn twice");
         daemon.end();
     }
 }
@@ -240,8 +240,8 @@ fn client_stop() {
         wait_until("its job has ended", || daemon.status().done >= 1);
         kill(pid(&zimg), Signal::SIGCONT).unwrap();
         assert!(zimg.wait().unwrap().success(), "{phase}");
-        let picture = image::open(daemon.folder().join("fox.png")).unwrap().to_rgb8();
-        assert!(picture.pixels().all(|pixel| pixel.0 == mock::colour(SEED)), "{phase}");
+        let image = image::open(daemon.folder().join("fox.png")).unwrap().to_rgb8();
+        assert!(image.pixels().all(|pixel| pixel.0 == mock::colour(SEED)), "{phase}");
     });
 }
 
@@ -277,7 +277,7 @@ fn client_stop_before_it_is_answered() {
 
 /// More than any socket holds: the daemon keeps it for who is suspended in the middle of it.
 #[test]
-fn client_stop_in_the_middle_of_a_large_picture() {
+fn client_stop_in_the_middle_of_a_large_image() {
     let daemon = daemon("send");
     let arguments = ["a fox", "-s", "2048x2048", "--steps", "3", "-o", "fox.png"];
     let mut zimg = daemon.zimg(&arguments);
@@ -293,9 +293,9 @@ fn client_stop_in_the_middle_of_a_large_picture() {
     assert!(zimg.try_wait().unwrap().is_none() && !daemon.folder().join("fox.png").exists());
     kill(pid(&zimg), Signal::SIGCONT).unwrap();
     assert!(zimg.wait().unwrap().success());
-    let picture = image::open(daemon.folder().join("fox.png")).unwrap().to_rgb8();
-    assert_eq!(picture.dimensions(), (2048, 2048));
-    assert!(picture.pixels().all(|pixel| pixel.0 == mock::colour(SEED)));
+    let image = image::open(daemon.folder().join("fox.png")).unwrap().to_rgb8();
+    assert_eq!(image.dimensions(), (2048, 2048));
+    assert!(image.pixels().all(|pixel| pixel.0 == mock::colour(SEED)));
     daemon.end();
 }
 

@@ -10,19 +10,19 @@ fn previews_come_when_wished_and_change_nothing() {
     let mut worker = Worker::start();
     let job = Draw { width: Some(128), height: Some(64), count: 2, ..Draw::new("a red circle") };
     let without = worker.draw(1, &job, None);
-    assert_eq!((without.previews.len(), without.pictures.len()), (0, 2));
+    assert_eq!((without.previews.len(), without.images.len()), (0, 2));
     let begun = Instant::now();
     worker.submit(2, &job, true, None);
     let with = worker.follow(2, |_, _| {});
     let most = 1 + begun.elapsed().as_millis() / 100;
-    assert!(with.pictures == without.pictures);
+    assert!(with.images == without.images);
     assert!(!with.previews.is_empty() && with.previews.len() as u128 <= most);
     let mut last = (0, 0);
     for preview in &with.previews {
         assert_eq!((preview.width, preview.height, preview.rgb.len()), (16, 8, 3 * 16 * 8));
-        assert!((preview.picture, preview.step) > last, "{last:?}");
-        last = (preview.picture, preview.step);
-        assert!(with.steps.contains(&last) && preview.step < 8, "the picture itself comes then");
+        assert!((preview.image, preview.step) > last, "{last:?}");
+        last = (preview.image, preview.step);
+        assert!(with.steps.contains(&last) && preview.step < 8, "the image itself comes then");
     }
 }
 

@@ -48,9 +48,9 @@ fn it_draws_and_shows_how_it_goes() {
     assert!(said.contains(" of 8\n"), "{said}");
     for (seed, colour) in [(66051, [1, 2, 3]), (66052, [1, 2, 4])] {
         let path = daemon.folder().join(format!("fox-{seed}.png"));
-        let picture = image::open(path).unwrap().into_rgb8();
-        assert_eq!(picture.dimensions(), (64, 96));
-        assert!(picture.pixels().all(|pixel| pixel.0 == colour), "{seed}");
+        let image = image::open(path).unwrap().into_rgb8();
+        assert_eq!(image.dimensions(), (64, 96));
+        assert!(image.pixels().all(|pixel| pixel.0 == colour), "{seed}");
     }
     let (code, _, said) = run(&daemon, &["a fox", "fox.ppm", "seed=7", "steps=3", "guidance=1.5"]);
     assert_eq!(code, Some(0), "{said}");

@@ -128,9 +128,9 @@ fn an_interactive_job_overtakes_a_batch_at_its_next_step() {
     assert_eq!(finish(interactive).unwrap().len(), 1);
     let overtaken = until(&mut batch, |update| matches!(update, Update::Waiting(_)));
     assert_eq!(overtaken, Update::Waiting(Waiting::Overtaken { position: 1 }));
-    // It goes on where it was, before all others, to the picture that it would have been.
+    // It goes on where it was, before all others, to the image that it would have been.
     let resumed = until(&mut batch, |update| matches!(update, Update::Resumed { .. }));
-    assert_eq!(resumed, Update::Resumed { picture: 0, step: 3 });
+    assert_eq!(resumed, Update::Resumed { image: 0, step: 3 });
     let images = finish(batch).unwrap();
     assert_eq!(images[0].pixels[..3], mock::colour(SEED));
     finish(other).unwrap();
@@ -177,7 +177,7 @@ fn a_user_sees_his_jobs_and_can_end_them() {
     until(&mut running, |update| matches!(update, Update::Step(step) if step.step == 2));
     let jobs = daemon.client().jobs().unwrap();
     let states: Vec<_> = jobs.iter().map(|job| (job.job, job.state.clone())).collect();
-    let first = JobState::Running { picture: 0, step: 2, of: 8 };
+    let first = JobState::Running { image: 0, step: 2, of: 8 };
     assert_eq!(states, [(1, first), (2, JobState::Waiting { position: 1 })]);
     assert_eq!((jobs[1].priority, jobs[1].width, jobs[1].seed), (Priority::Batch, Some(64), SEED));
     assert_eq!(jobs[0].prompt, "a fox");
@@ -210,6 +210,6 @@ fn previews_are_for_who_wishes_them() {
     // Those that nobody took in time were replaced.
     assert!((1..=4).contains(&seen.len()), "{}", seen.len());
     let last = seen.last().unwrap();
-    assert_eq!((last.picture, last.step, last.width, last.height), (0, 4, 8, 12));
+    assert_eq!((last.image, last.step, last.width, last.height), (0, 4, 8, 12));
     assert_eq!(*last.rgb, [4; 3 * 8 * 12]);
 }

@@ -94,10 +94,10 @@ fn sleep_frees_and_wake_brings_back() {
 fn figures_follow_what_happens() {
     let daemon = Daemon::ready("");
     let before = metrics(&daemon);
-    assert_eq!((before["zimg_pictures_total"], before["zimg_jobs_max"]), (0.0, 64.0));
+    assert_eq!((before["zimg_images_total"], before["zimg_jobs_max"]), (0.0, 64.0));
     daemon.draw(&Draw { count: 2, width: Some(64), height: Some(64), ..Draw::new("a") }).unwrap();
     let after = metrics(&daemon);
-    assert_eq!((after["zimg_pictures_total"], after["zimg_steps_total"]), (2.0, 16.0));
+    assert_eq!((after["zimg_images_total"], after["zimg_steps_total"]), (2.0, 16.0));
     assert_eq!((after["zimg_jobs_done_total"], after["zimg_up"]), (1.0, 1.0));
     assert_eq!(after["zimg_worker_state{state=\"ready\"}"], 1.0);
     let version = env!("CARGO_PKG_VERSION");

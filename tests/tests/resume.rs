@@ -1,5 +1,5 @@
 //! A job that stops between two steps and goes on, in the same worker or in another, ends in the
-//! picture that it would have been: the real worker and the built-in model.
+//! image that it would have been: the real worker and the built-in model.
 
 #![expect(clippy::panic, reason = "a helper fails its test by panicking")]
 
@@ -24,30 +24,30 @@ fn failure(run: &Run) -> &Failure {
 }
 
 #[test]
-fn a_job_goes_on_from_any_of_its_points_to_the_same_pictures() {
+fn a_job_goes_on_from_any_of_its_points_to_the_same_images() {
     let mut first = Worker::start();
     let mut second = Worker::start();
     for (count, job) in [(1, draw()), (2, two_guided())] {
         let whole = first.draw(1, &job, None);
         assert!(matches!(whole.end, Some(Report::Done { .. })), "{:?}", whole.end);
-        assert_eq!(whole.pictures.len(), count);
-        // A point after each step but a picture's last, and one between two pictures.
+        assert_eq!(whole.images.len(), count);
+        // A point after each step but an image's last, and one between two images.
         let points: Vec<_> =
-            whole.points.iter().map(|kept| (kept.point.picture, kept.point.step)).collect();
+            whole.points.iter().map(|kept| (kept.point.image, kept.point.step)).collect();
         let all = [(0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (1, 3)];
         assert_eq!(points, &all[..if count == 1 { 3 } else { 7 }]);
         for kept in &whole.points {
             let rest = second.draw(2, &job, Some(kept));
-            let Point { picture, step, timings, .. } = kept.point;
+            let Point { image, step, timings, .. } = kept.point;
             let Some(Report::Done { timings: after, .. }) = rest.end else {
                 panic!("not done but {:?}", rest.end)
             };
             assert!(after.steps > timings.steps && after.total > timings.total);
             assert!(
-                rest.pictures == whole.pictures[picture as usize..],
-                "from step {step} of picture {picture}"
+                rest.images == whole.images[image as usize..],
+                "from step {step} of image {image}"
             );
-            assert_eq!(rest.steps.len(), 4 * count - (4 * picture + step) as usize);
+            assert_eq!(rest.steps.len(), 4 * count - (4 * image + step) as usize);
         }
     }
 }
@@ -58,8 +58,8 @@ fn a_paused_job_stops_at_its_next_step_and_goes_on_later() {
     // Enough steps that there is one left when the pause arrives, on a busy machine too.
     let job = Draw { steps: Some(50), ..two_guided() };
     let whole = worker.draw(1, &job, None);
-    let at = |picture, step| move |report: &Report| matches!(report, Report::Step { step: at, .. } if (at.picture, at.step) == (picture, step));
-    let decoding = |report: &Report| matches!(report, Report::Decoding { picture: 0, .. });
+    let at = |image, step| move |report: &Report| matches!(report, Report::Step { step: at, .. } if (at.image, at.step) == (image, step));
+    let decoding = |report: &Report| matches!(report, Report::Decoding { image: 0, .. });
     for pause_at in [&at(0, 1) as &dyn Fn(&Report) -> bool, &decoding, &at(1, 2)] {
         worker.submit(2, &job, false, None);
         let begun = worker.follow(2, |worker, report| {
@@ -71,19 +71,19 @@ fn a_paused_job_stops_at_its_next_step_and_goes_on_later() {
         // Where it goes on is behind the last step that was told.
         let kept = begun.points.last().unwrap();
         let told = begun.steps.last().unwrap();
-        let stands = (kept.point.picture, kept.point.step);
+        let stands = (kept.point.image, kept.point.step);
         assert!(stands == *told || (stands == (1, 0) && *told == (0, 50)), "{stands:?} {told:?}");
         // Another job goes first.
-        assert_eq!(worker.draw(3, &draw(), None).pictures.len(), 1);
+        assert_eq!(worker.draw(3, &draw(), None).images.len(), 1);
         let rest = worker.draw(2, &job, Some(kept));
-        assert!([begun.pictures, rest.pictures].concat() == whole.pictures, "from {stands:?}");
+        assert!([begun.images, rest.images].concat() == whole.images, "from {stands:?}");
     }
 }
 
 #[test]
 fn a_wish_for_a_job_that_is_not_running_does_nothing() {
     let mut worker = Worker::start();
-    assert_eq!(worker.draw(1, &draw(), None).pictures.len(), 1);
+    assert_eq!(worker.draw(1, &draw(), None).images.len(), 1);
     for job in [0, 1, 2, u64::MAX] {
         worker.send(Command::Pause { job });
         worker.send(Command::Cancel { job });
@@ -97,7 +97,7 @@ fn a_wish_for_a_job_that_is_not_running_does_nothing() {
     worker.submit(3, &Draw { steps: Some(100), ..draw() }, false, None);
     worker.send(Command::Pause { job: 3 });
     let run = worker.follow(3, |_, _| {});
-    assert!(matches!(run.end, Some(Report::Paused { .. })) && run.pictures.is_empty());
+    assert!(matches!(run.end, Some(Report::Paused { .. })) && run.images.is_empty());
     worker.submit(4, &Draw { steps: Some(100), ..draw() }, false, None);
     worker.send(Command::Pause { job: 4 });
     worker.send(Command::Cancel { job: 4 });
@@ -117,7 +117,7 @@ fn what_is_not_a_point_of_the_job_is_refused_and_the_worker_lives() {
         kept
     };
     let cases: [(Kept, &str); 6] = [
-        (with(&|kept| kept.point.picture = 1), "it is number 1 of 1"),
+        (with(&|kept| kept.point.image = 1), "it is number 1 of 1"),
         (with(&|kept| kept.point.step = 4), "step 4 is not before the last of 4"),
         (with(&|kept| kept.point.step = 0), "it has latents before its first step"),
         (with(&|kept| kept.latents.truncate(400)), "its latents have 400 bytes instead of 6144"),
@@ -127,13 +127,13 @@ fn what_is_not_a_point_of_the_job_is_refused_and_the_worker_lives() {
     for (kept, said) in cases {
         let run = worker.draw(2, &draw(), Some(&kept));
         assert_eq!(failure(&run).kind, Kind::Internal);
-        assert_eq!(failure(&run).message, format!("the picture cannot be gone on with: {said}"));
+        assert_eq!(failure(&run).message, format!("the image cannot be gone on with: {said}"));
     }
     let nothing = Kept {
-        point: Point { picture: 0, step: 0, bytes: 0, timings: Timings::default() },
+        point: Point { image: 0, step: 0, bytes: 0, timings: Timings::default() },
         latents: Vec::new(),
     };
     let whole = worker.draw(3, &draw(), Some(&nothing));
     let rest = worker.draw(4, &draw(), Some(&good));
-    assert!(whole.pictures == rest.pictures && whole.pictures.len() == 1);
+    assert!(whole.images == rest.images && whole.images.len() == 1);
 }

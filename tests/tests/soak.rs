@@ -133,11 +133,11 @@ fn any(seeded: &mut Seeded) -> Submit {
     Submit { draw, priority, detach: false, previews: seeded.below(4) == 0 }
 }
 
-/// That these are a job's pictures.
+/// That these are a job's images.
 fn check(images: &[zimg_client::Image], draw: &Draw) {
     assert_eq!(images.len(), draw.count as usize);
     for (image, seed) in images.iter().zip(draw.seed..) {
-        assert!(image.pixels.chunks(3).all(|pixel| pixel == colour(seed)), "another picture");
+        assert!(image.pixels.chunks(3).all(|pixel| pixel == colour(seed)), "another image");
     }
 }
 
@@ -153,9 +153,9 @@ fn strike(process: u32, signal: Signal) -> bool {
 /// What became of all clients' jobs.
 #[derive(Default)]
 struct Counts {
-    /// Jobs whose pictures came, and how many pictures.
+    /// Jobs whose images came, and how many images.
     drawn: AtomicU64,
-    pictures: AtomicU64,
+    images: AtomicU64,
     /// Jobs whose client went or changed its mind: they may be done or not.
     given_up: AtomicU64,
     /// Clients that were killed: they may have had a job or not.
@@ -168,13 +168,13 @@ fn more(counter: &AtomicU64, by: u32) {
     counter.fetch_add(by.into(), Ordering::Relaxed);
 }
 
-/// Draws and gets the right pictures.
+/// Draws and gets the right images.
 fn draws(daemon: &Daemon, until: Until, counts: &Counts, mut seeded: Seeded) {
     while until.pause(&mut seeded, 900) {
         let submit = any(&mut seeded);
         check(&finish(daemon.client().submit(&submit).unwrap()).unwrap(), &submit.draw);
         more(&counts.drawn, 1);
-        more(&counts.pictures, submit.draw.count);
+        more(&counts.images, submit.draw.count);
     }
 }
 
@@ -221,10 +221,10 @@ fn types(daemon: &Daemon, until: Until, counts: &Counts, mut seeded: Seeded) {
         }
         let ended = zimg.wait_with_output().unwrap();
         assert!(ended.status.success(), "{fate}: {}", String::from_utf8_lossy(&ended.stderr));
-        let picture = image::open(daemon.folder().join("fox.png")).unwrap().to_rgb8();
-        assert!(picture.pixels().all(|pixel| pixel.0 == colour(seed.parse().unwrap())));
+        let image = image::open(daemon.folder().join("fox.png")).unwrap().to_rgb8();
+        assert!(image.pixels().all(|pixel| pixel.0 == colour(seed.parse().unwrap())));
         more(&counts.drawn, 1);
-        more(&counts.pictures, 1);
+        more(&counts.images, 1);
     }
 }
 
@@ -285,19 +285,19 @@ fn a_daemon_stays_as_small_as_it_was_while_workers_and_clients_die() {
     assert!(matches!(update, Some(Ok(Update::Accepted { .. }))), "{update:?}");
     wait_until("the last one has ended", || daemon.client().overview().unwrap().unfinished == 0);
     let overview = daemon.client().overview().unwrap();
-    let Counts { drawn, pictures, given_up, killed, struck } = counts;
-    let [drawn, pictures, given_up, killed, struck] =
-        [drawn, pictures, given_up, killed, struck].map(AtomicU64::into_inner);
-    // Each job has one end, which is its pictures unless its client would have it otherwise.
+    let Counts { drawn, images, given_up, killed, struck } = counts;
+    let [drawn, images, given_up, killed, struck] =
+        [drawn, images, given_up, killed, struck].map(AtomicU64::into_inner);
+    // Each job has one end, which is its images unless its client would have it otherwise.
     let (detached, refused) = told.counts();
     assert_eq!(refused, 0);
     let status = overview.status;
     let ended = status.done + status.failed;
     assert_eq!(status.failed, overview.counters.cancelled, "{status:?}");
-    let counted = overview.counters.pictures;
+    let counted = overview.counters.images;
     println!(
         "soak: {seconds} s: {ended} jobs ({detached} detached, {} cancelled, {killed} \
-         clients killed), {counted} pictures, {} deaths of workers ({struck} from outside), {} \
+         clients killed), {counted} images, {} deaths of workers ({struck} from outside), {} \
          jobs resumed, {} overtaken; {}",
         status.failed,
         status.restarts,
@@ -310,8 +310,8 @@ fn a_daemon_stays_as_small_as_it_was_while_workers_and_clients_die() {
     assert!((least..=least + killed).contains(&ended), "{least} + {killed}, {ended}");
     let unwanted = given_up + killed + 1;
     assert!(status.failed <= unwanted, "{} of {unwanted} failed", status.failed);
-    // No picture came twice. Of the jobs that nobody wanted two each may have come.
-    let least = pictures + told.pictures();
+    // No image came twice. Of the jobs that nobody wanted two each may have come.
+    let least = images + told.images();
     assert!((least..=least + 2 * unwanted).contains(&counted), "{least} and {counted}");
     assert!(u64::from(status.restarts) >= struck && struck >= u64::from(seconds) / 10, "{struck}");
     daemon.end();
@@ -364,7 +364,7 @@ fn daemons_that_are_killed_leave_nothing_behind() {
     let daemon = Daemon::with(Options { state: Some(state.clone()), ..Options::default() });
     told.fetch_all(&daemon).unwrap();
     assert!(daemon.client().jobs().unwrap().is_empty());
-    assert_eq!(fs::read_dir(state.join("pictures")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(state.join("images")).unwrap().count(), 0);
     let (detached, unanswered) = told.counts();
     assert!(unanswered <= daemons, "{unanswered} not answered by {daemons} daemons");
     let [drawn, given_up] = [counts.drawn, counts.given_up].map(AtomicU64::into_inner);

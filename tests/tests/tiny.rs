@@ -1,4 +1,4 @@
-//! The whole way with the real worker and the built-in model: a prompt becomes a picture of it.
+//! The whole way with the real worker and the built-in model: a prompt becomes an image of it.
 
 #![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
 
@@ -38,8 +38,8 @@ fn is_white(pixel: [u8; 3]) -> bool {
 }
 
 /// Where the red pixels are: how many, their middle, their width and height.
-fn red_thing(picture: &RgbImage) -> (f64, [f64; 2], [f64; 2]) {
-    let red: Vec<_> = picture
+fn red_thing(image: &RgbImage) -> (f64, [f64; 2], [f64; 2]) {
+    let red: Vec<_> = image
         .enumerate_pixels()
         .filter(|(_, _, pixel)| is_red(pixel.0))
         .map(|(x, y, _)| [f64::from(x), f64::from(y)])
@@ -58,9 +58,9 @@ fn red_thing(picture: &RgbImage) -> (f64, [f64; 2], [f64; 2]) {
 fn a_red_circle_on_a_white_background_is_just_that() {
     let daemon = tiny();
     draw_file(&daemon, &["a red circle on a white background", "-o", "out.png", "--seed", "1"]);
-    let picture = image::open(daemon.folder().join("out.png")).unwrap().to_rgb8();
-    let (width, height) = picture.dimensions();
-    let (count, middle, extent) = red_thing(&picture);
+    let image = image::open(daemon.folder().join("out.png")).unwrap().to_rgb8();
+    let (width, height) = image.dimensions();
+    let (count, middle, extent) = red_thing(&image);
     let all = f64::from(width * height);
     assert!(count > 0.01 * all && count < 0.8 * all, "{count} of {all} pixels are red");
     assert!((extent[0] / extent[1] - 1.0).abs() < 0.15, "as wide as high, not {extent:?}");
@@ -70,7 +70,7 @@ fn a_red_circle_on_a_white_background_is_just_that() {
         let off = middle[axis] / f64::from([width, height][axis]) - 0.5;
         assert!(off.abs() < 0.3, "its middle is at {middle:?}");
     }
-    let white = picture.pixels().filter(|pixel| is_white(pixel.0)).count() as f64;
+    let white = image.pixels().filter(|pixel| is_white(pixel.0)).count() as f64;
     assert!(white > 0.9 * (all - count), "{white} of {} other pixels are white", all - count);
 }
 
@@ -78,8 +78,8 @@ fn a_red_circle_on_a_white_background_is_just_that() {
 fn one_thing_is_above_another() {
     let daemon = tiny();
     draw_file(&daemon, &["a green star above a red square", "-o", "out.png", "--seed", "1"]);
-    let picture = image::open(daemon.folder().join("out.png")).unwrap().to_rgb8();
-    let green: Vec<_> = picture
+    let image = image::open(daemon.folder().join("out.png")).unwrap().to_rgb8();
+    let green: Vec<_> = image
         .enumerate_pixels()
         .filter(|(_, _, pixel)| {
             let [red, green, blue] = pixel.0.map(i32::from);
@@ -87,16 +87,16 @@ fn one_thing_is_above_another() {
         })
         .map(|(_, y, _)| f64::from(y))
         .collect();
-    let (red, [_, red_height], _) = red_thing(&picture);
+    let (red, [_, red_height], _) = red_thing(&image);
     let green_height = green.iter().sum::<f64>() / green.len() as f64;
     assert!(red > 500.0 && green.len() > 500, "{red} red pixels, {} green ones", green.len());
     assert!(green_height + 20.0 < red_height, "green at {green_height}, red at {red_height}");
 }
 
-/// A picture in 3 s on 2 cores, counted in the worker's processor time, which holds on a busy
+/// An image in 3 s on 2 cores, counted in the worker's processor time, which holds on a busy
 /// machine too.
 #[test]
-fn a_picture_takes_three_seconds_of_two_cores_at_most() {
+fn an_image_takes_three_seconds_of_two_cores_at_most() {
     let daemon = tiny();
     let worker = daemon.status().worker_pid.unwrap();
     let spent = || {
@@ -114,7 +114,7 @@ fn a_picture_takes_three_seconds_of_two_cores_at_most() {
 }
 
 #[test]
-fn a_seed_is_a_picture() {
+fn a_seed_is_an_image() {
     let daemon = tiny();
     let prompt = "a blue square";
     draw_file(&daemon, &[prompt, "-o", "one.png", "--seed", "5"]);
@@ -210,7 +210,7 @@ fn no_worker_outlives_its_supervisor() {
 }
 
 #[test]
-fn a_picture_is_drawn_again_to_the_bit() {
+fn an_image_is_drawn_again_to_the_bit() {
     let daemon = tiny();
     let prompt = ["a green star above a red square", "-o", "a.png", "-n2"];
     draw_file(&daemon, &[&prompt[..], &["--seed=3", "--steps=4", "--size=320x256"]].concat());
@@ -222,15 +222,15 @@ fn a_picture_is_drawn_again_to_the_bit() {
     draw_file(&daemon, &["redo", "b.webp", "--seed=3", "-o", "c.png"]);
     let pixels = |name: &str| image::open(daemon.folder().join(name)).unwrap().to_rgb8();
     assert_eq!(pixels("a-2.png").dimensions(), (320, 256));
-    assert!(pixels("a-2-redo.png") == pixels("a-2.png"), "not the same picture");
-    assert!(pixels("b.webp") == pixels("a-2.png"), "not the same picture as WebP");
-    assert!(pixels("c.png") == pixels("a-1.png"), "a changed seed is the first picture");
+    assert!(pixels("a-2-redo.png") == pixels("a-2.png"), "not the same image");
+    assert!(pixels("b.webp") == pixels("a-2.png"), "not the same image as WebP");
+    assert!(pixels("c.png") == pixels("a-1.png"), "a changed seed is the first image");
     let bytes = |name: &str| fs::read(daemon.folder().join(name)).unwrap();
     assert!(bytes("a-2-redo.png") == bytes("a-2.png"), "the files differ");
 }
 
 #[test]
-fn a_picture_does_not_depend_on_what_was_drawn_before() {
+fn an_image_does_not_depend_on_what_was_drawn_before() {
     let daemon = tiny();
     let circle = |name: &str| {
         draw_file(&daemon, &["a red circle on a white background", "--seed=1", "-o", name]);

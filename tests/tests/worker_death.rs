@@ -12,7 +12,7 @@ fn draw() -> Draw {
     Draw { width: Some(64), height: Some(64), seed: SEED, ..Draw::new("a fox") }
 }
 
-/// The colours of a job's pictures, or why there are none.
+/// The colours of a job's images, or why there are none.
 fn colours(daemon: &Daemon, draw: &Draw) -> Result<Vec<[u8; 3]>, Failure> {
     Ok(daemon.draw(draw)?.iter().map(|image| image.pixels[..3].try_into().unwrap()).collect())
 }
@@ -30,9 +30,9 @@ fn failure_of(behaviours: [&str; 2]) -> Failure {
 }
 
 #[test]
-fn a_job_whose_worker_died_goes_on_in_the_next_to_the_same_picture() {
+fn a_job_whose_worker_died_goes_on_in_the_next_to_the_same_image() {
     let two = Draw { count: 2, ..draw() };
-    // Where the worker dies, where the job goes on, and how many pictures were whole by then.
+    // Where the worker dies, where the job goes on, and how many images were whole by then.
     for (behaviour, at) in [
         ("crash@begin", (0, 0)),
         ("segv@latents:1", (0, 0)),
@@ -50,7 +50,7 @@ fn a_job_whose_worker_died_goes_on_in_the_next_to_the_same_picture() {
         for update in daemon.client().draw(&two).unwrap() {
             match update.unwrap() {
                 Update::Image(image) => images.push(image.pixels),
-                Update::Resumed { picture, step } => resumed.push((picture, step)),
+                Update::Resumed { image, step } => resumed.push((image, step)),
                 _ => {}
             }
         }
@@ -59,12 +59,12 @@ fn a_job_whose_worker_died_goes_on_in_the_next_to_the_same_picture() {
         assert!(images == right, "{behaviour}");
         assert_eq!(resumed, [at], "{behaviour}");
         let counters = daemon.client().overview().unwrap().counters;
-        assert_eq!((counters.resumed, counters.pictures), (1, 2), "{behaviour}");
+        assert_eq!((counters.resumed, counters.images), (1, 2), "{behaviour}");
     }
 }
 
 #[test]
-fn a_picture_that_came_whole_is_not_drawn_again() {
+fn an_image_that_came_whole_is_not_drawn_again() {
     let daemon = Daemon::ready("crash@sent;");
     assert_eq!(colours(&daemon, &draw()).unwrap(), [mock::colour(SEED)]);
     let steps = daemon.client().overview().unwrap().counters.steps;
@@ -72,7 +72,7 @@ fn a_picture_that_came_whole_is_not_drawn_again() {
     // Of several the last one died of: the others go on after it.
     let daemon = Daemon::ready("segv@step:3;crash@step:4;");
     let twenty = Draw { count: 20, ..draw() };
-    assert_eq!(colours(&daemon, &twenty).unwrap_err().kind, Kind::Internal, "no picture between");
+    assert_eq!(colours(&daemon, &twenty).unwrap_err().kind, Kind::Internal, "no image between");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_worker_that_breaks_the_protocol_is_replaced() {
     for (behaviours, said) in [
         (["garbage@step:2", "garbage@step:3"], "broke the protocol: message kind 0x77 is unknown"),
         (["half-frame@step:2", "half-frame@step:3"], "ended in the middle of a message"),
-        (["few-pixels"; 2], "broke the protocol: done before all pictures were sent"),
+        (["few-pixels"; 2], "broke the protocol: done before all images were sent"),
     ] {
         let failure = failure_of(behaviours);
         assert_eq!(failure.kind, Kind::Internal);

@@ -38,8 +38,8 @@ class BytesTest(unittest.TestCase):
 
     def test_what_is_read_is_what_was_said(self) -> None:
         events = golden("Event::")
-        picture, _ = zimg.read("EVENT", events["Picture"][1:])
-        self.assertEqual(picture, {"name": "Picture", "index": 1, "seed": 43, "width": 256, "height": 128, "bytes": 98304})
+        image, _ = zimg.read("EVENT", events["Image"][1:])
+        self.assertEqual(image, {"name": "Image", "index": 1, "seed": 43, "width": 256, "height": 128, "bytes": 98304})
         status = zimg.read("EVENT", events["Status(Restarting)"][1:])[0]["status"]
         self.assertEqual(status["worker"], {"name": "Restarting", "in_ms": 100, "reason": "it died"})
         self.assertEqual((status["model"]["name"], status["load_s"], status["last_error"]), ("tiny", 0.5, "oh"))
@@ -77,12 +77,12 @@ class BytesTest(unittest.TestCase):
         self.assertEqual(codes, list(range(len(zimg.CODES))))
 
 
-class PictureTest(unittest.TestCase):
+class ImageTest(unittest.TestCase):
     def test_a_png_has_the_pixels(self) -> None:
-        picture = {"width": 2, "height": 2, "rgb": bytes(range(12))}
+        image = {"width": 2, "height": 2, "rgb": bytes(range(12))}
         with tempfile.TemporaryDirectory() as folder:
-            zimg.save(f"{folder}/a.png", picture)
-            zimg.save(f"{folder}/a.ppm", picture)
+            zimg.save(f"{folder}/a.png", image)
+            zimg.save(f"{folder}/a.ppm", image)
             png = Path(folder, "a.png").read_bytes()
             self.assertEqual(Path(folder, "a.ppm").read_bytes(), b"P6\n2 2\n255\n" + bytes(range(12)))
         self.assertTrue(png.startswith(b"\x89PNG\r\n\x1a\n"))

@@ -24,9 +24,9 @@ TYPES = {
     " queued:I done:Q failed:Q last_error:?s",
     "EVENT": [
         "Accepted job:Q position:I", "Waiting why:WAITING", "Started model:s width:I height:I steps:I guidance:f",
-        "Step picture:I step:I of:I ms:f", "Decoding picture:I", "Picture index:I seed:Q width:I height:I bytes:Q",
+        "Step image:I step:I of:I ms:f", "Decoding image:I", "Image index:I seed:Q width:I height:I bytes:Q",
         "Done queued:f text:f steps:f decode:f total:f", "Failed failure:FAILURE", "Status status:STATUS",
-        "Busy failure:FAILURE depth:I wait_ms:?Q", None, None, "Acknowledged", None, "Resumed picture:I step:I",
+        "Busy failure:FAILURE depth:I wait_ms:?Q", None, None, "Acknowledged", None, "Resumed image:I step:I",
     ],  # None: an answer to what is not asked here
 }
 DRAW = "prompt:s negative:?s width:?I height:?I steps:?I guidance:?f guidance_normalization:f guidance_truncation:f"
@@ -142,7 +142,7 @@ class Client:
         self.send(1)
 
     def draw(self, prompt, **options):
-        """Yields events to the last one, Done; a Picture when it has come whole, with its "rgb"."""
+        """Yields events to the last one, Done; a Image when it has come whole, with its "rgb"."""
         wanted = {**DEFAULTS, **options, "prompt": prompt}
         fields = dict(field.split(":") for field in DRAW.split())
         if unknown := wanted.keys() - fields.keys():
@@ -151,19 +151,19 @@ class Client:
         event = {"name": "Accepted"}
         while event["name"] != "Done":
             event = self.receive()
-            if event["name"] == "Picture":  # One that is announced again begins anew.
-                picture, rgb = event, bytearray()
+            if event["name"] == "Image":  # One that is announced again begins anew.
+                image, rgb = event, bytearray()
             elif event["name"] == "Pixels":
                 rgb += event["rgb"]
-                if len(rgb) == picture["bytes"]:
-                    yield {**picture, "rgb": bytes(rgb)}
+                if len(rgb) == image["bytes"]:
+                    yield {**image, "rgb": bytes(rgb)}
             else:
                 yield event
 
 
-def save(path, picture):
-    """A picture as PPM, or as PNG by the name."""
-    width, height, rgb = picture["width"], picture["height"], picture["rgb"]
+def save(path, image):
+    """An image as PPM, or as PNG by the name."""
+    width, height, rgb = image["width"], image["height"], image["rgb"]
     data = b"P6\n%d %d\n255\n" % (width, height) + rgb
     if path.endswith(".png"):
         rows = b"".join(b"\0" + rgb[y * 3 * width :][: 3 * width] for y in range(height))
@@ -184,7 +184,7 @@ def main(words):
     for event in Client().draw(prompt, **numbers):
         if event["name"] == "Step":
             print(f"step {event['step']} of {event['of']}", file=sys.stderr)
-        elif event["name"] == "Picture":
+        elif event["name"] == "Image":
             stem, end = os.path.splitext(path)
             save(f"{stem}-{event['seed']}{end}" if numbers.get("count", 1) > 1 else path, event)
 

@@ -19,7 +19,7 @@ fn main() -> Result<()> {
     let kernels = Kernels::compile(&gpu)?;
     println!("{}: kernels compiled in {:.2} s", gpu.name, start.elapsed().as_secs_f64());
     tch::manual_seed(1);
-    // Height, width, channels, groups: odd ones first, then those of a picture of 1024².
+    // Height, width, channels, groups: odd ones first, then those of an image of 1024².
     for shape in [
         (1, 1, 8, 1),
         (3, 5, 24, 3),

@@ -25,7 +25,7 @@ pub(crate) struct Args {
     /// Sizes to draw once before the worker says ready; the model's default size if none.
     #[arg(long, value_delimiter = ',', value_name = "WIDTHxHEIGHT")]
     pub(crate) warmup: Vec<Size>,
-    /// A job waits for a picture of this size: says ready without having drawn.
+    /// A job waits for an image of this size: says ready without having drawn.
     #[arg(long, value_name = "WIDTHxHEIGHT")]
     pub(crate) awaited: Option<Size>,
     /// The socket to who keeps weights beyond this process.

@@ -9,7 +9,7 @@ use zimg_protocol::{Frame, FrameError};
 
 use crate::wish::{Wish, Wishes};
 
-/// The most bytes of latents: four times those of the largest picture with 64 channels.
+/// The most bytes of latents: four times those of the largest image with 64 channels.
 const LATENTS_MAX: usize = 64 << 20;
 
 /// A job from the supervisor.
@@ -104,7 +104,7 @@ mod tests {
     }
 
     fn point(bytes: u64) -> Option<Point> {
-        Some(Point { picture: 1, step: 2, bytes, timings: Timings::default() })
+        Some(Point { image: 1, step: 2, bytes, timings: Timings::default() })
     }
 
     fn bytes(commands: &[Command]) -> Vec<u8> {

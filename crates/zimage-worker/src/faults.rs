@@ -1,7 +1,7 @@
 //! Faults that tests plant: only in builds with the feature `faults`.
 //!
 //! `ZIMG_FAULTS` is a list of `what@stage`, separated by commas; a stage is `encode`, `start`,
-//! `step:2` (the second of a picture) or `decode`. Each strikes once, in its order.
+//! `step:2` (the second of an image) or `decode`. Each strikes once, in its order.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -66,7 +66,7 @@ pub(crate) fn strike(stage: Stage, device: Device) -> Result<()> {
     }
 }
 
-/// Makes a picture black, if it is to be.
+/// Makes an image black, if it is to be.
 pub(crate) fn spoil(mut image: Image) -> Image {
     if due(Stage::Decode, &["black"]).is_some() {
         image.rgb.fill(0);

@@ -1,9 +1,9 @@
-//! One job: pictures from a request, with a look at the supervisor's wishes between steps.
+//! One job: images from a request, with a look at the supervisor's wishes between steps.
 
 use std::time::{Duration, Instant};
 
 use zimage::{Conditioning, Drawing, Error, ErrorKind, Fit, Params, Pipeline, Plan, Saved};
-use zimg_protocol::messages::{Draw, Picture, Point, Report, Started, Step, Timings};
+use zimg_protocol::messages::{Draw, ImageInfo, Point, Report, Started, Step, Timings};
 use zimg_protocol::{Failure, Kind};
 
 use crate::commands::{Job, Whereabouts};
@@ -28,7 +28,7 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     let stages = Stages(pipeline);
     let drawn = Run::begin(stages, model, job, reports).and_then(|mut run| {
-        run.pictures()?;
+        run.images()?;
         Ok(run.spent())
     });
     let job = job.id;
@@ -51,7 +51,7 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Why a job ends before its last picture.
+/// Why a job ends before its last image.
 enum Stop {
     /// As wished.
     Paused,
@@ -59,7 +59,7 @@ enum Stop {
     Refused(Failure),
     /// The model failed.
     Failed(Error),
-    /// Drawn twice, it was no picture twice.
+    /// Drawn twice, it was no image twice.
     Distrusted(Error),
 }
 
@@ -76,7 +76,7 @@ struct Run<'a> {
     job: &'a Job,
     plan: Plan,
     conditioning: Conditioning,
-    /// How its pictures fit the memory.
+    /// How its images fit the memory.
     fit: Fit,
     /// When this run began.
     arrived: Instant,
@@ -127,13 +127,13 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn pictures(&mut self) -> Result<(), Stop> {
+    fn images(&mut self) -> Result<(), Stop> {
         let (mut index, mut drawing) = match &self.job.from {
-            Some(at) => (at.point.picture, self.resume(at)?),
+            Some(at) => (at.point.image, self.resume(at)?),
             None => (0, self.start(0)?),
         };
         loop {
-            self.picture_or_again(index, drawing)?;
+            self.image_or_again(index, drawing)?;
             index += 1;
             if index == self.job.draw.count {
                 return Ok(());
@@ -144,35 +144,35 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A picture's noise.
+    /// An image's noise.
     fn start(&self, index: u32) -> Result<Drawing, Stop> {
         Ok(self.stages.start(|pipeline| pipeline.start(&self.plan, self.seed(index)))?)
     }
 
-    /// The picture that an earlier run had begun.
+    /// The image that an earlier run had begun.
     fn resume(&self, Whereabouts { point, latents }: &Whereabouts) -> Result<Drawing, Stop> {
-        let &Point { picture, step, .. } = point;
-        if picture >= self.job.draw.count {
-            let reason = format!("it is number {picture} of {}", self.job.draw.count);
+        let &Point { image, step, .. } = point;
+        if image >= self.job.draw.count {
+            let reason = format!("it is number {image} of {}", self.job.draw.count);
             return Err(Error::NotResumable(reason).into());
         }
         match (step, latents.as_slice()) {
-            (0, []) => self.start(picture),
+            (0, []) => self.start(image),
             (0, _) => {
                 let reason = "it has latents before its first step".to_owned();
                 Err(Error::NotResumable(reason).into())
             }
-            _ => Ok(self.stages.start(|pipeline| {
-                pipeline.resume(&self.plan, self.seed(picture), step, latents)
-            })?),
+            _ => Ok(self
+                .stages
+                .start(|pipeline| pipeline.resume(&self.plan, self.seed(image), step, latents))?),
         }
     }
 
-    /// Draws a picture. One that is none, although nothing failed, is drawn once more, from its
+    /// Draws an image. One that is none, although nothing failed, is drawn once more, from its
     /// noise: a GPU can fail unnoticed.
-    fn picture_or_again(&mut self, index: u32, drawing: Drawing) -> Result<(), Stop> {
+    fn image_or_again(&mut self, index: u32, drawing: Drawing) -> Result<(), Stop> {
         let is_silent = |error: &Error| error.kind() == ErrorKind::Silent;
-        match self.picture(index, drawing) {
+        match self.image(index, drawing) {
             Err(Stop::Failed(error)) if is_silent(&error) => {
                 log::line(format_args!("{error}; it is drawn once more"));
                 self.stages.probe()?;
@@ -180,24 +180,24 @@ impl<'a> Run<'a> {
             other => return other,
         }
         let drawing = self.start(index)?;
-        match self.picture(index, drawing) {
+        match self.image(index, drawing) {
             Err(Stop::Failed(error)) if is_silent(&error) => Err(Stop::Distrusted(error)),
             other => other,
         }
     }
 
-    /// Draws a picture to its end and sends it.
-    fn picture(&mut self, index: u32, mut drawing: Drawing) -> Result<(), Stop> {
+    /// Draws an image to its end and sends it.
+    fn image(&mut self, index: u32, mut drawing: Drawing) -> Result<(), Stop> {
         while !drawing.is_done() {
             self.stop_if_wished()?;
             self.step(index, &mut drawing)?;
         }
         self.stop_if_cancelled()?;
-        self.reports.send(Report::Decoding { job: self.job.id, picture: index });
+        self.reports.send(Report::Decoding { job: self.job.id, image: index });
         let image = timed(&mut self.timings.decode, || self.stages.decode(&drawing, self.fit))?;
         let (width, height, bytes) = (image.width, image.height, image.rgb.len() as u64);
-        let picture = Picture { index, seed: drawing.seed(), width, height, bytes };
-        self.reports.send(Report::Picture { job: self.job.id, picture });
+        let info = ImageInfo { index, seed: drawing.seed(), width, height, bytes };
+        self.reports.send(Report::Image { job: self.job.id, image: info });
         self.reports.send_pixels(image.rgb);
         Ok(())
     }
@@ -216,7 +216,7 @@ impl<'a> Run<'a> {
         }
         let point = self.point(index, drawing);
         let ms = self.timings.steps - before;
-        let step = Step { picture: index, step: point.step, of: self.plan.steps, ms };
+        let step = Step { image: index, step: point.step, of: self.plan.steps, ms };
         self.reports.send(Report::Step { job: self.job.id, step });
         self.unsent = saved.map(|saved| (point, saved));
         if self.reports.keeps_up() {
@@ -249,8 +249,8 @@ impl<'a> Run<'a> {
     }
 
     /// Where the job is now, without latents.
-    fn point(&self, picture: u32, drawing: &Drawing) -> Point {
-        Point { picture, step: drawing.steps_done() as u32, bytes: 0, timings: self.spent() }
+    fn point(&self, image: u32, drawing: &Drawing) -> Point {
+        Point { image, step: drawing.steps_done() as u32, bytes: 0, timings: self.spent() }
     }
 
     /// Where the time went until now.

@@ -26,7 +26,7 @@ const CAPTION: usize = 64;
 const SHORT: usize = 32;
 /// Tokens of the captions that are planned for when nothing else is to do, likely ones first.
 const LATER: [usize; 9] = [96, 128, 160, 192, 224, 256, 320, 384, 512];
-/// Sides of pictures that people draw besides the size that is rehearsed at the start.
+/// Sides of images that people draw besides the size that is rehearsed at the start.
 const USUAL: [u32; 2] = [512, 768];
 
 /// Loads the model and rehearses each warm-up size.
@@ -123,7 +123,7 @@ pub(crate) fn later(args: &Args) -> impl Iterator<Item = Later> {
     left.into_iter().map(Later::Size).chain([Later::Preview]).chain(usual).chain(plans)
 }
 
-/// Something that a first picture would else wait for.
+/// Something that a first image would else wait for.
 #[derive(Clone, Debug)]
 pub(crate) enum Later {
     /// A preview.

@@ -53,7 +53,7 @@ impl Reports {
         let _ = self.queue.send(Outgoing::Report(Box::new(report)));
     }
 
-    /// Sends a picture's pixels, which a report announced; returns at once.
+    /// Sends an image's pixels, which a report announced; returns at once.
     pub(crate) fn send_pixels(&self, rgb: Vec<u8>) {
         let _ = self.queue.send(Outgoing::Pixels(rgb));
     }
@@ -94,7 +94,7 @@ fn write(
                 waiting.fetch_sub(1, Ordering::Relaxed);
                 match bytes {
                     Ok(bytes) => write_step(&mut to, job, point, &bytes, preview.ok().flatten())?,
-                    // The picture will fail; who resumes it goes on from an earlier step.
+                    // The image will fail; who resumes it goes on from an earlier step.
                     Err(e) => log::line(format_args!("step {} is not sent: {e}", point.step)),
                 }
             }
@@ -115,7 +115,7 @@ fn write_step(
     Frame::Report(Report::Latents { job, point }).write(to)?;
     write_latents(to, latents)?;
     let Some(Image { width, height, rgb }) = preview else { return Ok(()) };
-    let Point { picture, step, .. } = point;
-    let preview = Preview { picture, step, width, height, rgb: rgb.into() };
+    let Point { image, step, .. } = point;
+    let preview = Preview { image, step, width, height, rgb: rgb.into() };
     Frame::Report(Report::Preview { job, preview }).write(to)
 }

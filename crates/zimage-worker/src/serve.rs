@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     while let Some(next) = next(&jobs, || {
         let Some(later) = later.next() else { return false };
         if let Err(e) = later.run(&pipeline) {
-            log::line(format_args!("some first pictures will wait a little: {e}"));
+            log::line(format_args!("some first images will wait a little: {e}"));
         }
         true
     }) {

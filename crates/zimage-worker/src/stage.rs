@@ -1,4 +1,4 @@
-//! The stages of a picture, each tried again with more room if memory was too small.
+//! The stages of an image, each tried again with more room if memory was too small.
 
 use zimage::{Conditioning, Drawing, Error, ErrorKind, Fit, Image, Pipeline, Plan, Result, Saved};
 
@@ -31,7 +31,7 @@ impl Stages<'_> {
     }
 
     /// A step; what is saved of it, with a preview if wished, unless it is the last: there the
-    /// picture follows.
+    /// image follows.
     pub(crate) fn step(
         self,
         drawing: &mut Drawing,
@@ -58,7 +58,7 @@ impl Stages<'_> {
             Ok(Some(image)) => image,
             Err(error) if !is_memory(&error) => return Err(error),
             Ok(None) | Err(_) => {
-                log::line("the memory is too small for the whole picture: it is decoded in tiles");
+                log::line("the memory is too small for the whole image: it is decoded in tiles");
                 self.0.make_room();
                 self.once(Stage::Decode, || self.0.decode_in_tiles(drawing))?
             }

@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut took = Vec::new();
         for _ in 0..=TIMES {
             let start = Instant::now();
-            drop(vae.picture(&latents)?);
+            drop(vae.image(&latents)?);
             took.push(start.elapsed().as_secs_f64() * 1e3);
         }
         let first = took.remove(0);

@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{remark}");
     }
     if wrong > 0 || !remarks.is_empty() {
-        return Err(format!("{wrong} pictures differ, {} remarks", remarks.len()).into());
+        return Err(format!("{wrong} images differ, {} remarks", remarks.len()).into());
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ pub enum DType {
     /// stream and the VAE stay in float32.
     Float16,
     /// bfloat16, but the transformer's large products in 8 bits with a scale for each row: faster
-    /// on Ada, Hopper and later, and pictures change (`docs/performance.md`).
+    /// on Ada, Hopper and later, and images change (`docs/performance.md`).
     Float8,
 }
 

@@ -28,7 +28,7 @@ pub enum ErrorKind {
     /// The GPU or libtorch failed at something. Whether they can go on in this process is to be
     /// found out: [`crate::Pipeline::probe`].
     Fault,
-    /// Nothing failed, and yet what came out is no picture.
+    /// Nothing failed, and yet what came out is no image.
     Silent,
     /// A fault of the program.
     Internal,
@@ -49,9 +49,9 @@ pub enum Error {
         limit: usize,
     },
 
-    /// The GPU's memory does not hold a picture of this size beside the model.
+    /// The GPU's memory does not hold an image of this size beside the model.
     #[error(
-        "a picture of {width}x{height} needs about {:.1} GB of the GPU's memory beside the model, \
+        "an image of {width}x{height} needs about {:.1} GB of the GPU's memory beside the model, \
          and {:.1} GB are free",
         *needed as f64 / 1e9, *free as f64 / 1e9
     )]
@@ -238,14 +238,14 @@ pub enum Error {
     #[error("{0}")]
     Device(String),
 
-    /// NaN or infinity where numbers should be, so there is no picture.
-    #[error("{0} are not finite numbers, so there is no picture")]
+    /// NaN or infinity where numbers should be, so there is no image.
+    #[error("{0} are not finite numbers, so there is no image")]
     NotFinite(&'static str),
     /// All pixels are the same, which no prompt asks for.
-    #[error("all of the picture has one colour, #{:02x}{:02x}{:02x}", .0[0], .0[1], .0[2])]
+    #[error("all of the image has one colour, #{:02x}{:02x}{:02x}", .0[0], .0[1], .0[2])]
     OneColour([u8; 3]),
-    /// What was saved of a picture does not fit it.
-    #[error("the picture cannot be gone on with: {0}")]
+    /// What was saved of an image does not fit it.
+    #[error("the image cannot be gone on with: {0}")]
     NotResumable(String),
     /// Our kernels or the driver failed.
     #[error("the GPU failed: {0}")]
@@ -308,7 +308,7 @@ impl Error {
             }
             Self::Header { .. } | Self::Truncated { .. } => "fetch this file again",
             _ if self.kind() == ErrorKind::Memory => {
-                "ask for a smaller picture, or free some of the memory"
+                "ask for a smaller image, or free some of the memory"
             }
             Self::NotFinite(_) => "try --dtype bfloat16 or float32 at the daemon",
             _ => return None,

@@ -1,4 +1,4 @@
-//! A finished picture in host memory.
+//! A finished image in host memory.
 
 use tch::{Device, Tensor};
 
@@ -25,7 +25,7 @@ impl Image {
         Ok(Self { width: width as u32, height: height as u32, rgb })
     }
 
-    /// The picture, unless it is none.
+    /// The image, unless it is none.
     ///
     /// # Errors
     /// [`Error::OneColour`], all black or another: a GPU that failed unnoticed draws such.
@@ -50,10 +50,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_of_one_colour_is_none() {
+    fn an_image_of_one_colour_is_none() {
         let image = |rgb: &[u8]| Image { width: 2, height: 1, rgb: rgb.to_vec() }.checked();
         let black = image(&[0; 6]).unwrap_err();
-        assert_eq!(black.to_string(), "all of the picture has one colour, #000000");
+        assert_eq!(black.to_string(), "all of the image has one colour, #000000");
         assert!(matches!(image(&[1, 2, 3, 1, 2, 3]), Err(Error::OneColour([1, 2, 3]))));
         assert!(image(&[0, 0, 0, 0, 0, 1]).is_ok());
         assert!(image(&[1, 1, 1, 2, 2, 2]).is_ok());

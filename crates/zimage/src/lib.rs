@@ -1,7 +1,7 @@
 //! The Z-Image text-to-image model on libtorch: the mathematics of diffusers' `ZImagePipeline`.
 //!
 //! A [`Checkpoint`] describes files, a [`Pipeline`] is a model on a device, a [`Plan`] is a
-//! checked request, and a [`Drawing`] is a picture in the making whose loop is the caller's:
+//! checked request, and a [`Drawing`] is an image in the making whose loop is the caller's:
 //! `examples/draw.rs` shows it on one page.
 
 pub mod checkpoint;

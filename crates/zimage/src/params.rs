@@ -118,7 +118,7 @@ impl Plan {
         })
     }
 
-    /// The guidance at time `t` (0 = noise, 1 = picture).
+    /// The guidance at time `t` (0 = noise, 1 = image).
     pub(crate) fn guidance_at(&self, t: f32) -> f32 {
         if t > self.guidance_truncation { 0.0 } else { self.guidance }
     }

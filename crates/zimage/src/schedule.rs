@@ -13,7 +13,7 @@ pub fn sigmas(steps: u32, shift: f64) -> Vec<f32> {
     sigmas
 }
 
-/// The model's time for a noise level: 0 at pure noise, towards 1 at the picture.
+/// The model's time for a noise level: 0 at pure noise, towards 1 at the image.
 ///
 /// The reference goes through timesteps of 0 to 1000 in float32, and so do we: `t = (1000 − 1000·σ)/1000`.
 pub fn time(sigma: f32, train_timesteps: u32) -> f32 {
@@ -49,12 +49,12 @@ mod tests {
     }
 
     #[test]
-    fn one_step_goes_from_noise_to_picture() {
+    fn one_step_goes_from_noise_to_image() {
         assert_eq!(sigmas(1, 3.0), [1.0, 0.0]);
     }
 
     #[test]
-    fn time_runs_from_noise_to_picture() {
+    fn time_runs_from_noise_to_image() {
         assert_eq!(time(1.0, 1000), 0.0);
         assert_eq!(time(0.0, 1000), 1.0);
     }

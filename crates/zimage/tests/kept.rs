@@ -38,7 +38,7 @@ fn draw(pipeline: &Pipeline) -> (Tensor, Image) {
 fn kept_weights_draw_the_same_bits_and_nothing_writes_into_them() {
     for dtype in [DType::Float32, DType::BFloat16, DType::Float16, DType::Float8] {
         let first = Pipeline::load(&checkpoint(), &options(dtype), &mut |_| {}).unwrap();
-        let (latents, picture) = draw(&first);
+        let (latents, image) = draw(&first);
         // Each process sees its own stray writes.
         first.check_weights().unwrap();
         let kept = first.keep().unwrap();
@@ -51,7 +51,7 @@ fn kept_weights_draw_the_same_bits_and_nothing_writes_into_them() {
         let second = arriving.complete(loader).unwrap();
         let (again, same) = draw(&second);
         assert_eq!(again, latents, "{dtype}");
-        assert!(same.rgb == picture.rgb, "{dtype}");
+        assert!(same.rgb == image.rgb, "{dtype}");
         second.check_weights().unwrap();
     }
 }

@@ -82,7 +82,7 @@ fn float16_does_not_overflow() {
     let (got, image) = draw(huge.path(), DType::Float16).unwrap();
     let far = distance(&got, &want);
     assert!(far < 2e-2, "float16 is {far} from float32");
-    assert!(image.rgb.iter().any(|&value| value != image.rgb[0]), "the picture is flat");
+    assert!(image.rgb.iter().any(|&value| value != image.rgb[0]), "the image is flat");
 }
 
 #[test]

@@ -158,8 +158,8 @@ fn sigmas() {
 fn autoencoder_encodes() {
     let fixture = Fixture::open();
     let expected = fixture.tensors(&fixture.manifest.encode);
-    let picture = expected["picture"].to_kind(Kind::Float) / 127.5 - 1.0;
-    let pixels = picture.permute([2, 0, 1]).unsqueeze(0);
+    let image = expected["image"].to_kind(Kind::Float) / 127.5 - 1.0;
+    let pixels = image.permute([2, 0, 1]).unsqueeze(0);
     for (name, pipeline) in fixture.pipelines() {
         let latents = pipeline.latents_of(&pixels).unwrap();
         assert_close(&latents, &expected[&format!("latents.{name}")], 2e-5, name);
@@ -187,7 +187,7 @@ fn draw<'a>(case: &'a Case, pipeline: &Pipeline, expected: &HashMap<String, Tens
         let theirs = expected["noise"].get(i64::from(i)).unsqueeze(0);
         // To the last bits only: libtorch has several ways to the same normal numbers, and takes
         // the one that suits the processor.
-        assert_close(&noise, &theirs, 1e-6, &format!("{}: the noise of picture {i}", case.name));
+        assert_close(&noise, &theirs, 1e-6, &format!("{}: the noise of image {i}", case.name));
         while !drawing.is_done() {
             pipeline.step(&mut drawing, &conditioning).unwrap();
             if drawing.steps_done() == 1 && case.guidance == 0.0 {
@@ -202,7 +202,7 @@ fn draw<'a>(case: &'a Case, pipeline: &Pipeline, expected: &HashMap<String, Tens
         assert_eq!((image.width, image.height), (case.width, case.height));
         rgb.extend(image.rgb);
     }
-    let theirs = Vec::<u8>::try_from(expected["picture"].flatten(0, -1)).unwrap();
+    let theirs = Vec::<u8>::try_from(expected["image"].flatten(0, -1)).unwrap();
     assert_eq!(rgb.len(), theirs.len(), "{}", case.name);
     let differences = || rgb.iter().zip(&theirs).map(|(a, b)| a.abs_diff(*b));
     Row {
@@ -216,7 +216,7 @@ fn draw<'a>(case: &'a Case, pipeline: &Pipeline, expected: &HashMap<String, Tens
 
 fn table(rows: &[Row<'_>]) -> String {
     let mut out = String::from(
-        "| case | size | steps | caption | image tokens | shift | guidance | pictures \
+        "| case | size | steps | caption | image tokens | shift | guidance | images \
          | latents, norm | latents, largest | values that differ | by at most |\n\
          |---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
@@ -237,7 +237,7 @@ fn table(rows: &[Row<'_>]) -> String {
 }
 
 #[test]
-fn latents_and_pictures() {
+fn latents_and_images() {
     let fixture = Fixture::open();
     let pipelines = fixture.pipelines();
     let rows: Vec<_> = fixture
@@ -253,7 +253,7 @@ fn latents_and_pictures() {
     }
     let failed = |row: &&Row<'_>| {
         let (norm, largest) = row.latents;
-        // A small picture may have one value more than the share comes to.
+        // A small image may have one value more than the share comes to.
         let values = (VALUES * row.values as f64).ceil();
         !(norm <= LATENTS && largest <= LATENTS) || row.largest > 1 || row.differing as f64 > values
     };

@@ -1,4 +1,4 @@
-//! Previews are near the picture that comes of them: the built-in model.
+//! Previews are near the image that comes of them: the built-in model.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
@@ -14,7 +14,7 @@ fn built_in() -> Pipeline {
     Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
 }
 
-/// The picture at an eighth of its size: the mean of each 8×8 pixels.
+/// The image at an eighth of its size: the mean of each 8×8 pixels.
 fn small(image: &Image) -> Vec<f64> {
     let (width, height) = (image.width as usize, image.height as usize);
     let mut means = Vec::new();
@@ -40,7 +40,7 @@ fn correlation(a: &[f64], b: &[f64]) -> f64 {
 }
 
 #[test]
-fn a_preview_looks_like_its_picture_early_and_costs_nothing_of_it() {
+fn a_preview_looks_like_its_image_early_and_costs_nothing_of_it() {
     let pipeline = built_in();
     for prompt in ["a red circle on a white background", "a house under a night sky with a moon"] {
         let params = Params { prompt: prompt.into(), width: Some(192), ..Params::default() };
@@ -57,9 +57,9 @@ fn a_preview_looks_like_its_picture_early_and_costs_nothing_of_it() {
             let saved = pipeline.step_and_save(&mut plain, &conditioning, false).unwrap();
             assert_eq!(saved.preview().unwrap(), None);
         }
-        let picture = pipeline.decode(&drawing).unwrap();
-        assert_eq!(pipeline.decode(&plain).unwrap(), picture);
-        let small = small(&picture);
+        let image = pipeline.decode(&drawing).unwrap();
+        assert_eq!(pipeline.decode(&plain).unwrap(), image);
+        let small = small(&image);
         let near: Vec<f64> = previews
             .iter()
             .map(|preview| {

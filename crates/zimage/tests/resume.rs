@@ -36,7 +36,7 @@ fn guided() -> Params {
     }
 }
 
-/// The picture, and what was saved after each step but the last.
+/// The image, and what was saved after each step but the last.
 fn draw(pipeline: &Pipeline, plan: &Plan, seed: u64) -> (Image, Vec<Vec<u8>>) {
     let conditioning = pipeline.encode(plan).unwrap();
     let mut drawing = pipeline.start(plan, seed).unwrap();
@@ -50,7 +50,7 @@ fn draw(pipeline: &Pipeline, plan: &Plan, seed: u64) -> (Image, Vec<Vec<u8>>) {
 }
 
 #[test]
-fn a_picture_gone_on_with_by_another_pipeline_is_the_same_to_the_bit() {
+fn an_image_gone_on_with_by_another_pipeline_is_the_same_to_the_bit() {
     for (fixture, dtype) in
         [("plain", DType::Float32), ("odd", DType::BFloat16), ("broad", DType::Float16)]
     {

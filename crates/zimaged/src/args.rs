@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Keeps Z-Image-Turbo ready and draws pictures for `zimg`.
+/// Keeps Z-Image-Turbo ready and draws images for `zimg`.
 ///
 /// Runs in the foreground and logs to standard error. Every option but --config and --check can also be set
 /// as ZIMAGED_<NAME> in the environment, or in the configuration file; the command line comes

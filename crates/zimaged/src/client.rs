@@ -131,7 +131,7 @@ enum Dropped {
     Idle,
     #[error("it took no byte for {} s", NO_PROGRESS.as_secs())]
     NoProgress,
-    #[error("it takes its pictures too slowly")]
+    #[error("it takes its images too slowly")]
     TooSlow,
 }
 

@@ -1,4 +1,4 @@
-//! A detached job's pictures, on their way from the disk to one who waits for them, as fast as he
+//! A detached job's images, on their way from the disk to one who waits for them, as fast as he
 //! takes them.
 
 use tokio::sync::{mpsc, watch};
@@ -7,7 +7,7 @@ use zimg_protocol::{Failure, Kind};
 
 use crate::kept::Shown;
 use crate::outbox::{ClientId, Outbox};
-use crate::store::{Answer, KeptPicture, Store, Unread};
+use crate::store::{Answer, Store, StoredImage, Unread};
 
 /// Bytes that are read at a time: what one who reads slowly costs is a few of these.
 const PIECE: usize = 256 << 10;
@@ -26,7 +26,7 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// Delivers each picture when it is there, and leaves the last word to the supervisor. A job
+    /// Delivers each image when it is there, and leaves the last word to the supervisor. A job
     /// that has ended is introduced first; that of one that has not is the supervisor's, who
     /// speaks of it meanwhile.
     pub(crate) async fn run(mut self, ended: bool) {
@@ -55,10 +55,10 @@ impl Delivery {
         loop {
             let (kept, end) = {
                 let shown = self.shown.borrow_and_update();
-                (shown.pictures.get(next).cloned(), shown.end.clone())
+                (shown.images.get(next).cloned(), shown.end.clone())
             };
             match (kept, end) {
-                (Some(kept), _) if self.picture(&kept).await? => next += 1,
+                (Some(kept), _) if self.image(&kept).await? => next += 1,
                 (None, Some(Ok(timings))) => return Ok(Event::Done(timings)),
                 (None, Some(Err(failure))) => return Err(failure),
                 // It is not there yet, or is to be drawn again.
@@ -67,10 +67,10 @@ impl Delivery {
         }
     }
 
-    /// Sends a picture; false if it is not what was kept, before any of it was sent.
-    async fn picture(&self, kept: &KeptPicture) -> Result<bool, Failure> {
+    /// Sends an image; false if it is not what was kept, before any of it was sent.
+    async fn image(&self, kept: &StoredImage) -> Result<bool, Failure> {
         let mut offset = 0;
-        while offset < kept.picture.bytes {
+        while offset < kept.image.bytes {
             self.outbox.at_most(UNTAKEN).await;
             if self.outbox.is_closed() {
                 return Err(Failure::new(Kind::Cancelled, "nobody waits any more"));
@@ -79,15 +79,15 @@ impl Delivery {
                 Ok(pixels) => pixels,
                 Err(Unread::Damaged(what)) if offset == 0 => {
                     tracing::warn!("{what}; it is drawn again");
-                    let (job, picture) = (self.job, kept.picture.index);
-                    let _ = self.supervisor.send(Answer::Damaged { job, picture });
+                    let (job, image) = (self.job, kept.image.index);
+                    let _ = self.supervisor.send(Answer::Damaged { job, image });
                     return Ok(false);
                 }
                 Err(Unread::Damaged(what)) => return Err(Failure::new(Kind::Io, what)),
                 Err(Unread::Failed(failure)) => return Err(failure),
             };
             if offset == 0 {
-                self.outbox.event(Event::Picture(kept.picture.clone()));
+                self.outbox.event(Event::Image(kept.image.clone()));
             }
             offset += pixels.len() as u64;
             self.outbox.pixels(pixels);

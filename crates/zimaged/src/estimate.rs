@@ -28,7 +28,7 @@ pub(crate) struct Estimates {
 #[derive(Clone, Copy, Debug, Default)]
 struct Measured {
     step_ms: Option<f32>,
-    /// From a picture's last step to its last pixel.
+    /// From an image's last step to its last pixel.
     decode_ms: Option<f32>,
 }
 
@@ -41,7 +41,7 @@ impl Estimates {
         }
     }
 
-    /// A picture of this shape came so long after its last step.
+    /// An image of this shape came so long after its last step.
     pub(crate) fn decode(&mut self, shape: Shape, took: Duration) {
         let ms = took.as_secs_f32() * 1e3;
         let decode = &mut self.of(shape).decode_ms;
@@ -53,12 +53,12 @@ impl Estimates {
         self.warm_up = Some((Shape { width, height, guided: false }, took));
     }
 
-    /// What so many steps and pictures take, if a step of this shape has been measured.
-    pub(crate) fn work(&self, shape: Shape, steps: u64, pictures: u64) -> Option<Duration> {
+    /// What so many steps and images take, if a step of this shape has been measured.
+    pub(crate) fn work(&self, shape: Shape, steps: u64, images: u64) -> Option<Duration> {
         let (_, measured) = self.seen.iter().find(|(seen, _)| *seen == shape)?;
         let steps = f64::from(measured.step_ms?) * steps as f64;
-        let pictures = f64::from(measured.decode_ms.unwrap_or(0.0)) * pictures as f64;
-        Some(Duration::from_secs_f64((steps + pictures) / 1e3))
+        let images = f64::from(measured.decode_ms.unwrap_or(0.0)) * images as f64;
+        Some(Duration::from_secs_f64((steps + images) / 1e3))
     }
 
     /// What one step may be expected to take at most: as measured, or scaled from another size by

@@ -32,7 +32,7 @@ pub fn client_says(bytes: &[u8], piece: usize) -> Vec<Frame> {
 }
 
 /// All that each of two clients with a job is told, from acceptance to the end, by a daemon whose
-/// worker says these bytes and then dies: its first job is a picture pair with previews, the second
+/// worker says these bytes and then dies: its first job is an image pair with previews, the second
 /// one, of another user, is in no hurry.
 ///
 /// # Errors

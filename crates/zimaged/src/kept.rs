@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use zimg_protocol::limits::{PROMPT_SHOWN, picture_bytes};
+use zimg_protocol::limits::{PROMPT_SHOWN, image_bytes};
 use zimg_protocol::messages::{
-    Draw, JobId, JobInfo, JobState, ModelInfo, Picture, Started, Submit, Timings,
+    Draw, ImageInfo, JobId, JobInfo, JobState, ModelInfo, Started, Submit, Timings,
 };
 use zimg_protocol::{Failure, Kind};
 
-use crate::store::{End, KeptPicture, Record};
+use crate::store::{End, Record, StoredImage};
 
 /// Detached jobs of all users together. A list of so many fits a frame, or nearly.
 const JOBS_MAX: usize = 500;
@@ -21,9 +21,9 @@ const JOBS_MAX: usize = 500;
 const JOBS_PER_USER: usize = 100;
 /// Characters of a failure in a list of jobs.
 const FAILURE_SHOWN: usize = 200;
-/// What a job takes on the disk besides its words and pictures.
+/// What a job takes on the disk besides its words and images.
 const OVERHEAD: u64 = 8 << 10;
-/// The side of a picture whose size nobody has said yet: the usual model's own.
+/// The side of an image whose size nobody has said yet: the usual model's own.
 const USUAL_SIDE: u32 = 1024;
 
 /// How much is kept, and how long.
@@ -65,15 +65,15 @@ pub(crate) struct Entry {
     pub ended_s: Option<u64>,
     /// What those who wait for it may have.
     pub shown: watch::Sender<Shown>,
-    /// Bytes of pictures on their way to the disk.
+    /// Bytes of images on their way to the disk.
     pub under_way: u64,
-    /// It was drawn to its end, and that is to be kept once its pictures are.
+    /// It was drawn to its end, and that is to be kept once its images are.
     pub drawn: Option<Timings>,
     /// How it has ended, which is on its way to the disk.
     pub ending: Option<End>,
-    /// The picture whose pixels are coming from the worker.
-    pub arriving: Option<(Picture, Vec<u8>)>,
-    /// Its pictures cannot be kept for now, and why: it does not wait for a worker.
+    /// The image whose pixels are coming from the worker.
+    pub arriving: Option<(ImageInfo, Vec<u8>)>,
+    /// Its images cannot be kept for now, and why: it does not wait for a worker.
     pub held: Option<Failure>,
     /// Bytes that it takes, or will take.
     bytes: u64,
@@ -82,8 +82,8 @@ pub(crate) struct Entry {
 /// What those who wait for a job may have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shown {
-    /// Its pictures that are on the disk.
-    pub pictures: Vec<KeptPicture>,
+    /// Its images that are on the disk.
+    pub images: Vec<StoredImage>,
     /// Its end.
     pub end: Option<Result<Timings, Failure>>,
 }
@@ -91,7 +91,7 @@ pub(crate) struct Shown {
 impl Entry {
     /// A job as it lies on the disk.
     pub(crate) fn new(record: Record, model: Option<&ModelInfo>) -> Self {
-        let Record { uid, submit, accepted_unix_s, started, pictures, end } = record;
+        let Record { uid, submit, accepted_unix_s, started, images, end } = record;
         let bytes = cost(&submit.draw, started.as_ref(), model);
         let (ended_s, end) = end.map(|end| (end.lived_s, end.result)).unzip();
         let mut entry = Self {
@@ -100,7 +100,7 @@ impl Entry {
             accepted_unix_s,
             started,
             ended_s,
-            shown: watch::Sender::new(Shown { pictures, end }),
+            shown: watch::Sender::new(Shown { images, end }),
             under_way: 0,
             drawn: None,
             ending: None,
@@ -116,8 +116,8 @@ impl Entry {
     fn settle(&mut self) {
         let shown = self.shown.borrow();
         if shown.end.is_some() {
-            let pictures: u64 = shown.pictures.iter().map(|kept| kept.picture.bytes).sum();
-            self.bytes = OVERHEAD + words(&self.submit.draw) + pictures;
+            let images: u64 = shown.images.iter().map(|kept| kept.image.bytes).sum();
+            self.bytes = OVERHEAD + words(&self.submit.draw) + images;
             drop(shown);
             let draw = &mut self.submit.draw;
             draw.prompt = draw.prompt.chars().take(PROMPT_SHOWN).collect();
@@ -133,14 +133,14 @@ impl Entry {
         self.settle();
     }
 
-    /// How many of its pictures are on the disk.
-    pub(crate) fn pictures(&self) -> u32 {
-        u32::try_from(self.shown.borrow().pictures.len()).unwrap_or(u32::MAX)
+    /// How many of its images are on the disk.
+    pub(crate) fn images(&self) -> u32 {
+        u32::try_from(self.shown.borrow().images.len()).unwrap_or(u32::MAX)
     }
 
-    /// Bytes of one of its pictures, as far as that can be said.
-    pub(crate) fn picture_bytes(&self) -> u64 {
-        picture(&self.submit.draw, self.started.as_ref(), None)
+    /// Bytes of one of its images, as far as that can be said.
+    pub(crate) fn image_bytes(&self) -> u64 {
+        image(&self.submit.draw, self.started.as_ref(), None)
     }
 
     /// Whether it has ended.
@@ -168,7 +168,7 @@ impl Entry {
             height: size.map(|size| size.1).or(draw.height),
             seed: draw.seed,
             count: draw.count,
-            drawn: self.pictures(),
+            drawn: self.images(),
             accepted_unix_s: self.accepted_unix_s,
             prompt: draw.prompt.chars().take(PROMPT_SHOWN).collect(),
         }
@@ -290,17 +290,17 @@ impl Kept {
 
 /// What a job will take on the disk.
 fn cost(draw: &Draw, started: Option<&Started>, model: Option<&ModelInfo>) -> u64 {
-    OVERHEAD + words(draw) + picture(draw, started, model) * u64::from(draw.count)
+    OVERHEAD + words(draw) + image(draw, started, model) * u64::from(draw.count)
 }
 
-/// Bytes of one picture.
-fn picture(draw: &Draw, started: Option<&Started>, model: Option<&ModelInfo>) -> u64 {
+/// Bytes of one image.
+fn image(draw: &Draw, started: Option<&Started>, model: Option<&ModelInfo>) -> u64 {
     let side = |told: Option<u32>, asked: Option<u32>, usual: Option<u32>| {
         told.or(asked).or(usual).unwrap_or(USUAL_SIDE)
     };
     let width = side(started.map(|s| s.width), draw.width, model.map(|m| m.width));
     let height = side(started.map(|s| s.height), draw.height, model.map(|m| m.height));
-    picture_bytes(width, height).unwrap_or_default() as u64
+    image_bytes(width, height).unwrap_or_default() as u64
 }
 
 fn words(draw: &Draw) -> u64 {
@@ -394,8 +394,8 @@ mod tests {
         let mut entry = Entry::new(record(7, long), None);
         assert_eq!(entry.submit.draw.prompt.len(), 18_000);
         assert_eq!(entry.info(1, 3).state, JobState::Waiting { position: 3 });
-        let picture = Picture { index: 0, seed: 0, width: 1024, height: 1024, bytes: 3 * MIB };
-        entry.shown.send_modify(|shown| shown.pictures.push(KeptPicture { picture, crc: 0 }));
+        let image = ImageInfo { index: 0, seed: 0, width: 1024, height: 1024, bytes: 3 * MIB };
+        entry.shown.send_modify(|shown| shown.images.push(StoredImage { image, crc: 0 }));
         entry.end(Err(Failure::new(Kind::Internal, "y".repeat(9000)).hint("z")), 0);
         let info = entry.info(1, 0);
         assert_eq!((info.prompt.chars().count(), info.drawn, info.detached), (200, 1, true));

@@ -124,7 +124,7 @@ fn folder_of(state: &State) -> Result<PathBuf, Failure> {
     match state {
         State::Folder(folder) => Ok(folder.clone()),
         State::Off => Err(Failure::new(Kind::Config, "this zimaged keeps no jobs")
-            .hint("leave --detach away and wait for the picture")),
+            .hint("leave --detach away and wait for the image")),
         State::Usual => {
             let root = nix::unistd::geteuid().is_root();
             store::usual_folder(root, |name| std::env::var_os(name)).ok_or_else(|| {

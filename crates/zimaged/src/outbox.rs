@@ -19,7 +19,7 @@ use zimg_protocol::{Failure, Frame};
 /// The number of a connection, whose outbox it is.
 pub(crate) type ClientId = u64;
 
-/// What a frame takes beside its bytes: a worker may cut a picture into single ones.
+/// What a frame takes beside its bytes: a worker may cut an image into single ones.
 const FRAME: usize = size_of::<Frame>();
 
 /// One client's outgoing frames; clones are handles to the same.
@@ -48,7 +48,7 @@ struct Lines {
     empty: Option<Instant>,
 }
 
-/// The client is given up because it takes its pictures too slowly.
+/// The client is given up because it takes its images too slowly.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Cut;
 
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     fn step(step: u32) -> Event {
-        Event::Step(Step { picture: 0, step, of: 8, ms: 1.0 })
+        Event::Step(Step { image: 0, step, of: 8, ms: 1.0 })
     }
 
     async fn drain(outbox: &Outbox) -> Vec<Frame> {
@@ -246,7 +246,7 @@ mod tests {
         }
         outbox.pixels(Bytes::from_static(b"rgb"));
         outbox.event(step(4));
-        outbox.event(Event::Decoding { picture: 1 });
+        outbox.event(Event::Decoding { image: 1 });
         outbox.event(Event::Done(Timings::default()));
         assert_eq!(outbox.held(), FRAME + 3);
         assert_eq!(
@@ -254,7 +254,7 @@ mod tests {
             [
                 Frame::Event(step(3)),
                 Frame::Pixels(Bytes::from_static(b"rgb")),
-                Frame::Event(Event::Decoding { picture: 1 }),
+                Frame::Event(Event::Decoding { image: 1 }),
                 Frame::Event(Event::Done(Timings::default())),
             ]
         );
@@ -266,17 +266,17 @@ mod tests {
         let outbox = Outbox::default();
         let preview = |step| {
             let rgb = Bytes::from_static(&[0; 3]);
-            Event::Preview(Preview { picture: 0, step, width: 1, height: 1, rgb })
+            Event::Preview(Preview { image: 0, step, width: 1, height: 1, rgb })
         };
         let waiting = Event::Waiting(Waiting::Overtaken { position: 1 });
         for n in 1..100 {
             for event in
-                [waiting.clone(), Event::Resumed { picture: 0, step: n }, step(n), preview(n)]
+                [waiting.clone(), Event::Resumed { image: 0, step: n }, step(n), preview(n)]
             {
                 outbox.event(event);
             }
         }
-        let expected = [Event::Resumed { picture: 0, step: 99 }, step(99), preview(99)];
+        let expected = [Event::Resumed { image: 0, step: 99 }, step(99), preview(99)];
         assert_eq!(drain(&outbox).await, expected.map(Frame::Event));
     }
 

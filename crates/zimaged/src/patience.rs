@@ -12,7 +12,7 @@ pub(crate) struct Patience {
     pub spawn: Duration,
     /// For more bytes of the checkpoint.
     pub load: Duration,
-    /// For each warm-up picture: on a slow CPU it takes minutes.
+    /// For each warm-up image: on a slow CPU it takes minutes.
     pub warm: Duration,
     /// The least for a step, a decoding or a chunk of pixels.
     pub step: Duration,
@@ -23,7 +23,7 @@ pub(crate) struct Patience {
     /// For a killed process to be gone; a kernel that takes longer is stuck.
     pub reap: Duration,
     /// Between a second death and the next start; each further one waits twice as long. The first
-    /// waits for nothing: one death is no loop, and somebody waits for a picture.
+    /// waits for nothing: one death is no loop, and somebody waits for an image.
     pub pause: Duration,
     /// The longest such pause.
     pub longest_pause: Duration,

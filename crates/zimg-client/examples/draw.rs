@@ -1,4 +1,4 @@
-//! Draws a picture and saves it as PPM: `draw PROMPT FILE.ppm`.
+//! Draws an image and saves it as PPM: `draw PROMPT FILE.ppm`.
 //!
 //! Any program can do as much: find the socket, connect, ask, and take what comes. Image libraries
 //! read the pixels as they are (8-bit RGB, rows from the top).

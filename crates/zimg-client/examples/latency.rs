@@ -1,11 +1,11 @@
-//! Draws pictures and says how long each took: from the sent request to the last received pixel.
+//! Draws images and says how long each took: from the sent request to the last received pixel.
 //!
 //! usage: `latency --socket PATH --prompt TEXT [--prompt TEXT]… [--size WxH] [--steps N] [--seed N]
 //! [--count N] [--clients N]`
 //!
-//! Several prompts are drawn in turn; the seed grows by one from picture to picture. Each client
-//! asks for its next picture as soon as it has the last. One line of JSON for every picture, in
-//! the order they end: `picture` (from 0), `client`, `seed`, and in milliseconds `began` and
+//! Several prompts are drawn in turn; the seed grows by one from image to image. Each client
+//! asks for its next image as soon as it has the last. One line of JSON for every image, in
+//! the order they end: `image` (from 0), `client`, `seed`, and in milliseconds `began` and
 //! `ended` (since the program's first request), `latency` (request sent to last pixel), and the
 //! daemon's own `queued`, `text`, `steps`, `decode`, `total`.
 
@@ -68,21 +68,21 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Args> {
     Ok(args)
 }
 
-/// One picture's times: request sent, last pixel received, and the daemon's.
+/// One image's times: request sent, last pixel received, and the daemon's.
 struct Drawn {
     began: Instant,
     pixels: Instant,
     timings: Timings,
 }
 
-/// Draws one picture on a connection of its own; the hello is not part of the time.
-fn draw(args: &Args, picture: u32) -> Result<Drawn> {
-    let prompt = &args.prompts[picture as usize % args.prompts.len()];
+/// Draws one image on a connection of its own; the hello is not part of the time.
+fn draw(args: &Args, image: u32) -> Result<Drawn> {
+    let prompt = &args.prompts[image as usize % args.prompts.len()];
     let draw = Draw {
         width: args.size.0,
         height: args.size.1,
         steps: args.steps,
-        seed: args.seed.wrapping_add(picture.into()),
+        seed: args.seed.wrapping_add(image.into()),
         ..Draw::new(prompt.as_str())
     };
     let client = Client::connect("latency", &args.socket)?;
@@ -92,7 +92,7 @@ fn draw(args: &Args, picture: u32) -> Result<Drawn> {
         match update? {
             Update::Image(_) => pixels = Some(Instant::now()),
             Update::Done(timings) => {
-                let pixels = pixels.ok_or("done without a picture")?;
+                let pixels = pixels.ok_or("done without an image")?;
                 return Ok(Drawn { began, pixels, timings });
             }
             _ => {}
@@ -105,7 +105,7 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// What one client does: it takes the next picture until all are taken.
+/// What one client does: it takes the next image until all are taken.
 fn client(
     args: &Args,
     client: u32,
@@ -114,16 +114,16 @@ fn client(
     out: &Mutex<io::Stdout>,
 ) -> Result<()> {
     loop {
-        let picture = next.fetch_add(1, Ordering::Relaxed);
-        if picture >= args.count {
+        let image = next.fetch_add(1, Ordering::Relaxed);
+        if image >= args.count {
             return Ok(());
         }
-        let Drawn { began, pixels, timings } = draw(args, picture)?;
+        let Drawn { began, pixels, timings } = draw(args, image)?;
         let Timings { queued, text, steps, decode, total } = timings;
-        let seed = args.seed.wrapping_add(picture.into());
+        let seed = args.seed.wrapping_add(image.into());
         // Numbers alone: nothing needs an escape.
         let line = format!(
-            "{{\"picture\":{picture},\"client\":{client},\"seed\":{seed},\"began\":{:.3},\"ended\":{:.3},\
+            "{{\"image\":{image},\"client\":{client},\"seed\":{seed},\"began\":{:.3},\"ended\":{:.3},\
              \"latency\":{:.3},\"queued\":{queued},\"text\":{text},\"steps\":{steps},\"decode\":{decode},\
              \"total\":{total}}}",
             ms(began - start),

@@ -62,7 +62,7 @@ impl Client {
         self.minor
     }
 
-    /// Asks for pictures, as somebody who waits for them. The connection serves this one job.
+    /// Asks for images, as somebody who waits for them. The connection serves this one job.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl Client {
         Ok(Job::new(self, &submit.draw, submit.detach))
     }
 
-    /// Follows a detached job of the same user to its end; all its pictures come.
+    /// Follows a detached job of the same user to its end; all its images come.
     ///
     /// # Errors
     ///
@@ -154,7 +154,7 @@ impl Client {
         self.order(Request::CancelJob { job })
     }
 
-    /// Lets the daemon forget a detached job, whose pictures are saved.
+    /// Lets the daemon forget a detached job, whose images are saved.
     ///
     /// # Errors
     ///
@@ -293,7 +293,7 @@ impl Client {
         })
     }
 
-    /// Reads end after `limits::HELLO_TIMEOUT`, or never; a picture may take its time.
+    /// Reads end after `limits::HELLO_TIMEOUT`, or never; an image may take its time.
     fn timeout(&self, reads: bool) -> Result<(), Failure> {
         let stream = self.stream.get_ref();
         stream

@@ -1,11 +1,11 @@
-//! One job's way: from the request to `Done`, with each picture's pixels put together.
+//! One job's way: from the request to `Done`, with each image's pixels put together.
 
 use std::iter::FusedIterator;
 use std::os::unix::net::UnixStream;
 
-use zimg_protocol::limits::{COUNT_MAX, SIZE_MAX, picture_bytes};
+use zimg_protocol::limits::{COUNT_MAX, SIZE_MAX, image_bytes};
 use zimg_protocol::messages::{
-    Busy, Draw, Event, JobId, Picture, Preview, Request, Started, Step, Timings, Waiting,
+    Busy, Draw, Event, ImageInfo, JobId, Preview, Request, Started, Step, Timings, Waiting,
 };
 use zimg_protocol::{Failure, Frame, Kind};
 
@@ -27,31 +27,31 @@ pub enum Update {
     Started(Started),
     /// A denoising step is done.
     Step(Step),
-    /// The picture with this index is being decoded to pixels.
+    /// The image with this index is being decoded to pixels.
     Decoding {
-        /// Which picture, from 0.
-        picture: u32,
+        /// Which image, from 0.
+        image: u32,
     },
-    /// A finished picture.
+    /// A finished image.
     Image(Image),
-    /// All pictures have come. The last update.
+    /// All images have come. The last update.
     Done(Timings),
-    /// How a picture looks so far, if previews were wished. The latest counts.
+    /// How an image looks so far, if previews were wished. The latest counts.
     Preview(Preview),
     /// The job goes on where it was, after its worker died or a more urgent job went first.
     Resumed {
-        /// Which picture, from 0.
-        picture: u32,
+        /// Which image, from 0.
+        image: u32,
         /// Steps of it that need not be done again.
         step: u32,
     },
 }
 
-/// A finished picture.
+/// A finished image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
     /// Its index, seed, width and height.
-    pub info: Picture,
+    pub info: ImageInfo,
     /// 8-bit RGB, rows from the top without padding: 3 · width · height bytes.
     pub pixels: Vec<u8>,
 }
@@ -61,7 +61,7 @@ pub struct Image {
 #[derive(Debug)]
 pub struct Job {
     client: Client,
-    /// How many pictures are to come, if that is known here.
+    /// How many images are to come, if that is known here.
     count: Option<u32>,
     size: (Option<u32>, Option<u32>),
     detached: bool,
@@ -72,10 +72,10 @@ pub struct Job {
     ended: bool,
 }
 
-/// A picture of which `bytes` in all are announced and allowed, and `pixels` have come.
+/// An image of which `bytes` in all are announced and allowed, and `pixels` have come.
 #[derive(Debug)]
 struct Receiving {
-    info: Picture,
+    info: ImageInfo,
     bytes: usize,
     pixels: Vec<u8>,
 }
@@ -147,8 +147,8 @@ impl Job {
                     Some(image) => Update::Image(image),
                     None => continue,
                 },
-                Frame::Event(Event::Picture(picture)) => {
-                    self.announced(picture)?;
+                Frame::Event(Event::Image(image)) => {
+                    self.announced(image)?;
                     continue;
                 }
                 Frame::Event(Event::Accepted { job, position }) => {
@@ -158,9 +158,9 @@ impl Job {
                 Frame::Event(Event::Waiting(waiting)) => Update::Waiting(waiting),
                 Frame::Event(Event::Started(started)) => Update::Started(started),
                 Frame::Event(Event::Step(step)) => Update::Step(step),
-                Frame::Event(Event::Decoding { picture }) => Update::Decoding { picture },
+                Frame::Event(Event::Decoding { image }) => Update::Decoding { image },
                 Frame::Event(Event::Preview(preview)) => Update::Preview(self.looks(preview)?),
-                Frame::Event(Event::Resumed { picture, step }) => Update::Resumed { picture, step },
+                Frame::Event(Event::Resumed { image, step }) => Update::Resumed { image, step },
                 Frame::Event(Event::Asked(draw)) if self.count.is_none() => {
                     (self.count, self.size) = (Some(draw.count), (draw.width, draw.height));
                     self.asked = Some(draw);
@@ -176,7 +176,7 @@ impl Job {
                     if let (have, Some(all)) = (self.complete, self.count)
                         && have < all
                     {
-                        return Err(lie(format!("done after {have} of {all} pictures")));
+                        return Err(lie(format!("done after {have} of {all} images")));
                     }
                     self.ended = true;
                     Update::Done(timings)
@@ -187,19 +187,18 @@ impl Job {
         }
     }
 
-    /// A picture will come: only the next one, of a size that was asked for and is possible.
+    /// An image will come: only the next one, of a size that was asked for and is possible.
     /// The one under way may begin anew, after a worker's death.
-    fn announced(&mut self, info: Picture) -> Result<(), Failure> {
+    fn announced(&mut self, info: ImageInfo) -> Result<(), Failure> {
         let (width, height) = (info.width, info.height);
         let asked =
             self.size.0.is_none_or(|w| w == width) && self.size.1.is_none_or(|h| h == height);
-        let bytes =
-            picture_bytes(width, height).filter(|&bytes| asked && bytes as u64 == info.bytes);
+        let bytes = image_bytes(width, height).filter(|&bytes| asked && bytes as u64 == info.bytes);
         let Some(bytes) = bytes else {
-            return Err(lie(format!("a picture of {width}x{height} in {} bytes", info.bytes)));
+            return Err(lie(format!("an image of {width}x{height} in {} bytes", info.bytes)));
         };
         if info.index != self.complete || info.index >= self.count.unwrap_or(COUNT_MAX) {
-            return Err(lie(format!("picture {} in place of {}", info.index, self.complete)));
+            return Err(lie(format!("image {} in place of {}", info.index, self.complete)));
         }
         self.receiving = Some(Receiving { info, bytes, pixels: Vec::with_capacity(bytes) });
         Ok(())
@@ -207,22 +206,22 @@ impl Job {
 
     /// A preview, if it has the pixels that it says.
     fn looks(&self, preview: Preview) -> Result<Preview, Failure> {
-        let Preview { picture, width, height, rgb, .. } = &preview;
+        let Preview { image, width, height, rgb, .. } = &preview;
         let fits = (1..=SIZE_MAX / 8).contains(width) && (1..=SIZE_MAX / 8).contains(height);
         let bytes = rgb.len();
         if !fits || bytes != 3 * (width * height) as usize {
             return Err(lie(format!("a preview of {width}x{height} in {bytes} bytes")));
         }
-        if *picture >= self.count.unwrap_or(COUNT_MAX) {
-            return Err(lie(format!("a preview of picture {picture}")));
+        if *image >= self.count.unwrap_or(COUNT_MAX) {
+            return Err(lie(format!("a preview of image {image}")));
         }
         Ok(preview)
     }
 
-    /// The picture, when these pixels complete it.
+    /// The image, when these pixels complete it.
     fn pixels(&mut self, more: &[u8]) -> Result<Option<Image>, Failure> {
         let Some(mut image) = self.receiving.take() else {
-            return Err(lie("pixels of no picture".to_owned()));
+            return Err(lie("pixels of no image".to_owned()));
         };
         let missing = image.bytes - image.pixels.len();
         if more.is_empty() || more.len() > missing {

@@ -42,7 +42,7 @@ pub mod socket;
 pub use connection::Client;
 pub use job::{Canceller, Image, Job, Update};
 pub use zimg_protocol::messages::{
-    Busy, Counters, DeviceMemory, Draw, JobId, JobInfo, JobState, ModelInfo, Overview, Picture,
+    Busy, Counters, DeviceMemory, Draw, ImageInfo, JobId, JobInfo, JobState, ModelInfo, Overview,
     Places, Preview, Priority, Setup, Started, Status, Step, Submit, Timings, Waiting, Weights,
     WorkerState,
 };

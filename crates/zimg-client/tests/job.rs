@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use tempfile::TempDir;
 use zimg_client::{
-    Busy, Client, Draw, Failure, Image, JobInfo, JobState, Kind, Picture, Preview, Priority,
+    Busy, Client, Draw, Failure, Image, ImageInfo, JobInfo, JobState, Kind, Preview, Priority,
     Submit, Update,
 };
 use zimg_protocol::frame::write_pixels;
@@ -58,9 +58,9 @@ fn say(stream: &mut UnixStream, event: Event) {
     let _ = Frame::Event(event).write(stream);
 }
 
-fn picture(index: u32, width: u32, height: u32) -> Picture {
+fn image(index: u32, width: u32, height: u32) -> ImageInfo {
     let bytes = 3 * u64::from(width) * u64::from(height);
-    Picture { index, seed: index.into(), width, height, bytes }
+    ImageInfo { index, seed: index.into(), width, height, bytes }
 }
 
 fn draw(count: u32) -> Draw {
@@ -92,35 +92,35 @@ fn objection(script: impl FnOnce(&mut UnixStream) + Send + 'static) -> String {
 }
 
 #[test]
-fn pictures_are_put_together_from_chunks_between_other_events() {
+fn images_are_put_together_from_chunks_between_other_events() {
     let side = 1024;
     let pixels: Vec<u8> = (0..3 * side * side).map(|i| (i % 251) as u8).collect();
     let expected = pixels.clone();
-    let step = Step { picture: 1, step: 1, of: 8, ms: 1.0 };
+    let step = Step { image: 1, step: 1, of: 8, ms: 1.0 };
     let between = step.clone();
     let fake = welcoming(move |stream, request| {
         assert_eq!(request, Request::Draw(draw(2)));
         say(stream, Event::Accepted { job: 9, position: 0 });
-        say(stream, Event::Picture(picture(0, 1024, 1024)));
+        say(stream, Event::Image(image(0, 1024, 1024)));
         write_pixels(stream, &pixels[..CHUNK_BYTES + 1]).unwrap();
         say(stream, Event::Step(between));
         write_pixels(stream, &pixels[CHUNK_BYTES + 1..]).unwrap();
-        // The second picture begins, a worker dies, and it begins anew.
-        say(stream, Event::Picture(picture(1, 64, 64)));
+        // The second image begins, a worker dies, and it begins anew.
+        say(stream, Event::Image(image(1, 64, 64)));
         write_pixels(stream, &[1; 100]).unwrap();
-        say(stream, Event::Picture(picture(1, 64, 64)));
+        say(stream, Event::Image(image(1, 64, 64)));
         write_pixels(stream, &[2; 3 * 64 * 64]).unwrap();
         say(stream, Event::Done(Timings::default()));
     });
     let (updates, failure) = run(fake, &draw(2));
     assert_eq!(failure, None);
-    let second = Image { info: picture(1, 64, 64), pixels: vec![2; 3 * 64 * 64] };
+    let second = Image { info: image(1, 64, 64), pixels: vec![2; 3 * 64 * 64] };
     assert_eq!(
         updates,
         [
             Update::Accepted { job: 9, position: 0 },
             Update::Step(step),
-            Update::Image(Image { info: picture(0, 1024, 1024), pixels: expected }),
+            Update::Image(Image { info: image(0, 1024, 1024), pixels: expected }),
             Update::Image(second),
             Update::Done(Timings::default()),
         ]
@@ -128,31 +128,31 @@ fn pictures_are_put_together_from_chunks_between_other_events() {
 }
 
 #[test]
-fn lies_about_pictures_are_caught() {
+fn lies_about_images_are_caught() {
     let sizes = [(0, 0), (64, 63), (64, 4096), (128, 64), (u32::MAX, u32::MAX)];
     for (width, height) in sizes {
-        let liar = Picture { width, height, bytes: u64::MAX, ..picture(0, 64, 64) };
-        let message = objection(move |stream| say(stream, Event::Picture(liar)));
-        assert!(message.contains(&format!("a picture of {width}x{height} in")), "{message}");
+        let liar = ImageInfo { width, height, bytes: u64::MAX, ..image(0, 64, 64) };
+        let message = objection(move |stream| say(stream, Event::Image(liar)));
+        assert!(message.contains(&format!("an image of {width}x{height} in")), "{message}");
     }
-    let liar = Picture { bytes: 1, ..picture(0, 64, 64) };
-    let message = objection(move |stream| say(stream, Event::Picture(liar)));
-    assert!(message.ends_with("it sent a picture of 64x64 in 1 bytes"), "{message}");
-    let message = objection(|stream| say(stream, Event::Picture(picture(1, 64, 64))));
-    assert!(message.ends_with("picture 1 in place of 0"), "{message}");
+    let liar = ImageInfo { bytes: 1, ..image(0, 64, 64) };
+    let message = objection(move |stream| say(stream, Event::Image(liar)));
+    assert!(message.ends_with("it sent an image of 64x64 in 1 bytes"), "{message}");
+    let message = objection(|stream| say(stream, Event::Image(image(1, 64, 64))));
+    assert!(message.ends_with("image 1 in place of 0"), "{message}");
     let message = objection(|stream| write_pixels(stream, &[0]).unwrap());
-    assert!(message.ends_with("pixels of no picture"), "{message}");
+    assert!(message.ends_with("pixels of no image"), "{message}");
     let message = objection(|stream| {
-        say(stream, Event::Picture(picture(0, 64, 64)));
+        say(stream, Event::Image(image(0, 64, 64)));
         write_pixels(stream, &[0; 3 * 64 * 64 + 1]).unwrap();
     });
     assert!(message.ends_with("12289 bytes of pixels where 12288 are missing"), "{message}");
     let message = objection(|stream| {
-        say(stream, Event::Picture(picture(0, 64, 64)));
+        say(stream, Event::Image(image(0, 64, 64)));
         write_pixels(stream, &[0; 3 * 64 * 64]).unwrap();
         say(stream, Event::Done(Timings::default()));
     });
-    assert!(message.ends_with("done after 1 of 2 pictures"), "{message}");
+    assert!(message.ends_with("done after 1 of 2 images"), "{message}");
 }
 
 #[test]
@@ -358,7 +358,7 @@ fn a_detached_job_is_waited_for_without_knowing_what_it_is() {
         say(stream, Event::Asked(Box::new(draw)));
         say(stream, Event::Accepted { job: 9, position: 0 });
         for index in 0..2 {
-            say(stream, Event::Picture(picture(index, 64, 80)));
+            say(stream, Event::Image(image(index, 64, 80)));
             write_pixels(stream, &[7; 3 * 64 * 80]).unwrap();
         }
         say(stream, Event::Done(Timings::default()));
@@ -369,7 +369,7 @@ fn a_detached_job_is_waited_for_without_knowing_what_it_is() {
     assert_eq!((&*asked.prompt, asked.seed, asked.count), ("a fox", 7, 2));
     let updates: Vec<_> = job.map(Result::unwrap).collect();
     assert_eq!(updates.len(), 3);
-    assert!(matches!(&updates[1], Update::Image(image) if image.info == picture(1, 64, 80)));
+    assert!(matches!(&updates[1], Update::Image(whole) if whole.info == image(1, 64, 80)));
     fake.thread.join().unwrap();
 }
 
@@ -391,23 +391,23 @@ fn no_place_says_for_how_long() {
 
 #[test]
 fn previews_and_resuming_are_told_and_lies_about_them_caught() {
-    let preview = |picture, width, height, bytes| {
+    let preview = |image, width, height, bytes| {
         let rgb = vec![9; bytes].into();
-        Event::Preview(Preview { picture, step: 1, width, height, rgb })
+        Event::Preview(Preview { image, step: 1, width, height, rgb })
     };
     let (updates, _) = run(
         welcoming(move |stream, _| {
             say(stream, preview(0, 8, 10, 240));
-            say(stream, Event::Resumed { picture: 0, step: 1 });
+            say(stream, Event::Resumed { image: 0, step: 1 });
         }),
         &draw(1),
     );
     assert!(matches!(&updates[0], Update::Preview(p) if (p.width, p.rgb.len()) == (8, 240)));
-    assert_eq!(updates[1], Update::Resumed { picture: 0, step: 1 });
-    for (picture, width, height, bytes) in
+    assert_eq!(updates[1], Update::Resumed { image: 0, step: 1 });
+    for (image, width, height, bytes) in
         [(0, 8, 8, 191), (0, 0, 8, 0), (0, 257, 1, 771), (0, u32::MAX, u32::MAX, 3), (5, 8, 8, 192)]
     {
-        let said = objection(move |stream| say(stream, preview(picture, width, height, bytes)));
+        let said = objection(move |stream| say(stream, preview(image, width, height, bytes)));
         assert!(said.contains("it sent a preview of"), "{said}");
     }
 }
@@ -418,8 +418,8 @@ fn the_example_draws() {
         let draw = Draw { seed: 42, ..Draw::new("a fox") };
         assert_eq!(request, Request::Draw(draw));
         say(stream, Event::Accepted { job: 1, position: 0 });
-        say(stream, Event::Step(Step { picture: 0, step: 1, of: 1, ms: 1.0 }));
-        say(stream, Event::Picture(picture(0, 64, 80)));
+        say(stream, Event::Step(Step { image: 0, step: 1, of: 1, ms: 1.0 }));
+        say(stream, Event::Image(image(0, 64, 80)));
         write_pixels(stream, &[7; 3 * 64 * 80]).unwrap();
         say(stream, Event::Done(Timings::default()));
     });

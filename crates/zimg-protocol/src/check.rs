@@ -8,7 +8,7 @@ use crate::limits::{
 use crate::messages::Draw;
 
 impl Draw {
-    /// One picture of this prompt, all else as the model's defaults have it.
+    /// One image of this prompt, all else as the model's defaults have it.
     pub fn new(prompt: impl Into<String>) -> Self {
         Self {
             prompt: prompt.into(),
@@ -35,7 +35,7 @@ impl Draw {
         side("width", self.width)?;
         side("height", self.height)?;
         whole("steps", self.steps.unwrap_or(1), STEPS_MAX)?;
-        whole("pictures", self.count, COUNT_MAX)?;
+        whole("images", self.count, COUNT_MAX)?;
         real("guidance", self.guidance.unwrap_or(0.0), GUIDANCE_MAX)?;
         real("guidance normalization", self.guidance_normalization, GUIDANCE_MAX)?;
         real("guidance truncation", self.guidance_truncation, 1.0)
@@ -140,8 +140,8 @@ mod tests {
         }
         assert_eq!(message(|d| d.steps = Some(0)), "0 steps are not possible, only 1 to 100");
         assert!(message(|d| d.steps = Some(101)).starts_with("101 steps"));
-        assert_eq!(message(|d| d.count = 0), "0 pictures are not possible, only 1 to 256");
-        assert!(message(|d| d.count = 257).starts_with("257 pictures"));
+        assert_eq!(message(|d| d.count = 0), "0 images are not possible, only 1 to 256");
+        assert!(message(|d| d.count = 257).starts_with("257 images"));
         assert_eq!(
             message(|d| d.guidance = Some(f32::NAN)),
             "guidance NaN is not a number from 0 to 100"

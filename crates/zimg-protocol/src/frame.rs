@@ -20,7 +20,7 @@ pub mod kind {
     pub const COMMAND: u8 = 0x03;
     /// Worker to supervisor: a `Report`.
     pub const REPORT: u8 = 0x04;
-    /// The next bytes of the picture announced last; no bincode.
+    /// The next bytes of the image announced last; no bincode.
     pub const PIXELS: u8 = 0x10;
     /// The next bytes of the latents announced last; no bincode. Between daemon and worker.
     pub const LATENTS: u8 = 0x11;
@@ -44,7 +44,7 @@ pub enum Frame {
     Command(Command),
     /// `kind::REPORT`
     Report(Report),
-    /// `kind::PIXELS`: at most `limits::CHUNK_BYTES` of the picture announced last.
+    /// `kind::PIXELS`: at most `limits::CHUNK_BYTES` of the image announced last.
     Pixels(Bytes),
     /// `kind::LATENTS`: at most `limits::CHUNK_BYTES` of the latents announced last.
     Latents(Bytes),
@@ -230,7 +230,7 @@ impl Frame {
     }
 }
 
-/// Writes a picture's pixels as `kind::PIXELS` frames of at most `limits::CHUNK_BYTES`.
+/// Writes an image's pixels as `kind::PIXELS` frames of at most `limits::CHUNK_BYTES`.
 ///
 /// # Errors
 ///

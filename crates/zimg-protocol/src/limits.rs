@@ -15,9 +15,9 @@ pub const TO_CLIENT_BYTES: usize = 1 + CHUNK_BYTES;
 pub const PROMPT_BYTES: usize = 64 << 10;
 /// Characters of a prompt in a list of jobs.
 pub const PROMPT_SHOWN: usize = 200;
-/// The shortest side of a picture, in pixels.
+/// The shortest side of an image, in pixels.
 pub const SIZE_MIN: u32 = 64;
-/// The longest side of a picture, in pixels.
+/// The longest side of an image, in pixels.
 pub const SIZE_MAX: u32 = 2048;
 /// Both sides are multiples of this many pixels.
 pub const SIZE_MULTIPLE: u32 = 16;
@@ -25,7 +25,7 @@ pub const SIZE_MULTIPLE: u32 = 16;
 pub const LATENT_CHANNELS_MAX: u64 = 16;
 /// The most denoising steps.
 pub const STEPS_MAX: u32 = 100;
-/// The most pictures in one request.
+/// The most images in one request.
 pub const COUNT_MAX: u32 = 256;
 /// The highest guidance, and the highest guidance normalisation.
 pub const GUIDANCE_MAX: f32 = 100.0;
@@ -35,19 +35,19 @@ pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// A peer that takes no byte for this long is dropped.
 pub const NO_PROGRESS: Duration = Duration::from_secs(30);
 
-/// Bytes of an 8-bit RGB picture: 3 · width · height, or `None` unless both sides are within
+/// Bytes of an 8-bit RGB image: 3 · width · height, or `None` unless both sides are within
 /// [`SIZE_MIN`] and [`SIZE_MAX`] and multiples of [`SIZE_MULTIPLE`].
-pub fn picture_bytes(width: u32, height: u32) -> Option<usize> {
+pub fn image_bytes(width: u32, height: u32) -> Option<usize> {
     (side_fits(width) && side_fits(height)).then(|| 3 * width as usize * height as usize)
 }
 
-/// The most bytes that a picture's latents can have: float32, at most [`LATENT_CHANNELS_MAX`]
-/// channels, an eighth of the picture's sides.
+/// The most bytes that an image's latents can have: float32, at most [`LATENT_CHANNELS_MAX`]
+/// channels, an eighth of the image's sides.
 pub fn latents_bytes_max(width: u32, height: u32) -> u64 {
     4 * LATENT_CHANNELS_MAX * u64::from(width.div_ceil(8)) * u64::from(height.div_ceil(8))
 }
 
-/// Whether a picture may have a side of this many pixels.
+/// Whether an image may have a side of this many pixels.
 pub fn side_fits(pixels: u32) -> bool {
     (SIZE_MIN..=SIZE_MAX).contains(&pixels) && pixels.is_multiple_of(SIZE_MULTIPLE)
 }
@@ -57,10 +57,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_has_three_bytes_a_pixel_or_is_refused() {
-        assert_eq!(picture_bytes(2048, 64), Some(3 * 2048 * 64));
+    fn an_image_has_three_bytes_a_pixel_or_is_refused() {
+        assert_eq!(image_bytes(2048, 64), Some(3 * 2048 * 64));
         for (width, height) in [(0, 64), (48, 64), (64, 65), (2064, 64), (u32::MAX, u32::MAX)] {
-            assert_eq!(picture_bytes(width, height), None, "{width}x{height}");
+            assert_eq!(image_bytes(width, height), None, "{width}x{height}");
         }
     }
 

@@ -116,7 +116,7 @@ fn event(message: &Event) -> &'static str {
         Event::Started(_) => "Started",
         Event::Step(_) => "Step",
         Event::Decoding { .. } => "Decoding",
-        Event::Picture(_) => "Picture",
+        Event::Image(_) => "Image",
         Event::Done(_) => "Done",
         Event::Failed(_) => "Failed",
         Event::Status(status) => match status.worker {
@@ -157,7 +157,7 @@ fn report(message: &Report) -> &'static str {
         Report::Started { .. } => "Started",
         Report::Step { .. } => "Step",
         Report::Decoding { .. } => "Decoding",
-        Report::Picture { .. } => "Picture",
+        Report::Image { .. } => "Image",
         Report::Done { .. } => "Done",
         Report::Failed { .. } => "Failed",
         Report::Fatal(_) => "Fatal",

@@ -232,9 +232,9 @@ fn nothing_longer_than_the_limit_is_written() {
 
 #[test]
 fn pixels_are_cut_into_chunks() {
-    let picture = vec![7; 2 * CHUNK_BYTES + 3];
+    let image = vec![7; 2 * CHUNK_BYTES + 3];
     let mut bytes = Vec::new();
-    zimg_protocol::frame::write_pixels(&mut bytes, &picture).unwrap();
+    zimg_protocol::frame::write_pixels(&mut bytes, &image).unwrap();
     let (frames, error) = read_all(&bytes[..], TO_CLIENT_BYTES);
     assert!(error.is_none());
     let sizes: Vec<_> = frames

@@ -1,6 +1,6 @@
-//! Measures how long it takes to encode a picture: `encode [WxH]`, 1024x1024 without.
+//! Measures how long it takes to encode an image: `encode [WxH]`, 1024x1024 without.
 //!
-//! One line for each format and kind of picture: the best and the median of many runs in
+//! One line for each format and kind of image: the best and the median of many runs in
 //! milliseconds, and the file's size. "photo" is made to be like one: smooth shapes, edges and a
 //! little grain; "noise" is the worst there is.
 
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// xorshift64*: the same picture in every run.
+/// xorshift64*: the same image in every run.
 fn random(state: &mut u64) -> u8 {
     *state ^= *state >> 12;
     *state ^= *state << 25;

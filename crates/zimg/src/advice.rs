@@ -8,7 +8,7 @@ pub(crate) fn advice(draw: &Draw, model: &ModelInfo) -> Vec<String> {
     let name = &model.name;
     let mut said = Vec::new();
     if draw.prompt.trim().is_empty() {
-        said.push("the prompt is empty: the picture may be of anything".to_owned());
+        said.push("the prompt is empty: the image may be of anything".to_owned());
     }
     // A distilled model is one whose own guidance is 0.
     if let Some(guidance) = draw.guidance.filter(|g| *g > 0.0 && model.guidance <= 0.0) {
@@ -27,7 +27,7 @@ pub(crate) fn advice(draw: &Draw, model: &ModelInfo) -> Vec<String> {
                 "{name} draws in {own} steps: {steps} take longer and are seldom better"
             ));
         } else if steps.saturating_mul(2) < own {
-            said.push(format!("{name} draws in {own} steps: {steps} may leave the picture rough"));
+            said.push(format!("{name} draws in {own} steps: {steps} may leave the image rough"));
         }
     }
     if let (Some(width), Some(height)) = (draw.width, draw.height) {
@@ -96,10 +96,10 @@ mod tests {
             advice(&few, &model(0.0)),
             [
                 "the negative prompt has no effect while the guidance is 0",
-                "Z draws in 8 steps: 3 may leave the picture rough",
+                "Z draws in 8 steps: 3 may leave the image rough",
             ]
         );
-        let empty = ["the prompt is empty: the picture may be of anything"];
+        let empty = ["the prompt is empty: the image may be of anything"];
         assert_eq!(advice(&Draw::new(" \n"), &model(0.0)), empty);
     }
 }

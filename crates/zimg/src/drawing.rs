@@ -15,7 +15,7 @@ use crate::advice::advice;
 use crate::commands::PROGRAM;
 use crate::encode::{Format, Pixels, Sheet};
 use crate::interrupt::Interrupt;
-use crate::output::{File, Pictures, Place};
+use crate::output::{File, Images, Place};
 use crate::plan::Plan;
 use crate::recipe::Recipe;
 use crate::save::save;
@@ -29,16 +29,16 @@ const BUSY_PACE: Duration = Duration::from_secs(1);
 const BUSY_PACES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// How long a daemon that listens and does not answer is waited for. One that is restarted draws
-/// its running picture to the end first, for at most a minute, and then starts.
+/// its running image to the end first, for at most a minute, and then starts.
 const RESTART: Duration = Duration::from_secs(120);
 
-/// A picture that is where it belongs.
+/// An image that is where it belongs.
 #[derive(Debug)]
 pub(crate) struct Saved<'a> {
     /// Its file, or none for standard output.
     pub(crate) path: Option<&'a Path>,
     pub(crate) image: &'a Image,
-    /// The file's length; none for a picture that is only on the sheet.
+    /// The file's length; none for an image that is only on the sheet.
     pub(crate) bytes: Option<usize>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Saved<'a> {
 pub(crate) trait Teller {
     /// Something the daemon says.
     fn update(&mut self, update: &Update) -> Result<(), Stop>;
-    /// A picture is saved.
+    /// An image is saved.
     fn saved(&mut self, saved: &Saved<'_>) -> Result<(), Stop>;
     /// The sheet is saved, of so many bytes.
     fn sheet(&mut self, path: Option<&Path>, sheet: Pixels<'_>, bytes: usize) -> Result<(), Stop>;
@@ -97,7 +97,7 @@ struct Reached {
 ///
 /// # Errors
 ///
-/// Whatever went wrong first. Pictures saved before stay.
+/// Whatever went wrong first. Images saved before stay.
 pub(crate) fn draw(plan: &Plan, session: &Session, teller: &mut dyn Teller) -> Result<(), Stop> {
     let mut given_back = None;
     loop {
@@ -254,7 +254,7 @@ fn advise(
 ) -> Result<(), Stop> {
     if let Some(before) = plan.drawn_by.as_ref().filter(|before| **before != model.name) {
         let now = &model.name;
-        teller.warn(&format!("it was drawn by {before}; {now} will draw another picture"))?;
+        teller.warn(&format!("it was drawn by {before}; {now} will draw another image"))?;
     }
     advice(draw, model).iter().try_for_each(|text| teller.warn(text))
 }
@@ -308,7 +308,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Encodes a picture and puts it where it belongs.
+    /// Encodes an image and puts it where it belongs.
     fn image(&mut self, image: &Image, teller: &mut dyn Teller) -> Result<(), Stop> {
         let Plan { output, encoding, metadata, force, .. } = self.plan;
         let pixels = pixels(image);
@@ -323,17 +323,17 @@ impl Work<'_> {
                 .put(image.info.index, pixels);
         }
         let encode = |format: Format| format.encode(pixels, *encoding, recipe.as_ref());
-        match &output.pictures {
-            Pictures::Nowhere => teller.saved(&Saved { path: None, image, bytes: None }),
-            Pictures::Stdout(format) => {
+        match &output.images {
+            Images::Nowhere => teller.saved(&Saved { path: None, image, bytes: None }),
+            Images::Stdout(format) => {
                 let bytes = encode(*format)?;
                 to_stdout(&bytes)?;
                 teller.saved(&Saved { path: None, image, bytes: Some(bytes.len()) })
             }
-            Pictures::Files(files) => {
+            Images::Files(files) => {
                 // The client has checked that the index is below the count.
                 let Some(file) = files.get(image.info.index as usize) else {
-                    let message = "a picture without a name";
+                    let message = "an image without a name";
                     return Err(Failure::new(Kind::Internal, message).into());
                 };
                 let bytes = encode(file.format)?;

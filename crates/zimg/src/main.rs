@@ -1,4 +1,4 @@
-//! zimg: draw pictures from the command line through zimaged.
+//! zimg: draw images from the command line through zimaged.
 
 use std::process::ExitCode;
 

@@ -19,8 +19,8 @@ pub fn encode(name: &str, width: u32, height: u32, rgb: &[u8]) -> Result<Vec<u8>
     format.encode(Pixels { width, height, rgb }, Encoding::default(), None)
 }
 
-/// Reads how a picture was made out of a file's bytes; whether it says so.
-pub fn read_picture(bytes: &[u8]) -> bool {
+/// Reads how an image was made out of a file's bytes; whether it says so.
+pub fn read_image(bytes: &[u8]) -> bool {
     recipe::found(bytes).is_some_and(|found| found.recipe.is_some())
 }
 

@@ -6,7 +6,7 @@ use std::io::Read;
 use zimg_client::{Draw, Failure, Kind, Priority};
 
 use crate::encode::Encoding;
-use crate::output::{Now, Output, Pictures, Wish};
+use crate::output::{Images, Now, Output, Wish};
 use crate::recipe::Recipe;
 use crate::shape::Shape;
 use crate::typed::{self, Options};
@@ -19,7 +19,7 @@ pub(crate) struct Plan {
     pub(crate) shape: Shape,
     pub(crate) output: Output,
     pub(crate) encoding: Encoding,
-    /// Whether the pictures say how they were made.
+    /// Whether the images say how they were made.
     pub(crate) metadata: bool,
     pub(crate) force: bool,
     pub(crate) priority: Priority,
@@ -27,7 +27,7 @@ pub(crate) struct Plan {
     pub(crate) wait: bool,
     /// Whether to ask for previews.
     pub(crate) previews: bool,
-    /// What this picture was drawn by before, when it is drawn again.
+    /// What this image was drawn by before, when it is drawn again.
     pub(crate) drawn_by: Option<String>,
     /// Whether the daemon draws and keeps it without zimg.
     pub(crate) detach: bool,
@@ -38,7 +38,7 @@ pub(crate) struct Plan {
 pub(crate) struct Setting<'a> {
     /// The names' pattern without `-o`, less the extension.
     pub(crate) default: &'a str,
-    /// The first picture's number in names, from 1.
+    /// The first image's number in names, from 1.
     pub(crate) index: u64,
     pub(crate) now: &'a Now,
     /// Who goes first unless an option says it.
@@ -62,7 +62,7 @@ impl Plan {
         Self::saving(draw, shape, options, setting)
     }
 
-    /// A drawing that the daemon keeps: its pictures go nowhere here.
+    /// A drawing that the daemon keeps: its images go nowhere here.
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ impl Plan {
     ) -> Result<Self, Failure> {
         let shape = Shape::of(options)?;
         let draw = request(prompt, options, shape)?;
-        let output = Output { pictures: Pictures::Nowhere, sheet: None };
+        let output = Output { images: Images::Nowhere, sheet: None };
         Ok(Self { detach: true, ..Self::with(draw, shape, output, options, setting) })
     }
 
@@ -101,7 +101,7 @@ impl Plan {
             output: options.output.as_deref(),
             default: setting.default,
             format: options.format,
-            // One picture is its own sheet.
+            // One image is its own sheet.
             grid: options.grid.as_deref().filter(|_| draw.count > 1),
             force: options.force,
             seed: draw.seed,
@@ -141,7 +141,7 @@ impl Plan {
 }
 
 impl Options {
-    /// What draws a picture of this recipe again.
+    /// What draws an image of this recipe again.
     pub(crate) fn of_recipe(recipe: &Recipe) -> Self {
         let draw = recipe.to_draw();
         Self {
@@ -157,8 +157,8 @@ impl Options {
         }
     }
 
-    /// These without what is said of the picture itself.
-    pub(crate) fn beside_the_picture(self) -> Self {
+    /// These without what is said of the image itself.
+    pub(crate) fn beside_the_image(self) -> Self {
         Self {
             size: None,
             aspect: None,

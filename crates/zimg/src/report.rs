@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use zimg_client::{
-    Failure, Image, JobId, Picture, Preview, Started, Step, Update, Waiting, WorkerState,
+    Failure, Image, ImageInfo, JobId, Preview, Started, Step, Update, Waiting, WorkerState,
 };
 
 use crate::drawing::{Saved, Teller};
@@ -48,7 +48,7 @@ pub(crate) struct Report {
     /// Print the paths that the user did not choose on standard output.
     paths: bool,
     screen: Option<Screen>,
-    /// Width and height of the pictures, once the job has started.
+    /// Width and height of the images, once the job has started.
     size: (u32, u32),
     /// When the job may begin, if that can be said.
     begins: Option<Instant>,
@@ -64,8 +64,8 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// For a job of `count` pictures. `paths`: their names are news to the user. `screen` shows
-    /// pictures.
+    /// For a job of `count` images. `paths`: their names are news to the user. `screen` shows
+    /// images.
     pub(crate) fn new(style: Style, count: u32, paths: bool, screen: Option<Screen>) -> Self {
         Self {
             style,
@@ -98,20 +98,20 @@ impl Report {
         Ok(())
     }
 
-    /// Shows how the picture looks so far, above the progress line.
+    /// Shows how the image looks so far, above the progress line.
     fn preview(&mut self, preview: &Preview) {
-        let Preview { picture, width, height, rgb, .. } = preview;
+        let Preview { image, width, height, rgb, .. } = preview;
         let size = self.size;
         if let Some(mut screen) = self.screen.take_if(|screen| screen.previews()) {
             let pixels = Pixels { width: *width, height: *height, rgb };
-            self.progress.aside(|| screen.draw(*picture, size, pixels));
+            self.progress.aside(|| screen.draw(*image, size, pixels));
             self.screen = Some(screen);
         }
     }
 
-    /// Shows the finished picture, or takes its preview away.
+    /// Shows the finished image, or takes its preview away.
     fn finished(&mut self, image: &Image) {
-        let Picture { index, width, height, .. } = image.info;
+        let ImageInfo { index, width, height, .. } = image.info;
         if let Some(mut screen) = self.screen.take() {
             self.progress.wipe();
             self.progress.aside(|| {
@@ -180,20 +180,20 @@ impl Report {
     fn step(&mut self, step: &Step) {
         self.steps += 1;
         self.step_ms += step.ms;
-        let pictures_left = u64::from(self.count.saturating_sub(step.picture + 1));
+        let images_left = u64::from(self.count.saturating_sub(step.image + 1));
         let of = u64::from(step.of);
-        let left = of.saturating_sub(step.step.into()) + pictures_left * of;
+        let left = of.saturating_sub(step.step.into()) + images_left * of;
         let all = (u64::from(self.count.max(1)) * of).max(1);
         self.part = Some(1.0 - left as f32 / all as f32);
         let left = words::about(self.step_ms / self.steps as f32 * left as f32 / 1e3);
-        let which = self.which(step.picture);
+        let which = self.which(step.image);
         self.show(&format!("{which}step {} of {}, {left} left", step.step, step.of));
     }
 
-    fn which(&self, picture: u32) -> String {
+    fn which(&self, image: u32) -> String {
         match self.count {
             0 | 1 => String::new(),
-            count => format!("picture {} of {count}, ", u64::from(picture) + 1),
+            count => format!("image {} of {count}, ", u64::from(image) + 1),
         }
     }
 
@@ -232,15 +232,15 @@ impl Teller for Report {
             Update::Waiting(waiting) => self.waiting(waiting),
             Update::Started(started) => self.started(started),
             Update::Step(step) => self.step(step),
-            Update::Decoding { picture } => {
-                let which = self.which(*picture);
+            Update::Decoding { image } => {
+                let which = self.which(*image);
                 self.show(&format!("{which}decoding"));
             }
             Update::Image(_) => self.show("saving"),
             Update::Done(_) => self.progress.wipe(),
             Update::Preview(preview) => self.preview(preview),
-            Update::Resumed { picture, step } => {
-                let which = self.which(*picture);
+            Update::Resumed { image, step } => {
+                let which = self.which(*image);
                 self.say(&format!("{which}going on after step {step}"));
             }
         }
@@ -254,7 +254,7 @@ impl Teller for Report {
         }
         let took = words::seconds(self.since.elapsed().as_secs_f32());
         self.since = Instant::now();
-        let Picture { seed, width, height, .. } = saved.image.info;
+        let ImageInfo { seed, width, height, .. } = saved.image.info;
         self.kept(saved.path, &format!("{width}x{height}, seed {seed}, {took}"))
     }
 
@@ -263,7 +263,7 @@ impl Teller for Report {
         if self.style == Style::Json {
             return json::print(json::sheet(path, width, height, bytes));
         }
-        self.kept(path, &format!("{width}x{height}, all {} pictures", self.count))
+        self.kept(path, &format!("{width}x{height}, all {} images", self.count))
     }
 
     fn warn(&mut self, text: &str) -> Result<(), Stop> {

@@ -1,4 +1,4 @@
-//! A picture's width and height: as given, or from a shape and a number of pixels. What is not
+//! An image's width and height: as given, or from a shape and a number of pixels. What is not
 //! possible is refused with what would be, and rounded only when that is asked for.
 
 use zimg_client::limits::{SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE, side_fits};

@@ -15,7 +15,7 @@ pub(crate) fn waiting(waiting: &Waiting) -> String {
         Waiting::Queue { position: 1 } => "waiting: 1 job is before this one".to_owned(),
         Waiting::Queue { position } => format!("waiting: {position} jobs are before this one"),
         Waiting::Worker(state) => format!("waiting: {}", worker(state)),
-        Waiting::Overtaken { .. } => "waiting: a more urgent picture goes first".to_owned(),
+        Waiting::Overtaken { .. } => "waiting: a more urgent image goes first".to_owned(),
         Waiting::Disk(failure) => format!("waiting: {failure}"),
     }
 }
@@ -31,7 +31,7 @@ pub(crate) fn worker(state: &WorkerState) -> String {
         WorkerState::Warming => "warming up".to_owned(),
         WorkerState::Ready => "ready".to_owned(),
         WorkerState::Busy { job, step, of } => format!("drawing job {job}, step {step} of {of}"),
-        WorkerState::Draining => "finishing the last picture before it ends".to_owned(),
+        WorkerState::Draining => "finishing the last image before it ends".to_owned(),
         WorkerState::Restarting { in_ms, reason } => {
             format!("the worker starts again in {} ({reason})", seconds(*in_ms as f32 / 1e3))
         }
@@ -111,9 +111,9 @@ pub(crate) fn is_dumb() -> bool {
     env::var_os("TERM").is_none_or(|term| term == "dumb")
 }
 
-/// So many pictures.
-pub(crate) fn pictures(count: u64) -> String {
-    if count == 1 { "1 picture".to_owned() } else { format!("{count} pictures") }
+/// So many images.
+pub(crate) fn images(count: u64) -> String {
+    if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
 }
 
 /// Bytes in the unit that fits, three digits or so.

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use zimg_protocol::Frame;
 use zimg_protocol::limits::TO_CLIENT_BYTES;
-use zimg_protocol::messages::{Event, Picture};
+use zimg_protocol::messages::{Event, ImageInfo};
 
 use super::{SLACK, most_held};
 
@@ -40,7 +40,7 @@ fn cut(mut bytes: &[u8]) -> (usize, usize) {
     (frames, 0)
 }
 
-/// As a client hears it: accepted first, pixels only as announced, whole pictures in their order,
+/// As a client hears it: accepted first, pixels only as announced, whole images in their order,
 /// one end and nothing after it.
 fn understood(frames: &[Frame]) {
     let [Frame::Event(Event::Accepted { .. }), rest @ ..] = frames else {
@@ -48,19 +48,19 @@ fn understood(frames: &[Frame]) {
     };
     let [between @ .., Frame::Event(last)] = rest else { panic!("no end: {frames:?}") };
     let mut whole = 0;
-    let mut present: Option<(&Picture, u64)> = None;
+    let mut present: Option<(&ImageInfo, u64)> = None;
     for frame in between {
         match frame {
-            Frame::Event(Event::Picture(picture)) => {
-                assert_eq!(picture.index, whole, "a picture out of turn");
-                let bytes = 3 * u64::from(picture.width) * u64::from(picture.height);
-                assert!(picture.bytes == bytes && bytes > 0, "{picture:?}");
-                present = Some((picture, bytes));
+            Frame::Event(Event::Image(image)) => {
+                assert_eq!(image.index, whole, "an image out of turn");
+                let bytes = 3 * u64::from(image.width) * u64::from(image.height);
+                assert!(image.bytes == bytes && bytes > 0, "{image:?}");
+                present = Some((image, bytes));
             }
             Frame::Pixels(pixels) => {
-                let Some((picture, missing)) = present else { panic!("pixels of nothing") };
+                let Some((image, missing)) = present else { panic!("pixels of nothing") };
                 let missing = missing.checked_sub(pixels.len() as u64).expect("too many pixels");
-                present = (missing > 0).then_some((picture, missing));
+                present = (missing > 0).then_some((image, missing));
                 whole += u32::from(missing == 0);
             }
             Frame::Event(

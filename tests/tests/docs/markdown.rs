@@ -106,7 +106,7 @@ impl Paper {
         quotes
     }
 
-    /// Where its links and pictures lead, with the line.
+    /// Where its links and images lead, with the line.
     pub(crate) fn links(&self) -> Vec<(String, usize)> {
         self.events()
             .filter_map(|(event, line)| match event {

@@ -10,7 +10,7 @@ use crate::sentences::{Said, said};
 
 /// Sentences that nobody meets, and why.
 const UNMET: &[(&str, &str)] = &[
-    ("a picture without a name", "names are given before anything is drawn"),
+    ("an image without a name", "names are given before anything is drawn"),
     ("`…`: …", "an option in a line of a batch, with the sentence of the command line"),
     ("nobody waits any more", "is said to him who has left"),
     ("nothing is open yet", "is replaced before anybody asks"),

@@ -19,7 +19,7 @@ const SOURCES: [(&str, &str); 6] = [
     ("gate.cu", include_str!("gate.cu")),
     ("group_norm.cu", include_str!("group_norm.cu")),
     ("norm.cu", include_str!("norm.cu")),
-    ("picture.cu", include_str!("picture.cu")),
+    ("image.cu", include_str!("image.cu")),
     ("rope.cu", include_str!("rope.cu")),
     ("softmax.cu", include_str!("softmax.cu")),
 ];

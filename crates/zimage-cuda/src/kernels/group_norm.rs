@@ -1,6 +1,6 @@
 //! `group_norm.cu`: group norm of feature maps, and the residual sum before it.
 //!
-//! A map here is `[places, channels]` in bfloat16: NHWC of one picture. A bias is `[channels]` in
+//! A map here is `[places, channels]` in bfloat16: NHWC of one image. A bias is `[channels]` in
 //! float32: that of the convolution which made the map, and not yet added to it.
 
 #![expect(unsafe_code, reason = "launches kernels")]

@@ -10,9 +10,9 @@
 mod compile;
 mod gate;
 mod group_norm;
+mod image;
 mod launch;
 mod norm;
-mod picture;
 mod rope;
 mod softmax;
 
@@ -39,7 +39,7 @@ struct Functions {
     rope: rope::Functions,
     gate: gate::Functions,
     group_norm: group_norm::Functions,
-    picture: picture::Functions,
+    image: image::Functions,
     softmax: softmax::Functions,
 }
 
@@ -70,7 +70,7 @@ impl Kernels {
             rope: rope::Functions::load(gpu)?,
             gate: gate::Functions::load(gpu)?,
             group_norm: group_norm::Functions::load(gpu)?,
-            picture: picture::Functions::load(gpu)?,
+            image: image::Functions::load(gpu)?,
             softmax: softmax::Functions::load(gpu)?,
         })))
     }

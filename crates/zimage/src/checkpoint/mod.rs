@@ -40,7 +40,7 @@ pub enum Component {
     Transformer,
     /// The Qwen3 text encoder.
     TextEncoder,
-    /// The autoencoder between latents and pictures.
+    /// The autoencoder between latents and images.
     Vae,
 }
 

@@ -11,7 +11,7 @@ use super::Ops;
 use crate::error::{Error, Result};
 use crate::image::all_finite;
 
-/// A feature map of one picture.
+/// A feature map of one image.
 #[derive(Debug)]
 pub(crate) struct Map {
     /// `[1, channels, h, w]`; fused, its strides are those of `[1, h, w, channels]`.
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn nan_is_an_error_not_a_black_picture() {
+    fn nan_is_an_error_not_a_black_image() {
         let colours = Tensor::from_slice(&[f32::NAN, 0.0, 0.0]).view([1, 3, 1, 1]);
         let bytes = Ops::Plain.to_bytes(&Map::new(colours, None));
         assert!(matches!(bytes, Err(Error::NotFinite(_))));

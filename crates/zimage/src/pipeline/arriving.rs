@@ -27,7 +27,7 @@ use crate::tokenizer::PromptTokenizer;
 use crate::transformer::Transformer;
 use crate::vae::Vae;
 
-/// A pipeline that cannot be asked for pictures yet.
+/// A pipeline that cannot be asked for images yet.
 #[derive(Debug)]
 pub struct Arriving {
     pipeline: Pipeline,
@@ -131,7 +131,7 @@ impl Arriving {
         Ok((Self { pipeline, ops, laid_out, tokenizer, decoding, float8 }, loader))
     }
 
-    /// Brings up what every picture needs, cuBLAS and our kernels, and beside it what pictures of
+    /// Brings up what every image needs, cuBLAS and our kernels, and beside it what images of
     /// these sizes do, with captions of so many tokens: attention's plans, and the decoder's for the
     /// first size. Says how long it took.
     ///
@@ -145,7 +145,7 @@ impl Arriving {
         let prepared = self.prepare(sizes, captions);
         for result in [joined(product), prepared] {
             match result {
-                // There may be room for what pictures do one after the other.
+                // There may be room for what images do one after the other.
                 Err(error) if error.kind() == ErrorKind::Memory => {}
                 other => other?,
             }
@@ -216,7 +216,7 @@ impl Arriving {
         if float8 {
             pipeline.transformer.make_float8()?;
         }
-        // Pictures of the usual number of steps find this; it takes milliseconds.
+        // Images of the usual number of steps find this; it takes milliseconds.
         let sigmas = schedule::sigmas(STEPS, pipeline.shift);
         let time = |&sigma: &f32| schedule::time(sigma, pipeline.train_timesteps);
         let times: Vec<f32> = sigmas[..STEPS as usize].iter().map(time).collect();

@@ -1,4 +1,4 @@
-//! The model's output for a step: computed, or for small pictures replayed from a recording.
+//! The model's output for a step: computed, or for small images replayed from a recording.
 //!
 //! Up to 512² a step's 360 launches can take longer than its kernels, depending on the processor; above they
 //! hide behind them.
@@ -12,14 +12,14 @@ use crate::ops::Ops;
 use crate::recent::Recent;
 use crate::transformer::{Context, Grid, Modulations};
 
-/// The most tokens of pictures whose steps are recorded: those of 512².
+/// The most tokens of images whose steps are recorded: those of 512².
 const TOKENS_MAX: i64 = 32 * 32;
 /// How many shapes are kept.
 const SHAPES: usize = 4;
-/// Steps of a shape that are computed launch by launch before they are recorded: a picture's.
+/// Steps of a shape that are computed launch by launch before they are recorded: an image's.
 const BEFORE_RECORDING: usize = 8;
 
-/// Recorded steps by the caption's tokens and the picture's.
+/// Recorded steps by the caption's tokens and the image's.
 #[derive(Debug)]
 pub(super) struct Flows(Recent<(i64, Grid), Flow>);
 
@@ -45,7 +45,7 @@ impl Flows {
 }
 
 impl Pipeline {
-    /// The model's output at time `t` (0 = noise, 1 = picture), which is minus the velocity:
+    /// The model's output at time `t` (0 = noise, 1 = image), which is minus the velocity:
     /// `[1, channels, height, width]` in float32, as `latents`.
     pub(super) fn flow(&self, latents: &Tensor, t: f32, context: &Context) -> Result<Tensor> {
         let modulations = self.transformer.modulations(t)?;

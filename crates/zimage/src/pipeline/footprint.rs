@@ -1,4 +1,4 @@
-//! How much of a GPU's memory a picture takes beside the model: measured while rehearsing, and
+//! How much of a GPU's memory an image takes beside the model: measured while rehearsing, and
 //! reckoned from that for other sizes, before anything is asked of the GPU.
 
 use tch::Device;
@@ -8,7 +8,7 @@ use super::Pipeline;
 use crate::error::{Error, Result};
 use crate::params::Plan;
 
-/// The most that a picture of so many pixels took, in bytes. All of it grows with the pixels.
+/// The most that an image of so many pixels took, in bytes. All of it grows with the pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Footprint {
     pixels: u64,
@@ -16,7 +16,7 @@ pub(super) struct Footprint {
     decode: u64,
 }
 
-/// How a picture can be decoded in the memory that is free.
+/// How an image can be decoded in the memory that is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
     /// At once.
@@ -25,12 +25,12 @@ pub enum Fit {
     Tiles,
 }
 
-/// More than any picture takes for a step and its decoding at once, for those whose footprint has
+/// More than any image takes for a step and its decoding at once, for those whose footprint has
 /// not been measured: bytes a pixel. That of a bfloat16 one of 1024² is 1,800.
 const AMPLE: u64 = 6 << 10;
 
 impl Footprint {
-    /// Whether a step and the decoding of a picture of another size fit `free` bytes at once.
+    /// Whether a step and the decoding of an image of another size fit `free` bytes at once.
     fn fits_at_once(known: Option<Self>, plan: &Plan, free: u64) -> bool {
         let pixels = u64::from(plan.width) * u64::from(plan.height);
         let needed = known.map_or(pixels.saturating_mul(AMPLE), |known| {
@@ -41,7 +41,7 @@ impl Footprint {
         needed <= free
     }
 
-    /// Whether a picture fits `free` bytes.
+    /// Whether an image fits `free` bytes.
     fn fits(self, plan: &Plan, free: u64) -> Result<Fit> {
         let pixels = u64::from(plan.width) * u64::from(plan.height);
         let scaled = |bytes: u64| {
@@ -59,7 +59,7 @@ impl Footprint {
 }
 
 impl Pipeline {
-    /// Whether a picture fits the memory that is free now, and how it can be decoded there. Where
+    /// Whether an image fits the memory that is free now, and how it can be decoded there. Where
     /// nothing was measured, as on a CPU, it does.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl Pipeline {
         footprint.fits(plan, free(ordinal)?)
     }
 
-    /// Whether a picture's step and its decoding fit the memory that is free now side by side; on a
+    /// Whether an image's step and its decoding fit the memory that is free now side by side; on a
     /// CPU they are never that.
     pub(super) fn has_room_for_both(&self, plan: &Plan) -> Result<bool> {
         let Device::Cuda(ordinal) = self.device else { return Ok(false) };
@@ -87,7 +87,7 @@ impl Pipeline {
         Ok((done, allocated(ordinal)?.peak.saturating_sub(before)))
     }
 
-    /// Keeps what a picture took; that of the largest counts.
+    /// Keeps what an image took; that of the largest counts.
     pub(super) fn remember(&self, plan: &Plan, step: u64, decode: u64) {
         let pixels = u64::from(plan.width) * u64::from(plan.height);
         let known = self.footprint.get();
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Refused);
         assert_eq!(
             error.to_string(),
-            "a picture of 2048x1024 needs about 0.6 GB of the GPU's memory beside the model, and \
+            "an image of 2048x1024 needs about 0.6 GB of the GPU's memory beside the model, and \
              0.3 GB are free"
         );
         assert_eq!(error.hint().unwrap(), "1024x1024 would fit");

@@ -37,7 +37,7 @@ impl Pipeline {
         }
     }
 
-    /// As [`Pipeline::decode`] in a fraction of the memory: tile by tile. The picture is a little
+    /// As [`Pipeline::decode`] in a fraction of the memory: tile by tile. The image is a little
     /// different, as each tile is normed by itself.
     ///
     /// # Errors
@@ -47,6 +47,6 @@ impl Pipeline {
             return Err(Error::NotFinite("the latents"));
         }
         let latents = drawing.latents.shallow_clone();
-        self.decoding.ask(move |vae| vae.picture_in_tiles(&latents)).wait()
+        self.decoding.ask(move |vae| vae.image_in_tiles(&latents)).wait()
     }
 }

@@ -1,4 +1,4 @@
-//! Prompt to picture.
+//! Prompt to image.
 //!
 //! Source: diffusers `pipelines/z_image/pipeline_z_image.py`. The loop is the caller's: between
 //! two steps a drawing is its latents and a step number, so it can be stopped, overtaken,
@@ -84,7 +84,7 @@ pub struct Conditioning {
     tokens: usize,
 }
 
-/// A picture in the making.
+/// An image in the making.
 #[derive(Debug)]
 pub struct Drawing {
     plan: Plan,
@@ -198,7 +198,7 @@ impl Pipeline {
         self.text_features(&self.tokens(prompt)?)
     }
 
-    /// Latents of pixels `[1, 3, 8h, 8w]` of −1 to 1, for pictures that go in:
+    /// Latents of pixels `[1, 3, 8h, 8w]` of −1 to 1, for images that go in:
     /// `[1, channels, h, w]`.
     ///
     /// # Errors
@@ -208,7 +208,7 @@ impl Pipeline {
         self.decoding.ask(move |vae| vae.encode(&pixels)).wait()
     }
 
-    /// Begins a picture: noise from the seed.
+    /// Begins an image: noise from the seed.
     ///
     /// The noise comes from libtorch's global generator on the CPU, whatever the device: it is
     /// that of diffusers' `torch.Generator("cpu")`, to the last bits that differ between kinds
@@ -339,7 +339,7 @@ fn guided(positive: &Tensor, negative: &Tensor, guidance: f32, limit: f32) -> Re
     if now > most { Ok(guided.f_mul_scalar(most / now)?) } else { Ok(guided) }
 }
 
-/// The caption takes places 1 … padded length of the first axis, the picture the place after.
+/// The caption takes places 1 … padded length of the first axis, the image the place after.
 fn most_tokens(checkpoint: &Checkpoint) -> usize {
     let places = checkpoint.transformer.axes_lens[0] - 2;
     let by_places = places - places % SEQUENCE_MULTIPLE;

@@ -23,7 +23,7 @@ pub struct Rehearsal {
 
 impl Pipeline {
     /// Computes a step for a caption of so many tokens, and decodes noise beside it: what a first
-    /// picture of this size would wait for is there afterwards. Nothing comes of it.
+    /// image of this size would wait for is there afterwards. Nothing comes of it.
     ///
     /// # Errors
     /// When libtorch fails (out of memory), or the size is refused.
@@ -61,14 +61,14 @@ impl Pipeline {
         Ok(Rehearsal { text, step, decode })
     }
 
-    /// Has the decoder do for nothing, beside the steps of a first picture of this size, what the
-    /// picture would wait for after them. Nothing where it has met the size, and where memory for
+    /// Has the decoder do for nothing, beside the steps of a first image of this size, what the
+    /// image would wait for after them. Nothing where it has met the size, and where memory for
     /// both at once is not certain.
     ///
     /// # Errors
     /// When the GPU fails.
     pub fn foresee_decoding(&self, plan: &Plan) -> Result<()> {
-        // The picture's own decoding comes after it, and says what fails.
+        // The image's own decoding comes after it, and says what fails.
         self.begin_decoding(plan).map(drop)
     }
 
@@ -95,7 +95,7 @@ impl Pipeline {
     }
 
     /// Gives back what a rehearsal has taken, where step and decoding have memory side by side, and
-    /// takes what pictures of this size will: there they have it one after the other. How much that
+    /// takes what images of this size will: there they have it one after the other. How much that
     /// is it keeps in mind.
     pub(super) fn settle(&self, params: &Params, caption: usize) -> Result<()> {
         let Device::Cuda(_) = self.device else { return Ok(()) };
@@ -144,14 +144,14 @@ impl Pipeline {
         self.decoding.ask(move |vae| vae.preview(&latents).map(drop)).wait()
     }
 
-    /// Makes the plan of attention over a picture of this size alone.
+    /// Makes the plan of attention over an image of this size alone.
     pub(super) fn plan_refiner(&self, plan: &Plan) -> Result<()> {
         let Device::Cuda(_) = self.device else { return Ok(()) };
         let (height, width) = self.latent_size(plan);
         self.transformer.rehearse_refiner(self.transformer.grid(height, width))
     }
 
-    /// Makes the plan of attention for captions of up to `tokens` beside pictures of this size, which
+    /// Makes the plan of attention for captions of up to `tokens` beside images of this size, which
     /// takes some 0.05 s where there are such plans. Nothing comes of it.
     ///
     /// # Errors
@@ -165,7 +165,7 @@ impl Pipeline {
         let Device::Cuda(_) = self.device else { return Ok(()) };
         let tokens = tokens.next_multiple_of(SEQUENCE_MULTIPLE as usize) as i64;
         let (height, width) = self.latent_size(plan);
-        self.transformer.rehearse_picture(tokens, self.transformer.grid(height, width))
+        self.transformer.rehearse_image(tokens, self.transformer.grid(height, width))
     }
 }
 

@@ -1,5 +1,5 @@
 //! What a drawing is between two steps, in host memory: enough to go on elsewhere, to the same
-//! picture, bit for bit.
+//! image, bit for bit.
 
 use tch::{Device, Kind, Tensor};
 
@@ -33,7 +33,7 @@ impl Saved {
         Ok(Self { latents: copy(latents)?, preview: preview.map(copy).transpose()? })
     }
 
-    /// What the picture will look like, as far as can be said now, at an eighth of its size; if it
+    /// What the image will look like, as far as can be said now, at an eighth of its size; if it
     /// was asked for.
     ///
     /// # Errors
@@ -72,8 +72,8 @@ impl Pipeline {
         let preview = if with_preview {
             // Where the model's output points to: it is minus the velocity, and noise is all gone
             // at sigma 0.
-            let picture = before.f_add(&output.f_mul_scalar(f64::from(sigma))?)?;
-            Some(self.decoding.ask(move |vae| vae.preview(&picture)).wait()?)
+            let image = before.f_add(&output.f_mul_scalar(f64::from(sigma))?)?;
+            Some(self.decoding.ask(move |vae| vae.preview(&image)).wait()?)
         } else {
             None
         };
@@ -82,16 +82,16 @@ impl Pipeline {
         Ok(saved)
     }
 
-    /// How many bytes the latents of a plan's picture are.
+    /// How many bytes the latents of a plan's image are.
     pub fn saved_bytes(&self, plan: &Plan) -> usize {
         let (height, width) = self.latent_size(plan);
         VALUE * (self.channels * height * width) as usize
     }
 
-    /// A picture that was saved after `step` steps, to go on with.
+    /// An image that was saved after `step` steps, to go on with.
     ///
     /// # Errors
-    /// [`Error::NotResumable`] if the bytes are not those of such a picture; or when libtorch
+    /// [`Error::NotResumable`] if the bytes are not those of such an image; or when libtorch
     /// fails (out of memory).
     pub fn resume(&self, plan: &Plan, seed: u64, step: u32, bytes: &[u8]) -> Result<Drawing> {
         if step >= plan.steps {

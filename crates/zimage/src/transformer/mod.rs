@@ -1,7 +1,7 @@
 //! The Z-Image transformer: noisy latents, time and caption to the flow.
 //!
 //! Source: diffusers `models/transformers/transformer_z_image.py` (`ZImageTransformer2DModel`).
-//! One picture at a time, so sequences carry no batch dimension and need no mask.
+//! One image at a time, so sequences carry no batch dimension and need no mask.
 
 mod modulations;
 mod patch;
@@ -58,9 +58,9 @@ pub(crate) struct Transformer {
     device: Device,
 }
 
-/// A prompt as the transformer's layers see it, and where the picture's tokens lie beside it.
+/// A prompt as the transformer's layers see it, and where the image's tokens lie beside it.
 ///
-/// Depends on the prompt and the picture's size only: computed once, used at every step.
+/// Depends on the prompt and the image's size only: computed once, used at every step.
 #[derive(Debug)]
 pub(crate) struct Context {
     /// Caption tokens after the context refiner, `[padded tokens, dim]`.
@@ -69,7 +69,7 @@ pub(crate) struct Context {
     rotations: Rotations,
 }
 
-/// The turns of a picture's tokens, and of those with the caption's after them.
+/// The turns of an image's tokens, and of those with the caption's after them.
 #[derive(Debug)]
 struct Rotations {
     image: Rotation,
@@ -178,7 +178,7 @@ impl Transformer {
         self.rope.rotation(&caption_positions(tokens), self.device)
     }
 
-    /// Prepares a caption for pictures of `grid`'s size.
+    /// Prepares a caption for images of `grid`'s size.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
@@ -190,7 +190,7 @@ impl Transformer {
     fn rotations(&self, tokens: i64, grid: Grid) -> Result<Rotations> {
         let mut kept = self.rotations.borrow_mut();
         let rotations = kept.get_or_make((tokens, grid), || {
-            // The picture comes after the caption on the first axis, and before it in the sequence.
+            // The image comes after the caption on the first axis, and before it in the sequence.
             let image = grid.positions(tokens + 1);
             let joint: Vec<_> = image.iter().copied().chain(caption_positions(tokens)).collect();
             let numbers = (image.len() + joint.len()) * self.rope.width();
@@ -258,7 +258,7 @@ impl Transformer {
     }
 
     /// Computes and keeps what these times do. One by one: a product of several rows is rounded
-    /// otherwise than one of a single row, and then a picture would depend on what was drawn and
+    /// otherwise than one of a single row, and then an image would depend on what was drawn and
     /// forgotten before it.
     ///
     /// # Errors
@@ -283,16 +283,16 @@ impl Transformer {
     }
 
     /// Makes the plan of attention and the rotations for a caption of `tokens`, a multiple of
-    /// [`SEQUENCE_MULTIPLE`], beside a picture.
+    /// [`SEQUENCE_MULTIPLE`], beside an image.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
-    pub(crate) fn rehearse_picture(&self, tokens: i64, grid: Grid) -> Result<()> {
+    pub(crate) fn rehearse_image(&self, tokens: i64, grid: Grid) -> Result<()> {
         self.rotations(tokens, grid)?;
         self.layers.rehearse(padded(grid) + tokens, self.precision.compute, self.device)
     }
 
-    /// Makes the plan of attention over a picture alone, which whatever is drawn of this size needs.
+    /// Makes the plan of attention over an image alone, which whatever is drawn of this size needs.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
@@ -301,7 +301,7 @@ impl Transformer {
     }
 
     /// Makes the matrices of the main layers float8, once they have been read. Refiners, embedders,
-    /// modulation and the final layer stay: they are a sixteenth of the work, and pictures suffer.
+    /// modulation and the final layer stay: they are a sixteenth of the work, and images suffer.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
@@ -314,7 +314,7 @@ impl Transformer {
         self.modulations.borrow_mut().clear();
     }
 
-    /// The grid of a picture whose latents are `height` × `width`.
+    /// The grid of an image whose latents are `height` × `width`.
     pub(crate) fn grid(&self, height: i64, width: i64) -> Grid {
         Grid::new(self.config.in_channels, height, width, self.config.patch_size())
     }
@@ -359,7 +359,7 @@ impl Context {
         &self.caption
     }
 
-    /// What a recording of a step depends on: the caption's tokens and the picture's.
+    /// What a recording of a step depends on: the caption's tokens and the image's.
     pub(crate) fn shape(&self) -> (i64, Grid) {
         (self.caption.size()[0], self.grid)
     }
@@ -385,7 +385,7 @@ fn caption_positions(tokens: i64) -> Vec<[i64; 3]> {
     (1..=tokens).map(|i| [i, 0, 0]).collect()
 }
 
-/// A picture's tokens, padding included.
+/// An image's tokens, padding included.
 fn padded(grid: Grid) -> i64 {
     (grid.tokens() as u64).next_multiple_of(SEQUENCE_MULTIPLE as u64) as i64
 }

@@ -7,7 +7,7 @@ use tch::Tensor;
 use super::SEQUENCE_MULTIPLE;
 use crate::error::Result;
 
-/// The tokens of a picture.
+/// The tokens of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Grid {
     channels: i64,

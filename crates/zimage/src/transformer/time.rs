@@ -28,7 +28,7 @@ impl TimeEmbedder {
         })
     }
 
-    /// `[1, width]` in `compute`, for `t` from 0 (noise) to 1 (picture). The waves are made on the
+    /// `[1, width]` in `compute`, for `t` from 0 (noise) to 1 (image). The waves are made on the
     /// CPU: on a GPU their operations would load their kernels, 0.03 s in all.
     pub(super) fn forward(&self, t: f32, compute: Kind, device: Device) -> Result<Tensor> {
         let half = FREQUENCIES / 2;

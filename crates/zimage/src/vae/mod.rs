@@ -74,18 +74,18 @@ impl Vae {
         self.decoder.forward(&self.unscaled(latents)?)
     }
 
-    /// The same to a picture in host memory.
+    /// The same to an image in host memory.
     ///
     /// # Errors
     /// [`crate::Error::NotFinite`] for NaN or infinity; or when libtorch fails (out of memory).
-    pub fn picture(&self, latents: &Tensor) -> Result<Image> {
+    pub fn image(&self, latents: &Tensor) -> Result<Image> {
         Image::from_bytes(&self.bytes(latents)?)
     }
 
     /// The same as bytes `[8h, 8w, 3]` where the autoencoder is.
     ///
     /// # Errors
-    /// As [`Vae::picture`].
+    /// As [`Vae::image`].
     pub(crate) fn bytes(&self, latents: &Tensor) -> Result<Tensor> {
         self.decoder.bytes(&self.unscaled(latents)?)
     }

@@ -1,4 +1,4 @@
-//! Latents to a small picture by one matrix product, for a look at a drawing in the making.
+//! Latents to a small image by one matrix product, for a look at a drawing in the making.
 //!
 //! A latent's channels are, near enough, a linear code of the mean colour of its 8×8 pixels. For
 //! the autoencoder of Z-Image the code is known; for another it is found out from how it encodes
@@ -94,7 +94,7 @@ impl Vae {
     }
 }
 
-/// A picture `[1, 3, side, side]` of patches of `pixels` pixels a side, and their colours
+/// An image `[1, 3, side, side]` of patches of `pixels` pixels a side, and their colours
 /// `[3, PATCHES, PATCHES]`, both of −1 to 1.
 fn palette(pixels: i64) -> Result<(Tensor, Tensor)> {
     let number = Tensor::f_arange(PATCHES * PATCHES, (Kind::Int64, Device::Cpu))?;
@@ -108,8 +108,8 @@ fn palette(pixels: i64) -> Result<(Tensor, Tensor)> {
     let colours = [strength(1)?, strength(LEVELS)?, strength(LEVELS * LEVELS)?];
     let colours = Tensor::f_stack(&colours, 0)?.f_view([3, PATCHES, PATCHES])?;
     let side = PATCHES * pixels;
-    let picture = colours.f_unsqueeze(0)?.f_upsample_nearest2d([side, side], None, None)?;
-    Ok((picture, colours))
+    let image = colours.f_unsqueeze(0)?.f_upsample_nearest2d([side, side], None, None)?;
+    Ok((image, colours))
 }
 
 /// Least squares: the code by which `latents` `[n, channels]` give `colours` `[n, 3]` best.
@@ -137,13 +137,13 @@ mod tests {
 
     #[test]
     fn the_palette_has_each_colour_once() {
-        let (picture, colours) = palette(8).unwrap();
-        assert_eq!((picture.size(), colours.size()), (vec![1, 3, 64, 64], vec![3, 8, 8]));
+        let (image, colours) = palette(8).unwrap();
+        assert_eq!((image.size(), colours.size()), (vec![1, 3, 64, 64], vec![3, 8, 8]));
         let (distinct, _, _) = colours.flatten(1, 2).unique_dim(1, true, false, false);
         assert_eq!(distinct.size(), [3, 64]);
         let [least, most] = [colours.min(), colours.max()].map(|end| end.double_value(&[]));
         assert_eq!((least, most), (-1.0, 1.0));
-        let last = picture.select(0, 0).select(1, 63).select(1, 63);
+        let last = image.select(0, 0).select(1, 63).select(1, 63);
         assert_eq!(Vec::<f32>::try_from(last).unwrap(), [1.0, 1.0, 1.0]);
     }
 

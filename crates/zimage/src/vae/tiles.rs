@@ -8,17 +8,17 @@ use super::Vae;
 use crate::error::{Error, Result};
 use crate::image::{Image, all_finite};
 
-/// Latents along a side of a tile: 512 pixels, which take a sixteenth of a 2048² picture's memory.
+/// Latents along a side of a tile: 512 pixels, which take a sixteenth of a 2048² image's memory.
 const TILE: i64 = 64;
 /// Latents that neighbours share.
 const OVERLAP: i64 = 16;
 
 impl Vae {
-    /// Latents `[1, channels, h, w]` to a picture in host memory, tile by tile.
+    /// Latents `[1, channels, h, w]` to an image in host memory, tile by tile.
     ///
     /// # Errors
     /// [`Error::NotFinite`] for NaN or infinity; or when libtorch fails (out of memory).
-    pub fn picture_in_tiles(&self, latents: &Tensor) -> Result<Image> {
+    pub fn image_in_tiles(&self, latents: &Tensor) -> Result<Image> {
         self.tiled(latents, TILE, OVERLAP)
     }
 
@@ -61,7 +61,7 @@ fn starts(length: i64, tile: i64, overlap: i64) -> impl Iterator<Item = i64> {
     (0..=last).step_by(stride as usize).chain((last % stride != 0).then_some(last))
 }
 
-/// Weights along a side: rising from its ends, 1 in the middle. What lies at the picture's own
+/// Weights along a side: rising from its ends, 1 in the middle. What lies at the image's own
 /// edge is in no other tile, so it is divided by its weight again.
 fn fade(length: i64, ramp: i64) -> Result<Tensor> {
     let ramp = ramp.min(length / 2).max(1);
@@ -114,7 +114,7 @@ mod tests {
     fn one_tile_is_the_whole_and_several_are_near_it() {
         let (vae, channels) = vae();
         let latents = Tensor::randn([1, channels, 12, 20], (Kind::Float, Device::Cpu));
-        let whole = vae.picture(&latents).unwrap();
+        let whole = vae.image(&latents).unwrap();
         let differences = |image: &Image| -> Vec<i32> {
             assert_eq!((image.width, image.height), (whole.width, whole.height));
             let pairs = image.rgb.iter().zip(&whole.rgb);
@@ -132,6 +132,6 @@ mod tests {
     fn nan_is_an_error_in_tiles_too() {
         let (vae, channels) = vae();
         let latents = Tensor::full([1, channels, 8, 8], f64::NAN, (Kind::Float, Device::Cpu));
-        assert!(matches!(vae.picture_in_tiles(&latents), Err(Error::NotFinite(_))));
+        assert!(matches!(vae.image_in_tiles(&latents), Err(Error::NotFinite(_))));
     }
 }

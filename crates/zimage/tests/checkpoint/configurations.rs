@@ -95,7 +95,7 @@ fn other_models_are_refused() {
             TRANSFORMER,
             "siglip_feat_dim",
             Some(json!(1152)),
-            "F/transformer/config.json: siglip_feat_dim is set: the Omni variant, which also reads pictures, is not supported",
+            "F/transformer/config.json: siglip_feat_dim is set: the Omni variant, which also reads images, is not supported",
         ),
     ]);
 }

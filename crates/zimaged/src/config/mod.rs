@@ -41,7 +41,7 @@ pub struct Settings {
     pub device: Device,
     /// "auto", "bfloat16", "float16" or "float32".
     pub dtype: String,
-    /// Width and height in pixels of each warm-up picture; `None`: as the model likes.
+    /// Width and height in pixels of each warm-up image; `None`: as the model likes.
     pub warmup: Option<Vec<(u32, u32)>>,
     /// The worker program, if not at the usual place.
     pub worker: Option<PathBuf>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use zimg_protocol::limits::{SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE, side_fits};
 
-/// More warm-up pictures than this is a mistake.
+/// More warm-up images than this is a mistake.
 const WARMUP_MAX: usize = 16;
 /// The shortest time without prompts that may unload the model: less would unload it in between.
 const IDLE_MIN: Duration = Duration::from_secs(1);

@@ -27,7 +27,7 @@ const KILLS_MAX: u32 = 5;
 #[derive(Debug)]
 pub(crate) struct Job {
     ticket: Ticket,
-    /// The connection that gets its pictures.
+    /// The connection that gets its images.
     pub client: Option<ClientId>,
     /// Whether the client wishes previews.
     pub previews: bool,
@@ -51,16 +51,16 @@ pub(crate) struct Job {
     strikes: u32,
     /// Workers that died under it for other reasons.
     kills: u32,
-    /// Steps done of the present picture, as the worker says.
+    /// Steps done of the present image, as the worker says.
     step: u32,
-    /// When the present picture's last step was done.
+    /// When the present image's last step was done.
     drawn_at: Option<Instant>,
 }
 
 /// What becomes of a job whose worker died.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Lost {
-    /// All its pictures had come.
+    /// All its images had come.
     Complete(Timings),
     /// Another worker goes on.
     GoesOn,
@@ -97,10 +97,10 @@ impl Job {
         }
     }
 
-    /// A detached job that is drawn on after its first `pictures`.
-    pub(crate) fn again(ticket: Ticket, submit: &Submit, pictures: u32, unix_s: u64) -> Self {
+    /// A detached job that is drawn on after its first `images`.
+    pub(crate) fn again(ticket: Ticket, submit: &Submit, images: u32, unix_s: u64) -> Self {
         let mut job = Self::of(ticket, None, submit.clone());
-        job.progress.go_on_after(pictures);
+        job.progress.go_on_after(images);
         // Beyond what a clock can say it is at least not wrong.
         let at = UNIX_EPOCH.checked_add(Duration::from_secs(unix_s));
         job.accepted_at = at.unwrap_or(job.accepted_at);
@@ -140,7 +140,7 @@ impl Job {
         self.drawn_at = (step == of).then(Instant::now);
     }
 
-    /// A picture has come whole: how long after its last step.
+    /// An image has come whole: how long after its last step.
     pub(crate) fn drew(&mut self) -> Option<Duration> {
         self.strikes = 0;
         self.step = 0;
@@ -203,9 +203,9 @@ impl Job {
         estimates: &Estimates,
     ) -> Option<Duration> {
         let steps = self.steps(model)?;
-        let pictures = u64::from(self.draw.count.saturating_sub(self.progress.whole()));
-        let steps = (pictures * u64::from(steps)).saturating_sub(self.step.into());
-        estimates.work(self.shape(model)?, steps, pictures)
+        let images = u64::from(self.draw.count.saturating_sub(self.progress.whole()));
+        let steps = (images * u64::from(steps)).saturating_sub(self.step.into());
+        estimates.work(self.shape(model)?, steps, images)
     }
 
     fn steps(&self, model: Option<&ModelInfo>) -> Option<u32> {
@@ -227,7 +227,7 @@ impl Job {
             state: match position {
                 Some(position) => JobState::Waiting { position },
                 None => JobState::Running {
-                    picture: self.progress.whole(),
+                    image: self.progress.whole(),
                     step: self.step,
                     of: self.steps(model).unwrap_or_default(),
                 },
@@ -267,7 +267,7 @@ impl Job {
             batch = self.ticket.priority == Priority::Batch,
             size = format_args!("{width}x{height}"),
             steps,
-            pictures = self.progress.whole(),
+            images = self.progress.whole(),
             prompt_bytes = self.draw.prompt.len(),
             queued_ms = self.queued_ms().round(),
             ms = milliseconds(self.accepted).round(),
@@ -310,7 +310,7 @@ mod tests {
                 assert!(failure.message.ends_with("SIGSEGV: ouch"), "{failure}");
                 false
             }
-            Lost::Complete(_) => panic!("no picture came"),
+            Lost::Complete(_) => panic!("no image came"),
         }
     }
 

@@ -1,9 +1,9 @@
-//! How far a job is: which pictures have come whole, and the point and latents from which another
-//! worker can go on to the same picture, bit for bit.
+//! How far a job is: which images have come whole, and the point and latents from which another
+//! worker can go on to the same image, bit for bit.
 
 use bytes::Bytes;
-use zimg_protocol::limits::{latents_bytes_max, picture_bytes};
-use zimg_protocol::messages::{Draw, Picture, Point, Started, Step, Timings};
+use zimg_protocol::limits::{image_bytes, latents_bytes_max};
+use zimg_protocol::messages::{Draw, ImageInfo, Point, Started, Step, Timings};
 
 /// What the worker must not say, in words that go on from "the worker broke the protocol:".
 #[derive(Debug, PartialEq, Eq)]
@@ -16,9 +16,9 @@ pub(crate) struct Progress {
     seed: u64,
     /// What the defaults became, once a worker has said it.
     started: Option<Started>,
-    /// Pictures that came whole.
+    /// Images that came whole.
     whole: u32,
-    /// Bytes of the announced picture that have not come yet.
+    /// Bytes of the announced image that have not come yet.
     missing: u64,
     /// Where another worker can go on, and the latents that it needs for that.
     point: Point,
@@ -28,7 +28,7 @@ pub(crate) struct Progress {
 }
 
 /// A job's beginning.
-const BEGINNING: Point = Point { picture: 0, step: 0, bytes: 0, timings: NO_TIME };
+const BEGINNING: Point = Point { image: 0, step: 0, bytes: 0, timings: NO_TIME };
 const NO_TIME: Timings = Timings { queued: 0.0, text: 0.0, steps: 0.0, decode: 0.0, total: 0.0 };
 
 impl Progress {
@@ -46,10 +46,10 @@ impl Progress {
         }
     }
 
-    /// So many pictures were drawn by an earlier daemon.
-    pub(crate) fn go_on_after(&mut self, pictures: u32) {
-        self.whole = pictures;
-        self.point = Point { picture: pictures, ..BEGINNING };
+    /// So many images were drawn by an earlier daemon.
+    pub(crate) fn go_on_after(&mut self, images: u32) {
+        self.whole = images;
+        self.point = Point { image: images, ..BEGINNING };
     }
 
     /// A worker takes it over: where it goes on, unless at the beginning. What another worker had
@@ -62,7 +62,7 @@ impl Progress {
 
     /// The worker says what the defaults became: whether for the first time.
     pub(crate) fn started(&mut self, started: &Started) -> Result<bool, Wrong> {
-        if picture_bytes(started.width, started.height).is_none() || started.steps == 0 {
+        if image_bytes(started.width, started.height).is_none() || started.steps == 0 {
             return Err(Wrong("a job of an impossible size"));
         }
         match &self.started {
@@ -83,7 +83,7 @@ impl Progress {
     /// The worker has done a step.
     pub(crate) fn step(&self, step: &Step) -> Result<(), Wrong> {
         let steps = self.started.as_ref().map_or(0, |started| started.steps);
-        let fits = step.picture == self.whole
+        let fits = step.image == self.whole
             && step.of == steps
             && (1..=steps).contains(&step.step)
             && step.ms.is_finite();
@@ -97,14 +97,14 @@ impl Progress {
     pub(crate) fn latents(&mut self, point: Point) -> Result<(), Wrong> {
         let Some(started) = &self.started else { return Err(Wrong("latents of nothing")) };
         if self.arriving.is_some() || self.missing > 0 {
-            return Err(Wrong("latents within a picture"));
+            return Err(Wrong("latents within an image"));
         }
-        // The next picture's beginning is known without latents.
+        // The next image's beginning is known without latents.
         let limit = match point.step {
             0 => 0,
             _ => latents_bytes_max(started.width, started.height),
         };
-        if point.picture != self.whole || point.step > started.steps || point.bytes > limit {
+        if point.image != self.whole || point.step > started.steps || point.bytes > limit {
             return Err(Wrong("latents of an impossible step or size"));
         }
         if point.bytes == 0 {
@@ -133,51 +133,51 @@ impl Progress {
         Ok(())
     }
 
-    /// The worker announces a picture.
-    pub(crate) fn picture(&mut self, picture: &Picture) -> Result<(), Wrong> {
+    /// The worker announces an image.
+    pub(crate) fn image(&mut self, image: &ImageInfo) -> Result<(), Wrong> {
         if self.missing > 0 || self.arriving.is_some() {
-            return Err(Wrong("a picture within a picture"));
+            return Err(Wrong("an image within an image"));
         }
-        if picture.index != self.whole || picture.index >= self.count {
-            return Err(Wrong("a picture out of order"));
+        if image.index != self.whole || image.index >= self.count {
+            return Err(Wrong("an image out of order"));
         }
-        if picture.seed != self.seed.wrapping_add(picture.index.into()) {
-            return Err(Wrong("a picture of another seed"));
+        if image.seed != self.seed.wrapping_add(image.index.into()) {
+            return Err(Wrong("an image of another seed"));
         }
         let shape = self.started.as_ref().map(|started| (started.width, started.height));
-        let bytes = picture_bytes(picture.width, picture.height);
-        if shape != Some((picture.width, picture.height))
-            || bytes.is_none_or(|bytes| bytes as u64 != picture.bytes)
+        let bytes = image_bytes(image.width, image.height);
+        if shape != Some((image.width, image.height))
+            || bytes.is_none_or(|bytes| bytes as u64 != image.bytes)
         {
-            return Err(Wrong("a picture of an impossible size"));
+            return Err(Wrong("an image of an impossible size"));
         }
-        self.missing = picture.bytes;
+        self.missing = image.bytes;
         Ok(())
     }
 
-    /// So many bytes of the announced picture have come: whether it is whole now.
+    /// So many bytes of the announced image have come: whether it is whole now.
     pub(crate) fn pixels(&mut self, bytes: usize) -> Result<bool, Wrong> {
         match self.missing.checked_sub(bytes as u64) {
             Some(missing) if bytes > 0 => self.missing = missing,
-            _ => return Err(Wrong("pixels that do not fit the picture")),
+            _ => return Err(Wrong("pixels that do not fit the image")),
         }
         if self.missing > 0 {
             return Ok(false);
         }
         self.whole += 1;
-        // Whatever happens now, this picture is not drawn again.
+        // Whatever happens now, this image is not drawn again.
         let timings = self.point.timings;
-        self.point = Point { picture: self.whole, timings, ..BEGINNING };
+        self.point = Point { image: self.whole, timings, ..BEGINNING };
         self.latents = Bytes::new();
         Ok(true)
     }
 
-    /// Pictures that have come whole.
+    /// Images that have come whole.
     pub(crate) fn whole(&self) -> u32 {
         self.whole
     }
 
-    /// Whether all pictures have come.
+    /// Whether all images have come.
     pub(crate) fn is_complete(&self) -> bool {
         self.whole == self.count
     }
@@ -204,20 +204,20 @@ mod tests {
         Started { model: "m".into(), width: 64, height: 64, steps: 8, guidance: 0.0 }
     }
 
-    fn picture(index: u32) -> Picture {
-        Picture { index, seed: 7 + u64::from(index), width: 64, height: 64, bytes: BYTES as u64 }
+    fn image(index: u32) -> ImageInfo {
+        ImageInfo { index, seed: 7 + u64::from(index), width: 64, height: 64, bytes: BYTES as u64 }
     }
 
-    fn point(picture: u32, step: u32, bytes: u64) -> Point {
-        Point { picture, step, bytes, timings: Timings::default() }
+    fn point(image: u32, step: u32, bytes: u64) -> Point {
+        Point { image, step, bytes, timings: Timings::default() }
     }
 
     #[test]
-    fn pictures_come_in_order_and_whole() {
+    fn images_come_in_order_and_whole() {
         let mut job = progress(2);
         for index in 0..2 {
             assert!(!job.is_complete());
-            job.picture(&picture(index)).unwrap();
+            job.image(&image(index)).unwrap();
             assert_eq!(job.pixels(BYTES - 5), Ok(false));
             assert_eq!(job.pixels(5), Ok(true));
             assert_eq!(job.whole(), index + 1);
@@ -227,26 +227,26 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_wrong() {
-        assert!(progress(1).picture(&Picture { bytes: 1, ..picture(0) }).is_err());
-        assert!(progress(1).picture(&Picture { width: 128, ..picture(0) }).is_err());
-        assert!(progress(1).picture(&Picture { seed: 8, ..picture(0) }).is_err());
-        assert!(progress(1).picture(&picture(1)).is_err());
+        assert!(progress(1).image(&ImageInfo { bytes: 1, ..image(0) }).is_err());
+        assert!(progress(1).image(&ImageInfo { width: 128, ..image(0) }).is_err());
+        assert!(progress(1).image(&ImageInfo { seed: 8, ..image(0) }).is_err());
+        assert!(progress(1).image(&image(1)).is_err());
         assert!(progress(1).pixels(1).is_err());
         assert!(progress(1).pixels(0).is_err());
         let mut one = progress(1);
-        one.picture(&picture(0)).unwrap();
-        assert!(one.picture(&picture(0)).is_err());
+        one.image(&image(0)).unwrap();
+        assert!(one.image(&image(0)).is_err());
         assert!(one.latents(point(0, 1, 64)).is_err());
         assert!(one.pixels(BYTES + 1).is_err());
         one.pixels(BYTES).unwrap();
-        assert!(one.picture(&picture(1)).is_err());
-        let step = |step| Step { picture: 0, step, of: 8, ms: 1.0 };
+        assert!(one.image(&image(1)).is_err());
+        let step = |step| Step { image: 0, step, of: 8, ms: 1.0 };
         let fits = [0, 1, 8, 9].map(|at| progress(1).step(&step(at)).is_ok());
         assert_eq!(fits, [false, true, true, false]);
-        assert!(progress(2).step(&Step { picture: 1, ..step(1) }).is_err());
+        assert!(progress(2).step(&Step { image: 1, ..step(1) }).is_err());
         assert!(progress(2).step(&Step { ms: f32::NAN, ..step(1) }).is_err());
         let unborn = Progress::new(&Draw::new(""));
-        assert!({ unborn }.picture(&picture(0)).is_err());
+        assert!({ unborn }.image(&image(0)).is_err());
         let impossible = Started { width: 65, ..started() };
         assert!(Progress::new(&Draw::new("")).started(&impossible).is_err());
     }
@@ -269,14 +269,14 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_picture_is_never_drawn_again_and_half_a_one_is() {
+    fn a_whole_image_is_never_drawn_again_and_half_a_one_is() {
         let mut job = progress(2);
         job.latents(point(0, 8, 1)).unwrap();
         job.latent_bytes(b"a").unwrap();
-        job.picture(&picture(0)).unwrap();
+        job.image(&image(0)).unwrap();
         job.pixels(BYTES - 1).unwrap();
         assert_eq!(job.take_over(), Some((point(0, 8, 1), Bytes::from_static(b"a"))));
-        job.picture(&picture(0)).unwrap();
+        job.image(&image(0)).unwrap();
         job.pixels(BYTES).unwrap();
         assert_eq!(job.take_over(), Some((point(1, 0, 0), Bytes::new())));
     }
@@ -297,7 +297,7 @@ mod tests {
         }
         job.latents(point(0, 1, 4)).unwrap();
         assert!(job.latents(point(0, 1, 4)).is_err());
-        assert!(job.picture(&picture(0)).is_err());
+        assert!(job.image(&image(0)).is_err());
         assert!(job.latent_bytes(b"").is_err());
         assert!(job.latent_bytes(b"12345").is_err());
         job.latent_bytes(b"1234").unwrap();

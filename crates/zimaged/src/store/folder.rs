@@ -14,7 +14,7 @@ use crate::lock::{self, NotLocked};
 
 const SYSTEM: &str = "/var/lib/zimaged";
 const DATABASE: &str = "jobs.sqlite";
-const PICTURES: &str = "pictures";
+const IMAGES: &str = "pictures";
 const LOCK: &str = "lock";
 const RESERVE: &str = "reserve";
 
@@ -64,40 +64,40 @@ impl Folder {
         self.path.join(DATABASE)
     }
 
-    pub(super) fn pictures(&self) -> PathBuf {
-        self.path.join(PICTURES)
+    pub(super) fn images(&self) -> PathBuf {
+        self.path.join(IMAGES)
     }
 
     pub(super) fn reserve(&self) -> PathBuf {
         self.path.join(RESERVE)
     }
 
-    /// Whether there are pictures of jobs that there is no database of.
+    /// Whether there are images of jobs that there is no database of.
     pub(super) fn is_beheaded(&self) -> io::Result<bool> {
         Ok(!self.database().try_exists()?
-            && self.pictures().try_exists()?
-            && fs::read_dir(self.pictures())?.next().is_some())
+            && self.images().try_exists()?
+            && fs::read_dir(self.images())?.next().is_some())
     }
 
     /// Gives everything that is kept another name, which nothing has had: `jobs.sqlite.corrupt-…`
-    /// with its journal, and `pictures.corrupt-…`. Says what the first of them is called.
+    /// with its journal, and `images.corrupt-…`. Says what the first of them is called.
     pub(super) fn move_aside(&self, unix_s: u64) -> io::Result<PathBuf> {
         let place = |count: u32| {
             let mark = match count {
                 0 => format!("corrupt-{unix_s}"),
                 _ => format!("corrupt-{unix_s}-{count}"),
             };
-            [DATABASE, PICTURES].map(|name| self.path.join(format!("{name}.{mark}")))
+            [DATABASE, IMAGES].map(|name| self.path.join(format!("{name}.{mark}")))
         };
         let mut count = 0;
         while place(count).iter().any(|path| path.symlink_metadata().is_ok()) {
             count += 1;
         }
-        let [database, pictures] = place(count);
+        let [database, images] = place(count);
         let moves = [
             (self.database(), database.clone()),
             (database::journal(&self.database()), database::journal(&database)),
-            (self.pictures(), pictures.clone()),
+            (self.images(), images.clone()),
         ];
         for (from, to) in &moves {
             match fs::rename(from, to) {
@@ -106,7 +106,7 @@ impl Folder {
             }
         }
         File::open(&self.path)?.sync_all()?;
-        Ok(if database.symlink_metadata().is_ok() { database } else { pictures })
+        Ok(if database.symlink_metadata().is_ok() { database } else { images })
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod database;
 mod folder;
-mod pictures;
+mod images;
 mod record;
 mod reserve;
 mod shelf;
@@ -16,7 +16,7 @@ use std::path::Path;
 
 pub(crate) use self::database::jobs_in;
 pub(crate) use self::folder::usual as usual_folder;
-pub(crate) use self::record::{End, KeptPicture, Record};
+pub(crate) use self::record::{End, Record, StoredImage};
 pub(crate) use self::shelf::Found;
 pub(crate) use self::thread::{Answer, Ask, Store, Unread};
 

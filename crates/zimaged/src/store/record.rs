@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use zimg_protocol::limits::PROMPT_SHOWN;
-use zimg_protocol::messages::{JobId, Picture, Started, Submit, Timings};
+use zimg_protocol::messages::{ImageInfo, JobId, Started, Submit, Timings};
 use zimg_protocol::{Failure, codec};
 
 use super::trouble::Trouble;
@@ -22,20 +22,20 @@ pub(crate) struct Record {
     pub submit: Submit,
     /// When, in seconds since 1970: for people, nothing is decided by it.
     pub accepted_unix_s: u64,
-    /// What its defaults became, once a picture of it is on the disk.
+    /// What its defaults became, once an image of it is on the disk.
     pub started: Option<Started>,
-    /// The pictures that are on the disk, from the first on.
+    /// The images that are on the disk, from the first on.
     #[serde(deserialize_with = "codec::as_they_come")]
-    pub pictures: Vec<KeptPicture>,
+    pub images: Vec<StoredImage>,
     /// How it ended, once it has.
     pub end: Option<End>,
 }
 
-/// A picture whose pixels are in a file.
+/// An image whose pixels are in a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct KeptPicture {
+pub(crate) struct StoredImage {
     /// Its frame.
-    pub picture: Picture,
+    pub image: ImageInfo,
     /// CRC-32 of its pixels.
     pub crc: u32,
 }
@@ -43,7 +43,7 @@ pub(crate) struct KeptPicture {
 /// A job's end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct End {
-    /// Where the time went, or why there are no (more) pictures.
+    /// Where the time went, or why there are no (more) images.
     pub result: Result<Timings, Failure>,
     /// How many seconds daemons had kept this folder by then.
     pub lived_s: u64,
@@ -63,12 +63,12 @@ enum Written<'a> {
 impl Record {
     /// A job that has just been asked for.
     pub(crate) fn new(uid: u32, submit: Submit, accepted_unix_s: u64) -> Self {
-        Self { uid, submit, accepted_unix_s, started: None, pictures: Vec::new(), end: None }
+        Self { uid, submit, accepted_unix_s, started: None, images: Vec::new(), end: None }
     }
 
-    /// The indices of its pictures.
+    /// The indices of its images.
     pub(crate) fn indices(&self) -> Range<u32> {
-        0..u32::try_from(self.pictures.len()).unwrap_or(u32::MAX)
+        0..u32::try_from(self.images.len()).unwrap_or(u32::MAX)
     }
 
     /// The same with only as much of its prompt as is shown in a list, if it has ended: many may

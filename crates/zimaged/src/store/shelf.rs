@@ -1,4 +1,4 @@
-//! Everything that is kept, as one thing: the folder, the database in it and the pictures beside.
+//! Everything that is kept, as one thing: the folder, the database in it and the images beside.
 //!
 //! All of this waits for the disk; `thread.rs` does it for those who must not.
 
@@ -7,12 +7,12 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use zimg_protocol::messages::{JobId, Picture, Started};
+use zimg_protocol::messages::{ImageInfo, JobId, Started};
 
 use super::database::{Database, Opened};
 use super::folder::Folder;
-use super::pictures::Pictures;
-use super::record::{End, KeptPicture, Record};
+use super::images::Images;
+use super::record::{End, Record, StoredImage};
 use super::reserve::Reserve;
 use super::trouble::Trouble;
 use crate::numbers::BLOCK;
@@ -22,7 +22,7 @@ use crate::numbers::BLOCK;
 pub(crate) struct Shelf {
     folder: Folder,
     database: Database,
-    pictures: Pictures,
+    images: Images,
     reserve: Reserve,
 }
 
@@ -53,7 +53,7 @@ impl Shelf {
         let opened = match folder.database().try_exists()? {
             true => Database::open(&folder.database()).map(Some),
             false if beheaded => {
-                Err(Trouble::Damaged("there are pictures, but no list of them".into()))
+                Err(Trouble::Damaged("there are images, but no list of them".into()))
             }
             false => Ok(None),
         };
@@ -72,14 +72,14 @@ impl Shelf {
                 Database::open(&folder.database())?
             }
         };
-        let pictures = Pictures::open(folder.pictures())?;
+        let images = Images::open(folder.images())?;
         let known: HashSet<_> = jobs
             .iter()
             .flat_map(|(job, record)| record.indices().map(|index| (*job, index)))
             .collect();
-        pictures.sweep(&known)?;
+        images.sweep(&known)?;
         let reserve = Reserve::fill(folder.reserve());
-        let mut shelf = Self { folder, database, pictures, reserve };
+        let mut shelf = Self { folder, database, images, reserve };
         // What is kept can be fetched from a full disk, too.
         let numbers = shelf.numbers(BLOCK).unwrap_or_default();
         Ok((shelf, Found { jobs, lived_s, numbers, aside }))
@@ -100,28 +100,28 @@ impl Shelf {
         self.database.insert(job, record)
     }
 
-    /// Keeps the next picture of a job.
-    pub(crate) fn picture(
+    /// Keeps the next image of a job.
+    pub(crate) fn image(
         &mut self,
         job: JobId,
         started: &Started,
-        picture: &Picture,
+        image: &ImageInfo,
         pixels: &[u8],
-    ) -> Result<KeptPicture, Trouble> {
-        self.pictures.write(job, picture.index, pixels)?;
-        let kept = KeptPicture { picture: picture.clone(), crc: crc32fast::hash(pixels) };
+    ) -> Result<StoredImage, Trouble> {
+        self.images.write(job, image.index, pixels)?;
+        let kept = StoredImage { image: image.clone(), crc: crc32fast::hash(pixels) };
         let kept_in_row = self.database.update(job, |record| {
-            if record.pictures.len() < picture.index as usize {
-                return Err(io::Error::other("the picture before it is not there").into());
+            if record.images.len() < image.index as usize {
+                return Err(io::Error::other("the image before it is not there").into());
             }
             record.started = Some(started.clone());
-            record.pictures.truncate(picture.index as usize);
-            record.pictures.push(kept.clone());
+            record.images.truncate(image.index as usize);
+            record.images.push(kept.clone());
             Ok(())
         });
         if kept_in_row.is_err() {
             // On a full disk it is in the way.
-            let _ = self.pictures.remove(job, picture.index..picture.index + 1);
+            let _ = self.images.remove(job, image.index..image.index + 1);
         }
         kept_in_row.map(|_| kept)
     }
@@ -140,7 +140,7 @@ impl Shelf {
         self.database.record(job)
     }
 
-    /// At most `most` bytes of a picture's pixels from `offset` on.
+    /// At most `most` bytes of an image's pixels from `offset` on.
     ///
     /// # Errors
     ///
@@ -148,45 +148,45 @@ impl Shelf {
     pub(crate) fn read(
         &self,
         job: JobId,
-        kept: &KeptPicture,
+        kept: &StoredImage,
         offset: u64,
         most: usize,
     ) -> Result<Vec<u8>, Trouble> {
         if offset == 0 {
-            self.pictures.check(job, kept)?;
+            self.images.check(job, kept)?;
         }
-        self.pictures.read(job, kept, offset, most)
+        self.images.read(job, kept, offset, most)
     }
 
-    /// Takes a job back to where it had only its first `pictures`: the next one is damaged, and is
+    /// Takes a job back to where it had only its first `images`: the next one is damaged, and is
     /// to be drawn again.
-    pub(crate) fn unfinish(&mut self, job: JobId, pictures: u32) -> Result<Record, Trouble> {
+    pub(crate) fn unfinish(&mut self, job: JobId, images: u32) -> Result<Record, Trouble> {
         self.database.update(job, |record| {
-            record.pictures.truncate(pictures as usize);
+            record.images.truncate(images as usize);
             record.end = None;
             Ok(())
         })
     }
 
-    /// Whether there is room for a picture of so many bytes, and for the job's row to speak of it.
+    /// Whether there is room for an image of so many bytes, and for the job's row to speak of it.
     pub(crate) fn probe(&mut self, job: JobId, bytes: u64) -> Result<(), Trouble> {
         let database = &mut self.database;
-        self.pictures.probe(bytes, || database.update(job, |_| Ok(())).map(|_| ()))
+        self.images.probe(bytes, || database.update(job, |_| Ok(())).map(|_| ()))
     }
 
-    /// Forgets a job with this many pictures. It is gone when this returns without an error.
-    pub(crate) fn forget(&mut self, job: JobId, pictures: u32) -> Result<(), Trouble> {
+    /// Forgets a job with this many images. It is gone when this returns without an error.
+    pub(crate) fn forget(&mut self, job: JobId, images: u32) -> Result<(), Trouble> {
         if let Err(trouble) = self.database.remove(job) {
             if trouble.is_damage() {
                 return Err(trouble);
             }
             // Forgetting takes a little room itself, for the time being: there is a reserve.
-            self.pictures.remove(job, 0..pictures)?;
+            self.images.remove(job, 0..images)?;
             let database = &mut self.database;
             self.reserve.lend(|| database.remove(job))?;
         }
         // If not now, they are swept away when the folder is opened next.
-        let _ = self.pictures.remove(job, 0..pictures);
+        let _ = self.images.remove(job, 0..images);
         Ok(())
     }
 

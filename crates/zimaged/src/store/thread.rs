@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use zimg_protocol::messages::{Event, JobId, Picture, Started};
+use zimg_protocol::messages::{Event, ImageInfo, JobId, Started};
 use zimg_protocol::{Failure, Kind};
 
-use super::record::{End, KeptPicture, Record};
+use super::record::{End, Record, StoredImage};
 use super::shelf::{Found, Shelf};
 use super::trouble::Trouble;
 use crate::outbox::ClientId;
@@ -26,22 +26,22 @@ pub(crate) enum Ask {
     Numbers(u32),
     /// To keep a new job.
     Accept { job: JobId, record: Box<Record> },
-    /// To keep a picture.
-    Picture { job: JobId, started: Started, picture: Picture, pixels: Vec<u8> },
+    /// To keep an image.
+    Image { job: JobId, started: Started, image: ImageInfo, pixels: Vec<u8> },
     /// To keep how a job ended.
     End { job: JobId, end: End },
-    /// To take a job back to its first pictures.
-    Unfinish { job: JobId, pictures: u32 },
-    /// To forget a job with so many pictures.
-    Forget { job: JobId, pictures: u32 },
-    /// Whether there is room for a picture of so many bytes of this job.
+    /// To take a job back to its first images.
+    Unfinish { job: JobId, images: u32 },
+    /// To forget a job with so many images.
+    Forget { job: JobId, images: u32 },
+    /// Whether there is room for an image of so many bytes of this job.
     Probe { job: JobId, bytes: u64 },
     /// To write down the folder's age in seconds; not answered.
     Lived(u64),
     /// A job in full.
     Record { job: JobId, to: oneshot::Sender<Result<Record, Failure>> },
-    /// At most so many bytes of a picture's pixels from an offset on.
-    Pixels { job: JobId, kept: KeptPicture, offset: u64, most: usize, to: oneshot::Sender<Read> },
+    /// At most so many bytes of an image's pixels from an offset on.
+    Pixels { job: JobId, kept: StoredImage, offset: u64, most: usize, to: oneshot::Sender<Read> },
     /// To close the folder, after all that was asked before; answered by `Closed`.
     Close,
 }
@@ -52,7 +52,7 @@ pub(crate) type Read = Result<Bytes, Unread>;
 /// Why there are no pixels.
 #[derive(Debug)]
 pub(crate) enum Unread {
-    /// The picture is not what was kept, and is to be drawn again.
+    /// The image is not what was kept, and is to be drawn again.
     Damaged(String),
     /// The system does not let them be read.
     Failed(Failure),
@@ -71,7 +71,7 @@ pub(crate) enum Answer {
     Stored {
         job: JobId,
         bytes: u64,
-        result: Result<KeptPicture, Failure>,
+        result: Result<StoredImage, Failure>,
     },
     Ended {
         job: JobId,
@@ -95,10 +95,10 @@ pub(crate) enum Answer {
         job: JobId,
         end: Event,
     },
-    /// A delivery came upon a picture that is not what was kept.
+    /// A delivery came upon an image that is not what was kept.
     Damaged {
         job: JobId,
-        picture: u32,
+        image: u32,
     },
     /// Nothing is open any more.
     Closed,
@@ -150,11 +150,11 @@ impl Store {
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// At most `most` bytes of a picture's pixels from an offset on.
+    /// At most `most` bytes of an image's pixels from an offset on.
     pub(crate) async fn pixels(
         &self,
         job: JobId,
-        kept: KeptPicture,
+        kept: StoredImage,
         offset: u64,
         most: usize,
     ) -> Read {
@@ -189,20 +189,20 @@ impl Keeper {
                 let result = self.change(|shelf| shelf.accept(job, &record));
                 self.answer(Answer::Accepted { job, result });
             }
-            Ask::Picture { job, started, picture, pixels } => {
-                let result = self.change(|shelf| shelf.picture(job, &started, &picture, &pixels));
-                self.answer(Answer::Stored { job, bytes: picture.bytes, result });
+            Ask::Image { job, started, image, pixels } => {
+                let result = self.change(|shelf| shelf.image(job, &started, &image, &pixels));
+                self.answer(Answer::Stored { job, bytes: image.bytes, result });
             }
             Ask::End { job, end } => {
                 let result = self.change(|shelf| shelf.end(job, end));
                 self.answer(Answer::Ended { job, result });
             }
-            Ask::Unfinish { job, pictures } => {
-                let result = self.change(|shelf| shelf.unfinish(job, pictures));
+            Ask::Unfinish { job, images } => {
+                let result = self.change(|shelf| shelf.unfinish(job, images));
                 self.answer(Answer::Unfinished { job, result: result.map(Box::new) });
             }
-            Ask::Forget { job, pictures } => {
-                let result = self.change(|shelf| shelf.forget(job, pictures));
+            Ask::Forget { job, images } => {
+                let result = self.change(|shelf| shelf.forget(job, images));
                 self.answer(Answer::Forgotten { job, result });
             }
             Ask::Probe { job, bytes } => {
@@ -224,7 +224,7 @@ impl Keeper {
         }
     }
 
-    fn pixels(&self, job: JobId, kept: &KeptPicture, offset: u64, most: usize) -> Read {
+    fn pixels(&self, job: JobId, kept: &StoredImage, offset: u64, most: usize) -> Read {
         let shelf = self.shelf.as_ref().map_err(|failure| Unread::Failed(failure.clone()))?;
         shelf.read(job, kept, offset, most).map(Bytes::from).map_err(|trouble| {
             if let Trouble::Damaged(what) = trouble {

@@ -341,7 +341,7 @@ pub(super) fn needed() -> Failure {
     Failure::new(Kind::Busy, "the model is needed again meanwhile").hint("try again later")
 }
 
-/// How clients that know nothing else want their pictures.
+/// How clients that know nothing else want their images.
 fn usual(draw: Draw) -> Submit {
     Submit { draw, priority: Priority::Interactive, detach: false, previews: false }
 }

@@ -1,11 +1,11 @@
 //! Detached jobs from their beginning to their end.
 //!
-//! A detached job is in the queue as any other while it is to be drawn. Its pictures go to the
+//! A detached job is in the queue as any other while it is to be drawn. Its images go to the
 //! disk, and from there to whoever waits for them (`following`).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use zimg_protocol::messages::{Event, JobId, Picture, Submit, Timings};
+use zimg_protocol::messages::{Event, ImageInfo, JobId, Submit, Timings};
 use zimg_protocol::{Failure, Kind};
 
 use super::Supervisor;
@@ -15,9 +15,9 @@ use crate::job::{Job, cancelled};
 use crate::kept::Entry;
 use crate::outbox::ClientId;
 use crate::queue::Ticket;
-use crate::store::{Ask, End, KeptPicture, Record};
+use crate::store::{Ask, End, Record, StoredImage};
 
-/// Bytes of pictures on their way to the disk, beyond which a job waits for it.
+/// Bytes of images on their way to the disk, beyond which a job waits for it.
 const UNDER_WAY_MAX: u64 = 24 << 20;
 
 impl Supervisor {
@@ -53,17 +53,17 @@ impl Supervisor {
     /// A detached job goes on after what is kept of it.
     pub(super) fn draw_again(&mut self, job: JobId) {
         let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
-        if entry.pictures() >= entry.submit.draw.count {
+        if entry.images() >= entry.submit.draw.count {
             entry.drawn = Some(Timings::default());
             return self.finish_if_kept(job);
         }
         let ticket = Ticket { job, uid: entry.uid, priority: entry.submit.priority };
-        let again = Job::again(ticket, &entry.submit, entry.pictures(), entry.accepted_unix_s);
+        let again = Job::again(ticket, &entry.submit, entry.images(), entry.accepted_unix_s);
         self.jobs.insert(job, again);
         self.queue.restore(ticket);
     }
 
-    /// All pictures of a job are of one model: if an earlier daemon had another, they are all drawn
+    /// All images of a job are of one model: if an earlier daemon had another, they are all drawn
     /// anew.
     pub(super) fn one_model(&mut self, job: JobId) {
         let (Some(entry), Some(model)) = (self.keeping.jobs.get_mut(job), &self.worker.model)
@@ -75,9 +75,9 @@ impl Supervisor {
             let (before, now) = (before.model, &model.name);
             let why = format!("job {job} begins anew: {before} drew it before, and now {now} does");
             tracing::info!("{why}");
-            entry.shown.send_modify(|shown| shown.pictures.clear());
+            entry.shown.send_modify(|shown| shown.images.clear());
             drawing.progress.go_on_after(0);
-            // Who waits may have pictures of both otherwise.
+            // Who waits may have images of both otherwise.
             self.leave_all(job, &Failure::new(Kind::Busy, why).hint("wait for it again"));
         }
     }
@@ -111,27 +111,26 @@ impl Supervisor {
         }
     }
 
-    /// The worker announces a detached job's picture.
-    pub(super) fn picture_comes(&mut self, job: JobId, picture: &Picture) {
+    /// The worker announces a detached job's image.
+    pub(super) fn image_comes(&mut self, job: JobId, image: &ImageInfo) {
         if let Some(entry) = self.keeping.jobs.get_mut(job) {
             // The job has seen that it is a possible size.
-            let room = usize::try_from(picture.bytes).unwrap_or_default();
-            entry.arriving = Some((picture.clone(), Vec::with_capacity(room)));
+            let room = usize::try_from(image.bytes).unwrap_or_default();
+            entry.arriving = Some((image.clone(), Vec::with_capacity(room)));
         }
     }
 
-    /// Pixels of a detached job's picture: to the disk when they are all there.
+    /// Pixels of a detached job's image: to the disk when they are all there.
     pub(super) fn pixels_to_keep(&mut self, job: JobId, chunk: &[u8], whole: bool) {
         let started = self.jobs.get(&job).and_then(|job| job.progress.shape()).cloned();
         let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
         if let Some((_, pixels)) = &mut entry.arriving {
             pixels.extend_from_slice(chunk);
         }
-        if whole && let (Some((picture, pixels)), Some(started)) = (entry.arriving.take(), started)
-        {
-            entry.under_way += picture.bytes;
+        if whole && let (Some((image, pixels)), Some(started)) = (entry.arriving.take(), started) {
+            entry.under_way += image.bytes;
             entry.started = Some(started.clone());
-            self.keeping.store.ask(Ask::Picture { job, started, picture, pixels });
+            self.keeping.store.ask(Ask::Image { job, started, image, pixels });
             let under_way: u64 = self.keeping.jobs.iter().map(|(_, entry)| entry.under_way).sum();
             if under_way > UNDER_WAY_MAX {
                 self.hold(job, Failure::new(Kind::Io, "the disk is slower than the worker"));
@@ -139,14 +138,14 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn stored(&mut self, job: JobId, bytes: u64, result: Result<KeptPicture, Failure>) {
+    pub(super) fn stored(&mut self, job: JobId, bytes: u64, result: Result<StoredImage, Failure>) {
         let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
         entry.under_way = entry.under_way.saturating_sub(bytes);
         match result {
             Ok(kept) => {
                 entry.shown.send_modify(|shown| {
-                    shown.pictures.truncate(kept.picture.index as usize);
-                    shown.pictures.push(kept);
+                    shown.images.truncate(kept.image.index as usize);
+                    shown.images.push(kept);
                 });
                 self.finish_if_kept(job);
                 self.probe();
@@ -166,18 +165,18 @@ impl Supervisor {
             }
             Err(failure) if failure.kind == Kind::Cancelled => {
                 entry.end(Err(failure), lived_s);
-                let pictures = entry.submit.draw.count;
-                self.keeping.store.ask(Ask::Forget { job, pictures });
+                let images = entry.submit.draw.count;
+                self.keeping.store.ask(Ask::Forget { job, images });
             }
             Err(failure) => self.end_kept(job, Err(failure)),
         }
     }
 
-    /// A job that is drawn has ended when all its pictures are kept.
+    /// A job that is drawn has ended when all its images are kept.
     fn finish_if_kept(&mut self, job: JobId) {
         let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
         if entry.held.is_none()
-            && entry.pictures() == entry.submit.draw.count
+            && entry.images() == entry.submit.draw.count
             && let Some(timings) = entry.drawn.take()
         {
             self.end_kept(job, Ok(timings));
@@ -206,17 +205,17 @@ impl Supervisor {
         }
     }
 
-    /// A picture is not what was kept: the job goes back to the ones before it.
-    pub(super) fn damaged(&mut self, job: JobId, picture: u32) {
+    /// An image is not what was kept: the job goes back to the ones before it.
+    pub(super) fn damaged(&mut self, job: JobId, image: u32) {
         let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
         // Only once, if several wait for it.
-        if entry.pictures() > picture && !self.jobs.contains_key(&job) {
+        if entry.images() > image && !self.jobs.contains_key(&job) {
             entry.shown.send_modify(|shown| {
-                shown.pictures.truncate(picture as usize);
+                shown.images.truncate(image as usize);
                 shown.end = None;
             });
             (entry.ended_s, entry.drawn, entry.ending) = (None, None, None);
-            self.keeping.store.ask(Ask::Unfinish { job, pictures: picture });
+            self.keeping.store.ask(Ask::Unfinish { job, images: image });
         }
     }
 
@@ -254,8 +253,8 @@ impl Supervisor {
     /// Forgets a job that has ended; whoever asked is answered when it is gone.
     pub(super) fn forget(&mut self, id: ClientId, job: JobId) {
         let Some(entry) = self.keeping.jobs.get(job) else { return };
-        let pictures = entry.submit.draw.count;
-        self.keeping.store.ask(Ask::Forget { job, pictures });
+        let images = entry.submit.draw.count;
+        self.keeping.store.ask(Ask::Forget { job, images });
         self.keeping.forgetting.push((job, id));
         if let Some(client) = self.clients.get(&id) {
             client.outbox.owe();
@@ -268,7 +267,7 @@ impl Supervisor {
         if self.jobs.contains_key(&job) && !held {
             self.cancel(job);
         } else {
-            // It is held, or its last pictures are on their way to the disk.
+            // It is held, or its last images are on their way to the disk.
             self.end_detached(job, Err(cancelled()));
         }
     }

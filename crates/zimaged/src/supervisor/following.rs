@@ -1,4 +1,4 @@
-//! Those who wait for a detached job: they hear what happens to it, and get its pictures from the
+//! Those who wait for a detached job: they hear what happens to it, and get its images from the
 //! disk. The job does not depend on them.
 
 use tokio::task::AbortHandle;
@@ -61,7 +61,7 @@ impl Supervisor {
             for event in [
                 Some(Event::Asked(Box::new(entry.submit.draw.clone()))),
                 Some(Event::Accepted { job, position: position(&self.queue.positions(), job) }),
-                // Of the pictures that are there it is told as well.
+                // Of the images that are there it is told as well.
                 shape.cloned().map(Event::Started),
                 entry.held.clone().map(|failure| Event::Waiting(Waiting::Disk(failure))),
                 waits.and_then(|job| job.told.clone()).map(Event::Waiting),

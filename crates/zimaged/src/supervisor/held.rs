@@ -1,4 +1,4 @@
-//! Detached jobs whose pictures the disk does not take: they make room for others, and go on when
+//! Detached jobs whose images the disk does not take: they make room for others, and go on when
 //! it does.
 
 use zimg_protocol::Failure;
@@ -9,7 +9,7 @@ use crate::kept::Entry;
 use crate::store::Ask;
 
 impl Supervisor {
-    /// A job's pictures cannot be kept for now: it makes room for others, and is drawn on when
+    /// A job's images cannot be kept for now: it makes room for others, and is drawn on when
     /// they can.
     pub(super) fn hold(&mut self, job: JobId, failure: Failure) {
         let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
@@ -37,20 +37,20 @@ impl Supervisor {
         }
     }
 
-    /// Tries the disk for the job with the smallest pictures of those that wait for it.
+    /// Tries the disk for the job with the smallest images of those that wait for it.
     pub(super) fn probe(&self) {
         // One that a worker is still at is not yet free to go on.
         let may_go_on = |(job, entry): &(JobId, &Entry)| {
             entry.held.is_some() && entry.under_way == 0 && !self.jobs.contains_key(job)
         };
         let held = self.keeping.jobs.iter().filter(may_go_on);
-        let sizes = held.map(|(job, entry)| (entry.picture_bytes(), job));
+        let sizes = held.map(|(job, entry)| (entry.image_bytes(), job));
         if let Some((bytes, job)) = sizes.min() {
             self.keeping.store.ask(Ask::Probe { job, bytes });
         }
     }
 
-    /// The disk was tried for this job, and is for the next when a picture of this one is kept.
+    /// The disk was tried for this job, and is for the next when an image of this one is kept.
     pub(super) fn probed(&mut self, job: JobId, result: Result<(), Failure>) {
         if result.is_ok()
             && let Some(entry) = self.keeping.jobs.get_mut(job)

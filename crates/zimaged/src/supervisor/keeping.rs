@@ -175,7 +175,7 @@ impl Supervisor {
             Answer::Forgotten { job, result } => self.forgotten(job, result),
             Answer::Probed { job, result } => self.probed(job, result),
             Answer::Delivered { client, job, end } => self.delivered(client, job, end),
-            Answer::Damaged { job, picture } => self.damaged(job, picture),
+            Answer::Damaged { job, image } => self.damaged(job, image),
             Answer::Closed => {}
         }
     }
@@ -237,8 +237,8 @@ impl Supervisor {
         // What was not forgotten the first time is tried again.
         for job in self.keeping.jobs.unwanted().into_iter().chain(expired) {
             if let Some(entry) = self.keeping.jobs.get(job) {
-                let pictures = entry.submit.draw.count;
-                self.keeping.store.ask(Ask::Forget { job, pictures });
+                let images = entry.submit.draw.count;
+                self.keeping.store.ask(Ask::Forget { job, images });
             }
         }
         match self.keeping.open {

@@ -12,11 +12,11 @@ use crate::worker::link::FromWorker;
 use crate::worker::state::Input;
 
 /// Bytes of pixels that wait for one client; a client that lets more gather is dropped. Eight
-/// pictures of 1024², two of 2048².
+/// images of 1024², two of 2048².
 const PIXELS_PER_CLIENT: usize = 26 << 20;
 /// The same for all clients together; the one with the most is dropped.
 const PIXELS_IN_ALL: usize = 32 << 20;
-/// A preview has an eighth of the picture's sides.
+/// A preview has an eighth of the image's sides.
 const PREVIEW: u32 = 8;
 
 impl Supervisor {
@@ -67,7 +67,7 @@ impl Supervisor {
             Report::Started { job, .. }
             | Report::Step { job, .. }
             | Report::Decoding { job, .. }
-            | Report::Picture { job, .. }
+            | Report::Image { job, .. }
             | Report::Done { job, .. }
             | Report::Failed { job, .. }
             | Report::Latents { job, .. }
@@ -90,13 +90,13 @@ impl Supervisor {
                 job.is_under_way();
                 let overtaken = std::mem::take(&mut job.overtaken);
                 let first = job.progress.started(&started);
-                let Point { picture, step, .. } = job.progress.point();
+                let Point { image, step, .. } = job.progress.point();
                 self.happened(Input::Step { job: id, step, of: started.steps });
                 match first {
                     Ok(true) => self.tell(id, Event::Started(started)),
                     Ok(false) => {
                         self.tally.counters.resumed += u64::from(!overtaken);
-                        self.tell(id, Event::Resumed { picture, step });
+                        self.tell(id, Event::Resumed { image, step });
                     }
                     Err(wrong) => self.judge(Err(wrong)),
                 }
@@ -124,17 +124,17 @@ impl Supervisor {
                 }
                 self.judge(fits);
             }
-            Report::Decoding { picture, .. } => {
+            Report::Decoding { image, .. } => {
                 self.happened(Input::Alive);
-                self.tell(id, Event::Decoding { picture });
+                self.tell(id, Event::Decoding { image });
             }
-            Report::Picture { picture, .. } => {
-                let taken = job.progress.picture(&picture);
+            Report::Image { image, .. } => {
+                let taken = job.progress.image(&image);
                 if taken == Ok(()) {
-                    // A detached job's pictures are told when they are on the disk.
+                    // A detached job's images are told when they are on the disk.
                     match self.is_detached(id) {
-                        true => self.picture_comes(id, &picture),
-                        false => self.tell(id, Event::Picture(picture)),
+                        true => self.image_comes(id, &image),
+                        false => self.tell(id, Event::Image(image)),
                     }
                 }
                 self.judge(taken);
@@ -144,7 +144,7 @@ impl Supervisor {
                     self.happened(Input::Ended(id));
                     self.end(id, Ok(timings));
                 } else {
-                    self.judge(Err(Wrong("done before all pictures were sent")));
+                    self.judge(Err(Wrong("done before all images were sent")));
                 }
             }
             Report::Failed { failure, .. } => {
@@ -181,7 +181,7 @@ impl Supervisor {
             if let (Some(took), Some(shape)) = (took, shape) {
                 self.estimates.decode(shape, took);
             }
-            self.tally.counters.pictures += 1;
+            self.tally.counters.images += 1;
             self.happened(Input::Drawn);
         }
         match (&taken, client) {
@@ -225,7 +225,7 @@ impl Supervisor {
     }
 }
 
-/// Whether a preview is of the size that its picture's has.
+/// Whether a preview is of the size that its image's has.
 fn fits(job: &Job, preview: &Preview) -> Result<(), Wrong> {
     let Some(started) = job.progress.shape() else { return Err(Wrong("a preview of nothing")) };
     let (width, height) = (started.width.div_ceil(PREVIEW), started.height.div_ceil(PREVIEW));

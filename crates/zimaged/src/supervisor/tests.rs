@@ -2,7 +2,7 @@
 
 use tokio::runtime::{Builder, Runtime};
 use zimg_protocol::Frame;
-use zimg_protocol::messages::{Draw, JobState, ModelInfo, Picture, Priority, Started, Submit};
+use zimg_protocol::messages::{Draw, ImageInfo, JobState, ModelInfo, Priority, Started, Submit};
 
 use super::*;
 
@@ -226,17 +226,17 @@ fn with_a_detached_job(folder: &tempfile::TempDir) -> Office {
     office
 }
 
-/// A worker with this model draws the picture of the job, which is the next one.
+/// A worker with this model draws the image of the job, which is the next one.
 fn drawn(office: &mut Office, model: &str, index: u32) {
     let supervisor = &mut office.supervisor;
     let started = Started { model: model.into(), width: 64, height: 64, steps: 8, guidance: 0.0 };
     let progress = &mut supervisor.jobs.get_mut(&1).unwrap().progress;
     progress.started(&started).unwrap();
     let bytes = 3 * 64 * 64;
-    let picture = Picture { index, seed: index.into(), width: 64, height: 64, bytes };
-    progress.picture(&picture).unwrap();
+    let image = ImageInfo { index, seed: index.into(), width: 64, height: 64, bytes };
+    progress.image(&image).unwrap();
     progress.pixels(3 * 64 * 64).unwrap();
-    supervisor.picture_comes(1, &picture);
+    supervisor.image_comes(1, &image);
     supervisor.pixels_to_keep(1, &[7; 3 * 64 * 64], true);
 }
 
@@ -246,7 +246,7 @@ fn a_disk_that_is_slower_than_the_worker_holds_the_job_up() {
     let mut office = with_a_detached_job(&folder);
     drawn(&mut office, "mock", 0);
     let waits = |office: &Office| office.supervisor.queue.len();
-    assert_eq!(waits(&office), 1, "one picture is soon written");
+    assert_eq!(waits(&office), 1, "one image is soon written");
     office.supervisor.keeping.jobs.get_mut(1).unwrap().under_way += 24 << 20;
     drawn(&mut office, "mock", 1);
     assert_eq!(waits(&office), 0);
@@ -256,18 +256,18 @@ fn a_disk_that_is_slower_than_the_worker_holds_the_job_up() {
     office.hear_of_the_store();
     office.hear_of_the_store();
     let entry = office.supervisor.keeping.jobs.get_mut(1).unwrap();
-    assert_eq!(entry.pictures(), 2);
+    assert_eq!(entry.images(), 2);
     entry.under_way -= 24 << 20;
     assert_eq!(entry.under_way, 0);
     office.supervisor.look_after_kept();
     office.hear_of_the_store();
     assert_eq!(waits(&office), 1);
-    assert_eq!(office.supervisor.jobs[&1].progress.point().picture, 2, "it goes on after them");
+    assert_eq!(office.supervisor.jobs[&1].progress.point().image, 2, "it goes on after them");
     assert!(office.supervisor.keeping.trouble().is_none());
 }
 
 #[test]
-fn all_pictures_of_a_job_are_of_one_model() {
+fn all_images_of_a_job_are_of_one_model() {
     let folder = tempfile::tempdir().unwrap();
     let mut office = with_a_detached_job(&folder);
     drawn(&mut office, "old", 0);
@@ -286,7 +286,7 @@ fn all_pictures_of_a_job_are_of_one_model() {
     for (name, kept) in [("old", 1), ("new", 0)] {
         supervisor.worker.model = Some(model(name));
         supervisor.one_model(1);
-        assert_eq!(supervisor.keeping.jobs.get(1).unwrap().pictures(), kept, "{name}");
+        assert_eq!(supervisor.keeping.jobs.get(1).unwrap().images(), kept, "{name}");
         assert_eq!(supervisor.jobs[&1].progress.whole(), kept);
     }
 }

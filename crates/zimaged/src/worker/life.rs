@@ -30,7 +30,7 @@ pub(crate) struct Life {
     random: fastrand::Rng,
     /// Since when the present process has been ready.
     ready: Option<Instant>,
-    /// Deaths since a picture was drawn.
+    /// Deaths since an image was drawn.
     deaths: u32,
     /// Processes in a row that were never ready.
     failed_loads: u32,

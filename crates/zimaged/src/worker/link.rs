@@ -42,7 +42,7 @@ pub(crate) const UNHEARD_MAX: usize = 8;
 pub(crate) enum FromWorker {
     /// A report.
     Report(Report),
-    /// The next pixels of the picture announced last.
+    /// The next pixels of the image announced last.
     Pixels(Bytes),
     /// The next latents of the point announced last.
     Latents(Bytes),

@@ -39,7 +39,7 @@ const PASSED: [&str; 8] = [
 /// How libtorch's threads wait for each other, unless the administrator says so.
 const WAIT_POLICY: &str = "OMP_WAIT_POLICY";
 /// How often they look before they sleep: for some tens of microseconds, the time between two
-/// operations. Without looking a picture of the built-in model takes twice as long on an idle
+/// operations. Without looking an image of the built-in model takes twice as long on an idle
 /// machine; with libgomp's own 300,000 it takes ten times as long on a busy one.
 const SPIN_COUNT: (&str, &str) = ("GOMP_SPINCOUNT", "10000");
 
@@ -60,7 +60,7 @@ pub(crate) struct Plan {
 pub(crate) struct Start {
     /// The worker's end of the channel for weights that outlive it.
     pub weights: Option<OwnedFd>,
-    /// Width and height of the picture that a job waits for whom the last worker left: nothing is
+    /// Width and height of the image that a job waits for whom the last worker left: nothing is
     /// drawn before it.
     pub awaited: Option<(u32, u32)>,
 }

@@ -15,11 +15,11 @@ pub(crate) enum State {
     Spawning,
     /// Weights are being read; bytes.
     Loading { done: u64, total: u64 },
-    /// The first pictures, thrown away.
+    /// The first images, thrown away.
     Warming,
     /// Ready, nothing to do.
     Ready,
-    /// Drawing a job; steps of the present picture.
+    /// Drawing a job; steps of the present image.
     Busy { job: JobId, step: u32, of: u32 },
     /// Its input was closed, since it is to sleep; it ends by itself.
     Draining,
@@ -54,7 +54,7 @@ pub(crate) enum Input {
     NotStarted(Failure),
     /// It reads weights; bytes.
     Loading { done: u64, total: u64 },
-    /// It draws a warm-up picture.
+    /// It draws a warm-up image.
     Warming,
     /// Jobs may come.
     Ready,
@@ -64,7 +64,7 @@ pub(crate) enum Input {
     Step { job: JobId, step: u32, of: u32 },
     /// The worker said something else about its job.
     Alive,
-    /// A picture has come whole.
+    /// An image has come whole.
     Drawn,
     /// The job has ended, or waits again.
     Ended(JobId),

@@ -22,22 +22,22 @@ pub enum Event {
     Started(Started),
     /// A denoising step is done.
     Step(Step),
-    /// The picture's latents are being decoded to pixels.
+    /// The image's latents are being decoded to pixels.
     Decoding {
-        /// Which picture, from 0.
-        picture: u32,
+        /// Which image, from 0.
+        image: u32,
     },
-    /// A picture's pixels follow in `kind::PIXELS` frames, `bytes` in all.
-    Picture(Picture),
-    /// All pictures were sent. The last message of a job.
+    /// An image's pixels follow in `kind::PIXELS` frames, `bytes` in all.
+    Image(ImageInfo),
+    /// All images were sent. The last message of a job.
     Done(Timings),
-    /// No (further) picture will come. The last message of a job.
+    /// No (further) image will come. The last message of a job.
     Failed(Failure),
     /// The answer to `Request::Status`.
     Status(Box<Status>),
     /// There is no place for the job now. The last message of a job, as `Failed`.
     Busy(Busy),
-    /// How the picture looks so far; the latest counts.
+    /// How the image looks so far; the latest counts.
     Preview(Preview),
     /// The answer to `Request::Jobs`.
     Jobs(#[serde(deserialize_with = "crate::codec::as_they_come")] Vec<JobInfo>),
@@ -47,8 +47,8 @@ pub enum Event {
     Overview(Box<Overview>),
     /// The job goes on where it was, after its worker died or another job went first.
     Resumed {
-        /// Which picture, from 0.
-        picture: u32,
+        /// Which image, from 0.
+        image: u32,
         /// Steps of it that need not be done again.
         step: u32,
     },
@@ -73,7 +73,7 @@ pub enum Waiting {
         /// How many jobs are before it.
         position: u32,
     },
-    /// The job is a detached one, and its pictures cannot be kept for now.
+    /// The job is a detached one, and its images cannot be kept for now.
     Disk(Failure),
 }
 
@@ -95,8 +95,8 @@ pub struct Started {
 /// A denoising step is done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// Which picture, from 0.
-    pub picture: u32,
+    /// Which image, from 0.
+    pub image: u32,
     /// Steps done, from 1.
     pub step: u32,
     /// Steps in all.
@@ -105,10 +105,10 @@ pub struct Step {
     pub ms: f32,
 }
 
-/// A finished picture's frame: 8-bit RGB, rows from the top, no padding.
+/// A finished image's frame: 8-bit RGB, rows from the top, no padding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Picture {
-    /// Which picture, from 0.
+pub struct ImageInfo {
+    /// Which image, from 0.
     pub index: u32,
     /// The seed that draws it again.
     pub seed: u64,
@@ -127,7 +127,7 @@ pub struct Timings {
     pub queued: f32,
     /// Tokenizer and text encoder.
     pub text: f32,
-    /// All denoising steps of all pictures.
+    /// All denoising steps of all images.
     pub steps: f32,
     /// VAE, pixels to host.
     pub decode: f32,
@@ -146,16 +146,16 @@ pub struct Busy {
     pub wait_ms: Option<u64>,
 }
 
-/// A small picture of a drawing in the making.
+/// A small image of a drawing in the making.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preview {
-    /// Which picture, from 0.
-    pub picture: u32,
+    /// Which image, from 0.
+    pub image: u32,
     /// Steps done.
     pub step: u32,
-    /// Width in pixels: an eighth of the picture's.
+    /// Width in pixels: an eighth of the image's.
     pub width: u32,
-    /// Height in pixels: an eighth of the picture's.
+    /// Height in pixels: an eighth of the image's.
     pub height: u32,
     /// 8-bit RGB, rows from the top, no padding: 3 · width · height bytes.
     pub rgb: Bytes,

@@ -15,18 +15,18 @@ pub enum JobState {
     },
     /// It is being drawn.
     Running {
-        /// Which picture, from 0.
-        picture: u32,
+        /// Which image, from 0.
+        image: u32,
         /// Steps done of it.
         step: u32,
-        /// Steps of each picture.
+        /// Steps of each image.
         of: u32,
     },
-    /// Its pictures are kept.
+    /// Its images are kept.
     Done,
     /// It has failed.
     Failed(Failure),
-    /// It waits for the daemon's disk, which does not take its pictures, and why.
+    /// It waits for the daemon's disk, which does not take its images, and why.
     Held(Failure),
 }
 
@@ -47,11 +47,11 @@ pub struct JobInfo {
     pub width: Option<u32>,
     /// Height in pixels, likewise.
     pub height: Option<u32>,
-    /// The seed of its first picture.
+    /// The seed of its first image.
     pub seed: u64,
-    /// Pictures asked for.
+    /// Images asked for.
     pub count: u32,
-    /// Pictures drawn.
+    /// Images drawn.
     pub drawn: u32,
     /// When it was accepted, in seconds since 1970.
     pub accepted_unix_s: u64,

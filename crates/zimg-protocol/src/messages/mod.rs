@@ -9,7 +9,7 @@ mod request;
 mod status;
 mod worker;
 
-pub use event::{Busy, Event, Picture, Preview, Started, Step, Timings, Waiting};
+pub use event::{Busy, Event, ImageInfo, Preview, Started, Step, Timings, Waiting};
 pub use jobs::{JobInfo, JobState};
 pub use request::{Draw, Priority, Request, Submit};
 pub use status::{

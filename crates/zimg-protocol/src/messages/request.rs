@@ -7,7 +7,7 @@ use super::JobId;
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Request {
-    /// Draw pictures; answered by `Event::Accepted` and, in the end, exactly one of
+    /// Draw images; answered by `Event::Accepted` and, in the end, exactly one of
     /// `Event::Done` and `Event::Failed`.
     Draw(Draw),
     /// Stop this connection's job at the next step; answered by `Event::Failed` (cancelled).
@@ -24,14 +24,14 @@ pub enum Request {
         /// The job.
         job: JobId,
     },
-    /// Follow a detached job: answered by `Event::Asked`, then as `Draw` is, with all its pictures,
+    /// Follow a detached job: answered by `Event::Asked`, then as `Draw` is, with all its images,
     /// be they drawn or not yet. `Request::Cancel` or the connection's end stops the following, not
     /// the job.
     Wait {
         /// The job.
         job: JobId,
     },
-    /// A detached job's pictures are saved and can be forgotten; answered by
+    /// A detached job's images are saved and can be forgotten; answered by
     /// `Event::Acknowledged` or `Event::Failed`.
     Forget {
         /// The job.
@@ -55,7 +55,7 @@ pub struct Submit {
     /// Who goes first.
     pub priority: Priority,
     /// Whether it goes on without this connection: it is on disk before it is `Accepted`, which
-    /// is the whole answer, and its pictures are kept until `Request::Forget` or until they expire.
+    /// is the whole answer, and its images are kept until `Request::Forget` or until they expire.
     pub detach: bool,
     /// Whether `Event::Preview`s are wished.
     pub previews: bool,
@@ -90,8 +90,8 @@ pub struct Draw {
     pub guidance_normalization: f32,
     /// diffusers' `cfg_truncation`: guidance is off once t (0 = noise, 1 = done) exceeds this.
     pub guidance_truncation: f32,
-    /// Seed of the first picture; picture i has `seed + i` (wrapping).
+    /// Seed of the first image; image i has `seed + i` (wrapping).
     pub seed: u64,
-    /// How many pictures, 1 to `limits::COUNT_MAX`.
+    /// How many images, 1 to `limits::COUNT_MAX`.
     pub count: u32,
 }

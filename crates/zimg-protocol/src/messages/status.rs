@@ -17,7 +17,7 @@ pub enum WorkerState {
         /// Bytes there are.
         total: u64,
     },
-    /// The first picture, thrown away.
+    /// The first image, thrown away.
     Warming,
     /// Ready, nothing to do.
     Ready,
@@ -25,12 +25,12 @@ pub enum WorkerState {
     Busy {
         /// The job.
         job: JobId,
-        /// Steps done of the present picture.
+        /// Steps done of the present image.
         step: u32,
-        /// Steps of each picture.
+        /// Steps of each image.
         of: u32,
     },
-    /// The last picture before the daemon ends.
+    /// The last image before the daemon ends.
     Draining,
     /// It died; the next start comes after a pause.
     Restarting {
@@ -112,7 +112,7 @@ pub struct Overview {
     pub unfinished: u32,
     /// Connections that are open.
     pub connections: u32,
-    /// Detached jobs whose pictures are kept.
+    /// Detached jobs whose images are kept.
     pub kept: u32,
     /// Milliseconds until a job that came now would begin, if that can be estimated.
     pub wait_ms: Option<u64>,
@@ -178,8 +178,8 @@ impl Default for Places {
 /// What happened since the daemon started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counters {
-    /// Pictures delivered or kept.
-    pub pictures: u64,
+    /// Images delivered or kept.
+    pub images: u64,
     /// Steps drawn.
     pub steps: u64,
     /// Seconds these steps took.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DeviceMemory, Draw, JobId, ModelInfo, Picture, Preview, Started, Step, Timings, Weights,
+    DeviceMemory, Draw, ImageInfo, JobId, ModelInfo, Preview, Started, Step, Timings, Weights,
 };
 use crate::error::Failure;
 
@@ -35,11 +35,11 @@ pub enum Command {
 }
 
 /// Between two steps a job is this and its latents: enough to go on elsewhere, to the same
-/// picture, bit for bit.
+/// image, bit for bit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
-    /// The present picture, from 0; those before it were sent.
-    pub picture: u32,
+    /// The present image, from 0; those before it were sent.
+    pub image: u32,
     /// Steps done of it.
     pub step: u32,
     /// Bytes of latents that follow in `kind::LATENTS` frames: float32, little endian,
@@ -59,7 +59,7 @@ pub enum Report {
         /// Bytes there are.
         total: u64,
     },
-    /// The warm-up picture began.
+    /// The warm-up image began.
     Warming,
     /// Jobs may come.
     Ready(ModelInfo),
@@ -77,21 +77,21 @@ pub enum Report {
         /// Which.
         step: Step,
     },
-    /// The picture is being decoded.
+    /// The image is being decoded.
     Decoding {
         /// The job.
         job: JobId,
-        /// Which picture, from 0.
-        picture: u32,
+        /// Which image, from 0.
+        image: u32,
     },
     /// Pixels follow in `kind::PIXELS` frames.
-    Picture {
+    Image {
         /// The job.
         job: JobId,
         /// What follows.
-        picture: Picture,
+        image: ImageInfo,
     },
-    /// All pictures of the job were sent.
+    /// All images of the job were sent.
     Done {
         /// The job.
         job: JobId,
@@ -119,11 +119,11 @@ pub enum Report {
         /// The job.
         job: JobId,
     },
-    /// How the picture looks so far.
+    /// How the image looks so far.
     Preview {
         /// The job.
         job: JobId,
-        /// The small picture.
+        /// The small image.
         preview: Preview,
     },
     /// Where the weights came from; before `Ready`.

@@ -40,11 +40,11 @@ fn started() -> Started {
 }
 
 fn step() -> Step {
-    Step { picture: 1, step: 2, of: 8, ms: 1.5 }
+    Step { image: 1, step: 2, of: 8, ms: 1.5 }
 }
 
-fn picture() -> Picture {
-    Picture { index: 1, seed: 43, width: 256, height: 128, bytes: 98_304 }
+fn image() -> ImageInfo {
+    ImageInfo { index: 1, seed: 43, width: 256, height: 128, bytes: 98_304 }
 }
 
 fn timings() -> Timings {
@@ -60,11 +60,11 @@ fn busy() -> Busy {
 }
 
 fn preview() -> Preview {
-    Preview { picture: 1, step: 2, width: 2, height: 1, rgb: vec![1, 2, 3, 4, 5, 6].into() }
+    Preview { image: 1, step: 2, width: 2, height: 1, rgb: vec![1, 2, 3, 4, 5, 6].into() }
 }
 
 fn point() -> Point {
-    Point { picture: 1, step: 2, bytes: 64, timings: timings() }
+    Point { image: 1, step: 2, bytes: 64, timings: timings() }
 }
 
 fn memory() -> DeviceMemory {
@@ -89,7 +89,7 @@ fn jobs() -> Vec<JobInfo> {
     };
     vec![
         info(1, JobState::Waiting { position: 1 }),
-        info(2, JobState::Running { picture: 1, step: 2, of: 8 }),
+        info(2, JobState::Running { image: 1, step: 2, of: 8 }),
         info(3, JobState::Done),
         info(4, JobState::Failed(failure())),
         info(5, JobState::Held(failure())),
@@ -108,7 +108,7 @@ fn overview() -> Overview {
         kept: 5,
         wait_ms: None,
         counters: Counters {
-            pictures: 1,
+            images: 1,
             steps: 8,
             step_seconds: 0.5,
             cancelled: 2,
@@ -169,8 +169,8 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
         ),
         ("Event::Started", Frame::Event(Event::Started(started()))),
         ("Event::Step", Frame::Event(Event::Step(step()))),
-        ("Event::Decoding", Frame::Event(Event::Decoding { picture: 1 })),
-        ("Event::Picture", Frame::Event(Event::Picture(picture()))),
+        ("Event::Decoding", Frame::Event(Event::Decoding { image: 1 })),
+        ("Event::Image", Frame::Event(Event::Image(image()))),
         ("Event::Done", Frame::Event(Event::Done(timings()))),
         ("Event::Failed", Frame::Event(Event::Failed(failure()))),
         ("Event::Status(Starting)", status(WorkerState::Starting)),
@@ -195,7 +195,7 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
         ("Event::Jobs", Frame::Event(Event::Jobs(jobs()))),
         ("Event::Acknowledged", Frame::Event(Event::Acknowledged)),
         ("Event::Overview", Frame::Event(Event::Overview(Box::new(overview())))),
-        ("Event::Resumed", Frame::Event(Event::Resumed { picture: 1, step: 2 })),
+        ("Event::Resumed", Frame::Event(Event::Resumed { image: 1, step: 2 })),
         ("Event::Asked", Frame::Event(Event::Asked(Box::new(draw())))),
         ("Event::Setup", Frame::Event(Event::Setup(Box::new(setup())))),
         (
@@ -214,8 +214,8 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
         ("Report::Ready", Frame::Report(Report::Ready(model()))),
         ("Report::Started", Frame::Report(Report::Started { job, started: started() })),
         ("Report::Step", Frame::Report(Report::Step { job, step: step() })),
-        ("Report::Decoding", Frame::Report(Report::Decoding { job, picture: 1 })),
-        ("Report::Picture", Frame::Report(Report::Picture { job, picture: picture() })),
+        ("Report::Decoding", Frame::Report(Report::Decoding { job, image: 1 })),
+        ("Report::Image", Frame::Report(Report::Image { job, image: image() })),
         ("Report::Done", Frame::Report(Report::Done { job, timings: timings() })),
         ("Report::Failed", Frame::Report(Report::Failed { job, failure: failure() })),
         ("Report::Fatal", Frame::Report(Report::Fatal(failure()))),

@@ -19,7 +19,7 @@ pub(super) struct Board {
     name: String,
     /// Print paths on standard output.
     paths: bool,
-    /// Pictures in all, if that is known.
+    /// Images in all, if that is known.
     all: Option<u64>,
     drawn: u64,
     there: u64,
@@ -32,7 +32,7 @@ pub(super) struct Board {
     progress: Progress,
 }
 
-/// A picture that is saved.
+/// An image that is saved.
 #[derive(Clone, Debug)]
 pub(super) struct Drawn {
     pub(super) index: u64,
@@ -64,7 +64,7 @@ impl Board {
         }
     }
 
-    /// A picture is saved.
+    /// An image is saved.
     pub(super) fn drawn(&mut self, drawn: &Drawn) -> Result<(), Stop> {
         self.drawn += 1;
         let Drawn { index, path, seed, size: (width, height), bytes } = drawn;
@@ -82,7 +82,7 @@ impl Board {
         Ok(())
     }
 
-    /// A picture was there.
+    /// An image was there.
     pub(super) fn there(&mut self, index: u64, path: &Path) -> Result<(), Stop> {
         self.there += 1;
         if self.style == Style::Json {
@@ -92,7 +92,7 @@ impl Board {
         Ok(())
     }
 
-    /// A picture failed.
+    /// An image failed.
     pub(super) fn failed(&mut self, line: u64, index: u64, failure: &Failure) -> Result<(), Stop> {
         self.failed += 1;
         let kinds = [self.worst, Some(failure.kind)].into_iter().flatten();
@@ -136,18 +136,17 @@ impl Board {
         let took = words::seconds(took.as_secs_f32());
         self.say(&format!(
             "{}: {drawn} drawn, {there} there already, {failed} failed, {took}",
-            words::pictures(all)
+            words::images(all)
         ));
         if interrupted {
-            let message = format!("interrupted after {}", words::pictures(drawn + there));
+            let message = format!("interrupted after {}", words::images(drawn + there));
             return Err(Failure::new(Kind::Cancelled, message)
                 .hint("the same command goes on from there")
                 .into());
         }
         match self.worst {
             Some(kind) => {
-                Err(Failure::new(kind, format!("{failed} of {} failed", words::pictures(all)))
-                    .into())
+                Err(Failure::new(kind, format!("{failed} of {} failed", words::images(all))).into())
             }
             None => Ok(()),
         }
@@ -160,7 +159,7 @@ impl Board {
         }
         let done = self.drawn + self.there + self.failed;
         let of = self.all.map(|all| format!(" of {}", all.max(done))).unwrap_or_default();
-        let mut text = format!("{done}{of} pictures");
+        let mut text = format!("{done}{of} images");
         for (count, what) in [(self.there, "there already"), (self.failed, "failed")] {
             if count > 0 {
                 text += &format!(", {count} {what}");

@@ -92,8 +92,8 @@ impl Item {
     }
 }
 
-/// How many pictures a line will be, as far as that is seen at a glance.
-pub(super) fn pictures(line: &str, otherwise: u64) -> u64 {
+/// How many images a line will be, as far as that is seen at a glance.
+pub(super) fn images(line: &str, otherwise: u64) -> u64 {
     if !line.trim_start().starts_with('{') {
         return otherwise;
     }
@@ -168,11 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_counted_at_a_glance() {
-        assert_eq!(pictures("a fox", 2), 2);
-        assert_eq!(pictures(r#"{"prompt":"a","count":3}"#, 2), 3);
-        assert_eq!(pictures(r#"{"prompt":"a"}"#, 2), 2);
-        assert_eq!(pictures("{", 2), 1);
+    fn images_are_counted_at_a_glance() {
+        assert_eq!(images("a fox", 2), 2);
+        assert_eq!(images(r#"{"prompt":"a","count":3}"#, 2), 3);
+        assert_eq!(images(r#"{"prompt":"a"}"#, 2), 2);
+        assert_eq!(images("{", 2), 1);
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! `--batch`: many pictures, several under way at a time so that the GPU never waits for a file.
+//! `--batch`: many images, several under way at a time so that the GPU never waits for a file.
 
 mod board;
 mod line;
@@ -23,7 +23,7 @@ use board::{Board, Drawn};
 pub(crate) use line::Item;
 use source::{Source, Task, Turn};
 
-/// Pictures under way at a time, where the daemon has place for them.
+/// Images under way at a time, where the daemon has place for them.
 const PARALLEL: u32 = 4;
 
 /// How long a daemon that is gone is waited for, and how often it is looked for.
@@ -34,7 +34,7 @@ const ABSENCE_PACE: Duration = Duration::from_millis(250);
 pub(crate) struct Batch<'a> {
     /// The file, or "-".
     pub(crate) path: &'a Path,
-    /// How many pictures are to be under way.
+    /// How many images are to be under way.
     pub(crate) parallel: Option<u32>,
     /// What was typed and is set, for all lines.
     pub(crate) options: Options,
@@ -53,11 +53,11 @@ struct Shared<'a> {
 }
 
 impl Batch<'_> {
-    /// Draws all pictures that are not there yet.
+    /// Draws all images that are not there yet.
     ///
     /// # Errors
     ///
-    /// The worst failure's kind. What makes every picture fail, such as no daemon, ends the batch.
+    /// The worst failure's kind. What makes every image fail, such as no daemon, ends the batch.
     pub(crate) fn draw(self, session: &Session) -> Result<(), Stop> {
         let all = source::count(self.path, &self.options);
         let source = Source::open(self.path, self.options)?;
@@ -109,7 +109,7 @@ fn places(session: &Session) -> Result<u32, Failure> {
 }
 
 impl Shared<'_> {
-    /// Takes pictures until there are no more.
+    /// Takes images until there are no more.
     fn work(&self) {
         while !self.session.interrupt.rang() && locked(&self.end).is_none() {
             let Some(turn) = locked(&self.source).next() else { return };
@@ -127,7 +127,7 @@ impl Shared<'_> {
             Err(failure) => Err(failure.into()),
         };
         match done {
-            // Ctrl-C, or `zimg cancel`, which is no failure of the batch but of this picture.
+            // Ctrl-C, or `zimg cancel`, which is no failure of the batch but of this image.
             Err(Stop::Failed(failure)) if self.session.interrupt.rang() => {
                 if failure.kind == Kind::Cancelled { Ok(()) } else { Err(failure.into()) }
             }
@@ -138,7 +138,7 @@ impl Shared<'_> {
         }
     }
 
-    /// Draws a picture. A daemon that answered before and is gone is waited for: a service that
+    /// Draws an image. A daemon that answered before and is gone is waited for: a service that
     /// is restarted is no reason to end a night's work.
     fn draw(&self, index: u64, plan: &Plan) -> Result<(), Stop> {
         let mut one = One { board: &self.board, index };
@@ -164,7 +164,7 @@ impl Shared<'_> {
     }
 }
 
-/// What the next picture would fail of as well.
+/// What the next image would fail of as well.
 fn ends_all(kind: Kind) -> bool {
     matches!(kind, Kind::Unavailable | Kind::Version | Kind::Permission | Kind::Config)
 }
@@ -173,7 +173,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Puts one picture on the board.
+/// Puts one image on the board.
 struct One<'a> {
     board: &'a Mutex<Board>,
     index: u64,

@@ -1,4 +1,4 @@
-//! The pictures of a batch, one after the other, each planned and checked when its turn comes.
+//! The images of a batch, one after the other, each planned and checked when its turn comes.
 
 use std::collections::HashSet;
 use std::fs;
@@ -9,7 +9,7 @@ use zimg_client::{Failure, Kind, Priority};
 
 use super::line::{self, Item};
 use super::whole::{There, look};
-use crate::output::{Now, Output, Pictures, has};
+use crate::output::{Images, Now, Output, has};
 use crate::plan::{Plan, Setting};
 use crate::typed::Options;
 
@@ -20,9 +20,9 @@ const DEFAULT: &str = "{index:04}";
 pub(super) struct Source {
     lines: Box<dyn BufRead + Send>,
     line: u64,
-    /// Pictures of the present line that are still to come, and their index in it.
+    /// Images of the present line that are still to come, and their index in it.
     item: Option<(Item, u32, u32)>,
-    /// Pictures before this one.
+    /// Images before this one.
     before: u64,
     /// What was typed and is set, for all lines.
     options: Options,
@@ -31,7 +31,7 @@ pub(super) struct Source {
     names: HashSet<PathBuf>,
 }
 
-/// A picture's turn.
+/// An image's turn.
 pub(super) struct Turn {
     /// The line that asks for it, from 1.
     pub(super) line: u64,
@@ -65,7 +65,7 @@ impl Source {
         Ok(Self { lines, line: 0, item: None, before: 0, options, now, names: HashSet::new() })
     }
 
-    /// The next picture; none when all had their turn.
+    /// The next image; none when all had their turn.
     pub(super) fn next(&mut self) -> Option<Turn> {
         let (item, of_item, count) = match self.item.take() {
             Some(item) => item,
@@ -97,7 +97,7 @@ impl Source {
         Turn { line: self.line, index: self.before, task: Err(failure) }
     }
 
-    /// What a line asks for, and how many pictures.
+    /// What a line asks for, and how many images.
     fn item(&self, text: &str) -> Result<(Item, u32), Failure> {
         let mut item = Item::of(text)?;
         let own = item.options.output.is_some();
@@ -107,7 +107,7 @@ impl Source {
         // Within the limits, whatever else is wrong.
         zimg_client::Draw { count, ..zimg_client::Draw::new("") }.check()?;
         if let Some(seed) = item.options.seed.filter(|_| !seeded) {
-            // One seed for all is counted through, as that of several pictures is.
+            // One seed for all is counted through, as that of several images is.
             item.options.seed = Some(seed.wrapping_add(self.before));
         }
         if !own {
@@ -116,7 +116,7 @@ impl Source {
         Ok((item, count))
     }
 
-    /// The picture of an item with this index in it.
+    /// The image of an item with this index in it.
     fn plan(&mut self, item: &Item, of_item: u32) -> Result<Task, Failure> {
         let mut options = item.options.clone();
         let seed = options.seed.map(|seed| seed.wrapping_add(of_item.into()));
@@ -138,15 +138,15 @@ impl Source {
         };
         let mut plan = Plan::of(item.prompt.clone(), &options, setting)?;
         plan.wait = true;
-        let Output { pictures: Pictures::Files(files), .. } = &plan.output else {
+        let Output { images: Images::Files(files), .. } = &plan.output else {
             let message = "a batch needs files";
             return Err(Failure::new(Kind::Usage, message).hint("name them with -o"));
         };
         let Some(file) = files.first() else {
-            return Err(Failure::new(Kind::Internal, "a picture without a name"));
+            return Err(Failure::new(Kind::Internal, "an image without a name"));
         };
         if !file.special && !self.names.insert(file.path.clone()) {
-            let message = format!("several pictures would be {}", file.path.display());
+            let message = format!("several images would be {}", file.path.display());
             return Err(Failure::new(Kind::Usage, message));
         }
         if file.special || force {
@@ -161,7 +161,7 @@ impl Source {
     }
 }
 
-/// How many pictures a file's batch has, if it is a file that can be read twice.
+/// How many images a file's batch has, if it is a file that can be read twice.
 pub(super) fn count(path: &Path, options: &Options) -> Option<u64> {
     if !fs::metadata(path).ok()?.is_file() {
         return None;
@@ -172,7 +172,7 @@ pub(super) fn count(path: &Path, options: &Options) -> Option<u64> {
         match line::next(&mut lines, &mut number) {
             Ok(None) => return Some(all),
             Ok(Some(text)) => {
-                all += line::pictures(&text, options.count.unwrap_or(1).into());
+                all += line::images(&text, options.count.unwrap_or(1).into());
             }
             Err(failure) if failure.kind == Kind::Io => return None,
             Err(_) => all += 1,
@@ -180,7 +180,7 @@ pub(super) fn count(path: &Path, options: &Options) -> Option<u64> {
     }
 }
 
-/// A pattern that gives every picture another name.
+/// A pattern that gives every image another name.
 fn numbered(output: String) -> String {
     if ["index", "seed", "prompt"].iter().any(|name| has(&output, name)) || output == "-" {
         return output;

@@ -1,4 +1,4 @@
-//! Whether a picture is there already, so that it need not be drawn again.
+//! Whether an image is there already, so that it need not be drawn again.
 
 use std::fs;
 use std::io::{self, Read};
@@ -12,18 +12,18 @@ use crate::recipe;
 /// The longest file that is looked at.
 const FILE_MAX: u64 = 64 << 20;
 
-/// What is at a picture's place.
+/// What is at an image's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum There {
     /// Nothing: it is to be drawn.
     No,
-    /// The picture.
+    /// The image.
     Whole,
     /// A part of one, which is to be drawn again.
     Broken,
 }
 
-/// Looks at `path` for the picture that `draw` would give; `seed` says whether its seed is known.
+/// Looks at `path` for the image that `draw` would give; `seed` says whether its seed is known.
 ///
 /// # Errors
 ///
@@ -48,17 +48,17 @@ pub(super) fn look(path: &Path, format: Format, draw: &Draw, seed: bool) -> Resu
         let whole = plain(&bytes, format, draw.width.zip(draw.height));
         return if whole { Ok(There::Whole) } else { Ok(There::Broken) };
     }
-    let Some(found) = recipe::found(&bytes) else { return Err(another("is no picture")) };
+    let Some(found) = recipe::found(&bytes) else { return Err(another("is no image")) };
     if image::load_from_memory(&bytes).is_err() {
         return Ok(There::Broken);
     }
     match found.recipe {
-        Some(made) if !is_of(&made, draw, seed) => Err(another("is another picture")),
+        Some(made) if !is_of(&made, draw, seed) => Err(another("is another image")),
         _ => Ok(There::Whole),
     }
 }
 
-/// Whether a picture that was made so is the one that is asked for.
+/// Whether an image that was made so is the one that is asked for.
 fn is_of(made: &recipe::Recipe, draw: &Draw, seed: bool) -> bool {
     let negative = |text: &Option<String>| text.clone().unwrap_or_default();
     made.prompt == draw.prompt
@@ -115,7 +115,7 @@ mod tests {
         }
     }
 
-    /// What is said of these bytes in a picture's place.
+    /// What is said of these bytes in an image's place.
     fn seen(format: Format, bytes: &[u8], draw: &Draw, seed: bool) -> Result<There, Kind> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
@@ -132,7 +132,7 @@ mod tests {
     const ALL: [Format; 5] = [Format::Png, Format::Jpeg, Format::WebP, Format::Ppm, Format::Raw];
 
     #[test]
-    fn a_whole_picture_is_there_and_a_part_of_one_is_broken() {
+    fn a_whole_image_is_there_and_a_part_of_one_is_broken() {
         for format in ALL {
             let bytes = encoded(format, Some(&recipe(&draw())));
             assert_eq!(seen(format, &bytes, &draw(), true), Ok(There::Whole), "{format:?}");
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn another_picture_is_not_taken_for_it() {
+    fn another_image_is_not_taken_for_it() {
         let bytes = encoded(Format::Png, Some(&recipe(&draw())));
         for other in [
             Draw { prompt: "a hen".to_owned(), ..draw() },

@@ -1,4 +1,4 @@
-//! `zimg doctor`: looks for what keeps pictures from being drawn, and says what to type.
+//! `zimg doctor`: looks for what keeps images from being drawn, and says what to type.
 
 use std::io::{self, Write};
 
@@ -39,8 +39,8 @@ pub(crate) fn run(common: &Common) -> Result<(), Stop> {
     if failures.is_empty() {
         let warned = match warnings {
             0 => "all is well".to_owned(),
-            1 => "nothing keeps pictures from being drawn, 1 thing is odd".to_owned(),
-            n => format!("nothing keeps pictures from being drawn, {n} things are odd"),
+            1 => "nothing keeps images from being drawn, 1 thing is odd".to_owned(),
+            n => format!("nothing keeps images from being drawn, {n} things are odd"),
         };
         return if common.json { Ok(()) } else { print(&format!("{looks} looks: {warned}\n")) };
     }

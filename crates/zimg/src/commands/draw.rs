@@ -23,7 +23,7 @@ use crate::words;
 ///
 /// # Errors
 ///
-/// Whatever went wrong first. Pictures saved before stay.
+/// Whatever went wrong first. Images saved before stay.
 pub(crate) fn run(typed: &Draw, common: &Common) -> Result<(), Stop> {
     let interrupt = Interrupt::install()?;
     let settings = Settings::read()?;
@@ -53,7 +53,7 @@ pub(crate) fn run(typed: &Draw, common: &Common) -> Result<(), Stop> {
     let near = typed.prompt.as_deref().and_then(near_command);
     let advice = near.map(|name| {
         let word = &plan.draw.prompt;
-        format!("drawing a picture of {word:?}; the command is `zimg {name}`")
+        format!("drawing an image of {word:?}; the command is `zimg {name}`")
     });
     let frame = Frame { typed: &typed.options, options: &options, common, interrupt };
     frame.draw(plan, &settings, advice.as_deref())
@@ -99,15 +99,15 @@ impl Frame<'_> {
 }
 
 /// Why `--show` and `--preview` show nothing.
-const UNSEEN: &str = "standard error is no terminal that shows pictures";
+const UNSEEN: &str = "standard error is no terminal that shows images";
 /// Why a terminal shows none that could show half blocks.
 const UNCOLOURED: &str =
-    "without colours the terminal shows no pictures: NO_COLOR is set, or TERM is dumb";
+    "without colours the terminal shows no images: NO_COLOR is set, or TERM is dumb";
 
 /// That what was typed, and is set (`options`), is possible together.
 pub(super) fn check(typed: &Options, options: &Options, common: &Common) -> Result<(), Failure> {
     if common.json && options.output.as_deref() == Some("-") {
-        let message = "standard output cannot carry both the picture and JSON";
+        let message = "standard output cannot carry both the image and JSON";
         return Err(Failure::new(Kind::Usage, message).hint("give a file with -o FILE"));
     }
     // Of what is set elsewhere the nearer word wins.
@@ -131,6 +131,6 @@ fn check_quality(typed: &Options, options: &Options) -> Result<(), Failure> {
         return Ok(());
     }
     let format = format.extension();
-    let message = format!("--quality is a JPEG's or a WebP's, and this is a picture in {format}");
+    let message = format!("--quality is a JPEG's or a WebP's, and this is an image in {format}");
     Err(Failure::new(Kind::Usage, message).hint("leave it out, or end the name in .jpg or .webp"))
 }

@@ -126,7 +126,7 @@ mod tests {
         let failed = JobState::Failed(Failure::new(Kind::Refused, "no"));
         let jobs = [
             job(7, JobState::Waiting { position: 3 }, "a fox\nin the snow"),
-            job(12, JobState::Running { picture: 1, step: 3, of: 8 }, "a hen"),
+            job(12, JobState::Running { image: 1, step: 3, of: 8 }, "a hen"),
             job(13, JobState::Done, ""),
             job(14, failed, "a cat"),
             job(15, JobState::Held(Failure::new(Kind::Io, "it is full")), "a dog"),

@@ -123,20 +123,20 @@ impl Page {
         self.gauge("jobs", "Unfinished: running and waiting.", overview.unfinished.into());
         self.gauge("jobs_queued", "Waiting.", status.queued.into());
         self.gauge("jobs_max", "Places for unfinished jobs.", places.jobs.into());
-        self.gauge("jobs_kept", "Detached, with pictures to fetch.", overview.kept.into());
+        self.gauge("jobs_kept", "Detached, with images to fetch.", overview.kept.into());
         if let Some(ms) = overview.wait_ms {
             let seconds = ms as f64 / 1e3;
             self.gauge("wait_seconds", "Until a job that came now would begin.", seconds);
         }
         let troubled = overview.keeping.is_some();
         self.gauge("keeping_trouble", "Whether no detached job is taken.", flag(troubled));
-        self.counter("jobs_done", "Answered with all pictures.", status.done as f64);
+        self.counter("jobs_done", "Answered with all images.", status.done as f64);
         self.counter("jobs_failed", "Answered with a failure.", status.failed as f64);
         self.counter("jobs_cancelled", "Cancelled.", counters.cancelled as f64);
         self.counter("jobs_busy", "Sent away for want of a place.", counters.busy as f64);
         self.counter("jobs_resumed", "Went on after a worker's death.", counters.resumed as f64);
         self.counter("jobs_overtaken", "Times a job was overtaken.", counters.overtaken as f64);
-        self.counter("pictures", "Delivered or kept.", counters.pictures as f64);
+        self.counter("images", "Delivered or kept.", counters.images as f64);
         self.counter("steps", "Drawn.", counters.steps as f64);
         self.counter("step_seconds", "That these steps took.", counters.step_seconds);
     }

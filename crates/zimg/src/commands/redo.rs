@@ -1,4 +1,4 @@
-//! `zimg redo`: draws a picture again as it says that it was made, but for what is typed.
+//! `zimg redo`: draws an image again as it says that it was made, but for what is typed.
 
 use std::path::Path;
 
@@ -14,12 +14,12 @@ use crate::settings::Settings;
 use crate::stop::Stop;
 use crate::typed::{Common, Options, Redo};
 
-/// Draws each file's picture again, into other files. All are read and checked before the first
+/// Draws each file's image again, into other files. All are read and checked before the first
 /// is drawn.
 ///
 /// # Errors
 ///
-/// Whatever went wrong first. Pictures saved before stay.
+/// Whatever went wrong first. Images saved before stay.
 pub(crate) fn run(typed: &Redo, common: &Common) -> Result<(), Stop> {
     let interrupt = Interrupt::install()?;
     check(&typed.options, &typed.options, common)?;
@@ -45,9 +45,9 @@ fn plan(
     now: &Now,
 ) -> Result<Plan, Failure> {
     let recipe = recipe::read(path)?.recipe.ok_or_else(|| unsaid(path))?;
-    // What was typed, then the picture's own, then what is set but says nothing of the picture.
+    // What was typed, then the image's own, then what is set but says nothing of the image.
     let mut options = typed.options.clone().or(Options::of_recipe(&recipe));
-    options = options.or(settings.options().beside_the_picture());
+    options = options.or(settings.options().beside_the_image());
     if typed.options.format.is_none() {
         options.format = Format::of(path);
     }
@@ -67,5 +67,5 @@ fn plan(
 pub(super) fn unsaid(path: &Path) -> Failure {
     let message = format!("{} does not say how it was made", path.display());
     Failure::new(Kind::Refused, message)
-        .hint("pictures by zimg do unless they were drawn with --no-metadata or edited since")
+        .hint("images by zimg do unless they were drawn with --no-metadata or edited since")
 }

@@ -1,4 +1,4 @@
-//! `zimg show`: how a picture was made, as it says itself.
+//! `zimg show`: how an image was made, as it says itself.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -14,7 +14,7 @@ use crate::{json, words};
 ///
 /// # Errors
 ///
-/// A file cannot be read, is no picture, or does not say it; standard output is full.
+/// A file cannot be read, is no image, or does not say it; standard output is full.
 pub(crate) fn run(typed: &Show, common: &Common) -> Result<(), Stop> {
     for path in &typed.files {
         let Found { recipe, parameters } = recipe::read(path)?;

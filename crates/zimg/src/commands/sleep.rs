@@ -8,7 +8,7 @@ use crate::settings::Settings;
 use crate::stop::Stop;
 use crate::typed::Common;
 
-/// Returns when it is free: the picture that is being drawn is finished first.
+/// Returns when it is free: the image that is being drawn is finished first.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! `zimg wait`: saves the pictures of detached jobs, and lets the daemon forget them then.
+//! `zimg wait`: saves the images of detached jobs, and lets the daemon forget them then.
 
 use std::time::Duration;
 
@@ -16,17 +16,17 @@ use crate::settings::Settings;
 use crate::stop::Stop;
 use crate::typed::{Common, Options, Wait};
 
-/// Waits for each job and saves its pictures.
+/// Waits for each job and saves its images.
 ///
 /// # Errors
 ///
-/// Whatever went wrong first: a job's own failure, too. Pictures saved before stay, and jobs that
+/// Whatever went wrong first: a job's own failure, too. Images saved before stay, and jobs that
 /// are not all saved stay with the daemon.
 pub(crate) fn run(typed: &Wait, common: &Common) -> Result<(), Stop> {
     let interrupt = Interrupt::install()?;
     let settings = Settings::read()?;
     let said = typed.options();
-    let options = said.clone().or(settings.options().beside_the_picture());
+    let options = said.clone().or(settings.options().beside_the_image());
     check(&said, &options, common)?;
     let style = Style::choose(common.json, options.quiet);
     let socket = common.find_socket(&settings)?;
@@ -52,7 +52,7 @@ pub(crate) fn run(typed: &Wait, common: &Common) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Saves a job's pictures: how many there are.
+/// Saves a job's images: how many there are.
 fn fetch(
     job: JobId,
     options: &Options,

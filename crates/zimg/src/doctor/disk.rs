@@ -14,7 +14,7 @@ use crate::commands::Seen;
 use crate::words;
 
 const TOPIC: &str = "disk";
-/// Less than this is little: some tens of pictures.
+/// Less than this is little: some tens of images.
 const LITTLE: u64 = 256 << 20;
 
 /// Looks at the state folder: the running daemon's, else the one that is set.

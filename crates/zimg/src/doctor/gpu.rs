@@ -93,20 +93,20 @@ fn pairing(
     if device == "cpu" {
         return Finding::ok(TOPIC, "none is used: the device is set to cpu");
     }
-    // Asked for by name it must be there; else pictures are drawn on the CPU.
+    // Asked for by name it must be there; else images are drawn on the CPU.
     let must = device != "auto";
     let without = |text: String, fix: &str| {
         if must {
             Finding::wrong(TOPIC, format!("{text}, and the device is set to {device}"), fix)
         } else {
-            Finding::warn(TOPIC, format!("{text}: pictures are drawn on the CPU"), fix)
+            Finding::warn(TOPIC, format!("{text}: images are drawn on the CPU"), fix)
         }
     };
     let Some(driver) = driver else {
         return if must {
             without("there is no NVIDIA driver".to_owned(), "install it, or set `device` to cpu")
         } else {
-            Finding::ok(TOPIC, "no NVIDIA driver: pictures are drawn on the CPU")
+            Finding::ok(TOPIC, "no NVIDIA driver: images are drawn on the CPU")
         };
     };
     let named: Vec<_> = gpus.iter().map(|gpu| &*gpu.name).collect();

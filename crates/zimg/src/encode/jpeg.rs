@@ -7,7 +7,7 @@ use super::Pixels;
 /// The application's segment that EXIF is in.
 const APP1: u8 = 1;
 
-/// A file that looks like the picture; `quality` is 1 to 100.
+/// A file that looks like the image; `quality` is 1 to 100.
 pub(super) fn encode(
     pixels: Pixels<'_>,
     quality: u8,

@@ -17,7 +17,7 @@ use crate::recipe::{Recipe, exif};
 /// A JPEG's quality: no difference that an eye would see, a tenth of a PNG's bytes.
 const JPEG_QUALITY: u8 = 92;
 
-/// A picture file's format.
+/// An image file's format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// Lossless, read by everything
@@ -108,7 +108,7 @@ impl Format {
 }
 
 fn failed(error: impl std::fmt::Display) -> Failure {
-    Failure::new(Kind::Internal, format!("cannot encode the picture: {error}"))
+    Failure::new(Kind::Internal, format!("cannot encode the image: {error}"))
 }
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
-//! A contact sheet: several pictures on one, in rows.
+//! A contact sheet: several images on one, in rows.
 
 use super::Pixels;
 
-/// Pixels between pictures.
+/// Pixels between images.
 const GAP: u32 = 8;
-/// The longest side of a sheet. More pictures become smaller.
+/// The longest side of a sheet. More images become smaller.
 const SIDE_MAX: u32 = 4096;
-/// Between the pictures and in empty places.
+/// Between the images and in empty places.
 const PAPER: u8 = 32;
 
 /// A sheet that is being filled.
 #[derive(Clone, Debug)]
 pub(crate) struct Sheet {
     columns: u32,
-    /// A picture's width and height on the sheet.
+    /// An image's width and height on the sheet.
     cell: (u32, u32),
     width: u32,
     height: u32,
@@ -21,7 +21,7 @@ pub(crate) struct Sheet {
 }
 
 impl Sheet {
-    /// For `count` pictures of this size; as square as they let it be.
+    /// For `count` images of this size; as square as they let it be.
     pub(crate) fn new(count: u32, width: u32, height: u32) -> Self {
         let count = count.max(1);
         let columns = (1..=count)
@@ -43,13 +43,13 @@ impl Sheet {
         Self { columns, cell, width, height, rgb }
     }
 
-    /// Puts the picture with this index (from 0) in its place.
-    pub(crate) fn put(&mut self, index: u32, picture: Pixels<'_>) {
+    /// Puts the image with this index (from 0) in its place.
+    pub(crate) fn put(&mut self, index: u32, image: Pixels<'_>) {
         let (left, top) = (
             index % self.columns * (self.cell.0 + GAP),
             index / self.columns * (self.cell.1 + GAP),
         );
-        let small = scaled(picture, self.cell.0, self.cell.1);
+        let small = scaled(image, self.cell.0, self.cell.1);
         let line = 3 * self.cell.0 as usize;
         for (y, row) in small.chunks_exact(line).enumerate() {
             let at = 3 * ((top as usize + y) * self.width as usize + left as usize);
@@ -65,10 +65,10 @@ impl Sheet {
     }
 }
 
-/// The picture at another size: each pixel is the mean of what it covers.
-pub(crate) fn scaled(picture: Pixels<'_>, width: u32, height: u32) -> Vec<u8> {
-    if (width, height) == (picture.width, picture.height) {
-        return picture.rgb.to_vec();
+/// The image at another size: each pixel is the mean of what it covers.
+pub(crate) fn scaled(image: Pixels<'_>, width: u32, height: u32) -> Vec<u8> {
+    if (width, height) == (image.width, image.height) {
+        return image.rgb.to_vec();
     }
     let span = |i: u32, of: u32, all: u32| {
         let from = (u64::from(i) * u64::from(all) / u64::from(of)) as usize;
@@ -77,13 +77,13 @@ pub(crate) fn scaled(picture: Pixels<'_>, width: u32, height: u32) -> Vec<u8> {
     };
     let mut rgb = Vec::with_capacity(3 * width as usize * height as usize);
     for y in 0..height {
-        let rows = span(y, height, picture.height);
+        let rows = span(y, height, image.height);
         for x in 0..width {
-            let columns = span(x, width, picture.width);
+            let columns = span(x, width, image.width);
             let mut sum = [0_u64; 3];
             for row in rows.clone() {
-                let line = row * picture.width as usize;
-                let pixels = &picture.rgb[3 * (line + columns.start)..3 * (line + columns.end)];
+                let line = row * image.width as usize;
+                let pixels = &image.rgb[3 * (line + columns.start)..3 * (line + columns.end)];
                 for pixel in pixels.chunks_exact(3) {
                     sum.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += u64::from(*value));
                 }
@@ -136,9 +136,9 @@ mod tests {
     #[test]
     fn scaling_keeps_the_mean() {
         let rgb: Vec<u8> = [0, 100].iter().flat_map(|v| [*v; 3]).cycle().take(3 * 64).collect();
-        let picture = Pixels { width: 8, height: 8, rgb: &rgb };
-        assert_eq!(scaled(picture, 4, 4), [50; 48]);
-        assert_eq!(scaled(picture, 16, 8).len(), 3 * 16 * 8);
-        assert_eq!(scaled(picture, 8, 8), rgb);
+        let image = Pixels { width: 8, height: 8, rgb: &rgb };
+        assert_eq!(scaled(image, 4, 4), [50; 48]);
+        assert_eq!(scaled(image, 16, 8).len(), 3 * 16 * 8);
+        assert_eq!(scaled(image, 8, 8), rgb);
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn lossless(pixels: Pixels<'_>, exif: Option<Vec<u8>>) -> Result<Vec<
     Ok(bytes)
 }
 
-/// A file that looks like the picture; `quality` is 1 to 100.
+/// A file that looks like the image; `quality` is 1 to 100.
 pub(super) fn lossy(
     pixels: Pixels<'_>,
     quality: u8,

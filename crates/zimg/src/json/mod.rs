@@ -1,5 +1,5 @@
 //! What happens, as lines of JSON on standard output: `{"v":1,"event":…}`. `docs/cli.md` is the
-//! reference, `docs/zimg-json.schema.json` the schema that a test holds it to. Pictures count from
+//! reference, `docs/zimg-json.schema.json` the schema that a test holds it to. Images count from
 //! 1, as in file names. Fields are added, never changed.
 
 mod status;
@@ -43,16 +43,16 @@ pub(crate) enum Event<'a> {
         guidance: f32,
     },
     Step {
-        picture: u64,
+        image: u64,
         step: u32,
         of: u32,
         ms: f32,
     },
     Decoding {
-        picture: u64,
+        image: u64,
     },
     Saved {
-        picture: u64,
+        image: u64,
         path: String,
         seed: u64,
         width: u32,
@@ -74,12 +74,12 @@ pub(crate) enum Event<'a> {
     },
     Recipe(Made<'a>),
     Skipped {
-        picture: u64,
+        image: u64,
         path: String,
     },
     ItemFailed {
         line: u64,
-        picture: u64,
+        image: u64,
         #[serde(flatten)]
         reason: Reason<'a>,
     },
@@ -90,7 +90,7 @@ pub(crate) enum Event<'a> {
         ms: u64,
     },
     Resumed {
-        picture: u64,
+        image: u64,
         step: u32,
     },
     Done {
@@ -134,7 +134,7 @@ pub(crate) enum State<'a> {
     Asleep,
 }
 
-/// How a picture was made.
+/// How an image was made.
 #[derive(Serialize)]
 pub(crate) struct Made<'a> {
     path: String,
@@ -182,7 +182,7 @@ pub(crate) struct Known<'a> {
 #[serde(tag = "state", rename_all = "snake_case")]
 enum Stage<'a> {
     Waiting { position: u32 },
-    Running { picture: u64, step: u32, of: u32 },
+    Running { image: u64, step: u32, of: u32 },
     Done,
     Failed(Reason<'a>),
     Held(Reason<'a>),
@@ -200,7 +200,7 @@ pub(crate) fn print(event: Event<'_>) -> Result<(), Stop> {
     io::stdout().lock().write_all(line.as_bytes()).map_err(|error| Stop::writing(&error))
 }
 
-/// A job's update; none for a picture, which is told when it is saved.
+/// A job's update; none for an image, which is told when it is saved.
 pub(crate) fn update(update: &Update) -> Option<Event<'_>> {
     Some(match update {
         &Update::Accepted { job, position } => Event::Accepted { job, position },
@@ -221,14 +221,11 @@ pub(crate) fn update(update: &Update) -> Option<Event<'_>> {
             steps: started.steps,
             guidance: started.guidance,
         },
-        Update::Step(step) => Event::Step {
-            picture: from_one(step.picture),
-            step: step.step,
-            of: step.of,
-            ms: step.ms,
-        },
-        Update::Decoding { picture } => Event::Decoding { picture: from_one(*picture) },
-        &Update::Resumed { picture, step } => Event::Resumed { picture: from_one(picture), step },
+        Update::Step(step) => {
+            Event::Step { image: from_one(step.image), step: step.step, of: step.of, ms: step.ms }
+        }
+        Update::Decoding { image } => Event::Decoding { image: from_one(*image) },
+        &Update::Resumed { image, step } => Event::Resumed { image: from_one(image), step },
         Update::Image(_) | Update::Preview(_) => return None,
         Update::Done(timings) => Event::Done {
             ms: Milliseconds {
@@ -242,11 +239,11 @@ pub(crate) fn update(update: &Update) -> Option<Event<'_>> {
     })
 }
 
-/// A picture is on the disk.
+/// An image is on the disk.
 pub(crate) fn saved<'a>(saved: &Saved<'a>) -> Event<'a> {
     let info = &saved.image.info;
     Event::Saved {
-        picture: from_one(info.index),
+        image: from_one(info.index),
         path: shown(saved.path),
         seed: info.seed,
         width: info.width,
@@ -271,30 +268,30 @@ pub(crate) fn busy(failure: &Failure, pause: Duration) -> Event<'_> {
     Event::Busy { wait_ms, message: &failure.message }
 }
 
-/// How the picture in a file was made.
+/// How the image in a file was made.
 pub(crate) fn recipe<'a>(path: &Path, recipe: &'a Recipe) -> Event<'a> {
     Event::Recipe(Made { path: shown(Some(path)), recipe })
 }
 
-/// A picture of a batch is on the disk.
+/// An image of a batch is on the disk.
 pub(crate) fn drawn(
-    picture: u64,
+    image: u64,
     path: &Path,
     seed: u64,
     (width, height): (u32, u32),
     bytes: usize,
 ) -> Event<'static> {
-    Event::Saved { picture, path: shown(Some(path)), seed, width, height, bytes: Some(bytes) }
+    Event::Saved { image, path: shown(Some(path)), seed, width, height, bytes: Some(bytes) }
 }
 
-/// A picture of a batch was there.
-pub(crate) fn skipped(picture: u64, path: &Path) -> Event<'static> {
-    Event::Skipped { picture, path: shown(Some(path)) }
+/// An image of a batch was there.
+pub(crate) fn skipped(image: u64, path: &Path) -> Event<'static> {
+    Event::Skipped { image, path: shown(Some(path)) }
 }
 
-/// A picture of a batch failed, and the batch goes on.
-pub(crate) fn item_failed(line: u64, picture: u64, failure: &Failure) -> Event<'_> {
-    Event::ItemFailed { line, picture, reason: reason(failure) }
+/// An image of a batch failed, and the batch goes on.
+pub(crate) fn item_failed(line: u64, image: u64, failure: &Failure) -> Event<'_> {
+    Event::ItemFailed { line, image, reason: reason(failure) }
 }
 
 /// What became of a batch.
@@ -310,8 +307,8 @@ pub(crate) fn job(info: &JobInfo) -> Event<'_> {
         uid: info.uid,
         state: match &info.state {
             &JobState::Waiting { position } => Stage::Waiting { position },
-            &JobState::Running { picture, step, of } => {
-                Stage::Running { picture: from_one(picture), step, of }
+            &JobState::Running { image, step, of } => {
+                Stage::Running { image: from_one(image), step, of }
             }
             JobState::Done => Stage::Done,
             JobState::Failed(failure) => Stage::Failed(reason(failure)),
@@ -370,8 +367,8 @@ fn shown(path: Option<&Path>) -> String {
     path.map(|path| path.display().to_string()).unwrap_or_default()
 }
 
-fn from_one(picture: u32) -> u64 {
-    u64::from(picture) + 1
+fn from_one(image: u32) -> u64 {
+    u64::from(image) + 1
 }
 
 fn state(state: &WorkerState) -> State<'_> {

@@ -87,7 +87,7 @@ struct Kept<'a> {
 
 #[derive(Serialize)]
 struct Counted {
-    pictures: u64,
+    images: u64,
     steps: u64,
     step_seconds: f64,
     cancelled: u64,
@@ -163,6 +163,6 @@ fn kept<'a>(overview: &'a Overview, setup: Option<&'a Setup>) -> Kept<'a> {
 }
 
 fn counted(counters: &Counters) -> Counted {
-    let Counters { pictures, steps, step_seconds, cancelled, busy, resumed, overtaken } = *counters;
-    Counted { pictures, steps, step_seconds, cancelled, busy, resumed, overtaken }
+    let Counters { images, steps, step_seconds, cancelled, busy, resumed, overtaken } = *counters;
+    Counted { images, steps, step_seconds, cancelled, busy, resumed, overtaken }
 }

@@ -62,7 +62,7 @@ pub(super) fn check(
     Ok(file)
 }
 
-/// That a pipe or device takes a picture: not a disk, of which a picture would be the ruin, and
+/// That a pipe or device takes an image: not a disk, of which an image would be the ruin, and
 /// not a terminal.
 fn try_special(path: &Path, kind: fs::FileType) -> Result<(), Failure> {
     let shown = path.display();

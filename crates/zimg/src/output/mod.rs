@@ -1,4 +1,4 @@
-//! Where the pictures go: all names, worked out and checked before anything is drawn.
+//! Where the images go: all names, worked out and checked before anything is drawn.
 
 mod check;
 mod pattern;
@@ -15,19 +15,19 @@ use pattern::{Values, complete, fill, parts};
 
 use crate::encode::Format;
 
-/// Where each picture goes, and the sheet with all of them.
+/// Where each image goes, and the sheet with all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Output {
-    pub(crate) pictures: Pictures,
+    pub(crate) images: Images,
     pub(crate) sheet: Option<Place>,
 }
 
-/// Where the pictures go.
+/// Where the images go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Pictures {
+pub(crate) enum Images {
     /// To standard output, one after the other.
     Stdout(Format),
-    /// One file a picture.
+    /// One file an image.
     Files(Vec<File>),
     /// Only onto the sheet.
     Nowhere,
@@ -62,9 +62,9 @@ pub(crate) struct Wish<'a> {
     pub(crate) grid: Option<&'a str>,
     /// Whether files may be replaced.
     pub(crate) force: bool,
-    /// The first picture's.
+    /// The first image's.
     pub(crate) seed: u64,
-    /// The first picture's, from 1.
+    /// The first image's, from 1.
     pub(crate) index: u64,
     pub(crate) count: u32,
     pub(crate) prompt: &'a str,
@@ -76,7 +76,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// `Usage`: an unknown format or placeholder, pixels for a terminal, several pictures for one
+    /// `Usage`: an unknown format or placeholder, pixels for a terminal, several images for one
     /// stream or one name. `CannotCreate`: a file is there already (unless `force`), or could not
     /// be created.
     pub(crate) fn plan(wish: &Wish<'_>) -> Result<Self, Failure> {
@@ -90,21 +90,21 @@ impl Output {
             files.push(check::check(path, wish.format, wish.force, &mut tried)?);
         }
         if wish.count > 1 && files.iter().any(|file| file.special) {
-            return Err(usage("a pipe or device takes one picture".to_owned()));
+            return Err(usage("a pipe or device takes one image".to_owned()));
         }
         let sheet = match wish.grid {
             None => None,
             Some(name) => {
                 let path = wish.sheet(name, &pattern)?;
                 if files.iter().any(|file| file.path == path) {
-                    let message = format!("{} is a picture's name already", path.display());
+                    let message = format!("{} is an image's name already", path.display());
                     return Err(usage(message).hint("give the sheet another with --grid=FILE"));
                 }
                 let file = check::check(path, wish.format, wish.force, &mut tried)?;
                 Some(Place::File(file))
             }
         };
-        Ok(Self { pictures: Pictures::Files(files), sheet })
+        Ok(Self { images: Images::Files(files), sheet })
     }
 }
 
@@ -116,19 +116,19 @@ impl Wish<'_> {
         let format = self.format.unwrap_or(Format::Png);
         if self.grid.is_some() {
             let sheet = Some(Place::Stdout(format));
-            return Ok(Output { pictures: Pictures::Nowhere, sheet });
+            return Ok(Output { images: Images::Nowhere, sheet });
         }
         // Pixels one after the other are what programs for films read; other files are not told
         // apart.
         if self.count > 1 && !matches!(format, Format::Ppm | Format::Raw) {
-            let message = format!("standard output takes one picture, not {}", self.count);
+            let message = format!("standard output takes one image, not {}", self.count);
             return Err(usage(message)
                 .hint("give files with -o FILE, a sheet with --grid, or --format ppm or raw"));
         }
-        Ok(Output { pictures: Pictures::Stdout(format), sheet: None })
+        Ok(Output { images: Images::Stdout(format), sheet: None })
     }
 
-    /// The pattern, and one name a picture, no two alike.
+    /// The pattern, and one name an image, no two alike.
     pub(crate) fn names(&self) -> Result<(String, Vec<PathBuf>), Failure> {
         let extension = self.format.unwrap_or(Format::Png).extension();
         let pattern = complete(self.output, &format!("{}.{extension}", self.default), self.count)?;
@@ -138,7 +138,7 @@ impl Wish<'_> {
         }
         let mut seen = HashSet::new();
         if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_path())) {
-            return Err(usage(format!("several pictures would be {}", twice.display())));
+            return Err(usage(format!("several images would be {}", twice.display())));
         }
         Ok((pattern, names))
     }
@@ -148,14 +148,14 @@ impl Wish<'_> {
         Values { seed, index: self.index + u64::from(i), prompt: self.prompt, now: self.now }
     }
 
-    /// The sheet's name: the pictures' with "grid" for the index, or at the end.
+    /// The sheet's name: the images' with "grid" for the index, or at the end.
     fn sheet(&self, name: &str, pattern: &str) -> Result<PathBuf, Failure> {
         let name = if name.is_empty() { beside(pattern) } else { name.to_owned() };
         fill(&name, self.values(0)).map(PathBuf::from)
     }
 }
 
-/// The pattern of the sheet beside pictures of this pattern.
+/// The pattern of the sheet beside images of this pattern.
 fn beside(pattern: &str) -> String {
     if has(pattern, "index")
         && let Some((before, rest)) = pattern.split_once("{index")
@@ -176,8 +176,8 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
 }
 
 fn terminal() -> Failure {
-    usage("a picture is no text for a terminal".to_owned())
-        .hint("give a file with -o FILE, or pipe the picture to another program")
+    usage("an image is no text for a terminal".to_owned())
+        .hint("give a file with -o FILE, or pipe the image to another program")
 }
 
 fn usage(message: String) -> Failure {
@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    /// A plan for pictures with seeds from 7 on.
+    /// A plan for images with seeds from 7 on.
     fn planned(
         output: Option<&str>,
         count: u32,
@@ -213,8 +213,8 @@ mod tests {
     }
 
     fn files(output: Output) -> Vec<File> {
-        match output.pictures {
-            Pictures::Files(files) => files,
+        match output.images {
+            Images::Files(files) => files,
             other => panic!("{other:?}"),
         }
     }
@@ -296,11 +296,11 @@ mod tests {
         assert_eq!(sheet("{index:04}.png", "").unwrap(), "grid.png");
         assert_eq!(sheet("fox.png", "all-{seed}.jpg").unwrap(), "all-7.jpg");
         let failure = sheet("fox.png", "fox-1.png").unwrap_err();
-        assert!(failure.message.ends_with("fox-1.png is a picture's name already"));
+        assert!(failure.message.ends_with("fox-1.png is an image's name already"));
     }
 
     #[test]
-    fn two_pictures_never_have_one_name() {
+    fn two_images_never_have_one_name() {
         let failure = planned(Some("{index:04}/{{index}}.png"), 2, None, false).unwrap_err();
         assert_eq!(failure.kind, Kind::CannotCreate, "they differ, but there are no folders");
         let failure = planned(Some("a"), 1, None, false).unwrap_err();

@@ -14,7 +14,7 @@ const PROMPT_LENGTH_MAX: usize = 60;
 /// The most digits: those of the largest seed.
 const DIGITS_MAX: usize = 20;
 
-/// Day and time of day as names have them, the same for all pictures of a command.
+/// Day and time of day as names have them, the same for all images of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Now {
     /// `2026-11-24`
@@ -34,7 +34,7 @@ impl Now {
     }
 }
 
-/// What the placeholders of one picture stand for.
+/// What the placeholders of one image stand for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Values<'a> {
     pub(crate) seed: u64,
@@ -44,8 +44,8 @@ pub(crate) struct Values<'a> {
     pub(crate) now: &'a Now,
 }
 
-/// The pattern for a drawing of `count` pictures, from what `-o` says: `default` without it or
-/// for a directory, numbered where several pictures would have one name.
+/// The pattern for a drawing of `count` images, from what `-o` says: `default` without it or
+/// for a directory, numbered where several images would have one name.
 pub(crate) fn complete(output: Option<&str>, default: &str, count: u32) -> Result<String, Failure> {
     let Some(output) = output else { return number(default, count) };
     if output.is_empty() {
@@ -79,7 +79,7 @@ pub(super) fn parts(path: &str) -> (&str, &str) {
     path.split_at(dot)
 }
 
-/// The pattern with this picture's values in place of the placeholders.
+/// The pattern with this image's values in place of the placeholders.
 pub(crate) fn fill(pattern: &str, values: Values<'_>) -> Result<String, Failure> {
     let mut filled = String::with_capacity(pattern.len() + 8);
     let mut rest = pattern;

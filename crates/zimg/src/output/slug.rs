@@ -1,7 +1,7 @@
 //! A prompt as a part of a file's name.
 
 /// What a prompt without a letter becomes.
-const NOTHING: &str = "picture";
+const NOTHING: &str = "image";
 
 /// The letters and digits of `text`, whatever their script, with a `-` for all that is between
 /// them, at most `length` characters, cut between words where that leaves half of them.
@@ -44,7 +44,7 @@ mod tests {
         assert_eq!(slug("A red fox, in the snow!", 11), "A-red-fox");
         assert_eq!(slug("  ../../etc/passwd\n\0", 60), "etc-passwd");
         assert_eq!(slug("雪の中の狐 🦊", 3), "雪の中");
-        assert_eq!(slug("…", 60), "picture");
+        assert_eq!(slug("…", 60), "image");
         assert_eq!(slug("incomprehensibilities", 5), "incom");
     }
 
@@ -53,7 +53,7 @@ mod tests {
         fn any_text_is_a_safe_name(text: String, length in 1_usize..=60) {
             let slug = slug(&text, length);
             prop_assert!(!slug.is_empty() && slug.len() <= 240);
-            prop_assert!(slug.chars().count() <= length.max("picture".len()));
+            prop_assert!(slug.chars().count() <= length.max("image".len()));
             prop_assert!(slug.chars().all(|c| c.is_alphanumeric() || c == '-'));
             prop_assert!(!slug.starts_with('-') && !slug.ends_with('-'));
         }

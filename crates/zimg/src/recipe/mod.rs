@@ -1,11 +1,11 @@
-//! How a picture was made, as it is written into the picture: enough to draw it again.
+//! How an image was made, as it is written into the image: enough to draw it again.
 
 pub(crate) mod exif;
 mod parameters;
 mod read;
 
 use serde::{Deserialize, Serialize};
-use zimg_client::{Draw, ModelInfo, Picture, Started};
+use zimg_client::{Draw, ImageInfo, ModelInfo, Started};
 
 pub(crate) use read::{Found, found, read};
 
@@ -17,7 +17,7 @@ pub(crate) const KEYWORD: &str = "zimg";
 /// The program that writes recipes.
 const PROGRAM: &str = concat!("zimg ", env!("CARGO_PKG_VERSION"));
 
-/// How a picture was made. Fields are added, never changed; a reader ignores those it does not
+/// How an image was made. Fields are added, never changed; a reader ignores those it does not
 /// know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Recipe {
@@ -54,11 +54,11 @@ fn never() -> f32 {
 }
 
 impl Recipe {
-    /// Of one picture of a job: what was asked for, what the defaults became, and which it is.
+    /// Of one image of a job: what was asked for, what the defaults became, and which it is.
     pub(crate) fn of(
         draw: &Draw,
         started: &Started,
-        picture: &Picture,
+        image: &ImageInfo,
         model: Option<&ModelInfo>,
     ) -> Self {
         // Only the model that draws: another may have been loaded meanwhile.
@@ -66,13 +66,13 @@ impl Recipe {
         Self {
             prompt: draw.prompt.clone(),
             negative: draw.negative.clone(),
-            width: picture.width,
-            height: picture.height,
+            width: image.width,
+            height: image.height,
             steps: started.steps,
             guidance: started.guidance,
             guidance_normalization: draw.guidance_normalization,
             guidance_truncation: draw.guidance_truncation,
-            seed: picture.seed,
+            seed: image.seed,
             model: Some(started.model.clone()),
             dtype: model.map(|model| model.dtype.clone()),
             device: model.map(|model| model.device.clone()),
@@ -149,8 +149,8 @@ pub(crate) mod tests {
         let draw = Draw { seed: 7, count: 3, ..Draw::new("a fox") };
         let started =
             Started { model: "tiny".to_owned(), width: 64, height: 80, steps: 4, guidance: 0.0 };
-        let picture = Picture { index: 1, seed: 8, width: 64, height: 80, bytes: 3 * 64 * 80 };
-        let recipe = Recipe::of(&draw, &started, &picture, None);
+        let image = ImageInfo { index: 1, seed: 8, width: 64, height: 80, bytes: 3 * 64 * 80 };
+        let recipe = Recipe::of(&draw, &started, &image, None);
         let again = Draw {
             width: Some(64),
             height: Some(80),

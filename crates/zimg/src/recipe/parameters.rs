@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn other_programs_pictures_are_read() {
+    fn other_programs_images_are_read() {
         let read = read(
             "a castle\nNegative prompt: blurry\nSteps: 9, Sampler: euler, CFG scale: 3.5, Seed: 42, \
              Size: 512x768, Model hash: 00ff, Lora hashes: \"a: 1, b: 2\", Model: z_image_turbo",

@@ -1,4 +1,4 @@
-//! Reading a recipe out of a picture's file. The file is anybody's: nothing in it is believed.
+//! Reading a recipe out of an image's file. The file is anybody's: nothing in it is believed.
 
 use std::fs;
 use std::io::{Cursor, Read};
@@ -9,7 +9,7 @@ use zimg_client::{Failure, Kind};
 
 use super::{KEYWORD, PARAMETERS, Recipe, exif, parameters};
 
-/// The longest file that is read: several times the largest picture there is.
+/// The longest file that is read: several times the largest image there is.
 const FILE_MAX: u64 = 64 << 20;
 /// The most that a compressed text may become.
 const TEXT_MAX: usize = 1 << 20;
@@ -27,7 +27,7 @@ pub(crate) struct Found {
 ///
 /// # Errors
 ///
-/// `Io`: the file cannot be read or is too long. `Refused`: it is no such picture.
+/// `Io`: the file cannot be read or is too long. `Refused`: it is no such image.
 pub(crate) fn read(path: &Path) -> Result<Found, Failure> {
     let shown = path.display();
     let unreadable = |error| Failure::new(Kind::Io, format!("cannot read {shown}: {error}"));
@@ -45,7 +45,7 @@ pub(crate) fn read(path: &Path) -> Result<Found, Failure> {
         .ok_or_else(|| Failure::new(Kind::Refused, format!("{shown} is no PNG, JPEG or WebP")))
 }
 
-/// What these bytes of a file say, or none if they are no picture's.
+/// What these bytes of a file say, or none if they are no image's.
 pub(crate) fn found(bytes: &[u8]) -> Option<Found> {
     let webp = bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP");
     let (parameters, recipe) = if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use crate::encode::{Encoding, Format, Pixels};
 
-    fn picture(format: (Format, Option<u8>)) -> Vec<u8> {
+    fn image(format: (Format, Option<u8>)) -> Vec<u8> {
         let rgb = vec![7; 3 * 64 * 64];
         let pixels = Pixels { width: 64, height: 64, rgb: &rgb };
         format.0.encode(pixels, Encoding { quality: format.1 }, Some(&recipe())).unwrap()
@@ -114,12 +114,12 @@ mod tests {
     #[test]
     fn each_format_keeps_the_recipe_and_the_text() {
         for format in FORMATS {
-            let bytes = picture(format);
+            let bytes = image(format);
             let found = found(&bytes).unwrap();
             assert_eq!(found.recipe, Some(recipe()), "{format:?}");
             assert_eq!(found.parameters, Some(recipe().to_parameters()), "{format:?}");
             let read = image::load_from_memory(&bytes).unwrap().into_rgb8();
-            assert_eq!(read.dimensions(), (64, 64), "{format:?} is a picture all the same");
+            assert_eq!(read.dimensions(), (64, 64), "{format:?} is an image all the same");
         }
     }
 
@@ -147,12 +147,12 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_no_pictures_are_refused() {
+    fn files_that_are_no_images_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
         assert_eq!(read(&path).unwrap_err().kind, Kind::Io);
         assert_eq!(read(folder.path()).unwrap_err().kind, Kind::Io);
-        fs::write(&path, "not a picture").unwrap();
+        fs::write(&path, "not an image").unwrap();
         assert_eq!(read(&path).unwrap_err().kind, Kind::Refused);
         let long = fs::File::create(&path).unwrap();
         long.set_len(FILE_MAX + 1).unwrap();
@@ -166,7 +166,7 @@ mod tests {
             cut in 0.0..1.0_f64,
             damage in prop::collection::vec((0.0..1.0_f64, any::<u8>()), 0..8),
         ) {
-            let mut bytes = picture(FORMATS[format]);
+            let mut bytes = image(FORMATS[format]);
             bytes.truncate((bytes.len() as f64 * cut.mul_add(0.9, 0.1)) as usize);
             for (at, value) in damage {
                 // Most of what can be lied about is at the beginning.

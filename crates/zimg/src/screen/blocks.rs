@@ -12,8 +12,8 @@ pub(crate) enum Colours {
     Palette,
 }
 
-/// The picture in `area`'s cells.
-pub(super) fn picture(area: Area, pixels: Pixels<'_>, colours: Colours) -> String {
+/// The image in `area`'s cells.
+pub(super) fn image(area: Area, pixels: Pixels<'_>, colours: Colours) -> String {
     let (width, height) = (area.columns, 2 * area.rows);
     let rgb = scaled(pixels, width, height);
     let line = 3 * width as usize;
@@ -73,7 +73,7 @@ mod tests {
         let rgb = [[1, 2, 3], [4, 5, 6], [7, 8, 9], [7, 8, 9]].concat();
         let pixels = Pixels { width: 1, height: 4, rgb: &rgb };
         assert_eq!(
-            picture(Area { columns: 1, rows: 2 }, pixels, Colours::True),
+            image(Area { columns: 1, rows: 2 }, pixels, Colours::True),
             "\x1b[38;2;1;2;3;48;2;4;5;6m▀\x1b[0m\r\n\x1b[38;2;7;8;9;48;2;7;8;9m▀\x1b[0m"
         );
     }

@@ -43,7 +43,7 @@ struct Answer {
     cell: Option<(u32, u32)>,
 }
 
-/// The terminal that standard error is, for what is wished; none if it shows no pictures.
+/// The terminal that standard error is, for what is wished; none if it shows no images.
 pub(super) fn terminal(how: Graphics, interrupt: &Interrupt) -> Option<Terminal> {
     let variable = |name: &str| env::var_os(name);
     let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;

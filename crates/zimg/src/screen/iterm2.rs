@@ -7,7 +7,7 @@ use super::Area;
 use crate::encode::{Encoding, Format, Pixels};
 
 /// A PNG over `area`.
-pub(super) fn picture(area: Area, pixels: Pixels<'_>) -> String {
+pub(super) fn image(area: Area, pixels: Pixels<'_>) -> String {
     let Ok(png) = Format::Png.encode(pixels, Encoding::default(), None) else {
         return String::new();
     };

@@ -9,15 +9,15 @@ use crate::encode::{Encoding, Format, Pixels};
 /// The most base64 in one escape sequence.
 const CHUNK: usize = 4096;
 
-/// A PNG over `area`, without moving the cursor. The number of a picture is one a process, so
+/// A PNG over `area`, without moving the cursor. The number of an image is one a process, so
 /// that a later one takes its place.
-pub(super) fn picture(picture: u32, area: Area, pixels: Pixels<'_>) -> String {
+pub(super) fn image(image: u32, area: Area, pixels: Pixels<'_>) -> String {
     let Ok(png) = Format::Png.encode(pixels, Encoding::default(), None) else {
         return String::new();
     };
     let data = BASE64_STANDARD.encode(png);
     let Area { columns, rows } = area;
-    let id = id(picture);
+    let id = id(image);
     // a=T: transmit and show; f=100: PNG; q=2: no answer; C=1: the cursor stays.
     let mut text = format!("\x1b_Ga=T,f=100,i={id},p=1,q=2,C=1,c={columns},r={rows},");
     let mut rest = data.as_str();
@@ -33,12 +33,12 @@ pub(super) fn picture(picture: u32, area: Area, pixels: Pixels<'_>) -> String {
     }
 }
 
-/// Takes the picture away, and its data out of the terminal's memory.
-pub(super) fn forget(picture: u32) -> String {
-    format!("\x1b_Ga=d,d=I,i={},q=2\x1b\\", id(picture))
+/// Takes the image away, and its data out of the terminal's memory.
+pub(super) fn forget(image: u32) -> String {
+    format!("\x1b_Ga=d,d=I,i={},q=2\x1b\\", id(image))
 }
 
 /// Never 0, which is no name.
-fn id(picture: u32) -> u32 {
-    (std::process::id() << 8 | picture & 0xff) & 0x7fff_ffff | 1 << 30
+fn id(image: u32) -> u32 {
+    (std::process::id() << 8 | image & 0xff) & 0x7fff_ffff | 1 << 30
 }

@@ -1,4 +1,4 @@
-//! Pictures in the terminal that standard error is: a block of cells that can be drawn over.
+//! Images in the terminal that standard error is: a block of cells that can be drawn over.
 
 mod blocks;
 mod detect;
@@ -12,10 +12,10 @@ use crate::encode::{Pixels, scaled};
 use crate::interrupt::Interrupt;
 use crate::typed::{Graphics, Options};
 
-/// Lines that are left for text above and below a picture.
+/// Lines that are left for text above and below an image.
 const LINES_LEFT: u32 = 4;
 
-/// How a terminal takes pictures.
+/// How a terminal takes images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Kitty,
@@ -37,7 +37,7 @@ pub(crate) struct Terminal {
     pub(crate) cell: (u32, u32),
 }
 
-/// Shows pictures, and what they are before they are finished.
+/// Shows images, and what they are before they are finished.
 #[derive(Debug)]
 pub(crate) struct Screen {
     terminal: Terminal,
@@ -49,8 +49,8 @@ pub(crate) struct Screen {
 /// The block of cells that was drawn last.
 #[derive(Clone, Copy, Debug)]
 struct Block {
-    /// Which picture is in it.
-    picture: u32,
+    /// Which image is in it.
+    image: u32,
     area: Area,
     /// Lines of text that came below it.
     below: u32,
@@ -82,35 +82,35 @@ impl Screen {
         self.preview
     }
 
-    /// Whether a finished picture is shown.
+    /// Whether a finished image is shown.
     pub(crate) fn shows(&self) -> bool {
         self.show
     }
 
-    /// Draws `pixels` as what picture number `picture`, which has `size` when it is finished,
+    /// Draws `pixels` as what image number `image`, which has `size` when it is finished,
     /// looks like: over what was drawn of it before.
-    pub(crate) fn draw(&mut self, picture: u32, size: (u32, u32), pixels: Pixels<'_>) {
+    pub(crate) fn draw(&mut self, image: u32, size: (u32, u32), pixels: Pixels<'_>) {
         let area = self.terminal.area(size.0, size.1);
         let mut text = String::new();
         match self.block {
-            Some(block) if block.area == area && (block.picture == picture || !self.show) => {
+            Some(block) if block.area == area && (block.image == image || !self.show) => {
                 text += &up(area.rows + block.below);
             }
             _ => {
                 // Room below the cursor first, so that nothing scrolls while it is drawn.
                 text += &"\n".repeat(area.rows as usize);
                 text += &up(area.rows);
-                self.block = Some(Block { picture, area, below: 0 });
+                self.block = Some(Block { image, area, below: 0 });
             }
         }
         let below = self.block.map_or(0, |block| block.below);
         text += "\r\x1b7";
-        text += &self.terminal.picture(picture, area, pixels);
+        text += &self.terminal.image(image, area, pixels);
         text += "\x1b8";
         text += &format!("\x1b[{}B\r", area.rows + below);
         to_stderr(&text);
         if let Some(block) = &mut self.block {
-            block.picture = picture;
+            block.image = image;
         }
     }
 
@@ -124,14 +124,14 @@ impl Screen {
         }
     }
 
-    /// The picture in the block is finished and stays; or, where only previews are shown, it goes
+    /// The image in the block is finished and stays; or, where only previews are shown, it goes
     /// with what is below it.
     pub(crate) fn finished(&mut self) {
         if self.show {
             self.block = None;
         } else if let Some(block) = self.block.take_if(|block| block.below == 0) {
             let forget = match self.terminal.protocol {
-                Protocol::Kitty => kitty::forget(block.picture),
+                Protocol::Kitty => kitty::forget(block.image),
                 _ => String::new(),
             };
             to_stderr(&format!("{forget}{}\r\x1b[J", up(block.area.rows)));
@@ -144,14 +144,14 @@ fn up(rows: u32) -> String {
 }
 
 impl Terminal {
-    /// The cells for a picture of this size in pixels: no larger than it is, by the pixels that
+    /// The cells for an image of this size in pixels: no larger than it is, by the pixels that
     /// the terminal shows of it, nor than the terminal.
     pub(crate) fn area(&self, width: u32, height: u32) -> Area {
         let most = (self.columns.max(1), self.rows.saturating_sub(LINES_LEFT).max(1));
         let (wide, high) = (f64::from(width), f64::from(height));
         let cell = (f64::from(self.cell.0), f64::from(self.cell.1));
         let scale = (f64::from(most.0) * cell.0 / wide).min(f64::from(most.1) * cell.1 / high);
-        // A half block is two pixels: a picture loses less where it takes more of them.
+        // A half block is two pixels: an image loses less where it takes more of them.
         let blocks = matches!(self.protocol, Protocol::Blocks(_));
         let scale = scale.min(if blocks { cell.0 } else { 1.0 });
         let cells =
@@ -159,8 +159,8 @@ impl Terminal {
         Area { columns: cells(wide, cell.0, most.0), rows: cells(high, cell.1, most.1) }
     }
 
-    /// What draws the picture from the cursor on, which may end anywhere.
-    fn picture(&self, picture: u32, area: Area, pixels: Pixels<'_>) -> String {
+    /// What draws the image from the cursor on, which may end anywhere.
+    fn image(&self, image: u32, area: Area, pixels: Pixels<'_>) -> String {
         let size = (area.columns * self.cell.0, area.rows * self.cell.1);
         // Nothing is gained by sending more pixels than are shown.
         let small = |pixels: Pixels<'_>| {
@@ -170,22 +170,22 @@ impl Terminal {
         match self.protocol {
             Protocol::Kitty => {
                 let (width, height, rgb) = small(pixels);
-                kitty::picture(picture, area, Pixels { width, height, rgb: &rgb })
+                kitty::image(image, area, Pixels { width, height, rgb: &rgb })
             }
             Protocol::Iterm2 => {
                 let (width, height, rgb) = small(pixels);
-                iterm2::picture(area, Pixels { width, height, rgb: &rgb })
+                iterm2::image(area, Pixels { width, height, rgb: &rgb })
             }
             Protocol::Sixel => {
                 let (width, height, rgb) = small(pixels);
-                sixel::picture(size, Pixels { width, height, rgb: &rgb })
+                sixel::image(size, Pixels { width, height, rgb: &rgb })
             }
-            Protocol::Blocks(colours) => blocks::picture(area, pixels, colours),
+            Protocol::Blocks(colours) => blocks::image(area, pixels, colours),
         }
     }
 }
 
-/// A picture that cannot be shown is no reason to stop drawing.
+/// An image that cannot be shown is no reason to stop drawing.
 fn to_stderr(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_fits_and_keeps_its_shape() {
+    fn an_image_fits_and_keeps_its_shape() {
         let area = |columns, rows, width, height| {
             let Area { columns, rows } = terminal(columns, rows).area(width, height);
             (columns, rows)

@@ -9,8 +9,8 @@ const COLOURS: usize = 256;
 /// How many pixels the palette is learnt from: every so many. 1 is all, 30 the fewest.
 const SAMPLE: i32 = 10;
 
-/// The picture as `size` pixels.
-pub(super) fn picture(size: (u32, u32), pixels: Pixels<'_>) -> String {
+/// The image as `size` pixels.
+pub(super) fn image(size: (u32, u32), pixels: Pixels<'_>) -> String {
     let (palette, indices) = quantised(pixels);
     let (width, height) = (size.0 as usize, size.1 as usize);
     let at = |x: usize, y: usize| {
@@ -102,10 +102,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_small_picture_to_the_letter() {
+    fn a_small_image_to_the_letter() {
         let (red, blue) = ([255, 0, 0], [0, 0, 255]);
         let rgb = [[red; 5].concat(), [&[blue][..], &[red; 4]].concat().concat()].concat();
-        let text = picture((5, 2), Pixels { width: 5, height: 2, rgb: &rgb });
+        let text = image((5, 2), Pixels { width: 5, height: 2, rgb: &rgb });
         let palette = "#0;2;0;0;100#1;2;100;0;0";
         // Blue is the lower left pixel (bit 1); red the upper row, and the lower but its first.
         assert_eq!(text, format!("\x1bP0;1q\"1;1;5;2{palette}#0A$#1@!4B$\x1b\\"));

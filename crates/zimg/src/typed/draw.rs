@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, ValueHint};
 use super::values::{Aspect, Graphics, Priority, aspect, megapixels, size};
 use crate::encode::Format;
 
-const PICTURE: &str = "Picture";
+const IMAGE: &str = "Image";
 const OUTPUT: &str = "Output";
 const TERMINAL: &str = "Terminal";
 const QUEUE: &str = "Queue";
@@ -23,20 +23,20 @@ pub(crate) struct Draw {
     pub(crate) options: Options,
     /// Draw many: FILE has a prompt or a JSON object a line; "-" is standard input
     ///
-    /// An object has "prompt" and whatever options, under their long names. Pictures that are
+    /// An object has "prompt" and whatever options, under their long names. Images that are
     /// there and whole are not drawn again, so an interrupted batch goes on with the same command;
     /// --force draws all. Failures do not end it. Without -o the names are 0001.png and so on.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = QUEUE,
         conflicts_with_all = ["prompt", "grid", "show", "preview"])]
     pub(crate) batch: Option<PathBuf>,
-    /// How many pictures of a batch are under way at a time, 1 to 16 [default: 4]
+    /// How many images of a batch are under way at a time, 1 to 16 [default: 4]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(1..=16),
         requires = "batch", hide_short_help = true, help_heading = QUEUE)]
     pub(crate) parallel: Option<u32>,
     /// Let the daemon draw and keep it: print the job's number and end
     ///
     /// The job goes on over crashes and restarts. `zimg jobs` lists it, `zimg wait JOB` saves its
-    /// pictures, `zimg cancel JOB` drops it.
+    /// images, `zimg cancel JOB` drops it.
     #[arg(long, help_heading = QUEUE,
         conflicts_with_all = ["batch", "output", "format", "quality", "grid", "show", "preview"])]
     pub(crate) detach: bool,
@@ -48,60 +48,60 @@ pub(crate) struct Draw {
 pub(crate) struct Options {
     /// Width and height in pixels: multiples of 16 from 64 to 2048
     #[arg(short, long, value_name = "WxH", value_parser = size, allow_negative_numbers = true,
-        conflicts_with_all = ["aspect", "megapixels"], help_heading = PICTURE)]
+        conflicts_with_all = ["aspect", "megapixels"], help_heading = IMAGE)]
     pub(crate) size: Option<(u32, u32)>,
     /// The size by its shape, as 16:9; as many pixels as the model likes
     #[arg(short, long, value_name = "W:H", value_parser = aspect, allow_negative_numbers = true,
-        help_heading = PICTURE)]
+        help_heading = IMAGE)]
     pub(crate) aspect: Option<Aspect>,
     /// The size by its pixels, in units of 1024x1024; square unless --aspect says otherwise
     #[arg(long, value_name = "MP", value_parser = megapixels, allow_negative_numbers = true,
-        hide_short_help = true, help_heading = PICTURE)]
+        hide_short_help = true, help_heading = IMAGE)]
     pub(crate) megapixels: Option<f64>,
     /// Take the nearest size that is possible instead of refusing one that is not
-    #[arg(long, overrides_with = "no_round", hide_short_help = true, help_heading = PICTURE)]
+    #[arg(long, overrides_with = "no_round", hide_short_help = true, help_heading = IMAGE)]
     pub(crate) round: bool,
     /// Refuse a size that is not possible, whatever is set
     #[arg(long, overrides_with = "round", hide = true)]
     pub(crate) no_round: bool,
     /// Denoising steps, 1 to 100
     #[arg(long, value_name = "N", allow_negative_numbers = true, alias = "num-inference-steps",
-        help_heading = PICTURE)]
+        help_heading = IMAGE)]
     pub(crate) steps: Option<u32>,
-    /// The number that decides the noise; the same seed draws the same picture
+    /// The number that decides the noise; the same seed draws the same image
     ///
-    /// Picture i of several has the seed + i. Without it a random one below 4294967296, which is
+    /// Image i of several has the seed + i. Without it a random one below 4294967296, which is
     /// shown.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = PICTURE)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = IMAGE)]
     pub(crate) seed: Option<u64>,
-    /// How many pictures, 1 to 256
+    /// How many images, 1 to 256
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true,
-        help_heading = PICTURE)]
+        help_heading = IMAGE)]
     pub(crate) count: Option<u32>,
     /// How strongly to follow the prompt; 0 is off and fastest
     ///
     /// As in diffusers' Z-Image pipelines: prediction = positive + G · (positive - negative). A
     /// Turbo model is made to be used without.
     #[arg(long, value_name = "G", allow_negative_numbers = true,
-        aliases = ["guidance-scale", "cfg", "cfg-scale"], help_heading = PICTURE)]
+        aliases = ["guidance-scale", "cfg", "cfg-scale"], help_heading = IMAGE)]
     pub(crate) guidance: Option<f32>,
     /// What not to draw; used when the guidance is above 0
-    #[arg(long, value_name = "TEXT", alias = "negative-prompt", help_heading = PICTURE)]
+    #[arg(long, value_name = "TEXT", alias = "negative-prompt", help_heading = IMAGE)]
     pub(crate) negative: Option<String>,
     /// Limit the guided prediction to this many times the unguided norm; 0 is off
     #[arg(long, value_name = "R", allow_negative_numbers = true, hide_short_help = true,
-        help_heading = PICTURE)]
+        help_heading = IMAGE)]
     pub(crate) guidance_normalization: Option<f32>,
     /// Switch guidance off after this part of the way, 0 to 1; 1 is never
     #[arg(long, value_name = "T", allow_negative_numbers = true, hide_short_help = true,
-        help_heading = PICTURE)]
+        help_heading = IMAGE)]
     pub(crate) guidance_truncation: Option<f32>,
 
     /// Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output
     ///
-    /// {seed} and {index} (from 1) stand for the picture's own, {index:04} with zeros in front,
+    /// {seed} and {index} (from 1) stand for the image's own, {index:04} with zeros in front,
     /// {prompt} for the prompt's words (at most 60 characters, {prompt:20} at most 20), {date} and
-    /// {time} for now; {{ and }} for braces. Several pictures without {seed} or {index} become
+    /// {time} for now; {{ and }} for braces. Several images without {seed} or {index} become
     /// FILE-1.png, FILE-2.png and so on. A directory gets the default names. Without -o:
     /// zimg-SEED.png in the current directory, and its path on standard output.
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = OUTPUT)]
@@ -114,32 +114,32 @@ pub(crate) struct Options {
     #[arg(long, value_name = "Q", value_parser = RangedU64ValueParser::<u8>::new().range(1..=100),
         allow_negative_numbers = true, hide_short_help = true, help_heading = OUTPUT)]
     pub(crate) quality: Option<u8>,
-    /// Save a sheet with all pictures as well: to FILE, or beside them
+    /// Save a sheet with all images as well: to FILE, or beside them
     ///
     /// With -o - the sheet alone is written.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true,
         default_missing_value = "", help_heading = OUTPUT)]
     pub(crate) grid: Option<String>,
-    /// Do not write into the picture how it was made
+    /// Do not write into the image how it was made
     ///
     /// Otherwise prompt, seed, size, steps, guidance and model are in it: `zimg show FILE` prints
     /// them, `zimg redo FILE` draws it again.
     #[arg(long, overrides_with = "metadata", hide_short_help = true, help_heading = OUTPUT)]
     pub(crate) no_metadata: bool,
-    /// Write into the picture how it was made
+    /// Write into the image how it was made
     #[arg(long, overrides_with = "no_metadata", hide = true)]
     pub(crate) metadata: bool,
     /// Replace files that exist
     #[arg(short, long, help_heading = OUTPUT)]
     pub(crate) force: bool,
 
-    /// Show the finished pictures in the terminal
+    /// Show the finished images in the terminal
     ///
     /// Detected, unless HOW says it: auto, kitty, iterm2, sixel, blocks or none.
     #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1, require_equals = true,
         default_missing_value = "auto", hide_possible_values = true, help_heading = TERMINAL)]
     pub(crate) show: Option<Graphics>,
-    /// Show in the terminal how the picture comes to be
+    /// Show in the terminal how the image comes to be
     ///
     /// Detected, unless HOW says it: auto, kitty, iterm2, sixel, blocks or none.
     #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1, require_equals = true,
@@ -167,7 +167,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Whether a picture is to be seen in the terminal.
+    /// Whether an image is to be seen in the terminal.
     pub(crate) fn shows(&self) -> bool {
         [self.show, self.preview].into_iter().flatten().any(|how| how != Graphics::None)
     }

@@ -20,7 +20,7 @@ Examples:
   zimg redo fox.png --seed 8
   zimg --batch prompts.txt --seed 1 -o 'out/{index:04}-{prompt}.png'
   zimg \"a red fox in the snow\" --detach      prints the job's number and ends
-  zimg wait 7 -o fox.png    saves that job's picture; `zimg jobs` lists them
+  zimg wait 7 -o fox.png    saves that job's image; `zimg jobs` lists them
   zimg status --json
 
 Exit codes:
@@ -39,12 +39,12 @@ A line of jobs.jsonl:
 
 pub(super) const REDO: &str = "\
 Examples:
-  zimg redo fox.png                           the same picture once more
+  zimg redo fox.png                           the same image once more
   zimg redo fox.png --seed 8 -o other.png     another one of the same
   zimg redo fox.png --size 1536x1024          larger
   zimg redo a.png b.jpg -o 'again/{index}.webp'
 
-Without -o the picture is saved as fox-redo.png, and its path is on standard output.";
+Without -o the image is saved as fox-redo.png, and its path is on standard output.";
 
 pub(super) const SHOW: &str = "\
 Examples:
@@ -80,7 +80,7 @@ Examples:
   zimg wait \"$job\" -o fox.png
   zimg wait 7 8 9 -o '{prompt}-{seed}.webp'
 
-A job is forgotten by the daemon when all its pictures are saved, unless --keep is given.";
+A job is forgotten by the daemon when all its images are saved, unless --keep is given.";
 
 pub(super) const CONFIG: &str = "\
 Every long option of a drawing but --force is a key of the file and a variable:

@@ -13,7 +13,7 @@ pub(crate) struct Wait {
     /// The jobs' numbers, as `zimg jobs` prints them
     #[arg(value_name = "JOB", required = true)]
     pub(crate) jobs: Vec<u64>,
-    /// Let the daemon keep the jobs after their pictures are saved
+    /// Let the daemon keep the jobs after their images are saved
     #[arg(long)]
     pub(crate) keep: bool,
     /// Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output
@@ -28,17 +28,17 @@ pub(crate) struct Wait {
     /// Of a JPEG, 1 to 100 [default: 92], or of a WebP [default: lossless]
     #[arg(long, value_name = "Q", value_parser = RangedU64ValueParser::<u8>::new().range(1..=100))]
     quality: Option<u8>,
-    /// Save a sheet with all of a job's pictures as well: to FILE, or beside them
+    /// Save a sheet with all of a job's images as well: to FILE, or beside them
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true,
         default_missing_value = "")]
     grid: Option<String>,
-    /// Do not write into the picture how it was made
+    /// Do not write into the image how it was made
     #[arg(long)]
     no_metadata: bool,
     /// Replace files that exist
     #[arg(short, long)]
     force: bool,
-    /// Show the finished pictures in the terminal
+    /// Show the finished images in the terminal
     #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1, require_equals = true,
         default_missing_value = "auto", hide_possible_values = true)]
     show: Option<Graphics>,
@@ -48,7 +48,7 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
-    /// What is said of the pictures' saving, as of a drawing's.
+    /// What is said of the images' saving, as of a drawing's.
     pub(crate) fn options(&self) -> Options {
         let Self { format, quality, no_metadata, force, show, quiet, .. } = *self;
         Options {

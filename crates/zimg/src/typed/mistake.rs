@@ -15,7 +15,7 @@ const QUOTES: &str = "a prompt of several words needs quotes around it";
 /// Options that go by other names elsewhere, and what there is here.
 const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["--width", "--height", "-W", "-H"], "the size is --size WxH"),
-    (&["--batch-size", "--batch-count", "-b", "--num-images"], "several pictures are -n N"),
+    (&["--batch-size", "--batch-count", "-b", "--num-images"], "several images are -n N"),
     (&["-p", "--prompt"], "the prompt needs no option, only quotes"),
     (&["-m", "--model", "--device"], "the service has the model: it is an option of zimaged"),
 ];
@@ -80,7 +80,7 @@ pub(super) fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Erro
         None => match near(first) {
             Some(tip) => tip,
             None if Format::of(Path::new(word)).is_some() => {
-                format!("the picture's name is given with -o {word}")
+                format!("the image's name is given with -o {word}")
             }
             None => QUOTES.to_owned(),
         },

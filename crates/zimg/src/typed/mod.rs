@@ -36,9 +36,9 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-/// Draw pictures with zimaged
+/// Draw images with zimaged
 ///
-/// zimg sends a prompt to the zimaged service and writes the picture it draws. Sizes, steps and
+/// zimg sends a prompt to the zimaged service and writes the image it draws. Sizes, steps and
 /// guidance that are not given are the model's own defaults.
 #[derive(Debug, Parser)]
 #[command(
@@ -61,19 +61,19 @@ struct Typed {
 
 #[derive(Debug, Subcommand)]
 enum Word {
-    /// Draw pictures; the word may be left out
+    /// Draw images; the word may be left out
     #[command(after_long_help = help::DRAW)]
     Draw(Draw),
-    /// Draw a picture again as it was made, but for what is typed
+    /// Draw an image again as it was made, but for what is typed
     #[command(after_help = help::REDO)]
     Redo(Redo),
-    /// Print how a picture was made
+    /// Print how an image was made
     #[command(after_help = help::SHOW)]
     Show(Show),
     /// List your jobs: those that wait, are drawn, or are kept
     #[command(after_help = help::JOBS)]
     Jobs,
-    /// Save the pictures of detached jobs, once they are drawn
+    /// Save the images of detached jobs, once they are drawn
     #[command(after_help = help::WAIT)]
     Wait(Box<Wait>),
     /// Stop jobs, or drop what is kept of them
@@ -84,7 +84,7 @@ enum Word {
     /// Print the daemon's figures for Prometheus
     #[command(after_help = help::METRICS)]
     Metrics,
-    /// Look for what keeps pictures from being drawn, and say what to type
+    /// Look for what keeps images from being drawn, and say what to type
     #[command(after_help = help::DOCTOR)]
     Doctor,
     /// Free the GPU until the next prompt
@@ -124,10 +124,10 @@ pub(crate) struct Common {
     pub(crate) json: bool,
 }
 
-/// A picture to draw again.
+/// An image to draw again.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Redo {
-    /// Pictures by zimg, or by another program that writes its settings as the web UIs do
+    /// Images by zimg, or by another program that writes its settings as the web UIs do
     #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<PathBuf>,
     /// Another prompt
@@ -137,7 +137,7 @@ pub(crate) struct Redo {
     pub(crate) options: Options,
 }
 
-/// Pictures to be asked.
+/// Images to be asked.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Show {
     /// PNG, JPEG or WebP files
@@ -343,7 +343,7 @@ mod tests {
         assert!(error(&["stauts", "--", "x"]).contains("did you mean `zimg status`?"));
         assert_eq!(near_command("show"), None);
         assert_eq!(near_command("a fox"), None);
-        assert!(error(&["a fox", "a.png"]).contains("the picture's name is given with -o a.png"));
+        assert!(error(&["a fox", "a.png"]).contains("the image's name is given with -o a.png"));
         assert!(error(&["x", "-W", "64"]).contains("the size is --size WxH"));
         assert!(error(&["x", "--nagetive", "y"]).contains("'--negative'"));
     }

@@ -2,14 +2,14 @@
 
 use clap::ValueEnum;
 
-/// A picture's width by its height.
+/// An image's width by its height.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Aspect {
     pub(crate) width: f64,
     pub(crate) height: f64,
 }
 
-/// How a terminal is to show a picture.
+/// How a terminal is to show an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Graphics {
     /// What the terminal can do best
@@ -53,11 +53,11 @@ pub(super) fn aspect(text: &str) -> Result<Aspect, String> {
     let (width, height) = text.split_once([':', '/']).unwrap_or((text, "1"));
     let number = |text: &str| text.parse::<f64>().ok().filter(|n| n.is_finite() && *n > 0.0);
     match (number(width), number(height)) {
-        // Longer than the longest picture there is.
+        // Longer than the longest image there is.
         (Some(width), Some(height)) if (1.0 / 32.0..=32.0).contains(&(width / height)) => {
             Ok(Aspect { width, height })
         }
-        (Some(_), Some(_)) => Err("the longest picture is 32:1".to_owned()),
+        (Some(_), Some(_)) => Err("the longest image is 32:1".to_owned()),
         _ => Err("an aspect is W:H, for example 16:9".to_owned()),
     }
 }
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn megapixels_are_what_a_picture_can_have() {
+    fn megapixels_are_what_an_image_can_have() {
         assert_eq!(megapixels("0.5"), Ok(0.5));
         for bad in ["0", "-1", "nan", "5", "x", "inf"] {
             assert!(megapixels(bad).is_err(), "{bad}");

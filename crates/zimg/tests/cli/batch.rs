@@ -1,4 +1,4 @@
-//! Many pictures: several at a time, over failures, and on from where it stopped.
+//! Many images: several at a time, over failures, and on from where it stopped.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -50,7 +50,7 @@ fn prompts(asked: &Mutex<Vec<Submit>>) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn a_list_of_prompts_becomes_numbered_pictures_at_low_priority() {
+fn a_list_of_prompts_becomes_numbered_images_at_low_priority() {
     let asked = Arc::default();
     let fake = daemon(&asked);
     fs::write(fake.out().join("list.txt"), "a fox\n\na hen\r\na dog").unwrap();
@@ -62,14 +62,14 @@ fn a_list_of_prompts_becomes_numbered_pictures_at_low_priority() {
     let ran = fake.run(&["--batch", "list.txt", "--seed=7"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!(ran.files, ["0001.png", "0002.png", "0003.png", "list.txt"]);
-    (7..10).for_each(|seed| ran.assert_picture(&format!("{:04}.png", seed - 6), seed, 64, 64));
+    (7..10).for_each(|seed| ran.assert_image(&format!("{:04}.png", seed - 6), seed, 64, 64));
     let names: BTreeSet<_> = ran.text().lines().collect();
     assert_eq!(names, BTreeSet::from(["0001.png", "0002.png", "0003.png"]));
     assert!(asked.lock().unwrap().iter().all(|submit| submit.priority == Priority::Batch));
     let expected = [("a fox", 7), ("a hen", 8), ("a dog", 9)];
     assert_eq!(prompts(&asked), expected.map(|(prompt, seed)| (prompt.to_owned(), seed)));
     let last = ran.stderr.lines().last().unwrap();
-    let start = "3 pictures: 3 drawn, 0 there already, 0 failed, ";
+    let start = "3 images: 3 drawn, 0 there already, 0 failed, ";
     assert!(last.starts_with(start), "{}", ran.stderr);
 }
 
@@ -83,7 +83,7 @@ fn lines_of_json_have_options_of_their_own() {
     let ran = fake.run(&["--batch=jobs.jsonl", "--steps=4", "-o", "{index}-{seed}.png"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!(ran.files, ["2-5.png", "3-6.png", "fox.webp", "jobs.jsonl"]);
-    ran.assert_picture("fox.webp", 3, 80, 64);
+    ran.assert_image("fox.webp", 3, 80, 64);
     let steps: Vec<_> = {
         let mut asked = asked.lock().unwrap();
         asked.sort_by_key(|submit| submit.draw.seed);
@@ -107,9 +107,9 @@ fn it_goes_on_after_failures_and_ends_with_the_worst() {
         "l, line 2: it is bad\n",
         "l, line 3: `sise`: there is no such setting, but `size`\n",
         "l, line 4: 65x64 is not possible: ",
-        "l, line 5: 0005.png exists already and is no picture (--force replaces it, ",
-        "5 pictures: 1 drawn, 0 there already, 4 failed, ",
-        "zimg: 4 of 5 pictures failed\n",
+        "l, line 5: 0005.png exists already and is no image (--force replaces it, ",
+        "5 images: 1 drawn, 0 there already, 4 failed, ",
+        "zimg: 4 of 5 images failed\n",
     ] {
         assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
     }
@@ -133,14 +133,14 @@ fn it_draws_what_is_not_there_or_not_whole() {
     fs::write(fake.out().join("3.png"), &whole[..whole.len() - 20]).unwrap();
     let (code, said) = run(&words);
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("4 pictures: 2 drawn, 2 there already, 0 failed, "), "{said}");
+    assert!(said.contains("4 images: 2 drawn, 2 there already, 0 failed, "), "{said}");
     assert_eq!(prompts(&asked), [("a hen".to_owned(), 8), ("a dog".to_owned(), 9)]);
     assert_eq!(fs::read(fake.out().join("3.png")).unwrap(), whole);
-    // All there, but another seed is another picture.
+    // All there, but another seed is another image.
     let other = ["--batch", "l", "--seed", "8", "-o", "{index}.png"];
     let (code, said) = run(&other);
     assert_eq!(code, Some(73));
-    assert!(said.contains("1.png exists already and is another picture"), "{said}");
+    assert!(said.contains("1.png exists already and is another image"), "{said}");
     assert_eq!(prompts(&asked), []);
     let (code, _) = run(&[&other[..], &["--force"]].concat());
     assert_eq!((code, prompts(&asked).len()), (Some(0), 4));
@@ -233,7 +233,7 @@ fn a_daemon_that_is_restarted_is_waited_for() {
             }
         }
     };
-    // The first life: the question how many it takes, one picture, and the beginning of another,
+    // The first life: the question how many it takes, one image, and the beginning of another,
     // when nobody can connect any more.
     (0..2).for_each(|_| serve(accept(&listener)));
     let mut second = accept(&listener);
@@ -252,7 +252,7 @@ fn a_daemon_that_is_restarted_is_waited_for() {
     (0..2).for_each(|_| serve(accept(&listener)));
     said.read_to_string(&mut text).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{text}");
-    assert!(text.contains("3 pictures: 3 drawn, 0 there already, 0 failed"), "{text}");
+    assert!(text.contains("3 images: 3 drawn, 0 there already, 0 failed"), "{text}");
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn names_that_could_not_be_found_again_are_refused() {
     fs::write(fake.out().join("l"), "a fox\na fox\n").unwrap();
     let ran = fake.run(&["--batch", "l", "-o", "{prompt}.png"]);
     assert_eq!(ran.code, Some(64));
-    assert!(ran.stderr.contains("l, line 2: several pictures would be a-fox.png"));
+    assert!(ran.stderr.contains("l, line 2: several images would be a-fox.png"));
     assert_eq!(ran.files, ["a-fox.png", "l"]);
 }
 
@@ -283,14 +283,14 @@ fn prompts_may_come_from_a_pipe_and_json_tells_all() {
         .unwrap();
     child.stdin.take().unwrap().write_all(b"a fox\na hen\na bad one\n").unwrap();
     let ran = fake.finish(child.wait_with_output().unwrap());
-    assert_eq!((ran.code, &*ran.stderr), (Some(65), "zimg: 1 of 3 pictures failed\n"));
+    assert_eq!((ran.code, &*ran.stderr), (Some(65), "zimg: 1 of 3 images failed\n"));
     let lines: Vec<_> = ran.text().lines().collect();
     assert_eq!(
         lines[..3],
         [
-            r#"{"v":1,"event":"saved","picture":1,"path":"1.ppm","seed":7,"width":64,"height":64,"bytes":12301}"#,
-            r#"{"v":1,"event":"skipped","picture":2,"path":"2.ppm"}"#,
-            r#"{"v":1,"event":"item_failed","line":3,"picture":3,"kind":"refused","code":65,"message":"it is bad","hint":null}"#,
+            r#"{"v":1,"event":"saved","image":1,"path":"1.ppm","seed":7,"width":64,"height":64,"bytes":12301}"#,
+            r#"{"v":1,"event":"skipped","image":2,"path":"2.ppm"}"#,
+            r#"{"v":1,"event":"item_failed","line":3,"image":3,"kind":"refused","code":65,"message":"it is bad","hint":null}"#,
         ]
     );
     let summary = r#"{"v":1,"event":"summary","drawn":1,"skipped":1,"failed":1,"ms":"#;
@@ -321,9 +321,11 @@ fn ctrl_c_cancels_those_under_way_and_says_how_far_it_is() {
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
     let ran = fake.finish(child.wait_with_output().unwrap());
     assert_eq!(ran.code, Some(130), "{}", ran.stderr);
-    assert!(ran.stderr.contains("1 picture: 1 drawn, 0 there already, 0 failed, "));
-    assert!(ran.stderr.ends_with(
-        "zimg: interrupted after 1 picture\nhint: the same command goes on from there\n"
-    ));
+    assert!(ran.stderr.contains("1 image: 1 drawn, 0 there already, 0 failed, "));
+    assert!(
+        ran.stderr.ends_with(
+            "zimg: interrupted after 1 image\nhint: the same command goes on from there\n"
+        )
+    );
     assert_eq!(ran.files, ["0001.png", "l"]);
 }

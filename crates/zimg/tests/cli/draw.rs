@@ -8,11 +8,11 @@ use crate::fake::{Fake, drawing, pixels, zimg};
 use zimg_protocol::messages::{Draw, Event, Priority, Request, Submit, Waiting, WorkerState};
 
 #[test]
-fn a_picture_is_where_it_was_asked_for() {
+fn an_image_is_where_it_was_asked_for() {
     let ran = Fake::honest().run(&["a fox", "-o", "fox.png", "--seed", "7", "--size", "80x64"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!(ran.files, ["fox.png"]);
-    ran.assert_picture("fox.png", 7, 80, 64);
+    ran.assert_image("fox.png", 7, 80, 64);
     assert_eq!(ran.text(), "");
     let (first, last) = ran.stderr.split_once('\n').unwrap();
     assert_eq!(first, "drawing 80x64 in 2 steps with fake");
@@ -62,23 +62,23 @@ fn what_is_not_given_is_the_models_own_and_the_seed_is_short() {
     assert_eq!(ran.files, [name], "standard output has the name that the user did not choose");
     let seed = name.strip_prefix("zimg-").unwrap().strip_suffix(".png").unwrap();
     assert!(ran.stderr.contains(&format!("\n64x64, seed {seed}, ")), "{}", ran.stderr);
-    ran.assert_picture(name, seed.parse().unwrap(), 64, 64);
+    ran.assert_image(name, seed.parse().unwrap(), 64, 64);
 }
 
 #[test]
-fn several_pictures_have_names_and_seeds_of_their_own() {
+fn several_images_have_names_and_seeds_of_their_own() {
     let ran = Fake::honest().run(&["a fox", "-n", "3", "--seed", "7", "-o", "fox.png"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!(ran.files, ["fox-1.png", "fox-2.png", "fox-3.png"]);
-    (0..3).for_each(|i| ran.assert_picture(&ran.files[i], 7 + i as u64, 64, 64));
+    (0..3).for_each(|i| ran.assert_image(&ran.files[i], 7 + i as u64, 64, 64));
 
     let ran = Fake::honest().run(&["a fox", "-n2", "--seed=7", "-o", "{index:03}-{seed}.webp"]);
     assert_eq!(ran.files, ["001-7.webp", "002-8.webp"]);
-    (0..2).for_each(|i| ran.assert_picture(&ran.files[i], 7 + i as u64, 64, 64));
+    (0..2).for_each(|i| ran.assert_image(&ran.files[i], 7 + i as u64, 64, 64));
 }
 
 #[test]
-fn standard_output_takes_a_picture() {
+fn standard_output_takes_an_image() {
     let ran = Fake::honest().run(&["a fox", "-o", "-", "--seed", "7", "-q"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let read = image::load_from_memory(&ran.stdout).unwrap().into_rgb8();
@@ -155,7 +155,7 @@ fn a_file_that_exists_is_kept_unless_forced() {
     fs::write(fake.out().join("a.png"), "mine").unwrap();
     let ran = fake.run(&["a fox", "-o", "a.png", "--force", "--seed", "3"]);
     assert_eq!(ran.files, ["a.png"]);
-    ran.assert_picture("a.png", 3, 64, 64);
+    ran.assert_image("a.png", 3, 64, 64);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_file_that_comes_to_exist_meanwhile_is_kept() {
         fs::write(path, "mine").unwrap();
         let draw = drawing(request);
         let started = peer.starts(&draw);
-        peer.picture(&draw, 0, &started);
+        peer.image(&draw, 0, &started);
     });
     send.send(fake.out().join("a.png")).unwrap();
     let ran = fake.run(&["a fox", "-o", "a.png"]);

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use zimg_protocol::frame::write_pixels;
-use zimg_protocol::messages::{Event, Picture, Request};
+use zimg_protocol::messages::{Event, ImageInfo, Request};
 use zimg_protocol::{Failure, Frame, Kind, Welcome};
 
 use crate::fake::{Fake, Peer, Ran, drawing, overview, zimg};
@@ -132,11 +132,11 @@ fn no_daemon_is_69() {
 
 #[test]
 fn a_broken_daemon_is_70_and_leaves_nothing() {
-    let picture = Picture { index: 0, seed: 1, width: 64, height: 64, bytes: 3 * 64 * 64 };
-    let announced = picture.clone();
+    let image = ImageInfo { index: 0, seed: 1, width: 64, height: 64, bytes: 3 * 64 * 64 };
+    let announced = image.clone();
     let vanished = Fake::new(move |peer, request| {
         peer.starts(&drawing(request));
-        peer.say(Event::Picture(announced));
+        peer.say(Event::Image(announced));
         write_pixels(&mut peer.0, &[0; 1000]).unwrap();
     })
     .run(&["a fox", "-o", "a.png"]);
@@ -144,10 +144,10 @@ fn a_broken_daemon_is_70_and_leaves_nothing() {
     assert!(vanished.stderr.contains("ended the connection before it was done"));
     assert!(vanished.files.is_empty(), "{:?}", vanished.files);
 
-    let liar = Picture { width: u32::MAX, height: u32::MAX, bytes: u64::MAX, ..picture };
-    let lied = Fake::new(move |peer, _| peer.say(Event::Picture(liar))).run(&["a fox"]);
+    let liar = ImageInfo { width: u32::MAX, height: u32::MAX, bytes: u64::MAX, ..image };
+    let lied = Fake::new(move |peer, _| peer.say(Event::Image(liar))).run(&["a fox"]);
     assert_eq!(lied.code, Some(70));
-    assert!(lied.stderr.contains("a picture of 4294967295x4294967295"), "{}", lied.stderr);
+    assert!(lied.stderr.contains("an image of 4294967295x4294967295"), "{}", lied.stderr);
 
     assert_eq!(answered(Kind::Internal).code, Some(70));
 }
@@ -173,7 +173,7 @@ fn a_full_disk_is_74() {
     let fake = Fake::new(|peer, request| {
         let draw = drawing(request);
         let started = peer.starts(&draw);
-        peer.picture(&draw, 0, &started);
+        peer.image(&draw, 0, &started);
     });
     let mut zimg = fake.zimg(&["a fox", "-o", "-"]);
     let output = zimg.stdout(File::create("/dev/full").unwrap()).output().unwrap();

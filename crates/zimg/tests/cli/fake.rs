@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use zimg_protocol::frame::write_pixels;
 use zimg_protocol::limits::TO_DAEMON_BYTES;
 use zimg_protocol::messages::{
-    Counters, Draw, Event, ModelInfo, Overview, Picture, Places, Request, Started, Status, Step,
+    Counters, Draw, Event, ImageInfo, ModelInfo, Overview, Places, Request, Started, Status, Step,
     Timings, WorkerState,
 };
 use zimg_protocol::{Frame, FrameError, Hello};
@@ -181,11 +181,11 @@ impl Ran {
         str::from_utf8(&self.stdout).unwrap()
     }
 
-    /// That the picture in `name` is the one with this seed.
-    pub(crate) fn assert_picture(&self, name: &str, seed: u64, width: u32, height: u32) {
+    /// That the image in `name` is the one with this seed.
+    pub(crate) fn assert_image(&self, name: &str, seed: u64, width: u32, height: u32) {
         let read = image::open(self.path(name)).unwrap().into_rgb8();
         assert_eq!(read.dimensions(), (width, height));
-        assert!(read.into_raw() == pixels(seed, width, height), "{name} is another picture");
+        assert!(read.into_raw() == pixels(seed, width, height), "{name} is another image");
     }
 }
 
@@ -308,21 +308,21 @@ impl Peer {
         for index in 0..draw.count {
             for step in 1..=started.steps {
                 let of = started.steps;
-                self.say(Event::Step(Step { picture: index, step, of, ms: 250.5 }));
+                self.say(Event::Step(Step { image: index, step, of, ms: 250.5 }));
             }
-            self.say(Event::Decoding { picture: index });
-            self.picture(draw, index, &started);
+            self.say(Event::Decoding { image: index });
+            self.image(draw, index, &started);
         }
         let timings = Timings { queued: 0.0, text: 1.5, steps: 501.0, decode: 2.0, total: 504.5 };
         self.say(Event::Done(timings));
     }
 
-    /// One picture, as announced by what started.
-    pub(crate) fn picture(&mut self, draw: &Draw, index: u32, started: &Started) {
+    /// One image, as announced by what started.
+    pub(crate) fn image(&mut self, draw: &Draw, index: u32, started: &Started) {
         let (seed, width, height) = (draw.seed + u64::from(index), started.width, started.height);
         let pixels = pixels(seed, width, height);
         let bytes = pixels.len() as u64;
-        self.say(Event::Picture(Picture { index, seed, width, height, bytes }));
+        self.say(Event::Image(ImageInfo { index, seed, width, height, bytes }));
         let mut frames = Vec::new();
         write_pixels(&mut frames, &pixels).unwrap();
         self.send(&frames);

@@ -79,7 +79,7 @@ fn a_pipe_that_is_not_read_can_be_left() {
     let fake = Fake::new(|peer, request| {
         let draw = drawing(request);
         let started = peer.starts(&draw);
-        peer.picture(&draw, 0, &started);
+        peer.image(&draw, 0, &started);
         assert_eq!(peer.request(), None, "it has gone");
     });
     let pipe = fake.out().join("pipe.ppm");

@@ -15,7 +15,7 @@ pub(crate) fn jobs() -> Vec<JobInfo> {
     let failed = JobState::Failed(Failure::new(Kind::Refused, "no").hint("say yes"));
     let states = [
         JobState::Waiting { position: 1 },
-        JobState::Running { picture: 0, step: 1, of: 2 },
+        JobState::Running { image: 0, step: 1, of: 2 },
         JobState::Done,
         failed,
         JobState::Held(Failure::new(Kind::Io, "it is full")),
@@ -37,7 +37,7 @@ pub(crate) fn jobs() -> Vec<JobInfo> {
     (1..).zip(states).map(job).collect()
 }
 
-/// A daemon that keeps these pictures of job 9, and what it was asked.
+/// A daemon that keeps these images of job 9, and what it was asked.
 fn keeps(draw: Draw) -> (Fake, mpsc::Receiver<Request>) {
     let (asked, requests) = mpsc::channel();
     let fake = Fake::many(move |peer, request| {
@@ -114,7 +114,7 @@ fn what_is_waited_for_is_saved_and_then_forgotten() {
         (ran.text(), &ran.files[..]),
         ("", &["a-fox-7.png".into(), "a-fox-8.png".into()][..])
     );
-    ran.assert_picture("a-fox-8.png", 8, 64, 64);
+    ran.assert_image("a-fox-8.png", 8, 64, 64);
     assert!(forgotten(&requests));
     let shown =
         crate::fake::zimg(ran.path("").as_path()).args(["show", "a-fox-8.png"]).output().unwrap();

@@ -34,7 +34,7 @@ fn waits() -> Vec<Waiting> {
 fn a_job_is_these_lines() {
     let fake = Fake::new(|peer, request| {
         waits().into_iter().for_each(|waiting| peer.say(Event::Waiting(waiting)));
-        peer.say(Event::Resumed { picture: 0, step: 1 });
+        peer.say(Event::Resumed { image: 0, step: 1 });
         peer.draws(&drawing(request));
     });
     let ran = fake.run(&["a fox", "--json", "--seed", "7", "--guidance", "0.1", "-o", "a.ppm"]);
@@ -54,13 +54,13 @@ fn a_job_is_these_lines() {
 {"v":1,"event":"waiting","state":"restarting","in_ms":100,"reason":"it died"}
 {"v":1,"event":"waiting","state":"failed","kind":"config","code":78,"message":"no model","hint":"set one"}
 {"v":1,"event":"waiting","state":"asleep"}
-{"v":1,"event":"resumed","picture":1,"step":1}
+{"v":1,"event":"resumed","image":1,"step":1}
 {"v":1,"event":"accepted","job":1,"position":0}
 {"v":1,"event":"started","model":"fake","width":64,"height":64,"steps":2,"guidance":0.1}
-{"v":1,"event":"step","picture":1,"step":1,"of":2,"ms":250.5}
-{"v":1,"event":"step","picture":1,"step":2,"of":2,"ms":250.5}
-{"v":1,"event":"decoding","picture":1}
-{"v":1,"event":"saved","picture":1,"path":"a.ppm","seed":7,"width":64,"height":64,"bytes":12301}
+{"v":1,"event":"step","image":1,"step":1,"of":2,"ms":250.5}
+{"v":1,"event":"step","image":1,"step":2,"of":2,"ms":250.5}
+{"v":1,"event":"decoding","image":1}
+{"v":1,"event":"saved","image":1,"path":"a.ppm","seed":7,"width":64,"height":64,"bytes":12301}
 {"v":1,"event":"done","ms":{"queued":0.0,"text":1.5,"steps":501.0,"decode":2.0,"total":504.5}}
 "#
     );
@@ -101,7 +101,7 @@ fn all_lines() -> Vec<String> {
     let mut text = String::new();
     let job = Fake::new(|peer, request| {
         waits().into_iter().for_each(|waiting| peer.say(Event::Waiting(waiting)));
-        peer.say(Event::Resumed { picture: 0, step: 1 });
+        peer.say(Event::Resumed { image: 0, step: 1 });
         peer.draws(&drawing(request));
     });
     let words = ["a fox", "--json", "--negative=x", "-n2", "--grid", "-o", "a.png"];
@@ -170,11 +170,11 @@ fn every_line_is_as_the_schema_says_and_the_schema_says_no_more() {
 fn the_schema_refuses_what_is_not_so() {
     let refused =
         |line: &'static str| std::panic::catch_unwind(|| Schema::read().check(line)).is_err();
-    assert!(!refused(r#"{"v":1,"event":"decoding","picture":1}"#));
-    assert!(refused(r#"{"v":1,"event":"decoding","picture":0}"#));
+    assert!(!refused(r#"{"v":1,"event":"decoding","image":1}"#));
+    assert!(refused(r#"{"v":1,"event":"decoding","image":0}"#));
     assert!(refused(r#"{"v":1,"event":"decoding"}"#));
-    assert!(refused(r#"{"v":1,"event":"decoding","picture":1,"more":1}"#));
-    assert!(refused(r#"{"v":2,"event":"decoding","picture":1}"#));
+    assert!(refused(r#"{"v":1,"event":"decoding","image":1,"more":1}"#));
+    assert!(refused(r#"{"v":2,"event":"decoding","image":1}"#));
     assert!(refused(r#"{"v":1,"event":"waiting","state":"queued"}"#));
     assert!(refused(r#"{"v":1,"event":"other"}"#));
 }

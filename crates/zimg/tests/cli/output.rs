@@ -106,16 +106,16 @@ fn names_may_have_the_prompt_and_the_day() {
 }
 
 #[test]
-fn a_sheet_has_all_pictures() {
+fn a_sheet_has_all_images() {
     let ran = Fake::honest().run(&["a fox", "-n4", "--seed=7", "-o", "a.png", "--grid"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!(ran.files, ["a-1.png", "a-2.png", "a-3.png", "a-4.png", "a-grid.png"]);
-    assert!(ran.stderr.ends_with("a-grid.png: 136x136, all 4 pictures\n"), "{}", ran.stderr);
+    assert!(ran.stderr.ends_with("a-grid.png: 136x136, all 4 images\n"), "{}", ran.stderr);
     let sheet = image::open(ran.path("a-grid.png")).unwrap().into_rgb8();
     for (index, seed) in (7..11).enumerate() {
         let (left, top) = (72 * (index as u32 % 2), 72 * (index as u32 / 2));
         let place = image::imageops::crop_imm(&sheet, left, top, 64, 64).to_image();
-        assert!(place.into_raw() == pixels(seed, 64, 64), "picture {seed}");
+        assert!(place.into_raw() == pixels(seed, 64, 64), "image {seed}");
     }
 }
 

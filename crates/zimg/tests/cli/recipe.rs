@@ -1,4 +1,4 @@
-//! Pictures that say how they were made, and are drawn again.
+//! Images that say how they were made, and are drawn again.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use zimg_protocol::messages::{Draw, Request};
 
 use crate::fake::{Fake, drawing, pixels, zimg};
 
-/// A picture drawn by the fake daemon with these options, as bytes of a file called `name`.
+/// An image drawn by the fake daemon with these options, as bytes of a file called `name`.
 fn drawn(name: &str, options: &[&str]) -> Vec<u8> {
     let words = [&["a red fox,\nin the \"snow\" ❄", "-o", name, "--seed=7"], options].concat();
     let ran = Fake::honest().run(&words);
@@ -69,8 +69,8 @@ fn nothing_is_said_where_that_is_wished() {
 }
 
 #[test]
-fn a_file_that_is_no_picture_is_one_sentence() {
-    let (code, out, err) = asked("a.png", b"no picture", &["show", "a.png"]);
+fn a_file_that_is_no_image_is_one_sentence() {
+    let (code, out, err) = asked("a.png", b"no image", &["show", "a.png"]);
     assert_eq!((code, &*out), (Some(65), ""));
     assert_eq!(err, "zimg: a.png is no PNG, JPEG or WebP\n");
     let (code, _, err) = asked("a.png", b"", &["redo", "b.png"]);
@@ -78,7 +78,7 @@ fn a_file_that_is_no_picture_is_one_sentence() {
     assert!(err.starts_with("zimg: cannot read b.png: "), "{err}");
 }
 
-/// What the daemon is asked when this picture is drawn again with these words.
+/// What the daemon is asked when this image is drawn again with these words.
 fn redone(bytes: &[u8], words: &[&str]) -> (Draw, Vec<String>, String) {
     let (send, receive) = std::sync::mpsc::channel();
     let fake = Fake::new(move |peer, request: Request| {
@@ -151,12 +151,12 @@ fn another_model_is_told() {
     let fake = Fake::being(other, |peer, request| peer.draws(&drawing(request)));
     fs::write(fake.out().join("a.png"), bytes).unwrap();
     let ran = fake.run(&["redo", "a.png"]);
-    let told = "it was drawn by fake; other will draw another picture\n";
+    let told = "it was drawn by fake; other will draw another image\n";
     assert!(ran.stderr.starts_with(told), "{}", ran.stderr);
 }
 
 #[test]
-fn settings_do_not_change_a_picture_that_is_drawn_again() {
+fn settings_do_not_change_an_image_that_is_drawn_again() {
     let bytes = drawn("a.png", &[]);
     let fake = Fake::new(|peer, request| {
         let draw = drawing(request);
@@ -172,7 +172,7 @@ fn settings_do_not_change_a_picture_that_is_drawn_again() {
 }
 
 #[test]
-fn a_picture_is_whole_with_and_without_what_it_says() {
+fn an_image_is_whole_with_and_without_what_it_says() {
     for (name, options) in [("a.png", &[][..]), ("b.png", &["--no-metadata"])] {
         let bytes = drawn(name, options);
         let read = image::load_from_memory(&bytes).unwrap().into_rgb8();

@@ -1,4 +1,4 @@
-//! Pictures in the terminal: what is written to a pseudo-terminal, decoded back to pixels.
+//! Images in the terminal: what is written to a pseudo-terminal, decoded back to pixels.
 
 use std::fs::File;
 use std::io::Write;
@@ -8,17 +8,17 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use zimg_protocol::frame::write_pixels;
-use zimg_protocol::messages::{Event, Picture, Preview, Request, Submit, Timings};
+use zimg_protocol::messages::{Event, ImageInfo, Preview, Request, Submit, Timings};
 
 use crate::fake::{Fake, Peer, pixels};
 use crate::terminal::seen;
 
 /// 80 columns and 24 rows of 10x20 pixels.
 const WINDOW: Winsize = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 800, ws_ypixel: 480 };
-/// A finished picture's width and height: 8 columns of 4 rows.
+/// A finished image's width and height: 8 columns of 4 rows.
 const SIDE: u32 = 80;
 
-/// A picture of one colour a quarter, so that any scaling by two keeps it.
+/// An image of one colour a quarter, so that any scaling by two keeps it.
 fn quarters(seed: u8, side: u32) -> Vec<u8> {
     let half = side / 2;
     (0..side * side)
@@ -34,11 +34,11 @@ fn previews(peer: &mut Peer, request: Request) {
     for step in 1..=2 {
         let rgb = quarters(step as u8, SIDE / 8).into();
         let (width, height) = (SIDE / 8, SIDE / 8);
-        peer.say(Event::Preview(Preview { picture: 0, step, width, height, rgb }));
+        peer.say(Event::Preview(Preview { image: 0, step, width, height, rgb }));
     }
     let rgb = quarters(9, SIDE);
     let (width, height, bytes) = (started.width, started.height, rgb.len() as u64);
-    peer.say(Event::Picture(Picture { index: 0, seed: draw.seed, width, height, bytes }));
+    peer.say(Event::Image(ImageInfo { index: 0, seed: draw.seed, width, height, bytes }));
     write_pixels(&mut peer.0, &rgb).unwrap();
     peer.say(Event::Done(Timings::default()));
 }
@@ -52,7 +52,7 @@ fn terminal(options: &[&str], environment: &[(&str, &str)], answer: &str) -> Str
             let started = peer.starts(&draw);
             let rgb = quarters(9, SIDE);
             let (width, height, bytes) = (started.width, started.height, rgb.len() as u64);
-            peer.say(Event::Picture(Picture { index: 0, seed: draw.seed, width, height, bytes }));
+            peer.say(Event::Image(ImageInfo { index: 0, seed: draw.seed, width, height, bytes }));
             write_pixels(&mut peer.0, &rgb).unwrap();
             peer.say(Event::Done(Timings::default()));
         }
@@ -82,7 +82,7 @@ fn terminal(options: &[&str], environment: &[(&str, &str)], answer: &str) -> Str
     asked.unwrap_or(text)
 }
 
-/// The pictures that kitty is told to show: columns, rows and pixels.
+/// The images that kitty is told to show: columns, rows and pixels.
 fn kitty(text: &str) -> Vec<(u32, u32, image::RgbImage)> {
     let mut found = Vec::new();
     let (mut head, mut data) = (String::new(), String::new());
@@ -108,19 +108,19 @@ fn kitty(text: &str) -> Vec<(u32, u32, image::RgbImage)> {
 #[test]
 fn kitty_is_sent_the_pixels() {
     let text = terminal(&["--show=kitty"], &[], "");
-    let pictures = kitty(&text);
-    let [(8, 4, picture)] = &pictures[..] else { panic!("{text:?}") };
-    assert!(picture.as_raw() == &quarters(9, SIDE), "not the pixels");
+    let images = kitty(&text);
+    let [(8, 4, image)] = &images[..] else { panic!("{text:?}") };
+    assert!(image.as_raw() == &quarters(9, SIDE), "not the pixels");
     assert!(text.contains("a.png: 80x80, seed 1, "), "{text}");
 }
 
 #[test]
-fn previews_come_before_the_picture_in_its_place() {
+fn previews_come_before_the_image_in_its_place() {
     let text = terminal(&["--show=kitty", "--preview"], &[], "");
-    let pictures = kitty(&text);
-    let pixels: Vec<_> = pictures.iter().map(|picture| picture.2.as_raw().clone()).collect();
+    let images = kitty(&text);
+    let pixels: Vec<_> = images.iter().map(|image| image.2.as_raw().clone()).collect();
     assert!(pixels == [quarters(1, 10), quarters(2, 10), quarters(9, SIDE)], "{text:?}");
-    assert!(pictures.iter().all(|picture| (picture.0, picture.1) == (8, 4)));
+    assert!(images.iter().all(|image| (image.0, image.1) == (8, 4)));
     assert_eq!((text.matches("\x1b[?2026h").count(), text.matches("\x1b[?2026l").count()), (3, 3));
     // The line is below it again.
     let previewed: Vec<_> = text.split("\x1b8\x1b[4B\r").skip(1).take(2).collect();
@@ -131,7 +131,7 @@ fn previews_come_before_the_picture_in_its_place() {
 }
 
 #[test]
-fn previews_alone_go_when_the_picture_is_there() {
+fn previews_alone_go_when_the_image_is_there() {
     let text = terminal(&["--preview=kitty"], &[], "");
     assert_eq!(kitty(&text).len(), 2);
     let (_, after) = text.split_once("a=d,d=I,").unwrap();
@@ -147,11 +147,11 @@ fn iterm2_is_sent_the_pixels() {
     assert!(head.contains("width=8;height=4;"), "{head}");
     let png = BASE64_STANDARD.decode(data).unwrap();
     assert!(head.contains(&format!("size={};", png.len())), "{head}");
-    let picture = image::load_from_memory(&png).unwrap().into_rgb8();
-    assert!(picture.into_raw() == quarters(9, SIDE), "not the pixels");
+    let image = image::load_from_memory(&png).unwrap().into_rgb8();
+    assert!(image.into_raw() == quarters(9, SIDE), "not the pixels");
 }
 
-/// The pixels of the one sixel picture in `text`, as percentages.
+/// The pixels of the one sixel image in `text`, as percentages.
 fn sixel(text: &str) -> (usize, usize, Vec<[u32; 3]>) {
     let (_, body) = text.split_once("\x1bP0;1q\"1;1;").unwrap();
     let (body, _) = body.split_once("\x1b\\").unwrap();
@@ -273,18 +273,18 @@ fn who_wants_no_colours_is_sent_none() {
     let text = terminal(&["--show"], &[("NO_COLOR", "1")], "\x1b[?1;2c");
     assert!(!text.contains('▀'), "{text:?}");
     assert!(
-        text.contains("without colours the terminal shows no pictures: NO_COLOR is set"),
+        text.contains("without colours the terminal shows no images: NO_COLOR is set"),
         "{text:?}"
     );
 }
 
 #[test]
-fn a_pipe_is_sent_no_picture_and_no_question() {
+fn a_pipe_is_sent_no_image_and_no_question() {
     let ran = Fake::honest().run(&["a fox", "--show", "--preview", "-o", "a.png", "--seed=7"]);
     assert_eq!(ran.code, Some(0));
     assert!(!ran.stderr.contains('\x1b'), "{}", ran.stderr);
-    let told = "standard error is no terminal that shows pictures\n";
+    let told = "standard error is no terminal that shows images\n";
     assert!(ran.stderr.starts_with(told), "{}", ran.stderr);
-    ran.assert_picture("a.png", 7, 64, 64);
+    ran.assert_image("a.png", 7, 64, 64);
     assert!(ran.stdout.is_empty() && pixels(7, 64, 64).len() == 3 * 64 * 64);
 }

@@ -54,7 +54,7 @@ pub(crate) fn full() -> Overview {
         worker_age_s: Some(59),
         kept: 2,
         wait_ms: Some(700),
-        counters: Counters { pictures: 1, steps: 8, step_seconds: 0.5, ..Counters::default() },
+        counters: Counters { images: 1, steps: 8, step_seconds: 0.5, ..Counters::default() },
         keeping: Some(Failure::new(Kind::Io, "it is full").hint("make room")),
         ..overview()
     }
@@ -151,7 +151,7 @@ fn status_is_a_screen_or_a_line() {
              zimaged\n"
         )
     );
-    let counters = "{\"pictures\":0,\"steps\":0,\"step_seconds\":0.0,\"cancelled\":0,\"busy\":0,\
+    let counters = "{\"images\":0,\"steps\":0,\"step_seconds\":0.0,\"cancelled\":0,\"busy\":0,\
                     \"resumed\":0,\"overtaken\":0}";
     assert_eq!(
         asked(&["status", "--json"]),

@@ -66,9 +66,9 @@ fn one_line_says_how_far_it_is_and_then_goes() {
         "waiting: 1 job is before this one",
         "━━━━━───────────────  waiting: loading the model, 25 % (5 MB of 20 MB)",
         "────────────────────  reading the prompt",
-        "━━━━━───────────────  picture 1 of 2, step 1 of 2, 0.8 s left",
-        "━━━━━━━━━━──────────  picture 1 of 2, step 2 of 2, 0.5 s left",
-        "━━━━━━━━━━──────────  picture 1 of 2, decoding",
+        "━━━━━───────────────  image 1 of 2, step 1 of 2, 0.8 s left",
+        "━━━━━━━━━━──────────  image 1 of 2, step 2 of 2, 0.5 s left",
+        "━━━━━━━━━━──────────  image 1 of 2, decoding",
         "━━━━━━━━━━──────────  saving",
     ];
     assert_eq!(shown[..expected.len()], expected, "{text:?}");
@@ -175,7 +175,7 @@ fn a_dumb_terminal_is_sent_lines_and_nothing_to_obey() {
     let text = seen(pty.master);
     assert_eq!(child.wait().unwrap().code(), Some(0), "{text:?}");
     assert!(!text.contains('\x1b'), "{text:?}");
-    assert!(text.starts_with("without colours the terminal shows no pictures: "), "{text:?}");
+    assert!(text.starts_with("without colours the terminal shows no images: "), "{text:?}");
     assert!(text.contains("a.png: 64x64, seed 7, "), "{text:?}");
 }
 
@@ -215,7 +215,7 @@ fn ctrl_c_is_answered() {
 }
 
 #[test]
-fn a_terminal_gets_no_picture() {
+fn a_terminal_gets_no_image() {
     let directory = tempfile::tempdir().unwrap();
     let pty = openpty(None, None).unwrap();
     let mut zimg = zimg(directory.path());
@@ -223,20 +223,20 @@ fn a_terminal_gets_no_picture() {
     let output = child.unwrap();
     assert_eq!(output.status.code(), Some(64));
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.starts_with("zimg: a picture is no text for a terminal\nhint: "), "{text}");
+    assert!(text.starts_with("zimg: an image is no text for a terminal\nhint: "), "{text}");
     drop(zimg);
     assert_eq!(seen(pty.master), "");
 }
 
 #[test]
-fn a_terminal_by_its_name_gets_no_picture_either() {
+fn a_terminal_by_its_name_gets_no_image_either() {
     let directory = tempfile::tempdir().unwrap();
     let pty = openpty(None, None).unwrap();
     let name = nix::unistd::ttyname(&pty.slave).unwrap();
     let output = zimg(directory.path()).args(["a fox", "-o"]).arg(name).output().unwrap();
     assert_eq!(output.status.code(), Some(64));
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.starts_with("zimg: a picture is no text for a terminal\nhint: "), "{text}");
+    assert!(text.starts_with("zimg: an image is no text for a terminal\nhint: "), "{text}");
     drop(pty.slave);
     assert_eq!(seen(pty.master), "");
 }

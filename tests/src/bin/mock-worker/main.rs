@@ -17,7 +17,7 @@ use nix::unistd::getppid;
 use zimg_protocol::frame::{write_latents, write_pixels};
 use zimg_protocol::limits::latents_bytes_max;
 use zimg_protocol::messages::{
-    DeviceMemory, ModelInfo, Picture, Point, Preview, Report, Started, Step, Timings, Weights,
+    DeviceMemory, ImageInfo, ModelInfo, Point, Preview, Report, Started, Step, Timings, Weights,
 };
 use zimg_protocol::{Failure, Frame, Kind};
 use zimg_tests::mock::{decoded, stepped};
@@ -79,9 +79,9 @@ struct Mock {
     link: Link,
 }
 
-/// A picture in the making.
+/// An image in the making.
 struct Drawing {
-    picture: u32,
+    image: u32,
     step: u32,
     latents: u64,
 }
@@ -142,12 +142,12 @@ impl Mock {
                 }
                 self.step(job, &mut drawing, steps, &mut timings)?;
             }
-            self.picture(job, &drawing, width, height, steps)?;
-            if drawing.picture + 1 == draw.count {
+            self.image(job, &drawing, width, height, steps)?;
+            if drawing.image + 1 == draw.count {
                 break;
             }
-            drawing = Self::noise(job, drawing.picture + 1);
-            let point = Point { picture: drawing.picture, step: 0, bytes: 0, timings };
+            drawing = Self::noise(job, drawing.image + 1);
+            let point = Point { image: drawing.image, step: 0, bytes: 0, timings };
             self.report(Report::Latents { job: job.id, point })?;
         }
         self.at(Phase::Sent, job)?;
@@ -156,9 +156,9 @@ impl Mock {
         Ok(End::Ended)
     }
 
-    /// A picture's beginning: its latents are its seed.
-    fn noise(job: &Job, picture: u32) -> Drawing {
-        Drawing { picture, step: 0, latents: job.draw.seed.wrapping_add(picture.into()) }
+    /// An image's beginning: its latents are its seed.
+    fn noise(job: &Job, image: u32) -> Drawing {
+        Drawing { image, step: 0, latents: job.draw.seed.wrapping_add(image.into()) }
     }
 
     /// Where the job begins, or goes on.
@@ -166,13 +166,13 @@ impl Mock {
         let Some((point, latents)) = &job.from else { return Self::noise(job, 0) };
         if point.step == 0 {
             assert!(latents.is_empty(), "noise is known without latents");
-            return Self::noise(job, point.picture);
+            return Self::noise(job, point.image);
         }
         let mut numbers = latents.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
         let first = numbers.next().unwrap_or_default();
         // Latents that were put together from two steps, or cut, are worth nothing.
         assert!(latents.len() % 8 == 0 && numbers.all(|number| number == first), "torn latents");
-        Drawing { picture: point.picture, step: point.step, latents: first }
+        Drawing { image: point.image, step: point.step, latents: first }
     }
 
     fn step(
@@ -187,13 +187,13 @@ impl Mock {
         drawing.latents = stepped(drawing.latents, drawing.step);
         let ms = self.script.number("ms:").unwrap_or(1) as f32;
         timings.steps += ms;
-        let Drawing { picture, step, latents } = *drawing;
+        let Drawing { image, step, latents } = *drawing;
         let (width, height) = (job.draw.width.unwrap_or(256), job.draw.height.unwrap_or(256));
-        self.report(Report::Step { job: job.id, step: Step { picture, step, of: steps, ms } })?;
+        self.report(Report::Step { job: job.id, step: Step { image, step, of: steps, ms } })?;
         // As the real one: what was done before the last step is enough to go on.
         if step < steps {
             let bytes = latents_bytes_max(width, height);
-            let point = Point { picture, step, bytes, timings: *timings };
+            let point = Point { image, step, bytes, timings: *timings };
             self.report(Report::Latents { job: job.id, point })?;
             let count = usize::try_from(bytes / 8).unwrap_or_default();
             let all = latents.to_le_bytes().repeat(count);
@@ -206,13 +206,13 @@ impl Mock {
             let (width, height) = (width.div_ceil(8), height.div_ceil(8));
             let [.., grey] = step.to_be_bytes();
             let rgb = vec![grey; 3 * width as usize * height as usize].into();
-            let preview = Preview { picture, step, width, height, rgb };
+            let preview = Preview { image, step, width, height, rgb };
             self.report(Report::Preview { job: job.id, preview })?;
         }
         self.at(Phase::Step(step), job)
     }
 
-    fn picture(
+    fn image(
         &mut self,
         job: &Job,
         drawing: &Drawing,
@@ -220,14 +220,14 @@ impl Mock {
         height: u32,
         steps: u32,
     ) -> io::Result<()> {
-        let index = drawing.picture;
-        self.report(Report::Decoding { job: job.id, picture: index })?;
+        let index = drawing.image;
+        self.report(Report::Decoding { job: job.id, image: index })?;
         self.at(Phase::Decode, job)?;
         let pixels = width as usize * height as usize;
         let rgb = decoded(drawing.latents, steps).repeat(pixels);
         let (bytes, seed) = (rgb.len() as u64, job.draw.seed.wrapping_add(index.into()));
-        let picture = Picture { index, seed, width, height, bytes };
-        self.report(Report::Picture { job: job.id, picture })?;
+        let image = ImageInfo { index, seed, width, height, bytes };
+        self.report(Report::Image { job: job.id, image })?;
         let (half, rest) = rgb.split_at(rgb.len() / 2);
         write_pixels(&mut self.link, half)?;
         self.at(Phase::Send, job)?;

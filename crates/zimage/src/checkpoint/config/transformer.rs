@@ -70,7 +70,7 @@ impl TransformerConfig {
 
     fn check(&self, check: &Check<'_>) -> Result<()> {
         check.that(self.siglip_feat_dim.is_none(), || {
-            "siglip_feat_dim is set: the Omni variant, which also reads pictures, is not supported"
+            "siglip_feat_dim is set: the Omni variant, which also reads images, is not supported"
                 .to_owned()
         })?;
         check.that(matches!(self.all_patch_size[..], [1..=16]), || {

@@ -8,13 +8,13 @@ use crate::error::Result;
 /// The autoencoder's dimensions, under the names that the file has.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct VaeConfig {
-    /// Channels of a picture, 3.
+    /// Channels of an image, 3.
     pub in_channels: i64,
-    /// Channels of a picture, 3.
+    /// Channels of an image, 3.
     pub out_channels: i64,
     /// Channels of the latents.
     pub latent_channels: i64,
-    /// Channels of each level, from the picture's down; each level but the last halves the sides.
+    /// Channels of each level, from the image's down; each level but the last halves the sides.
     pub block_out_channels: Vec<i64>,
     /// Residual blocks of a level (the decoder has one more).
     pub layers_per_block: i64,
@@ -28,7 +28,7 @@ pub struct VaeConfig {
     pub shift_factor: f64,
     /// Whether the reference advises float32.
     pub force_upcast: bool,
-    /// The side in pixels of the pictures it was trained on; diffusers' own default is 32.
+    /// The side in pixels of the images it was trained on; diffusers' own default is 32.
     pub sample_size: i64,
     act_fn: String,
     use_quant_conv: bool,

@@ -23,7 +23,7 @@ fn what_was_asked_is_done_before_the_thread_ends() {
     store.ask(Ask::Numbers(1000));
     store.ask(Ask::Accept { job: 1, record: Box::new(record(1000, "a fox", 1)) });
     let pixels = pixels(1, 0);
-    store.ask(Ask::Picture { job: 1, started: started(), picture: picture(0), pixels });
+    store.ask(Ask::Image { job: 1, started: started(), image: image(0), pixels });
     let end = End { result: Ok(Timings::default()), lived_s: 1 };
     store.ask(Ask::End { job: 1, end });
     store.ask(Ask::Lived(77));
@@ -41,7 +41,7 @@ fn what_was_asked_is_done_before_the_thread_ends() {
 }
 
 #[tokio::test]
-async fn pictures_are_read_in_pieces_and_checked_where_they_begin() {
+async fn images_are_read_in_pieces_and_checked_where_they_begin() {
     let folder = tempfile::tempdir().unwrap();
     let jobs = some_jobs(folder.path());
     let (store, _answers) = start(folder.path());
@@ -49,7 +49,7 @@ async fn pictures_are_read_in_pieces_and_checked_where_they_begin() {
     assert_eq!(store.record(3).await.unwrap().submit, record.submit);
     assert_eq!(store.record(70).await.unwrap_err().kind, Kind::Refused);
     let mut read = Vec::new();
-    let kept = &record.pictures[1];
+    let kept = &record.images[1];
     while read.len() < 3 * 64 * 64 {
         let piece = store.pixels(3, kept.clone(), read.len() as u64, 5000).await.unwrap();
         assert!((1..=5000).contains(&piece.len()));
@@ -57,9 +57,9 @@ async fn pictures_are_read_in_pieces_and_checked_where_they_begin() {
     }
     assert!(read == pixels(3, 1));
     read[12_000] ^= 1;
-    std::fs::write(folder.path().join("pictures/3-1.rgb"), &read).unwrap();
+    std::fs::write(folder.path().join("images/3-1.rgb"), &read).unwrap();
     let unread = store.pixels(3, kept.clone(), 0, 10).await.unwrap_err();
-    assert!(matches!(unread, Unread::Damaged(what) if what == "picture 1 of job 3 has changed"));
+    assert!(matches!(unread, Unread::Damaged(what) if what == "image 1 of job 3 has changed"));
 }
 
 #[test]

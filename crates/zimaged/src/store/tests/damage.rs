@@ -57,7 +57,7 @@ fn taken(files: &[(&str, &[u8])], jobs: &[(JobId, Record)], what: &str) -> Taken
 
 fn database_and_jobs() -> (Vec<u8>, Vec<(JobId, Record)>) {
     let folder = tempfile::tempdir().unwrap();
-    // Pictures are not what is looked at here.
+    // Images are not what is looked at here.
     let mut jobs = some_jobs(folder.path());
     fs::remove_dir_all(folder.path().join("pictures")).unwrap();
     let bytes = fs::read(folder.path().join("jobs.sqlite")).unwrap();
@@ -183,14 +183,14 @@ fn what_is_moved_aside_is_never_overwritten() {
         assert_eq!(fs::read(aside).unwrap(), [round; 30]);
         shelf.accept(u64::from(round) + 1, &record(1000, "a fox", 1)).unwrap();
     }
-    let kept = named(folder.path(), "pictures.corrupt-1700000000").unwrap();
+    let kept = named(folder.path(), "images.corrupt-1700000000").unwrap();
     assert_eq!(fs::read(kept.join("3-0.rgb")).unwrap(), pixels(3, 0));
     for name in ["jobs.sqlite.corrupt-1700000000", "jobs.sqlite.corrupt-1700000000-2"] {
         assert!(folder.path().join(name).exists(), "{name}");
     }
-    // A list that is gone is as bad as one that is damaged: its pictures are not swept away.
+    // A list that is gone is as bad as one that is damaged: its images are not swept away.
     let (mut shelf, _) = open(folder.path());
-    shelf.picture(3, &started(), &picture(0), &pixels(3, 0)).unwrap();
+    shelf.image(3, &started(), &image(0), &pixels(3, 0)).unwrap();
     drop(shelf);
     fs::remove_file(folder.path().join("jobs.sqlite")).unwrap();
     let (_, found) = Shelf::open(folder.path(), 1_800_000_000).unwrap();

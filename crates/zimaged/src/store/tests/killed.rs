@@ -7,7 +7,7 @@ use super::*;
 
 /// Names the folder in the process that is to be killed.
 const CHILD: &str = "ZIMG_STORE_KILLED";
-const PICTURES: u32 = 2;
+const IMAGES: u32 = 2;
 
 /// Accepts, draws, ends and forgets until it is killed, and says each thing when it is kept.
 fn write_for_ever(folder: &Path) {
@@ -16,17 +16,17 @@ fn write_for_ever(folder: &Path) {
     for job in found.numbers {
         let mut say = |what: &str| writeln!(out, "{what} {job}").unwrap();
         shelf
-            .accept(job, &record(1000, &format!("fox {job} {}", "x".repeat(3000)), PICTURES))
+            .accept(job, &record(1000, &format!("fox {job} {}", "x".repeat(3000)), IMAGES))
             .unwrap();
         say("accepted");
-        for index in 0..PICTURES {
-            shelf.picture(job, &started(), &picture(index), &pixels(job, index)).unwrap();
-            say("picture");
+        for index in 0..IMAGES {
+            shelf.image(job, &started(), &image(index), &pixels(job, index)).unwrap();
+            say("image");
         }
         shelf.end(job, End { result: Ok(Timings::default()), lived_s: job }).unwrap();
         say("ended");
         if job % 3 == 0 {
-            shelf.forget(job, PICTURES).unwrap();
+            shelf.forget(job, IMAGES).unwrap();
             say("forgotten");
         }
     }
@@ -63,19 +63,18 @@ fn what_a_killed_writer_had_said_to_be_kept_is_kept() {
         child.wait().unwrap();
 
         let (shelf, found) = open(folder.path());
-        check_pictures(&shelf, &found.jobs);
+        check_images(&shelf, &found.jobs);
         for (job, record) in &found.jobs {
             assert!(record.submit.draw.prompt.starts_with(&format!("fox {job} ")));
         }
         for (what, job) in &said {
             let forgotten = said.contains(&("forgotten".to_owned(), *job));
-            let pictures =
-                said.iter().filter(|said| **said == ("picture".to_owned(), *job)).count();
+            let images = said.iter().filter(|said| **said == ("image".to_owned(), *job)).count();
             match found.jobs.iter().find(|(found, _)| found == job) {
                 // What was being done when it was killed is done or not.
                 Some((_, record)) => {
                     assert!(!forgotten, "round {round}: job {job} is back");
-                    assert!(record.pictures.len() >= pictures, "round {round}: job {job}");
+                    assert!(record.images.len() >= images, "round {round}: job {job}");
                     assert!(what != "ended" || record.end.is_some(), "round {round}: job {job}");
                 }
                 None => assert!(forgotten || job % 3 == 0, "round {round}: job {job} is lost"),

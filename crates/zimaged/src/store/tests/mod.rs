@@ -7,7 +7,7 @@ mod old;
 
 use std::path::Path;
 
-use zimg_protocol::messages::{Draw, JobId, Picture, Priority, Started, Submit, Timings};
+use zimg_protocol::messages::{Draw, ImageInfo, JobId, Priority, Started, Submit, Timings};
 use zimg_protocol::{Failure, Kind};
 
 use super::record::{End, Record};
@@ -42,14 +42,14 @@ fn started() -> Started {
     Started { model: "tiny".into(), width: SIDE, height: SIDE, steps: 8, guidance: 0.0 }
 }
 
-fn picture(index: u32) -> Picture {
+fn image(index: u32) -> ImageInfo {
     let bytes = u64::from(3 * SIDE * SIDE);
-    Picture { index, seed: 7, width: SIDE, height: SIDE, bytes }
+    ImageInfo { index, seed: 7, width: SIDE, height: SIDE, bytes }
 }
 
 fn pixels(job: JobId, index: u32) -> Vec<u8> {
     let mut seeded = Seeded(job << 32 | u64::from(index));
-    (0..picture(index).bytes).map(|_| u8::try_from(seeded.below(256)).unwrap()).collect()
+    (0..image(index).bytes).map(|_| u8::try_from(seeded.below(256)).unwrap()).collect()
 }
 
 fn open(folder: &Path) -> (Shelf, Found) {
@@ -71,10 +71,10 @@ fn some_jobs(folder: &Path) -> Vec<(JobId, Record)> {
     }
     let end = |result| End { result, lived_s: 60 };
     for index in 0..3 {
-        shelf.picture(3, &started(), &picture(index), &pixels(3, index)).unwrap();
+        shelf.image(3, &started(), &image(index), &pixels(3, index)).unwrap();
     }
     shelf.end(3, end(Ok(Timings { steps: 8.0, ..Timings::default() }))).unwrap();
-    shelf.picture(5, &started(), &picture(0), &pixels(5, 0)).unwrap();
+    shelf.image(5, &started(), &image(0), &pixels(5, 0)).unwrap();
     shelf.end(6, end(Err(Failure::new(Kind::Refused, "no")))).unwrap();
     // Pages that are free again.
     for job in 7..=9 {
@@ -87,12 +87,12 @@ fn some_jobs(folder: &Path) -> Vec<(JobId, Record)> {
     found.jobs
 }
 
-fn check_pictures(shelf: &Shelf, jobs: &[(JobId, Record)]) {
+fn check_images(shelf: &Shelf, jobs: &[(JobId, Record)]) {
     for (job, record) in jobs {
-        for kept in &record.pictures {
+        for kept in &record.images {
             assert_eq!(
                 shelf.read(*job, kept, 0, usize::MAX).unwrap(),
-                pixels(*job, kept.picture.index)
+                pixels(*job, kept.image.index)
             );
         }
     }
@@ -104,8 +104,8 @@ fn what_was_kept_is_found_again() {
     let jobs = some_jobs(folder.path());
     let (mut shelf, found) = open(folder.path());
     assert_eq!(found.jobs, jobs);
-    check_pictures(&shelf, &jobs);
-    assert_eq!(jobs[2].1.pictures.len(), 3);
+    check_images(&shelf, &jobs);
+    assert_eq!(jobs[2].1.images.len(), 3);
     assert_eq!(jobs[3].1.submit.draw.prompt.len(), 12_000);
     assert!(matches!(jobs[5].1.end, Some(End { result: Err(_), lived_s: 60 })));
     assert_eq!(found.numbers, 2001..3001);
@@ -118,11 +118,11 @@ fn what_was_kept_is_found_again() {
 }
 
 #[test]
-fn a_forgotten_job_leaves_no_picture_and_no_word_of_its_prompt() {
+fn a_forgotten_job_leaves_no_image_and_no_word_of_its_prompt() {
     let folder = tempfile::tempdir().unwrap();
     let (mut shelf, _) = open(folder.path());
     shelf.accept(1, &record(1000, "a secret fox", 1)).unwrap();
-    shelf.picture(1, &started(), &picture(0), &pixels(1, 0)).unwrap();
+    shelf.image(1, &started(), &image(0), &pixels(1, 0)).unwrap();
     let prompt_is_there = || {
         let bytes = std::fs::read(folder.path().join("jobs.sqlite")).unwrap();
         bytes.windows(12).any(|window| window == b"a secret fox")
@@ -134,7 +134,7 @@ fn a_forgotten_job_leaves_no_picture_and_no_word_of_its_prompt() {
 }
 
 #[test]
-fn pictures_that_no_job_speaks_of_are_swept_away_and_foreign_files_are_not() {
+fn images_that_no_job_speaks_of_are_swept_away_and_foreign_files_are_not() {
     let folder = tempfile::tempdir().unwrap();
     let jobs = some_jobs(folder.path());
     let at = |name: &str| folder.path().join("pictures").join(name);
@@ -143,7 +143,7 @@ fn pictures_that_no_job_speaks_of_are_swept_away_and_foreign_files_are_not() {
     }
     let (shelf, found) = open(folder.path());
     assert_eq!(found.jobs, jobs);
-    check_pictures(&shelf, &jobs);
+    check_images(&shelf, &jobs);
     for (name, there) in [
         ("5-1.rgb", false),
         ("8-0.rgb", false),
@@ -156,35 +156,35 @@ fn pictures_that_no_job_speaks_of_are_swept_away_and_foreign_files_are_not() {
 }
 
 #[test]
-fn a_damaged_picture_is_never_given_out_and_can_be_drawn_again() {
+fn a_damaged_image_is_never_given_out_and_can_be_drawn_again() {
     let folder = tempfile::tempdir().unwrap();
     let jobs = some_jobs(folder.path());
     let (mut shelf, _) = open(folder.path());
     let (job, record) = &jobs[2];
     let damaged = |shelf: &Shelf, index: usize| {
-        let trouble = shelf.read(*job, &record.pictures[index], 0, 100).unwrap_err();
+        let trouble = shelf.read(*job, &record.images[index], 0, 100).unwrap_err();
         assert!(trouble.is_damage());
         trouble.to_string()
     };
-    let at = |index: u32| folder.path().join(format!("pictures/3-{index}.rgb"));
+    let at = |index: u32| folder.path().join(format!("images/3-{index}.rgb"));
     let mut bytes = pixels(3, 1);
     bytes[5000] ^= 1;
     std::fs::write(at(1), &bytes).unwrap();
-    assert_eq!(damaged(&shelf, 1), "picture 1 of job 3 has changed");
+    assert_eq!(damaged(&shelf, 1), "image 1 of job 3 has changed");
     bytes.truncate(77);
     std::fs::write(at(1), &bytes).unwrap();
-    assert_eq!(damaged(&shelf, 1), "picture 1 of job 3 has changed");
+    assert_eq!(damaged(&shelf, 1), "image 1 of job 3 has changed");
     std::fs::remove_file(at(1)).unwrap();
-    assert_eq!(damaged(&shelf, 1), "picture 1 of job 3 is gone");
+    assert_eq!(damaged(&shelf, 1), "image 1 of job 3 is gone");
     shelf.unfinish(3, 1).unwrap();
     drop(shelf);
     let (mut shelf, found) = open(folder.path());
-    assert_eq!((found.jobs[2].1.pictures.len(), &found.jobs[2].1.end), (1, &None));
-    shelf.picture(3, &started(), &picture(1), &pixels(3, 1)).unwrap();
+    assert_eq!((found.jobs[2].1.images.len(), &found.jobs[2].1.end), (1, &None));
+    shelf.image(3, &started(), &image(1), &pixels(3, 1)).unwrap();
     drop(shelf);
     let (shelf, found) = open(folder.path());
-    assert_eq!(found.jobs[2].1.pictures.len(), 2);
-    check_pictures(&shelf, &found.jobs);
+    assert_eq!(found.jobs[2].1.images.len(), 2);
+    check_images(&shelf, &found.jobs);
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn its_files_are_for_nobody_else() {
     };
     assert_eq!(mode(""), 0o700);
     assert_eq!(mode("pictures"), 0o700);
-    for file in ["jobs.sqlite", "lock", "pictures/3-0.rgb"] {
+    for file in ["jobs.sqlite", "lock", "images/3-0.rgb"] {
         assert_eq!(mode(file), 0o600, "{file}");
     }
 }
@@ -225,20 +225,20 @@ fn a_full_disk_is_a_sentence_and_nothing_kept_is_lost() {
     let jobs = some_jobs(folder.path());
     let (mut shelf, _) = open(folder.path());
     // A folder in whose stead there is a file takes nothing, not even from root.
-    let (pictures, away) = (folder.path().join("pictures"), folder.path().join("away"));
-    std::fs::rename(&pictures, &away).unwrap();
-    std::fs::write(&pictures, "").unwrap();
-    let trouble = shelf.picture(5, &started(), &picture(1), &pixels(5, 1)).unwrap_err();
+    let (images, away) = (folder.path().join("pictures"), folder.path().join("away"));
+    std::fs::rename(&images, &away).unwrap();
+    std::fs::write(&images, "").unwrap();
+    let trouble = shelf.image(5, &started(), &image(1), &pixels(5, 1)).unwrap_err();
     assert!(!trouble.is_damage());
     let failure = trouble.failure(shelf.path());
     assert_eq!(failure.kind, Kind::Io);
     assert!(failure.message.starts_with("cannot keep jobs in "), "{failure}");
-    std::fs::remove_file(&pictures).unwrap();
-    std::fs::rename(&away, &pictures).unwrap();
-    shelf.picture(5, &started(), &picture(1), &pixels(5, 1)).unwrap();
+    std::fs::remove_file(&images).unwrap();
+    std::fs::rename(&away, &images).unwrap();
+    shelf.image(5, &started(), &image(1), &pixels(5, 1)).unwrap();
     drop(shelf);
     let (shelf, found) = open(folder.path());
-    assert_eq!(found.jobs[4].1.pictures.len(), 2);
-    check_pictures(&shelf, &found.jobs);
+    assert_eq!(found.jobs[4].1.images.len(), 2);
+    check_images(&shelf, &found.jobs);
     assert_eq!(found.jobs.len(), jobs.len());
 }

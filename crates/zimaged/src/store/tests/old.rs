@@ -13,13 +13,9 @@ fn fixture(version: &str) -> PathBuf {
 fn copy(from: &Path) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("pictures")).unwrap();
-    for name in [
-        "jobs.sqlite",
-        "pictures/3-0.rgb",
-        "pictures/3-1.rgb",
-        "pictures/3-2.rgb",
-        "pictures/5-0.rgb",
-    ] {
+    for name in
+        ["jobs.sqlite", "images/3-0.rgb", "images/3-1.rgb", "images/3-2.rgb", "images/5-0.rgb"]
+    {
         fs::copy(from.join(name), folder.path().join(name)).unwrap();
     }
     folder
@@ -37,7 +33,7 @@ fn version_1_is_read() {
     let folder = copy(&fixture("v1"));
     let (mut shelf, found) = open(folder.path());
     assert_eq!((&found.jobs, found.lived_s), (&jobs, 3600));
-    check_pictures(&shelf, &jobs);
+    check_images(&shelf, &jobs);
     // And written to.
     assert_eq!(found.numbers, 2001..3001);
     shelf.accept(2001, &record(1000, "a fox", 1)).unwrap();

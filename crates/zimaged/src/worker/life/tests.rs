@@ -197,7 +197,7 @@ fn an_operators_kill_is_not_the_jobs_doing() {
 }
 
 #[test]
-fn pauses_double_to_a_minute_and_a_picture_resets_them() {
+fn pauses_double_to_a_minute_and_an_image_resets_them() {
     let mut life = Clocked::ready();
     let mut pauses = vec![pause(&life.apply(exit(1)))];
     for _ in 0..9 {

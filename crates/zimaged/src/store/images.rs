@@ -1,4 +1,4 @@
-//! Pictures' pixels: a file each beside the database, which knows their sums.
+//! Images' pixels: a file each beside the database, which knows their sums.
 //!
 //! Megabytes in the database would make it slow to check and keep it large; a file's room is free
 //! at once. A file has its name only when all of it is on the disk, and the database speaks of it
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use zimg_protocol::messages::JobId;
 
-use super::record::KeptPicture;
+use super::record::StoredImage;
 use super::trouble::Trouble;
 
 const SUFFIX: &str = ".rgb";
@@ -22,9 +22,9 @@ const UNFINISHED: &str = ".rgb.new";
 
 /// The folder of pixels.
 #[derive(Debug)]
-pub(super) struct Pictures(PathBuf);
+pub(super) struct Images(PathBuf);
 
-impl Pictures {
+impl Images {
     /// The folder, made if need be.
     pub(super) fn open(folder: PathBuf) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
@@ -32,7 +32,7 @@ impl Pictures {
         Ok(Self(folder))
     }
 
-    /// Puts a picture's pixels on the disk.
+    /// Puts an image's pixels on the disk.
     pub(super) fn write(&self, job: JobId, index: u32, pixels: &[u8]) -> io::Result<()> {
         let unfinished = self.0.join(format!("{job}-{index}{UNFINISHED}"));
         let written = fill(&unfinished, pixels)
@@ -59,8 +59,8 @@ impl Pictures {
         done
     }
 
-    /// Whether a picture's pixels are as they were written.
-    pub(super) fn check(&self, job: JobId, kept: &KeptPicture) -> Result<(), Trouble> {
+    /// Whether an image's pixels are as they were written.
+    pub(super) fn check(&self, job: JobId, kept: &StoredImage) -> Result<(), Trouble> {
         let mut file = self.file(job, kept)?;
         let mut sum = crc32fast::Hasher::new();
         let mut bytes = 0;
@@ -73,21 +73,21 @@ impl Pictures {
             bytes += read as u64;
             sum.update(&piece[..read]);
         }
-        match bytes == kept.picture.bytes && sum.finalize() == kept.crc {
+        match bytes == kept.image.bytes && sum.finalize() == kept.crc {
             true => Ok(()),
             false => Err(changed(job, kept)),
         }
     }
 
-    /// At most `most` bytes of a picture's pixels from `offset` on.
+    /// At most `most` bytes of an image's pixels from `offset` on.
     pub(super) fn read(
         &self,
         job: JobId,
-        kept: &KeptPicture,
+        kept: &StoredImage,
         offset: u64,
         most: usize,
     ) -> Result<Vec<u8>, Trouble> {
-        let left = kept.picture.bytes.saturating_sub(offset);
+        let left = kept.image.bytes.saturating_sub(offset);
         let mut pixels = vec![0; usize::try_from(left).unwrap_or(most).min(most)];
         match self.file(job, kept)?.read_exact_at(&mut pixels, offset) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(changed(job, kept)),
@@ -95,17 +95,15 @@ impl Pictures {
         }
     }
 
-    fn file(&self, job: JobId, kept: &KeptPicture) -> Result<File, Trouble> {
-        let index = kept.picture.index;
+    fn file(&self, job: JobId, kept: &StoredImage) -> Result<File, Trouble> {
+        let index = kept.image.index;
         File::open(self.path(job, index)).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => {
-                Trouble::Damaged(format!("picture {index} of job {job} is gone"))
-            }
+            ErrorKind::NotFound => Trouble::Damaged(format!("image {index} of job {job} is gone")),
             _ => error.into(),
         })
     }
 
-    /// Removes a job's pictures from this index on.
+    /// Removes a job's images from this index on.
     pub(super) fn remove(&self, job: JobId, indices: std::ops::Range<u32>) -> io::Result<()> {
         for index in indices {
             match fs::remove_file(self.path(job, index)) {
@@ -123,7 +121,7 @@ impl Pictures {
             let name = entry.file_name();
             let name = name.to_str().unwrap_or_default();
             let stale = match (named(name, SUFFIX), named(name, UNFINISHED)) {
-                (Some(picture), _) => !known.contains(&picture),
+                (Some(image), _) => !known.contains(&image),
                 (None, unfinished) => unfinished.is_some(),
             };
             if stale {
@@ -138,8 +136,8 @@ impl Pictures {
     }
 }
 
-fn changed(job: JobId, kept: &KeptPicture) -> Trouble {
-    Trouble::Damaged(format!("picture {} of job {job} has changed", kept.picture.index))
+fn changed(job: JobId, kept: &StoredImage) -> Trouble {
+    Trouble::Damaged(format!("image {} of job {job} has changed", kept.image.index))
 }
 
 fn fill(path: &Path, pixels: &[u8]) -> io::Result<()> {

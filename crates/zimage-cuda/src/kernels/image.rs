@@ -1,4 +1,4 @@
-//! `picture.cu`: doubling a map's sides, and the last map's way to bytes.
+//! `image.cu`: doubling a map's sides, and the last map's way to bytes.
 
 #![expect(unsafe_code, reason = "launches kernels")]
 
@@ -21,7 +21,7 @@ pub(super) struct Functions {
 impl Functions {
     pub(super) fn load(gpu: &Gpu) -> Result<Self, Error> {
         let names = ["upsample", "to_bytes"];
-        let [upsample, bytes] = compile::load(gpu, "picture.cu", names)?;
+        let [upsample, bytes] = compile::load(gpu, "image.cu", names)?;
         Ok(Self { upsample, bytes })
     }
 }
@@ -49,7 +49,7 @@ impl Kernels {
         ];
         let grid = (pieces(map.places * map.channels / 8, THREADS), 1);
         // SAFETY: the types are those of `upsample`; the result has four times the places.
-        unsafe { self.0.stream.launch(self.0.picture.upsample, grid, THREADS, &arguments) }?;
+        unsafe { self.0.stream.launch(self.0.image.upsample, grid, THREADS, &arguments) }?;
         Ok(out)
     }
 
@@ -69,7 +69,7 @@ impl Kernels {
             [x.into(), bias.into(), map.places.into(), (&rgb).into(), (&strange).into()];
         let grid = (pieces(map.places, THREADS), 1);
         // SAFETY: the types are those of `to_bytes`; there are three bytes for each place.
-        unsafe { self.0.stream.launch(self.0.picture.bytes, grid, THREADS, &arguments) }?;
+        unsafe { self.0.stream.launch(self.0.image.bytes, grid, THREADS, &arguments) }?;
         Ok((rgb, strange))
     }
 }
