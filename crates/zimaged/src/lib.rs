@@ -4,21 +4,17 @@
 mod args;
 mod client;
 pub mod config;
-mod delivery;
-mod estimate;
 pub mod foreign;
-mod job;
-mod kept;
+mod jobs;
 mod lock;
 mod notify;
-mod numbers;
 mod outbox;
 mod patience;
-mod queue;
+mod scheduler;
 mod socket;
 mod store;
 mod supervisor;
-mod worker;
+mod workers;
 
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -30,9 +26,9 @@ use zimg_protocol::{Failure, Kind};
 pub use crate::args::Args;
 use crate::client::Places;
 use crate::config::{Found, Settings, State};
-use crate::supervisor::{Charge, Door, MESSAGES_MAX, Supervisor};
-use crate::worker::kept::Kept;
-use crate::worker::process::Plan;
+use crate::supervisor::{Acceptor, MESSAGES_MAX, Supervisor, SupervisorConfig};
+use crate::workers::process::Plan;
+use crate::workers::retained_weights::RetainedWeights;
 
 /// How long clients have, once the daemon ends, to take what they were promised.
 const LAST_BYTES: Duration = Duration::from_secs(10);
@@ -60,7 +56,7 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
         place.path.display()
     );
     let folder = own_folder()?;
-    let charge = Charge {
+    let config = SupervisorConfig {
         config: settings.file.clone(),
         model: settings.model.clone(),
         plan: Plan::new(&settings, &folder, std::env::vars_os()),
@@ -69,12 +65,12 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
         patience: settings.patience,
         folder: folder_of(&settings.state),
         terms: settings.terms,
-        weights: Kept::stored(passed.weights),
+        weights: RetainedWeights::stored(passed.weights),
     };
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .and_then(|runtime| runtime.block_on(work(listener, place.is_passed(), charge)))
+        .and_then(|runtime| runtime.block_on(work(listener, place.is_passed(), config)))
         .map_err(internal)
 }
 
@@ -135,14 +131,18 @@ fn folder_of(state: &State) -> Result<PathBuf, Failure> {
     }
 }
 
-async fn work(listener: UnixListener, is_passed: bool, charge: Charge) -> std::io::Result<()> {
+async fn work(
+    listener: UnixListener,
+    is_passed: bool,
+    config: SupervisorConfig,
+) -> std::io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let (to_supervisor, from_clients) = mpsc::channel(MESSAGES_MAX);
-    let places = Places::new(charge.places.connections as usize);
+    let places = Places::new(config.places.connections as usize);
     let accepting = tokio::spawn(client::accept(listener, places.clone(), to_supervisor));
-    let door = Door { accepting: accepting.abort_handle(), is_kept_open: is_passed };
-    Supervisor::new(charge)?.run(from_clients, door).await?;
+    let acceptor = Acceptor { accepting: accepting.abort_handle(), is_kept_open: is_passed };
+    Supervisor::new(config)?.run(from_clients, acceptor).await?;
     if tokio::time::timeout(LAST_BYTES, places.all_left()).await.is_err() {
         tracing::info!("some clients did not take all of their answer");
     }

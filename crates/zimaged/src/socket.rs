@@ -17,7 +17,7 @@ use nix::sys::socket::{
 use zimg_protocol::{Failure, Kind};
 
 use crate::lock::{self, NotLocked};
-use crate::worker::kept;
+use crate::workers::retained_weights;
 
 /// The place of a service.
 const SYSTEM_SOCKET: &str = "/run/zimaged/zimaged.sock";
@@ -88,7 +88,7 @@ pub(crate) fn passed() -> Result<Passed, Failure> {
     let mut passed = Passed::default();
     let mut sockets = Vec::new();
     for (fd, name) in sd_notify::listen_fds_with_names().map_err(|error| wrong(&error))? {
-        match kept::number(&name) {
+        match retained_weights::number(&name) {
             Some(number) => passed.weights.push((number, take(fd))),
             None => sockets.push(take(fd)),
         }

@@ -18,7 +18,7 @@ use self::layer::{Layer, Origin, parse, read_environment, read_file};
 pub(crate) use self::shown::Found;
 use self::value::{Number, Size, Sizes, Switch, idle, keep};
 use crate::args::Args;
-use crate::kept::Terms;
+use crate::jobs::detached::Retention;
 use crate::patience::Patience;
 
 const SYSTEM_FILE: &str = "/etc/zimaged/zimaged.toml";
@@ -58,7 +58,7 @@ pub struct Settings {
     /// Where detached jobs are kept.
     pub(crate) state: State,
     /// How much of them, and how long.
-    pub(crate) terms: Terms,
+    pub(crate) terms: Retention,
     /// How long it waits for what; never but for tests other than usual.
     pub(crate) patience: Patience,
 }
@@ -208,13 +208,13 @@ impl Layers {
                 Some(folder) => State::Folder(folder.into()),
             },
             terms: {
-                let usual = Terms::default();
+                let usual = Retention::default();
                 let time = self.value("keep", |l| &l.keep, |text| keep(text))?;
                 let bytes = self.value("keep_bytes", |l| &l.keep_bytes, Size::bytes)?;
-                let terms = Terms::of(time.unwrap_or(usual.time), bytes.unwrap_or(usual.bytes));
+                let terms = Retention::of(time.unwrap_or(usual.time), bytes.unwrap_or(usual.bytes));
                 let own =
                     self.value("keep_bytes_per_user", |l| &l.keep_bytes_per_user, Size::bytes)?;
-                Terms { bytes_per_user: own.unwrap_or(terms.bytes_per_user), ..terms }
+                Retention { bytes_per_user: own.unwrap_or(terms.bytes_per_user), ..terms }
             },
             patience: self
                 .value("patience", |l| &l.patience, |text| text.parse())?
@@ -415,14 +415,14 @@ mod tests {
             Ok::<_, Failure>((settings.state, settings.terms))
         };
         let (state, terms) = settings(&Args::default(), &[]).unwrap();
-        assert_eq!((state, terms), (State::Usual, Terms::default()));
+        assert_eq!((state, terms), (State::Usual, Retention::default()));
         assert_eq!((terms.bytes, terms.bytes_per_user), (4 << 30, 2 << 30));
         let (_folder, path) = file("keep = '12h'\nkeep_bytes = 3000000\nstate_dir = 'off'\n");
         let args = Args { config: Some(path), ..Args::default() };
         let (state, terms) = settings(&args, &[("ZIMAGED_KEEP_BYTES_PER_USER", "1m")]).unwrap();
         let time = Duration::from_secs(12 * 3600);
         assert_eq!(state, State::Off);
-        assert_eq!(terms, Terms { time, bytes: 3_000_000, bytes_per_user: 1 << 20 });
+        assert_eq!(terms, Retention { time, bytes: 3_000_000, bytes_per_user: 1 << 20 });
         let args = Args { state_dir: Some("/s".into()), keep_bytes: Some("2T".into()), ..args };
         let (state, terms) = settings(&args, &[]).unwrap();
         assert_eq!((state, terms.bytes), (State::Folder("/s".into()), 2 << 40));

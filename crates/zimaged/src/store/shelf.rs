@@ -15,7 +15,7 @@ use super::images::Images;
 use super::record::{End, Record, StoredImage};
 use super::reserve::Reserve;
 use super::trouble::Trouble;
-use crate::numbers::BLOCK;
+use crate::jobs::id::BLOCK;
 
 /// An open folder.
 #[derive(Debug)]

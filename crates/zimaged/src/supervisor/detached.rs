@@ -1,7 +1,7 @@
 //! Detached jobs from their beginning to their end.
 //!
 //! A detached job is in the queue as any other while it is to be drawn. Its images go to the
-//! disk, and from there to whoever waits for them (`following`).
+//! disk, and from there to whoever waits for them (`subscription`).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,12 +9,12 @@ use zimg_protocol::messages::{Event, ImageInfo, JobId, Submit, Timings};
 use zimg_protocol::{Failure, Kind};
 
 use super::Supervisor;
-use super::clients::needed;
-use super::following::position;
-use crate::job::{Job, cancelled};
-use crate::kept::Entry;
+use super::requests::needed;
+use super::subscriptions::position;
+use crate::jobs::detached::DetachedJob;
+use crate::jobs::job::{Job, cancelled};
 use crate::outbox::ClientId;
-use crate::queue::Ticket;
+use crate::scheduler::queue::Ticket;
 use crate::store::{Ask, End, Record, StoredImage};
 
 /// Bytes of images on their way to the disk, beyond which a job waits for it.
@@ -26,33 +26,33 @@ impl Supervisor {
         let accepted = SystemTime::now().duration_since(UNIX_EPOCH);
         let record = Record::new(ticket.uid, submit, accepted.map_or(0, |since| since.as_secs()));
         let job = ticket.job;
-        let entry = Entry::new(record.clone(), self.worker.model.as_ref());
-        self.keeping.jobs.insert(job, entry);
-        self.keeping.accepting.push((job, id));
+        let entry = DetachedJob::new(record.clone(), self.worker.model.as_ref());
+        self.store.jobs.insert(job, entry);
+        self.store.accepting.push((job, id));
         if let Some(client) = self.clients.get(&id) {
             client.outbox.owe();
         }
-        self.keeping.store.ask(Ask::Accept { job, record: Box::new(record) });
+        self.store.handle.ask(Ask::Accept { job, record: Box::new(record) });
     }
 
     /// A number for a detached job of this user, if there is room for it.
     pub(super) fn room_to_keep(&mut self, uid: u32, submit: &Submit) -> Result<JobId, Failure> {
-        if self.keeping.open != Some(true) {
-            self.keeping.store.ask(Ask::Open);
-            return Err(self.keeping.closed());
+        if self.store.open != Some(true) {
+            self.store.handle.ask(Ask::Open);
+            return Err(self.store.closed());
         }
-        self.keeping.jobs.room_for(uid, &submit.draw, self.worker.model.as_ref())?;
-        let number = self.keeping.numbers.next_for_ever();
-        self.keeping.ask_for_numbers();
+        self.store.jobs.room_for(uid, &submit.draw, self.worker.model.as_ref())?;
+        let number = self.store.numbers.next_for_ever();
+        self.store.ask_for_numbers();
         number.ok_or_else(|| {
             let failure = Failure::new(Kind::Busy, "no detached job can be numbered now");
-            self.keeping.trouble.clone().unwrap_or(failure.hint("try again"))
+            self.store.trouble.clone().unwrap_or(failure.hint("try again"))
         })
     }
 
     /// A detached job goes on after what is kept of it.
     pub(super) fn draw_again(&mut self, job: JobId) {
-        let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
+        let Some(entry) = self.store.jobs.get_mut(job) else { return };
         if entry.images() >= entry.submit.draw.count {
             entry.drawn = Some(Timings::default());
             return self.finish_if_kept(job);
@@ -66,8 +66,7 @@ impl Supervisor {
     /// All images of a job are of one model: if an earlier daemon had another, they are all drawn
     /// anew.
     pub(super) fn one_model(&mut self, job: JobId) {
-        let (Some(entry), Some(model)) = (self.keeping.jobs.get_mut(job), &self.worker.model)
-        else {
+        let (Some(entry), Some(model)) = (self.store.jobs.get_mut(job), &self.worker.model) else {
             return;
         };
         let another = entry.started.take_if(|started| started.model != model.name);
@@ -83,12 +82,12 @@ impl Supervisor {
     }
 
     pub(super) fn accepted(&mut self, job: JobId, result: Result<(), Failure>) {
-        let place = self.keeping.accepting.iter().position(|(other, _)| *other == job);
-        let client = place.map(|place| self.keeping.accepting.swap_remove(place).1);
-        self.keeping.went(&result);
+        let place = self.store.accepting.iter().position(|(other, _)| *other == job);
+        let client = place.map(|place| self.store.accepting.swap_remove(place).1);
+        self.store.went(&result);
         let answer = match result {
             Ok(()) => {
-                let Some(entry) = self.keeping.jobs.get(job) else { return };
+                let Some(entry) = self.store.jobs.get(job) else { return };
                 let ticket = Ticket { job, uid: entry.uid, priority: entry.submit.priority };
                 let again = Job::again(ticket, &entry.submit, 0, entry.accepted_unix_s);
                 self.jobs.insert(job, again);
@@ -99,7 +98,7 @@ impl Supervisor {
             }
             Err(failure) => {
                 tracing::warn!(job, "refused: {failure}");
-                self.keeping.jobs.remove(job);
+                self.store.jobs.remove(job);
                 self.queue.remove(job);
                 self.tally.failed += 1;
                 Event::Failed(failure)
@@ -113,7 +112,7 @@ impl Supervisor {
 
     /// The worker announces a detached job's image.
     pub(super) fn image_comes(&mut self, job: JobId, image: &ImageInfo) {
-        if let Some(entry) = self.keeping.jobs.get_mut(job) {
+        if let Some(entry) = self.store.jobs.get_mut(job) {
             // The job has seen that it is a possible size.
             let room = usize::try_from(image.bytes).unwrap_or_default();
             entry.arriving = Some((image.clone(), Vec::with_capacity(room)));
@@ -123,15 +122,15 @@ impl Supervisor {
     /// Pixels of a detached job's image: to the disk when they are all there.
     pub(super) fn pixels_to_keep(&mut self, job: JobId, chunk: &[u8], whole: bool) {
         let started = self.jobs.get(&job).and_then(|job| job.progress.shape()).cloned();
-        let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
+        let Some(entry) = self.store.jobs.get_mut(job) else { return };
         if let Some((_, pixels)) = &mut entry.arriving {
             pixels.extend_from_slice(chunk);
         }
         if whole && let (Some((image, pixels)), Some(started)) = (entry.arriving.take(), started) {
             entry.under_way += image.bytes;
             entry.started = Some(started.clone());
-            self.keeping.store.ask(Ask::Image { job, started, image, pixels });
-            let under_way: u64 = self.keeping.jobs.iter().map(|(_, entry)| entry.under_way).sum();
+            self.store.handle.ask(Ask::Image { job, started, image, pixels });
+            let under_way: u64 = self.store.jobs.iter().map(|(_, entry)| entry.under_way).sum();
             if under_way > UNDER_WAY_MAX {
                 self.hold(job, Failure::new(Kind::Io, "the disk is slower than the worker"));
             }
@@ -139,7 +138,7 @@ impl Supervisor {
     }
 
     pub(super) fn stored(&mut self, job: JobId, bytes: u64, result: Result<StoredImage, Failure>) {
-        let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
+        let Some(entry) = self.store.jobs.get_mut(job) else { return };
         entry.under_way = entry.under_way.saturating_sub(bytes);
         match result {
             Ok(kept) => {
@@ -156,8 +155,8 @@ impl Supervisor {
 
     /// A detached job has no more to be drawn, or will not be.
     pub(super) fn end_detached(&mut self, job: JobId, result: Result<Timings, Failure>) {
-        let lived_s = self.keeping.jobs.lived_s();
-        let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
+        let lived_s = self.store.jobs.lived_s();
+        let Some(entry) = self.store.jobs.get_mut(job) else { return };
         match result {
             Ok(timings) => {
                 entry.drawn = Some(timings);
@@ -166,7 +165,7 @@ impl Supervisor {
             Err(failure) if failure.kind == Kind::Cancelled => {
                 entry.end(Err(failure), lived_s);
                 let images = entry.submit.draw.count;
-                self.keeping.store.ask(Ask::Forget { job, images });
+                self.store.handle.ask(Ask::Forget { job, images });
             }
             Err(failure) => self.end_kept(job, Err(failure)),
         }
@@ -174,7 +173,7 @@ impl Supervisor {
 
     /// A job that is drawn has ended when all its images are kept.
     fn finish_if_kept(&mut self, job: JobId) {
-        let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
+        let Some(entry) = self.store.jobs.get_mut(job) else { return };
         if entry.held.is_none()
             && entry.images() == entry.submit.draw.count
             && let Some(timings) = entry.drawn.take()
@@ -184,21 +183,21 @@ impl Supervisor {
     }
 
     fn end_kept(&mut self, job: JobId, result: Result<Timings, Failure>) {
-        let lived_s = self.keeping.jobs.lived_s();
-        if let Some(entry) = self.keeping.jobs.get_mut(job) {
+        let lived_s = self.store.jobs.lived_s();
+        if let Some(entry) = self.store.jobs.get_mut(job) {
             let end = End { result, lived_s };
             entry.ending = Some(end.clone());
-            self.keeping.store.ask(Ask::End { job, end });
+            self.store.handle.ask(Ask::End { job, end });
         }
     }
 
     pub(super) fn ended(&mut self, job: JobId, result: Result<(), Failure>) {
-        self.keeping.went(&result);
+        self.store.went(&result);
         if let Err(failure) = result {
             // At worst the next daemon finds it unfinished, and draws what is not there.
             tracing::warn!(job, "its end is not kept: {failure}");
         }
-        if let Some(entry) = self.keeping.jobs.get_mut(job)
+        if let Some(entry) = self.store.jobs.get_mut(job)
             && let Some(End { result, lived_s }) = entry.ending.take()
         {
             entry.end(result, lived_s);
@@ -207,7 +206,7 @@ impl Supervisor {
 
     /// An image is not what was kept: the job goes back to the ones before it.
     pub(super) fn damaged(&mut self, job: JobId, image: u32) {
-        let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
+        let Some(entry) = self.store.jobs.get_mut(job) else { return };
         // Only once, if several wait for it.
         if entry.images() > image && !self.jobs.contains_key(&job) {
             entry.shown.send_modify(|shown| {
@@ -215,13 +214,13 @@ impl Supervisor {
                 shown.end = None;
             });
             (entry.ended_s, entry.drawn, entry.ending) = (None, None, None);
-            self.keeping.store.ask(Ask::Unfinish { job, images: image });
+            self.store.handle.ask(Ask::Unfinish { job, images: image });
         }
     }
 
     pub(super) fn unfinished(&mut self, job: JobId, result: Result<Box<Record>, Failure>) {
-        let lived_s = self.keeping.jobs.lived_s();
-        let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
+        let lived_s = self.store.jobs.lived_s();
+        let Some(entry) = self.store.jobs.get_mut(job) else { return };
         match result {
             Ok(record) => {
                 entry.submit = record.submit;
@@ -232,10 +231,10 @@ impl Supervisor {
     }
 
     pub(super) fn forgotten(&mut self, job: JobId, result: Result<(), Failure>) {
-        self.keeping.went(&result);
+        self.store.went(&result);
         let answer = match result {
             Ok(()) => {
-                self.keeping.jobs.remove(job);
+                self.store.jobs.remove(job);
                 Event::Acknowledged
             }
             Err(failure) => {
@@ -243,7 +242,7 @@ impl Supervisor {
                 Event::Failed(failure)
             }
         };
-        for (_, client) in self.keeping.forgetting.extract_if(.., |(other, _)| *other == job) {
+        for (_, client) in self.store.forgetting.extract_if(.., |(other, _)| *other == job) {
             if let Some(client) = self.clients.get(&client) {
                 client.outbox.event(answer.clone());
             }
@@ -252,10 +251,10 @@ impl Supervisor {
 
     /// Forgets a job that has ended; whoever asked is answered when it is gone.
     pub(super) fn forget(&mut self, id: ClientId, job: JobId) {
-        let Some(entry) = self.keeping.jobs.get(job) else { return };
+        let Some(entry) = self.store.jobs.get(job) else { return };
         let images = entry.submit.draw.count;
-        self.keeping.store.ask(Ask::Forget { job, images });
-        self.keeping.forgetting.push((job, id));
+        self.store.handle.ask(Ask::Forget { job, images });
+        self.store.forgetting.push((job, id));
         if let Some(client) = self.clients.get(&id) {
             client.outbox.owe();
         }
@@ -263,7 +262,7 @@ impl Supervisor {
 
     /// A detached job ends because somebody does not want it any more.
     pub(super) fn cancel_detached(&mut self, job: JobId) {
-        let held = self.keeping.jobs.get(job).is_some_and(|entry| entry.held.is_some());
+        let held = self.store.jobs.get(job).is_some_and(|entry| entry.held.is_some());
         if self.jobs.contains_key(&job) && !held {
             self.cancel(job);
         } else {

@@ -4,16 +4,17 @@
 //! What clients ask is in `clients`, what the worker says in `reports`, the worker's life in
 //! `work`, the end of it all in `end`, and what it tells about itself in `overview`.
 
-mod clients;
-mod conversation;
+mod blocked;
 mod detached;
-mod end;
-mod following;
-mod held;
-mod keeping;
-mod overview;
+mod feed;
+mod fuzzing;
 mod reports;
-mod work;
+mod requests;
+mod shutdown;
+mod status;
+mod store;
+mod subscriptions;
+mod workers;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -26,24 +27,24 @@ use tokio::time::sleep_until;
 use zimg_protocol::messages::{Event, JobId, Places, Request, Timings};
 use zimg_protocol::{Failure, Kind};
 
-pub(crate) use self::conversation::conversation;
-use self::following::Following;
-use self::keeping::Keeping;
-use self::overview::Tally;
-use self::work::Worker;
-use crate::estimate::Estimates;
-use crate::job::Job;
-use crate::kept::Terms;
+pub(crate) use self::fuzzing::conversation;
+use self::status::Tally;
+use self::store::StoreHandle;
+use self::subscriptions::Subscription;
+use self::workers::Worker;
+use crate::jobs::detached::Retention;
+use crate::jobs::job::Job;
 use crate::notify::Notifier;
 use crate::outbox::{ClientId, Outbox};
 use crate::patience::Patience;
-use crate::queue::{Limits, Queue};
+use crate::scheduler::estimates::Estimates;
+use crate::scheduler::queue::{Limits, Queue};
 use crate::store::Answer;
-use crate::worker::kept::Kept;
-use crate::worker::life::Life;
-use crate::worker::link::{FromWorker, UNHEARD_MAX};
-use crate::worker::process::Plan;
-use crate::worker::state::Input;
+use crate::workers::lifecycle::Lifecycle;
+use crate::workers::lifecycle::state::Input;
+use crate::workers::link::{FromWorker, UNHEARD_MAX};
+use crate::workers::process::Plan;
+use crate::workers::retained_weights::RetainedWeights;
 
 /// Messages of clients that may wait for the supervisor.
 pub(crate) const MESSAGES_MAX: usize = 64;
@@ -66,12 +67,12 @@ struct Client {
     /// Its unfinished job.
     job: Option<JobId>,
     /// The detached job that it waits for.
-    following: Option<Following>,
+    subscription: Option<Subscription>,
 }
 
 /// What a supervisor is told at its beginning.
 #[derive(Debug)]
-pub(crate) struct Charge {
+pub(crate) struct SupervisorConfig {
     /// The configuration file that was read.
     pub config: Option<PathBuf>,
     /// A checkpoint's folder, or "tiny".
@@ -86,14 +87,14 @@ pub(crate) struct Charge {
     /// Where detached jobs are kept, or why nowhere.
     pub folder: Result<PathBuf, Failure>,
     /// How much of them, and how long.
-    pub terms: Terms,
+    pub terms: Retention,
     /// Weights that a daemon before this one left.
-    pub weights: Kept,
+    pub weights: RetainedWeights,
 }
 
 /// Where clients come in.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct Acceptor {
     /// Lets them in.
     pub accepting: AbortHandle,
     /// A service manager listens on when this daemon does no more, for the next one.
@@ -103,13 +104,13 @@ pub(crate) struct Door {
 /// The daemon's state.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
-    charge: Charge,
+    config: SupervisorConfig,
     started: Instant,
     clients: HashMap<ClientId, Client>,
     queue: Queue,
     jobs: HashMap<JobId, Job>,
-    keeping: Keeping,
-    life: Life,
+    store: StoreHandle,
+    life: Lifecycle,
     worker: Worker,
     from_worker: mpsc::Receiver<FromWorker>,
     estimates: Estimates,
@@ -141,8 +142,8 @@ impl Supervisor {
     /// # Errors
     ///
     /// There is no room for a thread.
-    pub(crate) fn new(mut charge: Charge) -> std::io::Result<Self> {
-        let keeping = Keeping::start(charge.folder.clone(), charge.terms)?;
+    pub(crate) fn new(mut config: SupervisorConfig) -> std::io::Result<Self> {
+        let store = StoreHandle::start(config.folder.clone(), config.terms)?;
         let (to_supervisor, from_worker) = mpsc::channel(UNHEARD_MAX);
         let now = Instant::now();
         // Two daemons on one machine do not wait in step.
@@ -151,25 +152,25 @@ impl Supervisor {
             started: now,
             clients: HashMap::new(),
             queue: Queue::new(Limits {
-                total: charge.places.jobs as usize,
-                per_user: charge.places.jobs_per_user as usize,
+                total: config.places.jobs as usize,
+                per_user: config.places.jobs_per_user as usize,
             }),
             jobs: HashMap::new(),
-            keeping,
-            life: Life::new(charge.patience, charge.idle_unload, seed, now),
-            worker: Worker::new(to_supervisor, std::mem::take(&mut charge.weights), now),
+            store,
+            life: Lifecycle::new(config.patience, config.idle_unload, seed, now),
+            worker: Worker::new(to_supervisor, std::mem::take(&mut config.weights), now),
             from_worker,
             estimates: Estimates::default(),
             tally: Tally::default(),
             sleepers: Vec::new(),
             stop_by: None,
             notifier: Notifier::new(sd_notify::watchdog_enabled()),
-            charge,
+            config,
         })
     }
 
     /// Works until told to end by SIGTERM or SIGINT; then the running job may finish, while who
-    /// comes is told why nothing is drawn, or waits at the door for the next daemon. The worker is
+    /// comes is told why nothing is drawn, or waits at the acceptor for the next daemon. The worker is
     /// gone when this returns. A second signal cuts it short.
     ///
     /// # Errors
@@ -178,7 +179,7 @@ impl Supervisor {
     pub(crate) async fn run(
         mut self,
         mut clients: mpsc::Receiver<FromClient>,
-        door: Door,
+        acceptor: Acceptor,
     ) -> std::io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -194,8 +195,8 @@ impl Supervisor {
             let woken = tokio::select! {
                 Some(message) = clients.recv() => Woken::Client(message),
                 Some(message) = self.from_worker.recv() => Woken::Worker(message),
-                Some(answer) = self.keeping.answers.recv() => Woken::Store(answer),
-                () = at(Some(self.keeping.next_look)) => Woken::Look,
+                Some(answer) = self.store.answers.recv() => Woken::Store(answer),
+                () = at(Some(self.store.next_look)) => Woken::Look,
                 () = self.worker.kept.heard() => Woken::Weights,
                 () = at(deadline) => Woken::TimeUp,
                 () = at(self.notifier.next_ping()) => Woken::Watchdog,
@@ -213,15 +214,15 @@ impl Supervisor {
                 Woken::Watchdog => self.notifier.ping(!self.life.is_stuck(Instant::now())),
                 Woken::HangUp => tracing::info!("SIGHUP: a new configuration needs a restart"),
                 Woken::Terminate if self.stop_by.is_none() => {
-                    if door.is_kept_open {
-                        door.accepting.abort();
+                    if acceptor.is_kept_open {
+                        acceptor.accepting.abort();
                     }
                     self.stop();
                 }
                 Woken::Terminate | Woken::StopNow => self.stop_now(),
             }
         }
-        door.accepting.abort();
+        acceptor.accepting.abort();
         self.close_store().await;
         self.dismiss(&mut clients);
         self.end_worker().await;
@@ -238,7 +239,7 @@ impl Supervisor {
     fn time_up(&mut self, deadline: Option<Instant>) {
         let now = Instant::now();
         let late = deadline.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        if late >= self.charge.patience.overslept {
+        if late >= self.config.patience.overslept {
             // Stopped, or the whole machine was: the worker may have been too.
             tracing::info!("did not run for {} s; deadlines begin anew", late.as_secs());
             self.life.excuse(now);
@@ -276,7 +277,7 @@ impl Supervisor {
         } else {
             self.queue.remove(job);
         }
-        if self.keeping.jobs.get(job).is_some_and(|kept| kept.held.is_some() || kept.has_ended()) {
+        if self.store.jobs.get(job).is_some_and(|kept| kept.held.is_some() || kept.has_ended()) {
             // It was ended before, for the worker to hear of it.
             return;
         }

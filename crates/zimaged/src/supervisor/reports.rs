@@ -6,10 +6,10 @@ use bytes::Bytes;
 use zimg_protocol::messages::{Event, JobId, Point, Preview, Report};
 
 use super::Supervisor;
-use crate::job::{Job, Wrong};
+use crate::jobs::job::{Job, Wrong};
 use crate::outbox::ClientId;
-use crate::worker::link::FromWorker;
-use crate::worker::state::Input;
+use crate::workers::lifecycle::state::Input;
+use crate::workers::link::FromWorker;
 
 /// Bytes of pixels that wait for one client; a client that lets more gather is dropped. Eight
 /// images of 1024², two of 2048².
@@ -168,7 +168,7 @@ impl Supervisor {
         self.tally.counters.overtaken += 1;
         self.happened(Input::Ended(id));
         if cancelled {
-            self.end(id, Err(crate::job::cancelled()));
+            self.end(id, Err(crate::jobs::job::cancelled()));
         }
     }
 

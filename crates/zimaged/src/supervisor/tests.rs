@@ -19,15 +19,15 @@ struct Office {
 
 impl Office {
     fn new(places: Places) -> Self {
-        Self::keeping(places, Err(Failure::new(Kind::Config, "this zimaged keeps no jobs")))
+        Self::store(places, Err(Failure::new(Kind::Config, "this zimaged keeps no jobs")))
     }
 
     /// One that keeps detached jobs in this folder.
-    fn keeping(places: Places, folder: Result<PathBuf, Failure>) -> Self {
+    fn store(places: Places, folder: Result<PathBuf, Failure>) -> Self {
         let plan = Err(Failure::new(Kind::Config, "there is no worker"));
-        let (patience, terms) = (Patience::default(), Terms::default());
-        let weights = Kept::default();
-        let charge = Charge {
+        let (patience, terms) = (Patience::default(), Retention::default());
+        let weights = RetainedWeights::default();
+        let config = SupervisorConfig {
             config: None,
             model: "tiny".to_owned(),
             plan,
@@ -38,17 +38,17 @@ impl Office {
             terms,
             weights,
         };
-        let mut supervisor = Supervisor::new(charge).unwrap();
+        let mut supervisor = Supervisor::new(config).unwrap();
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(supervisor.open_store());
         // Where nothing is kept they are made up.
-        supervisor.keeping.numbers.come(Some(1..1000));
+        supervisor.store.numbers.come(Some(1..1000));
         Self { supervisor, outboxes: Vec::new(), runtime }
     }
 
     /// Hears what the store says, once.
     fn hear_of_the_store(&mut self) {
-        let answer = self.runtime.block_on(self.supervisor.keeping.answers.recv()).unwrap();
+        let answer = self.runtime.block_on(self.supervisor.store.answers.recv()).unwrap();
         self.supervisor.kept(answer);
     }
 
@@ -159,7 +159,7 @@ fn who_goes_takes_his_jobs_along() {
 #[test]
 fn a_detached_job_is_its_owners_and_roots() {
     let folder = tempfile::tempdir().unwrap();
-    let mut office = Office::keeping(Places::default(), Ok(folder.path().to_owned()));
+    let mut office = Office::store(Places::default(), Ok(folder.path().to_owned()));
     let ann = office.join(ANN);
     let submit = Submit { detach: true, ..usual_submit() };
     office.supervisor.client(FromClient::Asked { id: ann, request: Request::Submit(submit) });
@@ -192,7 +192,7 @@ fn a_detached_job_is_its_owners_and_roots() {
 fn who_goes_leaves_his_detached_jobs_and_they_take_up_places() {
     let folder = tempfile::tempdir().unwrap();
     let places = Places { jobs: 9, jobs_per_user: 2, connections: 32 };
-    let mut office = Office::keeping(places, Ok(folder.path().to_owned()));
+    let mut office = Office::store(places, Ok(folder.path().to_owned()));
     let ann = office.join(ANN);
     for _ in 0..2 {
         let submit = Submit { detach: true, ..usual_submit() };
@@ -216,7 +216,7 @@ fn usual_submit() -> Submit {
 
 /// An office with one detached job, which is accepted.
 fn with_a_detached_job(folder: &tempfile::TempDir) -> Office {
-    let mut office = Office::keeping(Places::default(), Ok(folder.path().to_owned()));
+    let mut office = Office::store(Places::default(), Ok(folder.path().to_owned()));
     let ann = office.join(ANN);
     let draw = Draw { width: Some(64), height: Some(64), count: 3, ..Draw::new("a secret") };
     let submit = Submit { draw, detach: true, ..usual_submit() };
@@ -247,15 +247,15 @@ fn a_disk_that_is_slower_than_the_worker_holds_the_job_up() {
     drawn(&mut office, "mock", 0);
     let waits = |office: &Office| office.supervisor.queue.len();
     assert_eq!(waits(&office), 1, "one image is soon written");
-    office.supervisor.keeping.jobs.get_mut(1).unwrap().under_way += 24 << 20;
+    office.supervisor.store.jobs.get_mut(1).unwrap().under_way += 24 << 20;
     drawn(&mut office, "mock", 1);
     assert_eq!(waits(&office), 0);
-    let held = office.supervisor.keeping.jobs.get(1).unwrap().held.clone().unwrap();
+    let held = office.supervisor.store.jobs.get(1).unwrap().held.clone().unwrap();
     assert_eq!(held.message, "the disk is slower than the worker");
     // What is under way comes to the disk all the same.
     office.hear_of_the_store();
     office.hear_of_the_store();
-    let entry = office.supervisor.keeping.jobs.get_mut(1).unwrap();
+    let entry = office.supervisor.store.jobs.get_mut(1).unwrap();
     assert_eq!(entry.images(), 2);
     entry.under_way -= 24 << 20;
     assert_eq!(entry.under_way, 0);
@@ -263,7 +263,7 @@ fn a_disk_that_is_slower_than_the_worker_holds_the_job_up() {
     office.hear_of_the_store();
     assert_eq!(waits(&office), 1);
     assert_eq!(office.supervisor.jobs[&1].progress.point().image, 2, "it goes on after them");
-    assert!(office.supervisor.keeping.trouble().is_none());
+    assert!(office.supervisor.store.trouble().is_none());
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn all_images_of_a_job_are_of_one_model() {
     for (name, kept) in [("old", 1), ("new", 0)] {
         supervisor.worker.model = Some(model(name));
         supervisor.one_model(1);
-        assert_eq!(supervisor.keeping.jobs.get(1).unwrap().images(), kept, "{name}");
+        assert_eq!(supervisor.store.jobs.get(1).unwrap().images(), kept, "{name}");
         assert_eq!(supervisor.jobs[&1].progress.whole(), kept);
     }
 }

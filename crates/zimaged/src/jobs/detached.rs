@@ -28,7 +28,7 @@ const USUAL_SIDE: u32 = 1024;
 
 /// How much is kept, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Terms {
+pub(crate) struct Retention {
     /// How long a job is kept after its end, in time that the daemon runs: no clock decides it, so
     /// none that is set wrong loses anything.
     pub time: Duration,
@@ -38,13 +38,13 @@ pub(crate) struct Terms {
     pub bytes_per_user: u64,
 }
 
-impl Default for Terms {
+impl Default for Retention {
     fn default() -> Self {
         Self::of(Duration::from_secs(7 * 24 * 3600), 4 << 30)
     }
 }
 
-impl Terms {
+impl Retention {
     /// So long, and so much, of which one user may have half.
     pub(crate) fn of(time: Duration, bytes: u64) -> Self {
         Self { time, bytes, bytes_per_user: bytes / 2 }
@@ -53,7 +53,7 @@ impl Terms {
 
 /// A detached job.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct DetachedJob {
     pub uid: u32,
     /// What was asked for; once it has ended only as much as a list shows.
     pub submit: Submit,
@@ -88,7 +88,7 @@ pub(crate) struct Shown {
     pub end: Option<Result<Timings, Failure>>,
 }
 
-impl Entry {
+impl DetachedJob {
     /// A job as it lies on the disk.
     pub(crate) fn new(record: Record, model: Option<&ModelInfo>) -> Self {
         let Record { uid, submit, accepted_unix_s, started, images, end } = record;
@@ -183,16 +183,16 @@ fn listed(failure: &Failure) -> Failure {
 
 /// All detached jobs.
 #[derive(Debug)]
-pub(crate) struct Kept {
-    terms: Terms,
-    jobs: BTreeMap<JobId, Entry>,
+pub(crate) struct DetachedJobs {
+    terms: Retention,
+    jobs: BTreeMap<JobId, DetachedJob>,
     /// How old the folder was then, in seconds.
     opened: (Instant, u64),
 }
 
-impl Kept {
+impl DetachedJobs {
     /// None yet.
-    pub(crate) fn new(terms: Terms) -> Self {
+    pub(crate) fn new(terms: Retention) -> Self {
         Self { terms, jobs: BTreeMap::new(), opened: (Instant::now(), 0) }
     }
 
@@ -206,24 +206,24 @@ impl Kept {
         self.opened.1 + self.opened.0.elapsed().as_secs()
     }
 
-    pub(crate) fn insert(&mut self, job: JobId, entry: Entry) {
+    pub(crate) fn insert(&mut self, job: JobId, entry: DetachedJob) {
         self.jobs.insert(job, entry);
     }
 
-    pub(crate) fn remove(&mut self, job: JobId) -> Option<Entry> {
+    pub(crate) fn remove(&mut self, job: JobId) -> Option<DetachedJob> {
         self.jobs.remove(&job)
     }
 
-    pub(crate) fn get(&self, job: JobId) -> Option<&Entry> {
+    pub(crate) fn get(&self, job: JobId) -> Option<&DetachedJob> {
         self.jobs.get(&job)
     }
 
-    pub(crate) fn get_mut(&mut self, job: JobId) -> Option<&mut Entry> {
+    pub(crate) fn get_mut(&mut self, job: JobId) -> Option<&mut DetachedJob> {
         self.jobs.get_mut(&job)
     }
 
     /// All of them, in the order of their numbers.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (JobId, &Entry)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (JobId, &DetachedJob)> {
         self.jobs.iter().map(|(job, entry)| (*job, entry))
     }
 
@@ -231,7 +231,7 @@ impl Kept {
     pub(crate) fn expired(&self) -> Vec<JobId> {
         let lived = self.lived_s();
         let age = |ended: u64| lived.saturating_sub(ended);
-        let old = |entry: &Entry| {
+        let old = |entry: &DetachedJob| {
             entry.ended_s.is_some_and(|ended| age(ended) >= self.terms.time.as_secs())
         };
         self.iter().filter(|(_, entry)| old(entry)).map(|(job, _)| job).collect()
@@ -239,7 +239,7 @@ impl Kept {
 
     /// Jobs that nobody wants any more, and that are there nevertheless.
     pub(crate) fn unwanted(&self) -> Vec<JobId> {
-        let unwanted = |(_, entry): &(JobId, &Entry)| {
+        let unwanted = |(_, entry): &(JobId, &DetachedJob)| {
             let shown = entry.shown.borrow();
             matches!(&shown.end, Some(Err(failure)) if failure.kind == Kind::Cancelled)
         };
@@ -328,17 +328,17 @@ mod tests {
         Record::new(uid, submit, 1_700_000_000)
     }
 
-    fn kept() -> Kept {
+    fn kept() -> DetachedJobs {
         let time = Duration::from_secs(3600);
-        Kept::new(Terms { time, bytes: 40 * MIB, bytes_per_user: 20 * MIB })
+        DetachedJobs::new(Retention { time, bytes: 40 * MIB, bytes_per_user: 20 * MIB })
     }
 
     #[test]
     fn there_is_room_for_so_much_of_each_and_of_all() {
         let mut kept = kept();
-        let take = |kept: &mut Kept, job: JobId, uid: u32, count: u32| {
+        let take = |kept: &mut DetachedJobs, job: JobId, uid: u32, count: u32| {
             kept.room_for(uid, &draw(count), None)?;
-            kept.insert(job, Entry::new(record(uid, draw(count)), None));
+            kept.insert(job, DetachedJob::new(record(uid, draw(count)), None));
             Ok::<(), Failure>(())
         };
         take(&mut kept, 1, 7, 5).unwrap();
@@ -363,7 +363,7 @@ mod tests {
         let small = Draw { width: Some(64), height: Some(64), ..Draw::new("a fox") };
         for job in 0..100 {
             kept.room_for(7, &small, None).unwrap();
-            kept.insert(job, Entry::new(record(7, small.clone()), None));
+            kept.insert(job, DetachedJob::new(record(7, small.clone()), None));
         }
         let failure = kept.room_for(7, &small, None).unwrap_err();
         assert_eq!(failure.message, "you already keep 100 detached jobs");
@@ -374,7 +374,7 @@ mod tests {
     fn what_has_ended_is_kept_for_its_time_by_no_clock() {
         let mut kept = kept();
         for (job, ended) in [(1, Some(6400)), (2, Some(6401)), (3, None)] {
-            let mut entry = Entry::new(record(7, draw(1)), None);
+            let mut entry = DetachedJob::new(record(7, draw(1)), None);
             if let Some(ended) = ended {
                 entry.end(Ok(Timings::default()), ended);
             }
@@ -391,7 +391,7 @@ mod tests {
     #[test]
     fn what_is_listed_is_short() {
         let long = Draw { prompt: "é".repeat(9000), negative: Some("x".into()), ..draw(2) };
-        let mut entry = Entry::new(record(7, long), None);
+        let mut entry = DetachedJob::new(record(7, long), None);
         assert_eq!(entry.submit.draw.prompt.len(), 18_000);
         assert_eq!(entry.info(1, 3).state, JobState::Waiting { position: 3 });
         let image = ImageInfo { index: 0, seed: 0, width: 1024, height: 1024, bytes: 3 * MIB };

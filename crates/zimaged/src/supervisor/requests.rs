@@ -9,12 +9,12 @@ use zimg_protocol::messages::{
 use zimg_protocol::{Failure, Kind};
 
 use super::{Client, FromClient, Supervisor, shutting_down};
-use crate::estimate::about;
-use crate::job::{Job, cancelled};
-use crate::kept::Entry;
+use crate::jobs::detached::DetachedJob;
+use crate::jobs::job::{Job, cancelled};
 use crate::outbox::ClientId;
-use crate::queue::{Full, Ticket};
-use crate::worker::state::{Input, State};
+use crate::scheduler::estimates::about;
+use crate::scheduler::queue::{Full, Ticket};
+use crate::workers::lifecycle::state::{Input, State};
 
 /// Root, to whom all jobs are shown.
 pub(super) const ROOT: u32 = 0;
@@ -34,7 +34,7 @@ impl Supervisor {
     pub(super) fn client(&mut self, message: FromClient) {
         match message {
             FromClient::Joined { id, uid, outbox } => {
-                self.clients.insert(id, Client { uid, outbox, job: None, following: None });
+                self.clients.insert(id, Client { uid, outbox, job: None, subscription: None });
             }
             FromClient::Left { id } => {
                 self.sleepers.retain(|sleeper| *sleeper != id);
@@ -63,8 +63,8 @@ impl Supervisor {
                 let client = self.clients.get(&id)?;
                 if let Some(job) = client.job {
                     self.cancel(job);
-                } else if let Some(following) = &client.following {
-                    let job = following.job;
+                } else if let Some(subscription) = &client.subscription {
+                    let job = subscription.job;
                     self.leave(id, Failure::new(Kind::Cancelled, format!("job {job} goes on")));
                 }
                 None
@@ -141,7 +141,7 @@ impl Supervisor {
         let job = if submit.detach {
             self.room_to_keep(uid, submit).map_err(Refusal::Failed)?
         } else {
-            self.keeping.number()
+            self.store.number()
         };
         let ticket = Ticket { job, uid, priority: submit.priority };
         let placed =
@@ -152,7 +152,7 @@ impl Supervisor {
     /// Whether a connection has nothing under way; one that has is ended with a sentence.
     fn is_free(&self, id: ClientId) -> bool {
         let Some(client) = self.clients.get(&id) else { return false };
-        let free = client.job.is_none() && client.following.is_none();
+        let free = client.job.is_none() && client.subscription.is_none();
         if !free {
             client.outbox.error(&Failure::new(
                 Kind::Usage,
@@ -163,7 +163,7 @@ impl Supervisor {
     }
 
     fn has_ended(&self, job: JobId) -> bool {
-        self.keeping.jobs.get(job).is_some_and(Entry::has_ended)
+        self.store.jobs.get(job).is_some_and(DetachedJob::has_ended)
     }
 
     fn accept(&mut self, id: ClientId, ticket: Ticket, submit: Submit) {
@@ -242,7 +242,7 @@ impl Supervisor {
     /// that are kept.
     fn list(&self, uid: u32) -> Vec<JobInfo> {
         let last = u32::try_from(self.queue.unfinished()).unwrap_or(u32::MAX);
-        let kept = self.keeping.jobs.iter().filter(|(job, _)| !self.jobs.contains_key(job));
+        let kept = self.store.jobs.iter().filter(|(job, _)| !self.jobs.contains_key(job));
         let kept = kept.filter(|(_, entry)| entry.uid == uid || uid == ROOT);
         let kept = kept.map(|(job, entry)| entry.info(job, last));
         let running = self.queue.running().map(|job| (job, None));

@@ -1,16 +1,18 @@
 //! The worker's life as one value and one transition function, without processes or clocks.
 //!
-//! `Life::apply` takes what happened, and when, and answers what must be done; the supervisor does
-//! it. `Life::deadline` says when to come back with `Input::TimeUp` if nothing happens. A job that
+//! `Lifecycle::apply` takes what happened, and when, and answers what must be done; the supervisor does
+//! it. `Lifecycle::deadline` says when to come back with `Input::TimeUp` if nothing happens. A job that
 //! loses its worker is handed back (`Action::LoseJob`) and not judged here.
+
+pub(crate) mod state;
 
 use std::time::{Duration, Instant};
 
 use zimg_protocol::error::{Failure, Kind};
 use zimg_protocol::messages::{JobId, WorkerState};
 
+use self::state::{Action, Input, Killed, State};
 use super::exit::{Exit, Fault};
-use super::state::{Action, Input, Killed, State};
 use crate::patience::Patience;
 
 /// After so many starts in a row that came to nothing jobs are refused instead of kept waiting.
@@ -20,7 +22,7 @@ const JITTER: f64 = 0.2;
 
 /// The worker's state and what must be remembered to judge the next death.
 #[derive(Debug)]
-pub(crate) struct Life {
+pub(crate) struct Lifecycle {
     state: State,
     /// The last progress in this state, from which its deadline counts.
     since: Instant,
@@ -43,7 +45,7 @@ pub(crate) struct Life {
     restarts: u32,
 }
 
-impl Life {
+impl Lifecycle {
     /// A worker that is about to be started (the caller performs the first `Spawn`). The seed is
     /// of the pauses' jitter.
     pub(crate) fn new(patience: Patience, idle: Option<Duration>, seed: u64, now: Instant) -> Self {

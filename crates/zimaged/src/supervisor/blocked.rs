@@ -5,20 +5,20 @@ use zimg_protocol::Failure;
 use zimg_protocol::messages::{Command, Event, JobId, Waiting};
 
 use super::Supervisor;
-use crate::kept::Entry;
+use crate::jobs::detached::DetachedJob;
 use crate::store::Ask;
 
 impl Supervisor {
     /// A job's images cannot be kept for now: it makes room for others, and is drawn on when
     /// they can.
     pub(super) fn hold(&mut self, job: JobId, failure: Failure) {
-        let Some(entry) = self.keeping.jobs.get_mut(job) else { return };
+        let Some(entry) = self.store.jobs.get_mut(job) else { return };
         if entry.held.replace(failure.clone()).is_some() {
             return;
         }
         entry.drawn = None;
         tracing::warn!(job, "waits for the disk: {failure}");
-        self.keeping.trouble = Some(failure.clone());
+        self.store.trouble = Some(failure.clone());
         self.tell(job, Event::Waiting(Waiting::Disk(failure)));
         self.drop_unfinished(job);
     }
@@ -40,25 +40,25 @@ impl Supervisor {
     /// Tries the disk for the job with the smallest images of those that wait for it.
     pub(super) fn probe(&self) {
         // One that a worker is still at is not yet free to go on.
-        let may_go_on = |(job, entry): &(JobId, &Entry)| {
+        let may_go_on = |(job, entry): &(JobId, &DetachedJob)| {
             entry.held.is_some() && entry.under_way == 0 && !self.jobs.contains_key(job)
         };
-        let held = self.keeping.jobs.iter().filter(may_go_on);
+        let held = self.store.jobs.iter().filter(may_go_on);
         let sizes = held.map(|(job, entry)| (entry.image_bytes(), job));
         if let Some((bytes, job)) = sizes.min() {
-            self.keeping.store.ask(Ask::Probe { job, bytes });
+            self.store.handle.ask(Ask::Probe { job, bytes });
         }
     }
 
     /// The disk was tried for this job, and is for the next when an image of this one is kept.
     pub(super) fn probed(&mut self, job: JobId, result: Result<(), Failure>) {
         if result.is_ok()
-            && let Some(entry) = self.keeping.jobs.get_mut(job)
+            && let Some(entry) = self.store.jobs.get_mut(job)
             && entry.held.take().is_some()
         {
             tracing::info!(job, "goes on");
             self.draw_again(job);
         }
-        self.keeping.went(&result);
+        self.store.went(&result);
     }
 }

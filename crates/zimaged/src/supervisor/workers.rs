@@ -7,12 +7,12 @@ use zimg_protocol::messages::{Command, DeviceMemory, JobId, ModelInfo, Weights};
 use zimg_protocol::{Failure, Kind};
 
 use super::{Supervisor, shutting_down};
-use crate::job::Lost;
-use crate::worker::exit::Fault;
-use crate::worker::kept::Kept;
-use crate::worker::link::{FromWorker, Link};
-use crate::worker::process::Start;
-use crate::worker::state::{Action, Input, State};
+use crate::jobs::job::Lost;
+use crate::workers::exit::Fault;
+use crate::workers::lifecycle::state::{Action, Input, State};
+use crate::workers::link::{FromWorker, Link};
+use crate::workers::process::Start;
+use crate::workers::retained_weights::RetainedWeights;
 
 /// The present worker, and what it has said about itself.
 #[derive(Debug)]
@@ -28,12 +28,16 @@ pub(super) struct Worker {
     pub weights: Option<Weights>,
     pub memory: Option<DeviceMemory>,
     /// Weights that outlive it.
-    pub kept: Kept,
+    pub kept: RetainedWeights,
 }
 
 impl Worker {
     /// None yet.
-    pub(super) fn new(to_supervisor: mpsc::Sender<FromWorker>, kept: Kept, now: Instant) -> Self {
+    pub(super) fn new(
+        to_supervisor: mpsc::Sender<FromWorker>,
+        kept: RetainedWeights,
+        now: Instant,
+    ) -> Self {
         Self {
             link: None,
             to_supervisor,
@@ -63,7 +67,7 @@ impl Supervisor {
     pub(super) fn spawn(&mut self) {
         self.worker.started = Instant::now();
         let start = self.start();
-        let plan = self.charge.plan.as_ref().map_err(Clone::clone);
+        let plan = self.config.plan.as_ref().map_err(Clone::clone);
         match plan.and_then(|plan| plan.spawn(start)) {
             Ok((child, socket)) => match socket
                 .set_nonblocking(true)

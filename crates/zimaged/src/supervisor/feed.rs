@@ -5,7 +5,7 @@ use tokio::sync::{mpsc, watch};
 use zimg_protocol::messages::{Event, JobId};
 use zimg_protocol::{Failure, Kind};
 
-use crate::kept::Shown;
+use crate::jobs::detached::Shown;
 use crate::outbox::{ClientId, Outbox};
 use crate::store::{Answer, Store, StoredImage, Unread};
 
@@ -16,7 +16,7 @@ const UNTAKEN: usize = 2;
 
 /// One who waits for a job.
 #[derive(Debug)]
-pub(crate) struct Delivery {
+pub(crate) struct Feed {
     pub client: ClientId,
     pub job: JobId,
     pub outbox: Outbox,
@@ -25,7 +25,7 @@ pub(crate) struct Delivery {
     pub supervisor: mpsc::UnboundedSender<Answer>,
 }
 
-impl Delivery {
+impl Feed {
     /// Delivers each image when it is there, and leaves the last word to the supervisor. A job
     /// that has ended is introduced first; that of one that has not is the supervisor's, who
     /// speaks of it meanwhile.

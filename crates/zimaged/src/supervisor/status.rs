@@ -7,7 +7,7 @@ use zimg_protocol::messages::{Counters, JobId, Overview, Priority, Setup, Status
 use zimg_protocol::{Failure, Kind};
 
 use super::Supervisor;
-use crate::queue::Ticket;
+use crate::scheduler::queue::Ticket;
 
 /// What happened since the daemon started.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,13 +70,13 @@ impl Supervisor {
                 .link
                 .as_ref()
                 .map(|_| self.worker.started.elapsed().as_secs()),
-            places: self.charge.places,
+            places: self.config.places,
             unfinished: count(self.queue.unfinished()),
             connections: count(self.clients.len()),
-            kept: count(self.keeping.finished()),
+            kept: count(self.store.finished()),
             wait_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             counters: self.tally.counters,
-            keeping: self.keeping.trouble(),
+            keeping: self.store.trouble(),
         }
     }
 
@@ -84,9 +84,9 @@ impl Supervisor {
     pub(super) fn setup(&self) -> Setup {
         let shown = |path: &Path| path.display().to_string();
         Setup {
-            config: self.charge.config.as_deref().map(shown),
-            model: self.charge.model.clone(),
-            state_dir: self.charge.folder.as_deref().ok().map(shown),
+            config: self.config.config.as_deref().map(shown),
+            model: self.config.model.clone(),
+            state_dir: self.config.folder.as_deref().ok().map(shown),
         }
     }
 }

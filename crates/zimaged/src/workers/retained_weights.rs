@@ -25,7 +25,7 @@ const TRIES: u32 = 2;
 
 /// What is kept, and the present worker's way to change it.
 #[derive(Debug, Default)]
-pub(crate) struct Kept {
+pub(crate) struct RetainedWeights {
     held: Vec<OwnedFd>,
     /// No stream but a socket of packets: only when it can be read is asked of it.
     channel: Option<UnixStream>,
@@ -35,7 +35,7 @@ pub(crate) struct Kept {
     oom_kills: Option<u64>,
 }
 
-impl Kept {
+impl RetainedWeights {
     /// Those that the service manager kept, by their numbers.
     pub(crate) fn stored(mut stored: Vec<(usize, OwnedFd)>) -> Self {
         stored.sort_by_key(|(number, _)| *number);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     /// A worker starts, finds so many descriptors and ends.
-    fn starts_with(kept: &mut Kept, count: usize) {
+    fn starts_with(kept: &mut RetainedWeights, count: usize) {
         let worker = kept.open().unwrap();
         assert_eq!(given(&worker).len(), count);
         drop(worker);
@@ -187,7 +187,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_worker_offers_the_next_one_finds() {
-        let mut kept = Kept::default();
+        let mut kept = RetainedWeights::default();
         let worker = kept.open().unwrap();
         assert!(given(&worker).is_empty());
         let (descriptor, reader) = held();
@@ -207,7 +207,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_dead_workers_last_offer_counts() {
-        let mut kept = Kept::default();
+        let mut kept = RetainedWeights::default();
         let worker = kept.open().unwrap();
         Handover::Weights(vec![held().0]).send(&worker).unwrap();
         drop(worker);
@@ -218,7 +218,7 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_is_answered_once_they_are_gone() {
         let (descriptor, reader) = held();
-        let mut kept = Kept::stored(vec![(0, descriptor)]);
+        let mut kept = RetainedWeights::stored(vec![(0, descriptor)]);
         let worker = kept.open().unwrap();
         assert_eq!(given(&worker).len(), 1);
         Handover::Nothing.send(&worker).unwrap();
@@ -232,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn workers_that_die_of_them_are_given_them_twice_and_not_again() {
-        let mut kept = Kept::stored(vec![(0, held().0)]);
+        let mut kept = RetainedWeights::stored(vec![(0, held().0)]);
         for _ in 0..3 {
             starts_with(&mut kept, 1);
             let _worker = kept.open().unwrap();
@@ -246,7 +246,7 @@ mod tests {
 
     #[tokio::test]
     async fn nonsense_changes_nothing() {
-        let mut kept = Kept::stored(vec![(0, held().0)]);
+        let mut kept = RetainedWeights::stored(vec![(0, held().0)]);
         let worker = kept.open().unwrap();
         rustix::net::send(&worker, b"garbage", rustix::net::SendFlags::empty()).unwrap();
         Handover::Nothing.send(&worker).unwrap();
@@ -259,7 +259,7 @@ mod tests {
     #[tokio::test]
     async fn forgetting_frees_the_memory() {
         let (descriptor, reader) = held();
-        let mut kept = Kept::stored(vec![(0, descriptor)]);
+        let mut kept = RetainedWeights::stored(vec![(0, descriptor)]);
         kept.forget();
         is_let_go(reader);
         starts_with(&mut kept, 0);
@@ -271,7 +271,7 @@ mod tests {
             [(vec![2, 0, 1], 3), (vec![0, 2], 0), (vec![1], 0), (vec![0, 0], 0), (vec![], 0)]
         {
             let stored = numbers.iter().map(|number| (*number, held().0)).collect();
-            starts_with(&mut Kept::stored(stored), count);
+            starts_with(&mut RetainedWeights::stored(stored), count);
         }
         assert_eq!(number("zimaged-weights-12"), Some(12));
         assert_eq!(number("zimaged-weights-"), None);

@@ -240,7 +240,7 @@ mod tests {
 
     use super::*;
     use crate::config::State;
-    use crate::kept::Terms;
+    use crate::jobs::detached::Retention;
     use crate::patience::Patience;
 
     fn settings(device: Device) -> Settings {
@@ -258,7 +258,7 @@ mod tests {
             places: Places::default(),
             idle_unload: None,
             state: State::default(),
-            terms: Terms::default(),
+            terms: Retention::default(),
             patience: Patience::default(),
         }
     }

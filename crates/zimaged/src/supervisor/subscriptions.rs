@@ -5,20 +5,20 @@ use tokio::task::AbortHandle;
 use zimg_protocol::messages::{Event, JobId, Waiting};
 use zimg_protocol::{Failure, Kind};
 
-use super::clients::ROOT;
+use super::feed::Feed;
+use super::requests::ROOT;
 use super::{Client, Supervisor, shutting_down};
-use crate::delivery::Delivery;
 use crate::outbox::ClientId;
 
 /// What a client waits for.
 #[derive(Debug)]
-pub(super) struct Following {
+pub(super) struct Subscription {
     pub job: JobId,
     delivery: AbortHandle,
 }
 
 /// A client that is gone takes nothing any more.
-impl Drop for Following {
+impl Drop for Subscription {
     fn drop(&mut self) {
         self.delivery.abort();
     }
@@ -28,12 +28,12 @@ impl Supervisor {
     /// A user's detached job, or anybody's for root. Whether there is such a job of somebody
     /// else's is none of his business.
     pub(super) fn own_detached(&self, uid: u32, job: JobId) -> Result<JobId, Failure> {
-        let owner = self.keeping.jobs.get(job).map(|entry| entry.uid);
+        let owner = self.store.jobs.get(job).map(|entry| entry.uid);
         if owner.is_some_and(|owner| owner == uid || uid == ROOT) {
             return Ok(job);
         }
-        if self.keeping.open != Some(true) {
-            return Err(self.keeping.closed());
+        if self.store.open != Some(true) {
+            return Err(self.store.closed());
         }
         let message = match uid {
             ROOT => format!("there is no detached job {job}"),
@@ -51,7 +51,7 @@ impl Supervisor {
             Ok(job) => job,
             Err(failure) => return Some(Event::Failed(failure)),
         };
-        let (entry, client) = (self.keeping.jobs.get(job)?, self.clients.get_mut(&id)?);
+        let (entry, client) = (self.store.jobs.get(job)?, self.clients.get_mut(&id)?);
         let ended = entry.has_ended();
         client.outbox.owe();
         if !ended {
@@ -69,30 +69,30 @@ impl Supervisor {
                 event.into_iter().for_each(|event| client.outbox.event(event));
             }
         }
-        let delivery = Delivery {
+        let delivery = Feed {
             client: id,
             job,
             outbox: client.outbox.clone(),
-            store: self.keeping.store.clone(),
+            store: self.store.handle.clone(),
             shown: entry.shown.subscribe(),
-            supervisor: self.keeping.to_supervisor.clone(),
+            supervisor: self.store.to_supervisor.clone(),
         };
         let delivery = tokio::spawn(delivery.run(ended)).abort_handle();
-        client.following = Some(Following { job, delivery });
+        client.subscription = Some(Subscription { job, delivery });
         None
     }
 
     /// Those who wait for a job.
     pub(super) fn followers(&self, job: JobId) -> impl Iterator<Item = &Client> {
         let follows = move |client: &&Client| {
-            client.following.as_ref().is_some_and(|following| following.job == job)
+            client.subscription.as_ref().is_some_and(|subscription| subscription.job == job)
         };
         self.clients.values().filter(follows)
     }
 
     /// Those who wait for a job hear what happens to it.
     pub(super) fn tell_followers(&self, job: JobId, event: &Event) {
-        let held = self.keeping.jobs.get(job).is_some_and(|entry| entry.held.is_some());
+        let held = self.store.jobs.get(job).is_some_and(|entry| entry.held.is_some());
         // A worker that still draws a job that waits for the disk does so for nobody.
         if !held || matches!(event, Event::Waiting(Waiting::Disk(_))) {
             for follower in self.followers(job) {
@@ -104,7 +104,7 @@ impl Supervisor {
     /// A client has all that there is, if it still waits for that job.
     pub(super) fn delivered(&mut self, id: ClientId, job: JobId, end: Event) {
         if let Some(client) = self.clients.get_mut(&id)
-            && client.following.take_if(|following| following.job == job).is_some()
+            && client.subscription.take_if(|subscription| subscription.job == job).is_some()
         {
             client.outbox.event(end);
         }
@@ -113,7 +113,7 @@ impl Supervisor {
     /// A client does not wait any longer; the job goes on.
     pub(super) fn leave(&mut self, id: ClientId, failure: Failure) {
         if let Some(client) = self.clients.get_mut(&id)
-            && client.following.take().is_some()
+            && client.subscription.take().is_some()
         {
             client.outbox.event(Event::Failed(failure));
         }
@@ -122,7 +122,7 @@ impl Supervisor {
     /// Nobody waits for this job any longer.
     pub(super) fn leave_all(&mut self, job: JobId, failure: &Failure) {
         for client in self.clients.values_mut() {
-            if client.following.take_if(|following| following.job == job).is_some() {
+            if client.subscription.take_if(|subscription| subscription.job == job).is_some() {
                 client.outbox.event(Event::Failed(failure.clone()));
             }
         }
@@ -130,8 +130,8 @@ impl Supervisor {
 
     /// The daemon ends: what is detached stays as it is, and goes on with the next one.
     pub(super) fn leave_detached(&mut self) {
-        let jobs = self.clients.values().filter_map(|client| client.following.as_ref());
-        for job in jobs.map(|following| following.job).collect::<Vec<_>>() {
+        let jobs = self.clients.values().filter_map(|client| client.subscription.as_ref());
+        for job in jobs.map(|subscription| subscription.job).collect::<Vec<_>>() {
             self.leave_all(job, &shutting_down());
         }
         if let Some(job) = self.queue.running().filter(|job| self.is_detached(*job)) {
@@ -142,7 +142,7 @@ impl Supervisor {
 
     /// Whether a job is kept.
     pub(super) fn is_detached(&self, job: JobId) -> bool {
-        self.keeping.jobs.get(job).is_some()
+        self.store.jobs.get(job).is_some()
     }
 }
 

@@ -8,21 +8,21 @@ use tokio_util::codec::Decoder;
 use zimg_protocol::messages::{Draw, Places, Priority, Request, Submit};
 use zimg_protocol::{Failure, Frame, Kind};
 
-use super::{Charge, FromClient, Supervisor};
-use crate::kept::Terms;
+use super::{FromClient, Supervisor, SupervisorConfig};
+use crate::jobs::detached::Retention;
 use crate::outbox::Outbox;
 use crate::patience::Patience;
-use crate::worker::exit::Exit;
-use crate::worker::kept::Kept;
-use crate::worker::link::{FromWorker, Link, frames_of_worker, understand};
-use crate::worker::state::Input;
+use crate::workers::exit::Exit;
+use crate::workers::lifecycle::state::Input;
+use crate::workers::link::{FromWorker, Link, frames_of_worker, understand};
+use crate::workers::retained_weights::RetainedWeights;
 
 /// See `foreign::worker_says`.
 pub(crate) fn conversation(bytes: &[u8]) -> io::Result<[Vec<Frame>; 2]> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
     let none = || Failure::new(Kind::Config, "there is no other worker");
-    let mut supervisor = Supervisor::new(Charge {
+    let mut supervisor = Supervisor::new(SupervisorConfig {
         config: None,
         model: "tiny".to_owned(),
         plan: Err(none()),
@@ -30,11 +30,11 @@ pub(crate) fn conversation(bytes: &[u8]) -> io::Result<[Vec<Frame>; 2]> {
         idle_unload: None,
         patience: Patience::default(),
         folder: Err(none()),
-        terms: Terms::default(),
-        weights: Kept::default(),
+        terms: Retention::default(),
+        weights: RetainedWeights::default(),
     })?;
     runtime.block_on(supervisor.open_store());
-    supervisor.keeping.numbers.come(Some(1..100));
+    supervisor.store.numbers.come(Some(1..100));
     let (link, _commands) = Link::to_nobody();
     supervisor.worker.link = Some(link);
 

@@ -1,7 +1,5 @@
 //! One job as the supervisor sees it: whose it is, how far it is, what its log line says.
 
-mod progress;
-
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -11,11 +9,11 @@ use zimg_protocol::messages::{
 };
 use zimg_protocol::{Failure, Kind};
 
-pub(crate) use self::progress::{Progress, Wrong};
-use crate::estimate::{Estimates, Shape};
+pub(crate) use super::progress::{Progress, Wrong};
 use crate::outbox::ClientId;
-use crate::queue::Ticket;
-use crate::worker::exit::Fault;
+use crate::scheduler::estimates::{Estimates, Shape};
+use crate::scheduler::queue::Ticket;
+use crate::workers::exit::Fault;
 
 /// A job that so many workers in a row died of is given up.
 const STRIKES_MAX: u32 = 2;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use zimg_protocol::Failure;
 use zimg_protocol::messages::JobId;
 
-use super::exit::{Exit, Fault};
+use crate::workers::exit::{Exit, Fault};
 
 /// Where the worker stands.
 #[derive(Clone, Debug, PartialEq)]

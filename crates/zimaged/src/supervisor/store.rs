@@ -9,8 +9,8 @@ use zimg_protocol::messages::JobId;
 use zimg_protocol::{Failure, Kind};
 
 use super::Supervisor;
-use crate::kept::{Entry, Kept, Terms};
-use crate::numbers::{BLOCK, Numbers};
+use crate::jobs::detached::{DetachedJob, DetachedJobs, Retention};
+use crate::jobs::id::{BLOCK, JobIds};
 use crate::outbox::ClientId;
 use crate::store::{Answer, Ask, Found, Store};
 
@@ -23,13 +23,13 @@ const AGE_S: u64 = 600;
 
 /// The store, and what is known of it.
 #[derive(Debug)]
-pub(super) struct Keeping {
-    pub store: Store,
+pub(super) struct StoreHandle {
+    pub handle: Store,
     pub answers: mpsc::UnboundedReceiver<Answer>,
     /// For those who deliver.
     pub to_supervisor: mpsc::UnboundedSender<Answer>,
-    pub jobs: Kept,
-    pub numbers: Numbers,
+    pub jobs: DetachedJobs,
+    pub numbers: JobIds,
     /// What is wrong with the disk now.
     pub trouble: Option<Failure>,
     /// What became of jobs that were kept before.
@@ -45,20 +45,23 @@ pub(super) struct Keeping {
     written_age_s: u64,
 }
 
-impl Keeping {
+impl StoreHandle {
     /// A store in this folder, which is being opened.
     ///
     /// # Errors
     ///
     /// There is no room for its thread.
-    pub(super) fn start(folder: Result<PathBuf, Failure>, terms: Terms) -> std::io::Result<Self> {
+    pub(super) fn start(
+        folder: Result<PathBuf, Failure>,
+        terms: Retention,
+    ) -> std::io::Result<Self> {
         let (to_supervisor, answers) = mpsc::unbounded_channel();
         Ok(Self {
-            store: Store::start(folder, to_supervisor.clone())?,
+            handle: Store::start(folder, to_supervisor.clone())?,
             answers,
             to_supervisor,
-            jobs: Kept::new(terms),
-            numbers: Numbers::default(),
+            jobs: DetachedJobs::new(terms),
+            numbers: JobIds::default(),
             trouble: None,
             lost: None,
             open: None,
@@ -89,7 +92,7 @@ impl Keeping {
 
     pub(super) fn ask_for_numbers(&mut self) {
         if self.open == Some(true) && self.numbers.want() {
-            self.store.ask(Ask::Numbers(BLOCK));
+            self.handle.ask(Ask::Numbers(BLOCK));
         }
     }
 
@@ -122,8 +125,8 @@ impl Supervisor {
     /// drawn meanwhile.
     pub(super) async fn open_store(&mut self) {
         let opening = async {
-            while !self.keeping.is_known() {
-                match self.keeping.answers.recv().await {
+            while !self.store.is_known() {
+                match self.store.answers.recv().await {
                     Some(answer) => self.kept(answer),
                     None => return,
                 }
@@ -136,10 +139,10 @@ impl Supervisor {
 
     /// Waits until everything is on the disk that was to be kept.
     pub(super) async fn close_store(&mut self) {
-        self.keeping.store.ask(Ask::Lived(self.keeping.jobs.lived_s()));
-        self.keeping.store.ask(Ask::Close);
+        self.store.handle.ask(Ask::Lived(self.store.jobs.lived_s()));
+        self.store.handle.ask(Ask::Close);
         let closing = async {
-            while let Some(answer) = self.keeping.answers.recv().await {
+            while let Some(answer) = self.store.answers.recv().await {
                 if matches!(answer, Answer::Closed) {
                     return;
                 }
@@ -156,17 +159,17 @@ impl Supervisor {
         match answer {
             Answer::Opened(Ok(found)) => self.opened(found),
             Answer::Opened(Err(failure)) => {
-                match self.keeping.open {
+                match self.store.open {
                     Some(false) => {}
                     _ if failure.kind == Kind::Config => tracing::info!("{failure}"),
                     _ => tracing::warn!("no detached jobs: {failure}"),
                 }
-                self.keeping.open = Some(false);
-                self.keeping.trouble = Some(failure);
+                self.store.open = Some(false);
+                self.store.trouble = Some(failure);
             }
             Answer::Numbers(result) => {
-                self.keeping.went(&result.as_ref().map(|_| ()).map_err(Clone::clone));
-                self.keeping.numbers.come(result.ok());
+                self.store.went(&result.as_ref().map(|_| ()).map_err(Clone::clone));
+                self.store.numbers.come(result.ok());
             }
             Answer::Accepted { job, result } => self.accepted(job, result),
             Answer::Stored { job, bytes, result } => self.stored(job, bytes, result),
@@ -182,11 +185,11 @@ impl Supervisor {
 
     /// The folder is open: what is not in it that was is lost, and what is to be drawn is drawn.
     fn opened(&mut self, found: Found) {
-        self.keeping.open = Some(true);
-        self.keeping.trouble = None;
-        self.keeping.jobs.opened(found.lived_s);
-        self.keeping.written_age_s = found.lived_s;
-        self.keeping.numbers.come(Some(found.numbers));
+        self.store.open = Some(true);
+        self.store.trouble = None;
+        self.store.jobs.opened(found.lived_s);
+        self.store.written_age_s = found.lived_s;
+        self.store.numbers.come(Some(found.numbers));
         if let Some((trouble, aside)) = found.aside {
             let failure = Failure::new(
                 Kind::Io,
@@ -194,64 +197,64 @@ impl Supervisor {
             )
             .hint(format!("what is left of them is in {}", aside.display()));
             tracing::error!("{failure}; what is left of them is in {}", aside.display());
-            self.keeping.lost = Some(failure);
+            self.store.lost = Some(failure);
         }
         let there = |job: &JobId| found.jobs.iter().any(|(found, _)| found == job);
-        let coming = |job: &JobId| self.keeping.accepting.iter().any(|(coming, _)| coming == job);
-        let known = self.keeping.jobs.iter().map(|(job, _)| job);
+        let coming = |job: &JobId| self.store.accepting.iter().any(|(coming, _)| coming == job);
+        let known = self.store.jobs.iter().map(|(job, _)| job);
         let lost: Vec<_> = known.filter(|job| !there(job) && !coming(job)).collect();
         for job in lost {
             self.lose_kept(job);
         }
         let mut to_draw = 0;
         for (job, record) in found.jobs {
-            if self.keeping.jobs.get(job).is_none() {
+            if self.store.jobs.get(job).is_none() {
                 let unfinished = record.end.is_none();
-                self.keeping.jobs.insert(job, Entry::new(record, self.worker.model.as_ref()));
+                self.store.jobs.insert(job, DetachedJob::new(record, self.worker.model.as_ref()));
                 if unfinished {
                     to_draw += 1;
                     self.draw_again(job);
                 }
             }
         }
-        let kept = self.keeping.jobs.iter().count();
+        let kept = self.store.jobs.iter().count();
         tracing::info!(kept, to_draw, "detached jobs");
-        self.keeping.ask_for_numbers();
+        self.store.ask_for_numbers();
     }
 
     fn lose_kept(&mut self, job: JobId) {
         let failure = Failure::new(Kind::Io, format!("job {job} was lost: the disk was damaged"));
         self.drop_unfinished(job);
-        if let Some(entry) = self.keeping.jobs.get_mut(job) {
+        if let Some(entry) = self.store.jobs.get_mut(job) {
             entry.end(Err(failure), 0);
         }
-        self.keeping.jobs.remove(job);
+        self.store.jobs.remove(job);
     }
 
     /// Now and then: what has expired is forgotten, and a disk that took nothing is tried again.
     pub(super) fn look_after_kept(&mut self) {
-        self.keeping.next_look = Instant::now() + self.charge.patience.disk;
-        let expired = self.keeping.jobs.expired().into_iter();
+        self.store.next_look = Instant::now() + self.config.patience.disk;
+        let expired = self.store.jobs.expired().into_iter();
         let expired = expired.filter(|job| self.followers(*job).next().is_none());
         let expired: Vec<_> = expired.inspect(|job| tracing::info!(job, "expired")).collect();
         // What was not forgotten the first time is tried again.
-        for job in self.keeping.jobs.unwanted().into_iter().chain(expired) {
-            if let Some(entry) = self.keeping.jobs.get(job) {
+        for job in self.store.jobs.unwanted().into_iter().chain(expired) {
+            if let Some(entry) = self.store.jobs.get(job) {
                 let images = entry.submit.draw.count;
-                self.keeping.store.ask(Ask::Forget { job, images });
+                self.store.handle.ask(Ask::Forget { job, images });
             }
         }
-        match self.keeping.open {
+        match self.store.open {
             Some(true) => self.probe(),
-            _ => self.keeping.store.ask(Ask::Open),
+            _ => self.store.handle.ask(Ask::Open),
         }
-        let age_s = self.keeping.jobs.lived_s();
-        if age_s >= self.keeping.written_age_s + AGE_S
-            && self.keeping.jobs.iter().any(|(_, entry)| entry.has_ended())
+        let age_s = self.store.jobs.lived_s();
+        if age_s >= self.store.written_age_s + AGE_S
+            && self.store.jobs.iter().any(|(_, entry)| entry.has_ended())
         {
-            self.keeping.written_age_s = age_s;
-            self.keeping.store.ask(Ask::Lived(age_s));
+            self.store.written_age_s = age_s;
+            self.store.handle.ask(Ask::Lived(age_s));
         }
-        self.keeping.ask_for_numbers();
+        self.store.ask_for_numbers();
     }
 }

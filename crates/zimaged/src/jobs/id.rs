@@ -13,14 +13,14 @@ const FEW: u64 = 100;
 
 /// The numbers at hand.
 #[derive(Debug, Default)]
-pub(crate) struct Numbers {
+pub(crate) struct JobIds {
     block: Range<JobId>,
     asked: bool,
     /// The last one that was made up.
     made_up: JobId,
 }
 
-impl Numbers {
+impl JobIds {
     /// The next job's number. Without the store it is made up from the seconds since 1970, which
     /// no counter of jobs comes to.
     pub(crate) fn next(&mut self) -> JobId {
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn numbers_come_from_blocks_and_none_comes_twice() {
-        let mut numbers = Numbers::default();
+        let mut numbers = JobIds::default();
         assert!(numbers.want());
         assert!(!numbers.want(), "asked once");
         numbers.come(Some(1..1001));
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn without_blocks_numbers_are_high_and_differ() {
-        let mut numbers = Numbers::default();
+        let mut numbers = JobIds::default();
         assert_eq!(numbers.next_for_ever(), None);
         let (one, other) = (numbers.next(), numbers.next());
         assert!(one > 1_700_000_000 && other > one);

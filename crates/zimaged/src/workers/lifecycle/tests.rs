@@ -6,14 +6,14 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A life with a clock that the test sets.
 struct Clocked {
-    life: Life,
+    life: Lifecycle,
     now: Instant,
 }
 
 impl Clocked {
     fn new() -> Self {
         let now = Instant::now();
-        Self { life: Life::new(Patience::default(), None, 7, now), now }
+        Self { life: Lifecycle::new(Patience::default(), None, 7, now), now }
     }
 
     fn ready() -> Self {
@@ -221,7 +221,7 @@ fn pauses_double_to_a_minute_and_an_image_resets_them() {
 fn the_same_seed_has_the_same_pauses() {
     let pauses = |seed| {
         let now = Instant::now();
-        let mut life = Life::new(Patience::default(), None, seed, now);
+        let mut life = Lifecycle::new(Patience::default(), None, seed, now);
         life.apply(Input::Ready, now);
         let mut all = Vec::new();
         for _ in 0..4 {

@@ -6,13 +6,13 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::{FromClient, Supervisor, shutting_down};
-use crate::worker::link::FromWorker;
-use crate::worker::state::Input;
+use crate::workers::lifecycle::state::Input;
+use crate::workers::link::FromWorker;
 
 impl Supervisor {
     /// No more jobs; those that wait are refused.
     pub(super) fn stop(&mut self) {
-        let drain = self.charge.patience.drain;
+        let drain = self.config.patience.drain;
         tracing::info!(
             queued = self.queue.len(),
             running = self.queue.running(),
@@ -53,7 +53,7 @@ impl Supervisor {
     pub(super) async fn end_worker(&mut self) {
         let Some(mut link) = self.worker.link.take() else { return };
         link.close();
-        let leave = self.charge.patience.leave;
+        let leave = self.config.patience.leave;
         if timeout(leave, self.exited()).await.is_ok() {
             return;
         }
