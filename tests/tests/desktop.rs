@@ -1,4 +1,4 @@
-//! What is in `contrib/desktop`, with a real `zimg` and `zimaged`; the desktops' own programs are
+//! What is in `contrib/packaging/desktop`, with a real `zimg` and `zimaged`; the desktops' own programs are
 //! played by scripts that note how they were called.
 
 #![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use zimg_tests::{Daemon, program, wait_until};
 
-const DESKTOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../contrib/desktop");
+const DESKTOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../contrib/packaging/desktop");
 
 /// A program that notes its name and words in `called`.
 fn play(bin: &Path, name: &str) {

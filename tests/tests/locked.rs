@@ -1,5 +1,5 @@
-//! What zimg is built from, as `Cargo.lock` has it, is what `contrib/deny.toml` accepts. cargo-deny
-//! knows more, advisories above all (`contrib/deny.sh`); this asks wherever the tests run.
+//! What zimg is built from, as `Cargo.lock` has it, is what `contrib/dev/deny.toml` accepts. cargo-deny
+//! knows more, advisories above all (`contrib/dev/deny.sh`); this asks wherever the tests run.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
@@ -19,9 +19,9 @@ fn read(file: &str) -> Table {
     fs::read_to_string(top().join(file)).unwrap().parse().unwrap()
 }
 
-/// A list in a section of `contrib/deny.toml`.
+/// A list in a section of `contrib/dev/deny.toml`.
 fn accepted(section: &str, list: &str) -> Vec<Value> {
-    let found = read("contrib/deny.toml")[section][list].as_array().unwrap().clone();
+    let found = read("contrib/dev/deny.toml")[section][list].as_array().unwrap().clone();
     assert!(!found.is_empty());
     found
 }

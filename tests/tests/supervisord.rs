@@ -1,4 +1,4 @@
-//! `contrib/supervisord/zimaged.conf` under a real supervisord: whoever runs the tests runs it.
+//! `contrib/packaging/supervisord/zimaged.conf` under a real supervisord: whoever runs the tests runs it.
 
 #![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
 
@@ -17,11 +17,11 @@ const TOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 /// The folder with `supervisord` and `supervisorctl`, installed on the first run.
 fn programs() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("supervisord");
-    let output = Command::new("contrib/venv.sh")
+    let output = Command::new("contrib/dev/venv.sh")
         .current_dir(TOP)
         .arg("test")
         .arg(&folder)
-        .args(["contrib/supervisord/requirements.txt", "supervisord"])
+        .args(["contrib/packaging/supervisord/requirements.txt", "supervisord"])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -31,7 +31,8 @@ fn programs() -> PathBuf {
 
 /// The shipped configuration as an ordinary user has to change it: no other user, other places.
 fn shipped(folder: &Path) -> String {
-    let mut text = fs::read_to_string(format!("{TOP}/contrib/supervisord/zimaged.conf")).unwrap();
+    let mut text =
+        fs::read_to_string(format!("{TOP}/contrib/packaging/supervisord/zimaged.conf")).unwrap();
     let log = folder.join("zimaged.log");
     for (theirs, ours) in [
         ("@PREFIX@/bin/zimaged", program("zimaged").to_str().unwrap()),

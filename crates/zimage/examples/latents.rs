@@ -1,4 +1,4 @@
-//! Draws the cases of a JSON file and writes each one's final latents, for `contrib/reference/gpu_parity.py`.
+//! Draws the cases of a JSON file and writes each one's final latents, for `contrib/lab/reference/gpu_parity.py`.
 //!
 //! usage: `latents CHECKPOINT CASES.json OUT DTYPE DEVICE [--plain]`, where DEVICE is `cpu` or `cuda:0`
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tch::{Device, Tensor};
 use zimage::{Checkpoint, Options, Params, Pipeline};
 
-/// One call of the pipeline, as `contrib/reference/cases.py` writes it.
+/// One call of the pipeline, as `contrib/lab/reference/cases.py` writes it.
 #[derive(Deserialize)]
 struct Case {
     name: String,

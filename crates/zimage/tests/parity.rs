@@ -1,6 +1,6 @@
 //! The same numbers as diffusers' `ZImagePipeline`, in float32 on the CPU.
 //!
-//! The reference values are a fixture that `contrib/reference/make_fixture.py` made; the folder
+//! The reference values are a fixture that `contrib/lab/reference/make_fixture.py` made; the folder
 //! may be another one (`ZIMG_FIXTURE`), and the table of the comparison is written to
 //! `ZIMG_PARITY_TABLE` when that is set. `make parity` does both.
 

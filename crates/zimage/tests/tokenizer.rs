@@ -1,6 +1,6 @@
 //! The same token ids as the reference, over a few thousand strings.
 //!
-//! `tests/fixtures/tokenizer/strings.json` (by `contrib/reference/make_token_fixture.py`) has the
+//! `tests/fixtures/tokenizer/strings.json` (by `contrib/lab/reference/make_token_fixture.py`) has the
 //! strings and a digest of the reference's ids, for the small tokenizer of the parity fixture and
 //! for Qwen3's own. The latter has 11 MB and is not in the repository: `make test` brings it and
 //! names it in `ZIMG_QWEN3_TOKENIZER`, and so does `make parity`; a plain `cargo test` compares the

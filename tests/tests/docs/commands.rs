@@ -135,7 +135,7 @@ fn options(command: &str, place: &str) {
     let second = command.split(' ').nth(1).unwrap_or_default();
     let is_word = !second.is_empty() && second.chars().all(|c| c.is_ascii_lowercase());
     if command.starts_with("zimg ") && is_word {
-        let page = top().join(format!("contrib/man/zimg-{second}.1"));
+        let page = top().join(format!("contrib/packaging/man/zimg-{second}.1"));
         assert!(page.exists(), "{place}: there is no command `zimg {second}`");
     }
     let asked = if command.ends_with(" --version") { "" } else { " --help" };
@@ -182,8 +182,8 @@ fn ours() -> Vec<String> {
         "systemd/system",
         "systemd/user",
         "systemd/sysusers.d",
-        "contrib/desktop",
-        "contrib/supervisord",
+        "contrib/packaging/desktop",
+        "contrib/packaging/supervisord",
     ];
     let names = |folder| {
         let entries = fs::read_dir(top().join(folder)).unwrap();

@@ -33,7 +33,8 @@ pub(crate) fn top() -> PathBuf {
 pub(crate) fn papers() -> Vec<Paper> {
     let docs = fs::read_dir(top().join("docs")).unwrap();
     let names = docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().display()));
-    let others = ["README.md", "CHANGELOG.md", "contrib/desktop/README.md"].map(str::to_owned);
+    let others =
+        ["README.md", "CHANGELOG.md", "contrib/packaging/desktop/README.md"].map(str::to_owned);
     let mut names: Vec<_> = names.filter(|name| name.ends_with(".md")).chain(others).collect();
     names.sort();
     names.iter().map(|name| Paper::read(name)).collect()

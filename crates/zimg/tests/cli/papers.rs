@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::fake::zimg;
 
 fn contrib() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contrib")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contrib/packaging")
 }
 
 /// Names and texts of the files in a folder.
@@ -36,9 +36,9 @@ fn the_manual_pages_are_those_of_the_options() {
     let status = zimg(folder.path()).args(["man", "."]).status().unwrap();
     assert!(status.success());
     let (made, kept) = (texts(folder.path()), texts(&contrib().join("man")));
-    assert!(made.keys().eq(kept.keys()), "`make papers` makes them anew");
+    assert!(made.keys().eq(kept.keys()), "`make docs` makes them anew");
     for (name, text) in &made {
-        assert!(kept[name] == *text, "{name} is out of date: `make papers` makes it anew");
+        assert!(kept[name] == *text, "{name} is out of date: `make docs` makes it anew");
     }
     assert!(made["zimg.1"].contains("guidance") && made.contains_key("zimg-redo.1"));
     for said in ["Take the nearest size that is possible", "when there is none"] {
@@ -52,7 +52,7 @@ fn the_completions_are_those_of_the_options() {
     let kept = texts(&contrib().join("completions"));
     for (shell, name) in [("bash", "zimg.bash"), ("zsh", "_zimg"), ("fish", "zimg.fish")] {
         let made = printed(&["completions", shell]);
-        assert!(kept[name] == made, "{name} is out of date: `make papers` makes it anew");
+        assert!(kept[name] == made, "{name} is out of date: `make docs` makes it anew");
         assert!(made.contains("aspect"));
     }
     // After a prompt come options, too.
@@ -70,8 +70,8 @@ fn the_reference_is_what_the_commands_print() {
         let name = words.map_or("zimg".to_owned(), |word| format!("zimg {word}"));
         made += &format!("\n## {name}\n\n```text\n{}\n```\n", help.trim_end());
     }
-    let kept = fs::read_to_string(contrib().join("../docs/reference.md")).unwrap();
-    assert!(kept.ends_with(&made), "docs/reference.md is out of date: `make papers` makes it anew");
+    let kept = fs::read_to_string(contrib().join("../../docs/reference.md")).unwrap();
+    assert!(kept.ends_with(&made), "docs/reference.md is out of date: `make docs` makes it anew");
     assert!(made.contains("--aspect") && made.contains("## zimg doctor"));
 }
 

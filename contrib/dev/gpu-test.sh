@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# `make gpu-test`: on an NVIDIA GPU every kernel does what libtorch does, memory outlives its process, and the same worker binary draws; stops with one sentence where there is none.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+if [ ! -e /dev/nvidiactl ]; then
+  echo "gpu-test: needs an NVIDIA GPU with its driver, and this machine has none" >&2
+  exit 69
+fi
+"${PYTHON:-python3}" contrib/dev/libtorch/get.py
+for example in kernels map_kernels outlive; do
+  "${CARGO:-cargo}" run --locked -p zimage-cuda --example "$example"
+done
+"${CARGO:-cargo}" run --locked -p zimg-tests --example gpu
+DEVICE=cuda:0 OUT=${CARGO_TARGET_DIR:-target}/gpu-test.png contrib/dev/demo.sh

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# `make parity`: makes the reference values anew with diffusers in a venv, and compares the model with them.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+work=$(mkdir -p "${CARGO_TARGET_DIR:-target}/parity" && cd "${CARGO_TARGET_DIR:-target}/parity" && pwd)
+wanted=contrib/lab/reference/requirements.txt
+say() { echo "parity: $*"; }
+
+contrib/dev/need.sh cargo c++ python
+python=$(contrib/dev/venv.sh parity "$work" "$wanted" "diffusers and torch (some GB)")
+
+say "drawing with the reference"
+rm -rf "$work/fixture"
+"$python" contrib/lab/reference/make_fixture.py "$work/fixture"
+say "comparing"
+ZIMG_QWEN3_TOKENIZER=$("$python" contrib/lab/reference/fetch_tokenizer.py)
+export ZIMG_QWEN3_TOKENIZER
+ZIMG_FIXTURE=$work/fixture ZIMG_PARITY_TABLE=$work/table.md \
+  "${CARGO:-cargo}" test --locked -p zimage --test parity --test tokenizer
+cat "$work/table.md"
