@@ -12,23 +12,23 @@ use zimg_client::{Canceller, Failure, Kind};
 
 /// The thread that waits for signals, and what it may do.
 #[derive(Clone, Debug)]
-pub(crate) struct Interrupt(Arc<Shared>);
+pub(crate) struct Interrupt(Arc<InterruptShared>);
 
 #[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
+struct InterruptShared {
+    state: Mutex<InterruptState>,
     /// Rings at the first Ctrl-C.
-    rang: Condvar,
+    wakeup: Condvar,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct State {
+pub(crate) struct InterruptState {
     cancellers: Vec<(u64, Canceller)>,
     next: u64,
     /// The first Ctrl-C has come.
     interrupted: bool,
     /// There is something to bring to an end even while no job runs.
-    patient: bool,
+    deferred: bool,
     /// There is a progress line on a terminal.
     line: bool,
     /// What is said where Ctrl-C ends zimg at once.
@@ -37,12 +37,12 @@ pub(crate) struct State {
 
 /// While this lives the first Ctrl-C cancels its job.
 #[derive(Debug)]
-pub(crate) struct Cancels {
+pub(crate) struct CancelGuard {
     interrupt: Interrupt,
     number: u64,
 }
 
-impl Drop for Cancels {
+impl Drop for CancelGuard {
     fn drop(&mut self) {
         self.interrupt.hold().cancellers.retain(|(number, _)| *number != self.number);
     }
@@ -62,14 +62,14 @@ impl Interrupt {
         let state = interrupt.clone();
         thread::Builder::new()
             .name("signals".to_owned())
-            .spawn(move || state.obey(signals))
+            .spawn(move || state.handle_signals(signals))
             .map_err(refused)?;
         Ok(interrupt)
     }
 
     /// The first Ctrl-C cancels this job, while what is returned lives. `line`: a progress line
     /// shows it.
-    pub(crate) fn cancels(&self, mut canceller: Canceller, line: bool) -> Cancels {
+    pub(crate) fn cancel_on_interrupt(&self, mut canceller: Canceller, line: bool) -> CancelGuard {
         let mut state = self.hold();
         state.line = line;
         state.next += 1;
@@ -79,22 +79,22 @@ impl Interrupt {
             let _ = canceller.cancel();
         }
         state.cancellers.push((number, canceller));
-        Cancels { interrupt: self.clone(), number }
+        CancelGuard { interrupt: self.clone(), number }
     }
 
     /// Where Ctrl-C ends zimg at once, this is said.
-    pub(crate) fn says(&self, farewell: String) {
+    pub(crate) fn set_farewell(&self, farewell: String) {
         self.hold().farewell = farewell;
     }
 
     /// The first Ctrl-C ends nothing at once even when no job runs: the caller looks at
-    /// [`Interrupt::rang`] and comes to an end.
-    pub(crate) fn be_patient(&self) {
-        self.hold().patient = true;
+    /// [`Interrupt::interrupted`] and comes to an end.
+    pub(crate) fn defer_exit(&self) {
+        self.hold().deferred = true;
     }
 
     /// Whether the first Ctrl-C has come.
-    pub(crate) fn rang(&self) -> bool {
+    pub(crate) fn interrupted(&self) -> bool {
         self.hold().interrupted
     }
 
@@ -106,7 +106,7 @@ impl Interrupt {
     pub(crate) fn sleep(&self, time: Duration) -> Result<(), Failure> {
         let (state, _) = self
             .0
-            .rang
+            .wakeup
             .wait_timeout_while(self.hold(), time, |state| !state.interrupted)
             .unwrap_or_else(PoisonError::into_inner);
         if state.interrupted {
@@ -116,11 +116,11 @@ impl Interrupt {
     }
 
     /// While this is held no signal ends the process: a temporary file is never left behind.
-    pub(crate) fn hold(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn hold(&self) -> MutexGuard<'_, InterruptState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn obey(&self, signals: SigSet) {
+    fn handle_signals(&self, signals: SigSet) {
         while let Ok(signal) = signals.wait() {
             let mut state = self.hold();
             let first = signal == Signal::SIGINT && !state.interrupted;
@@ -129,7 +129,7 @@ impl Interrupt {
                 .iter_mut()
                 .filter(|_| first)
                 .fold(0, |n, (_, canceller)| n + u32::from(canceller.cancel().is_ok()));
-            let stays = first && (cancelled > 0 || state.patient);
+            let stays = first && (cancelled > 0 || state.deferred);
             if state.line {
                 // Behind the ^C that the terminal shows, and before the daemon answers.
                 let text = if stays { " cancelling at the next step" } else { "" };
@@ -140,7 +140,7 @@ impl Interrupt {
                 process::exit(128 + signal as i32);
             }
             state.interrupted = true;
-            self.0.rang.notify_all();
+            self.0.wakeup.notify_all();
         }
     }
 }

@@ -3,34 +3,35 @@
 
 mod advice;
 mod batch;
+mod cli;
 mod commands;
+mod daemon_state;
 mod doctor;
-mod drawing;
 mod encode;
+mod exit;
+mod format;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+mod image_size;
 mod interrupt;
+mod job_spec;
 mod json;
 mod output;
-pub mod outside;
-mod plan;
 mod progress;
 mod prompt;
 mod recipe;
-mod report;
-mod save;
-mod screen;
+mod run_job;
 mod settings;
-mod shape;
-mod stop;
-mod typed;
-mod words;
+mod terminal_image;
+mod version;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use zimg_client::{Failure, Kind};
 
-use crate::stop::Stop;
-use crate::typed::{Cli, mistake, wants_json};
+use crate::cli::{Cli, usage_error, wants_json};
+use crate::exit::Exit;
 
 /// Does what the process's arguments say.
 pub fn run() -> ExitCode {
@@ -38,7 +39,7 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let words = || std::env::args_os().skip(1);
-            if let Some(failure) = mistake(&error, words()) {
+            if let Some(failure) = usage_error(&error, words()) {
                 return tell(&failure, wants_json(words()));
             }
             // Help and version are no errors; a closed pipe while printing them is none either.
@@ -48,22 +49,22 @@ pub fn run() -> ExitCode {
         }
     };
     match commands::run(&cli) {
-        Ok(()) | Err(Stop::PipeClosed) => ExitCode::SUCCESS,
-        Err(Stop::Signalled(signal)) => (128 + signal as u8).into(),
-        Err(Stop::Failed(failure)) => tell(&failure, cli.common.json),
+        Ok(()) | Err(Exit::PipeClosed) => ExitCode::SUCCESS,
+        Err(Exit::Signalled(signal)) => (128 + signal as u8).into(),
+        Err(Exit::Failed(failure)) => tell(&failure, cli.common.json),
     }
 }
 
 /// The failure on standard error, and its exit code.
 fn tell(failure: &Failure, json: bool) -> ExitCode {
     if json {
-        let _ = json::print(json::failed(failure));
+        let _ = json::print(&json::FailedEvent::from(failure));
     }
     let [red, cyan, plain] =
-        if words::coloured() { ["\x1b[1;31m", "\x1b[36m", "\x1b[0m"] } else { [""; 3] };
-    let mut text = format!("{red}zimg:{plain} {}\n", words::sentence(&failure.message));
+        if format::coloured() { ["\x1b[1;31m", "\x1b[36m", "\x1b[0m"] } else { [""; 3] };
+    let mut text = format!("{red}zimg:{plain} {}\n", format::sentence(&failure.message));
     if let Some(hint) = &failure.hint {
-        text += &format!("{cyan}hint:{plain} {}\n", words::sentence(hint));
+        text += &format!("{cyan}hint:{plain} {}\n", format::sentence(hint));
     }
     let _ = std::io::stderr().write_all(text.as_bytes());
     failure.kind.exit_code().into()

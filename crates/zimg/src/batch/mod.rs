@@ -1,9 +1,9 @@
 //! `--batch`: many images, several under way at a time so that the GPU never waits for a file.
 
-mod board;
-mod line;
+mod existing;
+mod item;
+mod reporter;
 mod source;
-mod whole;
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,16 +12,17 @@ use std::time::{Duration, Instant};
 
 use zimg_client::{Client, Failure, Kind, Update};
 
-use crate::commands::PROGRAM;
-use crate::drawing::{self, Saved, Session, Teller};
+use crate::cli::DrawOptions;
 use crate::encode::Pixels;
-use crate::plan::Plan;
-use crate::report::Style;
-use crate::stop::Stop;
-use crate::typed::Options;
-use board::{Board, Drawn};
-pub(crate) use line::Item;
-use source::{Source, Task, Turn};
+use crate::exit::Exit;
+use crate::job_spec::JobSpec;
+use crate::progress::ReportStyle;
+use crate::run_job::{self, JobObserver, RunContext, SavedImage};
+use crate::version::PROGRAM;
+#[cfg(feature = "fuzzing")]
+pub(crate) use item::BatchItem;
+use reporter::{BatchReporter, SavedBatchImage};
+use source::{BatchSource, ImageTask, NextImage};
 
 /// Images under way at a time, where the daemon has place for them.
 const PARALLEL: u32 = 4;
@@ -37,19 +38,19 @@ pub(crate) struct Batch<'a> {
     /// How many images are to be under way.
     pub(crate) parallel: Option<u32>,
     /// What was typed and is set, for all lines.
-    pub(crate) options: Options,
+    pub(crate) options: DrawOptions,
     /// Whether the names are news to the user.
     pub(crate) paths: bool,
-    pub(crate) style: Style,
+    pub(crate) style: ReportStyle,
 }
 
 /// What the threads share.
-struct Shared<'a> {
-    source: Mutex<Source>,
-    board: Mutex<Board>,
+struct BatchRun<'a> {
+    source: Mutex<BatchSource>,
+    reporter: Mutex<BatchReporter>,
     /// Why the batch ends early.
-    end: Mutex<Option<Stop>>,
-    session: &'a Session,
+    end: Mutex<Option<Exit>>,
+    session: &'a RunContext,
 }
 
 impl Batch<'_> {
@@ -58,17 +59,17 @@ impl Batch<'_> {
     /// # Errors
     ///
     /// The worst failure's kind. What makes every image fail, such as no daemon, ends the batch.
-    pub(crate) fn draw(self, session: &Session) -> Result<(), Stop> {
+    pub(crate) fn draw(self, session: &RunContext) -> Result<(), Exit> {
         let all = source::count(self.path, &self.options);
-        let source = Source::open(self.path, self.options)?;
+        let source = BatchSource::open(self.path, self.options)?;
         let places = places(session)?;
         let threads = self.parallel.unwrap_or(PARALLEL).min(places).max(1);
-        let mut board = Board::new(self.style, self.path, self.paths, all);
-        board.show();
-        session.interrupt.be_patient();
-        let shared = Shared {
+        let mut reporter = BatchReporter::new(self.style, self.path, self.paths, all);
+        reporter.show();
+        session.interrupt.defer_exit();
+        let shared = BatchRun {
             source: Mutex::new(source),
-            board: Mutex::new(board),
+            reporter: Mutex::new(reporter),
             end: Mutex::new(None),
             session,
         };
@@ -77,10 +78,10 @@ impl Batch<'_> {
                 scope.spawn(|| shared.work());
             }
         });
-        let interrupted = session.interrupt.rang();
-        let board = shared.board.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let interrupted = session.interrupt.interrupted();
+        let reporter = shared.reporter.into_inner().unwrap_or_else(PoisonError::into_inner);
         let end = shared.end.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let summary = board.finish(interrupted);
+        let summary = reporter.finish(interrupted);
         match end {
             Some(stop) if !interrupted => Err(stop),
             _ => summary,
@@ -89,7 +90,7 @@ impl Batch<'_> {
 }
 
 /// How many jobs the daemon takes of one user.
-fn places(session: &Session) -> Result<u32, Failure> {
+fn places(session: &RunContext) -> Result<u32, Failure> {
     let asked = Instant::now();
     let ask = || Client::connect(PROGRAM, &session.socket)?.overview();
     loop {
@@ -97,21 +98,21 @@ fn places(session: &Session) -> Result<u32, Failure> {
             Ok(overview) => return Ok(overview.places.jobs_per_user),
             // A daemon that does not say it.
             Err(failure) if failure.kind == Kind::Usage => return Ok(PARALLEL),
-            // One that was started a moment ago does not listen yet.
+            // ImageObserver that was started a moment ago does not listen yet.
             Err(failure)
                 if failure.kind == Kind::Unavailable && asked.elapsed() < session.absence =>
             {
-                session.interrupt.sleep(Session::PACE)?;
+                session.interrupt.sleep(RunContext::PACE)?;
             }
             Err(failure) => return Err(failure),
         }
     }
 }
 
-impl Shared<'_> {
+impl BatchRun<'_> {
     /// Takes images until there are no more.
     fn work(&self) {
-        while !self.session.interrupt.rang() && locked(&self.end).is_none() {
+        while !self.session.interrupt.interrupted() && locked(&self.end).is_none() {
             let Some(turn) = locked(&self.source).next() else { return };
             if let Err(stop) = self.take(turn) {
                 locked(&self.end).get_or_insert(stop);
@@ -119,20 +120,20 @@ impl Shared<'_> {
         }
     }
 
-    fn take(&self, turn: Turn) -> Result<(), Stop> {
-        let Turn { line, index, task } = turn;
+    fn take(&self, turn: NextImage) -> Result<(), Exit> {
+        let NextImage { line, index, task } = turn;
         let done = match task {
-            Ok(Task::There(path)) => return locked(&self.board).there(index, &path),
-            Ok(Task::Draw(plan)) => self.draw(index, &plan),
+            Ok(ImageTask::Exists(path)) => return locked(&self.reporter).there(index, &path),
+            Ok(ImageTask::Generate(plan)) => self.draw(index, &plan),
             Err(failure) => Err(failure.into()),
         };
         match done {
             // Ctrl-C, or `zimg cancel`, which is no failure of the batch but of this image.
-            Err(Stop::Failed(failure)) if self.session.interrupt.rang() => {
+            Err(Exit::Failed(failure)) if self.session.interrupt.interrupted() => {
                 if failure.kind == Kind::Cancelled { Ok(()) } else { Err(failure.into()) }
             }
-            Err(Stop::Failed(failure)) if !ends_all(failure.kind) => {
-                locked(&self.board).failed(line, index, &failure)
+            Err(Exit::Failed(failure)) if !ends_all(failure.kind) => {
+                locked(&self.reporter).failed(line, index, &failure)
             }
             other => other,
         }
@@ -140,12 +141,12 @@ impl Shared<'_> {
 
     /// Draws an image. A daemon that answered before and is gone is waited for: a service that
     /// is restarted is no reason to end a night's work.
-    fn draw(&self, index: u64, plan: &Plan) -> Result<(), Stop> {
-        let mut one = One { board: &self.board, index };
+    fn draw(&self, index: u64, plan: &JobSpec) -> Result<(), Exit> {
+        let mut one = ImageObserver { reporter: &self.reporter, index };
         let until = Instant::now() + ABSENCE;
         loop {
-            match drawing::draw(plan, self.session, &mut one) {
-                Err(Stop::Failed(failure)) if self.is_gone(&failure) && Instant::now() < until => {
+            match run_job::run(plan, self.session, &mut one) {
+                Err(Exit::Failed(failure)) if self.is_gone(&failure) && Instant::now() < until => {
                     one.warn("the daemon is gone; waiting for it to come back")?;
                     self.session.interrupt.sleep(ABSENCE_PACE)?;
                 }
@@ -155,7 +156,7 @@ impl Shared<'_> {
     }
 }
 
-impl Shared<'_> {
+impl BatchRun<'_> {
     /// Whether the daemon is not there: it was not found, or it went while it drew.
     fn is_gone(&self, failure: &Failure) -> bool {
         let absent = |failure: &Failure| failure.kind == Kind::Unavailable;
@@ -173,20 +174,20 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Puts one image on the board.
-struct One<'a> {
-    board: &'a Mutex<Board>,
+/// Puts one image on the reporter.
+struct ImageObserver<'a> {
+    reporter: &'a Mutex<BatchReporter>,
     index: u64,
 }
 
-impl Teller for One<'_> {
-    fn update(&mut self, _: &Update) -> Result<(), Stop> {
+impl JobObserver for ImageObserver<'_> {
+    fn update(&mut self, _: &Update) -> Result<(), Exit> {
         Ok(())
     }
 
-    fn saved(&mut self, saved: &Saved<'_>) -> Result<(), Stop> {
-        let Saved { path, image, bytes } = saved;
-        locked(self.board).drawn(&Drawn {
+    fn saved(&mut self, saved: &SavedImage<'_>) -> Result<(), Exit> {
+        let SavedImage { path, image, bytes } = saved;
+        locked(self.reporter).drawn(&SavedBatchImage {
             index: self.index,
             path: path.map(Path::to_owned).unwrap_or_default(),
             seed: image.info.seed,
@@ -195,17 +196,17 @@ impl Teller for One<'_> {
         })
     }
 
-    fn sheet(&mut self, _: Option<&Path>, _: Pixels<'_>, _: usize) -> Result<(), Stop> {
+    fn sheet(&mut self, _: Option<&Path>, _: Pixels<'_>, _: usize) -> Result<(), Exit> {
         Ok(())
     }
 
-    fn warn(&mut self, text: &str) -> Result<(), Stop> {
-        locked(self.board).warn(text)
+    fn warn(&mut self, text: &str) -> Result<(), Exit> {
+        locked(self.reporter).warn(text)
     }
 
     fn begins(&mut self, _: Option<Instant>) {}
 
-    fn busy(&mut self, _: &Failure, _: Duration) -> Result<(), Stop> {
+    fn busy(&mut self, _: &Failure, _: Duration) -> Result<(), Exit> {
         Ok(())
     }
 }

@@ -7,69 +7,69 @@ use std::path::{Path, PathBuf};
 
 use zimg_client::{Failure, Kind, Priority};
 
-use super::line::{self, Item};
-use super::whole::{There, look};
-use crate::output::{Images, Now, Output, has};
-use crate::plan::{Plan, Setting};
-use crate::typed::Options;
+use super::existing::{ExistingFile, inspect};
+use super::item::{self, BatchItem};
+use crate::cli::DrawOptions;
+use crate::job_spec::{JobSpec, SpecContext};
+use crate::output::{ImageOutput, LocalTime, Output, has};
 
 /// The names without `-o`, less the extension.
 const DEFAULT: &str = "{index:04}";
 
 /// Where a batch comes from, and how far it is read.
-pub(super) struct Source {
+pub(super) struct BatchSource {
     lines: Box<dyn BufRead + Send>,
     line: u64,
     /// Images of the present line that are still to come, and their index in it.
-    item: Option<(Item, u32, u32)>,
+    item: Option<(BatchItem, u32, u32)>,
     /// Images before this one.
     before: u64,
     /// What was typed and is set, for all lines.
-    options: Options,
-    now: Now,
+    options: DrawOptions,
+    now: LocalTime,
     /// Names that are given away.
     names: HashSet<PathBuf>,
 }
 
 /// An image's turn.
-pub(super) struct Turn {
+pub(super) struct NextImage {
     /// The line that asks for it, from 1.
     pub(super) line: u64,
     /// Its number in the batch, from 1.
     pub(super) index: u64,
-    pub(super) task: Result<Task, Failure>,
+    pub(super) task: Result<ImageTask, Failure>,
 }
 
 /// What is to be done.
-pub(super) enum Task {
+pub(super) enum ImageTask {
     /// Draw it.
-    Draw(Box<Plan>),
+    Generate(Box<JobSpec>),
     /// Nothing: it is there.
-    There(PathBuf),
+    Exists(PathBuf),
 }
 
-impl Source {
+impl BatchSource {
     /// Of a file, or with "-" of standard input.
     ///
     /// # Errors
     ///
     /// `Io`: it cannot be opened. `Usage`: names would hold seeds that nobody knows.
-    pub(super) fn open(path: &Path, options: Options) -> Result<Self, Failure> {
+    pub(super) fn open(path: &Path, options: DrawOptions) -> Result<Self, Failure> {
         let lines: Box<dyn BufRead + Send> = if path == Path::new("-") {
             Box::new(BufReader::new(std::io::stdin()))
         } else {
             let file = fs::File::open(path).map_err(|error| unreadable(path, &error))?;
             Box::new(BufReader::new(file))
         };
-        let now = Now::local();
+        let now = LocalTime::local();
         Ok(Self { lines, line: 0, item: None, before: 0, options, now, names: HashSet::new() })
     }
 
     /// The next image; none when all had their turn.
-    pub(super) fn next(&mut self) -> Option<Turn> {
+    pub(super) fn next(&mut self) -> Option<NextImage> {
         let (item, of_item, count) = match self.item.take() {
             Some(item) => item,
-            None => match line::next(&mut *self.lines, &mut self.line) {
+            None => match item::next(&mut *self.lines, &mut self.line) {
                 Ok(None) => return None,
                 Ok(Some(text)) => match self.item(&text) {
                     Ok((item, count)) => (item, 0, count),
@@ -89,17 +89,17 @@ impl Source {
             self.item = Some((item, of_item + 1, count));
         }
         self.before += 1;
-        Some(Turn { line: self.line, index: self.before, task })
+        Some(NextImage { line: self.line, index: self.before, task })
     }
 
-    fn failed(&mut self, failure: Failure) -> Turn {
+    fn failed(&mut self, failure: Failure) -> NextImage {
         self.before += 1;
-        Turn { line: self.line, index: self.before, task: Err(failure) }
+        NextImage { line: self.line, index: self.before, task: Err(failure) }
     }
 
     /// What a line asks for, and how many images.
-    fn item(&self, text: &str) -> Result<(Item, u32), Failure> {
-        let mut item = Item::of(text)?;
+    fn item(&self, text: &str) -> Result<(BatchItem, u32), Failure> {
+        let mut item = BatchItem::of(text)?;
         let own = item.options.output.is_some();
         let seeded = item.options.seed.is_some();
         item.options = item.options.or(self.options.clone());
@@ -117,7 +117,7 @@ impl Source {
     }
 
     /// The image of an item with this index in it.
-    fn plan(&mut self, item: &Item, of_item: u32) -> Result<Task, Failure> {
+    fn plan(&mut self, item: &BatchItem, of_item: u32) -> Result<ImageTask, Failure> {
         let mut options = item.options.clone();
         let seed = options.seed.map(|seed| seed.wrapping_add(of_item.into()));
         (options.seed, options.count) = (seed, Some(1));
@@ -130,15 +130,15 @@ impl Source {
         let force = options.force;
         // Files that are there are looked at and not refused.
         options.force = true;
-        let setting = Setting {
+        let context = SpecContext {
             default: DEFAULT,
             index: self.before + 1,
             now: &self.now,
             priority: Priority::Batch,
         };
-        let mut plan = Plan::of(item.prompt.clone(), &options, setting)?;
+        let mut plan = JobSpec::of(item.prompt.clone(), &options, context)?;
         plan.wait = true;
-        let Output { images: Images::Files(files), .. } = &plan.output else {
+        let Output { images: ImageOutput::Files(files), .. } = &plan.output else {
             let message = "a batch needs files";
             return Err(Failure::new(Kind::Usage, message).hint("name them with -o"));
         };
@@ -150,29 +150,31 @@ impl Source {
             return Err(Failure::new(Kind::Usage, message));
         }
         if file.special || force {
-            return Ok(Task::Draw(Box::new(plan)));
+            return Ok(ImageTask::Generate(Box::new(plan)));
         }
-        let there = look(&file.path, file.format, &plan.draw, seed.is_some())?;
-        plan.force = there == There::Broken;
+        let there = inspect(&file.path, file.format, &plan.draw, seed.is_some())?;
+        plan.force = there == ExistingFile::Incomplete;
         match there {
-            There::Whole => Ok(Task::There(file.path.clone())),
-            There::No | There::Broken => Ok(Task::Draw(Box::new(plan))),
+            ExistingFile::Complete => Ok(ImageTask::Exists(file.path.clone())),
+            ExistingFile::Missing | ExistingFile::Incomplete => {
+                Ok(ImageTask::Generate(Box::new(plan)))
+            }
         }
     }
 }
 
 /// How many images a file's batch has, if it is a file that can be read twice.
-pub(super) fn count(path: &Path, options: &Options) -> Option<u64> {
+pub(super) fn count(path: &Path, options: &DrawOptions) -> Option<u64> {
     if !fs::metadata(path).ok()?.is_file() {
         return None;
     }
     let mut lines = BufReader::new(fs::File::open(path).ok()?);
     let (mut all, mut number) = (0, 0);
     loop {
-        match line::next(&mut lines, &mut number) {
+        match item::next(&mut lines, &mut number) {
             Ok(None) => return Some(all),
             Ok(Some(text)) => {
-                all += line::images(&text, options.count.unwrap_or(1).into());
+                all += item::images(&text, options.count.unwrap_or(1).into());
             }
             Err(failure) if failure.kind == Kind::Io => return None,
             Err(_) => all += 1,

@@ -2,27 +2,35 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
 use zimg_client::Client;
 
-use super::PROGRAM;
+use crate::cli::{CancelArgs, CommonArgs};
+use crate::exit::Exit;
 use crate::json;
-use crate::settings::Settings;
-use crate::stop::Stop;
-use crate::typed::{Cancel, Common};
+use crate::settings::UserSettings;
+use crate::version::PROGRAM;
+
+/// A job is stopped, or its images are deleted.
+#[derive(Serialize)]
+#[serde(tag = "event", rename = "cancelled")]
+struct CancelledEvent {
+    job: u64,
+}
 
 /// Cancels each, up to the first that cannot be.
 ///
 /// # Errors
 ///
 /// No daemon, or a job that is not there.
-pub(crate) fn run(typed: &Cancel, common: &Common) -> Result<(), Stop> {
-    let socket = common.find_socket(&Settings::read()?)?;
+pub(crate) fn run(args: &CancelArgs, common: &CommonArgs) -> Result<(), Exit> {
+    let socket = UserSettings::read()?.find_socket(common.socket.as_deref())?;
     let mut client = Client::connect(PROGRAM, &socket)?;
-    for job in &typed.jobs {
+    for job in &args.jobs {
         client.cancel(*job)?;
         if common.json {
-            json::print(json::cancelled(*job))?;
-        } else if !typed.quiet {
+            json::print(&CancelledEvent { job: *job })?;
+        } else if !args.quiet {
             let _ = writeln!(io::stderr(), "job {job} is cancelled");
         }
     }

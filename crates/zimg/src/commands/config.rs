@@ -3,53 +3,65 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
+use serde::Serialize;
 use zimg_client::{Failure, Kind};
 
+use crate::cli::{CommonArgs, ConfigCommand};
+use crate::exit::Exit;
 use crate::json;
-use crate::settings::{FILE_VARIABLE, Origin, Settings, keys};
-use crate::stop::Stop;
-use crate::typed::{Common, Config};
+use crate::settings::{FILE_VARIABLE, SettingOrigin, UserSettings, keys};
+
+/// The `--json` event of one key.
+#[derive(Serialize)]
+#[serde(tag = "event", rename = "setting")]
+struct SettingEvent<'a> {
+    key: &'a str,
+    value: Option<serde_json::Value>,
+    origin: Option<&'a str>,
+}
 
 /// Prints the settings, or the file's path.
 ///
 /// # Errors
 ///
 /// A setting is wrong, or standard output is full.
-pub(crate) fn run(typed: &Config, common: &Common) -> Result<(), Stop> {
-    let text = match typed {
-        Config::Show { .. } if common.json => return lines(&Settings::read()?),
-        Config::Show { origin } => screen(&Settings::read()?, *origin),
-        Config::Path => {
+pub(crate) fn run(args: &ConfigCommand, common: &CommonArgs) -> Result<(), Exit> {
+    let text = match args {
+        ConfigCommand::Show { .. } if common.json => return lines(&UserSettings::read()?),
+        ConfigCommand::Show { origin } => screen(&UserSettings::read()?, *origin),
+        ConfigCommand::Path => {
             common.refuse_json("the path is text, not JSON")?;
             let none = || {
                 let message = format!("there is no configuration file: {FILE_VARIABLE} is empty");
                 Failure::new(Kind::Config, message)
             };
-            format!("{}\n", Settings::read()?.file.ok_or_else(none)?.display())
+            format!("{}\n", UserSettings::read()?.file.ok_or_else(none)?.display())
         }
     };
-    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Stop::writing(&error))
+    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::stdout(&error))
 }
 
 /// All keys, as JSON.
-fn lines(settings: &Settings) -> Result<(), Stop> {
+fn lines(settings: &UserSettings) -> Result<(), Exit> {
+    // A value in the form of the file is JSON, except floats such as `1.`.
+    let parsed = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| text.into());
     keys().iter().try_for_each(|(key, _)| {
         let set = settings.found.iter().find(|setting| setting.key == *key);
         let origin = set.map(|setting| from(&setting.origin));
         let value = set.map(|setting| setting.value.as_str());
-        json::print(json::setting(key, value, origin.as_deref()))
+        json::print(&SettingEvent { key, value: value.map(parsed), origin: origin.as_deref() })
     })
 }
 
-fn from(origin: &Origin) -> String {
+fn from(origin: &SettingOrigin) -> String {
     match origin {
-        Origin::Environment(name) => name.clone(),
-        Origin::File(path) => path.display().to_string(),
+        SettingOrigin::Environment(name) => name.clone(),
+        SettingOrigin::File(path) => path.display().to_string(),
     }
 }
 
 /// All keys, in the form of the file; those that are not set as comments.
-fn screen(settings: &Settings, origin: bool) -> String {
+fn screen(settings: &UserSettings, origin: bool) -> String {
     let mut text = String::new();
     for (key, arg) in keys() {
         let set = settings.found.iter().find(|setting| setting.key == key);

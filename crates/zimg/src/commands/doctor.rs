@@ -2,32 +2,55 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
 use zimg_client::{Failure, Kind};
 
+use crate::cli::CommonArgs;
 use crate::doctor::{Finding, Level, examine};
-use crate::settings::Settings;
-use crate::stop::Stop;
-use crate::typed::Common;
-use crate::{json, words};
+use crate::exit::Exit;
+use crate::settings::UserSettings;
+use crate::{format, json};
 
 /// Columns of the levels and the things.
 const COLUMNS: (usize, usize) = (6, 11);
+
+/// The `--json` event of one finding.
+#[derive(Serialize)]
+#[serde(tag = "event", rename = "check")]
+struct CheckEvent<'a> {
+    topic: &'static str,
+    level: &'static str,
+    message: &'a str,
+    fix: Option<&'a str>,
+}
+
+impl<'a> CheckEvent<'a> {
+    fn of(finding: &'a Finding) -> Self {
+        let level = match finding.level {
+            Level::Ok => "ok",
+            Level::Warn => "warn",
+            Level::Fail => "fail",
+        };
+        let Finding { topic, text, fix, .. } = finding;
+        Self { topic, level, message: text, fix: fix.as_deref() }
+    }
+}
 
 /// Prints each finding.
 ///
 /// # Errors
 ///
 /// Something fails: `Config` if it is a setting or a file, else `Unavailable`.
-pub(crate) fn run(common: &Common) -> Result<(), Stop> {
-    let socket = common.find_socket(&Settings::read()?)?;
-    let colours = words::prints_colours();
+pub(crate) fn run(common: &CommonArgs) -> Result<(), Exit> {
+    let socket = UserSettings::read()?.find_socket(common.socket.as_deref())?;
+    let colours = format::prints_colours();
     let mut failures = Vec::new();
     let (mut looks, mut warnings) = (0, 0);
     examine(&socket, &mut |finding| {
         looks += 1;
         warnings += usize::from(finding.level == Level::Warn);
         if common.json {
-            json::print(json::check(&finding))?;
+            json::print(&CheckEvent::of(&finding))?;
         } else {
             print(&line(&finding, colours))?;
         }
@@ -52,8 +75,8 @@ pub(crate) fn run(common: &Common) -> Result<(), Stop> {
     Err(Failure::new(kind, message).into())
 }
 
-fn print(text: &str) -> Result<(), Stop> {
-    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Stop::writing(&error))
+fn print(text: &str) -> Result<(), Exit> {
+    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::stdout(&error))
 }
 
 /// A finding's line, and what to type below it.
@@ -65,11 +88,11 @@ fn line(finding: &Finding, colours: bool) -> String {
     };
     let (levels, things) = COLUMNS;
     let [colour, plain] = if colours { [colour, "\x1b[0m"] } else { [""; 2] };
-    let text = words::printable(&finding.text);
+    let text = format::printable(&finding.text);
     let mut shown = format!("{colour}{name:<levels$}{plain}{:<things$}{text}\n", finding.topic);
     if let Some(fix) = &finding.fix {
         let indent = " ".repeat(levels + things);
-        shown += &format!("{indent}→ {}\n", words::printable(fix));
+        shown += &format!("{indent}→ {}\n", format::printable(fix));
     }
     shown
 }

@@ -3,13 +3,15 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use zimg_client::{Client, JobInfo, JobState};
+use serde::Serialize;
+use zimg_client::{Client, JobInfo, JobState, Priority};
 
-use super::PROGRAM;
-use crate::settings::Settings;
-use crate::stop::Stop;
-use crate::typed::Common;
-use crate::{json, words};
+use crate::cli::CommonArgs;
+use crate::exit::Exit;
+use crate::json::FailureFields;
+use crate::settings::UserSettings;
+use crate::version::PROGRAM;
+use crate::{format, json};
 
 const HEAD: [&str; 7] = ["JOB", "USER", "STATE", "DRAWN", "SIZE", "SEED", "SINCE"];
 /// What a narrow terminal has no room for, as a job is told by its prompt.
@@ -17,21 +19,81 @@ const WIDE: [&str; 3] = ["DRAWN", "SIZE", "SEED"];
 /// Columns from which on a terminal is not narrow.
 const NARROW: usize = 60;
 
+/// The `--json` event of a job in the list.
+#[derive(Serialize)]
+#[serde(tag = "event", rename = "job")]
+struct JobListEvent<'a> {
+    job: u64,
+    uid: u32,
+    #[serde(flatten)]
+    state: JobStateFields<'a>,
+    priority: &'static str,
+    detached: bool,
+    width: Option<u32>,
+    height: Option<u32>,
+    seed: u64,
+    count: u32,
+    drawn: u32,
+    accepted_unix_s: u64,
+    prompt: &'a str,
+}
+
+/// The field "state" of a job in a list.
+#[derive(Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+enum JobStateFields<'a> {
+    Waiting { position: u32 },
+    Running { image: u64, step: u32, of: u32 },
+    Done,
+    Failed(FailureFields<'a>),
+    Held(FailureFields<'a>),
+}
+
+impl<'a> From<&'a JobInfo> for JobListEvent<'a> {
+    fn from(info: &'a JobInfo) -> Self {
+        Self {
+            job: info.job,
+            uid: info.uid,
+            state: match &info.state {
+                &JobState::Waiting { position } => JobStateFields::Waiting { position },
+                &JobState::Running { image, step, of } => {
+                    JobStateFields::Running { image: u64::from(image) + 1, step, of }
+                }
+                JobState::Done => JobStateFields::Done,
+                JobState::Failed(failure) => JobStateFields::Failed(failure.into()),
+                JobState::Held(failure) => JobStateFields::Held(failure.into()),
+            },
+            priority: match info.priority {
+                Priority::Interactive => "interactive",
+                Priority::Batch => "batch",
+            },
+            detached: info.detached,
+            width: info.width,
+            height: info.height,
+            seed: info.seed,
+            count: info.count,
+            drawn: info.drawn,
+            accepted_unix_s: info.accepted_unix_s,
+            prompt: &info.prompt,
+        }
+    }
+}
+
 /// Asks the daemon and prints its answer.
 ///
 /// # Errors
 ///
 /// No daemon, or standard output is full.
-pub(crate) fn run(common: &Common) -> Result<(), Stop> {
-    let socket = common.find_socket(&Settings::read()?)?;
+pub(crate) fn run(common: &CommonArgs) -> Result<(), Exit> {
+    let socket = UserSettings::read()?.find_socket(common.socket.as_deref())?;
     let jobs = Client::connect(PROGRAM, &socket)?.jobs()?;
     if common.json {
-        return jobs.iter().try_for_each(|info| json::print(json::job(info)));
+        return jobs.iter().try_for_each(|info| json::print(&JobListEvent::from(info)));
     }
     let width = io::stdout().is_terminal().then(columns).flatten();
     let text = table_now(&jobs, width);
     let written = io::stdout().lock().write_all(text.as_bytes());
-    written.map_err(|error| Stop::writing(&error))
+    written.map_err(|error| Exit::stdout(&error))
 }
 
 /// The table as of now.
@@ -68,8 +130,8 @@ fn table(jobs: &[JobInfo], now: u64, me: u32, width: Option<usize>) -> String {
                 line += &format!("{cell:<width$}  ", width = widths[column]);
             }
         }
-        line += &words::printable(prompt);
-        text += words::cut(line.trim_end(), width.unwrap_or(usize::MAX));
+        line += &format::printable(prompt);
+        text += format::cut(line.trim_end(), width.unwrap_or(usize::MAX));
         text.push('\n');
     }
     text
@@ -95,7 +157,7 @@ fn row(info: &JobInfo, now: u64) -> [String; 7] {
         format!("{} of {}", info.drawn, info.count),
         size,
         info.seed.to_string(),
-        words::uptime(now.saturating_sub(info.accepted_unix_s)),
+        format::uptime(now.saturating_sub(info.accepted_unix_s)),
     ]
 }
 

@@ -9,10 +9,10 @@ use std::io::{self, Write as _};
 
 use zimg_client::{Client, Failure, Kind, Overview, Weights, WorkerState};
 
-use super::PROGRAM;
-use crate::settings::Settings;
-use crate::stop::Stop;
-use crate::typed::Common;
+use crate::cli::CommonArgs;
+use crate::exit::Exit;
+use crate::settings::UserSettings;
+use crate::version::PROGRAM;
 
 /// The worker's states, by the names that `zimg status --json` gives them.
 const STATES: [&str; 9] = [
@@ -32,12 +32,12 @@ const STATES: [&str; 9] = [
 /// # Errors
 ///
 /// No daemon, `--json`, or standard output is full.
-pub(crate) fn run(common: &Common) -> Result<(), Stop> {
+pub(crate) fn run(common: &CommonArgs) -> Result<(), Exit> {
     if common.json {
         let failure = Failure::new(Kind::Usage, "metrics are text for Prometheus, not JSON");
         return Err(failure.hint("zimg status --json says how the daemon is").into());
     }
-    let socket = common.find_socket(&Settings::read()?)?;
+    let socket = UserSettings::read()?.find_socket(common.socket.as_deref())?;
     let asked = ask(&socket);
     print(&text(asked.as_ref().ok()))?;
     Ok(asked.map(drop)?)
@@ -52,8 +52,8 @@ fn ask(socket: &std::path::Path) -> Result<Overview, Failure> {
     client.overview()
 }
 
-fn print(text: &str) -> Result<(), Stop> {
-    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Stop::writing(&error))
+fn print(text: &str) -> Result<(), Exit> {
+    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::stdout(&error))
 }
 
 /// All figures of a daemon; of one that is not there, that it is not.

@@ -4,9 +4,9 @@ mod cancel;
 mod config;
 mod doctor;
 mod draw;
+mod generate_docs;
 mod jobs;
 mod metrics;
-mod papers;
 mod redo;
 mod show;
 mod sleep;
@@ -14,33 +14,28 @@ mod status;
 mod wait;
 mod wake;
 
-pub(crate) use self::status::Seen;
+use crate::cli::{Cli, Command};
+use crate::exit::Exit;
 
-use crate::stop::Stop;
-use crate::typed::{Cli, Task};
-
-/// The name and version that a daemon of another version is told of.
-pub(crate) const PROGRAM: &str = concat!("zimg ", env!("CARGO_PKG_VERSION"));
-
-/// Does what was typed.
+/// Does what was args.
 ///
 /// # Errors
 ///
 /// The command's own.
-pub(crate) fn run(cli: &Cli) -> Result<(), Stop> {
-    match &cli.task {
-        Task::Draw(typed) => draw::run(typed, &cli.common),
-        Task::Redo(typed) => redo::run(typed, &cli.common),
-        Task::Show(typed) => show::run(typed, &cli.common),
-        Task::Jobs => jobs::run(&cli.common),
-        Task::Wait(typed) => wait::run(typed, &cli.common),
-        Task::Cancel(typed) => cancel::run(typed, &cli.common),
-        Task::Status(typed) => status::run(typed, &cli.common),
-        Task::Metrics => metrics::run(&cli.common),
-        Task::Doctor => doctor::run(&cli.common),
-        Task::Sleep => sleep::run(&cli.common),
-        Task::Wake => wake::run(&cli.common),
-        Task::Config(typed) => config::run(typed, &cli.common),
-        Task::Papers(typed) => papers::run(typed, &cli.common),
+pub(crate) fn run(cli: &Cli) -> Result<(), Exit> {
+    match &cli.command {
+        Command::Draw(args) => draw::run(args, &cli.common),
+        Command::Redo(args) => redo::run(args, &cli.common),
+        Command::Show(args) => show::run(args, &cli.common),
+        Command::Jobs => jobs::run(&cli.common),
+        Command::Wait(args) => wait::run(args, &cli.common),
+        Command::Cancel(args) => cancel::run(args, &cli.common),
+        Command::Status(args) => status::run(args, &cli.common),
+        Command::Metrics => metrics::run(&cli.common),
+        Command::Doctor => doctor::run(&cli.common),
+        Command::Sleep => sleep::run(&cli.common),
+        Command::Wake => wake::run(&cli.common),
+        Command::Config(args) => config::run(args, &cli.common),
+        Command::GenerateDocs(args) => generate_docs::run(args, &cli.common),
     }
 }

@@ -1,18 +1,18 @@
-//! `zimg redo`: draws an image again as it says that it was made, but for what is typed.
+//! `zimg redo`: draws an image again as it says that it was made, but for what is args.
 
 use std::path::Path;
 
 use zimg_client::{Failure, Kind, Priority};
 
-use super::draw::{Frame, check};
+use super::draw::{Invocation, check};
+use crate::cli::{CommonArgs, DrawOptions, RedoArgs};
 use crate::encode::Format;
+use crate::exit::Exit;
 use crate::interrupt::Interrupt;
-use crate::output::Now;
-use crate::plan::{Plan, Setting};
+use crate::job_spec::{JobSpec, SpecContext};
+use crate::output::LocalTime;
 use crate::recipe;
-use crate::settings::Settings;
-use crate::stop::Stop;
-use crate::typed::{Common, Options, Redo};
+use crate::settings::UserSettings;
 
 /// Draws each file's image again, into other files. All are read and checked before the first
 /// is drawn.
@@ -20,19 +20,19 @@ use crate::typed::{Common, Options, Redo};
 /// # Errors
 ///
 /// Whatever went wrong first. Images saved before stay.
-pub(crate) fn run(typed: &Redo, common: &Common) -> Result<(), Stop> {
+pub(crate) fn run(args: &RedoArgs, common: &CommonArgs) -> Result<(), Exit> {
     let interrupt = Interrupt::install()?;
-    check(&typed.options, &typed.options, common)?;
-    let settings = Settings::read()?;
-    let now = Now::local();
-    let mut plans = Vec::with_capacity(typed.files.len());
-    for (path, index) in typed.files.iter().zip(1..) {
-        plans.push(plan(path, index, typed, &settings, &now)?);
+    check(&args.options, &args.options, common)?;
+    let settings = UserSettings::read()?;
+    let now = LocalTime::local();
+    let mut plans = Vec::with_capacity(args.files.len());
+    for (path, index) in args.files.iter().zip(1..) {
+        plans.push(plan(path, index, args, &settings, &now)?);
     }
-    let options = typed.options.clone().or(settings.options());
+    let options = args.options.clone().or(settings.options());
     for plan in plans {
-        let (typed, interrupt) = (&typed.options, interrupt.clone());
-        Frame { typed, options: &options, common, interrupt }.draw(plan, &settings, None)?;
+        let (args, interrupt) = (&args.options, interrupt.clone());
+        Invocation { args, options: &options, common, interrupt }.draw(plan, &settings, None)?;
     }
     Ok(())
 }
@@ -40,25 +40,25 @@ pub(crate) fn run(typed: &Redo, common: &Common) -> Result<(), Stop> {
 fn plan(
     path: &Path,
     index: u64,
-    typed: &Redo,
-    settings: &Settings,
-    now: &Now,
-) -> Result<Plan, Failure> {
+    args: &RedoArgs,
+    settings: &UserSettings,
+    now: &LocalTime,
+) -> Result<JobSpec, Failure> {
     let recipe = recipe::read(path)?.recipe.ok_or_else(|| unsaid(path))?;
-    // What was typed, then the image's own, then what is set but says nothing of the image.
-    let mut options = typed.options.clone().or(Options::of_recipe(&recipe));
+    // What was args, then the image's own, then what is set but says nothing of the image.
+    let mut options = args.options.clone().or(DrawOptions::of_recipe(&recipe));
     options = options.or(settings.options().beside_the_image());
-    if typed.options.format.is_none() {
+    if args.options.format.is_none() {
         options.format = Format::of(path);
     }
-    if typed.options.output.is_none() {
+    if args.options.output.is_none() {
         options.output = None;
     }
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let default = format!("{}-redo", stem.replace('{', "{{").replace('}', "}}"));
-    let prompt = typed.prompt.clone().unwrap_or(recipe.prompt);
-    let setting = Setting { default: &default, index, now, priority: Priority::Interactive };
-    let mut plan = Plan::of(prompt, &options, setting)?;
+    let prompt = args.prompt.clone().unwrap_or(recipe.prompt);
+    let context = SpecContext { default: &default, index, now, priority: Priority::Interactive };
+    let mut plan = JobSpec::of(prompt, &options, context)?;
     plan.drawn_by = recipe.model;
     Ok(plan)
 }

@@ -4,43 +4,54 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::redo::unsaid;
+use crate::cli::{CommonArgs, ShowArgs};
+use crate::exit::Exit;
 use crate::recipe::{self, Found, Recipe};
-use crate::stop::Stop;
-use crate::typed::{Common, Show};
-use crate::{json, words};
+use crate::{format, json};
+
+/// The `--json` event of one image's generation metadata.
+#[derive(Serialize)]
+#[serde(tag = "event", rename = "recipe")]
+struct RecipeEvent<'a> {
+    path: String,
+    #[serde(flatten)]
+    recipe: &'a Recipe,
+}
 
 /// Prints what each file says.
 ///
 /// # Errors
 ///
 /// A file cannot be read, is no image, or does not say it; standard output is full.
-pub(crate) fn run(typed: &Show, common: &Common) -> Result<(), Stop> {
-    for path in &typed.files {
+pub(crate) fn run(args: &ShowArgs, common: &CommonArgs) -> Result<(), Exit> {
+    for path in &args.files {
         let Found { recipe, parameters } = recipe::read(path)?;
-        if typed.parameters {
+        if args.parameters {
             let text = parameters.ok_or_else(|| unsaid(path))?;
             print(&format!("{}\n", printable_lines(&text)))?;
             continue;
         }
         let recipe = recipe.ok_or_else(|| unsaid(path))?;
         if common.json {
-            json::print(json::recipe(path, &recipe))?;
+            json::print(&RecipeEvent { path: path.display().to_string(), recipe: &recipe })?;
         } else {
-            let name = (typed.files.len() > 1).then_some(path.as_path());
-            print(&screen(name, &recipe, words::prints_colours()))?;
+            let name = (args.files.len() > 1).then_some(path.as_path());
+            print(&screen(name, &recipe, format::prints_colours()))?;
         }
     }
     Ok(())
 }
 
-fn print(text: &str) -> Result<(), Stop> {
-    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Stop::writing(&error))
+fn print(text: &str) -> Result<(), Exit> {
+    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::stdout(&error))
 }
 
 /// The lines of a text that anybody may have written.
 fn printable_lines(text: &str) -> String {
-    text.lines().map(words::printable).collect::<Vec<_>>().join("\n")
+    text.lines().map(format::printable).collect::<Vec<_>>().join("\n")
 }
 
 fn screen(name: Option<&Path>, recipe: &Recipe, colours: bool) -> String {

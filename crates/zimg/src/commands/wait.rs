@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use zimg_client::{Client, Failure, JobId, JobState, Kind, Priority, Update};
 
-use super::PROGRAM;
 use super::draw::check;
-use crate::drawing::{self, Session, Teller};
+use crate::cli::{CommonArgs, DrawOptions, WaitArgs};
+use crate::exit::Exit;
 use crate::interrupt::Interrupt;
-use crate::output::Now;
-use crate::plan::{Plan, Setting};
-use crate::report::{Report, Style};
-use crate::screen::Screen;
-use crate::settings::Settings;
-use crate::stop::Stop;
-use crate::typed::{Common, Options, Wait};
+use crate::job_spec::{JobSpec, SpecContext};
+use crate::output::LocalTime;
+use crate::progress::{JobReporter, ReportStyle};
+use crate::run_job::{self, JobObserver, RunContext};
+use crate::settings::UserSettings;
+use crate::terminal_image::TerminalImage;
+use crate::version::PROGRAM;
 
 /// Waits for each job and saves its images.
 ///
@@ -22,29 +22,32 @@ use crate::typed::{Common, Options, Wait};
 ///
 /// Whatever went wrong first: a job's own failure, too. Images saved before stay, and jobs that
 /// are not all saved stay with the daemon.
-pub(crate) fn run(typed: &Wait, common: &Common) -> Result<(), Stop> {
+pub(crate) fn run(args: &WaitArgs, common: &CommonArgs) -> Result<(), Exit> {
     let interrupt = Interrupt::install()?;
-    let settings = Settings::read()?;
-    let said = typed.options();
+    let settings = UserSettings::read()?;
+    let said = args.options();
     let options = said.clone().or(settings.options().beside_the_image());
     check(&said, &options, common)?;
-    let style = Style::choose(common.json, options.quiet);
-    let socket = common.find_socket(&settings)?;
-    let (line, absence) = (style == Style::Line, Duration::ZERO);
-    let session = Session { socket, interrupt, line, absence };
-    let (now, mut index) = (Now::local(), 1);
-    for job in &typed.jobs {
-        if matches!(style, Style::Line | Style::Plain) {
-            session.interrupt.says(format!("job {job} goes on; `zimg wait {job}` saves it\n"));
+    let style = ReportStyle::choose(common.json, options.quiet);
+    let socket = settings.find_socket(common.socket.as_deref())?;
+    let (line, absence) = (style == ReportStyle::Line, Duration::ZERO);
+    let session = RunContext { socket, interrupt, line, absence };
+    let (now, mut index) = (LocalTime::local(), 1);
+    for job in &args.jobs {
+        if matches!(style, ReportStyle::Line | ReportStyle::Plain) {
+            session
+                .interrupt
+                .set_farewell(format!("job {job} goes on; `zimg wait {job}` saves it\n"));
         }
-        let setting =
-            Setting { default: "zimg-{seed}", index, now: &now, priority: Priority::default() };
-        let screen = if common.json { None } else { Screen::choose(&options, &session.interrupt) };
+        let context =
+            SpecContext { default: "zimg-{seed}", index, now: &now, priority: Priority::default() };
+        let screen =
+            if common.json { None } else { TerminalImage::choose(&options, &session.interrupt) };
         let paths = said.output.is_none();
-        let fetched = fetch(*job, &options, setting, &session, |count| {
-            Report::new(style, count, paths, screen)
+        let fetched = fetch(*job, &options, context, &session, |count| {
+            JobReporter::new(style, count, paths, screen)
         });
-        if !typed.keep {
+        if !args.keep {
             forget(*job, &fetched, &session)?;
         }
         index += u64::from(fetched?);
@@ -55,27 +58,27 @@ pub(crate) fn run(typed: &Wait, common: &Common) -> Result<(), Stop> {
 /// Saves a job's images: how many there are.
 fn fetch(
     job: JobId,
-    options: &Options,
-    setting: Setting<'_>,
-    session: &Session,
-    report: impl FnOnce(u32) -> Report,
-) -> Result<u32, Stop> {
+    options: &DrawOptions,
+    context: SpecContext<'_>,
+    session: &RunContext,
+    report: impl FnOnce(u32) -> JobReporter,
+) -> Result<u32, Exit> {
     let mut job = Client::connect(PROGRAM, &session.socket)?.wait(job)?;
     let accepted = job.next().unwrap_or_else(|| Err(unasked()))?;
     let draw = job.asked().cloned().ok_or_else(unasked)?;
     let count = draw.count;
-    let plan = Plan::of_job(draw, options, setting)?;
+    let plan = JobSpec::of_job(draw, options, context)?;
     let mut report = report(count);
     // It is accepted long since; how many jobs are before it comes again if it waits.
     if matches!(accepted, Update::Accepted { .. }) {
         report.update(&accepted)?;
     }
-    drawing::fetch(&plan, job, session, &mut report)?;
+    run_job::fetch(&plan, job, session, &mut report)?;
     Ok(count)
 }
 
 /// Lets the daemon forget a job that is saved, or whose failure was told.
-fn forget(job: JobId, fetched: &Result<u32, Stop>, session: &Session) -> Result<(), Failure> {
+fn forget(job: JobId, fetched: &Result<u32, Exit>, session: &RunContext) -> Result<(), Failure> {
     let connect = || Client::connect(PROGRAM, &session.socket);
     if fetched.is_ok() {
         return match connect()?.forget(job) {

@@ -2,23 +2,25 @@
 
 use zimg_client::Client;
 
-use super::{PROGRAM, Seen};
+use super::status::status_event;
+use crate::cli::CommonArgs;
+use crate::daemon_state::DaemonState;
+use crate::exit::Exit;
 use crate::json;
-use crate::settings::Settings;
-use crate::stop::Stop;
-use crate::typed::Common;
+use crate::settings::UserSettings;
+use crate::version::PROGRAM;
 
 /// Returns when that has begun: `zimg status` says how far it is.
 ///
 /// # Errors
 ///
 /// No daemon, or it ends.
-pub(crate) fn run(common: &Common) -> Result<(), Stop> {
-    let socket = common.find_socket(&Settings::read()?)?;
+pub(crate) fn run(common: &CommonArgs) -> Result<(), Exit> {
+    let socket = UserSettings::read()?.find_socket(common.socket.as_deref())?;
     let mut client = Client::connect(PROGRAM, &socket)?;
     client.wake()?;
     if common.json {
-        json::print(json::status(&Seen::ask(&mut client)?))?;
+        json::print(&status_event(&DaemonState::ask(&mut client)?))?;
     }
     Ok(())
 }

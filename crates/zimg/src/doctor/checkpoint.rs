@@ -12,8 +12,8 @@ use std::path::Path;
 use safetensors::tensor::Metadata;
 use serde::Deserialize;
 
-use super::{Finding, Setting};
-use crate::words;
+use super::{DaemonScope, Finding};
+use crate::format;
 
 const TOPIC: &str = "model";
 /// The parts with weights, and what their files are called.
@@ -54,14 +54,14 @@ impl From<Finding> for Checkpoint {
 }
 
 /// Looks at the folder that is set. `loaded`: a daemon has it in use, so it is well for that one.
-pub(super) fn look(model: Option<&str>, setting: Setting, loaded: bool) -> Checkpoint {
+pub(super) fn look(model: Option<&str>, scope: DaemonScope, loaded: bool) -> Checkpoint {
     let folder = match model {
         None => return Finding::warn(TOPIC, "it is not known which is set", "see zimaged").into(),
         Some("tiny") => return Finding::ok(TOPIC, "tiny, the built-in one").into(),
         Some(folder) => Path::new(folder),
     };
     let at = folder.display();
-    if setting == Setting::System && !loaded && HIDDEN.iter().any(|h| folder.starts_with(h)) {
+    if scope == DaemonScope::System && !loaded && HIDDEN.iter().any(|h| folder.starts_with(h)) {
         let text = format!("{at}: the system's service does not see home folders");
         let fix = "move it to /srv/models, or `systemctl edit zimaged` with BindReadOnlyPaths=";
         return Finding::wrong(TOPIC, text, fix).into();
@@ -69,7 +69,7 @@ pub(super) fn look(model: Option<&str>, setting: Setting, loaded: bool) -> Check
     match read(folder) {
         Ok(Whole { files, bytes, parameters }) => {
             let text =
-                format!("{at}: {files} files of weights, {}, are whole", words::bytes(bytes));
+                format!("{at}: {files} files of weights, {}, are whole", format::bytes(bytes));
             let finding = Finding::ok(TOPIC, text);
             Checkpoint { finding, bytes: Some(parameters.saturating_mul(2)) }
         }
@@ -197,7 +197,7 @@ impl Whole {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Level;
+    use crate::doctor::finding::Level;
 
     /// A checkpoint with several files in a part.
     const PLAIN: &str =
@@ -221,7 +221,7 @@ mod tests {
     }
 
     fn said(folder: &Path) -> String {
-        let finding = look(folder.to_str(), Setting::ByHand, false).finding;
+        let finding = look(folder.to_str(), DaemonScope::ByHand, false).finding;
         assert_eq!((finding.level, finding.kind.exit_code()), (Level::Fail, 78), "{finding:?}");
         assert!(finding.fix.is_some());
         finding.text.replace(folder.to_str().unwrap(), "F")
@@ -229,11 +229,11 @@ mod tests {
 
     #[test]
     fn a_whole_one_is_whole() {
-        let found = look(Some(PLAIN), Setting::ByHand, false);
+        let found = look(Some(PLAIN), DaemonScope::ByHand, false);
         assert_eq!(found.finding.level, Level::Ok, "{found:?}");
         assert!(found.finding.text.contains(": 6 files of weights, "), "{found:?}");
         assert!(found.bytes.is_some_and(|bytes| bytes > 100_000), "{found:?}");
-        assert_eq!(look(Some("tiny"), Setting::System, false).finding.level, Level::Ok);
+        assert_eq!(look(Some("tiny"), DaemonScope::System, false).finding.level, Level::Ok);
     }
 
     #[test]
@@ -268,9 +268,9 @@ mod tests {
     #[test]
     fn the_system_service_does_not_see_homes() {
         let home = "/home/u/models/turbo";
-        let text = look(Some(home), Setting::System, false).finding.text;
+        let text = look(Some(home), DaemonScope::System, false).finding.text;
         assert!(text.contains("does not see home folders"), "{text}");
-        let own = look(Some(home), Setting::User, false).finding.text;
+        let own = look(Some(home), DaemonScope::User, false).finding.text;
         assert!(own.contains("No such file"), "{own}");
     }
 }

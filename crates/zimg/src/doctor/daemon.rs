@@ -8,9 +8,10 @@ use std::path::Path;
 use nix::unistd::{Gid, Group, Uid, User};
 use zimg_client::{Client, Failure, Kind, WorkerState, socket};
 
-use super::Finding;
-use crate::commands::{PROGRAM, Seen};
-use crate::words;
+use super::finding::Finding;
+use crate::daemon_state::DaemonState;
+use crate::format;
+use crate::version::PROGRAM;
 
 /// Others may write.
 const ANYBODY: u32 = 0o002;
@@ -18,9 +19,9 @@ const ANYBODY: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 
 /// Looks at the socket and asks who is there.
-pub(super) fn look(path: &Path) -> (Vec<Finding>, Option<Seen>) {
+pub(super) fn look(path: &Path) -> (Vec<Finding>, Option<DaemonState>) {
     let mut findings = vec![socket(path)];
-    let seen = Client::connect(PROGRAM, path).and_then(|mut client| Seen::ask(&mut client));
+    let seen = Client::connect(PROGRAM, path).and_then(|mut client| DaemonState::ask(&mut client));
     findings.push(match &seen {
         Ok(seen) => answers(seen),
         Err(failure) => Finding {
@@ -64,12 +65,12 @@ fn socket(path: &Path) -> Finding {
     let text = format!("{}, {}{place}", path.display(), owner(&found));
     let loose = |mode: u32| mode & ANYBODY != 0 && mode & STICKY == 0;
     if let Some(folder_mode) = inside.map(|folder| folder.mode()).filter(|mode| loose(*mode)) {
-        let fix = format!("`chmod o-w {}`", words::quoted(folder));
+        let fix = format!("`chmod o-w {}`", format::quoted(folder));
         let text = format!("{text}: anybody may put another one there ({folder_mode:o})");
         return Finding::warn(TOPIC, text, fix);
     }
     if found.mode() & ANYBODY != 0 {
-        let fix = format!("`chmod o-w {}`, unless that is meant", words::quoted(path));
+        let fix = format!("`chmod o-w {}`, unless that is meant", format::quoted(path));
         return Finding::warn(TOPIC, format!("{text}: every user may draw"), fix);
     }
     if ![0, nix::unistd::geteuid().as_raw()].contains(&found.uid()) && !is_services(&found) {
@@ -104,7 +105,7 @@ fn owner(found: &Metadata) -> String {
     format!("{:04o} {user}:{group}", found.mode() & 0o7777)
 }
 
-fn answers(seen: &Seen) -> Finding {
+fn answers(seen: &DaemonState) -> Finding {
     const TOPIC: &str = "daemon";
     let status = &seen.status;
     if let WorkerState::Failed(failure) = &status.worker {
@@ -112,8 +113,8 @@ fn answers(seen: &Seen) -> Finding {
         let kind = if failure.kind == Kind::Config { Kind::Config } else { Kind::Unavailable };
         return Finding { kind, ..Finding::fail(TOPIC, text, hint(failure)) };
     }
-    let state = words::worker(&status.worker);
-    let text = format!("{state}, pid {}, up {}", status.pid, words::uptime(status.uptime_s));
+    let state = format::worker(&status.worker);
+    let text = format!("{state}, pid {}, up {}", status.pid, format::uptime(status.uptime_s));
     if status.version != env!("CARGO_PKG_VERSION") {
         let text = format!("{text}, but it is zimaged {}", status.version);
         let fix = "install zimg and zimaged from one build, then restart zimaged";
@@ -135,7 +136,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
-    use crate::doctor::Level;
+    use crate::doctor::finding::Level;
 
     fn mode(path: &Path, mode: u32) {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();

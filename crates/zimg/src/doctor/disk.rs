@@ -8,17 +8,17 @@ use std::path::Path;
 use nix::sys::statvfs::statvfs;
 use zimg_client::Failure;
 
-use super::Finding;
-use super::settings::Settings;
-use crate::commands::Seen;
-use crate::words;
+use super::finding::Finding;
+use super::settings::DaemonSettings;
+use crate::daemon_state::DaemonState;
+use crate::format;
 
 const TOPIC: &str = "disk";
 /// Less than this is little: some tens of images.
 const LITTLE: u64 = 256 << 20;
 
 /// Looks at the state folder: the running daemon's, else the one that is set.
-pub(super) fn look(settings: &Settings, seen: Option<&Seen>) -> Finding {
+pub(super) fn look(settings: &DaemonSettings, seen: Option<&DaemonState>) -> Finding {
     let running = seen.and_then(|seen| seen.setup.as_ref());
     let folder = match running {
         Some(setup) => setup.state_dir.clone(),
@@ -48,8 +48,8 @@ fn room(folder: &Path, most: Option<u64>, trouble: Option<&Failure>) -> Finding 
             return Finding::warn(TOPIC, text, "`sudo zimg doctor` may see more");
         }
     };
-    let most = most.map(|most| format!(", of which {} may be used", words::bytes(most)));
-    let text = format!("{at}: {} free{}", words::bytes(free), most.unwrap_or_default());
+    let most = most.map(|most| format!(", of which {} may be used", format::bytes(most)));
+    let text = format!("{at}: {} free{}", format::bytes(free), most.unwrap_or_default());
     if free < LITTLE {
         let fix = "make room, or set `state_dir` to another disk; jobs wait while it is full";
         return Finding::warn(TOPIC, text, fix);
@@ -58,7 +58,7 @@ fn room(folder: &Path, most: Option<u64>, trouble: Option<&Failure>) -> Finding 
     if let Ok(mode) = mode
         && mode & 0o077 != 0
     {
-        let fix = format!("`chmod 700 {}`: prompts lie there", words::quoted(folder));
+        let fix = format!("`chmod 700 {}`: prompts lie there", format::quoted(folder));
         return Finding::warn(
             TOPIC,
             format!("{text}, but others may look into it ({mode:o})"),
@@ -74,7 +74,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::doctor::Level;
+    use crate::doctor::finding::Level;
     use zimg_client::Kind;
 
     #[test]

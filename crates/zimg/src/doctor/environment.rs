@@ -5,7 +5,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::Finding;
+use super::finding::Finding;
 use super::settings::Running;
 
 const TOPIC: &str = "variables";
@@ -57,7 +57,7 @@ fn judged(whose: &str, variable: impl Fn(&str) -> Option<OsString>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Level;
+    use crate::doctor::finding::Level;
 
     #[test]
     fn what_leads_astray_is_told() {

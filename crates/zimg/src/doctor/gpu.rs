@@ -5,10 +5,10 @@
 use std::fs;
 use std::process::Command;
 
-use super::Finding;
+use super::finding::Finding;
 use super::program::ask;
 use super::programs::Libtorch;
-use crate::words;
+use crate::format;
 
 const TOPIC: &str = "gpu";
 const MEMORY: &str = "memory";
@@ -83,7 +83,7 @@ fn mebibytes(text: &str) -> Option<u64> {
     text.parse::<u64>().ok()?.checked_mul(1 << 20)
 }
 
-/// Driver, libtorch and setting, which must fit each other.
+/// Driver, libtorch and scope, which must fit each other.
 fn pairing(
     gpus: &[Gpu],
     driver: Option<&str>,
@@ -131,11 +131,11 @@ fn pairing(
 fn memory(gpu: &Gpu, holders: &[Holder], needed: Option<u64>) -> Option<Finding> {
     let (used, total) = gpu.memory?;
     let free = total.saturating_sub(used);
-    let mut text = format!("{} of {} are free", words::bytes(free), words::bytes(total));
+    let mut text = format!("{} of {} are free", format::bytes(free), format::bytes(total));
     let holders: Vec<_> = holders
         .iter()
         .map(|Holder { pid, bytes, name }| {
-            let bytes = bytes.map(|bytes| format!(" has {}", words::bytes(bytes)));
+            let bytes = bytes.map(|bytes| format!(" has {}", format::bytes(bytes)));
             let name = name.rsplit('/').next().unwrap_or(name);
             format!("{name} ({pid}){}", bytes.unwrap_or_default())
         })
@@ -145,7 +145,7 @@ fn memory(gpu: &Gpu, holders: &[Holder], needed: Option<u64>) -> Option<Finding>
     }
     Some(match needed.filter(|needed| *needed > free) {
         Some(needed) => {
-            let text = format!("{text}; the model alone takes {}", words::bytes(needed));
+            let text = format!("{text}; the model alone takes {}", format::bytes(needed));
             let fix = "end other programs on the GPU, or set `idle_unload` where they take turns";
             Finding::warn(MEMORY, text, fix)
         }
@@ -156,7 +156,7 @@ fn memory(gpu: &Gpu, holders: &[Holder], needed: Option<u64>) -> Option<Finding>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Level;
+    use crate::doctor::finding::Level;
 
     fn h100() -> Vec<Gpu> {
         vec![gpu("580.159.04, 512, 81559, NVIDIA H100 80GB HBM3").unwrap()]

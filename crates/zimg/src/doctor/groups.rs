@@ -2,15 +2,15 @@
 
 use nix::unistd::{Group, User, geteuid, getgroups};
 
-use super::{Finding, Setting};
+use super::{DaemonScope, Finding};
 
 const TOPIC: &str = "group";
 const NAME: &str = "zimaged";
 const JOIN: &str = "`sudo usermod -aG zimaged $USER`, then log in again";
 
 /// Looks for this user in the group.
-pub(super) fn look(setting: Setting) -> Finding {
-    if setting != Setting::System {
+pub(super) fn look(scope: DaemonScope) -> Finding {
+    if scope != DaemonScope::System {
         return Finding::ok(TOPIC, "none is needed for a daemon of one's own");
     }
     if geteuid().is_root() {
@@ -42,7 +42,7 @@ fn judged(has_now: bool, listed: bool) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Level;
+    use crate::doctor::finding::Level;
 
     #[test]
     fn a_login_from_before_is_told_from_no_membership() {

@@ -8,9 +8,9 @@ use std::process::Command;
 use zimg_client::service::Service;
 
 use super::program::{Said, ask};
-use super::settings::{self, Running, Settings};
-use super::{Finding, Setting};
-use crate::commands::Seen;
+use super::settings::{self, DaemonSettings, Running};
+use super::{DaemonScope, Finding};
+use crate::daemon_state::DaemonState;
 
 const OURS: &str = env!("CARGO_PKG_VERSION");
 const INSTALL: &str = "install them from one build: `make install`";
@@ -19,7 +19,7 @@ const INSTALL: &str = "install them from one build: `make install`";
 #[derive(Debug, Default)]
 pub(super) struct Programs {
     pub(super) findings: Vec<Finding>,
-    pub(super) settings: Settings,
+    pub(super) settings: DaemonSettings,
     pub(super) libtorch: Option<Libtorch>,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn zimg() -> Finding {
 }
 
 /// The others: those of the running daemon, if that can be seen, else those that would be started.
-pub(super) fn look(service: &Service, setting: Setting, seen: Option<&Seen>) -> Programs {
+pub(super) fn look(service: &Service, scope: DaemonScope, seen: Option<&DaemonState>) -> Programs {
     let running = seen.and_then(|seen| Running::find(seen.status.pid));
     let running = running.filter(|running| running.program.ends_with("zimaged"));
     let own = running.as_ref().map(|running| running.program.clone());
@@ -57,7 +57,7 @@ pub(super) fn look(service: &Service, setting: Setting, seen: Option<&Seen>) -> 
         return Programs { findings: vec![finding], ..Programs::default() };
     };
     let mut findings = vec![version("zimaged", &zimaged, running.as_ref())];
-    let (finding, settings) = settings::look(&zimaged, setting, running.as_ref());
+    let (finding, settings) = settings::look(&zimaged, scope, running.as_ref());
     let worker = settings.text("worker").map(PathBuf::from);
     findings.push(finding);
     let mut libtorch = None;
@@ -144,7 +144,7 @@ fn loaded(worker: &Path, said: &Said) -> (Finding, Option<Libtorch>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Level;
+    use crate::doctor::finding::Level;
 
     fn traced(out: &str) -> Said {
         Said { well: true, out: out.to_owned(), err: String::new() }

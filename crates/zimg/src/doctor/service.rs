@@ -6,20 +6,20 @@ use std::process::Command;
 use zimg_client::service::Service;
 
 use super::program::ask;
-use super::{Finding, Setting};
+use super::{DaemonScope, Finding};
 
 const TOPIC: &str = "service";
 const ASKED: &str = "--property=Id,LoadState,ActiveState,UnitFileState,Result,ExecMainStatus";
 
 /// Asks systemd about the service that this setting has.
-pub(super) fn look(setting: Setting, service: &Service) -> Vec<Finding> {
-    let user = match setting {
-        Setting::ByHand => {
+pub(super) fn look(scope: DaemonScope, service: &Service) -> Vec<Finding> {
+    let user = match scope {
+        DaemonScope::ByHand => {
             return vec![Finding::ok(TOPIC, "not asked: the socket is not a service's")];
         }
-        Setting::System if service.system.is_some() => false,
-        Setting::User if service.user.is_some() => true,
-        Setting::System | Setting::User => {
+        DaemonScope::System if service.system.is_some() => false,
+        DaemonScope::User if service.user.is_some() => true,
+        DaemonScope::System | DaemonScope::User => {
             let text = match &service.supervisord {
                 Some(file) => format!("supervisord has it in {}", file.display()),
                 None => "none is installed: zimaged runs by hand".to_owned(),
@@ -94,7 +94,7 @@ fn judged(units: &BTreeMap<String, BTreeMap<&str, &str>>, user: bool) -> Finding
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Level;
+    use crate::doctor::finding::Level;
 
     fn judge(service: &str, socket: &str) -> Finding {
         let text = format!("Id=zimaged.service\n{service}\n\nId=zimaged.socket\n{socket}\n");

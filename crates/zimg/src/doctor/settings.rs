@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::program::{Said, ask};
-use super::{Finding, Setting};
+use super::{DaemonScope, Finding};
 
 /// Where the system's service keeps its state.
 const SYSTEM_STATE: &str = "/var/lib/zimaged";
 
 /// What is set, as far as it is known.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Settings(toml::Table);
+pub(super) struct DaemonSettings(toml::Table);
 
-impl Settings {
+impl DaemonSettings {
     /// A key's text.
     pub(super) fn text(&self, key: &str) -> Option<String> {
         Some(self.0.get(key)?.as_str()?.to_owned())
@@ -75,16 +75,16 @@ impl Running {
 /// Asks `zimaged` for the settings: of the running daemon, or of one that would be started.
 pub(super) fn look(
     zimaged: &Path,
-    setting: Setting,
+    scope: DaemonScope,
     running: Option<&Running>,
-) -> (Finding, Settings) {
+) -> (Finding, DaemonSettings) {
     let mut command = Command::new(zimaged);
-    match (running, setting) {
+    match (running, scope) {
         (Some(running), _) => {
             command.args(&running.arguments).env_clear().envs(&running.environment);
         }
         // As its service manager starts it: the user's own settings are none of its.
-        (None, Setting::System) => {
+        (None, DaemonScope::System) => {
             for (name, _) in std::env::vars_os() {
                 if name.to_string_lossy().starts_with("ZIMAGED_") {
                     command.env_remove(name);
@@ -93,16 +93,18 @@ pub(super) fn look(
             command.env_remove("XDG_CONFIG_HOME").env("HOME", "/");
             command.env("STATE_DIRECTORY", SYSTEM_STATE);
         }
-        (None, Setting::User | Setting::ByHand) => {}
+        (None, DaemonScope::User | DaemonScope::ByHand) => {}
     }
     match ask(command.arg("--check")) {
         Ok(said) => understood(&said),
-        Err(why) => (Finding::fail("settings", why, "install zimaged again"), Settings::default()),
+        Err(why) => {
+            (Finding::fail("settings", why, "install zimaged again"), DaemonSettings::default())
+        }
     }
 }
 
-fn understood(said: &Said) -> (Finding, Settings) {
-    let settings = Settings(said.out.parse().unwrap_or_default());
+fn understood(said: &Said) -> (Finding, DaemonSettings) {
+    let settings = DaemonSettings(said.out.parse().unwrap_or_default());
     let first = said.out.lines().next().unwrap_or_default();
     if !said.well {
         let line = |beginning: &str| said.err.lines().find_map(|line| line.strip_prefix(beginning));
@@ -120,7 +122,7 @@ fn understood(said: &Said) -> (Finding, Settings) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Level;
+    use crate::doctor::finding::Level;
 
     #[test]
     fn what_check_says_is_understood() {

@@ -10,9 +10,10 @@ use nix::libc::{O_NOCTTY, O_NONBLOCK};
 use nix::unistd::{AccessFlags, eaccess};
 use zimg_client::{Failure, Kind};
 
-use super::{File, directory_of, terminal, usage};
+use super::error::{terminal, usage};
+use super::file::{OutputFile, directory_of};
 use crate::encode::Format;
-use crate::words;
+use crate::format;
 
 /// That a file can come to be at `path`; each directory is tried once.
 ///
@@ -22,12 +23,12 @@ pub(super) fn check(
     otherwise: Option<Format>,
     force: bool,
     tried: &mut HashSet<PathBuf>,
-) -> Result<File, Failure> {
+) -> Result<OutputFile, Failure> {
     let shown = path.display();
     let file = |path: PathBuf, special: bool| {
         let format = Format::of(&path).or(otherwise).or(special.then_some(Format::Png));
         match format {
-            Some(format) => Ok(File { path, format, special }),
+            Some(format) => Ok(OutputFile { path, format, special }),
             None => Err(usage(format!("{} names no format that zimg knows", path.display()))
                 .hint("end it in .png, .jpg, .webp or .ppm, or give a --format")),
         }
@@ -45,7 +46,7 @@ pub(super) fn check(
             let real = real.unwrap_or_else(|| path.clone());
             let planned = file(path, false)?;
             try_directory(&real, tried)?;
-            return Ok(File { path: real, ..planned });
+            return Ok(OutputFile { path: real, ..planned });
         }
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(no_file(format!("cannot create {shown}: {error}")));
@@ -92,7 +93,7 @@ fn try_directory(path: &Path, tried: &mut HashSet<PathBuf>) -> Result<(), Failur
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.exists() => {
             Err(no_file(format!("the directory {shown} does not exist"))
-                .hint(format!("create it with `mkdir -p {}`", words::quoted(directory))))
+                .hint(format!("create it with `mkdir -p {}`", format::quoted(directory))))
         }
         Err(error) => Err(no_file(format!("cannot write to the directory {shown}: {error}"))),
     }

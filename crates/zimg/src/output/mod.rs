@@ -1,57 +1,29 @@
 //! Where the images go: all names, worked out and checked before anything is drawn.
 
 mod check;
+mod error;
+mod file;
 mod pattern;
+mod save;
 mod slug;
 
 use std::collections::HashSet;
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use zimg_client::{Failure, Kind};
+use zimg_client::Failure;
 
-pub(crate) use pattern::{Now, has};
-use pattern::{Values, complete, fill, parts};
+use error::{terminal, usage};
+pub(crate) use file::{ImageOutput, Output, OutputFile, SheetOutput};
+pub(crate) use pattern::{LocalTime, has};
+use pattern::{PlaceholderValues, complete, fill, parts};
+pub(crate) use save::save;
 
 use crate::encode::Format;
 
-/// Where each image goes, and the sheet with all of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Output {
-    pub(crate) images: Images,
-    pub(crate) sheet: Option<Place>,
-}
-
-/// Where the images go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Images {
-    /// To standard output, one after the other.
-    Stdout(Format),
-    /// One file an image.
-    Files(Vec<File>),
-    /// Only onto the sheet.
-    Nowhere,
-}
-
-/// Where the sheet goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    Stdout(Format),
-    File(File),
-}
-
-/// A file to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct File {
-    pub(crate) path: PathBuf,
-    pub(crate) format: Format,
-    /// A pipe or a device: written to as it stands, not replaced.
-    pub(crate) special: bool,
-}
-
 /// What was said of the output, and what its names are made of.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish<'a> {
+pub(crate) struct OutputRequest<'a> {
     /// `-o`.
     pub(crate) output: Option<&'a str>,
     /// The pattern without `-o`, less its extension.
@@ -68,7 +40,7 @@ pub(crate) struct Wish<'a> {
     pub(crate) index: u64,
     pub(crate) count: u32,
     pub(crate) prompt: &'a str,
-    pub(crate) now: &'a Now,
+    pub(crate) now: &'a LocalTime,
 }
 
 impl Output {
@@ -79,44 +51,44 @@ impl Output {
     /// `Usage`: an unknown format or placeholder, pixels for a terminal, several images for one
     /// stream or one name. `CannotCreate`: a file is there already (unless `force`), or could not
     /// be created.
-    pub(crate) fn plan(wish: &Wish<'_>) -> Result<Self, Failure> {
-        if wish.output == Some("-") {
-            return wish.on_stdout();
+    pub(crate) fn plan(request: &OutputRequest<'_>) -> Result<Self, Failure> {
+        if request.output == Some("-") {
+            return request.on_stdout();
         }
-        let (pattern, names) = wish.names()?;
+        let (pattern, names) = request.names()?;
         let mut tried = HashSet::new();
         let mut files = Vec::with_capacity(names.len());
         for path in names {
-            files.push(check::check(path, wish.format, wish.force, &mut tried)?);
+            files.push(check::check(path, request.format, request.force, &mut tried)?);
         }
-        if wish.count > 1 && files.iter().any(|file| file.special) {
+        if request.count > 1 && files.iter().any(|file| file.special) {
             return Err(usage("a pipe or device takes one image".to_owned()));
         }
-        let sheet = match wish.grid {
+        let sheet = match request.grid {
             None => None,
             Some(name) => {
-                let path = wish.sheet(name, &pattern)?;
+                let path = request.sheet(name, &pattern)?;
                 if files.iter().any(|file| file.path == path) {
                     let message = format!("{} is an image's name already", path.display());
                     return Err(usage(message).hint("give the sheet another with --grid=FILE"));
                 }
-                let file = check::check(path, wish.format, wish.force, &mut tried)?;
-                Some(Place::File(file))
+                let file = check::check(path, request.format, request.force, &mut tried)?;
+                Some(SheetOutput::File(file))
             }
         };
-        Ok(Self { images: Images::Files(files), sheet })
+        Ok(Self { images: ImageOutput::Files(files), sheet })
     }
 }
 
-impl Wish<'_> {
+impl OutputRequest<'_> {
     fn on_stdout(&self) -> Result<Output, Failure> {
         if io::stdout().is_terminal() {
             return Err(terminal());
         }
         let format = self.format.unwrap_or(Format::Png);
         if self.grid.is_some() {
-            let sheet = Some(Place::Stdout(format));
-            return Ok(Output { images: Images::Nowhere, sheet });
+            let sheet = Some(SheetOutput::Stdout(format));
+            return Ok(Output { images: ImageOutput::Nowhere, sheet });
         }
         // Pixels one after the other are what programs for films read; other files are not told
         // apart.
@@ -125,7 +97,7 @@ impl Wish<'_> {
             return Err(usage(message)
                 .hint("give files with -o FILE, a sheet with --grid, or --format ppm or raw"));
         }
-        Ok(Output { images: Images::Stdout(format), sheet: None })
+        Ok(Output { images: ImageOutput::Stdout(format), sheet: None })
     }
 
     /// The pattern, and one name an image, no two alike.
@@ -143,9 +115,14 @@ impl Wish<'_> {
         Ok((pattern, names))
     }
 
-    fn values(&self, i: u32) -> Values<'_> {
+    fn values(&self, i: u32) -> PlaceholderValues<'_> {
         let seed = self.seed.wrapping_add(i.into());
-        Values { seed, index: self.index + u64::from(i), prompt: self.prompt, now: self.now }
+        PlaceholderValues {
+            seed,
+            index: self.index + u64::from(i),
+            prompt: self.prompt,
+            now: self.now,
+        }
     }
 
     /// The sheet's name: the images' with "grid" for the index, or at the end.
@@ -167,28 +144,12 @@ fn beside(pattern: &str) -> String {
     format!("{stem}-grid{extension}")
 }
 
-/// The directory that `path` lies in.
-pub(crate) fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-fn terminal() -> Failure {
-    usage("an image is no text for a terminal".to_owned())
-        .hint("give a file with -o FILE, or pipe the image to another program")
-}
-
-fn usage(message: String) -> Failure {
-    Failure::new(Kind::Usage, message)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::*;
+    use zimg_client::Kind;
 
     /// A plan for images with seeds from 7 on.
     fn planned(
@@ -197,8 +158,8 @@ mod tests {
         grid: Option<&str>,
         force: bool,
     ) -> Result<Output, Failure> {
-        let now = Now { date: "2026-11-24".to_owned(), time: "083217".to_owned() };
-        Output::plan(&Wish {
+        let now = LocalTime { date: "2026-11-24".to_owned(), time: "083217".to_owned() };
+        Output::plan(&OutputRequest {
             output,
             default: "zimg-{seed}",
             format: None,
@@ -212,9 +173,9 @@ mod tests {
         })
     }
 
-    fn files(output: Output) -> Vec<File> {
+    fn files(output: Output) -> Vec<OutputFile> {
         match output.images {
-            Images::Files(files) => files,
+            ImageOutput::Files(files) => files,
             other => panic!("{other:?}"),
         }
     }
@@ -271,7 +232,7 @@ mod tests {
     #[test]
     fn devices_are_written_to_as_they_are() {
         for force in [false, true] {
-            let file = File { path: "/dev/null".into(), format: Format::Png, special: true };
+            let file = OutputFile { path: "/dev/null".into(), format: Format::Png, special: true };
             let plan = planned(Some("/dev/null"), 1, None, force).unwrap();
             assert_eq!(files(plan)[..], [file]);
         }
@@ -288,7 +249,7 @@ mod tests {
                 folder.path().join(grid).display().to_string()
             };
             let output = planned(Some(&pattern), 2, Some(&grid), false)?;
-            let Some(Place::File(file)) = output.sheet else { panic!("no sheet") };
+            let Some(SheetOutput::File(file)) = output.sheet else { panic!("no sheet") };
             Ok::<_, Failure>(file.path.file_name().unwrap().to_str().unwrap().to_owned())
         };
         assert_eq!(sheet("fox.png", "").unwrap(), "fox-grid.png");

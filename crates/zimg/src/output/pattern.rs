@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use jiff::ZonedDateTime;
-use zimg_client::{Failure, Kind};
+use zimg_client::Failure;
 
+use super::error::usage;
 use super::slug::slug;
 
 /// Characters of a prompt in a name, unless the pattern says otherwise.
@@ -16,14 +17,14 @@ const DIGITS_MAX: usize = 20;
 
 /// Day and time of day as names have them, the same for all images of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Now {
+pub(crate) struct LocalTime {
     /// `2026-11-24`
     pub(crate) date: String,
     /// `083217`
     pub(crate) time: String,
 }
 
-impl Now {
+impl LocalTime {
     /// By the system's clock and time zone.
     pub(crate) fn local() -> Self {
         let now = ZonedDateTime::now();
@@ -36,12 +37,12 @@ impl Now {
 
 /// What the placeholders of one image stand for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Values<'a> {
+pub(crate) struct PlaceholderValues<'a> {
     pub(crate) seed: u64,
     /// From 1.
     pub(crate) index: u64,
     pub(crate) prompt: &'a str,
-    pub(crate) now: &'a Now,
+    pub(crate) now: &'a LocalTime,
 }
 
 /// The pattern for a drawing of `count` images, from what `-o` says: `default` without it or
@@ -80,7 +81,7 @@ pub(super) fn parts(path: &str) -> (&str, &str) {
 }
 
 /// The pattern with this image's values in place of the placeholders.
-pub(crate) fn fill(pattern: &str, values: Values<'_>) -> Result<String, Failure> {
+pub(crate) fn fill(pattern: &str, values: PlaceholderValues<'_>) -> Result<String, Failure> {
     let mut filled = String::with_capacity(pattern.len() + 8);
     let mut rest = pattern;
     while let Some(at) = rest.find(['{', '}']) {
@@ -105,7 +106,7 @@ pub(crate) fn fill(pattern: &str, values: Values<'_>) -> Result<String, Failure>
 
 /// A name, perhaps with a width: digits for `seed:04`, at most so many characters for
 /// `prompt:20`.
-fn placeholder(name: &str, values: Values<'_>) -> Option<String> {
+fn placeholder(name: &str, values: PlaceholderValues<'_>) -> Option<String> {
     let (name, width) = match name.split_once(':') {
         Some((name, width)) => (name, Some(width)),
         None => (name, None),
@@ -131,17 +132,17 @@ fn placeholder(name: &str, values: Values<'_>) -> Option<String> {
     }
 }
 
-fn usage(message: String) -> Failure {
-    Failure::new(Kind::Usage, message)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zimg_client::Kind;
 
     fn filled(pattern: &str, seed: u64, index: u64) -> Result<String, Failure> {
-        let now = Now { date: "2026-11-24".to_owned(), time: "083217".to_owned() };
-        fill(pattern, Values { seed, index, prompt: "A red fox, in the snow!", now: &now })
+        let now = LocalTime { date: "2026-11-24".to_owned(), time: "083217".to_owned() };
+        fill(
+            pattern,
+            PlaceholderValues { seed, index, prompt: "A red fox, in the snow!", now: &now },
+        )
     }
 
     fn planned(output: Option<&str>, count: u32) -> Vec<String> {
@@ -189,7 +190,7 @@ mod tests {
 
     #[test]
     fn now_is_a_day_and_a_time() {
-        let now = Now::local();
+        let now = LocalTime::local();
         assert_eq!((now.date.len(), now.time.len()), (10, 6));
     }
 }

@@ -4,13 +4,13 @@ use std::ffi::OsString;
 
 use zimg_client::{Failure, Kind};
 
-use super::{Origin, SOCKET, Value, keys, needs_value, text};
+use super::{SOCKET, SettingOrigin, SettingValue, keys, needs_value, text};
 
 /// The keys that have a variable which is not empty. `ZIMG_SOCKET` is not among them: it is
 /// older than the file, and what looks for a socket looks at it.
 pub(super) fn read(
     variable: impl Fn(&str) -> Option<OsString>,
-) -> Result<Vec<(String, Value, Origin)>, Failure> {
+) -> Result<Vec<(String, SettingValue, SettingOrigin)>, Failure> {
     let mut found = Vec::new();
     for (key, arg) in keys() {
         let name = name(&key);
@@ -21,11 +21,11 @@ pub(super) fn read(
         let value = text(&name, value)?;
         let takes_value = arg.is_some_and(|arg| needs_value(&arg));
         let value = match value.to_ascii_lowercase().as_str() {
-            "1" | "true" | "yes" | "on" if !takes_value => Value::Switch(true),
-            "0" | "false" | "no" | "off" if !takes_value => Value::Switch(false),
-            _ => Value::Text(value),
+            "1" | "true" | "yes" | "on" if !takes_value => SettingValue::Switch(true),
+            "0" | "false" | "no" | "off" if !takes_value => SettingValue::Switch(false),
+            _ => SettingValue::Text(value),
         };
-        found.push((key, value, Origin::Environment(name)));
+        found.push((key, value, SettingOrigin::Environment(name)));
     }
     Ok(found)
 }
@@ -66,9 +66,9 @@ mod tests {
         let found = read(|name| Some(given.iter().find(|pair| pair.0 == name)?.1.into())).unwrap();
         let found: Vec<_> = found.into_iter().map(|(key, value, _)| (key, value)).collect();
         assert_eq!(found.len(), 3, "{found:?}");
-        assert!(found.contains(&("steps".to_owned(), Value::Text("1".to_owned()))));
-        assert!(found.contains(&("wait".to_owned(), Value::Switch(true))));
-        assert!(found.contains(&("show".to_owned(), Value::Switch(false))));
+        assert!(found.contains(&("steps".to_owned(), SettingValue::Text("1".to_owned()))));
+        assert!(found.contains(&("wait".to_owned(), SettingValue::Switch(true))));
+        assert!(found.contains(&("show".to_owned(), SettingValue::Switch(false))));
     }
 
     #[test]

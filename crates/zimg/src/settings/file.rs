@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use zimg_client::{Failure, Kind};
 
-use super::{FILE_VARIABLE, Origin, Value, wrong};
+use super::{FILE_VARIABLE, SettingOrigin, SettingValue, wrong};
 
 /// Where the file is: what `ZIMG_CONFIG` names, else `zimg/config.toml` in `$XDG_CONFIG_HOME`,
 /// else in `~/.config`.
@@ -21,7 +21,10 @@ pub(super) fn path(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBu
 }
 
 /// The keys of the file at `path`; none if there is no file, unless `named`.
-pub(super) fn read(path: &Path, named: bool) -> Result<Vec<(String, Value, Origin)>, Failure> {
+pub(super) fn read(
+    path: &Path,
+    named: bool,
+) -> Result<Vec<(String, SettingValue, SettingOrigin)>, Failure> {
     let shown = path.display();
     let config = |message: String| Failure::new(Kind::Config, message);
     let text = match fs::read_to_string(path) {
@@ -39,14 +42,14 @@ pub(super) fn read(path: &Path, named: bool) -> Result<Vec<(String, Value, Origi
         let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
         config(format!("{shown}, line {line}: {}", error.message()))
     })?;
-    let origin = Origin::File(path.to_owned());
+    let origin = SettingOrigin::File(path.to_owned());
     let mut found = Vec::with_capacity(table.len());
     for (key, value) in table {
         let value = match value {
-            toml::Value::String(text) => Value::Text(text),
-            toml::Value::Boolean(on) => Value::Switch(on),
-            toml::Value::Integer(number) => Value::Number(number.to_string()),
-            toml::Value::Float(number) => Value::Number(number.to_string()),
+            toml::Value::String(text) => SettingValue::Text(text),
+            toml::Value::Boolean(on) => SettingValue::Switch(on),
+            toml::Value::Integer(number) => SettingValue::Number(number.to_string()),
+            toml::Value::Float(number) => SettingValue::Number(number.to_string()),
             _ => return Err(wrong(&origin, &key, "it must be text, a number, true or false")),
         };
         found.push((key, value, origin.clone()));
@@ -86,8 +89,8 @@ mod tests {
         assert!(read(&path, false).unwrap_err().message.contains("must be text, a number"));
         fs::write(&path, "guidance = 1.5\nround = true\noutput = 'a'").unwrap();
         let values: Vec<_> = read(&path, false).unwrap().into_iter().map(|found| found.1).collect();
-        assert!(values.contains(&Value::Number("1.5".to_owned())));
-        assert!(values.contains(&Value::Switch(true)));
-        assert!(values.contains(&Value::Text("a".to_owned())));
+        assert!(values.contains(&SettingValue::Number("1.5".to_owned())));
+        assert!(values.contains(&SettingValue::Switch(true)));
+        assert!(values.contains(&SettingValue::Text("a".to_owned())));
     }
 }

@@ -9,9 +9,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, Args, Command, FromArgMatches};
-use zimg_client::{Failure, Kind};
+use zimg_client::{Failure, Kind, socket};
 
-use crate::typed::{Options, plainly};
+use crate::cli::{DrawOptions, plainly};
 
 /// The variable that names another file, or none at all when it is empty.
 pub(crate) const FILE_VARIABLE: &str = "ZIMG_CONFIG";
@@ -22,7 +22,7 @@ const NO_SETTINGS: [&str; 1] = ["force"];
 
 /// Where a setting comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum SettingOrigin {
     /// This environment variable.
     Environment(String),
     /// This file.
@@ -31,16 +31,16 @@ pub(crate) enum Origin {
 
 /// One key that is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Setting {
+pub(crate) struct UserSetting {
     pub(crate) key: String,
     /// As it would be typed in the file.
     pub(crate) value: String,
-    pub(crate) origin: Origin,
+    pub(crate) origin: SettingOrigin,
 }
 
 /// A value, wherever it was written.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Value {
+pub(crate) enum SettingValue {
     Text(String),
     /// As it was written.
     Number(String),
@@ -49,15 +49,15 @@ pub(crate) enum Value {
 
 /// All keys that are set, those of the file first.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Settings {
+pub(crate) struct UserSettings {
     /// The file, be it there or not.
     pub(crate) file: Option<PathBuf>,
-    pub(crate) found: Vec<Setting>,
-    options: Options,
+    pub(crate) found: Vec<UserSetting>,
+    options: DrawOptions,
     socket: Option<PathBuf>,
 }
 
-impl Settings {
+impl UserSettings {
     /// Reads the file and the environment.
     ///
     /// # Errors
@@ -79,27 +79,34 @@ impl Settings {
     }
 
     /// What was not typed, as it is set here.
-    pub(crate) fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> DrawOptions {
         self.options.clone()
     }
 
-    /// The socket that is used if none was typed.
-    pub(crate) fn socket(&self) -> Option<&Path> {
-        self.socket.as_deref()
+    /// The path of the daemon's socket: `given` on the command line, else the environment's, else
+    /// the configuration file's, else the usual ones.
+    ///
+    /// # Errors
+    ///
+    /// `Usage`: the path is too long for a socket.
+    pub(crate) fn find_socket(&self, given: Option<&Path>) -> Result<PathBuf, Failure> {
+        let set = std::env::var_os(socket::VARIABLE).is_some_and(|value| !value.is_empty());
+        let file = self.socket.as_deref().filter(|_| !set);
+        socket::find(given.or(file))
     }
 
     /// Puts a layer over those before.
     fn take(
         &mut self,
-        layer: Vec<(String, Value, Origin)>,
+        layer: Vec<(String, SettingValue, SettingOrigin)>,
         home: Option<&Path>,
     ) -> Result<(), Failure> {
-        let mut over = Options::default();
+        let mut over = DrawOptions::default();
         for (key, value, origin) in layer {
             let value = value.at_home(home);
             let shown = value.as_toml();
             if key == SOCKET {
-                let Value::Text(path) = value else {
+                let SettingValue::Text(path) = value else {
                     return Err(wrong(&origin, &key, "it must be a path in quotes"));
                 };
                 self.socket = Some(path.into());
@@ -108,14 +115,14 @@ impl Settings {
                 over = option.or(over);
             }
             self.found.retain(|setting| setting.key != key);
-            self.found.push(Setting { key, value: shown, origin });
+            self.found.push(UserSetting { key, value: shown, origin });
         }
         self.options = over.or(std::mem::take(&mut self.options));
         Ok(())
     }
 }
 
-impl Value {
+impl SettingValue {
     /// `~/` at its beginning is the home directory, which no shell has put in.
     fn at_home(self, home: Option<&Path>) -> Self {
         match (self, home) {
@@ -157,15 +164,15 @@ impl Value {
 
 /// What is wrong with a key and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wrong {
+pub(crate) struct InvalidSetting {
     why: String,
     /// The key that may have been meant.
     near: Option<String>,
 }
 
-impl Wrong {
+impl InvalidSetting {
     /// As a failure of what stands at `origin`.
-    fn at(self, origin: &Origin, key: &str) -> Failure {
+    fn at(self, origin: &SettingOrigin, key: &str) -> Failure {
         let failure = wrong(origin, key, &self.why);
         match self.near {
             Some(name) => failure.hint(format!("there is `{name}`")),
@@ -174,7 +181,7 @@ impl Wrong {
     }
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for InvalidSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.why)?;
         self.near.as_ref().map_or(Ok(()), |name| write!(f, ", but `{name}`"))
@@ -186,8 +193,8 @@ impl fmt::Display for Wrong {
 /// # Errors
 ///
 /// There is no such option, or it does not take this.
-pub(crate) fn option(key: &str, value: &Value) -> Result<Options, Wrong> {
-    let plain = |why: String| Wrong { why, near: None };
+pub(crate) fn option(key: &str, value: &SettingValue) -> Result<DrawOptions, InvalidSetting> {
+    let plain = |why: String| InvalidSetting { why, near: None };
     let Some(arg) = argument(key) else {
         let near = keys()
             .into_iter()
@@ -195,7 +202,7 @@ pub(crate) fn option(key: &str, value: &Value) -> Result<Options, Wrong> {
             .filter(|(distance, _)| *distance <= 2)
             .min()
             .map(|(_, name)| name);
-        return Err(Wrong { why: "there is no such setting".to_owned(), near });
+        return Err(InvalidSetting { why: "there is no such setting".to_owned(), near });
     };
     let word = value
         .as_word(&arg)
@@ -221,7 +228,7 @@ fn needs_value(arg: &Arg) -> bool {
 }
 
 fn arguments() -> Vec<Arg> {
-    let command = Options::augment_args(Command::new("settings"));
+    let command = DrawOptions::augment_args(Command::new("settings"));
     command
         .get_arguments()
         .filter(|arg| !NO_SETTINGS.contains(&arg.get_id().as_str()))
@@ -234,10 +241,10 @@ fn argument(key: &str) -> Option<Arg> {
 }
 
 /// One option, as the command line understands it.
-fn parsed(word: &str) -> Result<Options, String> {
-    let command = Options::augment_args(Command::new("settings").no_binary_name(true));
+fn parsed(word: &str) -> Result<DrawOptions, String> {
+    let command = DrawOptions::augment_args(Command::new("settings").no_binary_name(true));
     let matches = command.try_get_matches_from([word]);
-    matches.and_then(|matches| Options::from_arg_matches(&matches)).map_err(|error| {
+    matches.and_then(|matches| DrawOptions::from_arg_matches(&matches)).map_err(|error| {
         let text = error.to_string();
         let line = text.lines().next().unwrap_or_default();
         // `invalid value 'x' for '--size <WxH>': why`
@@ -245,10 +252,10 @@ fn parsed(word: &str) -> Result<Options, String> {
     })
 }
 
-fn wrong(origin: &Origin, key: &str, why: &str) -> Failure {
+fn wrong(origin: &SettingOrigin, key: &str, why: &str) -> Failure {
     let message = match origin {
-        Origin::Environment(name) => format!("{name}: {why}"),
-        Origin::File(path) => format!("`{key}` in {}: {why}", path.display()),
+        SettingOrigin::Environment(name) => format!("{name}: {why}"),
+        SettingOrigin::File(path) => format!("`{key}` in {}: {why}", path.display()),
     };
     Failure::new(Kind::Config, message)
 }
@@ -261,44 +268,44 @@ fn text(name: &str, value: OsString) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::typed::Graphics;
+    use crate::cli::GraphicsArg;
 
-    fn layer(values: &[(&str, Value)]) -> Vec<(String, Value, Origin)> {
-        let origin = Origin::File("/c.toml".into());
+    fn layer(values: &[(&str, SettingValue)]) -> Vec<(String, SettingValue, SettingOrigin)> {
+        let origin = SettingOrigin::File("/c.toml".into());
         values
             .iter()
             .map(|(key, value)| ((*key).to_owned(), value.clone(), origin.clone()))
             .collect()
     }
 
-    fn taken(layers: &[&[(&str, Value)]]) -> Result<Settings, Failure> {
-        let mut settings = Settings::default();
+    fn taken(layers: &[&[(&str, SettingValue)]]) -> Result<UserSettings, Failure> {
+        let mut settings = UserSettings::default();
         for values in layers {
             settings.take(layer(values), Some(Path::new("/home/u")))?;
         }
         Ok(settings)
     }
 
-    fn words(text: &str) -> Value {
-        Value::Text(text.to_owned())
+    fn words(text: &str) -> SettingValue {
+        SettingValue::Text(text.to_owned())
     }
 
     #[test]
     fn every_key_is_read_as_its_option() {
         let options = taken(&[&[
             ("size", words("640x480")),
-            ("steps", Value::Number("4".to_owned())),
-            ("show", Value::Switch(true)),
-            ("preview", Value::Switch(false)),
-            ("metadata", Value::Switch(false)),
-            ("grid", Value::Switch(true)),
+            ("steps", SettingValue::Number("4".to_owned())),
+            ("show", SettingValue::Switch(true)),
+            ("preview", SettingValue::Switch(false)),
+            ("metadata", SettingValue::Switch(false)),
+            ("grid", SettingValue::Switch(true)),
             ("output", words("~/{seed}.png")),
         ]])
         .unwrap()
         .options();
         assert_eq!((options.size, options.steps), (Some((640, 480)), Some(4)));
-        assert_eq!(options.show, Some(Graphics::Auto));
-        assert_eq!(options.preview, Some(Graphics::None));
+        assert_eq!(options.show, Some(GraphicsArg::Auto));
+        assert_eq!(options.preview, Some(GraphicsArg::None));
         assert!(options.no_metadata);
         assert_eq!(options.grid.as_deref(), Some(""));
         assert_eq!(options.output.as_deref(), Some("/home/u/{seed}.png"));
@@ -307,8 +314,8 @@ mod tests {
     #[test]
     fn a_later_layer_wins_and_says_where_it_is_from() {
         let settings = taken(&[
-            &[("aspect", words("16:9")), ("steps", Value::Number("4".to_owned()))],
-            &[("size", words("64x64")), ("steps", Value::Number("5".to_owned()))],
+            &[("aspect", words("16:9")), ("steps", SettingValue::Number("4".to_owned()))],
+            &[("size", words("64x64")), ("steps", SettingValue::Number("5".to_owned()))],
         ])
         .unwrap();
         let options = settings.options();
@@ -327,9 +334,9 @@ mod tests {
         assert_eq!(said, "`szie` in /c.toml: there is no such setting");
         assert_eq!(hint, "there is `size`");
         assert!(message("size", words("big")).0.contains("a size is WxH in pixels"));
-        assert!(message("size", Value::Switch(true)).0.contains("needs a value"));
-        assert!(message("force", Value::Switch(true)).0.contains("no such setting"));
-        assert!(message("socket", Value::Switch(true)).0.contains("must be a path"));
+        assert!(message("size", SettingValue::Switch(true)).0.contains("needs a value"));
+        assert!(message("force", SettingValue::Switch(true)).0.contains("no such setting"));
+        assert!(message("socket", SettingValue::Switch(true)).0.contains("must be a path"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::termios::{self, LocalFlags, SetArg, SpecialCharacterIndices, Termios};
 use zimg_client::{Failure, Kind};
 
-use crate::stop::Stop;
+use crate::exit::Exit;
 
 /// Ctrl-C, where the terminal makes no signal of it.
 const CTRL_C: u8 = 3;
@@ -56,7 +56,7 @@ impl Keys {
     /// # Errors
     ///
     /// Ctrl-C or another signal came, or nobody reads standard output any more.
-    pub(super) fn wait(&self, time: Duration) -> Result<Woken, Stop> {
+    pub(super) fn wait(&self, time: Duration) -> Result<Woken, Exit> {
         let (stdin, stdout) = (io::stdin(), io::stdout());
         let mut watched = vec![
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
@@ -79,12 +79,12 @@ impl Keys {
             heard.is_some_and(|heard| heard.intersects(flags))
         };
         if rang(1, PollFlags::POLLERR) {
-            return Err(Stop::PipeClosed);
+            return Err(Exit::PipeClosed);
         }
         while let Ok(Some(signal)) = self.signals.read_signal() {
             let signal = Signal::try_from(signal.ssi_signo.cast_signed());
             if let Some(signal) = signal.ok().filter(|signal| *signal != Signal::SIGWINCH) {
-                return Err(Stop::Signalled(signal));
+                return Err(Exit::Signalled(signal));
             }
         }
         if rang(2, PollFlags::POLLIN | PollFlags::POLLHUP) {
@@ -95,11 +95,11 @@ impl Keys {
 }
 
 /// What the keys say; a terminal that has gone says no more.
-fn pressed(stdin: BorrowedFd<'_>) -> Result<Woken, Stop> {
+fn pressed(stdin: BorrowedFd<'_>) -> Result<Woken, Exit> {
     let mut keys = [0; 64];
     match nix::unistd::read(stdin, &mut keys) {
         Ok(0) => Ok(Woken::Quit),
-        Ok(n) if keys[..n].contains(&CTRL_C) => Err(Stop::Signalled(Signal::SIGINT)),
+        Ok(n) if keys[..n].contains(&CTRL_C) => Err(Exit::Signalled(Signal::SIGINT)),
         Ok(n) if keys[..n].iter().any(|key| b"qQ".contains(key)) => Ok(Woken::Quit),
         Err(error) if error != Errno::EINTR && error != Errno::EAGAIN => Ok(Woken::Quit),
         _ => Ok(Woken::Look),

@@ -1,62 +1,45 @@
-//! `zimg status`: the daemon's state on one screen, once or live.
+//! `zimg status`: prints the state of the daemon, once or live.
 
+mod json;
 mod keys;
-mod screen;
+mod table;
 mod watch;
 
 use std::io::{self, Write as _};
 
-use zimg_client::{Client, Failure, Overview, Setup};
+use zimg_client::Client;
 
-use super::PROGRAM;
-use crate::settings::Settings;
-use crate::stop::Stop;
-use crate::typed::{Common, Status};
-use crate::{json, words};
-
-/// What a daemon says about itself; one of minor version 0 says less.
-#[derive(Debug)]
-pub(crate) struct Seen {
-    pub(crate) status: zimg_client::Status,
-    pub(crate) overview: Option<Overview>,
-    pub(crate) setup: Option<Setup>,
-}
+pub(super) use self::json::status_event;
+use crate::cli::{CommonArgs, StatusArgs};
+use crate::daemon_state::DaemonState;
+use crate::exit::Exit;
+use crate::format;
+use crate::settings::UserSettings;
+use crate::version::PROGRAM;
 
 /// Asks the daemon and prints its answer; with `--watch` again and again.
 ///
 /// # Errors
 ///
-/// No daemon, or standard output is full.
-pub(crate) fn run(typed: &Status, common: &Common) -> Result<(), Stop> {
-    let socket = common.find_socket(&Settings::read()?)?;
-    if let Some(pace) = typed.watch {
+/// The daemon does not answer, or standard output is closed or full.
+pub(crate) fn run(args: &StatusArgs, common: &CommonArgs) -> Result<(), Exit> {
+    let socket = UserSettings::read()?.find_socket(common.socket.as_deref())?;
+    if let Some(pace) = args.watch {
         return watch::run(&socket, pace, common.json);
     }
-    let seen = Seen::ask(&mut Client::connect(PROGRAM, &socket)?)?;
+    let seen = DaemonState::ask(&mut Client::connect(PROGRAM, &socket)?)?;
     if common.json {
-        return json::print(json::status(&seen));
+        return crate::json::print(&status_event(&seen));
     }
     let mut text = String::new();
-    let mut lines = screen::lines(&seen);
-    if words::prints_colours() {
-        lines = screen::tinted(lines, &seen.status.worker);
+    let mut lines = table::lines(&seen);
+    if format::prints_colours() {
+        lines = table::tinted(lines, &seen.status.worker);
     }
     for line in lines {
         text += &line;
         text.push('\n');
     }
     let written = io::stdout().lock().write_all(text.as_bytes());
-    written.map_err(|error| Stop::writing(&error))
-}
-
-impl Seen {
-    /// Asks for all that this daemon can say.
-    pub(crate) fn ask(client: &mut Client) -> Result<Self, Failure> {
-        if client.minor() == 0 {
-            return Ok(Self { status: client.status()?, overview: None, setup: None });
-        }
-        let overview = client.overview()?;
-        let setup = Some(client.setup()?);
-        Ok(Self { status: overview.status.clone(), overview: Some(overview), setup })
-    }
+    written.map_err(|error| Exit::stdout(&error))
 }

@@ -6,25 +6,30 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::ZonedDateTime;
+use serde::Serialize;
 use zimg_client::{Client, Failure, JobInfo};
 
+use super::json::status_event;
 use super::keys::{Keys, Woken};
-use super::{PROGRAM, Seen, screen};
+use super::table;
 use crate::commands::jobs;
-use crate::stop::Stop;
-use crate::{json, words};
+use crate::daemon_state::DaemonState;
+use crate::exit::Exit;
+use crate::json::FailureFields;
+use crate::version::PROGRAM;
+use crate::{format, json};
 
 /// Shows the daemon's state until q, Ctrl-C, or the end of standard output's reader.
 ///
 /// # Errors
 ///
 /// There is no daemon at the beginning, or standard output is full.
-pub(super) fn run(socket: &Path, pace: Duration, json: bool) -> Result<(), Stop> {
+pub(super) fn run(socket: &Path, pace: Duration, json: bool) -> Result<(), Exit> {
     let mut client = Some(Client::connect(PROGRAM, socket)?);
-    let terminal = io::stdout().is_terminal() && !words::is_dumb() && !json;
+    let terminal = io::stdout().is_terminal() && !format::is_dumb() && !json;
     let keys = Keys::take(terminal)?;
     let mut view = if terminal {
-        View::Terminal(Frame::default())
+        View::Terminal(LiveTable::default())
     } else {
         View::Lines { json, said: String::new() }
     };
@@ -37,12 +42,20 @@ pub(super) fn run(socket: &Path, pace: Duration, json: bool) -> Result<(), Stop>
     }
 }
 
+/// The daemon that is watched does not answer.
+#[derive(Serialize)]
+#[serde(tag = "event", rename = "lost")]
+struct LostEvent<'a> {
+    #[serde(flatten)]
+    failure: FailureFields<'a>,
+}
+
 /// What there is to see, or why nothing.
-type Look = Result<(Seen, Vec<JobInfo>), Failure>;
+type Look = Result<(DaemonState, Vec<JobInfo>), Failure>;
 
 fn look(client: &mut Option<Client>, socket: &Path, with_jobs: bool) -> Look {
     let ask = |client: &mut Client| {
-        let seen = Seen::ask(client)?;
+        let seen = DaemonState::ask(client)?;
         let jobs = if with_jobs && client.minor() > 0 { client.jobs()? } else { Vec::new() };
         Ok::<_, Failure>((seen, jobs))
     };
@@ -60,7 +73,7 @@ fn look(client: &mut Option<Client>, socket: &Path, with_jobs: bool) -> Look {
 }
 
 enum View {
-    Terminal(Frame),
+    Terminal(LiveTable),
     /// With the last line that was printed.
     Lines {
         json: bool,
@@ -69,14 +82,14 @@ enum View {
 }
 
 impl View {
-    fn show(&mut self, look: &Look) -> Result<(), Stop> {
+    fn show(&mut self, look: &Look) -> Result<(), Exit> {
         match self {
             Self::Terminal(frame) => {
                 let lines = match look {
                     Ok((seen, list)) => {
-                        let mut lines = screen::lines(seen);
-                        if words::wants_colours() {
-                            lines = screen::tinted(lines, &seen.status.worker);
+                        let mut lines = table::lines(seen);
+                        if format::wants_colours() {
+                            lines = table::tinted(lines, &seen.status.worker);
                         }
                         if !list.is_empty() {
                             lines.push(String::new());
@@ -91,15 +104,15 @@ impl View {
             Self::Lines { json, said } => {
                 let line = match look {
                     Ok((seen, _)) => change(seen),
-                    Err(failure) => words::printable(&failure.message),
+                    Err(failure) => format::printable(&failure.message),
                 };
                 if *said == line {
                     return Ok(());
                 }
                 said.clone_from(&line);
                 match look {
-                    Ok((seen, _)) if *json => json::print(json::status(seen)),
-                    Err(failure) if *json => json::print(json::lost(failure)),
+                    Ok((seen, _)) if *json => json::print(&status_event(seen)),
+                    Err(failure) if *json => json::print(&LostEvent { failure: failure.into() }),
                     _ => print(&format!("{} {line}\n", ZonedDateTime::now().strftime("%H:%M:%S"))),
                 }
             }
@@ -109,16 +122,16 @@ impl View {
 
 /// The screen where there is no daemon.
 fn lost(failure: &Failure) -> Vec<String> {
-    let hint = failure.hint.iter().map(|hint| format!("hint: {}", words::printable(hint)));
-    std::iter::once(words::printable(&failure.message)).chain(hint).collect()
+    let hint = failure.hint.iter().map(|hint| format!("hint: {}", format::printable(hint)));
+    std::iter::once(format::printable(&failure.message)).chain(hint).collect()
 }
 
 /// What is worth a line when it changes.
-fn change(seen: &Seen) -> String {
+fn change(seen: &DaemonState) -> String {
     let status = &seen.status;
     let mut text = format!(
         "{}; {} waiting, {} done, {} failed",
-        words::worker(&status.worker),
+        format::worker(&status.worker),
         status.queued,
         status.done,
         status.failed
@@ -126,17 +139,17 @@ fn change(seen: &Seen) -> String {
     if let Some(error) = &status.last_error {
         text += &format!("; last error: {error}");
     }
-    words::printable(&text)
+    format::printable(&text)
 }
 
 /// Lines that are drawn again where they were.
 #[derive(Debug, Default)]
-struct Frame {
+struct LiveTable {
     shown: usize,
 }
 
-impl Frame {
-    fn show(&mut self, lines: &[String]) -> Result<(), Stop> {
+impl LiveTable {
+    fn show(&mut self, lines: &[String]) -> Result<(), Exit> {
         let rows = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| size.ws_row);
         // One row is left for the cursor: a full terminal would scroll.
         let room = if rows < 2 { usize::MAX } else { usize::from(rows) - 1 };
@@ -147,7 +160,7 @@ impl Frame {
 }
 
 /// The cursor comes back, and stays below what was shown last.
-impl Drop for Frame {
+impl Drop for LiveTable {
     fn drop(&mut self) {
         if self.shown > 0 {
             let _ = print("\x1b[?25h");
@@ -168,10 +181,10 @@ fn redrawn(lines: &[String], room: usize, shown: usize) -> String {
     text + "\r\x1b[J\x1b[?7h"
 }
 
-fn print(text: &str) -> Result<(), Stop> {
+fn print(text: &str) -> Result<(), Exit> {
     let mut out = io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|error| Stop::writing(&error))
+    written.map_err(|error| Exit::stdout(&error))
 }
 
 #[cfg(test)]

@@ -1,0 +1,200 @@
+//! Whether an image is there already, so that it need not be drawn again.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+
+use zimg_client::{Draw, Failure, Kind};
+
+use crate::encode::Format;
+use crate::recipe;
+
+/// The longest file that is looked at.
+const FILE_MAX: u64 = 64 << 20;
+
+/// What is at an image's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ExistingFile {
+    /// Nothing: it is to be drawn.
+    Missing,
+    /// The image.
+    Complete,
+    /// A part of one, which is to be drawn again.
+    Incomplete,
+}
+
+/// Looks at `path` for the image that `draw` would give; `seed` says whether its seed is known.
+///
+/// # Errors
+///
+/// `CannotCreate`: there is something else. `Io`: it cannot be read.
+pub(super) fn inspect(
+    path: &Path,
+    format: Format,
+    draw: &Draw,
+    seed: bool,
+) -> Result<ExistingFile, Failure> {
+    let shown = path.display();
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(FILE_MAX).read_to_end(&mut bytes));
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ExistingFile::Missing),
+        Err(error) => {
+            return Err(Failure::new(Kind::Io, format!("cannot read {shown}: {error}")));
+        }
+        Ok(0) => return Ok(ExistingFile::Incomplete),
+        Ok(_) => {}
+    }
+    let another = |what: &str| {
+        Failure::new(Kind::CannotCreate, format!("{shown} exists already and {what}"))
+            .hint("--force replaces it, -o gives other names")
+    };
+    if matches!(format, Format::Ppm | Format::Raw) {
+        let whole = plain(&bytes, format, draw.width.zip(draw.height));
+        return if whole { Ok(ExistingFile::Complete) } else { Ok(ExistingFile::Incomplete) };
+    }
+    let Some(found) = recipe::found(&bytes) else { return Err(another("is no image")) };
+    if image::load_from_memory(&bytes).is_err() {
+        return Ok(ExistingFile::Incomplete);
+    }
+    match found.recipe {
+        Some(made) if !is_of(&made, draw, seed) => Err(another("is another image")),
+        _ => Ok(ExistingFile::Complete),
+    }
+}
+
+/// Whether an image that was made so is the one that is asked for.
+fn is_of(made: &recipe::Recipe, draw: &Draw, seed: bool) -> bool {
+    let negative = |text: &Option<String>| text.clone().unwrap_or_default();
+    made.prompt == draw.prompt
+        && negative(&made.negative) == negative(&draw.negative)
+        && (!seed || made.seed == draw.seed)
+        && draw.width.is_none_or(|width| width == made.width)
+        && draw.height.is_none_or(|height| height == made.height)
+        && draw.steps.is_none_or(|steps| steps == made.steps)
+        && draw.guidance.is_none_or(|guidance| guidance == made.guidance)
+}
+
+/// Whether there are as many pixels as there are to be.
+fn plain(bytes: &[u8], format: Format, size: Option<(u32, u32)>) -> bool {
+    let pixels = |(width, height): (u32, u32)| 3 * width as usize * height as usize;
+    if format == Format::Raw {
+        return size.is_none_or(|size| bytes.len() == pixels(size));
+    }
+    let head = bytes.get(..32.min(bytes.len())).map(String::from_utf8_lossy).unwrap_or_default();
+    let mut lines = head.split('\n');
+    let said = (lines.next(), lines.next(), lines.next());
+    let (Some("P6"), Some(sides), Some("255")) = said else { return false };
+    let sides = sides.split_once(' ').map(|(w, h)| (w.parse::<u32>().ok(), h.parse::<u32>().ok()));
+    let Some((Some(width), Some(height))) = sides else { return false };
+    let start = "P6\n\n255\n".len() + width.to_string().len() + 1 + height.to_string().len();
+    size.is_none_or(|size| size == (width, height))
+        && bytes.len().checked_sub(start) == Some(pixels((width, height)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::{Encoding, Pixels};
+    use crate::recipe::Recipe;
+
+    fn draw() -> Draw {
+        Draw { seed: 7, width: Some(64), height: Some(80), ..Draw::new("a fox") }
+    }
+
+    fn recipe(draw: &Draw) -> Recipe {
+        Recipe {
+            prompt: draw.prompt.clone(),
+            negative: None,
+            width: 64,
+            height: 80,
+            steps: 8,
+            guidance: 0.0,
+            guidance_normalization: 0.0,
+            guidance_truncation: 1.0,
+            seed: draw.seed,
+            model: None,
+            dtype: None,
+            device: None,
+            program: None,
+        }
+    }
+
+    /// What is said of these bytes in an image's place.
+    fn seen(format: Format, bytes: &[u8], draw: &Draw, seed: bool) -> Result<ExistingFile, Kind> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, bytes).unwrap();
+        inspect(&path, format, draw, seed).map_err(|failure| failure.kind)
+    }
+
+    fn encoded(format: Format, recipe: Option<&Recipe>) -> Vec<u8> {
+        let rgb: Vec<u8> = (0..3 * 64 * 80_u32).map(|i| (i * i / 7) as u8).collect();
+        let pixels = Pixels { width: 64, height: 80, rgb: &rgb };
+        format.encode(pixels, Encoding::default(), recipe).unwrap()
+    }
+
+    const ALL: [Format; 5] = [Format::Png, Format::Jpeg, Format::WebP, Format::Ppm, Format::Raw];
+
+    #[test]
+    fn a_whole_image_is_there_and_a_part_of_one_is_broken() {
+        for format in ALL {
+            let bytes = encoded(format, Some(&recipe(&draw())));
+            assert_eq!(
+                seen(format, &bytes, &draw(), true),
+                Ok(ExistingFile::Complete),
+                "{format:?}"
+            );
+            let half = &bytes[..bytes.len() / 2];
+            // A JPEG's decoder makes do with half of the data.
+            if format != Format::Jpeg {
+                assert_eq!(
+                    seen(format, half, &draw(), true),
+                    Ok(ExistingFile::Incomplete),
+                    "{format:?}"
+                );
+            }
+            assert_eq!(
+                seen(format, b"", &draw(), true),
+                Ok(ExistingFile::Incomplete),
+                "{format:?}"
+            );
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let nothing = inspect(&folder.path().join("a"), Format::Png, &draw(), true);
+        assert_eq!(nothing, Ok(ExistingFile::Missing));
+        assert_eq!(inspect(folder.path(), Format::Png, &draw(), true).unwrap_err().kind, Kind::Io);
+    }
+
+    #[test]
+    fn another_image_is_not_taken_for_it() {
+        let bytes = encoded(Format::Png, Some(&recipe(&draw())));
+        for other in [
+            Draw { prompt: "a hen".to_owned(), ..draw() },
+            Draw { seed: 8, ..draw() },
+            Draw { width: Some(80), ..draw() },
+            Draw { steps: Some(4), ..draw() },
+            Draw { guidance: Some(1.0), ..draw() },
+            Draw { negative: Some("x".to_owned()), ..draw() },
+        ] {
+            assert_eq!(
+                seen(Format::Png, &bytes, &other, true),
+                Err(Kind::CannotCreate),
+                "{other:?}"
+            );
+        }
+        let any = Draw { seed: 8, ..draw() };
+        assert_eq!(
+            seen(Format::Png, &bytes, &any, false),
+            Ok(ExistingFile::Complete),
+            "any seed would do"
+        );
+        let silent = encoded(Format::Png, None);
+        assert_eq!(
+            seen(Format::Png, &silent, &any, true),
+            Ok(ExistingFile::Complete),
+            "it does not say"
+        );
+        assert_eq!(seen(Format::Png, b"mine", &any, true), Err(Kind::CannotCreate));
+    }
+}

@@ -1,0 +1,219 @@
+//! Tells how a batch goes: what is done, what failed, how long it takes.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::Serialize;
+use zimg_client::{Failure, Kind};
+
+use crate::exit::Exit;
+use crate::json::FailureFields;
+use crate::progress::{self, JobEvent, ProgressLine, ReportStyle};
+use crate::{format, json};
+
+/// `--json` events of a batch, beside those of its images.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum BatchEvent<'a> {
+    /// An image exists already.
+    Skipped { image: u64, path: String },
+    /// An image failed, and the batch goes on.
+    ItemFailed {
+        line: u64,
+        image: u64,
+        #[serde(flatten)]
+        failure: FailureFields<'a>,
+    },
+    /// The batch is at its end.
+    Summary { drawn: u64, skipped: u64, failed: u64, ms: u64 },
+}
+
+/// How far a batch is.
+#[derive(Debug)]
+pub(super) struct BatchReporter {
+    style: ReportStyle,
+    /// What the batch is called in messages.
+    name: String,
+    /// Print paths on standard output.
+    paths: bool,
+    /// Images in all, if that is known.
+    all: Option<u64>,
+    drawn: u64,
+    there: u64,
+    failed: u64,
+    /// The highest exit code so far.
+    worst: Option<Kind>,
+    /// What was said and need not be said again.
+    warned: Vec<String>,
+    since: Instant,
+    progress: ProgressLine,
+}
+
+/// An image that is saved.
+#[derive(Clone, Debug)]
+pub(super) struct SavedBatchImage {
+    pub(super) index: u64,
+    pub(super) path: PathBuf,
+    pub(super) seed: u64,
+    pub(super) size: (u32, u32),
+    pub(super) bytes: usize,
+}
+
+impl BatchReporter {
+    pub(super) fn new(style: ReportStyle, path: &Path, paths: bool, all: Option<u64>) -> Self {
+        let name = if path == Path::new("-") {
+            "standard input".to_owned()
+        } else {
+            path.display().to_string()
+        };
+        Self {
+            style,
+            name,
+            paths,
+            all,
+            drawn: 0,
+            there: 0,
+            failed: 0,
+            worst: None,
+            warned: Vec::new(),
+            since: Instant::now(),
+            progress: ProgressLine::default(),
+        }
+    }
+
+    /// An image is saved.
+    pub(super) fn drawn(&mut self, drawn: &SavedBatchImage) -> Result<(), Exit> {
+        self.drawn += 1;
+        let SavedBatchImage { index, path, seed, size: (width, height), bytes } = drawn;
+        if self.style == ReportStyle::Json {
+            return json::print(&JobEvent::Saved {
+                image: *index,
+                path: path.display().to_string(),
+                seed: *seed,
+                width: *width,
+                height: *height,
+                bytes: Some(*bytes),
+            });
+        }
+        if self.paths {
+            self.progress.wipe();
+            let written = writeln!(io::stdout().lock(), "{}", path.display());
+            written.map_err(|error| Exit::stdout(&error))?;
+        } else if self.style == ReportStyle::Plain {
+            self.say(&format!("{}: {width}x{height}, seed {seed}", path.display()));
+        }
+        self.show();
+        Ok(())
+    }
+
+    /// An image was there.
+    pub(super) fn there(&mut self, index: u64, path: &Path) -> Result<(), Exit> {
+        self.there += 1;
+        if self.style == ReportStyle::Json {
+            return json::print(&BatchEvent::Skipped {
+                image: index,
+                path: path.display().to_string(),
+            });
+        }
+        self.show();
+        Ok(())
+    }
+
+    /// An image failed.
+    pub(super) fn failed(&mut self, line: u64, index: u64, failure: &Failure) -> Result<(), Exit> {
+        self.failed += 1;
+        let kinds = [self.worst, Some(failure.kind)].into_iter().flatten();
+        self.worst = kinds.max_by_key(|kind| kind.exit_code());
+        if self.style == ReportStyle::Json {
+            return json::print(&BatchEvent::ItemFailed {
+                line,
+                image: index,
+                failure: failure.into(),
+            });
+        }
+        let hint = failure.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        let why = format::sentence(&failure.to_string());
+        self.progress.say(&format!("{}, line {line}: {why}{hint}", self.name));
+        self.show();
+        Ok(())
+    }
+
+    /// Something the user would rather know, once.
+    pub(super) fn warn(&mut self, text: &str) -> Result<(), Exit> {
+        if self.warned.iter().any(|warned| warned == text) {
+            return Ok(());
+        }
+        self.warned.push(text.to_owned());
+        if self.style == ReportStyle::Json {
+            return json::print(&progress::warning(text));
+        }
+        self.say(text);
+        Ok(())
+    }
+
+    /// The one line at the end, and what the batch is worth.
+    ///
+    /// # Errors
+    ///
+    /// The worst failure's kind, if there was one; standard output is closed or full.
+    pub(super) fn finish(mut self, interrupted: bool) -> Result<(), Exit> {
+        self.progress.wipe();
+        let took = self.since.elapsed();
+        let Self { drawn, there, failed, .. } = self;
+        let all = drawn + there + failed;
+        if self.style == ReportStyle::Json {
+            let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            json::print(&BatchEvent::Summary { drawn, skipped: there, failed, ms })?;
+        }
+        let took = format::seconds(took.as_secs_f32());
+        self.say(&format!(
+            "{}: {drawn} drawn, {there} there already, {failed} failed, {took}",
+            format::images(all)
+        ));
+        if interrupted {
+            let message = format!("interrupted after {}", format::images(drawn + there));
+            return Err(Failure::new(Kind::Cancelled, message)
+                .hint("the same command goes on from there")
+                .into());
+        }
+        match self.worst {
+            Some(kind) => {
+                Err(Failure::new(kind, format!("{failed} of {} failed", format::images(all)))
+                    .into())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The changing line; only on a terminal.
+    pub(super) fn show(&mut self) {
+        if self.style != ReportStyle::Line {
+            return;
+        }
+        let done = self.drawn + self.there + self.failed;
+        let of = self.all.map(|all| format!(" of {}", all.max(done))).unwrap_or_default();
+        let mut text = format!("{done}{of} images");
+        for (count, what) in [(self.there, "there already"), (self.failed, "failed")] {
+            if count > 0 {
+                text += &format!(", {count} {what}");
+            }
+        }
+        if self.drawn > 0 {
+            let each = self.since.elapsed().as_secs_f32() / self.drawn as f32;
+            text += &format!(", {} each", format::seconds(each));
+            if let Some(left) = self.all.map(|all| all.saturating_sub(done)) {
+                text += &format!(", {} left", format::about(each * left as f32));
+            }
+        }
+        let part = self.all.map(|all| done as f32 / all.max(done).max(1) as f32);
+        self.progress.show(part, &text);
+    }
+
+    /// A line that stays, unless only errors are wished.
+    fn say(&mut self, text: &str) {
+        if matches!(self.style, ReportStyle::Line | ReportStyle::Plain) {
+            self.progress.say(text);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Arguments of every command, and of the small commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueHint};
+use clap_complete::Shell;
+use zimg_client::{Failure, Kind};
+
+use super::draw::DrawOptions;
+
+/// What every command takes.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct CommonArgs {
+    /// The daemon's socket
+    ///
+    /// Without it: ZIMG_SOCKET, then the configuration file's, then
+    /// $XDG_RUNTIME_DIR/zimaged/zimaged.sock if it exists, then /run/zimaged/zimaged.sock.
+    #[arg(long, value_name = "PATH", global = true, value_hint = ValueHint::FilePath)]
+    pub(crate) socket: Option<PathBuf>,
+    /// Print what happens as lines of JSON on standard output
+    ///
+    /// One object a line, with the fields "v" (1) and "event"; a failure is the last line.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// An image to draw again.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RedoArgs {
+    /// Images by zimg, or by another program that writes its settings as the web UIs do
+    #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Another prompt
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) prompt: Option<String>,
+    #[command(flatten)]
+    pub(crate) options: DrawOptions,
+}
+
+/// Images to be asked.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ShowArgs {
+    /// PNG, JPEG or WebP files
+    #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Print the text that other programs read
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) parameters: bool,
+}
+
+/// What to print of the settings.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print all settings in the form of the file
+    Show {
+        /// Say where each is from
+        #[arg(long)]
+        origin: bool,
+    },
+    /// Print where the file is
+    Path,
+}
+
+/// What is printed about zimg itself.
+#[derive(Clone, Debug)]
+pub(crate) enum DocsCommand {
+    Completions(Shell),
+    Man(Option<PathBuf>),
+}
+
+impl CommonArgs {
+    /// Refuses `--json` for a command that prints no JSON.
+    ///
+    /// # Errors
+    ///
+    /// `Usage` with this message if `--json` was given.
+    pub(crate) fn refuse_json(&self, message: &str) -> Result<(), Failure> {
+        if self.json { Err(Failure::new(Kind::Usage, message)) } else { Ok(()) }
+    }
+}

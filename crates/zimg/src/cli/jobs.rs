@@ -1,0 +1,77 @@
+//! What can be asked about jobs that the daemon has.
+
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, ValueHint};
+
+use super::draw::DrawOptions;
+use super::values::GraphicsArg;
+use crate::encode::Format;
+
+/// Detached jobs to fetch.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct WaitArgs {
+    /// The jobs' numbers, as `zimg jobs` prints them
+    #[arg(value_name = "JOB", required = true)]
+    pub(crate) jobs: Vec<u64>,
+    /// Let the daemon keep the jobs after their images are saved
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output
+    ///
+    /// With {seed}, {index}, {prompt}, {date} and {time} as of `zimg draw`. Without -o:
+    /// zimg-SEED.png in the current directory, and its path on standard output.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: Option<String>,
+    /// The format, where no name says it
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Of a JPEG, 1 to 100 [default: 92], or of a WebP [default: lossless]
+    #[arg(long, value_name = "Q", value_parser = RangedU64ValueParser::<u8>::new().range(1..=100))]
+    quality: Option<u8>,
+    /// Save a sheet with all of a job's images as well: to FILE, or beside them
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true,
+        default_missing_value = "")]
+    grid: Option<String>,
+    /// Do not write into the image how it was made
+    #[arg(long)]
+    no_metadata: bool,
+    /// Replace files that exist
+    #[arg(short, long)]
+    force: bool,
+    /// Show the finished images in the terminal
+    #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1, require_equals = true,
+        default_missing_value = "auto", hide_possible_values = true)]
+    show: Option<GraphicsArg>,
+    /// Show nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl WaitArgs {
+    /// What is said of the images' saving, as of a drawing's.
+    pub(crate) fn options(&self) -> DrawOptions {
+        let Self { format, quality, no_metadata, force, show, quiet, .. } = *self;
+        DrawOptions {
+            output: self.output.clone(),
+            grid: self.grid.clone(),
+            format,
+            quality,
+            no_metadata,
+            force,
+            show,
+            quiet,
+            ..DrawOptions::default()
+        }
+    }
+}
+
+/// Jobs that nobody wants any more.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CancelArgs {
+    /// The jobs' numbers, as `zimg jobs` prints them
+    #[arg(value_name = "JOB", required = true)]
+    pub(crate) jobs: Vec<u64>,
+    /// Show nothing but errors
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}

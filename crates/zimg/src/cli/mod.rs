@@ -1,0 +1,193 @@
+//! Command line arguments: every command and option, as types. `job_spec` combines them with the
+//! user's settings.
+//!
+//! A new command is a variant of `Subcommands` and of [`Command`], and a file in `commands/`.
+
+mod command_line;
+mod common;
+#[cfg(test)]
+mod docs_test;
+mod draw;
+mod help;
+mod jobs;
+mod status;
+mod usage_error;
+mod values;
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, Parser};
+
+pub(crate) use command_line::near_command;
+use command_line::{CommandLine, Subcommands, usage};
+pub(crate) use common::{CommonArgs, ConfigCommand, DocsCommand, RedoArgs, ShowArgs};
+pub(crate) use draw::{DrawArgs, DrawOptions};
+pub(crate) use jobs::{CancelArgs, WaitArgs};
+pub(crate) use status::StatusArgs;
+pub(crate) use usage_error::{plainly, usage_error, wants_json};
+pub(crate) use values::{AspectRatio, GraphicsArg, PriorityArg};
+
+/// The command line, understood.
+#[derive(Debug)]
+pub(crate) struct Cli {
+    pub(crate) command: Command,
+    pub(crate) common: CommonArgs,
+}
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Draw(Box<DrawArgs>),
+    Redo(Box<RedoArgs>),
+    Show(ShowArgs),
+    Jobs,
+    Wait(Box<WaitArgs>),
+    Cancel(CancelArgs),
+    Status(StatusArgs),
+    Metrics,
+    Doctor,
+    Sleep,
+    Wake,
+    Config(ConfigCommand),
+    GenerateDocs(DocsCommand),
+}
+
+impl Cli {
+    /// From the process's arguments.
+    ///
+    /// # Errors
+    ///
+    /// clap's, which also carries help and version.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        Self::from_arguments(std::env::args_os())
+    }
+
+    /// The definition of all that can be typed.
+    pub(crate) fn command() -> clap::Command {
+        CommandLine::command()
+    }
+
+    fn from_arguments(
+        arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Result<Self, clap::Error> {
+        let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        let typed = CommandLine::try_parse_from(&arguments)
+            .map_err(|error| usage_error::with_tip(error, &arguments[1..]))?;
+        let command = match typed.command {
+            None => Command::Draw(Box::new(typed.draw)),
+            // A prompt of several words without quotes, one of which is a command.
+            Some(_) if typed.draw.prompt.is_some() => {
+                return Err(usage("a prompt of several words needs quotes around it"));
+            }
+            Some(_) if typed.draw != DrawArgs::default() => {
+                return Err(usage("options for drawing come after the prompt or the word draw"));
+            }
+            Some(Subcommands::Draw(draw)) => Command::Draw(Box::new(draw)),
+            Some(Subcommands::Redo(redo)) => Command::Redo(Box::new(redo)),
+            Some(Subcommands::Show(show)) => Command::Show(show),
+            Some(Subcommands::Jobs) => Command::Jobs,
+            Some(Subcommands::Wait(wait)) => Command::Wait(wait),
+            Some(Subcommands::Cancel(cancel)) => Command::Cancel(cancel),
+            Some(Subcommands::Status(status)) => Command::Status(status),
+            Some(Subcommands::Metrics) => Command::Metrics,
+            Some(Subcommands::Doctor) => Command::Doctor,
+            Some(Subcommands::Sleep) => Command::Sleep,
+            Some(Subcommands::Wake) => Command::Wake,
+            Some(Subcommands::Config(config)) => Command::Config(config),
+            Some(Subcommands::Completions { shell }) => {
+                Command::GenerateDocs(DocsCommand::Completions(shell))
+            }
+            Some(Subcommands::Man { folder }) => Command::GenerateDocs(DocsCommand::Man(folder)),
+        };
+        if matches!(&command, Command::Draw(draw) if draw.prompt.is_none() && draw.batch.is_none())
+        {
+            return Err(usage("what to draw? Give a prompt, or - to read it from standard input"));
+        }
+        Ok(Self { command, common: typed.common })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(words: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::from_arguments(["zimg"].iter().chain(words))
+    }
+
+    fn drawn(words: &[&str]) -> DrawArgs {
+        match read(words).unwrap().command {
+            Command::Draw(draw) => *draw,
+            other => panic!("{words:?} is {other:?}"),
+        }
+    }
+
+    fn error(words: &[&str]) -> String {
+        read(words).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn clap_finds_no_fault() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn the_word_draw_may_be_left_out() {
+        let words = ["a fox", "-o", "f.png", "--size", "640x480", "-n", "2", "--seed", "7", "-q"];
+        let draw = drawn(&words);
+        assert_eq!(draw, drawn(&[&["draw"], &words[..]].concat()));
+        assert_eq!(draw.options.size, Some((640, 480)));
+        assert_eq!((draw.options.count, draw.options.seed), (Some(2), Some(7)));
+    }
+
+    #[test]
+    fn commands_win_only_as_exact_single_words() {
+        assert!(matches!(read(&["status"]).unwrap().command, Command::Status(_)));
+        assert!(matches!(read(&["--json", "status"]).unwrap().command, Command::Status(_)));
+        let cli = read(&["--socket", "/s", "status"]).unwrap();
+        assert!(
+            matches!(cli.command, Command::Status(_)) && cli.common.socket == Some("/s".into())
+        );
+        assert!(read(&["status", "--json"]).unwrap().common.json);
+        assert_eq!(drawn(&["status report"]).prompt.as_deref(), Some("status report"));
+        assert_eq!(drawn(&["stat"]).prompt.as_deref(), Some("stat"));
+        assert_eq!(drawn(&["draw", "status"]).prompt.as_deref(), Some("status"));
+        assert_eq!(drawn(&["draw", "draw"]).prompt.as_deref(), Some("draw"));
+    }
+
+    #[test]
+    fn common_options_stand_on_either_side() {
+        for words in [["--json", "draw", "x"], ["draw", "x", "--json"], ["draw", "--json", "x"]] {
+            assert!(read(&words).unwrap().common.json, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn missing_quotes_are_hinted_at() {
+        assert!(error(&["a", "red", "fox"]).contains("needs quotes around it"));
+        assert!(error(&["the", "status"]).contains("needs quotes around it"));
+    }
+
+    #[test]
+    fn a_slip_is_told_from_a_prompt() {
+        assert!(error(&["shwo", "a.png"]).contains("did you mean `zimg show`?"));
+        assert!(error(&["stauts", "--", "x"]).contains("did you mean `zimg status`?"));
+        assert_eq!(near_command("show"), None);
+        assert_eq!(near_command("a fox"), None);
+        assert!(error(&["a fox", "a.png"]).contains("the image's name is given with -o a.png"));
+        assert!(error(&["x", "-W", "64"]).contains("the size is --size WxH"));
+        assert!(error(&["x", "--nagetive", "y"]).contains("'--negative'"));
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        assert!(error(&["draw"]).contains("what to draw?"));
+        assert!(error(&["-n", "2"]).contains("what to draw?"));
+        assert!(error(&["-n", "2", "draw", "x"]).contains("come after"));
+        assert!(error(&["x", "--sizes", "1x1"]).contains("'--size'"), "did you mean");
+        for bad in ["1024", "x", "1024x", "axb", "-1x64", "64x64x64", "1e3x64"] {
+            let message = error(&["x", &format!("--size={bad}")]);
+            assert!(message.contains("a size is WxH in pixels"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! How the daemon's state is shown.
+
+use std::time::Duration;
+
+use clap::Args;
+
+/// Seconds between two looks.
+const PACES: std::ops::RangeInclusive<f32> = 0.1..=30.0;
+
+/// How the daemon's state is shown.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StatusArgs {
+    /// Show it live, until q or Ctrl-C; a look each 0.5 seconds, or as many as are said
+    ///
+    /// On a terminal the screen is redrawn in place, with your jobs below it; elsewhere each change
+    /// is a line. A daemon that is restarted is looked for again.
+    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, require_equals = true,
+        default_missing_value = "0.5", value_parser = pace)]
+    pub(crate) watch: Option<Duration>,
+}
+
+fn pace(text: &str) -> Result<Duration, String> {
+    let seconds: f32 = text.parse().map_err(|_| "it is no number of seconds".to_owned())?;
+    if !PACES.contains(&seconds) {
+        return Err(format!("it must be from {} to {} seconds", PACES.start(), PACES.end()));
+    }
+    Ok(Duration::from_secs_f32(seconds))
+}

@@ -1,0 +1,229 @@
+//! What clap has to say of a usage error, as zimg says everything else: a sentence and a hint.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use zimg_client::{Failure, Kind};
+
+use super::command_line::{CommandLine, near_command, usage};
+use crate::encode::Format;
+
+const QUOTES: &str = "a prompt of several words needs quotes around it";
+
+/// Options that go by other names elsewhere, and what there is here.
+const ELSEWHERE: &[(&[&str], &str)] = &[
+    (&["--width", "--height", "-W", "-H"], "the size is --size WxH"),
+    (&["--batch-size", "--batch-count", "-b", "--num-images"], "several images are -n N"),
+    (&["-p", "--prompt"], "the prompt needs no option, only quotes"),
+    (&["-m", "--model", "--device"], "the service has the model: it is an option of zimaged"),
+];
+
+/// Whether `--json` was among the words, which asks for the usage error as a line of JSON.
+pub(crate) fn wants_json(words: impl IntoIterator<Item = OsString>) -> bool {
+    words.into_iter().take_while(|word| word != "--").any(|word| word == "--json")
+}
+
+/// The usage error in these words, those after the program's name; none if what clap prints is no
+/// usage error but help.
+pub(crate) fn usage_error(
+    error: &clap::Error,
+    words: impl IntoIterator<Item = OsString>,
+) -> Option<Failure> {
+    let help = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if !error.use_stderr() || error.kind() == help {
+        return None;
+    }
+    let text = error.to_string();
+    let unknown = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) if word.starts_with('-') => Some(word),
+        _ => None,
+    };
+    let message = match unknown.filter(|_| error.kind() == ErrorKind::UnknownArgument) {
+        Some(word) => format!("there is no option {word} here"),
+        None => first_paragraph(&text),
+    };
+    // Elsewhere -1 is a random one.
+    let seed = error.kind() == ErrorKind::ValueValidation && message.contains("for '--seed <N>'");
+    let random = seed.then(|| "without --seed it is random, and shown".to_owned());
+    let hint = suggested(error).or(random).unwrap_or_else(|| format!("see `{}`", help_of(words)));
+    Some(Failure::new(Kind::Usage, message).hint(hint))
+}
+
+/// What may have been meant by a word that is not known: `zimg a red fox` lacks quotes, `zimg shwo
+/// a.png` is a slip, and some options have other names elsewhere.
+pub(super) fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    let word = match error.kind() {
+        ErrorKind::UnknownArgument => error.get(ContextKind::InvalidArg),
+        ErrorKind::InvalidSubcommand => error.get(ContextKind::InvalidSubcommand),
+        _ => None,
+    };
+    let Some(ContextValue::String(word)) = word else { return error };
+    let first = words.first().and_then(|first| first.to_str()).unwrap_or_default();
+    let near = |word| near_command(word).map(|name| format!("did you mean `zimg {name}`?"));
+    if error.kind() == ErrorKind::InvalidSubcommand && first == "help" {
+        let (tip, error) = (near(word), usage(&format!("there is no command {word}")));
+        return match tip {
+            Some(tip) => suggesting(error, tip),
+            None => error,
+        };
+    }
+    let elsewhere = ELSEWHERE.iter().find(|(names, _)| names.contains(&word.as_str()));
+    let tip = match elsewhere {
+        Some((_, tip)) => (*tip).to_owned(),
+        None if word.starts_with('-') => return error,
+        // What a command of its own takes is in its help.
+        None if first != "draw" && CommandLine::command().find_subcommand(first).is_some() => {
+            return error;
+        }
+        None => match near(first) {
+            Some(tip) => tip,
+            None if Format::of(Path::new(word)).is_some() => {
+                format!("the image's name is given with -o {word}")
+            }
+            None => QUOTES.to_owned(),
+        },
+    };
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        return usage(&tip);
+    }
+    error.remove(ContextKind::SuggestedArg);
+    suggesting(error, tip)
+}
+
+fn suggesting(mut error: clap::Error, tip: String) -> clap::Error {
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    error
+}
+
+/// clap's first lines as one, without the word before them.
+fn first_paragraph(text: &str) -> String {
+    let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    let line = lines.collect::<Vec<_>>().join(" ");
+    plainly(line.strip_prefix("error: ").unwrap_or(&line))
+}
+
+/// Without Rust's own words for numbers.
+pub(crate) fn plainly(text: &str) -> String {
+    let text = text
+        .replace("invalid digit found in string", "it is no whole number from 0 on")
+        .replace("number too large to fit in target type", "it is too large")
+        .replace("invalid float literal", "it is no number");
+    match text.split_once(" is not in ") {
+        Some((before, range)) if range.contains("..=") => {
+            format!("{before} is not within {}", range.replace("..=", " to "))
+        }
+        _ => text,
+    }
+}
+
+/// What may have been meant.
+fn suggested(error: &clap::Error) -> Option<String> {
+    let names = error.get(ContextKind::SuggestedArg).or(error.get(ContextKind::SuggestedValue));
+    match (names, error.get(ContextKind::Suggested)) {
+        (Some(ContextValue::String(name)), _) => Some(format!("did you mean {name}?")),
+        (Some(ContextValue::Strings(names)), _) if !names.is_empty() => {
+            Some(format!("did you mean {}?", names.join(" or ")))
+        }
+        (_, Some(ContextValue::StyledStrs(tips))) => {
+            Some(tips.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        }
+        _ => None,
+    }
+}
+
+/// The command that prints the help of what was typed.
+fn help_of(words: impl IntoIterator<Item = OsString>) -> String {
+    let zimg = CommandLine::command();
+    let mut words = words.into_iter().filter_map(|word| word.into_string().ok());
+    match words.find(|word| zimg.find_subcommand(word).is_some()) {
+        Some(command) => format!("zimg {command} --help"),
+        None => "zimg --help".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+
+    fn said(words: &[&str]) -> (String, String) {
+        let error = Cli::from_arguments(["zimg"].iter().chain(words)).unwrap_err();
+        let failure = usage_error(&error, words.iter().map(OsString::from)).unwrap();
+        assert_eq!(failure.kind, Kind::Usage);
+        (failure.message, failure.hint.unwrap())
+    }
+
+    #[test]
+    fn a_mistake_is_a_sentence_and_a_hint() {
+        let expected = [
+            (
+                &["x", "--stesp", "4"][..],
+                "there is no option --stesp here",
+                "did you mean --steps?",
+            ),
+            (&["x", "-W", "64"], "there is no option -W here", "the size is --size WxH"),
+            (
+                &["x", "--model", "dir"],
+                "there is no option --model here",
+                "the service has the model: it is an option of zimaged",
+            ),
+            (
+                &["wait", "seven"],
+                "invalid value 'seven' for '<JOB>...': it is no whole number from 0 on",
+                "see `zimg wait --help`",
+            ),
+            (&["status", "x"], "unexpected argument 'x' found", "see `zimg status --help`"),
+            (
+                &["draw", "a", "fox"],
+                "unexpected argument 'fox' found",
+                "a prompt of several words needs quotes around it",
+            ),
+            (
+                &["x", "--quality=0"],
+                "invalid value '0' for '--quality <Q>': 0 is not within 1 to 100",
+                "see `zimg --help`",
+            ),
+            (
+                &["x", "--seed=18446744073709551616"],
+                "invalid value '18446744073709551616' for '--seed <N>': it is too large",
+                "without --seed it is random, and shown",
+            ),
+            (&["help", "drow"], "there is no command drow", "did you mean `zimg draw`?"),
+            (&["jobs", "--vim"], "there is no option --vim here", "see `zimg jobs --help`"),
+            (
+                &["a", "red", "fox"],
+                "a prompt of several words needs quotes around it",
+                "see `zimg --help`",
+            ),
+            (
+                &["x", "--show=kity"],
+                "invalid value 'kity' for '--show[=<HOW>]' \
+                 [possible values: auto, kitty, iterm2, sixel, blocks, none]",
+                "did you mean kitty?",
+            ),
+            (
+                &["x", "--steps", "many"],
+                "invalid value 'many' for '--steps <N>': it is no whole number from 0 on",
+                "see `zimg --help`",
+            ),
+            (
+                &["show"],
+                "the following required arguments were not provided: <FILE>...",
+                "see `zimg show --help`",
+            ),
+        ];
+        for (words, message, hint) in expected {
+            assert_eq!(said(words), (message.to_owned(), hint.to_owned()), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn help_is_no_mistake() {
+        for words in [&["zimg"][..], &["zimg", "--help"], &["zimg", "show", "-h"]] {
+            let error = Cli::from_arguments(words).unwrap_err();
+            assert!(usage_error(&error, []).is_none(), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What an option's value is made of.
+
+use clap::ValueEnum;
+
+/// An image's width by its height.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct AspectRatio {
+    pub(crate) width: f64,
+    pub(crate) height: f64,
+}
+
+/// How a terminal is to show an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphicsArg {
+    /// What the terminal can do best
+    Auto,
+    /// kitty, Ghostty, WezTerm, Konsole
+    Kitty,
+    /// iTerm2, WezTerm, VS Code
+    #[value(alias = "iterm")]
+    Iterm2,
+    /// foot, xterm -ti vt340, Windows Terminal, mlterm
+    Sixel,
+    /// Half blocks in 24-bit colours: any terminal
+    Blocks,
+    /// Not at all
+    None,
+}
+
+/// Who goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PriorityArg {
+    /// Before batch jobs, at the next step of the running one
+    Interactive,
+    /// When nobody waits
+    Batch,
+}
+
+/// `1024x768`.
+pub(super) fn size(text: &str) -> Result<(u32, u32), String> {
+    let parsed = text.split_once(['x', 'X', '×']).map(|(w, h)| (w.parse(), h.parse()));
+    match parsed {
+        Some((Ok(width), Ok(height))) => Ok((width, height)),
+        _ if text.contains(':') && aspect(text).is_ok() => {
+            Err(format!("a size is WxH in pixels; a shape is --aspect {text}"))
+        }
+        _ => Err("a size is WxH in pixels, for example 1024x768".to_owned()),
+    }
+}
+
+/// `16:9`, `16/9` or `1.85`.
+pub(super) fn aspect(text: &str) -> Result<AspectRatio, String> {
+    let (width, height) = text.split_once([':', '/']).unwrap_or((text, "1"));
+    let number = |text: &str| text.parse::<f64>().ok().filter(|n| n.is_finite() && *n > 0.0);
+    match (number(width), number(height)) {
+        // Longer than the longest image there is.
+        (Some(width), Some(height)) if (1.0 / 32.0..=32.0).contains(&(width / height)) => {
+            Ok(AspectRatio { width, height })
+        }
+        (Some(_), Some(_)) => Err("the longest image is 32:1".to_owned()),
+        _ => Err("an aspect is W:H, for example 16:9".to_owned()),
+    }
+}
+
+/// A number of megapixels above 0.
+pub(super) fn megapixels(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if (1.0 / 256.0..=4.0).contains(&number) => Ok(number),
+        _ => Err("a number of megapixels up to 4, of 1024x1024 pixels each".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aspects_are_two_numbers_or_one() {
+        for text in ["16:9", "16/9"] {
+            assert_eq!(aspect(text), Ok(AspectRatio { width: 16.0, height: 9.0 }), "{text}");
+        }
+        assert_eq!(aspect("1.85"), Ok(AspectRatio { width: 1.85, height: 1.0 }));
+        for bad in ["", ":", "16:", "0:1", "1:0", "-1:1", "nan:1", "inf:1", "33:1", "1:33", "a:b"] {
+            assert!(aspect(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn megapixels_are_what_an_image_can_have() {
+        assert_eq!(megapixels("0.5"), Ok(0.5));
+        for bad in ["0", "-1", "nan", "5", "x", "inf"] {
+            assert!(megapixels(bad).is_err(), "{bad}");
+        }
+    }
+}

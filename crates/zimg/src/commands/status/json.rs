@@ -1,0 +1,170 @@
+//! The `--json` event `status`: the state of the daemon.
+
+use serde::Serialize;
+use zimg_client::{Counters, DeviceMemory, ModelInfo, Overview, Setup, Weights};
+
+use crate::daemon_state::DaemonState;
+use crate::json::{FailureFields, WorkerFields};
+use crate::version::VERSION;
+
+/// What is `null` a daemon of an older minor version does not say.
+#[derive(Serialize)]
+#[serde(tag = "event", rename = "status")]
+pub(crate) struct StatusEvent<'a> {
+    version: &'a str,
+    pid: u32,
+    uptime_s: u64,
+    worker: WorkerObject<'a>,
+    model: Option<ModelObject<'a>>,
+    jobs: JobsObject,
+    zimg: &'static str,
+    weights: Option<WeightsObject>,
+    memory: Option<MemoryObject>,
+    connections: Option<ConnectionsObject>,
+    kept: Option<KeptObject<'a>>,
+    counters: Option<CountersObject>,
+    config: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct WorkerObject<'a> {
+    #[serde(flatten)]
+    state: WorkerFields<'a>,
+    pid: Option<u32>,
+    restarts: u32,
+    load_s: Option<f32>,
+    last_error: Option<&'a str>,
+    age_s: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct ModelObject<'a> {
+    name: &'a str,
+    device: &'a str,
+    dtype: &'a str,
+    width: u32,
+    height: u32,
+    steps: u32,
+    guidance: f32,
+    max_tokens: u32,
+    /// A folder, or "tiny".
+    path: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct JobsObject {
+    queued: u32,
+    done: u64,
+    failed: u64,
+    unfinished: Option<u32>,
+    places: Option<u32>,
+    places_per_user: Option<u32>,
+    wait_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct WeightsObject {
+    from: &'static str,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct MemoryObject {
+    used: u64,
+    total: u64,
+}
+
+#[derive(Serialize)]
+struct ConnectionsObject {
+    open: u32,
+    places: u32,
+}
+
+#[derive(Serialize)]
+struct KeptObject<'a> {
+    jobs: u32,
+    folder: Option<&'a str>,
+    trouble: Option<FailureFields<'a>>,
+}
+
+#[derive(Serialize)]
+struct CountersObject {
+    images: u64,
+    steps: u64,
+    step_seconds: f64,
+    cancelled: u64,
+    busy: u64,
+    resumed: u64,
+    overtaken: u64,
+}
+
+/// The event of this state.
+pub(crate) fn status_event(seen: &DaemonState) -> StatusEvent<'_> {
+    let DaemonState { status, overview, setup } = seen;
+    let (overview, setup) = (overview.as_ref(), setup.as_ref());
+    StatusEvent {
+        version: &status.version,
+        pid: status.pid,
+        uptime_s: status.uptime_s,
+        worker: WorkerObject {
+            state: (&status.worker).into(),
+            pid: status.worker_pid,
+            restarts: status.restarts,
+            load_s: status.load_s,
+            last_error: status.last_error.as_deref(),
+            age_s: overview.and_then(|overview| overview.worker_age_s),
+        },
+        model: status.model.as_ref().map(|info| model(info, setup)),
+        jobs: JobsObject {
+            queued: status.queued,
+            done: status.done,
+            failed: status.failed,
+            unfinished: overview.map(|overview| overview.unfinished),
+            places: overview.map(|overview| overview.places.jobs),
+            places_per_user: overview.map(|overview| overview.places.jobs_per_user),
+            wait_ms: overview.and_then(|overview| overview.wait_ms),
+        },
+        zimg: VERSION,
+        weights: overview.and_then(|overview| overview.weights).map(|weights| match weights {
+            Weights::Read { bytes } => WeightsObject { from: "checkpoint", bytes },
+            Weights::Kept { bytes } => WeightsObject { from: "kept", bytes },
+        }),
+        memory: overview
+            .and_then(|overview| overview.memory)
+            .map(|DeviceMemory { used, total }| MemoryObject { used, total }),
+        connections: overview.map(|overview| ConnectionsObject {
+            open: overview.connections,
+            places: overview.places.connections,
+        }),
+        kept: overview.map(|overview| kept(overview, setup)),
+        counters: overview.map(|overview| counted(&overview.counters)),
+        config: setup.and_then(|setup| setup.config.as_deref()),
+    }
+}
+
+fn model<'a>(model: &'a ModelInfo, setup: Option<&'a Setup>) -> ModelObject<'a> {
+    ModelObject {
+        name: &model.name,
+        device: &model.device,
+        dtype: &model.dtype,
+        width: model.width,
+        height: model.height,
+        steps: model.steps,
+        guidance: model.guidance,
+        max_tokens: model.max_tokens,
+        path: setup.map(|setup| &*setup.model),
+    }
+}
+
+fn kept<'a>(overview: &'a Overview, setup: Option<&'a Setup>) -> KeptObject<'a> {
+    KeptObject {
+        jobs: overview.kept,
+        folder: setup.and_then(|setup| setup.state_dir.as_deref()),
+        trouble: overview.keeping.as_ref().map(FailureFields::from),
+    }
+}
+
+fn counted(counters: &Counters) -> CountersObject {
+    let Counters { images, steps, step_seconds, cancelled, busy, resumed, overtaken } = *counters;
+    CountersObject { images, steps, step_seconds, cancelled, busy, resumed, overtaken }
+}

@@ -1,0 +1,291 @@
+//! What `zimg status` shows: a line for each thing that there is to say.
+
+use zimg_client::{Overview, Status, Weights, WorkerState};
+
+use crate::daemon_state::DaemonState;
+use crate::format;
+use crate::version::VERSION;
+
+/// Columns of the names before the lines.
+const NAME: usize = 9;
+
+/// The lines; each is safe to show on a terminal.
+pub(super) fn lines(seen: &DaemonState) -> Vec<String> {
+    let DaemonState { status, overview, setup } = seen;
+    let uptime = format::uptime(status.uptime_s);
+    let mut lines = vec![format::printable(&format!(
+        "zimaged {}, pid {}, up {uptime}",
+        status.version, status.pid
+    ))];
+    let mut line = |name: &str, text: &str| {
+        lines.push(format!("{name:<NAME$}{}", format::printable(text)));
+    };
+    line("worker", &worker(status, overview.as_ref()));
+    if let Some(model) = &status.model {
+        let loaded = status.load_s.map(|s| format!(", ready after {}", format::seconds(s)));
+        let loaded = loaded.unwrap_or_default();
+        line("model", &format!("{} on {}, {}{loaded}", model.name, model.device, model.dtype));
+        let (width, height, steps) = (model.width, model.height, model.steps);
+        let (guidance, tokens) = (model.guidance, model.max_tokens);
+        line(
+            "draws",
+            &format!(
+                "{width}x{height} in {steps} steps, guidance {guidance}, \
+                 prompts of up to {tokens} tokens"
+            ),
+        );
+    }
+    if let Some(weights) = overview.as_ref().and_then(|overview| overview.weights) {
+        line("weights", &weights_of(weights));
+    }
+    if let Some(memory) = overview.as_ref().and_then(|overview| overview.memory) {
+        let (used, total) = (format::bytes(memory.used), format::bytes(memory.total));
+        line("memory", &format!("{used} of the device's {total} in use"));
+    }
+    line("jobs", &jobs(status, overview.as_ref()));
+    if let Some(overview) = overview {
+        let (open, places) = (overview.connections, overview.places.connections);
+        line("clients", &format!("{open} of {places} connections"));
+    }
+    if let Some(kept) = overview.as_ref().and_then(|overview| kept(overview, seen)) {
+        line("kept", &kept);
+    }
+    if let Some(config) = setup.as_ref().and_then(|setup| setup.config.as_ref()) {
+        line("settings", config);
+    }
+    if let Some(error) = &status.last_error {
+        line("error", error);
+    }
+    if status.version != VERSION {
+        line("version", &skew(&status.version));
+    }
+    lines
+}
+
+/// The same lines in colours: the names stand back, and the worker's state says how well it is.
+pub(super) fn tinted(lines: Vec<String>, worker: &WorkerState) -> Vec<String> {
+    let state = match worker {
+        WorkerState::Ready | WorkerState::Busy { .. } => "32",
+        WorkerState::Failed(_) => "1;31",
+        WorkerState::Restarting { .. } => "33",
+        _ => "36",
+    };
+    let paint = |line: String| match (line.get(..NAME), line.get(NAME..)) {
+        (Some("worker   "), Some(text)) => {
+            let (shown, rest) = text.split_at(text.find(',').unwrap_or(text.len()));
+            format!("\x1b[2mworker   \x1b[0m\x1b[{state}m{shown}\x1b[0m{rest}")
+        }
+        (Some(name @ ("error    " | "version  ")), Some(text)) => {
+            format!("\x1b[31m{name}\x1b[0m{text}")
+        }
+        (Some(name), Some(text)) if name.ends_with(' ') => format!("\x1b[2m{name}\x1b[0m{text}"),
+        _ => format!("\x1b[1m{line}\x1b[0m"),
+    };
+    lines.into_iter().map(paint).collect()
+}
+
+fn worker(status: &Status, overview: Option<&Overview>) -> String {
+    let mut text = format::worker(&status.worker);
+    if let Some(pid) = status.worker_pid {
+        text += &format!(", pid {pid}");
+    }
+    if let Some(age) = overview.and_then(|overview| overview.worker_age_s) {
+        text += &format!(", up {}", format::uptime(age));
+    }
+    let again = if status.restarts == 1 { "time" } else { "times" };
+    text + &format!(", started again {} {again}", status.restarts)
+}
+
+fn weights_of(weights: Weights) -> String {
+    match weights {
+        Weights::Read { bytes } => format!("read from the checkpoint, {}", format::bytes(bytes)),
+        Weights::Kept { bytes } => format!("kept from an earlier worker, {}", format::bytes(bytes)),
+    }
+}
+
+fn jobs(status: &Status, overview: Option<&Overview>) -> String {
+    let Status { queued, done, failed, .. } = status;
+    let ended = format!("{done} done, {failed} failed");
+    let Some(Overview { places, unfinished, wait_ms, .. }) = overview else {
+        return format!("{queued} waiting, {ended}");
+    };
+    let wait = wait_ms
+        .filter(|ms| *ms > 0)
+        .map(|ms| format!("; a new one would wait about {}", format::seconds(ms as f32 / 1e3)));
+    let wait = wait.unwrap_or_default();
+    format!("{unfinished} of {} places taken, {queued} waiting{wait}; {ended}", places.jobs)
+}
+
+/// What is kept of detached jobs, and where; nothing where nobody wants it.
+fn kept(overview: &Overview, seen: &DaemonState) -> Option<String> {
+    let folder = seen.setup.as_ref().and_then(|setup| setup.state_dir.as_ref());
+    let place = folder.map(|folder| format!(" in {folder}")).unwrap_or_default();
+    let jobs = match overview.kept {
+        1 => "1 detached job".to_owned(),
+        kept => format!("{kept} detached jobs"),
+    };
+    match &overview.keeping {
+        None => Some(format!("{jobs} to fetch{place}")),
+        Some(trouble) => {
+            let hint = trouble.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+            folder.map(|_| format!("{jobs} to fetch{place}: {}{hint}", trouble.message))
+        }
+    }
+}
+
+fn skew(version: &str) -> String {
+    format!(
+        "zimg is {VERSION}, zimaged {version}: install both from one build, then restart zimaged"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zimg_client::{
+        Counters, DeviceMemory, Failure, Kind, ModelInfo, Places, Setup, WorkerState,
+    };
+
+    fn status() -> Status {
+        Status {
+            version: VERSION.to_owned(),
+            pid: 7,
+            uptime_s: 3,
+            worker: WorkerState::Ready,
+            worker_pid: Some(8),
+            restarts: 1,
+            model: None,
+            load_s: None,
+            queued: 2,
+            done: 0,
+            failed: 1,
+            last_error: None,
+        }
+    }
+
+    fn overview(status: &Status) -> Overview {
+        Overview {
+            status: status.clone(),
+            weights: Some(Weights::Kept { bytes: 20_500_000_000 }),
+            memory: Some(DeviceMemory { used: 22_900_000_000, total: 85_500_000_000 }),
+            worker_age_s: Some(3700),
+            places: Places { jobs: 64, jobs_per_user: 8, connections: 32 },
+            unfinished: 3,
+            connections: 4,
+            kept: 1,
+            keeping: None,
+            wait_ms: Some(2300),
+            counters: Counters::default(),
+        }
+    }
+
+    fn shown(seen: &DaemonState) -> String {
+        lines(seen).join("\n")
+    }
+
+    #[test]
+    fn a_daemon_of_minor_version_0_says_less() {
+        let status = Status {
+            version: "0.0.9".to_owned(),
+            worker: WorkerState::Loading { done: 5_000_000, total: 20_000_000 },
+            last_error: Some("the worker was killed\nby signal \x1b[1m9".to_owned()),
+            ..status()
+        };
+        assert_eq!(
+            shown(&DaemonState { status, overview: None, setup: None }),
+            format!(
+                "zimaged 0.0.9, pid 7, up 3 s\n\
+                 worker   loading the model, 25 % (5 MB of 20 MB), pid 8, started again 1 time\n\
+                 jobs     2 waiting, 0 done, 1 failed\n\
+                 error    the worker was killed\\nby signal \\u{{1b}}[1m9\n\
+                 version  zimg is {VERSION}, zimaged 0.0.9: install both from one build, then restart \
+                 zimaged"
+            )
+        );
+    }
+
+    #[test]
+    fn all_there_is_to_say_fits_on_one_screen() {
+        let model = ModelInfo {
+            name: "Z-Image-Turbo".to_owned(),
+            device: "cuda:0 (NVIDIA H100)".to_owned(),
+            dtype: "bfloat16".to_owned(),
+            width: 1024,
+            height: 1024,
+            steps: 8,
+            guidance: 0.0,
+            max_tokens: 1504,
+        };
+        let status = Status { model: Some(model), load_s: Some(1.4), ..status() };
+        let setup = Setup {
+            config: Some("/etc/zimaged/zimaged.toml".to_owned()),
+            model: "/srv/models/Z-Image-Turbo".to_owned(),
+            state_dir: Some("/var/lib/zimaged".to_owned()),
+        };
+        let seen = DaemonState { overview: Some(overview(&status)), status, setup: Some(setup) };
+        let text = shown(&seen);
+        assert_eq!(
+            text,
+            format!(
+                "zimaged {VERSION}, pid 7, up 3 s\n\
+                 worker   ready, pid 8, up 1 h 1 min, started again 1 time\n\
+                 model    Z-Image-Turbo on cuda:0 (NVIDIA H100), bfloat16, ready after 1.40 s\n\
+                 draws    1024x1024 in 8 steps, guidance 0, prompts of up to 1504 tokens\n\
+                 weights  kept from an earlier worker, 20.5 GB\n\
+                 memory   22.9 GB of the device's 85.5 GB in use\n\
+                 jobs     3 of 64 places taken, 2 waiting; a new one would wait about 2.30 s; 0 done, \
+                 1 failed\n\
+                 clients  4 of 32 connections\n\
+                 kept     1 detached job to fetch in /var/lib/zimaged\n\
+                 settings /etc/zimaged/zimaged.toml"
+            )
+        );
+        assert!(text.lines().count() <= 24);
+    }
+
+    #[test]
+    fn colours_change_nothing_but_colours() {
+        let failed = Status {
+            worker: WorkerState::Failed(Failure::new(Kind::Internal, "it died, twice")),
+            last_error: Some("it died".to_owned()),
+            ..status()
+        };
+        for status in [status(), failed] {
+            let seen = DaemonState { overview: Some(overview(&status)), status, setup: None };
+            let plain = lines(&seen);
+            let painted = tinted(plain.clone(), &seen.status.worker);
+            let uncoloured: Vec<_> = painted
+                .iter()
+                .map(|line| {
+                    let codes = ["0", "1", "2", "31", "32", "1;31"].map(|c| format!("\x1b[{c}m"));
+                    codes.iter().fold(line.clone(), |line, code| line.replace(code, ""))
+                })
+                .collect();
+            assert_eq!(uncoloured, plain);
+            let colour = if seen.status.last_error.is_some() { "1;31" } else { "32" };
+            assert!(painted[1].contains(&format!("\x1b[{colour}m")), "{painted:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_state_folder_is_said_where_there_is_to_be_one() {
+        let said = |state_dir: Option<&str>| {
+            let status = status();
+            let failure = Failure::new(Kind::Io, "cannot keep jobs in /s: it is full");
+            let mut overview = overview(&status);
+            overview.keeping = Some(failure.hint("make room"));
+            overview.weights = Some(Weights::Read { bytes: 1000 });
+            let setup = Setup {
+                config: None,
+                model: "tiny".to_owned(),
+                state_dir: state_dir.map(str::to_owned),
+            };
+            shown(&DaemonState { overview: Some(overview), status, setup: Some(setup) })
+        };
+        let kept =
+            "kept     1 detached job to fetch in /s: cannot keep jobs in /s: it is full; make room";
+        assert!(said(Some("/s")).lines().any(|line| line == kept), "{}", said(Some("/s")));
+        assert!(said(Some("/s")).contains("weights  read from the checkpoint, 1 kB"));
+        assert!(!said(None).contains("kept "), "{}", said(None));
+    }
+}

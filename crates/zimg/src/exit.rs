@@ -1,0 +1,33 @@
+//! Why a command ends before its end.
+
+use std::io;
+
+use nix::sys::signal::Signal;
+use zimg_client::{Failure, Kind};
+
+/// A failure, or nobody there to read the output any more, which is none.
+#[derive(Debug)]
+pub(crate) enum Exit {
+    /// Said on standard error; its kind is the exit code.
+    Failed(Failure),
+    /// Standard output's reader has gone, like `head` does: quiet, exit code 0.
+    PipeClosed,
+    /// This signal came, and there is nothing to be said: exit code 128 and its number.
+    Signalled(Signal),
+}
+
+impl From<Failure> for Exit {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Exit {
+    /// For an error of writing to standard output.
+    pub(crate) fn stdout(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::PipeClosed;
+        }
+        Failure::new(Kind::Io, format!("cannot write to standard output: {error}")).into()
+    }
+}

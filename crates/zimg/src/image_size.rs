@@ -1,0 +1,167 @@
+//! An image's width and height: as given, or from a shape and a number of pixels. What is not
+//! possible is refused with what would be, and rounded only when that is asked for.
+
+use zimg_client::limits::{SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE, side_fits};
+use zimg_client::{Failure, Kind};
+
+use crate::cli::{AspectRatio, DrawOptions};
+
+/// A megapixel here is 1024x1024, as in the sizes that models are trained at.
+const MEGAPIXEL: f64 = (1024 * 1024) as f64;
+/// How much worse a wrong shape is than a wrong number of pixels: who asks for 16:9 means it.
+const SHAPE_COUNTS: f64 = 100.0;
+
+/// How width and height are to be found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum SizeRequest {
+    /// As the model likes.
+    ModelDefault,
+    /// These, in pixels.
+    Exact(u32, u32),
+    /// This shape, of as many pixels as the model likes.
+    Aspect(AspectRatio),
+}
+
+impl SizeRequest {
+    /// What the options say.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`: a size that is not possible, unless it may be rounded.
+    pub(crate) fn of(options: &DrawOptions) -> Result<Self, Failure> {
+        let square = AspectRatio { width: 1.0, height: 1.0 };
+        match (options.size, options.aspect, options.megapixels) {
+            (Some((width, height)), ..) if side_fits(width) && side_fits(height) => {
+                Ok(Self::Exact(width, height))
+            }
+            (Some((width, height)), ..) if options.round => {
+                Ok(Self::Exact(nearest(width), nearest(height)))
+            }
+            (Some((width, height)), ..) => Err(refusal(width, height)),
+            (None, aspect, Some(megapixels)) => {
+                let (width, height) = fit(aspect.unwrap_or(square), megapixels * MEGAPIXEL);
+                Ok(Self::Exact(width, height))
+            }
+            (None, Some(aspect), None) => Ok(Self::Aspect(aspect)),
+            (None, None, None) => Ok(Self::ModelDefault),
+        }
+    }
+
+    /// Width and height, for a model that likes to draw `model`; none where only the model knows.
+    pub(crate) fn size(self, model: Option<(u32, u32)>) -> Option<(u32, u32)> {
+        match self {
+            Self::ModelDefault => None,
+            Self::Exact(width, height) => Some((width, height)),
+            Self::Aspect(aspect) => {
+                model.map(|(width, height)| fit(aspect, f64::from(width) * f64::from(height)))
+            }
+        }
+    }
+}
+
+/// The side nearest to this one that is possible.
+fn nearest(side: u32) -> u32 {
+    let below = side.clamp(SIZE_MIN, SIZE_MAX) / SIZE_MULTIPLE * SIZE_MULTIPLE;
+    let above = (below + SIZE_MULTIPLE).min(SIZE_MAX);
+    if side.abs_diff(below) < side.abs_diff(above) { below } else { above }
+}
+
+fn refusal(width: u32, height: u32) -> Failure {
+    let below = |side: u32| side.clamp(SIZE_MIN, SIZE_MAX) / SIZE_MULTIPLE * SIZE_MULTIPLE;
+    let above = |side: u32| side.clamp(SIZE_MIN, SIZE_MAX).next_multiple_of(SIZE_MULTIPLE);
+    let message = format!(
+        "{width}x{height} is not possible: sides are multiples of {SIZE_MULTIPLE} from {SIZE_MIN} \
+         to {SIZE_MAX}"
+    );
+    let small = format!("{}x{}", below(width), below(height));
+    let large = format!("{}x{}", above(width), above(height));
+    let near = format!("{}x{}", nearest(width), nearest(height));
+    let would = if small == large { small } else { format!("{small} or {large}") };
+    Failure::new(Kind::Refused, message)
+        .hint(format!("{would} would be; --round takes the nearest, {near}"))
+}
+
+/// The possible size that is nearest to this shape and number of pixels.
+fn fit(aspect: AspectRatio, pixels: f64) -> (u32, u32) {
+    let wished = aspect.width / aspect.height;
+    let sides = || (SIZE_MIN..=SIZE_MAX).step_by(SIZE_MULTIPLE as usize);
+    let cost = |width: u32, height: u32| {
+        let (width, height) = (f64::from(width), f64::from(height));
+        let shape = (width / height / wished).ln().abs();
+        let area = (width * height / pixels).ln().abs();
+        SHAPE_COUNTS * shape + area
+    };
+    let all = sides().flat_map(|width| sides().map(move |height| (width, height)));
+    let best = all.min_by(|a, b| cost(a.0, a.1).total_cmp(&cost(b.0, b.1)));
+    best.unwrap_or((SIZE_MIN, SIZE_MIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(size: Option<(u32, u32)>, round: bool) -> DrawOptions {
+        DrawOptions { size, round, ..DrawOptions::default() }
+    }
+
+    #[test]
+    fn a_size_is_taken_as_it_is_or_refused() {
+        assert_eq!(SizeRequest::of(&options(Some((80, 64)), true)), Ok(SizeRequest::Exact(80, 64)));
+        let failure = SizeRequest::of(&options(Some((1000, 600)), false)).unwrap_err();
+        assert_eq!(failure.kind, Kind::Refused);
+        assert_eq!(
+            failure.message,
+            "1000x600 is not possible: sides are multiples of 16 from 64 to 2048"
+        );
+        assert_eq!(
+            failure.hint.as_deref(),
+            Some("992x592 or 1008x608 would be; --round takes the nearest, 1008x608")
+        );
+        let failure = SizeRequest::of(&options(Some((0, 9999)), false)).unwrap_err();
+        assert_eq!(
+            failure.hint.as_deref(),
+            Some("64x2048 would be; --round takes the nearest, 64x2048")
+        );
+    }
+
+    #[test]
+    fn rounding_takes_the_nearest() {
+        for (asked, taken) in
+            [(0, 64), (64, 64), (71, 64), (72, 80), (1000, 1008), (u32::MAX, 2048)]
+        {
+            let shape = SizeRequest::of(&options(Some((asked, 64)), true));
+            assert_eq!(shape, Ok(SizeRequest::Exact(taken, 64)), "{asked}");
+        }
+    }
+
+    #[test]
+    fn a_shape_is_kept_and_the_pixels_are_near() {
+        let at = |width, height, megapixels: f64| {
+            fit(AspectRatio { width, height }, megapixels * MEGAPIXEL)
+        };
+        assert_eq!(at(1.0, 1.0, 1.0), (1024, 1024));
+        assert_eq!(at(1.0, 1.0, 4.0), (2048, 2048));
+        assert_eq!(at(16.0, 9.0, 1.0), (1280, 720));
+        assert_eq!(at(9.0, 16.0, 1.0), (720, 1280));
+        assert_eq!(at(3.0, 2.0, 1.0), (1248, 832));
+        assert_eq!(at(4.0, 3.0, 1.0), (1152, 864));
+        // No two sides have exactly this one.
+        let (width, height) = at(1.85, 1.0, 1.0);
+        assert!((f64::from(width) / f64::from(height) / 1.85 - 1.0).abs() < 0.01);
+        assert_eq!(at(32.0, 1.0, 1.0), (2048, 64));
+    }
+
+    #[test]
+    fn the_models_pixels_are_taken_where_none_are_said() {
+        let aspect = Some(AspectRatio { width: 16.0, height: 9.0 });
+        let shape = SizeRequest::of(&DrawOptions { aspect, ..DrawOptions::default() }).unwrap();
+        assert_eq!(shape.size(None), None);
+        assert_eq!(shape.size(Some((1024, 1024))), Some((1280, 720)));
+        let shape = SizeRequest::of(&DrawOptions {
+            aspect,
+            megapixels: Some(0.25),
+            ..DrawOptions::default()
+        });
+        assert_eq!(shape.unwrap().size(None).map(|(w, h)| 9 * w == 16 * h), Some(true));
+    }
+}

@@ -1,0 +1,210 @@
+//! What is to be drawn and where it goes: what was typed and what is set, understood and checked.
+
+use std::fs;
+use std::io::Read;
+
+use zimg_client::{Draw, Failure, Kind, Priority};
+
+use crate::cli::{DrawOptions, PriorityArg};
+use crate::encode::Encoding;
+use crate::image_size::SizeRequest;
+use crate::output::{ImageOutput, LocalTime, Output, OutputRequest};
+use crate::recipe::Recipe;
+
+/// A drawing that can begin.
+#[derive(Clone, Debug)]
+pub(crate) struct JobSpec {
+    /// The request. Its size is open where only the model knows it.
+    pub(crate) draw: Draw,
+    pub(crate) shape: SizeRequest,
+    pub(crate) output: Output,
+    pub(crate) encoding: Encoding,
+    /// Whether the images say how they were made.
+    pub(crate) metadata: bool,
+    pub(crate) force: bool,
+    pub(crate) priority: Priority,
+    /// Whether to wait for a place when there is none.
+    pub(crate) wait: bool,
+    /// Whether to ask for previews.
+    pub(crate) previews: bool,
+    /// What this image was drawn by before, when it is drawn again.
+    pub(crate) drawn_by: Option<String>,
+    /// Whether the daemon draws and keeps it without zimg.
+    pub(crate) detach: bool,
+}
+
+/// What a plan needs that is no option.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SpecContext<'a> {
+    /// The names' pattern without `-o`, less the extension.
+    pub(crate) default: &'a str,
+    /// The first image's number in names, from 1.
+    pub(crate) index: u64,
+    pub(crate) now: &'a LocalTime,
+    /// Who goes first unless an option says it.
+    pub(crate) priority: Priority,
+}
+
+impl JobSpec {
+    /// Everything that can be checked without a daemon is: sizes and numbers, and that each file
+    /// can come to be.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`, `Usage` or `CannotCreate`, about the first that is wrong.
+    pub(crate) fn of(
+        prompt: String,
+        options: &DrawOptions,
+        context: SpecContext<'_>,
+    ) -> Result<Self, Failure> {
+        let shape = SizeRequest::of(options)?;
+        let draw = request(prompt, options, shape)?;
+        Self::saving(draw, shape, options, context)
+    }
+
+    /// A drawing that the daemon keeps: its images go nowhere here.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`, about the first that is wrong.
+    pub(crate) fn detached(
+        prompt: String,
+        options: &DrawOptions,
+        context: SpecContext<'_>,
+    ) -> Result<Self, Failure> {
+        let shape = SizeRequest::of(options)?;
+        let draw = request(prompt, options, shape)?;
+        let output = Output { images: ImageOutput::Nowhere, sheet: None };
+        Ok(Self { detach: true, ..Self::with(draw, shape, output, options, context) })
+    }
+
+    /// What the daemon has drawn, or will have, and where it goes.
+    ///
+    /// # Errors
+    ///
+    /// `Usage` or `CannotCreate`, about the first name that is wrong.
+    pub(crate) fn of_job(
+        draw: Draw,
+        options: &DrawOptions,
+        context: SpecContext<'_>,
+    ) -> Result<Self, Failure> {
+        Self::saving(draw, SizeRequest::ModelDefault, options, context)
+    }
+
+    fn saving(
+        draw: Draw,
+        shape: SizeRequest,
+        options: &DrawOptions,
+        context: SpecContext<'_>,
+    ) -> Result<Self, Failure> {
+        let output = Output::plan(&OutputRequest {
+            output: options.output.as_deref(),
+            default: context.default,
+            format: options.format,
+            // One image is its own sheet.
+            grid: options.grid.as_deref().filter(|_| draw.count > 1),
+            force: options.force,
+            seed: draw.seed,
+            index: context.index,
+            count: draw.count,
+            prompt: &draw.prompt,
+            now: context.now,
+        })?;
+        Ok(Self::with(draw, shape, output, options, context))
+    }
+
+    fn with(
+        draw: Draw,
+        shape: SizeRequest,
+        output: Output,
+        options: &DrawOptions,
+        context: SpecContext<'_>,
+    ) -> Self {
+        Self {
+            shape,
+            draw,
+            output,
+            encoding: Encoding { quality: options.quality },
+            metadata: !options.no_metadata,
+            force: options.force,
+            priority: match options.priority {
+                Some(PriorityArg::Interactive) => Priority::Interactive,
+                Some(PriorityArg::Batch) => Priority::Batch,
+                None => context.priority,
+            },
+            wait: options.wait,
+            previews: false,
+            drawn_by: None,
+            detach: false,
+        }
+    }
+}
+
+impl DrawOptions {
+    /// What draws an image of this recipe again.
+    pub(crate) fn of_recipe(recipe: &Recipe) -> Self {
+        let draw = recipe.to_draw();
+        Self {
+            size: draw.width.zip(draw.height),
+            steps: draw.steps,
+            seed: Some(draw.seed),
+            count: Some(draw.count),
+            guidance: draw.guidance,
+            negative: draw.negative,
+            guidance_normalization: Some(draw.guidance_normalization),
+            guidance_truncation: Some(draw.guidance_truncation),
+            ..Self::default()
+        }
+    }
+
+    /// These without what is said of the image itself.
+    pub(crate) fn beside_the_image(self) -> Self {
+        Self {
+            size: None,
+            aspect: None,
+            megapixels: None,
+            steps: None,
+            seed: None,
+            count: None,
+            guidance: None,
+            negative: None,
+            guidance_normalization: None,
+            guidance_truncation: None,
+            ..self
+        }
+    }
+}
+
+/// The request, within the limits.
+fn request(prompt: String, options: &DrawOptions, shape: SizeRequest) -> Result<Draw, Failure> {
+    let plain = Draw::new(prompt);
+    let size = shape.size(None);
+    let draw = Draw {
+        negative: options.negative.clone(),
+        width: size.map(|size| size.0),
+        height: size.map(|size| size.1),
+        steps: options.steps,
+        guidance: options.guidance,
+        guidance_normalization: options
+            .guidance_normalization
+            .unwrap_or(plain.guidance_normalization),
+        guidance_truncation: options.guidance_truncation.unwrap_or(plain.guidance_truncation),
+        seed: options.seed.map_or_else(random_seed, Ok)?,
+        count: options.count.unwrap_or(plain.count),
+        ..plain
+    };
+    draw.check()?;
+    Ok(draw)
+}
+
+/// From the system, and short enough to be typed again.
+fn random_seed() -> Result<u64, Failure> {
+    let mut bytes = [0; 4];
+    fs::File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes)).map_err(
+        |error| {
+            Failure::new(Kind::Io, format!("cannot read /dev/urandom: {error}"))
+                .hint("give a seed with --seed N")
+        },
+    )?;
+    Ok(u32::from_ne_bytes(bytes).into())
+}

@@ -1,0 +1,17 @@
+//! A block of character cells, and the colours that they have.
+
+/// A block's size in cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CellArea {
+    pub(crate) columns: u32,
+    pub(crate) rows: u32,
+}
+
+/// How many colours the terminal has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ColourDepth {
+    /// 24 bits.
+    True,
+    /// xterm's 256, of which 216 are a cube and 24 are greys.
+    Palette,
+}

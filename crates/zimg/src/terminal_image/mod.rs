@@ -1,0 +1,121 @@
+//! Images in the terminal that standard error is: a block of cells that can be drawn over.
+
+mod blocks;
+mod cells;
+mod detect;
+mod iterm2;
+mod kitty;
+mod sixel;
+mod terminal;
+
+use std::io::{self, IsTerminal, Write};
+
+use self::cells::CellArea;
+use self::terminal::{ImageProtocol, ImageTerminal};
+use crate::cli::{DrawOptions, GraphicsArg};
+use crate::encode::Pixels;
+use crate::interrupt::Interrupt;
+
+/// Shows images, and what they are before they are finished.
+#[derive(Debug)]
+pub(crate) struct TerminalImage {
+    terminal: ImageTerminal,
+    show: bool,
+    preview: bool,
+    block: Option<Block>,
+}
+
+/// The block of cells that was drawn last.
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    /// Which image is in it.
+    image: u32,
+    area: CellArea,
+    /// Lines of text that came below it.
+    below: u32,
+}
+
+impl TerminalImage {
+    /// For what the options ask; none where they ask for nothing, or standard error is no
+    /// terminal that shows it. Asks the terminal what it can, unless its environment says it.
+    pub(crate) fn choose(options: &DrawOptions, interrupt: &Interrupt) -> Option<Self> {
+        let wished = |how: Option<GraphicsArg>| how.filter(|how| *how != GraphicsArg::None);
+        let (show, preview) = (wished(options.show), wished(options.preview));
+        let how = show.or(preview)?;
+        if !io::stderr().is_terminal() {
+            return None;
+        }
+        let terminal = detect::terminal(how, interrupt)?;
+        Some(Self { terminal, show: show.is_some(), preview: preview.is_some(), block: None })
+    }
+
+    /// Whether previews can be shown.
+    pub(crate) fn previews(&self) -> bool {
+        self.preview
+    }
+
+    /// Whether a finished image is shown.
+    pub(crate) fn shows(&self) -> bool {
+        self.show
+    }
+
+    /// Draws `pixels` as what image number `image`, which has `size` when it is finished,
+    /// looks like: over what was drawn of it before.
+    pub(crate) fn draw(&mut self, image: u32, size: (u32, u32), pixels: Pixels<'_>) {
+        let area = self.terminal.area(size.0, size.1);
+        let mut text = String::new();
+        match self.block {
+            Some(block) if block.area == area && (block.image == image || !self.show) => {
+                text += &up(area.rows + block.below);
+            }
+            _ => {
+                // Room below the cursor first, so that nothing scrolls while it is drawn.
+                text += &"\n".repeat(area.rows as usize);
+                text += &up(area.rows);
+                self.block = Some(Block { image, area, below: 0 });
+            }
+        }
+        let below = self.block.map_or(0, |block| block.below);
+        text += "\r\x1b7";
+        text += &self.terminal.image(image, area, pixels);
+        text += "\x1b8";
+        text += &format!("\x1b[{}B\r", area.rows + below);
+        to_stderr(&text);
+        if let Some(block) = &mut self.block {
+            block.image = image;
+        }
+    }
+
+    /// A line of text came below; above the top nothing can be drawn any more.
+    pub(crate) fn line_came(&mut self) {
+        if let Some(block) = &mut self.block {
+            block.below += 1;
+            if block.below + block.area.rows >= self.terminal.rows {
+                self.block = None;
+            }
+        }
+    }
+
+    /// The image in the block is finished and stays; or, where only previews are shown, it goes
+    /// with what is below it.
+    pub(crate) fn finished(&mut self) {
+        if self.show {
+            self.block = None;
+        } else if let Some(block) = self.block.take_if(|block| block.below == 0) {
+            let forget = match self.terminal.protocol {
+                ImageProtocol::Kitty => kitty::forget(block.image),
+                _ => String::new(),
+            };
+            to_stderr(&format!("{forget}{}\r\x1b[J", up(block.area.rows)));
+        }
+    }
+}
+
+fn up(rows: u32) -> String {
+    format!("\x1b[{rows}A")
+}
+
+/// An image that cannot be shown is no reason to stop drawing.
+fn to_stderr(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
