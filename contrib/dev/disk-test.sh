@@ -43,7 +43,7 @@ cd "$private"
 # A daemon on a new file system with these options.
 start() {
   mount -t tmpfs -o "$1" none state
-  ZIMAGED_PATIENCE=disk=200ms "$bin/zimaged" --config zimaged.toml --socket socket \
+  ZIMAGED_TIMEOUTS=disk_check=200ms "$bin/zimaged" --config zimaged.toml --socket socket \
     --worker "$private/worker" --state-dir state 2>log &
   daemon=$!
   until [ -S socket ]; do kill -0 "$daemon" || fail "it did not start"; sleep 0.05; done
@@ -82,7 +82,7 @@ stop
 
 start size=900k,ro
 zimg "a red circle" --detach -q
-[ "$code" = 74 ] && [[ $said == *"cannot keep jobs in state: Read-only file system"* ]] ||
+[ "$code" = 74 ] && [[ $said == *"cannot store jobs in state: Read-only file system"* ]] ||
   fail "a read-only disk is $code: $said"
 zimg "a red circle" -q -s 64x64 -f -o attached.png
 [ "$code" = 0 ] || fail "nobody is drawn for: $said"

@@ -98,7 +98,7 @@ fn who_loads_can_be_sent_to_sleep_and_who_does_not_go_is_made_to() {
     for mock in ["hold@load", "hold@warm,deaf"] {
         let daemon = Daemon::with(Options {
             mock: mock.into(),
-            environment: vec![("ZIMAGED_PATIENCE".into(), "leave=100ms".into())],
+            environment: vec![("ZIMAGED_TIMEOUTS".into(), "exit=100ms".into())],
             ..Options::default()
         });
         daemon.held();

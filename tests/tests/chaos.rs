@@ -31,7 +31,7 @@ fn number(name: &str, usual: u64) -> u64 {
 }
 
 fn settings(patience: &str) -> Vec<(String, String)> {
-    [("ZIMAGED_JOBS_PER_USER", "64"), ("ZIMAGED_PATIENCE", patience), ("ZIMAGED_WARMUP", "64x64")]
+    [("ZIMAGED_JOBS_PER_USER", "64"), ("ZIMAGED_TIMEOUTS", patience), ("ZIMAGED_WARMUP", "64x64")]
         .map(|(name, value)| (name.into(), value.into()))
         .into()
 }
@@ -97,7 +97,7 @@ fn a_thousand_jobs_survive_hundreds_of_deaths_at_every_phase() {
     let daemon = Daemon::with(Options {
         mock: "strike:150,strike-start:11".into(),
         environment: settings(
-            "spawn=1s,load=1s,warm=1s,step=1s,first_step=1s,pause=5ms,longest_pause=50ms",
+            "spawn=1s,load=1s,warmup=1s,step=1s,first_step=1s,backoff=5ms,backoff_max=50ms",
         ),
         ..Options::default()
     });
@@ -156,7 +156,7 @@ fn crashes_and_hangs_from_outside_and_clients_that_vanish_harm_no_other_job() {
     const ROUNDS: u64 = 25;
     let daemon = Daemon::with(Options {
         mock: "slow:1".into(),
-        environment: settings("step=1s,first_step=1s,pause=5ms,longest_pause=50ms"),
+        environment: settings("step=1s,first_step=1s,backoff=5ms,backoff_max=50ms"),
         ..Options::default()
     });
     for round in 0..ROUNDS {
@@ -197,7 +197,7 @@ fn the_same_with_the_built_in_model() {
     };
     let options = || Options {
         worker: Some(built_worker()),
-        environment: settings("pause=5ms,longest_pause=50ms"),
+        environment: settings("backoff=5ms,backoff_max=50ms"),
         ..Options::default()
     };
     let undisturbed = Daemon::with(options());

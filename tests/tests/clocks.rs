@@ -46,7 +46,7 @@ impl Clock {
             ("LD_PRELOAD", path("clock.so")),
             ("ZIMG_CLOCK", path("more")),
             ("ZIMAGED_KEEP", "1h".into()),
-            ("ZIMAGED_PATIENCE", "disk=20ms".into()),
+            ("ZIMAGED_TIMEOUTS", "disk_check=20ms".into()),
         ];
         Daemon::with(Options {
             mock: mock.into(),

@@ -82,7 +82,7 @@ fn drawing(chunk: usize) -> Vec<u8> {
 
 #[test]
 fn a_worker_that_draws_is_heard_to_the_end_of_both_jobs() {
-    for told in zimaged::foreign::worker_says(&drawing(4096)).unwrap() {
+    for told in zimaged::fuzzing::run_worker_bytes(&drawing(4096)).unwrap() {
         assert!(matches!(told.last(), Some(Frame::Event(Event::Done(_)))), "{told:?}");
     }
 }

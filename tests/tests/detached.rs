@@ -269,7 +269,7 @@ fn images(state_dir: &Path) -> (PathBuf, PathBuf) {
 #[test]
 fn a_disk_that_takes_nothing_loses_nothing_and_goes_on_when_it_does() {
     let state_dir = tempfile::tempdir().unwrap();
-    let daemon = daemon_in(state_dir.path(), "", &[("ZIMAGED_PATIENCE", "disk=50ms")]);
+    let daemon = daemon_in(state_dir.path(), "", &[("ZIMAGED_TIMEOUTS", "disk_check=50ms")]);
     let first = detach(&daemon, draw(1, 2)).unwrap();
     check(&wait(&daemon, first).unwrap(), 1, 2);
     assert_eq!(trouble(&daemon), None);
@@ -286,7 +286,7 @@ fn a_disk_that_takes_nothing_loses_nothing_and_goes_on_when_it_does() {
     });
     let failure = waits.unwrap();
     assert_eq!(failure.kind, Kind::Io);
-    assert!(failure.message.starts_with("cannot keep jobs in "), "{failure}");
+    assert!(failure.message.starts_with("cannot store jobs in "), "{failure}");
     until("the trouble", || trouble(&daemon).filter(|said| said.kind == Kind::Io));
     // Others are drawn meanwhile.
     check(&daemon.draw(&draw(9, 1)).unwrap(), 9, 1);
@@ -305,13 +305,13 @@ fn without_a_folder_images_are_drawn_and_nothing_is_kept() {
     let state_dir = tempfile::tempdir().unwrap();
     let in_the_way = state_dir.path().join("state");
     std::fs::write(&in_the_way, "").unwrap();
-    let daemon = daemon_in(&in_the_way, "", &[("ZIMAGED_PATIENCE", "disk=50ms")]);
+    let daemon = daemon_in(&in_the_way, "", &[("ZIMAGED_TIMEOUTS", "disk_check=50ms")]);
     check(&daemon.draw(&draw(1, 1)).unwrap(), 1, 1);
     let failure = detach(&daemon, draw(2, 1)).unwrap_err();
     assert_eq!(failure.kind, Kind::Io);
-    assert!(failure.message.starts_with("cannot keep jobs in "), "{failure}");
+    assert!(failure.message.starts_with("cannot store jobs in "), "{failure}");
     assert_eq!(trouble(&daemon), Some(failure));
-    assert!(daemon.log().contains("no detached jobs: cannot keep jobs in "));
+    assert!(daemon.log().contains("no detached jobs: cannot store jobs in "));
     // It is tried again by itself.
     std::fs::remove_file(&in_the_way).unwrap();
     until("no trouble", || trouble(&daemon).is_none().then_some(()));
@@ -326,7 +326,7 @@ fn two_daemons_do_not_share_a_folder() {
     let second = daemon_in(state_dir.path(), "", &[]);
     let failure = detach(&second, draw(1, 1)).unwrap_err();
     assert_eq!(failure.kind, Kind::Busy);
-    let who = format!("another zimaged (process {}) keeps its jobs there", first.pid());
+    let who = format!("another zimaged (process {}) stores its jobs there", first.pid());
     assert!(failure.message.ends_with(&who), "{failure}");
     check(&second.draw(&draw(1, 1)).unwrap(), 1, 1);
     drop(first);
@@ -341,7 +341,7 @@ fn without_a_state_folder_by_choice_it_is_said_how_to_draw() {
     let failure = detach(&daemon, draw(1, 1)).unwrap_err();
     assert_eq!(
         (failure.kind, failure.message.as_str()),
-        (Kind::Config, "this zimaged keeps no jobs")
+        (Kind::Config, "this zimaged stores no detached jobs")
     );
     check(&daemon.draw(&draw(1, 1)).unwrap(), 1, 1);
 }
@@ -394,7 +394,7 @@ fn a_damaged_image_is_drawn_again_before_anybody_gets_it() {
 #[test]
 fn what_is_not_fetched_expires() {
     let state_dir = tempfile::tempdir().unwrap();
-    let environment = [("ZIMAGED_KEEP", "1s"), ("ZIMAGED_PATIENCE", "disk=50ms")];
+    let environment = [("ZIMAGED_KEEP", "1s"), ("ZIMAGED_TIMEOUTS", "disk_check=50ms")];
     let daemon = daemon_in(state_dir.path(), "", &environment);
     let job = detach(&daemon, draw(1, 1)).unwrap();
     check(&wait(&daemon, job).unwrap(), 1, 1);

@@ -30,7 +30,7 @@ const PHASES: [&str; 13] = [
     "done",
 ];
 /// A worker that says nothing for so long hangs.
-const PATIENCE: &str = "spawn=1s,load=1s,warm=1s,step=1s,first_step=1s";
+const PATIENCE: &str = "spawn=1s,load=1s,warmup=1s,step=1s,first_step=1s";
 const SEED: u64 = 0x0a_0b0c;
 
 fn draw(seed: u64) -> Draw {
@@ -74,7 +74,7 @@ impl Cell {
 fn daemon(phase: &str) -> Daemon {
     Daemon::with(Options {
         mock: format!("hold@{phase};"),
-        environment: vec![("ZIMAGED_PATIENCE".into(), PATIENCE.into())],
+        environment: vec![("ZIMAGED_TIMEOUTS".into(), PATIENCE.into())],
         ..Options::default()
     })
 }

@@ -49,8 +49,8 @@ fn seconds() -> u32 {
 }
 
 fn settings() -> Vec<(String, String)> {
-    let patience = "spawn=3s,load=3s,warm=3s,step=3s,first_step=3s,pause=5ms,longest_pause=50ms";
-    [("ZIMAGED_JOBS_PER_USER", "64"), ("ZIMAGED_PATIENCE", patience), ("ZIMAGED_WARMUP", "64x64")]
+    let patience = "spawn=3s,load=3s,warmup=3s,step=3s,first_step=3s,backoff=5ms,backoff_max=50ms";
+    [("ZIMAGED_JOBS_PER_USER", "64"), ("ZIMAGED_TIMEOUTS", patience), ("ZIMAGED_WARMUP", "64x64")]
         .map(|(name, value)| (name.into(), value.into()))
         .into()
 }

@@ -49,7 +49,7 @@ fn who_loads_is_given_more_time_to_start_and_who_is_ready_is_not() {
 
 #[test]
 fn a_daemon_that_was_stopped_itself_does_not_blame_the_worker() {
-    let patience = [("ZIMAGED_PATIENCE", "step=3s,first_step=3s,overslept=100ms")];
+    let patience = [("ZIMAGED_TIMEOUTS", "step=3s,first_step=3s,suspended=100ms")];
     let daemon = with("hold@step:2", &patience);
     let (job, _) = daemon.submit(&Draw::new("a fox"));
     daemon.held();

@@ -150,8 +150,8 @@ fn a_worker_that_hangs_is_killed_and_its_job_goes_on() {
         let daemon = Daemon::with(Options {
             mock: format!("{behaviour};"),
             environment: vec![(
-                "ZIMAGED_PATIENCE".into(),
-                "spawn=1s,load=1s,warm=1s,step=1s".into(),
+                "ZIMAGED_TIMEOUTS".into(),
+                "spawn=1s,load=1s,warmup=1s,step=1s".into(),
             )],
             ..Options::default()
         });
@@ -166,7 +166,7 @@ fn a_worker_that_hangs_is_killed_and_its_job_goes_on() {
 fn five_starts_that_come_to_nothing_are_explained_until_somebody_wakes_the_worker() {
     let mut daemon = Daemon::with(Options {
         mock: "crash@load;crash@load;crash@warm;exit@spawn;crash@load;".into(),
-        environment: vec![("ZIMAGED_PATIENCE".into(), "pause=1ms".into())],
+        environment: vec![("ZIMAGED_TIMEOUTS".into(), "backoff=1ms".into())],
         ..Options::default()
     });
     daemon.wait_for("STATUS=cannot draw: the worker did not get ready 5 times in a row");
@@ -184,7 +184,7 @@ fn five_starts_that_come_to_nothing_are_explained_until_somebody_wakes_the_worke
 fn what_passes_by_itself_needs_nobody() {
     let mut daemon = Daemon::with(Options {
         mock: "crash@load;crash@load;crash@load;crash@load;crash@load;crash@load;".into(),
-        environment: vec![("ZIMAGED_PATIENCE".into(), "pause=1ms,longest_pause=50ms".into())],
+        environment: vec![("ZIMAGED_TIMEOUTS".into(), "backoff=1ms,backoff_max=50ms".into())],
         ..Options::default()
     });
     daemon.wait_for("STATUS=cannot draw");

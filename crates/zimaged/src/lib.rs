@@ -2,18 +2,19 @@
 //! `main.rs`, and nobody else is promised anything here.
 
 mod args;
-mod client;
 pub mod config;
-pub mod foreign;
+mod connection;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod jobs;
 mod lock;
-mod notify;
 mod outbox;
-mod patience;
 mod scheduler;
 mod socket;
 mod store;
 mod supervisor;
+mod systemd;
+mod timeouts;
 mod workers;
 
 use std::os::unix::net::UnixListener;
@@ -24,10 +25,10 @@ use tokio::sync::mpsc;
 use zimg_protocol::{Failure, Kind};
 
 pub use crate::args::Args;
-use crate::client::Places;
 use crate::config::{Found, Settings, State};
+use crate::connection::ConnectionSlots;
 use crate::supervisor::{Acceptor, MESSAGES_MAX, Supervisor, SupervisorConfig};
-use crate::workers::process::Plan;
+use crate::workers::process::WorkerCommand;
 use crate::workers::retained_weights::RetainedWeights;
 
 /// How long clients have, once the daemon ends, to take what they were promised.
@@ -59,10 +60,10 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
     let config = SupervisorConfig {
         config: settings.file.clone(),
         model: settings.model.clone(),
-        plan: Plan::new(&settings, &folder, std::env::vars_os()),
+        plan: WorkerCommand::new(&settings, &folder, std::env::vars_os()),
         places: settings.places,
         idle_unload: settings.idle_unload,
-        patience: settings.patience,
+        timeouts: settings.timeouts,
         folder: folder_of(&settings.state),
         terms: settings.terms,
         weights: RetainedWeights::stored(passed.weights),
@@ -81,12 +82,12 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
 /// Settings that cannot be understood.
 pub fn check(args: &Args) -> Result<(String, Option<Failure>), Failure> {
     let settings = load(args)?;
-    let plan = Plan::new(&settings, &own_folder()?, std::env::vars_os());
+    let plan = WorkerCommand::new(&settings, &own_folder()?, std::env::vars_os());
     let socket = socket_of(&settings, nix::unistd::geteuid().is_root());
     let state_dir = folder_of(&settings.state);
     let found = Found {
         socket: &socket,
-        worker: plan.as_ref().ok().map(Plan::program),
+        worker: plan.as_ref().ok().map(WorkerCommand::program),
         state_dir: state_dir.as_deref().ok(),
     };
     Ok((settings.shown(found), plan.err()))
@@ -123,7 +124,7 @@ fn folder_of(state: &State) -> Result<PathBuf, Failure> {
             .hint("leave --detach away and wait for the image")),
         State::Usual => {
             let root = nix::unistd::geteuid().is_root();
-            store::usual_folder(root, |name| std::env::var_os(name)).ok_or_else(|| {
+            store::default_path(root, |name| std::env::var_os(name)).ok_or_else(|| {
                 Failure::new(Kind::Config, "there is no folder to keep jobs in")
                     .hint("name one with --state-dir, or set HOME")
             })
@@ -139,11 +140,11 @@ async fn work(
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let (to_supervisor, from_clients) = mpsc::channel(MESSAGES_MAX);
-    let places = Places::new(config.places.connections as usize);
-    let accepting = tokio::spawn(client::accept(listener, places.clone(), to_supervisor));
+    let slots = ConnectionSlots::new(config.places.connections as usize);
+    let accepting = tokio::spawn(connection::accept(listener, slots.clone(), to_supervisor));
     let acceptor = Acceptor { accepting: accepting.abort_handle(), is_kept_open: is_passed };
     Supervisor::new(config)?.run(from_clients, acceptor).await?;
-    if tokio::time::timeout(LAST_BYTES, places.all_left()).await.is_err() {
+    if tokio::time::timeout(LAST_BYTES, slots.all_free()).await.is_err() {
         tracing::info!("some clients did not take all of their answer");
     }
     tracing::info!("ended");

@@ -11,7 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 /// Why there is no lock.
 #[derive(Debug)]
-pub(crate) enum NotLocked {
+pub(crate) enum LockError {
     /// Another process has it: " (process 7)", or nothing where that is not known.
     Held(String),
     /// The system does not let it be taken.
@@ -22,8 +22,8 @@ pub(crate) enum NotLocked {
 ///
 /// # Errors
 ///
-/// [`NotLocked`]; it is never waited for.
-pub(crate) fn lock(path: &Path) -> Result<Flock<File>, NotLocked> {
+/// [`LockError`]; it is never waited for.
+pub(crate) fn lock(path: &Path) -> Result<Flock<File>, LockError> {
     let file = File::options()
         .read(true)
         .write(true)
@@ -31,7 +31,7 @@ pub(crate) fn lock(path: &Path) -> Result<Flock<File>, NotLocked> {
         .truncate(false)
         .mode(0o600)
         .open(path)
-        .map_err(NotLocked::Io)?;
+        .map_err(LockError::Io)?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(mut lock) => {
             // For the other daemon's sentence and for humans; nothing relies on it, and a full
@@ -44,11 +44,11 @@ pub(crate) fn lock(path: &Path) -> Result<Flock<File>, NotLocked> {
         }
         Err((mut file, Errno::EWOULDBLOCK)) => {
             let mut pid = String::new();
-            Err(NotLocked::Held(match file.read_to_string(&mut pid) {
+            Err(LockError::Held(match file.read_to_string(&mut pid) {
                 Ok(_) if !pid.trim().is_empty() => format!(" (process {})", pid.trim()),
                 _ => String::new(),
             }))
         }
-        Err((_, error)) => Err(NotLocked::Io(error.into())),
+        Err((_, error)) => Err(LockError::Io(error.into())),
     }
 }

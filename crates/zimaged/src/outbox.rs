@@ -1,7 +1,7 @@
 //! What waits to be written to one client: the meeting point of the supervisor, which never
 //! waits, and a client's writer, which may.
 //!
-//! Progress is latest-only: a progress event that nobody has taken yet is replaced by the next
+//! LatestOnly is latest-only: a progress event that nobody has taken yet is replaced by the next
 //! one, and so is a preview. Everything else is kept in order. How many pixels are kept is the supervisor's judgement
 //! (`held`, `cut`).
 
@@ -20,7 +20,7 @@ use zimg_protocol::{Failure, Frame};
 pub(crate) type ClientId = u64;
 
 /// What a frame takes beside its bytes: a worker may cut an image into single ones.
-const FRAME: usize = size_of::<Frame>();
+const FRAME_BYTES: usize = size_of::<Frame>();
 
 /// One client's outgoing frames; clones are handles to the same.
 #[derive(Clone, Debug, Default)]
@@ -28,141 +28,141 @@ pub(crate) struct Outbox(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    lines: Mutex<Lines>,
+    state: Mutex<OutboxState>,
     /// Something was put in, taken out, or closed.
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Lines {
+struct OutboxState {
     frames: VecDeque<Frame>,
     /// Bytes of pixels in `frames`, and what their frames take.
-    pixels: usize,
+    pixel_bytes: usize,
     /// Nothing more will be put in.
     closed: bool,
     /// The client is given up; nothing more will be written.
-    cut: bool,
+    disconnected: bool,
     /// The client has an accepted, unfinished job, or waits for an answer that takes its time.
-    owed: bool,
+    awaited: bool,
     /// Since when there is nothing to write.
-    empty: Option<Instant>,
+    empty_since: Option<Instant>,
 }
 
 /// The client is given up because it takes its images too slowly.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Cut;
+pub(crate) struct Disconnected;
 
 impl Outbox {
     /// Puts in an event.
     pub(crate) fn event(&self, event: Event) {
-        let mut lines = self.lines();
-        if lines.closed {
+        let mut state = self.state();
+        if state.closed {
             return;
         }
-        if let Some(stale) = lines.made_stale_by(&event) {
-            lines.frames.remove(stale);
+        if let Some(stale) = state.made_stale_by(&event) {
+            state.frames.remove(stale);
         }
         match event {
-            Event::Accepted { .. } => lines.owed = true,
-            Event::Done(_) | Event::Failed(_) | Event::Acknowledged => lines.owed = false,
+            Event::Accepted { .. } => state.awaited = true,
+            Event::Done(_) | Event::Failed(_) | Event::Acknowledged => state.awaited = false,
             _ => {}
         }
-        lines.frames.push_back(Frame::Event(event));
+        state.frames.push_back(Frame::Event(event));
         self.0.changed.notify_waiters();
     }
 
     /// The client waits for an answer that takes its time.
-    pub(crate) fn owe(&self) {
-        self.lines().owed = true;
+    pub(crate) fn expect_answer(&self) {
+        self.state().awaited = true;
     }
 
     /// It has its answer.
-    pub(crate) fn owe_nothing(&self) {
-        self.lines().owed = false;
+    pub(crate) fn answered(&self) {
+        self.state().awaited = false;
     }
 
     /// Puts in a chunk of pixels.
     pub(crate) fn pixels(&self, chunk: Bytes) {
-        let mut lines = self.lines();
-        if lines.closed {
+        let mut state = self.state();
+        if state.closed {
             return;
         }
-        lines.pixels += FRAME + chunk.len();
-        lines.frames.push_back(Frame::Pixels(chunk));
+        state.pixel_bytes += FRAME_BYTES + chunk.len();
+        state.frames.push_back(Frame::Pixels(chunk));
         self.0.changed.notify_waiters();
     }
 
     /// Puts in the last word; the connection ends when it is written.
     pub(crate) fn error(&self, failure: &Failure) {
-        let mut lines = self.lines();
-        if !lines.closed {
-            lines.frames.push_back(Frame::Error(ErrorFrame::from(failure)));
-            lines.closed = true;
+        let mut state = self.state();
+        if !state.closed {
+            state.frames.push_back(Frame::Error(ErrorFrame::from(failure)));
+            state.closed = true;
             self.0.changed.notify_waiters();
         }
     }
 
     /// Nothing more will come; the connection ends when all is written.
     pub(crate) fn close(&self) {
-        self.lines().closed = true;
+        self.state().closed = true;
         self.0.changed.notify_waiters();
     }
 
     /// Gives the client up: what waits is forgotten.
-    pub(crate) fn cut(&self) {
-        *self.lines() = Lines { closed: true, cut: true, ..Lines::default() };
+    pub(crate) fn disconnect(&self) {
+        *self.state() = OutboxState { closed: true, disconnected: true, ..OutboxState::default() };
         self.0.changed.notify_waiters();
     }
 
     /// Whether nothing more can be put in.
     pub(crate) fn is_closed(&self) -> bool {
-        self.lines().closed
+        self.state().closed
     }
 
     /// Bytes of pixels that wait, and what their frames take.
-    pub(crate) fn held(&self) -> usize {
-        self.lines().pixels
+    pub(crate) fn pixel_bytes(&self) -> usize {
+        self.state().pixel_bytes
     }
 
     /// The next frame to write; `None` at the end.
     ///
     /// # Errors
     ///
-    /// [`Cut`] when the client was given up.
-    pub(crate) async fn next(&self) -> Result<Option<Frame>, Cut> {
+    /// [`Disconnected`] when the client was given up.
+    pub(crate) async fn next(&self) -> Result<Option<Frame>, Disconnected> {
         loop {
             let changed = self.0.changed.notified();
             tokio::pin!(changed);
             // Listens before it looks, so that nothing is missed in between.
             changed.as_mut().enable();
             {
-                let mut lines = self.lines();
-                if lines.cut {
-                    return Err(Cut);
+                let mut state = self.state();
+                if state.disconnected {
+                    return Err(Disconnected);
                 }
-                if let Some(frame) = lines.frames.pop_front() {
-                    lines.empty = None;
+                if let Some(frame) = state.frames.pop_front() {
+                    state.empty_since = None;
                     if let Frame::Pixels(chunk) = &frame {
-                        lines.pixels -= FRAME + chunk.len();
+                        state.pixel_bytes -= FRAME_BYTES + chunk.len();
                     }
                     self.0.changed.notify_waiters();
                     return Ok(Some(frame));
                 }
-                if lines.closed {
+                if state.closed {
                     return Ok(None);
                 }
-                lines.empty.get_or_insert_with(Instant::now);
+                state.empty_since.get_or_insert_with(Instant::now);
             }
             changed.await;
         }
     }
 
-    /// How long the client has had all that it was promised and nothing is owed to it; zero
+    /// How long the client has had all that it was promised and nothing is awaited to it; zero
     /// otherwise.
     pub(crate) fn idle(&self) -> Duration {
-        let lines = self.lines();
-        match lines.empty {
-            Some(since) if !lines.owed && lines.frames.is_empty() => since.elapsed(),
+        let state = self.state();
+        match state.empty_since {
+            Some(since) if !state.awaited && state.frames.is_empty() => since.elapsed(),
             _ => Duration::ZERO,
         }
     }
@@ -174,8 +174,8 @@ impl Outbox {
             tokio::pin!(changed);
             changed.as_mut().enable();
             {
-                let lines = self.lines();
-                if lines.frames.len() <= frames || lines.closed {
+                let state = self.state();
+                if state.frames.len() <= frames || state.closed {
                     return;
                 }
             }
@@ -183,12 +183,12 @@ impl Outbox {
         }
     }
 
-    fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.0.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, OutboxState> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Lines {
+impl OutboxState {
     /// The frame that nobody need see any more once this event is there: the last of its sort, if
     /// nothing but progress came after it.
     fn made_stale_by(&self, event: &Event) -> Option<usize> {
@@ -203,18 +203,18 @@ impl Lines {
 
 /// Events of which only the latest counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+enum LatestOnly {
     Step,
     Preview,
     Resumed,
 }
 
 /// Whether the next event of this sort makes this one worthless.
-fn progress(event: &Event) -> Option<Progress> {
+fn progress(event: &Event) -> Option<LatestOnly> {
     match event {
-        Event::Waiting(_) | Event::Step(_) | Event::Decoding { .. } => Some(Progress::Step),
-        Event::Preview(_) => Some(Progress::Preview),
-        Event::Resumed { .. } => Some(Progress::Resumed),
+        Event::Waiting(_) | Event::Step(_) | Event::Decoding { .. } => Some(LatestOnly::Step),
+        Event::Preview(_) => Some(LatestOnly::Preview),
+        Event::Resumed { .. } => Some(LatestOnly::Resumed),
         _ => None,
     }
 }
@@ -248,7 +248,7 @@ mod tests {
         outbox.event(step(4));
         outbox.event(Event::Decoding { image: 1 });
         outbox.event(Event::Done(Timings::default()));
-        assert_eq!(outbox.held(), FRAME + 3);
+        assert_eq!(outbox.pixel_bytes(), FRAME_BYTES + 3);
         assert_eq!(
             drain(&outbox).await,
             [
@@ -258,7 +258,7 @@ mod tests {
                 Frame::Event(Event::Done(Timings::default())),
             ]
         );
-        assert_eq!(outbox.held(), 0);
+        assert_eq!(outbox.pixel_bytes(), 0);
     }
 
     #[tokio::test]
@@ -296,10 +296,10 @@ mod tests {
     async fn a_cut_client_gets_nothing_more() {
         let outbox = Outbox::default();
         outbox.pixels(Bytes::from_static(b"rgb"));
-        outbox.cut();
+        outbox.disconnect();
         outbox.event(step(1));
-        assert_eq!(outbox.held(), 0);
-        assert_eq!(outbox.next().await, Err(Cut));
+        assert_eq!(outbox.pixel_bytes(), 0);
+        assert_eq!(outbox.next().await, Err(Disconnected));
     }
 
     #[tokio::test]

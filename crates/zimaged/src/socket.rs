@@ -16,7 +16,7 @@ use nix::sys::socket::{
 };
 use zimg_protocol::{Failure, Kind};
 
-use crate::lock::{self, NotLocked};
+use crate::lock::{self, LockError};
 use crate::workers::retained_weights;
 
 /// The place of a service.
@@ -153,8 +153,8 @@ fn lock(path: &Path) -> Result<Flock<File>, Failure> {
     name.push(".lock");
     let name = PathBuf::from(name);
     lock::lock(&name).map_err(|not| match not {
-        NotLocked::Held(who) => taken(path, &who),
-        NotLocked::Io(error) => cannot("lock", &name, &error),
+        LockError::Held(who) => taken(path, &who),
+        LockError::Io(error) => cannot("lock", &name, &error),
     })
 }
 

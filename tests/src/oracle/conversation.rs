@@ -16,8 +16,8 @@ const FRAME: usize = 6 * size_of::<Frame>();
 /// says costs the daemon little more than its bytes.
 pub fn worker(bytes: &[u8]) {
     static AT_REST: OnceLock<usize> = OnceLock::new();
-    let at_rest = *AT_REST.get_or_init(|| most_held(|| zimaged::foreign::worker_says(&[])).1);
-    let (told, held) = most_held(|| zimaged::foreign::worker_says(bytes));
+    let at_rest = *AT_REST.get_or_init(|| most_held(|| zimaged::fuzzing::run_worker_bytes(&[])).1);
+    let (told, held) = most_held(|| zimaged::fuzzing::run_worker_bytes(bytes));
     let (frames, announced) = cut(bytes);
     let limit = at_rest + 8 * bytes.len() + frames * FRAME + announced + SLACK;
     assert!(held <= limit, "{held} bytes were held for {}, {limit} expected", bytes.len());

@@ -13,7 +13,7 @@ thread_local! {
 
 /// A record is read and written again as it was.
 pub fn record(bytes: &[u8]) {
-    if let Some(again) = within(3 * bytes.len(), || zimaged::foreign::record_again(bytes)) {
+    if let Some(again) = within(3 * bytes.len(), || zimaged::fuzzing::reencode_record(bytes)) {
         assert_eq!(again, bytes);
     }
 }
@@ -24,7 +24,7 @@ pub fn jobs(bytes: &[u8]) {
         let folder = folder.get_or_init(|| tempfile::tempdir().unwrap());
         let file = folder.path().join("jobs.sqlite");
         fs::write(&file, bytes).unwrap();
-        let found = within(4 * bytes.len(), || zimaged::foreign::jobs_in_file(&file));
+        let found = within(4 * bytes.len(), || zimaged::fuzzing::count_stored_jobs(&file));
         if found.is_ok() {
             assert!(bytes.starts_with(b"SQLite format 3\0"));
         }

@@ -64,7 +64,7 @@ pub fn frames(bytes: &[u8]) {
     // It makes room for the frame that is announced, and keeps what it found.
     let kept = 16 * stream.len() + 2 * found.len() * size_of::<Frame>();
     let by_the_daemon =
-        within(TO_DAEMON_BYTES + kept, || zimaged::foreign::client_says(stream, at_most));
+        within(TO_DAEMON_BYTES + kept, || zimaged::fuzzing::decode_client_bytes(stream, at_most));
     // As bytes, because what is no number equals nothing.
     let written = |frames: &[Frame]| -> Vec<_> {
         frames.iter().map(|frame| frame.encode().unwrap()).collect()

@@ -37,7 +37,7 @@ pub(super) struct Layer {
     pub keep_bytes_per_user: Option<Size>,
     /// For tests: only in the environment.
     #[serde(skip)]
-    pub patience: Option<String>,
+    pub timeouts: Option<String>,
 }
 
 /// A layer's name in errors: the kind of mistake, and where it is.
@@ -86,7 +86,7 @@ impl From<&Args> for Layer {
             keep: args.keep.clone(),
             keep_bytes: args.keep_bytes.clone().map(Size::Text),
             keep_bytes_per_user: args.keep_bytes_per_user.clone().map(Size::Text),
-            patience: None,
+            timeouts: None,
         }
     }
 }
@@ -121,7 +121,7 @@ pub(super) fn read_environment(
             "keep" => layer.keep = Some(value),
             "keep_bytes" => layer.keep_bytes = Some(Size::Text(value)),
             "keep_bytes_per_user" => layer.keep_bytes_per_user = Some(Size::Text(value)),
-            "patience" => layer.patience = Some(value),
+            "timeouts" => layer.timeouts = Some(value),
             _ => return Err(Origin::Environment.wrong(&key, "is not a setting of zimaged")),
         }
     }

@@ -19,7 +19,7 @@ pub(crate) use self::shown::Found;
 use self::value::{Number, Size, Sizes, Switch, idle, keep};
 use crate::args::Args;
 use crate::jobs::detached::Retention;
-use crate::patience::Patience;
+use crate::timeouts::Timeouts;
 
 const SYSTEM_FILE: &str = "/etc/zimaged/zimaged.toml";
 const THREADS: RangeInclusive<u32> = 1..=1024;
@@ -60,7 +60,7 @@ pub struct Settings {
     /// How much of them, and how long.
     pub(crate) terms: Retention,
     /// How long it waits for what; never but for tests other than usual.
-    pub(crate) patience: Patience,
+    pub(crate) timeouts: Timeouts,
 }
 
 /// Where detached jobs are kept.
@@ -216,8 +216,8 @@ impl Layers {
                     self.value("keep_bytes_per_user", |l| &l.keep_bytes_per_user, Size::bytes)?;
                 Retention { bytes_per_user: own.unwrap_or(terms.bytes_per_user), ..terms }
             },
-            patience: self
-                .value("patience", |l| &l.patience, |text| text.parse())?
+            timeouts: self
+                .value("timeouts", |l| &l.timeouts, |text| text.parse())?
                 .unwrap_or_default(),
         })
     }

@@ -13,7 +13,7 @@ use zimg_protocol::messages::{
 };
 use zimg_protocol::{Failure, Kind};
 
-use crate::store::{End, Record, StoredImage};
+use crate::store::{JobEnd, JobRecord, StoredImage};
 
 /// Detached jobs of all users together. A list of so many fits a frame, or nearly.
 const JOBS_MAX: usize = 500;
@@ -70,7 +70,7 @@ pub(crate) struct DetachedJob {
     /// It was drawn to its end, and that is to be kept once its images are.
     pub drawn: Option<Timings>,
     /// How it has ended, which is on its way to the disk.
-    pub ending: Option<End>,
+    pub ending: Option<JobEnd>,
     /// The image whose pixels are coming from the worker.
     pub arriving: Option<(ImageInfo, Vec<u8>)>,
     /// Its images cannot be kept for now, and why: it does not wait for a worker.
@@ -90,8 +90,8 @@ pub(crate) struct Shown {
 
 impl DetachedJob {
     /// A job as it lies on the disk.
-    pub(crate) fn new(record: Record, model: Option<&ModelInfo>) -> Self {
-        let Record { uid, submit, accepted_unix_s, started, images, end } = record;
+    pub(crate) fn new(record: JobRecord, model: Option<&ModelInfo>) -> Self {
+        let JobRecord { uid, submit, accepted_unix_s, started, images, end } = record;
         let bytes = cost(&submit.draw, started.as_ref(), model);
         let (ended_s, end) = end.map(|end| (end.lived_s, end.result)).unzip();
         let mut entry = Self {
@@ -323,9 +323,9 @@ mod tests {
         Draw { count, width: Some(1024), height: Some(1024), ..Draw::new("a fox") }
     }
 
-    fn record(uid: u32, draw: Draw) -> Record {
+    fn record(uid: u32, draw: Draw) -> JobRecord {
         let submit = Submit { draw, priority: Priority::Batch, detach: true, previews: false };
-        Record::new(uid, submit, 1_700_000_000)
+        JobRecord::new(uid, submit, 1_700_000_000)
     }
 
     fn kept() -> DetachedJobs {

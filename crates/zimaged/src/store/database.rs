@@ -1,7 +1,7 @@
-//! The jobs themselves, in one SQLite file.
+//! The job database: one SQLite file with a checksum over all rows.
 //!
-//! SQLite sees to what is torn: a transaction is on the disk or it never was. It does not see
-//! altered bytes, so every row is summed up in a seal, which is checked when the file is opened.
+//! SQLite makes transactions atomic, but does not notice altered bytes. Every row is part of a
+//! checksum, which is verified when the file is opened.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -10,15 +10,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
-use zimg_protocol::Failure;
 use zimg_protocol::messages::JobId;
 
-use super::record::Record;
-use super::trouble::Trouble;
+use super::error::{Damage, StoreError};
+use super::record::JobRecord;
 
-/// What marks the file as ours: "zimg".
-const APPLICATION: i64 = 0x7a69_6d67;
-/// The format that this version writes, and the highest that it reads.
+/// SQLite's application id of the file: "zimg".
+const APPLICATION_ID: i64 = 0x7a69_6d67;
+/// The format version that is written, and the highest that is read.
 const FORMAT: i64 = 1;
 const TABLES: &str = "
     CREATE TABLE jobs (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
@@ -29,31 +28,31 @@ const TABLES: &str = "
         seal INTEGER NOT NULL
     ) STRICT;";
 
-/// An open, checked file.
+/// An open database whose checksum matches.
 #[derive(Debug)]
 pub(super) struct Database(Connection);
 
-/// What an opened file holds.
+/// A database with its contents at opening.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(super) struct OpenedDatabase {
     pub database: Database,
-    /// Its jobs as they are listed, by their numbers.
-    pub jobs: Vec<(JobId, Record)>,
-    /// The folder's age in seconds.
+    /// The jobs in the order of their ids, with shortened prompts.
+    pub jobs: Vec<(JobId, JobRecord)>,
+    /// The directory's age in seconds.
     pub lived_s: u64,
 }
 
-/// What is not a job: the next number, the folder's age, and the sum over everything.
+/// The one row that is not a job: the next job id, the directory's age and the checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Head {
     next_job: i64,
     lived_s: i64,
-    seal: i64,
+    checksum: i64,
 }
 
 impl Database {
-    /// Makes the file, whole or not at all; the first job will have this number.
-    pub(super) fn create(path: &Path, first_job: JobId) -> Result<(), Trouble> {
+    /// Creates the file atomically; job ids start at `first_job`.
+    pub(super) fn create(path: &Path, first_job: JobId) -> Result<(), StoreError> {
         let unfinished = unfinished(path);
         for leftover in [&unfinished, &journal(&unfinished)] {
             match fs::remove_file(leftover) {
@@ -65,126 +64,129 @@ impl Database {
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let mut database = Self::connect(&unfinished, flags)?;
-        database.0.pragma_update(None, "application_id", APPLICATION)?;
+        database.0.pragma_update(None, "application_id", APPLICATION_ID)?;
         database.0.pragma_update(None, "user_version", FORMAT)?;
         let change = database.0.transaction_with_behavior(TransactionBehavior::Immediate)?;
         change.execute_batch(TABLES)?;
-        let mut head = Head { next_job: number(first_job)?, lived_s: 0, seal: 0 };
-        head.seal = head.crc();
+        let mut head = Head { next_job: number(first_job)?, lived_s: 0, checksum: 0 };
+        head.checksum = head.crc();
         change.execute("INSERT INTO head VALUES (1, ?1, ?2, ?3)", head.row())?;
         change.commit()?;
         database.0.close().map_err(|(_, error)| error)?;
         fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o600))?;
         fs::rename(&unfinished, path)?;
-        super::sync_folder_of(path)?;
+        super::sync_parent(path)?;
         Ok(())
     }
 
-    /// Opens the file and checks every byte that matters.
+    /// Opens the file and verifies its structure, records and checksum.
     ///
     /// # Errors
     ///
-    /// [`Trouble::is_damage`] when the file cannot be trusted.
-    pub(super) fn open(path: &Path) -> Result<Opened, Trouble> {
-        check_beginning(path)?;
+    /// [`StoreError::is_damage`] if the file differs from what was written.
+    pub(super) fn open(path: &Path) -> Result<OpenedDatabase, StoreError> {
+        check_header(path)?;
         let mut database = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let (jobs, lived_s) = database.check()?;
-        Ok(Opened { database, jobs, lived_s })
+        Ok(OpenedDatabase { database, jobs, lived_s })
     }
 
-    fn connect(path: &Path, flags: OpenFlags) -> Result<Self, Trouble> {
+    fn connect(path: &Path, flags: OpenFlags) -> Result<Self, StoreError> {
         let connection =
             Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        // Each commit is on the disk, its directory entries included, before it returns.
+        // Each commit is on the disk, directory entries included, before it returns.
         connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
         connection.pragma_update(None, "synchronous", "EXTRA")?;
         connection.pragma_update(None, "cell_size_check", "ON")?;
         connection.pragma_update(None, "trusted_schema", "OFF")?;
-        // A forgotten prompt is not left in the file.
+        // The prompt of a deleted job is overwritten.
         connection.pragma_update_and_check(None, "secure_delete", "ON", |_| Ok(()))?;
         Ok(Self(connection))
     }
 
-    fn check(&mut self) -> Result<(Vec<(JobId, Record)>, u64), Trouble> {
+    fn check(&mut self) -> Result<(Vec<(JobId, JobRecord)>, u64), StoreError> {
         let pragma = |name| self.0.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let format = pragma("user_version")?;
-        if pragma("application_id")? != APPLICATION || format < 1 {
-            return Err(Trouble::Damaged("it is not a file of zimaged's".into()));
+        if pragma("application_id")? != APPLICATION_ID || format < 1 {
+            return Err(Damage::Foreign.into());
         }
         if format > FORMAT {
-            return Err(Trouble::Newer(format));
+            return Err(StoreError::NewerFormat(format));
         }
-        let words: String = self.0.pragma_query_value(None, "integrity_check", |row| row.get(0))?;
-        if words != "ok" {
-            return Err(Trouble::Damaged(words.lines().next().unwrap_or_default().to_owned()));
+        let report: String =
+            self.0.pragma_query_value(None, "integrity_check", |row| row.get(0))?;
+        if report != "ok" {
+            let first = report.lines().next().unwrap_or_default().to_owned();
+            return Err(Damage::Integrity(first).into());
         }
-        let look = self.0.transaction()?;
-        let head = Head::read(&look)?;
+        let snapshot = self.0.transaction()?;
+        let head = Head::read(&snapshot)?;
         let mut sum = head.crc();
         let mut jobs = Vec::new();
-        let mut query = look.prepare("SELECT id, body FROM jobs ORDER BY id")?;
+        let mut query = snapshot.prepare("SELECT id, body FROM jobs ORDER BY id")?;
         let mut rows = query.query(())?;
         while let Some(row) = rows.next()? {
             let (id, body): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
             sum = sum.wrapping_add(crc(id, &body));
             let job = JobId::try_from(id).unwrap_or_default();
-            jobs.push((job, Record::decode(job, &body)?.listed()));
+            jobs.push((job, JobRecord::decode(job, &body)?.listed()));
         }
-        if sum != head.seal {
-            return Err(Trouble::Damaged("its seal is broken".into()));
+        if sum != head.checksum {
+            return Err(Damage::Checksum.into());
         }
         Ok((jobs, u64::try_from(head.lived_s).unwrap_or_default()))
     }
 
-    /// Writes a new job.
-    pub(super) fn insert(&mut self, job: JobId, record: &Record) -> Result<(), Trouble> {
+    /// Inserts a new job.
+    pub(super) fn insert(&mut self, job: JobId, record: &JobRecord) -> Result<(), StoreError> {
         let (id, body) = (number(job)?, record.encode()?);
         self.change(|tables, head| {
             tables.execute("INSERT INTO jobs VALUES (?1, ?2)", (id, &body))?;
-            head.seal = head.seal.wrapping_add(crc(id, &body));
+            head.checksum = head.checksum.wrapping_add(crc(id, &body));
             Ok(())
         })
     }
 
-    /// Changes a job: what it is then.
+    /// Changes a record and returns it.
     pub(super) fn update(
         &mut self,
         job: JobId,
-        change: impl FnOnce(&mut Record) -> Result<(), Trouble>,
-    ) -> Result<Record, Trouble> {
+        change: impl FnOnce(&mut JobRecord) -> Result<(), StoreError>,
+    ) -> Result<JobRecord, StoreError> {
         let id = number(job)?;
         self.change(|tables, head| {
-            let before = body(tables, id)?.ok_or(Trouble::Missing(job))?;
-            let mut record = Record::decode(job, &before)?;
+            let before = body(tables, id)?.ok_or(StoreError::NoSuchJob(job))?;
+            let mut record = JobRecord::decode(job, &before)?;
             change(&mut record)?;
             let after = record.encode()?;
             tables.execute("UPDATE jobs SET body = ?2 WHERE id = ?1", (id, &after))?;
-            head.seal = head.seal.wrapping_sub(crc(id, &before)).wrapping_add(crc(id, &after));
+            head.checksum =
+                head.checksum.wrapping_sub(crc(id, &before)).wrapping_add(crc(id, &after));
             Ok(record)
         })
     }
 
-    /// A job in full.
-    pub(super) fn record(&mut self, job: JobId) -> Result<Record, Trouble> {
-        let look = self.0.transaction()?;
-        let body = body(&look, number(job)?)?.ok_or(Trouble::Missing(job))?;
-        Record::decode(job, &body)
+    /// Reads a whole record.
+    pub(super) fn record(&mut self, job: JobId) -> Result<JobRecord, StoreError> {
+        let snapshot = self.0.transaction()?;
+        let body = body(&snapshot, number(job)?)?.ok_or(StoreError::NoSuchJob(job))?;
+        JobRecord::decode(job, &body)
     }
 
-    /// Takes a job out; one that is not there is out already.
-    pub(super) fn remove(&mut self, job: JobId) -> Result<(), Trouble> {
+    /// Deletes a job, if it is there.
+    pub(super) fn remove(&mut self, job: JobId) -> Result<(), StoreError> {
         let id = number(job)?;
         self.change(|tables, head| {
             if let Some(before) = body(tables, id)? {
                 tables.execute("DELETE FROM jobs WHERE id = ?1", (id,))?;
-                head.seal = head.seal.wrapping_sub(crc(id, &before));
+                head.checksum = head.checksum.wrapping_sub(crc(id, &before));
             }
             Ok(())
         })
     }
 
-    /// Numbers that no job has had or will have again.
-    pub(super) fn numbers(&mut self, count: u32) -> Result<Range<JobId>, Trouble> {
+    /// Job ids that no other job has had or will have.
+    pub(super) fn reserve_ids(&mut self, count: u32) -> Result<Range<JobId>, StoreError> {
         self.change(|_, head| {
             let first = head.next_job;
             head.set(|head| head.next_job += i64::from(count));
@@ -194,8 +196,8 @@ impl Database {
         })
     }
 
-    /// Writes down the folder's age in seconds.
-    pub(super) fn lived(&mut self, seconds: u64) -> Result<(), Trouble> {
+    /// Stores the directory's age in seconds.
+    pub(super) fn save_age(&mut self, seconds: u64) -> Result<(), StoreError> {
         let seconds = number(seconds)?;
         self.change(|_, head| {
             head.set(|head| head.lived_s = head.lived_s.max(seconds));
@@ -203,42 +205,43 @@ impl Database {
         })
     }
 
-    /// One transaction, which is on the disk when this returns without an error.
+    /// Runs one transaction, which is on the disk when this returns without an error.
     fn change<T>(
         &mut self,
-        change: impl FnOnce(&Transaction<'_>, &mut Head) -> Result<T, Trouble>,
-    ) -> Result<T, Trouble> {
+        change: impl FnOnce(&Transaction<'_>, &mut Head) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let tables = self.0.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut head = Head::read(&tables)?;
-        let made = change(&tables, &mut head)?;
+        let done = change(&tables, &mut head)?;
         tables.execute("UPDATE head SET next_job = ?1, lived_s = ?2, seal = ?3", head.row())?;
         tables.commit()?;
-        Ok(made)
+        Ok(done)
     }
 }
 
-/// How many jobs are in a file; for `foreign.rs`.
-pub(crate) fn jobs_in(file: &Path) -> Result<usize, Failure> {
-    let opened = Database::open(file).map_err(|trouble| trouble.failure(file))?;
+/// The number of jobs in a file; for fuzzing.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn jobs_in(file: &Path) -> Result<usize, zimg_protocol::Failure> {
+    let opened = Database::open(file).map_err(|error| error.failure(file))?;
     Ok(opened.jobs.len())
 }
 
 impl Head {
-    fn read(tables: &Transaction<'_>) -> Result<Self, Trouble> {
+    fn read(tables: &Transaction<'_>) -> Result<Self, StoreError> {
         Ok(tables.query_row("SELECT next_job, lived_s, seal FROM head", (), |row| {
-            Ok(Self { next_job: row.get(0)?, lived_s: row.get(1)?, seal: row.get(2)? })
+            Ok(Self { next_job: row.get(0)?, lived_s: row.get(1)?, checksum: row.get(2)? })
         })?)
     }
 
     fn row(&self) -> (i64, i64, i64) {
-        (self.next_job, self.lived_s, self.seal)
+        (self.next_job, self.lived_s, self.checksum)
     }
 
-    /// Changes it and the seal with it.
+    /// Changes the row and the checksum accordingly.
     fn set(&mut self, change: impl FnOnce(&mut Self)) {
         let before = self.crc();
         change(self);
-        self.seal = self.seal.wrapping_sub(before).wrapping_add(self.crc());
+        self.checksum = self.checksum.wrapping_sub(before).wrapping_add(self.crc());
     }
 
     fn crc(&self) -> i64 {
@@ -246,7 +249,7 @@ impl Head {
     }
 }
 
-/// What a row adds to the seal.
+/// What a row adds to the checksum.
 fn crc(id: i64, body: &[u8]) -> i64 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&id.to_le_bytes());
@@ -254,44 +257,44 @@ fn crc(id: i64, body: &[u8]) -> i64 {
     i64::from(hasher.finalize())
 }
 
-fn body(tables: &Transaction<'_>, id: i64) -> Result<Option<Vec<u8>>, Trouble> {
+fn body(tables: &Transaction<'_>, id: i64) -> Result<Option<Vec<u8>>, StoreError> {
     let found = tables.query_row("SELECT body FROM jobs WHERE id = ?1", (id,), |row| row.get(0));
     Ok(found.optional()?)
 }
 
-/// SQLite's integers have a sign.
-fn number(of: u64) -> Result<i64, Trouble> {
-    i64::try_from(of).map_err(|_| Trouble::Damaged(format!("{of} is beyond all numbers")))
+/// A number as SQLite stores it, with a sign.
+fn number(of: u64) -> Result<i64, StoreError> {
+    i64::try_from(of).map_err(|_| Damage::Range(of).into())
 }
 
-/// What SQLite would take as a new file, or write only with a log beside it, was not ours. An
-/// empty file is one that was cut: a new one gets its name when it is whole.
-fn check_beginning(path: &Path) -> Result<(), Trouble> {
-    let mut beginning = [0; 20];
-    match File::open(path)?.read_exact(&mut beginning) {
+/// Rejects files that SQLite would accept and zimaged has not written: an empty file, which SQLite
+/// takes as a new database although new files are renamed only when complete, and one in WAL mode.
+fn check_header(path: &Path) -> Result<(), StoreError> {
+    let mut header = [0; 20];
+    match File::open(path)?.read_exact(&mut header) {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            return Err(Trouble::Damaged("it is cut off".into()));
+            return Err(Damage::CutOff.into());
         }
         other => other?,
     }
-    // https://sqlite.org/fileformat.html: the magic words, then at 18 and 19 how it is written.
-    if &beginning[..16] != b"SQLite format 3\0" || beginning[18..] != [1, 1] {
-        return Err(Trouble::Damaged("it does not begin as it should".into()));
+    // https://sqlite.org/fileformat.html: the magic string; at 18 and 19 the journal mode.
+    if &header[..16] != b"SQLite format 3\0" || header[18..] != [1, 1] {
+        return Err(Damage::Header.into());
     }
     Ok(())
 }
 
-/// The file that has not got its name yet.
+/// The temporary name of a new file.
 fn unfinished(path: &Path) -> PathBuf {
-    with(path, ".new")
+    with_suffix(path, ".new")
 }
 
-/// The file with which SQLite undoes a transaction that was cut short.
+/// The journal with which SQLite rolls back an interrupted transaction.
 pub(super) fn journal(path: &Path) -> PathBuf {
-    with(path, "-journal")
+    with_suffix(path, "-journal")
 }
 
-fn with(path: &Path, suffix: &str) -> PathBuf {
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -317,7 +320,7 @@ mod tests {
         assert_eq!(pragma("secure_delete").unwrap(), 1.into());
     }
 
-    /// Fills the database until it takes no more, as on a full disk.
+    /// Fills the database up to its page limit, as on a full disk.
     fn full(database: &mut Database) -> JobId {
         let pages: i64 =
             database.0.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
@@ -328,19 +331,19 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_undoes_what_does_not_fit_and_nothing_else() {
+    fn a_full_disk_rolls_back_only_what_does_not_fit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("jobs.sqlite");
         Database::create(&path, 1).unwrap();
         let mut database = Database::open(&path).unwrap().database;
         let refused = full(&mut database);
-        let trouble = database.insert(refused, &record(1000, &"x".repeat(900), 1)).unwrap_err();
-        assert!(!trouble.is_damage());
+        let error = database.insert(refused, &record(1000, &"x".repeat(900), 1)).unwrap_err();
+        assert!(!error.is_damage());
         assert_eq!(
-            trouble.failure(Path::new("/s")).message,
-            "cannot keep jobs in /s: database or disk is full"
+            error.failure(Path::new("/s")).message,
+            "cannot store jobs in /s: database or disk is full"
         );
-        // What frees room is possible, and then there is some.
+        // Deleting is possible on a full disk, and frees space.
         for job in 1..refused - 1 {
             database.remove(job).unwrap();
         }

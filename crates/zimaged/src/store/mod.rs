@@ -1,29 +1,30 @@
-//! Detached jobs on the disk: what was accepted is there after any crash, until it is fetched or
-//! has expired.
+//! The store of detached jobs on the disk: an accepted job survives every crash until it is fetched
+//! or has expired.
 
+mod actor;
 mod database;
-mod folder;
+mod directory;
+mod error;
 mod images;
+mod job_store;
 mod record;
 mod reserve;
-mod shelf;
-mod thread;
-mod trouble;
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
+pub(crate) use self::actor::{ReadError, Store, StoreEvent, StoreRequest};
+#[cfg(feature = "fuzzing")]
 pub(crate) use self::database::jobs_in;
-pub(crate) use self::folder::usual as usual_folder;
-pub(crate) use self::record::{End, Record, StoredImage};
-pub(crate) use self::shelf::Found;
-pub(crate) use self::thread::{Answer, Ask, Store, Unread};
+pub(crate) use self::directory::default_path;
+pub(crate) use self::job_store::StoreContents;
+pub(crate) use self::record::{JobEnd, JobRecord, StoredImage};
 
-/// Puts a folder's entries on the disk: the one that `path` lies in.
-fn sync_folder_of(path: &Path) -> io::Result<()> {
+/// Syncs the entries of the directory that contains `path`.
+fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
-        Some(folder) if folder != Path::new("") => File::open(folder)?.sync_all(),
+        Some(parent) if parent != Path::new("") => File::open(parent)?.sync_all(),
         _ => File::open(".")?.sync_all(),
     }
 }

@@ -1,8 +1,7 @@
-//! A detached job as it lies on the disk.
+//! The record of a detached job on the disk.
 //!
-//! A record's bytes are a [`Body`] in the protocol's codec. Its variants are only ever added at
-//! the end, and what a variant holds never changes, as on the wire: an old file must be read for
-//! ever (`tests/fixtures/store`).
+//! A record's bytes are a [`Body`] in the protocol's codec. As on the wire, variants are only
+//! appended and never changed: every later version reads the old files (`tests/fixtures/store`).
 
 use std::ops::Range;
 
@@ -11,68 +10,68 @@ use zimg_protocol::limits::PROMPT_SHOWN;
 use zimg_protocol::messages::{ImageInfo, JobId, Started, Submit, Timings};
 use zimg_protocol::{Failure, codec};
 
-use super::trouble::Trouble;
+use super::error::{Damage, StoreError};
 
-/// All that is known of a job.
+/// A job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Record {
-    /// Whose it is.
+pub(crate) struct JobRecord {
+    /// The user id of its owner.
     pub uid: u32,
-    /// What was asked for.
+    /// The request.
     pub submit: Submit,
-    /// When, in seconds since 1970: for people, nothing is decided by it.
+    /// When it was accepted, in seconds since 1970; only shown.
     pub accepted_unix_s: u64,
-    /// What its defaults became, once an image of it is on the disk.
+    /// The resolved defaults, once an image of it is on the disk.
     pub started: Option<Started>,
-    /// The images that are on the disk, from the first on.
+    /// The images on the disk, from the first on.
     #[serde(deserialize_with = "codec::as_they_come")]
     pub images: Vec<StoredImage>,
     /// How it ended, once it has.
-    pub end: Option<End>,
+    pub end: Option<JobEnd>,
 }
 
 /// An image whose pixels are in a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StoredImage {
-    /// Its frame.
+    /// Index, seed, size and length.
     pub image: ImageInfo,
-    /// CRC-32 of its pixels.
+    /// CRC-32 of the pixels.
     pub crc: u32,
 }
 
-/// A job's end.
+/// How a job ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct End {
-    /// Where the time went, or why there are no (more) images.
+pub(crate) struct JobEnd {
+    /// The timings, or why there are no (more) images.
     pub result: Result<Timings, Failure>,
-    /// How many seconds daemons had kept this folder by then.
+    /// The directory's age in seconds at that time.
     pub lived_s: u64,
 }
 
 #[derive(Deserialize)]
 enum Body {
-    V1(Record),
+    V1(JobRecord),
 }
 
-/// The same, to be written.
+/// [`Body`] for encoding, by reference.
 #[derive(Serialize)]
-enum Written<'a> {
-    V1(&'a Record),
+enum BodyRef<'a> {
+    V1(&'a JobRecord),
 }
 
-impl Record {
-    /// A job that has just been asked for.
+impl JobRecord {
+    /// A new job.
     pub(crate) fn new(uid: u32, submit: Submit, accepted_unix_s: u64) -> Self {
         Self { uid, submit, accepted_unix_s, started: None, images: Vec::new(), end: None }
     }
 
-    /// The indices of its images.
+    /// The indices of its stored images.
     pub(crate) fn indices(&self) -> Range<u32> {
         0..u32::try_from(self.images.len()).unwrap_or(u32::MAX)
     }
 
-    /// The same with only as much of its prompt as is shown in a list, if it has ended: many may
-    /// be kept, and prompts may be long.
+    /// The record as it is held in memory: of an ended job only as much of the prompt as lists
+    /// show, because there may be many of them with long prompts.
     pub(super) fn listed(mut self) -> Self {
         if self.end.is_some() {
             let draw = &mut self.submit.draw;
@@ -85,19 +84,19 @@ impl Record {
         self
     }
 
-    /// Its bytes.
-    pub(crate) fn encode(&self) -> Result<Vec<u8>, Trouble> {
+    /// Encodes the record.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, StoreError> {
         let mut bytes = Vec::new();
-        codec::encode_into(&Written::V1(self), &mut bytes)
-            .map_err(|error| Trouble::Damaged(format!("a record cannot be written: {error}")))?;
+        codec::encode_into(&BodyRef::V1(self), &mut bytes)
+            .map_err(|error| Damage::Encoding(error.to_string()))?;
         Ok(bytes)
     }
 
-    /// The record that `bytes` are.
-    pub(crate) fn decode(job: JobId, bytes: &[u8]) -> Result<Self, Trouble> {
+    /// Decodes a record.
+    pub(crate) fn decode(job: JobId, bytes: &[u8]) -> Result<Self, StoreError> {
         match codec::decode(bytes) {
             Ok(Body::V1(record)) => Ok(record),
-            Err(error) => Err(Trouble::Damaged(format!("job {job} cannot be read: {error}"))),
+            Err(error) => Err(Damage::Record { job, reason: error.to_string() }.into()),
         }
     }
 }

@@ -1,30 +1,30 @@
-//! A file that takes up room, so that a full disk still has some for what makes room: SQLite writes
-//! down what it is about to change before it takes a job out.
+//! The reserve file: occupied disk space that is released on a full disk, so that jobs can still be
+//! deleted. SQLite journals what it is about to change before it deletes a row.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-/// As much as taking out the longest prompts can take for the time being.
+/// What deleting the record with the longest prompts takes temporarily.
 const BYTES: usize = 256 << 10;
 
-/// The file, if there was room for it.
+/// The file, if there was space for it.
 #[derive(Debug)]
-pub(super) struct Reserve(PathBuf);
+pub(super) struct ReserveFile(PathBuf);
 
-impl Reserve {
-    /// Makes the file unless it is there. Without room there is no reserve.
+impl ReserveFile {
+    /// Creates the file unless it exists. Without space there is no reserve.
     pub(super) fn fill(path: PathBuf) -> Self {
         let reserve = Self(path);
-        let there = fs::metadata(&reserve.0).is_ok_and(|file| file.len() == BYTES as u64);
-        if !there && reserve.write().is_err() {
+        let exists = fs::metadata(&reserve.0).is_ok_and(|file| file.len() == BYTES as u64);
+        if !exists && reserve.write().is_err() {
             let _ = fs::remove_file(&reserve.0);
         }
         reserve
     }
 
-    /// Does something in the room of the reserve, which is taken up again then.
+    /// Runs `work` with the reserve's space free, then fills the reserve again.
     pub(super) fn lend<T, E>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let _ = fs::remove_file(&self.0);
         let done = work();
@@ -33,7 +33,7 @@ impl Reserve {
     }
 
     fn write(&self) -> io::Result<()> {
-        // Noise: some file systems make nothing of zeros.
+        // Noise (xorshift): some file systems store zeros in no space.
         let mut word = 0x9e37_79b9_7f4a_7c15_u64;
         let words = std::iter::repeat_with(|| {
             word ^= word << 13;

@@ -6,7 +6,7 @@ use zimg_protocol::messages::{Command, Event, JobId, Waiting};
 
 use super::Supervisor;
 use crate::jobs::detached::DetachedJob;
-use crate::store::Ask;
+use crate::store::StoreRequest;
 
 impl Supervisor {
     /// A job's images cannot be kept for now: it makes room for others, and is drawn on when
@@ -46,7 +46,7 @@ impl Supervisor {
         let held = self.store.jobs.iter().filter(may_go_on);
         let sizes = held.map(|(job, entry)| (entry.image_bytes(), job));
         if let Some((bytes, job)) = sizes.min() {
-            self.store.handle.ask(Ask::Probe { job, bytes });
+            self.store.handle.send(StoreRequest::Probe { job, bytes });
         }
     }
 

@@ -15,7 +15,7 @@ use crate::jobs::detached::DetachedJob;
 use crate::jobs::job::{Job, cancelled};
 use crate::outbox::ClientId;
 use crate::scheduler::queue::Ticket;
-use crate::store::{Ask, End, Record, StoredImage};
+use crate::store::{JobEnd, JobRecord, StoreRequest, StoredImage};
 
 /// Bytes of images on their way to the disk, beyond which a job waits for it.
 const UNDER_WAY_MAX: u64 = 24 << 20;
@@ -24,21 +24,22 @@ impl Supervisor {
     /// Keeps a job that has a place in the queue; it is accepted when it is on the disk.
     pub(super) fn detach(&mut self, id: ClientId, ticket: Ticket, submit: Submit) {
         let accepted = SystemTime::now().duration_since(UNIX_EPOCH);
-        let record = Record::new(ticket.uid, submit, accepted.map_or(0, |since| since.as_secs()));
+        let record =
+            JobRecord::new(ticket.uid, submit, accepted.map_or(0, |since| since.as_secs()));
         let job = ticket.job;
         let entry = DetachedJob::new(record.clone(), self.worker.model.as_ref());
         self.store.jobs.insert(job, entry);
         self.store.accepting.push((job, id));
         if let Some(client) = self.clients.get(&id) {
-            client.outbox.owe();
+            client.outbox.expect_answer();
         }
-        self.store.handle.ask(Ask::Accept { job, record: Box::new(record) });
+        self.store.handle.send(StoreRequest::Accept { job, record: Box::new(record) });
     }
 
     /// A number for a detached job of this user, if there is room for it.
     pub(super) fn room_to_keep(&mut self, uid: u32, submit: &Submit) -> Result<JobId, Failure> {
         if self.store.open != Some(true) {
-            self.store.handle.ask(Ask::Open);
+            self.store.handle.send(StoreRequest::Open);
             return Err(self.store.closed());
         }
         self.store.jobs.room_for(uid, &submit.draw, self.worker.model.as_ref())?;
@@ -106,7 +107,7 @@ impl Supervisor {
         };
         if let Some(client) = client.and_then(|client| self.clients.get(&client)) {
             client.outbox.event(answer);
-            client.outbox.owe_nothing();
+            client.outbox.answered();
         }
     }
 
@@ -129,7 +130,7 @@ impl Supervisor {
         if whole && let (Some((image, pixels)), Some(started)) = (entry.arriving.take(), started) {
             entry.under_way += image.bytes;
             entry.started = Some(started.clone());
-            self.store.handle.ask(Ask::Image { job, started, image, pixels });
+            self.store.handle.send(StoreRequest::StoreImage { job, started, image, pixels });
             let under_way: u64 = self.store.jobs.iter().map(|(_, entry)| entry.under_way).sum();
             if under_way > UNDER_WAY_MAX {
                 self.hold(job, Failure::new(Kind::Io, "the disk is slower than the worker"));
@@ -165,7 +166,7 @@ impl Supervisor {
             Err(failure) if failure.kind == Kind::Cancelled => {
                 entry.end(Err(failure), lived_s);
                 let images = entry.submit.draw.count;
-                self.store.handle.ask(Ask::Forget { job, images });
+                self.store.handle.send(StoreRequest::Delete { job, images });
             }
             Err(failure) => self.end_kept(job, Err(failure)),
         }
@@ -185,9 +186,9 @@ impl Supervisor {
     fn end_kept(&mut self, job: JobId, result: Result<Timings, Failure>) {
         let lived_s = self.store.jobs.lived_s();
         if let Some(entry) = self.store.jobs.get_mut(job) {
-            let end = End { result, lived_s };
+            let end = JobEnd { result, lived_s };
             entry.ending = Some(end.clone());
-            self.store.handle.ask(Ask::End { job, end });
+            self.store.handle.send(StoreRequest::End { job, end });
         }
     }
 
@@ -198,7 +199,7 @@ impl Supervisor {
             tracing::warn!(job, "its end is not kept: {failure}");
         }
         if let Some(entry) = self.store.jobs.get_mut(job)
-            && let Some(End { result, lived_s }) = entry.ending.take()
+            && let Some(JobEnd { result, lived_s }) = entry.ending.take()
         {
             entry.end(result, lived_s);
         }
@@ -214,11 +215,11 @@ impl Supervisor {
                 shown.end = None;
             });
             (entry.ended_s, entry.drawn, entry.ending) = (None, None, None);
-            self.store.handle.ask(Ask::Unfinish { job, images: image });
+            self.store.handle.send(StoreRequest::Truncate { job, images: image });
         }
     }
 
-    pub(super) fn unfinished(&mut self, job: JobId, result: Result<Box<Record>, Failure>) {
+    pub(super) fn unfinished(&mut self, job: JobId, result: Result<Box<JobRecord>, Failure>) {
         let lived_s = self.store.jobs.lived_s();
         let Some(entry) = self.store.jobs.get_mut(job) else { return };
         match result {
@@ -253,10 +254,10 @@ impl Supervisor {
     pub(super) fn forget(&mut self, id: ClientId, job: JobId) {
         let Some(entry) = self.store.jobs.get(job) else { return };
         let images = entry.submit.draw.count;
-        self.store.handle.ask(Ask::Forget { job, images });
+        self.store.handle.send(StoreRequest::Delete { job, images });
         self.store.forgetting.push((job, id));
         if let Some(client) = self.clients.get(&id) {
-            client.outbox.owe();
+            client.outbox.expect_answer();
         }
     }
 

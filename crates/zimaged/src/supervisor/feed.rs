@@ -7,7 +7,7 @@ use zimg_protocol::{Failure, Kind};
 
 use crate::jobs::detached::Shown;
 use crate::outbox::{ClientId, Outbox};
-use crate::store::{Answer, Store, StoredImage, Unread};
+use crate::store::{ReadError, Store, StoreEvent, StoredImage};
 
 /// Bytes that are read at a time: what one who reads slowly costs is a few of these.
 const PIECE: usize = 256 << 10;
@@ -22,7 +22,7 @@ pub(crate) struct Feed {
     pub outbox: Outbox,
     pub store: Store,
     pub shown: watch::Receiver<Shown>,
-    pub supervisor: mpsc::UnboundedSender<Answer>,
+    pub supervisor: mpsc::UnboundedSender<StoreEvent>,
 }
 
 impl Feed {
@@ -37,7 +37,7 @@ impl Feed {
         };
         let Self { client, job, supervisor, .. } = self;
         // Without a supervisor there is nobody to speak to either.
-        let _ = supervisor.send(Answer::Delivered { client, job, end });
+        let _ = supervisor.send(StoreEvent::Delivered { client, job, end });
     }
 
     async fn introduce(&self) -> Result<(), Failure> {
@@ -77,14 +77,14 @@ impl Feed {
             }
             let pixels = match self.store.pixels(self.job, kept.clone(), offset, PIECE).await {
                 Ok(pixels) => pixels,
-                Err(Unread::Damaged(what)) if offset == 0 => {
+                Err(ReadError::Damaged(what)) if offset == 0 => {
                     tracing::warn!("{what}; it is drawn again");
                     let (job, image) = (self.job, kept.image.index);
-                    let _ = self.supervisor.send(Answer::Damaged { job, image });
+                    let _ = self.supervisor.send(StoreEvent::ImageDamaged { job, image });
                     return Ok(false);
                 }
-                Err(Unread::Damaged(what)) => return Err(Failure::new(Kind::Io, what)),
-                Err(Unread::Failed(failure)) => return Err(failure),
+                Err(ReadError::Damaged(what)) => return Err(Failure::new(Kind::Io, what)),
+                Err(ReadError::Failed(failure)) => return Err(failure),
             };
             if offset == 0 {
                 self.outbox.event(Event::Image(kept.image.clone()));

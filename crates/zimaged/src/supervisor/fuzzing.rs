@@ -1,4 +1,4 @@
-//! A worker that is nothing but a string of bytes, and what comes of it: for `foreign.rs`.
+//! A worker that is nothing but a string of bytes, and what comes of it: for `fuzzing.rs`.
 
 use std::io;
 
@@ -11,13 +11,13 @@ use zimg_protocol::{Failure, Frame, Kind};
 use super::{FromClient, Supervisor, SupervisorConfig};
 use crate::jobs::detached::Retention;
 use crate::outbox::Outbox;
-use crate::patience::Patience;
+use crate::timeouts::Timeouts;
 use crate::workers::exit::Exit;
 use crate::workers::lifecycle::state::Input;
 use crate::workers::link::{FromWorker, Link, frames_of_worker, understand};
 use crate::workers::retained_weights::RetainedWeights;
 
-/// See `foreign::worker_says`.
+/// See `fuzzing::run_worker_bytes`.
 pub(crate) fn conversation(bytes: &[u8]) -> io::Result<[Vec<Frame>; 2]> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
@@ -28,7 +28,7 @@ pub(crate) fn conversation(bytes: &[u8]) -> io::Result<[Vec<Frame>; 2]> {
         plan: Err(none()),
         places: Places::default(),
         idle_unload: None,
-        patience: Patience::default(),
+        timeouts: Timeouts::default(),
         folder: Err(none()),
         terms: Retention::default(),
         weights: RetainedWeights::default(),

@@ -7,6 +7,7 @@
 mod blocked;
 mod detached;
 mod feed;
+#[cfg(feature = "fuzzing")]
 mod fuzzing;
 mod reports;
 mod requests;
@@ -27,6 +28,7 @@ use tokio::time::sleep_until;
 use zimg_protocol::messages::{Event, JobId, Places, Request, Timings};
 use zimg_protocol::{Failure, Kind};
 
+#[cfg(feature = "fuzzing")]
 pub(crate) use self::fuzzing::conversation;
 use self::status::Tally;
 use self::store::StoreHandle;
@@ -34,16 +36,16 @@ use self::subscriptions::Subscription;
 use self::workers::Worker;
 use crate::jobs::detached::Retention;
 use crate::jobs::job::Job;
-use crate::notify::Notifier;
 use crate::outbox::{ClientId, Outbox};
-use crate::patience::Patience;
 use crate::scheduler::estimates::Estimates;
 use crate::scheduler::queue::{Limits, Queue};
-use crate::store::Answer;
+use crate::store::StoreEvent;
+use crate::systemd::Notifier;
+use crate::timeouts::Timeouts;
 use crate::workers::lifecycle::Lifecycle;
 use crate::workers::lifecycle::state::Input;
 use crate::workers::link::{FromWorker, UNHEARD_MAX};
-use crate::workers::process::Plan;
+use crate::workers::process::WorkerCommand;
 use crate::workers::retained_weights::RetainedWeights;
 
 /// Messages of clients that may wait for the supervisor.
@@ -78,12 +80,12 @@ pub(crate) struct SupervisorConfig {
     /// A checkpoint's folder, or "tiny".
     pub model: String,
     /// How a worker is started; without a plan every job is refused with this failure.
-    pub plan: Result<Plan, Failure>,
+    pub plan: Result<WorkerCommand, Failure>,
     /// How much is taken at a time.
     pub places: Places,
     /// The worker is ended when nothing was asked for so long.
     pub idle_unload: Option<Duration>,
-    pub patience: Patience,
+    pub timeouts: Timeouts,
     /// Where detached jobs are kept, or why nowhere.
     pub folder: Result<PathBuf, Failure>,
     /// How much of them, and how long.
@@ -126,7 +128,7 @@ pub(crate) struct Supervisor {
 enum Woken {
     Client(FromClient),
     Worker(FromWorker),
-    Store(Answer),
+    Store(StoreEvent),
     Look,
     Weights,
     TimeUp,
@@ -157,7 +159,7 @@ impl Supervisor {
             }),
             jobs: HashMap::new(),
             store,
-            life: Lifecycle::new(config.patience, config.idle_unload, seed, now),
+            life: Lifecycle::new(config.timeouts, config.idle_unload, seed, now),
             worker: Worker::new(to_supervisor, std::mem::take(&mut config.weights), now),
             from_worker,
             estimates: Estimates::default(),
@@ -239,7 +241,7 @@ impl Supervisor {
     fn time_up(&mut self, deadline: Option<Instant>) {
         let now = Instant::now();
         let late = deadline.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        if late >= self.config.patience.overslept {
+        if late >= self.config.timeouts.suspended {
             // Stopped, or the whole machine was: the worker may have been too.
             tracing::info!("did not run for {} s; deadlines begin anew", late.as_secs());
             self.life.excuse(now);

@@ -213,14 +213,15 @@ impl Supervisor {
     fn hand_over(&mut self, id: ClientId, chunk: Bytes) {
         let Some(client) = self.clients.get(&id) else { return };
         client.outbox.pixels(chunk);
-        if client.outbox.held() > PIXELS_PER_CLIENT {
-            client.outbox.cut();
+        if client.outbox.pixel_bytes() > PIXELS_PER_CLIENT {
+            client.outbox.disconnect();
         }
-        let held: usize = self.clients.values().map(|client| client.outbox.held()).sum();
+        let held: usize = self.clients.values().map(|client| client.outbox.pixel_bytes()).sum();
         if held > PIXELS_IN_ALL
-            && let Some(most) = self.clients.values().max_by_key(|client| client.outbox.held())
+            && let Some(most) =
+                self.clients.values().max_by_key(|client| client.outbox.pixel_bytes())
         {
-            most.outbox.cut();
+            most.outbox.disconnect();
         }
     }
 }

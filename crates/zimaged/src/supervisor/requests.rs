@@ -278,7 +278,7 @@ impl Supervisor {
         }
         self.sleepers.push(id);
         if let Some(client) = self.clients.get(&id) {
-            client.outbox.owe();
+            client.outbox.expect_answer();
         }
         self.happened(Input::Sleep);
         None

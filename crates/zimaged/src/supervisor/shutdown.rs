@@ -12,7 +12,7 @@ use crate::workers::link::FromWorker;
 impl Supervisor {
     /// No more jobs; those that wait are refused.
     pub(super) fn stop(&mut self) {
-        let drain = self.config.patience.drain;
+        let drain = self.config.timeouts.shutdown;
         tracing::info!(
             queued = self.queue.len(),
             running = self.queue.running(),
@@ -53,7 +53,7 @@ impl Supervisor {
     pub(super) async fn end_worker(&mut self) {
         let Some(mut link) = self.worker.link.take() else { return };
         link.close();
-        let leave = self.config.patience.leave;
+        let leave = self.config.timeouts.exit;
         if timeout(leave, self.exited()).await.is_ok() {
             return;
         }

@@ -12,7 +12,7 @@ use super::Supervisor;
 use crate::jobs::detached::{DetachedJob, DetachedJobs, Retention};
 use crate::jobs::id::{BLOCK, JobIds};
 use crate::outbox::ClientId;
-use crate::store::{Answer, Ask, Found, Store};
+use crate::store::{Store, StoreContents, StoreEvent, StoreRequest};
 
 /// How long clients are kept waiting at the start for a disk that takes its time.
 const OPENING: Duration = Duration::from_secs(2);
@@ -25,9 +25,9 @@ const AGE_S: u64 = 600;
 #[derive(Debug)]
 pub(super) struct StoreHandle {
     pub handle: Store,
-    pub answers: mpsc::UnboundedReceiver<Answer>,
+    pub answers: mpsc::UnboundedReceiver<StoreEvent>,
     /// For those who deliver.
-    pub to_supervisor: mpsc::UnboundedSender<Answer>,
+    pub to_supervisor: mpsc::UnboundedSender<StoreEvent>,
     pub jobs: DetachedJobs,
     pub numbers: JobIds,
     /// What is wrong with the disk now.
@@ -92,7 +92,7 @@ impl StoreHandle {
 
     pub(super) fn ask_for_numbers(&mut self) {
         if self.open == Some(true) && self.numbers.want() {
-            self.handle.ask(Ask::Numbers(BLOCK));
+            self.handle.send(StoreRequest::ReserveIds(BLOCK));
         }
     }
 
@@ -139,11 +139,11 @@ impl Supervisor {
 
     /// Waits until everything is on the disk that was to be kept.
     pub(super) async fn close_store(&mut self) {
-        self.store.handle.ask(Ask::Lived(self.store.jobs.lived_s()));
-        self.store.handle.ask(Ask::Close);
+        self.store.handle.send(StoreRequest::SaveAge(self.store.jobs.lived_s()));
+        self.store.handle.send(StoreRequest::Close);
         let closing = async {
             while let Some(answer) = self.store.answers.recv().await {
-                if matches!(answer, Answer::Closed) {
+                if matches!(answer, StoreEvent::Closed) {
                     return;
                 }
                 self.kept(answer);
@@ -155,10 +155,10 @@ impl Supervisor {
     }
 
     /// What the store says.
-    pub(super) fn kept(&mut self, answer: Answer) {
+    pub(super) fn kept(&mut self, answer: StoreEvent) {
         match answer {
-            Answer::Opened(Ok(found)) => self.opened(found),
-            Answer::Opened(Err(failure)) => {
+            StoreEvent::Opened(Ok(found)) => self.opened(found),
+            StoreEvent::Opened(Err(failure)) => {
                 match self.store.open {
                     Some(false) => {}
                     _ if failure.kind == Kind::Config => tracing::info!("{failure}"),
@@ -167,24 +167,24 @@ impl Supervisor {
                 self.store.open = Some(false);
                 self.store.trouble = Some(failure);
             }
-            Answer::Numbers(result) => {
+            StoreEvent::IdsReserved(result) => {
                 self.store.went(&result.as_ref().map(|_| ()).map_err(Clone::clone));
                 self.store.numbers.come(result.ok());
             }
-            Answer::Accepted { job, result } => self.accepted(job, result),
-            Answer::Stored { job, bytes, result } => self.stored(job, bytes, result),
-            Answer::Ended { job, result } => self.ended(job, result),
-            Answer::Unfinished { job, result } => self.unfinished(job, result),
-            Answer::Forgotten { job, result } => self.forgotten(job, result),
-            Answer::Probed { job, result } => self.probed(job, result),
-            Answer::Delivered { client, job, end } => self.delivered(client, job, end),
-            Answer::Damaged { job, image } => self.damaged(job, image),
-            Answer::Closed => {}
+            StoreEvent::Accepted { job, result } => self.accepted(job, result),
+            StoreEvent::ImageStored { job, bytes, result } => self.stored(job, bytes, result),
+            StoreEvent::Ended { job, result } => self.ended(job, result),
+            StoreEvent::Truncated { job, result } => self.unfinished(job, result),
+            StoreEvent::Deleted { job, result } => self.forgotten(job, result),
+            StoreEvent::Probed { job, result } => self.probed(job, result),
+            StoreEvent::Delivered { client, job, end } => self.delivered(client, job, end),
+            StoreEvent::ImageDamaged { job, image } => self.damaged(job, image),
+            StoreEvent::Closed => {}
         }
     }
 
     /// The folder is open: what is not in it that was is lost, and what is to be drawn is drawn.
-    fn opened(&mut self, found: Found) {
+    fn opened(&mut self, found: StoreContents) {
         self.store.open = Some(true);
         self.store.trouble = None;
         self.store.jobs.opened(found.lived_s);
@@ -233,7 +233,7 @@ impl Supervisor {
 
     /// Now and then: what has expired is forgotten, and a disk that took nothing is tried again.
     pub(super) fn look_after_kept(&mut self) {
-        self.store.next_look = Instant::now() + self.config.patience.disk;
+        self.store.next_look = Instant::now() + self.config.timeouts.disk_check;
         let expired = self.store.jobs.expired().into_iter();
         let expired = expired.filter(|job| self.followers(*job).next().is_none());
         let expired: Vec<_> = expired.inspect(|job| tracing::info!(job, "expired")).collect();
@@ -241,19 +241,19 @@ impl Supervisor {
         for job in self.store.jobs.unwanted().into_iter().chain(expired) {
             if let Some(entry) = self.store.jobs.get(job) {
                 let images = entry.submit.draw.count;
-                self.store.handle.ask(Ask::Forget { job, images });
+                self.store.handle.send(StoreRequest::Delete { job, images });
             }
         }
         match self.store.open {
             Some(true) => self.probe(),
-            _ => self.store.handle.ask(Ask::Open),
+            _ => self.store.handle.send(StoreRequest::Open),
         }
         let age_s = self.store.jobs.lived_s();
         if age_s >= self.store.written_age_s + AGE_S
             && self.store.jobs.iter().any(|(_, entry)| entry.has_ended())
         {
             self.store.written_age_s = age_s;
-            self.store.handle.ask(Ask::Lived(age_s));
+            self.store.handle.send(StoreRequest::SaveAge(age_s));
         }
         self.store.ask_for_numbers();
     }

@@ -53,7 +53,7 @@ impl Supervisor {
         };
         let (entry, client) = (self.store.jobs.get(job)?, self.clients.get_mut(&id)?);
         let ended = entry.has_ended();
-        client.outbox.owe();
+        client.outbox.expect_answer();
         if !ended {
             let drawn = self.jobs.get(&job);
             let shape = drawn.and_then(|job| job.progress.shape()).or(entry.started.as_ref());

@@ -25,7 +25,7 @@ impl Office {
     /// One that keeps detached jobs in this folder.
     fn store(places: Places, folder: Result<PathBuf, Failure>) -> Self {
         let plan = Err(Failure::new(Kind::Config, "there is no worker"));
-        let (patience, terms) = (Patience::default(), Retention::default());
+        let (timeouts, terms) = (Timeouts::default(), Retention::default());
         let weights = RetainedWeights::default();
         let config = SupervisorConfig {
             config: None,
@@ -33,7 +33,7 @@ impl Office {
             plan,
             places,
             idle_unload: None,
-            patience,
+            timeouts,
             folder,
             terms,
             weights,

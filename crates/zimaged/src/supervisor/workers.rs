@@ -11,7 +11,7 @@ use crate::jobs::job::Lost;
 use crate::workers::exit::Fault;
 use crate::workers::lifecycle::state::{Action, Input, State};
 use crate::workers::link::{FromWorker, Link};
-use crate::workers::process::Start;
+use crate::workers::process::StartOptions;
 use crate::workers::retained_weights::RetainedWeights;
 
 /// The present worker, and what it has said about itself.
@@ -88,7 +88,7 @@ impl Supervisor {
 
     /// What a new worker finds: the weights that are kept, and what somebody waits for who was told
     /// already that it was ready.
-    fn start(&mut self) -> Start {
+    fn start(&mut self) -> StartOptions {
         let weights = self.worker.kept.open();
         if let Err(error) = &weights {
             tracing::warn!("the worker does not get the kept weights: {error}");
@@ -97,7 +97,7 @@ impl Supervisor {
             let next = self.queue.order().first().and_then(|job| self.jobs.get(job))?;
             next.shape(Some(model)).map(|shape| (shape.width, shape.height))
         });
-        Start { weights: weights.ok(), awaited }
+        StartOptions { weights: weights.ok(), awaited }
     }
 
     /// A ready worker gets the next job; one that draws a job in no hurry makes room for one that

@@ -27,11 +27,11 @@ pub(crate) struct Exit {
     /// The signal that ended it.
     pub signal: Option<i32>,
     /// The last lines that it wrote to standard error.
-    pub last_words: Option<String>,
+    pub stderr_tail: Option<String>,
     /// Its last message was not whole.
-    pub cut: bool,
+    pub truncated: bool,
     /// It closed its socket and went on, so that it had to be killed.
-    pub went_on: bool,
+    pub still_running: bool,
 }
 
 /// Whose doing a death was.
@@ -52,7 +52,7 @@ impl Exit {
     /// Whose doing it was.
     pub(crate) fn fault(&self) -> Fault {
         let signal = self.signal.and_then(|signal| Signal::try_from(signal).ok());
-        if !self.went_on && signal.is_some_and(|signal| FROM_OUTSIDE.contains(&signal)) {
+        if !self.still_running && signal.is_some_and(|signal| FROM_OUTSIDE.contains(&signal)) {
             Fault::Outside
         } else {
             Fault::Own
@@ -61,11 +61,11 @@ impl Exit {
 
     /// The end in one sentence, with the worker's own last words.
     pub(crate) fn sentence(&self) -> String {
-        self.with_words(&match (self.code, self.signal) {
-            _ if self.went_on => "the worker closed its socket and did not end".to_owned(),
+        self.with_stderr(&match (self.code, self.signal) {
+            _ if self.still_running => "the worker closed its socket and did not end".to_owned(),
             (_, Some(signal)) => format!("the worker was ended by {}", signal_name(signal)),
             (Some(STICKY), None) => "the GPU failed and its worker was given up".to_owned(),
-            (Some(code), None) if self.cut => {
+            (Some(code), None) if self.truncated => {
                 format!("the worker ended in the middle of a message, with status {code}")
             }
             (Some(code), None) => format!("the worker ended with status {code}"),
@@ -74,8 +74,8 @@ impl Exit {
     }
 
     /// A sentence with the worker's last words.
-    pub(crate) fn with_words(&self, how: &str) -> String {
-        match &self.last_words {
+    pub(crate) fn with_stderr(&self, how: &str) -> String {
+        match &self.stderr_tail {
             Some(words) => format!("{how}: {words}"),
             None => how.to_owned(),
         }
@@ -111,23 +111,23 @@ mod tests {
 
     #[test]
     fn who_is_killed_in_the_middle_of_a_message_is_killed_and_who_had_to_be_was_not() {
-        let cut = Exit { cut: true, ..exit(None, Some(9)) };
+        let truncated = Exit { truncated: true, ..exit(None, Some(9)) };
         assert_eq!(
-            (cut.fault(), &*cut.sentence()),
+            (truncated.fault(), &*truncated.sentence()),
             (Fault::Outside, "the worker was ended by SIGKILL")
         );
-        let ended = Exit { cut: true, ..exit(Some(0), None) };
+        let ended = Exit { truncated: true, ..exit(Some(0), None) };
         assert_eq!(ended.fault(), Fault::Own);
         assert_eq!(ended.sentence(), "the worker ended in the middle of a message, with status 0");
-        let went_on = Exit { went_on: true, ..exit(None, Some(9)) };
-        assert_eq!(went_on.fault(), Fault::Own);
+        let still_running = Exit { still_running: true, ..exit(None, Some(9)) };
+        assert_eq!(still_running.fault(), Fault::Own);
     }
 
     #[test]
     fn an_end_is_one_sentence() {
         let mut end = exit(None, Some(11));
         assert_eq!(end.sentence(), "the worker was ended by SIGSEGV");
-        end.last_words = Some("illegal address".into());
+        end.stderr_tail = Some("illegal address".into());
         assert_eq!(end.sentence(), "the worker was ended by SIGSEGV: illegal address");
         assert_eq!(exit(None, Some(34)).sentence(), "the worker was ended by signal 34");
         assert_eq!(exit(Some(3), None).sentence(), "the worker ended with status 3");

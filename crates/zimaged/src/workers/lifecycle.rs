@@ -13,7 +13,7 @@ use zimg_protocol::messages::{JobId, WorkerState};
 
 use self::state::{Action, Input, Killed, State};
 use super::exit::{Exit, Fault};
-use crate::patience::Patience;
+use crate::timeouts::Timeouts;
 
 /// After so many starts in a row that came to nothing jobs are refused instead of kept waiting.
 const LOADS_MAX: u32 = 5;
@@ -26,7 +26,7 @@ pub(crate) struct Lifecycle {
     state: State,
     /// The last progress in this state, from which its deadline counts.
     since: Instant,
-    patience: Patience,
+    timeouts: Timeouts,
     /// It is ended when nothing was to do for so long.
     idle: Option<Duration>,
     random: fastrand::Rng,
@@ -48,11 +48,11 @@ pub(crate) struct Lifecycle {
 impl Lifecycle {
     /// A worker that is about to be started (the caller performs the first `Spawn`). The seed is
     /// of the pauses' jitter.
-    pub(crate) fn new(patience: Patience, idle: Option<Duration>, seed: u64, now: Instant) -> Self {
+    pub(crate) fn new(timeouts: Timeouts, idle: Option<Duration>, seed: u64, now: Instant) -> Self {
         Self {
             state: State::Spawning,
             since: now,
-            patience,
+            timeouts,
             idle,
             random: fastrand::Rng::with_seed(seed),
             ready: None,
@@ -93,17 +93,17 @@ impl Lifecycle {
     /// When `Input::TimeUp` is due, given how long a step of the present job may be expected to
     /// take.
     pub(crate) fn deadline(&self, step: Option<Duration>) -> Option<Instant> {
-        let patience = &self.patience;
+        let timeouts = &self.timeouts;
         let time = match &self.state {
-            State::Spawning => patience.spawn,
-            State::Loading { .. } => patience.load,
-            State::Warming => patience.warm,
+            State::Spawning => timeouts.spawn,
+            State::Loading { .. } => timeouts.load,
+            State::Warming => timeouts.warmup,
             State::Ready => self.idle?,
-            State::Busy { .. } => patience.for_step(step),
-            State::Draining => patience.leave,
+            State::Busy { .. } => timeouts.for_step(step),
+            State::Draining => timeouts.exit,
             State::BackingOff { pause, .. } => *pause,
             // What is wrong may pass: a driver comes late, another program leaves the GPU.
-            State::Failed(failure) if failure.kind != Kind::Config => patience.longest_pause,
+            State::Failed(failure) if failure.kind != Kind::Config => timeouts.backoff_max,
             State::Reaping(_) | State::Failed(_) | State::Asleep | State::Gone => return None,
         };
         self.since.checked_add(time)
@@ -112,7 +112,7 @@ impl Lifecycle {
     /// Whether a killed process does not go away.
     pub(crate) fn is_stuck(&self, now: Instant) -> bool {
         matches!(self.state, State::Reaping(_))
-            && now.saturating_duration_since(self.since) > self.patience.reap
+            && now.saturating_duration_since(self.since) > self.timeouts.reap
     }
 
     /// Nobody can be blamed for time in which the daemon itself did not run: the deadline counts
@@ -321,13 +321,13 @@ impl Lifecycle {
         let fatal = self.fatal.take();
         let (reason, fault) = match (&fatal, &self.state) {
             (Some(failure), _) => (failure.message.clone(), Fault::Own),
-            (None, State::Reaping(killed)) => (exit.with_words(&killed.reason), Fault::Own),
+            (None, State::Reaping(killed)) => (exit.with_stderr(&killed.reason), Fault::Own),
             (None, _) => (exit.sentence(), exit.fault()),
         };
         let config = match fatal {
             Some(failure) if failure.kind == Kind::Config => Some(failure),
             None if exit.is_config() => {
-                let message = exit.last_words.unwrap_or_else(|| {
+                let message = exit.stderr_tail.unwrap_or_else(|| {
                     "the worker refused its configuration and did not say why".into()
                 });
                 Some(Failure::new(Kind::Config, message))
@@ -371,7 +371,7 @@ impl Lifecycle {
         }
         self.last_error = Some(reason.clone());
         match ready {
-            Some(since) if now.saturating_duration_since(since) >= self.patience.settled => {
+            Some(since) if now.saturating_duration_since(since) >= self.timeouts.stable => {
                 self.deaths = 0;
             }
             Some(_) => {}
@@ -404,9 +404,9 @@ impl Lifecycle {
     /// None after a first death, then longer and longer, and never quite the same.
     fn pause(&mut self) -> Duration {
         let Some(doublings) = self.deaths.checked_sub(1) else { return Duration::ZERO };
-        let pause = self.patience.pause.saturating_mul(1 << doublings.min(16));
+        let pause = self.timeouts.backoff.saturating_mul(1 << doublings.min(16));
         let jitter = 1.0 + JITTER * (2.0 * self.random.f64() - 1.0);
-        pause.min(self.patience.longest_pause).mul_f64(jitter)
+        pause.min(self.timeouts.backoff_max).mul_f64(jitter)
     }
 }
 

@@ -77,6 +77,7 @@ impl Link {
     }
 
     /// A link without a process: what would be said to it can be read.
+    #[cfg(feature = "fuzzing")]
     pub(crate) fn to_nobody() -> (Self, mpsc::Receiver<(Command, Bytes)>) {
         let (commands, said) = mpsc::channel(COMMANDS_MAX);
         (Self { pid: None, commands: Some(commands), kill: Arc::default() }, said)
@@ -137,7 +138,7 @@ async fn attend(
                     // its end will tell.
                     Some(Err(error)) if error.kind() != io::ErrorKind::InvalidData => {
                         tracing::debug!("the worker's last message is cut: {error}");
-                        exit.cut = true;
+                        exit.truncated = true;
                         None
                     }
                     Some(Err(error)) => Some(FromWorker::Nonsense(error.to_string())),
@@ -162,7 +163,7 @@ async fn attend(
                 open = false;
                 patience = None;
                 if status.is_none() {
-                    exit.went_on = true;
+                    exit.still_running = true;
                     end(&mut child);
                 }
             }
@@ -175,7 +176,7 @@ async fn attend(
     let status = status.flatten();
     exit.code = status.and_then(|status| status.code());
     exit.signal = status.and_then(|status| status.signal());
-    exit.last_words = lines.last_words();
+    exit.stderr_tail = lines.stderr_tail();
     // The supervisor is gone only when the daemon ends.
     let _ = supervisor.send(FromWorker::Exited(exit)).await;
 }
@@ -243,7 +244,7 @@ impl Lines {
     }
 
     /// The lines as one.
-    fn last_words(&self) -> Option<String> {
+    fn stderr_tail(&self) -> Option<String> {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (!lines.is_empty()).then(|| lines.iter().map(String::as_str).collect::<Vec<_>>().join(" "))
     }
@@ -283,9 +284,9 @@ mod tests {
         log.extend(b"\n\xff\nnote: run with `RUST_BACKTRACE=1`\n");
         let lines = Lines::default();
         copy_log(&log[..], lines.clone()).await;
-        let kept = lines.last_words().unwrap();
+        let kept = lines.stderr_tail().unwrap();
         assert_eq!(kept, format!("{} {} \u{fffd}", "x".repeat(4096), "x".repeat(904)));
-        assert_eq!(Lines::default().last_words(), None);
+        assert_eq!(Lines::default().stderr_tail(), None);
     }
 
     #[test]

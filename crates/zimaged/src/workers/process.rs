@@ -1,6 +1,6 @@
 //! Starting the worker: which program, with which arguments and which environment.
 //!
-//! Start it from the main thread only (the runtime is single-threaded): a worker that asks for
+//! StartOptions it from the main thread only (the runtime is single-threaded): a worker that asks for
 //! a signal at its parent's death gets it when the *thread* that started it ends.
 
 use std::ffi::{OsStr, OsString};
@@ -49,7 +49,7 @@ const ALLOCATOR: (&str, &str) = ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments
 
 /// Everything needed to start a worker, again and again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct WorkerCommand {
     program: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
@@ -57,7 +57,7 @@ pub(crate) struct Plan {
 
 /// What is different at each start.
 #[derive(Debug, Default)]
-pub(crate) struct Start {
+pub(crate) struct StartOptions {
     /// The worker's end of the channel for weights that outlive it.
     pub weights: Option<OwnedFd>,
     /// Width and height of the image that a job waits for whom the last worker left: nothing is
@@ -65,7 +65,7 @@ pub(crate) struct Start {
     pub awaited: Option<(u32, u32)>,
 }
 
-impl Plan {
+impl WorkerCommand {
     /// What the settings come to, given the folder of zimaged and the environment.
     ///
     /// # Errors
@@ -126,7 +126,7 @@ impl Plan {
     /// # Errors
     ///
     /// `Config` when the program cannot be run at all, `Internal` when the system has no room.
-    pub(crate) fn spawn(&self, start: Start) -> Result<(Child, UnixStream), Failure> {
+    pub(crate) fn spawn(&self, start: StartOptions) -> Result<(Child, UnixStream), Failure> {
         let failed = |error: std::io::Error| {
             use std::io::ErrorKind::{ExecutableFileBusy, NotFound, PermissionDenied};
             let kind = match error.kind() {
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
     use crate::config::State;
     use crate::jobs::detached::Retention;
-    use crate::patience::Patience;
+    use crate::timeouts::Timeouts;
 
     fn settings(device: Device) -> Settings {
         Settings {
@@ -259,24 +259,27 @@ mod tests {
             idle_unload: None,
             state: State::default(),
             terms: Retention::default(),
-            patience: Patience::default(),
+            timeouts: Timeouts::default(),
         }
     }
 
-    fn plan(settings: &Settings, environment: &[(&str, &str)]) -> Result<Plan, Failure> {
+    fn command(
+        settings: &Settings,
+        environment: &[(&str, &str)],
+    ) -> Result<WorkerCommand, Failure> {
         let environment: Vec<_> = environment.iter().map(|(k, v)| (k.into(), v.into())).collect();
-        Plan::new(settings, Path::new("/nowhere"), environment.into_iter())
+        WorkerCommand::new(settings, Path::new("/nowhere"), environment.into_iter())
     }
 
-    fn value<'a>(plan: &'a Plan, name: &str) -> Option<&'a str> {
-        let found = plan.environment.iter().filter(|(n, _)| n == name).collect::<Vec<_>>();
+    fn value<'a>(command: &'a WorkerCommand, name: &str) -> Option<&'a str> {
+        let found = command.environment.iter().filter(|(n, _)| n == name).collect::<Vec<_>>();
         assert!(found.len() <= 1, "{name} is there twice");
         found.first().and_then(|(_, value)| value.to_str())
     }
 
     #[test]
     fn only_what_concerns_the_worker_is_passed_on() {
-        let plan = plan(
+        let command = command(
             &Settings { cuda_alloc_conf: Some("a:b".into()), ..settings(Device::Auto) },
             &[
                 ("HOME", "/h"),
@@ -289,21 +292,21 @@ mod tests {
             ],
         )
         .unwrap();
-        assert_eq!(value(&plan, "HOME"), Some("/h"));
-        assert_eq!(value(&plan, "OMP_NUM_THREADS"), Some("2"));
-        assert_eq!(value(&plan, "CUDA_MODULE_LOADING"), Some("LAZY"));
-        assert_eq!(value(&plan, "GOMP_SPINCOUNT"), Some("10000"));
-        assert_eq!(value(&plan, "PYTORCH_CUDA_ALLOC_CONF"), Some("a:b"));
+        assert_eq!(value(&command, "HOME"), Some("/h"));
+        assert_eq!(value(&command, "OMP_NUM_THREADS"), Some("2"));
+        assert_eq!(value(&command, "CUDA_MODULE_LOADING"), Some("LAZY"));
+        assert_eq!(value(&command, "GOMP_SPINCOUNT"), Some("10000"));
+        assert_eq!(value(&command, "PYTORCH_CUDA_ALLOC_CONF"), Some("a:b"));
         for secret in ["NOTIFY_SOCKET", "LISTEN_FDS", "SECRET"] {
-            assert_eq!(value(&plan, secret), None, "{secret}");
+            assert_eq!(value(&command, secret), None, "{secret}");
         }
     }
 
     #[test]
     fn the_allocator_is_as_the_administrator_has_it() {
         let seen = |environment: &[(&str, &str)]| {
-            let plan = plan(&settings(Device::Auto), environment).unwrap();
-            value(&plan, "PYTORCH_CUDA_ALLOC_CONF").unwrap().to_owned()
+            let command = command(&settings(Device::Auto), environment).unwrap();
+            value(&command, "PYTORCH_CUDA_ALLOC_CONF").unwrap().to_owned()
         };
         assert_eq!(seen(&[]), "expandable_segments:True");
         assert_eq!(seen(&[("PYTORCH_CUDA_ALLOC_CONF", "x:y")]), "x:y");
@@ -311,9 +314,9 @@ mod tests {
 
     #[test]
     fn an_administrators_wait_policy_stays() {
-        let plan = plan(&settings(Device::Cpu), &[("OMP_WAIT_POLICY", "ACTIVE")]).unwrap();
-        assert_eq!(value(&plan, "OMP_WAIT_POLICY"), Some("ACTIVE"));
-        assert_eq!(value(&plan, "GOMP_SPINCOUNT"), None);
+        let command = command(&settings(Device::Cpu), &[("OMP_WAIT_POLICY", "ACTIVE")]).unwrap();
+        assert_eq!(value(&command, "OMP_WAIT_POLICY"), Some("ACTIVE"));
+        assert_eq!(value(&command, "GOMP_SPINCOUNT"), None);
     }
 
     #[test]
@@ -321,10 +324,10 @@ mod tests {
         let seen = |device, list: Option<&str>| {
             let environment: Vec<_> =
                 list.map(|l| ("CUDA_VISIBLE_DEVICES", l)).into_iter().collect();
-            plan(&settings(device), &environment).map(|plan| {
-                let at = plan.arguments.iter().position(|a| a == "--device").unwrap();
-                let told = plan.arguments[at + 1].to_str().unwrap().to_owned();
-                (value(&plan, "CUDA_VISIBLE_DEVICES").unwrap().to_owned(), told)
+            command(&settings(device), &environment).map(|command| {
+                let at = command.arguments.iter().position(|a| a == "--device").unwrap();
+                let told = command.arguments[at + 1].to_str().unwrap().to_owned();
+                (value(&command, "CUDA_VISIBLE_DEVICES").unwrap().to_owned(), told)
             })
         };
         let is = |a: &str, b: &str| Ok((a.to_owned(), b.to_owned()));
@@ -345,8 +348,8 @@ mod tests {
             plain: true,
             ..settings(Device::Cpu)
         };
-        let plan = plan(&settings, &[]).unwrap();
-        let words: Vec<_> = plan.arguments.iter().map(|word| word.to_str().unwrap()).collect();
+        let command = command(&settings, &[]).unwrap();
+        let words: Vec<_> = command.arguments.iter().map(|word| word.to_str().unwrap()).collect();
         assert_eq!(
             words[2..],
             [

@@ -95,7 +95,7 @@ mod tests {
         if !open.text.contains("make room") && open.level == Level::Warn {
             assert!(open.fix.unwrap().contains("chmod 700"));
         }
-        let failure = Failure::new(Kind::Io, "cannot keep jobs in /s: it is read-only");
+        let failure = Failure::new(Kind::Io, "cannot store jobs in /s: it is read-only");
         let told = room(folder.path(), None, Some(&failure));
         assert_eq!((told.level, told.text), (Level::Fail, failure.message));
     }

@@ -90,10 +90,10 @@ fn a_detached_job_is_a_number() {
 
 #[test]
 fn a_detached_job_that_is_refused_is_said() {
-    let failure = Failure::new(Kind::Io, "cannot keep jobs in /s: it is full").hint("make room");
+    let failure = Failure::new(Kind::Io, "cannot store jobs in /s: it is full").hint("make room");
     let ran = Fake::new(|peer, _| peer.say(Event::Failed(failure))).run(&["a fox", "--detach"]);
     assert_eq!((ran.code, ran.text()), (Some(74), ""));
-    assert_eq!(ran.stderr, "zimg: cannot keep jobs in /s: it is full\nhint: make room\n");
+    assert_eq!(ran.stderr, "zimg: cannot store jobs in /s: it is full\nhint: make room\n");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Bytes that are cut off or altered: what was kept is there, or it is moved aside and said.
+//! Truncated and altered files: the jobs are intact, or the files are moved aside and reported.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,47 +15,47 @@ fn named(folder: &Path, beginning: &str) -> Option<PathBuf> {
     found.into_iter().next()
 }
 
-/// How a damaged folder was taken.
+/// The outcome of opening a damaged store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Taken {
-    Whole,
-    Aside,
+enum Outcome {
+    Intact,
+    MovedAside,
     Refused,
 }
 
 /// Opens a folder whose database has these bytes, and a journal perhaps, and holds it to: all that
 /// was kept, or moved aside as it was with a new one in its place, or refused and untouched.
-fn taken(files: &[(&str, &[u8])], jobs: &[(JobId, Record)], what: &str) -> Taken {
+fn open_damaged(files: &[(&str, &[u8])], jobs: &[(JobId, JobRecord)], what: &str) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
         fs::write(folder.path().join(name), bytes).unwrap();
     }
     let damaged = files[0].1;
-    match Shelf::open(folder.path(), 1_700_000_000) {
-        Ok((_, Found { jobs: found, aside: None, .. })) => {
+    match JobStore::open(folder.path(), 1_700_000_000) {
+        Ok((_, StoreContents { jobs: found, aside: None, .. })) => {
             assert_eq!(found, jobs, "{what}");
-            Taken::Whole
+            Outcome::Intact
         }
         Ok((_, found)) => {
-            let (trouble, aside) = found.aside.unwrap();
-            assert!(found.jobs.is_empty() && trouble.is_damage(), "{what}: {trouble}");
+            let (error, aside) = found.aside.unwrap();
+            assert!(found.jobs.is_empty() && error.is_damage(), "{what}: {error}");
             assert_eq!(aside, folder.path().join("jobs.sqlite.corrupt-1700000000"));
             if files.len() == 1 {
                 assert!(fs::read(aside).unwrap() == damaged, "{what}: it was written to");
             }
             // Numbers that were given out are not given again.
             assert_eq!(found.numbers, 1_700_000_000..1_700_001_000);
-            Taken::Aside
+            Outcome::MovedAside
         }
-        Err(trouble) => {
-            assert!(!trouble.is_damage(), "{what}: {trouble}");
+        Err(error) => {
+            assert!(!error.is_damage(), "{what}: {error}");
             assert!(fs::read(folder.path().join("jobs.sqlite")).unwrap() == damaged, "{what}");
-            Taken::Refused
+            Outcome::Refused
         }
     }
 }
 
-fn database_and_jobs() -> (Vec<u8>, Vec<(JobId, Record)>) {
+fn database_and_jobs() -> (Vec<u8>, Vec<(JobId, JobRecord)>) {
     let folder = tempfile::tempdir().unwrap();
     // Images are not what is looked at here.
     let mut jobs = some_jobs(folder.path());
@@ -75,7 +75,8 @@ fn altered_bytes_are_noticed_or_do_not_matter() {
     while at < bytes.len() {
         let mut damaged = bytes.clone();
         damaged[at] ^= u8::try_from(1 + seeded.below(255)).unwrap();
-        count[taken(&[("jobs.sqlite", &damaged)], &jobs, &format!("byte {at}")) as usize] += 1;
+        count[open_damaged(&[("jobs.sqlite", &damaged)], &jobs, &format!("byte {at}")) as usize] +=
+            1;
         at += 1 + seeded.below(2 * every - 1);
     }
     // Most of a file is used, or zeroed and in no use.
@@ -90,8 +91,8 @@ fn every_byte_of_the_beginning_and_of_the_seal_counts() {
     for at in 0..100 {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x81;
-        let how = taken(&[("jobs.sqlite", &damaged)], &jobs, &format!("byte {at}"));
-        aside += u32::from(how != Taken::Whole);
+        let how = open_damaged(&[("jobs.sqlite", &damaged)], &jobs, &format!("byte {at}"));
+        aside += u32::from(how != Outcome::Intact);
     }
     // The rest are counters and hints of SQLite's that decide nothing.
     assert!(aside > 40, "{aside}");
@@ -104,11 +105,12 @@ fn a_file_that_was_cut_is_moved_aside() {
     let mut lengths = vec![0, 1, 19, 20, 100, 4096, bytes.len() - 4096];
     lengths.extend((0..20).map(|_| seeded.below(bytes.len() - 4096)));
     for length in lengths {
-        let how = taken(&[("jobs.sqlite", &bytes[..length])], &jobs, &format!("{length} bytes"));
-        assert_eq!(how, Taken::Aside, "{length} bytes");
+        let how =
+            open_damaged(&[("jobs.sqlite", &bytes[..length])], &jobs, &format!("{length} bytes"));
+        assert_eq!(how, Outcome::MovedAside, "{length} bytes");
     }
     // The last page may have nothing at its end.
-    let _ = taken(&[("jobs.sqlite", &bytes[..bytes.len() - 1])], &jobs, "all but one byte");
+    let _ = open_damaged(&[("jobs.sqlite", &bytes[..bytes.len() - 1])], &jobs, "all but one byte");
 }
 
 #[test]
@@ -122,8 +124,8 @@ fn blocks_of_nothing_and_of_noise_are_moved_aside_or_do_not_matter() {
         for byte in &mut damaged[at..at + 512] {
             *byte = if round % 2 == 0 { 0 } else { u8::try_from(seeded.below(256)).unwrap() };
         }
-        let how = taken(&[("jobs.sqlite", &damaged)], &jobs, &format!("block {at}"));
-        aside += u32::from(how == Taken::Aside);
+        let how = open_damaged(&[("jobs.sqlite", &damaged)], &jobs, &format!("block {at}"));
+        aside += u32::from(how == Outcome::MovedAside);
     }
     assert!(aside > 10, "{aside}");
 }
@@ -152,21 +154,21 @@ fn a_transaction_that_was_cut_short_never_was() {
     let (bytes, jobs) = database_and_jobs();
     let (database, journal) = cut_short(&bytes);
     let opened = |journal: &[u8], what: &str| {
-        taken(&[("jobs.sqlite", &database), ("jobs.sqlite-journal", journal)], &jobs, what)
+        open_damaged(&[("jobs.sqlite", &database), ("jobs.sqlite-journal", journal)], &jobs, what)
     };
-    assert_eq!(opened(&journal, "cut short"), Taken::Whole);
+    assert_eq!(opened(&journal, "cut short"), Outcome::Intact);
     // The journal itself is cut or altered: what cannot be undone any more is noticed.
     let mut seeded = Seeded(4);
     let mut aside = 0;
     for _ in 0..40 {
         let length = seeded.below(journal.len());
         let how = opened(&journal[..length], &format!("{length} bytes of journal"));
-        aside += u32::from(how == Taken::Aside);
+        aside += u32::from(how == Outcome::MovedAside);
         let mut damaged = journal.clone();
         let at = seeded.below(journal.len());
         damaged[at] ^= 0x55;
         let how = opened(&damaged, &format!("byte {at} of the journal"));
-        aside += u32::from(how == Taken::Aside);
+        aside += u32::from(how == Outcome::MovedAside);
     }
     assert!(aside > 10, "{aside}");
 }
@@ -177,23 +179,23 @@ fn what_is_moved_aside_is_never_overwritten() {
     let _ = some_jobs(folder.path());
     for round in 0_u8..3 {
         fs::write(folder.path().join("jobs.sqlite"), [round; 30]).unwrap();
-        let (mut shelf, found) = Shelf::open(folder.path(), 1_700_000_000).unwrap();
-        let (trouble, aside) = found.aside.unwrap();
-        assert_eq!(trouble.to_string(), "it does not begin as it should");
+        let (mut store, found) = JobStore::open(folder.path(), 1_700_000_000).unwrap();
+        let (error, aside) = found.aside.unwrap();
+        assert!(matches!(error, StoreError::Damaged(Damage::Header)), "{error}");
         assert_eq!(fs::read(aside).unwrap(), [round; 30]);
-        shelf.accept(u64::from(round) + 1, &record(1000, "a fox", 1)).unwrap();
+        store.accept(u64::from(round) + 1, &record(1000, "a fox", 1)).unwrap();
     }
-    let kept = named(folder.path(), "images.corrupt-1700000000").unwrap();
+    let kept = named(folder.path(), "pictures.corrupt-1700000000").unwrap();
     assert_eq!(fs::read(kept.join("3-0.rgb")).unwrap(), pixels(3, 0));
     for name in ["jobs.sqlite.corrupt-1700000000", "jobs.sqlite.corrupt-1700000000-2"] {
         assert!(folder.path().join(name).exists(), "{name}");
     }
     // A list that is gone is as bad as one that is damaged: its images are not swept away.
-    let (mut shelf, _) = open(folder.path());
-    shelf.image(3, &started(), &image(0), &pixels(3, 0)).unwrap();
-    drop(shelf);
+    let (mut store, _) = open(folder.path());
+    store.store_image(3, &started(), &image(0), &pixels(3, 0)).unwrap();
+    drop(store);
     fs::remove_file(folder.path().join("jobs.sqlite")).unwrap();
-    let (_, found) = Shelf::open(folder.path(), 1_800_000_000).unwrap();
+    let (_, found) = JobStore::open(folder.path(), 1_800_000_000).unwrap();
     let (_, aside) = found.aside.unwrap();
     assert_eq!(fs::read(aside.join("3-0.rgb")).unwrap(), pixels(3, 0));
 }
@@ -204,21 +206,21 @@ fn a_newer_versions_file_and_one_that_cannot_be_read_are_left_alone() {
     let mut newer = bytes.clone();
     // https://sqlite.org/fileformat.html: the user version, big endian, at 60.
     newer[60..64].copy_from_slice(&2_u32.to_be_bytes());
-    assert_eq!(taken(&[("jobs.sqlite", &newer)], &jobs, "newer"), Taken::Refused);
+    assert_eq!(open_damaged(&[("jobs.sqlite", &newer)], &jobs, "newer"), Outcome::Refused);
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("jobs.sqlite"), &newer).unwrap();
-    let failure = Shelf::open(folder.path(), 0).unwrap_err().failure(Path::new("/s"));
+    let failure = JobStore::open(folder.path(), 0).unwrap_err().failure(Path::new("/s"));
     assert_eq!(failure.kind, Kind::Version);
     assert_eq!(
         failure.message,
-        "cannot keep jobs in /s: a newer zimaged has written them (in format 2)"
+        "cannot store jobs in /s: a newer zimaged has written them (in format 2)"
     );
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("jobs.sqlite")).unwrap();
-    let trouble = Shelf::open(folder.path(), 0).unwrap_err();
-    assert!(!trouble.is_damage(), "{trouble}");
+    let error = JobStore::open(folder.path(), 0).unwrap_err();
+    assert!(!error.is_damage(), "{error}");
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
-    let failure = Shelf::open(&file.join("state"), 0).unwrap_err().failure(Path::new("/s"));
+    let failure = JobStore::open(&file.join("state"), 0).unwrap_err().failure(Path::new("/s"));
     assert_eq!(failure.kind, Kind::Io);
 }

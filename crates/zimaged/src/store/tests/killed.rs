@@ -11,22 +11,22 @@ const IMAGES: u32 = 2;
 
 /// Accepts, draws, ends and forgets until it is killed, and says each thing when it is kept.
 fn write_for_ever(folder: &Path) {
-    let (mut shelf, found) = open(folder);
+    let (mut store, found) = open(folder);
     let mut out = std::io::stdout();
     for job in found.numbers {
         let mut say = |what: &str| writeln!(out, "{what} {job}").unwrap();
-        shelf
+        store
             .accept(job, &record(1000, &format!("fox {job} {}", "x".repeat(3000)), IMAGES))
             .unwrap();
         say("accepted");
         for index in 0..IMAGES {
-            shelf.image(job, &started(), &image(index), &pixels(job, index)).unwrap();
+            store.store_image(job, &started(), &image(index), &pixels(job, index)).unwrap();
             say("image");
         }
-        shelf.end(job, End { result: Ok(Timings::default()), lived_s: job }).unwrap();
+        store.end(job, JobEnd { result: Ok(Timings::default()), lived_s: job }).unwrap();
         say("ended");
         if job % 3 == 0 {
-            shelf.forget(job, IMAGES).unwrap();
+            store.delete(job, IMAGES).unwrap();
             say("forgotten");
         }
     }
@@ -62,8 +62,8 @@ fn what_a_killed_writer_had_said_to_be_kept_is_kept() {
         said.extend(words);
         child.wait().unwrap();
 
-        let (shelf, found) = open(folder.path());
-        check_images(&shelf, &found.jobs);
+        let (store, found) = open(folder.path());
+        check_images(&store, &found.jobs);
         for (job, record) in &found.jobs {
             assert!(record.submit.draw.prompt.starts_with(&format!("fox {job} ")));
         }

@@ -1,18 +1,18 @@
-//! What lies in a folder, opened again after everything that can happen to it.
+//! The store opened again after crashes, damage, full disks and second daemons.
 
-mod answers;
+mod actor;
 mod damage;
 mod killed;
-mod old;
+mod versions;
 
 use std::path::Path;
 
 use zimg_protocol::messages::{Draw, ImageInfo, JobId, Priority, Started, Submit, Timings};
 use zimg_protocol::{Failure, Kind};
 
-use super::record::{End, Record};
-use super::shelf::{Found, Shelf};
-use super::trouble::Trouble;
+use super::error::{Damage, StoreError};
+use super::job_store::{JobStore, StoreContents};
+use super::record::{JobEnd, JobRecord};
 
 const SIDE: u32 = 64;
 
@@ -29,9 +29,9 @@ impl Seeded {
     }
 }
 
-pub(super) fn record(uid: u32, prompt: &str, count: u32) -> Record {
+pub(super) fn record(uid: u32, prompt: &str, count: u32) -> JobRecord {
     let draw = Draw { count, width: Some(SIDE), height: Some(SIDE), ..Draw::new(prompt) };
-    Record::new(
+    JobRecord::new(
         uid,
         Submit { draw, priority: Priority::Batch, detach: true, previews: false },
         1_700_000_000,
@@ -52,46 +52,46 @@ fn pixels(job: JobId, index: u32) -> Vec<u8> {
     (0..image(index).bytes).map(|_| u8::try_from(seeded.below(256)).unwrap()).collect()
 }
 
-fn open(folder: &Path) -> (Shelf, Found) {
-    let (shelf, found) = Shelf::open(folder, 1_700_000_000).unwrap();
+fn open(folder: &Path) -> (JobStore, StoreContents) {
+    let (store, found) = JobStore::open(folder, 1_700_000_000).unwrap();
     assert!(found.aside.is_none(), "{:?}", found.aside);
-    (shelf, found)
+    (store, found)
 }
 
 /// A folder with jobs in every state, and what is in it.
-fn some_jobs(folder: &Path) -> Vec<(JobId, Record)> {
-    let (mut shelf, found) = open(folder);
+fn some_jobs(folder: &Path) -> Vec<(JobId, JobRecord)> {
+    let (mut store, found) = open(folder);
     let jobs: Vec<_> = found.numbers.take(9).collect();
     for (job, count) in jobs.iter().zip([1, 2, 3].iter().cycle()) {
         // One prompt that does not fit a page of the file.
         let prompt = "a fox ".repeat(if *job == 4 { 2000 } else { 1 });
-        shelf
+        store
             .accept(*job, &record(1000 + u32::try_from(*job % 2).unwrap(), &prompt, *count))
             .unwrap();
     }
-    let end = |result| End { result, lived_s: 60 };
+    let end = |result| JobEnd { result, lived_s: 60 };
     for index in 0..3 {
-        shelf.image(3, &started(), &image(index), &pixels(3, index)).unwrap();
+        store.store_image(3, &started(), &image(index), &pixels(3, index)).unwrap();
     }
-    shelf.end(3, end(Ok(Timings { steps: 8.0, ..Timings::default() }))).unwrap();
-    shelf.image(5, &started(), &image(0), &pixels(5, 0)).unwrap();
-    shelf.end(6, end(Err(Failure::new(Kind::Refused, "no")))).unwrap();
+    store.end(3, end(Ok(Timings { steps: 8.0, ..Timings::default() }))).unwrap();
+    store.store_image(5, &started(), &image(0), &pixels(5, 0)).unwrap();
+    store.end(6, end(Err(Failure::new(Kind::Refused, "no")))).unwrap();
     // Pages that are free again.
     for job in 7..=9 {
-        shelf.forget(job, 0).unwrap();
+        store.delete(job, 0).unwrap();
     }
-    shelf.lived(3600).unwrap();
-    drop(shelf);
+    store.save_age(3600).unwrap();
+    drop(store);
     let (_, found) = open(folder);
     assert_eq!((found.jobs.len(), found.lived_s), (6, 3600));
     found.jobs
 }
 
-fn check_images(shelf: &Shelf, jobs: &[(JobId, Record)]) {
+fn check_images(store: &JobStore, jobs: &[(JobId, JobRecord)]) {
     for (job, record) in jobs {
         for kept in &record.images {
             assert_eq!(
-                shelf.read(*job, kept, 0, usize::MAX).unwrap(),
+                store.read(*job, kept, 0, usize::MAX).unwrap(),
                 pixels(*job, kept.image.index)
             );
         }
@@ -102,33 +102,33 @@ fn check_images(shelf: &Shelf, jobs: &[(JobId, Record)]) {
 fn what_was_kept_is_found_again() {
     let folder = tempfile::tempdir().unwrap();
     let jobs = some_jobs(folder.path());
-    let (mut shelf, found) = open(folder.path());
+    let (mut store, found) = open(folder.path());
     assert_eq!(found.jobs, jobs);
-    check_images(&shelf, &jobs);
+    check_images(&store, &jobs);
     assert_eq!(jobs[2].1.images.len(), 3);
     assert_eq!(jobs[3].1.submit.draw.prompt.len(), 12_000);
-    assert!(matches!(jobs[5].1.end, Some(End { result: Err(_), lived_s: 60 })));
+    assert!(matches!(jobs[5].1.end, Some(JobEnd { result: Err(_), lived_s: 60 })));
     assert_eq!(found.numbers, 2001..3001);
-    assert_eq!(shelf.numbers(1000).unwrap(), 3001..4001);
+    assert_eq!(store.reserve_ids(1000).unwrap(), 3001..4001);
     assert!(matches!(
-        shelf.end(70, End { result: Ok(Timings::default()), lived_s: 0 }),
-        Err(Trouble::Missing(70))
+        store.end(70, JobEnd { result: Ok(Timings::default()), lived_s: 0 }),
+        Err(StoreError::NoSuchJob(70))
     ));
-    shelf.forget(70, 3).unwrap();
+    store.delete(70, 3).unwrap();
 }
 
 #[test]
 fn a_forgotten_job_leaves_no_image_and_no_word_of_its_prompt() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut shelf, _) = open(folder.path());
-    shelf.accept(1, &record(1000, "a secret fox", 1)).unwrap();
-    shelf.image(1, &started(), &image(0), &pixels(1, 0)).unwrap();
+    let (mut store, _) = open(folder.path());
+    store.accept(1, &record(1000, "a secret fox", 1)).unwrap();
+    store.store_image(1, &started(), &image(0), &pixels(1, 0)).unwrap();
     let prompt_is_there = || {
         let bytes = std::fs::read(folder.path().join("jobs.sqlite")).unwrap();
         bytes.windows(12).any(|window| window == b"a secret fox")
     };
     assert!(prompt_is_there());
-    shelf.forget(1, 1).unwrap();
+    store.delete(1, 1).unwrap();
     assert!(!prompt_is_there());
     assert_eq!(std::fs::read_dir(folder.path().join("pictures")).unwrap().count(), 0);
 }
@@ -141,9 +141,9 @@ fn images_that_no_job_speaks_of_are_swept_away_and_foreign_files_are_not() {
     for name in ["5-1.rgb", "8-0.rgb", "3-0.rgb.new", "notes.txt", "x-0.rgb"] {
         std::fs::write(at(name), "x").unwrap();
     }
-    let (shelf, found) = open(folder.path());
+    let (store, found) = open(folder.path());
     assert_eq!(found.jobs, jobs);
-    check_images(&shelf, &jobs);
+    check_images(&store, &jobs);
     for (name, there) in [
         ("5-1.rgb", false),
         ("8-0.rgb", false),
@@ -159,46 +159,48 @@ fn images_that_no_job_speaks_of_are_swept_away_and_foreign_files_are_not() {
 fn a_damaged_image_is_never_given_out_and_can_be_drawn_again() {
     let folder = tempfile::tempdir().unwrap();
     let jobs = some_jobs(folder.path());
-    let (mut shelf, _) = open(folder.path());
+    let (mut store, _) = open(folder.path());
     let (job, record) = &jobs[2];
-    let damaged = |shelf: &Shelf, index: usize| {
-        let trouble = shelf.read(*job, &record.images[index], 0, 100).unwrap_err();
-        assert!(trouble.is_damage());
-        trouble.to_string()
+    let damaged = |store: &JobStore, index: usize| match store
+        .read(*job, &record.images[index], 0, 100)
+        .unwrap_err()
+    {
+        StoreError::Damaged(damage) => damage,
+        other => panic!("{other}"),
     };
-    let at = |index: u32| folder.path().join(format!("images/3-{index}.rgb"));
+    let at = |index: u32| folder.path().join(format!("pictures/3-{index}.rgb"));
     let mut bytes = pixels(3, 1);
     bytes[5000] ^= 1;
     std::fs::write(at(1), &bytes).unwrap();
-    assert_eq!(damaged(&shelf, 1), "image 1 of job 3 has changed");
+    assert_eq!(damaged(&store, 1), Damage::ImageChanged { job: 3, index: 1 });
     bytes.truncate(77);
     std::fs::write(at(1), &bytes).unwrap();
-    assert_eq!(damaged(&shelf, 1), "image 1 of job 3 has changed");
+    assert_eq!(damaged(&store, 1), Damage::ImageChanged { job: 3, index: 1 });
     std::fs::remove_file(at(1)).unwrap();
-    assert_eq!(damaged(&shelf, 1), "image 1 of job 3 is gone");
-    shelf.unfinish(3, 1).unwrap();
-    drop(shelf);
-    let (mut shelf, found) = open(folder.path());
+    assert_eq!(damaged(&store, 1), Damage::ImageMissing { job: 3, index: 1 });
+    store.truncate(3, 1).unwrap();
+    drop(store);
+    let (mut store, found) = open(folder.path());
     assert_eq!((found.jobs[2].1.images.len(), &found.jobs[2].1.end), (1, &None));
-    shelf.image(3, &started(), &image(1), &pixels(3, 1)).unwrap();
-    drop(shelf);
-    let (shelf, found) = open(folder.path());
+    store.store_image(3, &started(), &image(1), &pixels(3, 1)).unwrap();
+    drop(store);
+    let (store, found) = open(folder.path());
     assert_eq!(found.jobs[2].1.images.len(), 2);
-    check_images(&shelf, &found.jobs);
+    check_images(&store, &found.jobs);
 }
 
 #[test]
 fn one_daemon_at_a_time_has_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (_shelf, _) = open(folder.path());
-    let trouble = Shelf::open(folder.path(), 0).unwrap_err();
-    let failure = trouble.failure(Path::new("/var/lib/zimaged"));
+    let error = JobStore::open(folder.path(), 0).unwrap_err();
+    let failure = error.failure(Path::new("/var/lib/zimaged"));
     assert_eq!(failure.kind, Kind::Busy);
     let pid = std::process::id();
     assert_eq!(
         failure.message,
         format!(
-            "cannot keep jobs in /var/lib/zimaged: another zimaged (process {pid}) keeps its jobs there"
+            "cannot store jobs in /var/lib/zimaged: another zimaged (process {pid}) stores its jobs there"
         )
     );
 }
@@ -214,7 +216,7 @@ fn its_files_are_for_nobody_else() {
     };
     assert_eq!(mode(""), 0o700);
     assert_eq!(mode("pictures"), 0o700);
-    for file in ["jobs.sqlite", "lock", "images/3-0.rgb"] {
+    for file in ["jobs.sqlite", "lock", "pictures/3-0.rgb"] {
         assert_eq!(mode(file), 0o600, "{file}");
     }
 }
@@ -223,22 +225,22 @@ fn its_files_are_for_nobody_else() {
 fn a_full_disk_is_a_sentence_and_nothing_kept_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let jobs = some_jobs(folder.path());
-    let (mut shelf, _) = open(folder.path());
+    let (mut store, _) = open(folder.path());
     // A folder in whose stead there is a file takes nothing, not even from root.
     let (images, away) = (folder.path().join("pictures"), folder.path().join("away"));
     std::fs::rename(&images, &away).unwrap();
     std::fs::write(&images, "").unwrap();
-    let trouble = shelf.image(5, &started(), &image(1), &pixels(5, 1)).unwrap_err();
-    assert!(!trouble.is_damage());
-    let failure = trouble.failure(shelf.path());
+    let error = store.store_image(5, &started(), &image(1), &pixels(5, 1)).unwrap_err();
+    assert!(!error.is_damage());
+    let failure = error.failure(store.path());
     assert_eq!(failure.kind, Kind::Io);
-    assert!(failure.message.starts_with("cannot keep jobs in "), "{failure}");
+    assert!(failure.message.starts_with("cannot store jobs in "), "{failure}");
     std::fs::remove_file(&images).unwrap();
     std::fs::rename(&away, &images).unwrap();
-    shelf.image(5, &started(), &image(1), &pixels(5, 1)).unwrap();
-    drop(shelf);
-    let (shelf, found) = open(folder.path());
+    store.store_image(5, &started(), &image(1), &pixels(5, 1)).unwrap();
+    drop(store);
+    let (store, found) = open(folder.path());
     assert_eq!(found.jobs[4].1.images.len(), 2);
-    check_images(&shelf, &found.jobs);
+    check_images(&store, &found.jobs);
     assert_eq!(found.jobs.len(), jobs.len());
 }

@@ -13,7 +13,7 @@ struct Clocked {
 impl Clocked {
     fn new() -> Self {
         let now = Instant::now();
-        Self { life: Lifecycle::new(Patience::default(), None, 7, now), now }
+        Self { life: Lifecycle::new(Timeouts::default(), None, 7, now), now }
     }
 
     fn ready() -> Self {
@@ -50,8 +50,8 @@ fn exit(code: i32) -> Input {
 }
 
 fn killed(signal: i32, words: &str) -> Input {
-    let last_words = Some(words.into());
-    Input::Exited(Exit { signal: Some(signal), last_words, ..Exit::default() })
+    let stderr_tail = Some(words.into());
+    Input::Exited(Exit { signal: Some(signal), stderr_tail, ..Exit::default() })
 }
 
 /// The pause after a death, in milliseconds.
@@ -221,7 +221,7 @@ fn pauses_double_to_a_minute_and_an_image_resets_them() {
 fn the_same_seed_has_the_same_pauses() {
     let pauses = |seed| {
         let now = Instant::now();
-        let mut life = Lifecycle::new(Patience::default(), None, seed, now);
+        let mut life = Lifecycle::new(Timeouts::default(), None, seed, now);
         life.apply(Input::Ready, now);
         let mut all = Vec::new();
         for _ in 0..4 {
@@ -241,11 +241,11 @@ fn a_worker_that_was_long_ready_dies_for_the_first_time() {
     life.apply(exit(1));
     life.time_up();
     life.apply(Input::Ready);
-    life.now += Patience::default().settled - SECOND;
+    life.now += Timeouts::default().stable - SECOND;
     assert!(pause(&life.apply(exit(1))) > 0);
     life.time_up();
     life.apply(Input::Ready);
-    life.now += Patience::default().settled;
+    life.now += Timeouts::default().stable;
     assert_eq!(pause(&life.apply(exit(1))), 0);
 }
 
@@ -314,7 +314,7 @@ fn exit_78_alone_is_a_wrong_configuration_with_the_last_words_as_reason() {
     let mut life = Clocked::new();
     let actions = life.apply(Input::Exited(Exit {
         code: Some(78),
-        last_words: Some("no such folder".into()),
+        stderr_tail: Some("no such folder".into()),
         ..Exit::default()
     }));
     assert_eq!(actions, [Action::RefuseAll(Failure::new(Kind::Config, "no such folder"))]);

@@ -271,7 +271,7 @@ mod tests {
     fn what_is_wrong_with_the_state_folder_is_said_where_there_is_to_be_one() {
         let said = |state_dir: Option<&str>| {
             let status = status();
-            let failure = Failure::new(Kind::Io, "cannot keep jobs in /s: it is full");
+            let failure = Failure::new(Kind::Io, "cannot store jobs in /s: it is full");
             let mut overview = overview(&status);
             overview.keeping = Some(failure.hint("make room"));
             overview.weights = Some(Weights::Read { bytes: 1000 });
@@ -282,8 +282,7 @@ mod tests {
             };
             shown(&DaemonState { overview: Some(overview), status, setup: Some(setup) })
         };
-        let kept =
-            "kept     1 detached job to fetch in /s: cannot keep jobs in /s: it is full; make room";
+        let kept = "kept     1 detached job to fetch in /s: cannot store jobs in /s: it is full; make room";
         assert!(said(Some("/s")).lines().any(|line| line == kept), "{}", said(Some("/s")));
         assert!(said(Some("/s")).contains("weights  read from the checkpoint, 1 kB"));
         assert!(!said(None).contains("kept "), "{}", said(None));

@@ -18,7 +18,7 @@ use zimg_protocol::limits::{HELLO_TIMEOUT, NO_PROGRESS, TO_DAEMON_BYTES};
 use zimg_protocol::{Failure, Frame, FrameError, Kind};
 
 use crate::outbox::ClientId;
-use crate::outbox::{Cut, Outbox};
+use crate::outbox::{Disconnected, Outbox};
 use crate::supervisor::FromClient;
 
 /// A connection without a job, on which nothing is asked for so long, is closed: its client has
@@ -34,14 +34,14 @@ const UNTAKEN_MAX: usize = 16;
 /// What the daemon calls itself when it speaks of versions.
 const OURSELVES: &str = concat!("zimaged ", env!("CARGO_PKG_VERSION"));
 
-/// Places for connections.
+/// ConnectionSlots for connections.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct ConnectionSlots {
     all: usize,
     free: Arc<Semaphore>,
 }
 
-impl Places {
+impl ConnectionSlots {
     /// So many, at least one.
     pub(crate) fn new(all: usize) -> Self {
         Self { all, free: Arc::new(Semaphore::new(all)) }
@@ -53,7 +53,7 @@ impl Places {
     }
 
     /// Waits until every connection has written what it has to say.
-    pub(crate) async fn all_left(&self) {
+    pub(crate) async fn all_free(&self) {
         let all = u32::try_from(self.all).unwrap_or(u32::MAX);
         let _ = self.free.acquire_many(all).await;
     }
@@ -62,10 +62,10 @@ impl Places {
 /// Accepts clients until it is dropped; no error ends it.
 pub(crate) async fn accept(
     listener: UnixListener,
-    places: Places,
+    slots: ConnectionSlots,
     supervisor: mpsc::Sender<FromClient>,
 ) {
-    let per_user = places.per_user();
+    let per_user = slots.per_user();
     let mut next: ClientId = 0;
     let mut logged = None;
     let mut users: HashMap<u32, Arc<Semaphore>> = HashMap::new();
@@ -89,8 +89,8 @@ pub(crate) async fn accept(
             refuse(&stream, &format!("you already have {per_user} connections to zimaged"));
             continue;
         };
-        let Ok(place) = Arc::clone(&places.free).try_acquire_owned() else {
-            refuse(&stream, &format!("zimaged already has {} connections", places.all));
+        let Ok(slot) = Arc::clone(&slots.free).try_acquire_owned() else {
+            refuse(&stream, &format!("zimaged already has {} connections", slots.all));
             continue;
         };
         let (id, supervisor) = (next, supervisor.clone());
@@ -99,12 +99,12 @@ pub(crate) async fn accept(
                 Ok(()) => tracing::debug!(client = id, "left"),
                 Err(error) => tracing::debug!(client = id, "dropped: {error}"),
             }
-            drop((place, own));
+            drop((slot, own));
         });
     }
 }
 
-/// Says why there is no place, without waiting for the client to read it.
+/// Says why there is no slot, without waiting for the client to read it.
 fn refuse(stream: &UnixStream, why: &str) {
     let failure = Failure::new(Kind::Busy, format!("{why}, try again later"));
     let mut frame = Vec::new();
@@ -135,8 +135,8 @@ enum Dropped {
     TooSlow,
 }
 
-impl From<Cut> for Dropped {
-    fn from(Cut: Cut) -> Self {
+impl From<Disconnected> for Dropped {
+    fn from(Disconnected: Disconnected) -> Self {
         Self::TooSlow
     }
 }
@@ -323,9 +323,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let (supervisor, _asked) = mpsc::channel(8);
-        let places = Places::new(4);
-        let _others = places.free.try_acquire_many(3).unwrap();
-        tokio::spawn(accept(UnixListener::bind(&path).unwrap(), places.clone(), supervisor));
+        let slots = ConnectionSlots::new(4);
+        let _others = slots.free.try_acquire_many(3).unwrap();
+        tokio::spawn(accept(UnixListener::bind(&path).unwrap(), slots.clone(), supervisor));
         let mut first = UnixStream::connect(&path).await.unwrap();
         first.write_all(&Hello::OURS.to_bytes()).await.unwrap();
         first.read_exact(&mut [0; hello::BYTES]).await.unwrap();

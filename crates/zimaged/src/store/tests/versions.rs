@@ -13,9 +13,13 @@ fn fixture(version: &str) -> PathBuf {
 fn copy(from: &Path) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("pictures")).unwrap();
-    for name in
-        ["jobs.sqlite", "images/3-0.rgb", "images/3-1.rgb", "images/3-2.rgb", "images/5-0.rgb"]
-    {
+    for name in [
+        "jobs.sqlite",
+        "pictures/3-0.rgb",
+        "pictures/3-1.rgb",
+        "pictures/3-2.rgb",
+        "pictures/5-0.rgb",
+    ] {
         fs::copy(from.join(name), folder.path().join(name)).unwrap();
     }
     folder
@@ -31,14 +35,14 @@ fn version_1_is_read() {
         let _ = some_jobs(Path::new(&folder));
     }
     let folder = copy(&fixture("v1"));
-    let (mut shelf, found) = open(folder.path());
+    let (mut store, found) = open(folder.path());
     assert_eq!((&found.jobs, found.lived_s), (&jobs, 3600));
-    check_images(&shelf, &jobs);
+    check_images(&store, &jobs);
     // And written to.
     assert_eq!(found.numbers, 2001..3001);
-    shelf.accept(2001, &record(1000, "a fox", 1)).unwrap();
-    shelf.forget(3, 3).unwrap();
-    drop(shelf);
+    store.accept(2001, &record(1000, "a fox", 1)).unwrap();
+    store.delete(3, 3).unwrap();
+    drop(store);
     let (_, found) = open(folder.path());
     assert_eq!(found.jobs.iter().map(|(job, _)| *job).collect::<Vec<_>>(), [1, 2, 4, 5, 6, 2001]);
 }

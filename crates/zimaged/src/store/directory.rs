@@ -1,4 +1,4 @@
-//! The folder that jobs are kept in: where it is, that it is ours alone, and what is moved aside.
+//! The state directory: its default path, its lock and file names, and moving damaged files aside.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
@@ -9,49 +9,53 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::Flock;
 
 use super::database;
-use super::trouble::Trouble;
-use crate::lock::{self, NotLocked};
+use super::error::StoreError;
+use crate::lock::{self, LockError};
 
-const SYSTEM: &str = "/var/lib/zimaged";
+const SYSTEM_DIRECTORY: &str = "/var/lib/zimaged";
 const DATABASE: &str = "jobs.sqlite";
+/// Named so by zimaged 0.1, whose directories are read.
 const IMAGES: &str = "pictures";
 const LOCK: &str = "lock";
 const RESERVE: &str = "reserve";
 
-/// Where jobs are kept when nobody says: where the service manager has it, else for root the
-/// system's place, else the user's own; nowhere for a user without a home.
-pub(crate) fn usual(root: bool, environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+/// The default state directory: the service manager's, else the system's for root, else the
+/// user's. A user without a home has none.
+pub(crate) fn default_path(
+    root: bool,
+    environment: impl Fn(&str) -> Option<OsString>,
+) -> Option<PathBuf> {
     let absolute =
         |name: &str| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let by_manager = environment("STATE_DIRECTORY").and_then(|list| {
-        // systemd.exec(5): of several they are separated by colons; ours is one.
+        // systemd.exec(5): several are separated by colons; the unit has one.
         std::env::split_paths(&list).next().filter(|path| path.is_absolute())
     });
     by_manager.or_else(|| match root {
-        true => Some(SYSTEM.into()),
+        true => Some(SYSTEM_DIRECTORY.into()),
         false => absolute("XDG_STATE_HOME")
             .or_else(|| Some(absolute("HOME")?.join(".local/state")))
             .map(|state| state.join("zimaged")),
     })
 }
 
-/// A folder, ours until this is dropped.
+/// A state directory, locked until this is dropped.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct StateDirectory {
     path: PathBuf,
     _lock: Flock<File>,
 }
 
-impl Folder {
-    /// Makes the folder if need be, for its owner's eyes only, and locks it.
-    pub(super) fn open(path: &Path) -> Result<Self, Trouble> {
+impl StateDirectory {
+    /// Creates the directory if it is missing, restricts it to its owner, and locks it.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         create(path)?;
         if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
             fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
         }
-        let lock = lock::lock(&path.join(LOCK)).map_err(|not| match not {
-            NotLocked::Held(who) => Trouble::Held(who),
-            NotLocked::Io(error) => Trouble::Io(error),
+        let lock = lock::lock(&path.join(LOCK)).map_err(|error| match error {
+            LockError::Held(holder) => StoreError::Locked(holder),
+            LockError::Io(error) => StoreError::Io(error),
         })?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
@@ -72,28 +76,28 @@ impl Folder {
         self.path.join(RESERVE)
     }
 
-    /// Whether there are images of jobs that there is no database of.
-    pub(super) fn is_beheaded(&self) -> io::Result<bool> {
+    /// Whether there are image files without a database.
+    pub(super) fn has_orphaned_images(&self) -> io::Result<bool> {
         Ok(!self.database().try_exists()?
             && self.images().try_exists()?
             && fs::read_dir(self.images())?.next().is_some())
     }
 
-    /// Gives everything that is kept another name, which nothing has had: `jobs.sqlite.corrupt-…`
-    /// with its journal, and `images.corrupt-…`. Says what the first of them is called.
+    /// Renames the database, its journal and the image directory to names that are not in use
+    /// (`jobs.sqlite.corrupt-…`, `pictures.corrupt-…`). Returns the first of the new paths.
     pub(super) fn move_aside(&self, unix_s: u64) -> io::Result<PathBuf> {
-        let place = |count: u32| {
-            let mark = match count {
+        let renamed = |count: u32| {
+            let suffix = match count {
                 0 => format!("corrupt-{unix_s}"),
                 _ => format!("corrupt-{unix_s}-{count}"),
             };
-            [DATABASE, IMAGES].map(|name| self.path.join(format!("{name}.{mark}")))
+            [DATABASE, IMAGES].map(|name| self.path.join(format!("{name}.{suffix}")))
         };
         let mut count = 0;
-        while place(count).iter().any(|path| path.symlink_metadata().is_ok()) {
+        while renamed(count).iter().any(|path| path.symlink_metadata().is_ok()) {
             count += 1;
         }
-        let [database, images] = place(count);
+        let [database, images] = renamed(count);
         let moves = [
             (self.database(), database.clone()),
             (database::journal(&self.database()), database::journal(&database)),
@@ -110,11 +114,11 @@ impl Folder {
     }
 }
 
-/// Makes a folder and those above it, so that a loss of power does not take them away again.
+/// Creates a directory with its parents, and syncs them so that a power failure cannot undo it.
 fn create(path: &Path) -> io::Result<()> {
-    let missing: Vec<_> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    let missing: Vec<_> = path.ancestors().take_while(|directory| !directory.exists()).collect();
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    missing.into_iter().try_for_each(super::sync_folder_of)
+    missing.into_iter().try_for_each(super::sync_parent)
 }
 
 #[cfg(test)]
@@ -122,13 +126,13 @@ mod tests {
     use super::*;
 
     fn found(root: bool, environment: &[(&str, &str)]) -> Option<PathBuf> {
-        usual(root, |name| {
+        default_path(root, |name| {
             environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
         })
     }
 
     #[test]
-    fn jobs_lie_where_the_system_or_the_user_keeps_state() {
+    fn jobs_are_stored_where_the_system_or_the_user_keeps_state() {
         let all = [("STATE_DIRECTORY", "/s/a:/s/b"), ("XDG_STATE_HOME", "/x"), ("HOME", "/home/u")];
         assert_eq!(found(true, &all), Some("/s/a".into()));
         assert_eq!(found(false, &all), Some("/s/a".into()));
