@@ -7,7 +7,7 @@ use zimg_protocol::limits::TO_CLIENT_BYTES;
 use zimg_protocol::messages::{Command, Draw, JobId, Point};
 use zimg_protocol::{Frame, FrameError};
 
-use crate::wish::{Wish, Wishes};
+use crate::control::{Control, ControlFlag};
 
 /// The most bytes of latents: four times those of the largest image with 64 channels.
 const LATENTS_MAX: usize = 64 << 20;
@@ -22,7 +22,7 @@ pub(crate) struct Job {
     /// Where to go on.
     pub(crate) from: Option<Whereabouts>,
     /// What the supervisor wishes of it meanwhile.
-    pub(crate) wishes: Wishes,
+    pub(crate) control: ControlFlag,
 }
 
 /// Where a job that had begun is to go on.
@@ -39,26 +39,26 @@ pub(crate) struct Whereabouts {
 /// When the supervisor does not keep to the protocol.
 pub(crate) fn read(from: &mut impl Read, jobs: &Sender<Job>) -> Result<(), FrameError> {
     // The supervisor sends a job when the one before has ended.
-    let mut latest: Option<(JobId, Wishes)> = None;
-    let wish = |latest: &Option<(JobId, Wishes)>, job, wish| match latest {
-        Some((id, wishes)) if *id == job => wishes.add(wish),
+    let mut latest: Option<(JobId, ControlFlag)> = None;
+    let wish = |latest: &Option<(JobId, ControlFlag)>, job, wish| match latest {
+        Some((id, control)) if *id == job => control.add(wish),
         _ => {}
     };
     while let Some(frame) = Frame::read(from, TO_CLIENT_BYTES)? {
         match frame {
             Frame::Command(Command::Draw { job: id, draw, previews, from: point }) => {
-                let wishes = Wishes::default();
-                latest = Some((id, wishes.clone()));
+                let control = ControlFlag::default();
+                latest = Some((id, control.clone()));
                 let at = point
                     .map(|point| {
                         Ok::<_, FrameError>(Whereabouts { point, latents: latents(from, point)? })
                     })
                     .transpose()?;
                 // The model thread ends only with the process.
-                let _ = jobs.send(Job { id, draw, previews, from: at, wishes });
+                let _ = jobs.send(Job { id, draw, previews, from: at, control });
             }
-            Frame::Command(Command::Cancel { job }) => wish(&latest, job, Wish::Cancel),
-            Frame::Command(Command::Pause { job }) => wish(&latest, job, Wish::Pause),
+            Frame::Command(Command::Cancel { job }) => wish(&latest, job, Control::Cancel),
+            Frame::Command(Command::Pause { job }) => wish(&latest, job, Control::Pause),
             other => return Err(FrameError::Kind(other.kind())),
         }
     }
@@ -126,20 +126,20 @@ mod tests {
     fn a_wish_is_for_the_run_that_it_meets() {
         let (cancel, pause) = (|job| Command::Cancel { job }, |job| Command::Pause { job });
         let cases = [
-            (vec![draw(7, None)], vec![Wish::GoOn]),
-            (vec![draw(7, None), pause(7)], vec![Wish::Pause]),
-            (vec![draw(7, None), pause(7), cancel(7)], vec![Wish::Cancel]),
+            (vec![draw(7, None)], vec![Control::GoOn]),
+            (vec![draw(7, None), pause(7)], vec![Control::Pause]),
+            (vec![draw(7, None), pause(7), cancel(7)], vec![Control::Cancel]),
             // For a job that is not there, or not there yet.
-            (vec![pause(7), cancel(8), draw(7, None), pause(6)], vec![Wish::GoOn]),
+            (vec![pause(7), cancel(8), draw(7, None), pause(6)], vec![Control::GoOn]),
             // The second run of a paused job is not paused, and nor is the job after it.
-            (vec![draw(7, None), pause(7), draw(7, None)], vec![Wish::Pause, Wish::GoOn]),
-            (vec![draw(7, None), draw(8, None), cancel(7)], vec![Wish::GoOn, Wish::GoOn]),
+            (vec![draw(7, None), pause(7), draw(7, None)], vec![Control::Pause, Control::GoOn]),
+            (vec![draw(7, None), draw(8, None), cancel(7)], vec![Control::GoOn, Control::GoOn]),
         ];
-        for (commands, wishes) in cases {
+        for (commands, control) in cases {
             let (jobs, result) = jobs(&bytes(&commands));
             result.unwrap();
-            let found: Vec<_> = jobs.iter().map(|job| job.wishes.now()).collect();
-            assert_eq!(found, wishes, "{commands:?}");
+            let found: Vec<_> = jobs.iter().map(|job| job.control.now()).collect();
+            assert_eq!(found, control, "{commands:?}");
         }
     }
 
@@ -153,7 +153,7 @@ mod tests {
         result.unwrap();
         let at = jobs[0].from.as_ref().unwrap();
         assert!(at.latents == latents && at.point == point(latents.len() as u64).unwrap());
-        assert_eq!((jobs[0].id, jobs[0].wishes.now()), (7, Wish::Pause));
+        assert_eq!((jobs[0].id, jobs[0].control.now()), (7, Control::Pause));
         assert!(jobs[1].from.as_ref().unwrap().latents.is_empty() && jobs[1].previews);
     }
 

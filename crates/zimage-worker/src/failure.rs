@@ -4,8 +4,8 @@ use tch::Device;
 use zimage::{Error, ErrorKind};
 use zimg_protocol::{Failure, Kind};
 
-use crate::stage::Stages;
-use crate::{executable, memory};
+use crate::retry::Stages;
+use crate::{memory, wx_check};
 
 /// Who goes on after a failure.
 #[derive(Debug, PartialEq)]
@@ -37,8 +37,8 @@ pub(crate) fn at_start(error: &Error, device: Device) -> Failure {
         ErrorKind::Refused => {
             Failure { kind: Kind::Config, ..memory::explain(from_model(error), error, device) }
         }
-        ErrorKind::Fault if device == Device::Cpu && !executable::is_allowed() => {
-            executable::forbidden(error)
+        ErrorKind::Fault if device == Device::Cpu && !wx_check::is_allowed() => {
+            wx_check::forbidden(error)
         }
         _ => memory::explain(from_model(error), error, device),
     }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use tch::{Device, TchError};
 use zimage::{Error, Image, Result};
 
-use crate::stage::Stage;
+use crate::retry::Stage;
 
 /// The list, as far as it has not struck yet; and whether the device is dead.
 #[derive(Debug)]

@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use zimage::{Conditioning, Drawing, Error, ErrorKind, Fit, Params, Pipeline, Plan, Saved};
+use zimage::{Conditioning, Error, ErrorKind, Fit, Generation, Params, Pipeline, Plan, Snapshot};
 use zimg_protocol::messages::{Draw, ImageInfo, Point, Report, Started, Step, Timings};
 use zimg_protocol::{Failure, Kind};
 
 use crate::commands::{Job, Whereabouts};
+use crate::control::Control;
 use crate::failure::{Verdict, beyond_help, judge};
 use crate::log;
 use crate::reports::Reports;
-use crate::stage::Stages;
-use crate::wish::Wish;
+use crate::retry::Stages;
 
 /// There are at most ten previews a second.
 const BETWEEN_PREVIEWS: Duration = Duration::from_millis(100);
@@ -85,7 +85,7 @@ struct Run<'a> {
     /// When the last preview was made.
     previewed: Option<Instant>,
     /// The latest latents, if they were not sent because the supervisor does not keep up.
-    unsent: Option<(Point, Saved)>,
+    unsent: Option<(Point, Snapshot)>,
 }
 
 impl<'a> Run<'a> {
@@ -128,29 +128,29 @@ impl<'a> Run<'a> {
     }
 
     fn images(&mut self) -> Result<(), Stop> {
-        let (mut index, mut drawing) = match &self.job.from {
+        let (mut index, mut generation) = match &self.job.from {
             Some(at) => (at.point.image, self.resume(at)?),
             None => (0, self.start(0)?),
         };
         loop {
-            self.image_or_again(index, drawing)?;
+            self.image_or_again(index, generation)?;
             index += 1;
             if index == self.job.draw.count {
                 return Ok(());
             }
-            drawing = self.start(index)?;
-            let point = self.point(index, &drawing);
+            generation = self.start(index)?;
+            let point = self.point(index, &generation);
             self.reports.send(Report::Latents { job: self.job.id, point });
         }
     }
 
     /// An image's noise.
-    fn start(&self, index: u32) -> Result<Drawing, Stop> {
+    fn start(&self, index: u32) -> Result<Generation, Stop> {
         Ok(self.stages.start(|pipeline| pipeline.start(&self.plan, self.seed(index)))?)
     }
 
     /// The image that an earlier run had begun.
-    fn resume(&self, Whereabouts { point, latents }: &Whereabouts) -> Result<Drawing, Stop> {
+    fn resume(&self, Whereabouts { point, latents }: &Whereabouts) -> Result<Generation, Stop> {
         let &Point { image, step, .. } = point;
         if image >= self.job.draw.count {
             let reason = format!("it is number {image} of {}", self.job.draw.count);
@@ -170,51 +170,51 @@ impl<'a> Run<'a> {
 
     /// Draws an image. One that is none, although nothing failed, is drawn once more, from its
     /// noise: a GPU can fail unnoticed.
-    fn image_or_again(&mut self, index: u32, drawing: Drawing) -> Result<(), Stop> {
+    fn image_or_again(&mut self, index: u32, generation: Generation) -> Result<(), Stop> {
         let is_silent = |error: &Error| error.kind() == ErrorKind::Silent;
-        match self.image(index, drawing) {
+        match self.image(index, generation) {
             Err(Stop::Failed(error)) if is_silent(&error) => {
                 log::line(format_args!("{error}; it is drawn once more"));
                 self.stages.probe()?;
             }
             other => return other,
         }
-        let drawing = self.start(index)?;
-        match self.image(index, drawing) {
+        let generation = self.start(index)?;
+        match self.image(index, generation) {
             Err(Stop::Failed(error)) if is_silent(&error) => Err(Stop::Distrusted(error)),
             other => other,
         }
     }
 
     /// Draws an image to its end and sends it.
-    fn image(&mut self, index: u32, mut drawing: Drawing) -> Result<(), Stop> {
-        while !drawing.is_done() {
+    fn image(&mut self, index: u32, mut generation: Generation) -> Result<(), Stop> {
+        while !generation.is_done() {
             self.stop_if_wished()?;
-            self.step(index, &mut drawing)?;
+            self.step(index, &mut generation)?;
         }
         self.stop_if_cancelled()?;
         self.reports.send(Report::Decoding { job: self.job.id, image: index });
-        let image = timed(&mut self.timings.decode, || self.stages.decode(&drawing, self.fit))?;
+        let image = timed(&mut self.timings.decode, || self.stages.decode(&generation, self.fit))?;
         let (width, height, bytes) = (image.width, image.height, image.rgb.len() as u64);
-        let info = ImageInfo { index, seed: drawing.seed(), width, height, bytes };
+        let info = ImageInfo { index, seed: generation.seed(), width, height, bytes };
         self.reports.send(Report::Image { job: self.job.id, image: info });
         self.reports.send_pixels(image.rgb);
         Ok(())
     }
 
     /// A step, and what the supervisor is told of it.
-    fn step(&mut self, index: u32, drawing: &mut Drawing) -> Result<(), Stop> {
+    fn step(&mut self, index: u32, generation: &mut Generation) -> Result<(), Stop> {
         let before = self.timings.steps;
-        let is_last = drawing.steps_done() + 1 == self.plan.steps as usize;
+        let is_last = generation.steps_done() + 1 == self.plan.steps as usize;
         let with_preview = self.job.previews
             && self.previewed.is_none_or(|last| last.elapsed() >= BETWEEN_PREVIEWS);
         let saved = timed(&mut self.timings.steps, || {
-            self.stages.step(drawing, &self.conditioning, is_last, with_preview)
+            self.stages.step(generation, &self.conditioning, is_last, with_preview)
         })?;
         if with_preview {
             self.previewed = Some(Instant::now());
         }
-        let point = self.point(index, drawing);
+        let point = self.point(index, generation);
         let ms = self.timings.steps - before;
         let step = Step { image: index, step: point.step, of: self.plan.steps, ms };
         self.reports.send(Report::Step { job: self.job.id, step });
@@ -232,7 +232,7 @@ impl<'a> Run<'a> {
     }
 
     fn stop_if_wished(&mut self) -> Result<(), Stop> {
-        if self.job.wishes.now() == Wish::Pause {
+        if self.job.control.now() == Control::Pause {
             self.send_latents();
             return Err(Stop::Paused);
         }
@@ -240,17 +240,17 @@ impl<'a> Run<'a> {
     }
 
     fn stop_if_cancelled(&self) -> Result<(), Stop> {
-        match self.job.wishes.now() {
-            Wish::Cancel => {
+        match self.job.control.now() {
+            Control::Cancel => {
                 Err(Stop::Refused(Failure::new(Kind::Cancelled, "the job was cancelled")))
             }
-            Wish::GoOn | Wish::Pause => Ok(()),
+            Control::GoOn | Control::Pause => Ok(()),
         }
     }
 
     /// Where the job is now, without latents.
-    fn point(&self, image: u32, drawing: &Drawing) -> Point {
-        Point { image, step: drawing.steps_done() as u32, bytes: 0, timings: self.spent() }
+    fn point(&self, image: u32, generation: &Generation) -> Point {
+        Point { image, step: generation.steps_done() as u32, bytes: 0, timings: self.spent() }
     }
 
     /// Where the time went until now.

@@ -7,23 +7,23 @@
 mod args;
 mod builtin;
 mod commands;
+mod control;
 mod device;
-pub mod early;
-mod end;
-mod executable;
+mod exit;
 mod failure;
 #[cfg(feature = "faults")]
 mod faults;
 mod job;
-mod keeper;
 mod link;
 mod log;
 mod memory;
-mod prepare;
+pub mod preinit;
 mod reports;
+mod retry;
 mod serve;
-mod stage;
-mod wish;
+mod startup;
+mod weights_channel;
+mod wx_check;
 
 use std::process::ExitCode;
 
@@ -32,10 +32,10 @@ use zimg_protocol::Kind;
 
 /// The program.
 pub fn main() -> ExitCode {
-    end::at_a_panic();
+    exit::at_a_panic();
     let args = args::Args::try_parse().unwrap_or_else(|error| {
         let _ = error.print();
-        end::now(if error.use_stderr() { Kind::Usage.exit_code() } else { 0 })
+        exit::now(if error.use_stderr() { Kind::Usage.exit_code() } else { 0 })
     });
     serve::run(&args)
 }

@@ -10,7 +10,7 @@ use zimg_protocol::Kind;
 
 use crate::commands::{self, Job};
 use crate::reports::Reports;
-use crate::{end, log};
+use crate::{exit, log};
 
 /// Takes file descriptor 0 and starts both threads.
 pub(crate) fn open() -> std::io::Result<(Receiver<Job>, Reports)> {
@@ -27,11 +27,11 @@ pub(crate) fn open() -> std::io::Result<(Receiver<Job>, Reports)> {
         };
         // The supervisor is gone; a worker without one must not keep the GPU, whatever the
         // model thread is doing.
-        end::now(status)
+        exit::now(status)
     })?;
     let reports = Reports::start(socket, |e| {
         log::line(format_args!("the supervisor does not listen: {e}"));
-        end::now(Kind::Internal.exit_code())
+        exit::now(Kind::Internal.exit_code())
     })?;
     Ok((jobs, reports))
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
-use zimage::{Image, Saved};
+use zimage::{Image, Snapshot};
 use zimg_protocol::frame::{write_latents, write_pixels};
 use zimg_protocol::messages::{JobId, Point, Preview, Report};
 use zimg_protocol::{Frame, FrameError};
@@ -27,7 +27,7 @@ pub(crate) struct Reports {
 enum Outgoing {
     Report(Box<Report>),
     Pixels(Vec<u8>),
-    Latents(JobId, Point, Saved),
+    Latents(JobId, Point, Snapshot),
 }
 
 impl Reports {
@@ -65,7 +65,7 @@ impl Reports {
 
     /// Sends the latents of a point, whose `bytes` are filled in, and the preview, if there is one;
     /// returns at once.
-    pub(crate) fn send_latents(&self, job: JobId, point: Point, saved: Saved) {
+    pub(crate) fn send_latents(&self, job: JobId, point: Point, saved: Snapshot) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let _ = self.queue.send(Outgoing::Latents(job, point, saved));
     }

@@ -13,9 +13,9 @@ use zimg_protocol::{Failure, Kind};
 
 use crate::args::Args;
 use crate::commands::Job;
-use crate::prepare::{self, prepare};
 use crate::reports::Reports;
-use crate::{end, job, link, log, memory};
+use crate::startup::{self, prepare};
+use crate::{exit, job, link, log, memory};
 
 /// proc_pid_oom_score_adj(5)
 const OOM_SCORE: &str = "/proc/self/oom_score_adj";
@@ -28,13 +28,13 @@ const QUIET: Duration = Duration::from_secs(1);
 pub(crate) fn run(args: &Args) -> ExitCode {
     if let Err(e) = die_with(Pid::from_raw(args.parent_pid)) {
         log::line(format_args!("zimage-worker is started by zimaged, not by hand: {e}"));
-        end::now(Kind::Usage.exit_code())
+        exit::now(Kind::Usage.exit_code())
     }
     let (jobs, reports) = match link::open() {
         Ok(link) => link,
         Err(e) => {
             log::line(format_args!("file descriptor 0 is not zimaged's socket: {e}"));
-            end::now(Kind::Usage.exit_code())
+            exit::now(Kind::Usage.exit_code())
         }
     };
     die_first();
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let model = info.name.clone();
     reports.send(Report::Ready(info));
     memory::report(pipeline.device(), &reports);
-    let mut later = prepare::later(args);
+    let mut later = startup::later(args);
     while let Some(next) = next(&jobs, || {
         let Some(later) = later.next() else { return false };
         if let Err(e) = later.run(&pipeline) {
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         true
     }) {
         if let Err(failure) = job::run(&pipeline, &model, &next, &reports) {
-            give_up(failure, reports, end::BEYOND_HELP)
+            give_up(failure, reports, exit::BEYOND_HELP)
         }
         memory::report(pipeline.device(), &reports);
         for remark in pipeline.remarks() {
@@ -75,7 +75,7 @@ fn give_up(failure: Failure, reports: Reports, status: u8) -> ! {
     log::line(&failure);
     reports.send(Report::Fatal(failure));
     reports.finish();
-    end::now(status)
+    exit::now(status)
 }
 
 /// The next job; if none comes for a while, does what else there is, a little at a time, for as

@@ -18,12 +18,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let plan = pipeline.plan(&Params { prompt: prompt.clone(), ..Params::default() })?;
     let conditioning = pipeline.encode(&plan)?;
-    let mut drawing = pipeline.start(&plan, 42)?;
-    while !drawing.is_done() {
+    let mut generation = pipeline.start(&plan, 42)?;
+    while !generation.is_done() {
         // Here a caller may look, stop, or draw something more urgent first.
-        pipeline.step(&mut drawing, &conditioning)?;
+        pipeline.step(&mut generation, &conditioning)?;
     }
-    let image = pipeline.decode(&drawing)?;
+    let image = pipeline.decode(&generation)?;
 
     let mut ppm = format!("P6\n{} {}\n255\n", image.width, image.height).into_bytes();
     ppm.extend_from_slice(&image.rgb);

@@ -46,11 +46,11 @@ fn draw(case: Case, pipeline: &Pipeline) -> zimage::Result<Tensor> {
         ..Params::default()
     })?;
     let conditioning = pipeline.encode(&plan)?;
-    let mut drawing = pipeline.start(&plan, case.seed)?;
-    while !drawing.is_done() {
-        pipeline.step(&mut drawing, &conditioning)?;
+    let mut generation = pipeline.start(&plan, case.seed)?;
+    while !generation.is_done() {
+        pipeline.step(&mut generation, &conditioning)?;
     }
-    Ok(drawing.latents().f_to_device(Device::Cpu)?)
+    Ok(generation.latents().f_to_device(Device::Cpu)?)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

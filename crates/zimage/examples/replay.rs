@@ -40,11 +40,11 @@ fn main() -> Result<(), Box<dyn Error>> {
                 ..Params::default()
             })?;
             let conditioning = pipeline.encode(&plan)?;
-            let mut drawing = pipeline.start(&plan, 42)?;
-            while !drawing.is_done() {
-                pipeline.step(&mut drawing, &conditioning)?;
+            let mut generation = pipeline.start(&plan, 42)?;
+            while !generation.is_done() {
+                pipeline.step(&mut generation, &conditioning)?;
             }
-            Ok((drawing.latents().shallow_clone(), begun.elapsed().as_secs_f64() * 1e3))
+            Ok((generation.latents().shallow_clone(), begun.elapsed().as_secs_f64() * 1e3))
         };
         let prompts = ["a red fox in the snow", "a lighthouse on a cliff at night"];
         let first = [draw(prompts[0])?, draw(prompts[1])?];

@@ -56,17 +56,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         let plan = pipeline.plan(&params)?;
         let conditioning = pipeline.encode(&plan)?;
-        let mut drawing = pipeline.start(&plan, 42)?;
+        let mut generation = pipeline.start(&plan, 42)?;
         time(&format!("noise {size}"), device, || pipeline.start(&plan, 42).map(drop))?;
         time(&format!("prompt again {size}"), device, || pipeline.encode(&plan).map(drop))?;
-        time(&format!("step {size}"), device, || pipeline.step(&mut drawing, &conditioning))?;
+        time(&format!("step {size}"), device, || pipeline.step(&mut generation, &conditioning))?;
         for (name, preview) in [("saved step", false), ("saved step with preview", true)] {
-            let mut drawing = pipeline.start(&plan, 42)?;
+            let mut generation = pipeline.start(&plan, 42)?;
             time(&format!("{name} {size}"), device, || {
-                pipeline.step_and_save(&mut drawing, &conditioning, preview).map(drop)
+                pipeline.step_with_snapshot(&mut generation, &conditioning, preview).map(drop)
             })?;
         }
-        time(&format!("decode {size}"), device, || pipeline.decode(&drawing).map(drop))?;
+        time(&format!("decode {size}"), device, || pipeline.decode(&generation).map(drop))?;
     }
     Ok(())
 }

@@ -1,19 +1,19 @@
 //! The Z-Image text-to-image model on libtorch: the mathematics of diffusers' `ZImagePipeline`.
 //!
 //! A [`Checkpoint`] describes files, a [`Pipeline`] is a model on a device, a [`Plan`] is a
-//! checked request, and a [`Drawing`] is an image in the making whose loop is the caller's:
+//! checked request, and a [`Generation`] is an image in the making whose loop is the caller's:
 //! `examples/draw.rs` shows it on one page.
 
 pub mod checkpoint;
 mod dtype;
 mod error;
 mod image;
+mod lru;
 mod nn;
 mod ops;
 mod options;
 mod params;
 mod pipeline;
-mod recent;
 pub mod schedule;
 mod text_encoder;
 mod tokenizer;
@@ -26,6 +26,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use image::Image;
 pub use options::Options;
 pub use params::{Defaults, Limits, Params, Plan};
-pub use pipeline::{Arriving, Conditioning, Drawing, Fit, Pipeline, Rehearsal, Saved};
+pub use pipeline::{
+    Conditioning, Fit, Generation, LoadingPipeline, Pipeline, Snapshot, WarmupTimings,
+};
 pub use tokenizer::PromptTokenizer;
 pub use vae::Vae;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tch::{Device, Tensor};
 use zimage::checkpoint::Arrival;
-use zimage::{Arriving, Checkpoint, DType, Image, Options, Params, Pipeline};
+use zimage::{Checkpoint, DType, Image, LoadingPipeline, Options, Params, Pipeline};
 
 fn checkpoint() -> Checkpoint {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference/odd");
@@ -27,11 +27,11 @@ fn draw(pipeline: &Pipeline) -> (Tensor, Image) {
     };
     let plan = pipeline.plan(&params).unwrap();
     let conditioning = pipeline.encode(&plan).unwrap();
-    let mut drawing = pipeline.start(&plan, 7).unwrap();
-    while !drawing.is_done() {
-        pipeline.step(&mut drawing, &conditioning).unwrap();
+    let mut generation = pipeline.start(&plan, 7).unwrap();
+    while !generation.is_done() {
+        pipeline.step(&mut generation, &conditioning).unwrap();
     }
-    (drawing.latents().copy(), pipeline.decode(&drawing).unwrap())
+    (generation.latents().copy(), pipeline.decode(&generation).unwrap())
 }
 
 #[test]
@@ -44,11 +44,11 @@ fn kept_weights_draw_the_same_bits_and_nothing_writes_into_them() {
         let kept = first.keep().unwrap();
         drop(first);
 
-        let (arriving, mut loader) =
-            Arriving::from_kept(&checkpoint(), &options(dtype), kept).unwrap();
+        let (loading, mut loader) =
+            LoadingPipeline::from_kept(&checkpoint(), &options(dtype), kept).unwrap();
         loader.run(&mut |_| panic!("nothing is read")).unwrap();
         assert!(matches!(loader.arrival(), Arrival::Kept(bytes) if bytes > 100_000), "{dtype}");
-        let second = arriving.complete(loader).unwrap();
+        let second = loading.complete(loader).unwrap();
         let (again, same) = draw(&second);
         assert_eq!(again, latents, "{dtype}");
         assert!(same.rgb == image.rgb, "{dtype}");
@@ -60,6 +60,7 @@ fn kept_weights_draw_the_same_bits_and_nothing_writes_into_them() {
 fn weights_of_float32_are_not_taken_for_bfloat16() {
     let first = Pipeline::load(&checkpoint(), &options(DType::Float32), &mut |_| {}).unwrap();
     let kept = first.keep().unwrap();
-    let error = Arriving::from_kept(&checkpoint(), &options(DType::BFloat16), kept).unwrap_err();
+    let error =
+        LoadingPipeline::from_kept(&checkpoint(), &options(DType::BFloat16), kept).unwrap_err();
     assert!(error.to_string().starts_with("the weights are not kept: "), "{error}");
 }

@@ -58,12 +58,12 @@ fn draw(folder: &Path, dtype: DType) -> zimage::Result<(Tensor, Image)> {
         ..Params::default()
     })?;
     let conditioning = pipeline.encode(&plan)?;
-    let mut drawing = pipeline.start(&plan, 42)?;
-    while !drawing.is_done() {
-        pipeline.step(&mut drawing, &conditioning)?;
+    let mut generation = pipeline.start(&plan, 42)?;
+    while !generation.is_done() {
+        pipeline.step(&mut generation, &conditioning)?;
     }
-    let image = pipeline.decode(&drawing)?;
-    Ok((drawing.latents().shallow_clone(), image))
+    let image = pipeline.decode(&generation)?;
+    Ok((generation.latents().shallow_clone(), image))
 }
 
 fn distance(a: &Tensor, b: &Tensor) -> f64 {

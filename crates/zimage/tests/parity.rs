@@ -182,23 +182,23 @@ fn draw<'a>(case: &'a Case, pipeline: &Pipeline, expected: &HashMap<String, Tens
     let mut latents = Vec::new();
     let mut rgb = Vec::new();
     for i in 0..case.count {
-        let mut drawing = pipeline.start(&plan, case.seed + u64::from(i)).unwrap();
-        let noise = drawing.latents().copy();
+        let mut generation = pipeline.start(&plan, case.seed + u64::from(i)).unwrap();
+        let noise = generation.latents().copy();
         let theirs = expected["noise"].get(i64::from(i)).unsqueeze(0);
         // To the last bits only: libtorch has several ways to the same normal numbers, and takes
         // the one that suits the processor.
         assert_close(&noise, &theirs, 1e-6, &format!("{}: the noise of image {i}", case.name));
-        while !drawing.is_done() {
-            pipeline.step(&mut drawing, &conditioning).unwrap();
-            if drawing.steps_done() == 1 && case.guidance == 0.0 {
+        while !generation.is_done() {
+            pipeline.step(&mut generation, &conditioning).unwrap();
+            if generation.steps_done() == 1 && case.guidance == 0.0 {
                 let sigmas = Vec::<f32>::try_from(&expected["sigmas"]).unwrap();
-                let output = (&noise - drawing.latents()) / f64::from(sigmas[1] - sigmas[0]);
+                let output = (&noise - generation.latents()) / f64::from(sigmas[1] - sigmas[0]);
                 let theirs = expected["output0"].get(i64::from(i)).unsqueeze(0);
                 assert_close(&output, &theirs, 1e-4, &format!("{}: the first step", case.name));
             }
         }
-        latents.push(drawing.latents().copy());
-        let image = pipeline.decode(&drawing).unwrap();
+        latents.push(generation.latents().copy());
+        let image = pipeline.decode(&generation).unwrap();
         assert_eq!((image.width, image.height), (case.width, case.height));
         rgb.extend(image.rgb);
     }

@@ -46,18 +46,18 @@ fn a_preview_looks_like_its_image_early_and_costs_nothing_of_it() {
         let params = Params { prompt: prompt.into(), width: Some(192), ..Params::default() };
         let plan = pipeline.plan(&params).unwrap();
         let conditioning = pipeline.encode(&plan).unwrap();
-        let mut drawing = pipeline.start(&plan, 1).unwrap();
+        let mut generation = pipeline.start(&plan, 1).unwrap();
         let mut plain = pipeline.start(&plan, 1).unwrap();
         let mut previews = Vec::new();
-        while !drawing.is_done() {
-            let saved = pipeline.step_and_save(&mut drawing, &conditioning, true).unwrap();
+        while !generation.is_done() {
+            let saved = pipeline.step_with_snapshot(&mut generation, &conditioning, true).unwrap();
             let preview = saved.preview().unwrap().unwrap();
             assert_eq!((preview.width, preview.height), (plan.width / 8, plan.height / 8));
             previews.push(preview);
-            let saved = pipeline.step_and_save(&mut plain, &conditioning, false).unwrap();
+            let saved = pipeline.step_with_snapshot(&mut plain, &conditioning, false).unwrap();
             assert_eq!(saved.preview().unwrap(), None);
         }
-        let image = pipeline.decode(&drawing).unwrap();
+        let image = pipeline.decode(&generation).unwrap();
         assert_eq!(pipeline.decode(&plain).unwrap(), image);
         let small = small(&image);
         let near: Vec<f64> = previews

@@ -39,14 +39,14 @@ fn guided() -> Params {
 /// The image, and what was saved after each step but the last.
 fn draw(pipeline: &Pipeline, plan: &Plan, seed: u64) -> (Image, Vec<Vec<u8>>) {
     let conditioning = pipeline.encode(plan).unwrap();
-    let mut drawing = pipeline.start(plan, seed).unwrap();
+    let mut generation = pipeline.start(plan, seed).unwrap();
     let mut saved = Vec::new();
-    while drawing.steps_done() + 1 < plan.steps as usize {
-        let step = pipeline.step_and_save(&mut drawing, &conditioning, false).unwrap();
+    while generation.steps_done() + 1 < plan.steps as usize {
+        let step = pipeline.step_with_snapshot(&mut generation, &conditioning, false).unwrap();
         saved.push(step.to_bytes().unwrap());
     }
-    pipeline.step(&mut drawing, &conditioning).unwrap();
-    (pipeline.decode(&drawing).unwrap(), saved)
+    pipeline.step(&mut generation, &conditioning).unwrap();
+    (pipeline.decode(&generation).unwrap(), saved)
 }
 
 #[test]
@@ -60,12 +60,12 @@ fn an_image_gone_on_with_by_another_pipeline_is_the_same_to_the_bit() {
             let (whole, saved) = draw(&first, &plan, seed);
             for (step, bytes) in (1..).zip(&saved) {
                 let conditioning = second.encode(&plan).unwrap();
-                let mut drawing = second.resume(&plan, seed, step, bytes).unwrap();
-                assert_eq!((drawing.steps_done(), drawing.seed()), (step as usize, seed));
-                while !drawing.is_done() {
-                    second.step(&mut drawing, &conditioning).unwrap();
+                let mut generation = second.resume(&plan, seed, step, bytes).unwrap();
+                assert_eq!((generation.steps_done(), generation.seed()), (step as usize, seed));
+                while !generation.is_done() {
+                    second.step(&mut generation, &conditioning).unwrap();
                 }
-                let image = second.decode(&drawing).unwrap();
+                let image = second.decode(&generation).unwrap();
                 assert!(image == whole, "{fixture}, {params:?}, from step {step}");
             }
         }
@@ -76,7 +76,7 @@ fn an_image_gone_on_with_by_another_pipeline_is_the_same_to_the_bit() {
 fn what_cannot_be_gone_on_with_is_refused_in_a_sentence() {
     let pipeline = load("plain", DType::Float32);
     let plan = pipeline.plan(&params()).unwrap();
-    let bytes = pipeline.saved_bytes(&plan);
+    let bytes = pipeline.snapshot_bytes(&plan);
     let refused = |step, bytes: &[u8]| match pipeline.resume(&plan, 0, step, bytes) {
         Err(error @ Error::NotResumable(_)) => error.to_string(),
         other => panic!("not refused: {other:?}"),

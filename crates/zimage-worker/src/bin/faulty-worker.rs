@@ -9,7 +9,7 @@ use std::process::ExitCode;
 // SAFETY: the section is of pointers to such functions.
 #[used]
 #[unsafe(link_section = ".preinit_array")]
-static EARLY: extern "C" fn(c_int, *const *const c_char) = zimage_worker::early::begin;
+static EARLY: extern "C" fn(c_int, *const *const c_char) = zimage_worker::preinit::begin;
 
 fn main() -> ExitCode {
     zimage_worker::main()

@@ -39,7 +39,7 @@ impl Ops {
         }
         match zimage_cuda::Gpu::find(ordinal).and_then(|gpu| Kernels::compile(&gpu)) {
             Ok(kernels) => (Self::Fused(kernels), Vec::new()),
-            Err(e) => (Self::Plain, vec![format!("drawing without own kernels, slower: {e}")]),
+            Err(e) => (Self::Plain, vec![format!("generation without own kernels, slower: {e}")]),
         }
     }
 

@@ -4,15 +4,14 @@
 //! two steps a drawing is its latents and a step number, so it can be stopped, overtaken,
 //! shown or resumed there.
 
-mod arriving;
-mod captions;
-mod decoding;
-mod flow;
-mod footprint;
-mod health;
-mod recording;
-mod rehearsal;
-mod saved;
+mod cuda_graphs;
+mod decoder_thread;
+mod loading;
+mod memory;
+mod prompt_cache;
+mod sanity;
+mod snapshot;
+mod warmup;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -31,15 +30,14 @@ use crate::text_encoder::TextEncoder;
 use crate::tokenizer::PromptTokenizer;
 use crate::transformer::{Context, SEQUENCE_MULTIPLE, Transformer};
 
-pub use arriving::Arriving;
-use captions::Captions;
-use decoding::Decoding;
-use flow::Flows;
-pub use footprint::Fit;
-use footprint::Footprint;
-use recording::Recorder;
-pub use rehearsal::Rehearsal;
-pub use saved::Saved;
+use cuda_graphs::{DenoiserGraphs, Recorder};
+use decoder_thread::DecoderThread;
+pub use loading::LoadingPipeline;
+pub use memory::Fit;
+use memory::Footprint;
+use prompt_cache::PromptCache;
+pub use snapshot::Snapshot;
+pub use warmup::WarmupTimings;
 
 /// Sides in pixels that the model draws.
 const SIDES: (u32, u32) = (64, 2048);
@@ -55,7 +53,7 @@ pub struct Pipeline {
     tokenizer: Option<PromptTokenizer>,
     text_encoder: TextEncoder,
     transformer: Transformer,
-    decoding: Decoding,
+    decoding: DecoderThread,
     /// Sizes that the decoder has met: rows and columns of latents.
     decoded: RefCell<BTreeSet<(i64, i64)>>,
     shift: f64,
@@ -66,8 +64,8 @@ pub struct Pipeline {
     limits: Limits,
     device: Device,
     ops: Ops,
-    captions: RefCell<Captions>,
-    flows: RefCell<Flows>,
+    captions: RefCell<PromptCache>,
+    flows: RefCell<DenoiserGraphs>,
     recorder: RefCell<Recorder>,
     /// Measured while rehearsing, on a GPU.
     footprint: Cell<Option<Footprint>>,
@@ -86,7 +84,7 @@ pub struct Conditioning {
 
 /// An image in the making.
 #[derive(Debug)]
-pub struct Drawing {
+pub struct Generation {
     plan: Plan,
     seed: u64,
     sigmas: Vec<f32>,
@@ -104,9 +102,9 @@ impl Pipeline {
         options: &Options,
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<Self> {
-        let (arriving, mut loader) = Arriving::new(checkpoint, options)?;
+        let (loading, mut loader) = LoadingPipeline::new(checkpoint, options)?;
         loader.run(on_progress)?;
-        arriving.complete(loader)
+        loading.complete(loader)
     }
 
     /// What is drawn when nothing is said.
@@ -133,7 +131,7 @@ impl Pipeline {
     }
 
     /// Hands the weights' memory to whoever shall hold it beyond this process, for
-    /// [`Arriving::from_kept`].
+    /// [`LoadingPipeline::from_kept`].
     ///
     /// # Errors
     /// [`Error::NotKept`] where memory ends with its process, and why.
@@ -216,41 +214,42 @@ impl Pipeline {
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
-    pub fn start(&self, plan: &Plan, seed: u64) -> Result<Drawing> {
+    pub fn start(&self, plan: &Plan, seed: u64) -> Result<Generation> {
         let (height, width) = self.latent_size(plan);
         let shape = [1, self.channels, height, width];
         let latents = noise(seed, &shape)?.f_to_device(self.device)?;
         let sigmas = schedule::sigmas(plan.steps, self.shift);
-        Ok(Drawing { plan: plan.clone(), seed, sigmas, step: 0, latents })
+        Ok(Generation { plan: plan.clone(), seed, sigmas, step: 0, latents })
     }
 
     /// One Euler step.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
-    pub fn step(&self, drawing: &mut Drawing, conditioning: &Conditioning) -> Result<()> {
-        let _output = self.advance(drawing, conditioning)?;
+    pub fn step(&self, generation: &mut Generation, conditioning: &Conditioning) -> Result<()> {
+        let _output = self.advance(generation, conditioning)?;
         self.wait()
     }
 
     /// A step, which a GPU may still be at. What comes back is the model's output for it.
-    fn advance(&self, drawing: &mut Drawing, conditioning: &Conditioning) -> Result<Tensor> {
-        let (sigma, next) = (drawing.sigmas[drawing.step], drawing.sigmas[drawing.step + 1]);
+    fn advance(&self, generation: &mut Generation, conditioning: &Conditioning) -> Result<Tensor> {
+        let (sigma, next) =
+            (generation.sigmas[generation.step], generation.sigmas[generation.step + 1]);
         let t = schedule::time(sigma, self.train_timesteps);
-        let predict = |context: &Context| self.flow(&drawing.latents, t, context);
+        let predict = |context: &Context| self.flow(&generation.latents, t, context);
         let positive = predict(&conditioning.positive)?;
-        let guidance = drawing.plan.guidance_at(t);
+        let guidance = generation.plan.guidance_at(t);
         let output = match &conditioning.negative {
             Some(negative) if guidance > 0.0 => {
-                let limit = drawing.plan.guidance_normalization;
+                let limit = generation.plan.guidance_normalization;
                 guided(&positive, &predict(negative)?, guidance, limit)?
             }
             _ => positive,
         };
         // The model's output is minus the velocity.
         let change = output.f_neg()?.f_mul_scalar(f64::from(next - sigma))?;
-        drawing.latents = drawing.latents.f_add(&change)?;
-        drawing.step += 1;
+        generation.latents = generation.latents.f_add(&change)?;
+        generation.step += 1;
         Ok(output)
     }
 
@@ -258,13 +257,13 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`Error::NotFinite`] for NaN or infinity; or when libtorch fails (out of memory).
-    pub fn decode(&self, drawing: &Drawing) -> Result<Image> {
-        if !all_finite(&drawing.latents)? {
+    pub fn decode(&self, generation: &Generation) -> Result<Image> {
+        if !all_finite(&generation.latents)? {
             return Err(Error::NotFinite("the latents"));
         }
-        let latents = drawing.latents.shallow_clone();
+        let latents = generation.latents.shallow_clone();
         let bytes = self.decoding.ask(move |vae| vae.bytes(&latents)).wait()?;
-        self.decoded.borrow_mut().insert(self.latent_size(&drawing.plan));
+        self.decoded.borrow_mut().insert(self.latent_size(&generation.plan));
         // Brought here by this thread: memory that another one frees is new for it each time.
         Image::from_bytes(&bytes)
     }
@@ -296,7 +295,7 @@ impl Conditioning {
     }
 }
 
-impl Drawing {
+impl Generation {
     /// Whether all steps are done.
     pub fn is_done(&self) -> bool {
         self.step == self.sigmas.len() - 1

@@ -15,9 +15,9 @@ use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::{TransformerConfig, Weights};
 use crate::error::{Error, Result};
+use crate::lru::LruCache;
 use crate::nn::{Linear, Precision, RmsNorm};
 use crate::ops::{Ops, Rotation, Scale};
-use crate::recent::Recent;
 pub(crate) use modulations::Modulations;
 pub(crate) use patch::Grid;
 use rope::RopeTables;
@@ -50,9 +50,9 @@ pub(crate) struct Transformer {
     last: FinalLayer,
     rope: RopeTables,
     /// By the bits of the time.
-    modulations: RefCell<Recent<u32, Modulations>>,
+    modulations: RefCell<LruCache<u32, Modulations>>,
     /// By caption tokens and grid.
-    rotations: RefCell<Recent<(i64, Grid), Rotations>>,
+    rotations: RefCell<LruCache<(i64, Grid), Rotations>>,
     config: TransformerConfig,
     precision: Precision,
     device: Device,
@@ -136,8 +136,8 @@ impl Transformer {
                 patch_width,
             )?,
             rope: RopeTables::new(config.rope_theta, &config.axes_dims),
-            modulations: RefCell::new(Recent::new(TIMES_KEPT)),
-            rotations: RefCell::new(Recent::new(ROTATIONS_KEPT)),
+            modulations: RefCell::new(LruCache::new(TIMES_KEPT)),
+            rotations: RefCell::new(LruCache::new(ROTATIONS_KEPT)),
             config: config.clone(),
             precision,
             device,

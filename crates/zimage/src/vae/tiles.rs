@@ -1,4 +1,4 @@
-//! Decoding tile by tile, where the whole does not fit the memory.
+//! DecoderThread tile by tile, where the whole does not fit the memory.
 //!
 //! As diffusers' `enable_vae_tiling`: tiles overlap, and fade into each other where they do.
 

@@ -3,13 +3,13 @@
 //! Up to 512² a step's 360 launches can take longer than its kernels, depending on the processor; above they
 //! hide behind them.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
+use zimage_cuda::{Graph, Pool};
 
 use super::Pipeline;
-use super::recording::Recording;
 use crate::error::{Error, Result};
+use crate::lru::LruCache;
 use crate::ops::Ops;
-use crate::recent::Recent;
 use crate::transformer::{Context, Grid, Modulations};
 
 /// The most tokens of images whose steps are recorded: those of 512².
@@ -21,7 +21,7 @@ const BEFORE_RECORDING: usize = 8;
 
 /// Recorded steps by the caption's tokens and the image's.
 #[derive(Debug)]
-pub(super) struct Flows(Recent<(i64, Grid), Flow>);
+pub(super) struct DenoiserGraphs(LruCache<(i64, Grid), Flow>);
 
 #[derive(Debug, Default)]
 struct Flow {
@@ -38,9 +38,9 @@ struct Recorded {
     recording: Recording<Tensor>,
 }
 
-impl Flows {
+impl DenoiserGraphs {
     pub(super) fn new() -> Self {
-        Self(Recent::new(SHAPES))
+        Self(LruCache::new(SHAPES))
     }
 }
 
@@ -87,5 +87,59 @@ impl Recorded {
         self.context.caption().shallow_clone().f_copy_(context.caption())?;
         self.modulations.become_like(modulations)?;
         Ok(self.recording.replay()?.f_detach_copy()?)
+    }
+}
+
+/// A recorded computation and its result, which each replay computes anew in the same place.
+#[derive(Debug)]
+pub(super) struct Recording<T> {
+    graph: Graph,
+    result: T,
+}
+
+impl<T> Recording<T> {
+    /// Computes again, from what lies in the places that the computation read.
+    pub(super) fn replay(&mut self) -> Result<&T> {
+        self.graph.replay()?;
+        Ok(&self.result)
+    }
+}
+
+/// What the recordings of a pipeline have in common.
+#[derive(Debug, Default)]
+pub(super) struct Recorder {
+    pool: Option<Pool>,
+    /// After one failed.
+    given_up: bool,
+}
+
+impl Pipeline {
+    /// Records what `work` does, which has been done before. None where there is no GPU, or if it
+    /// cannot be recorded: then nothing is recorded any more, and a remark says so.
+    pub(super) fn record<T>(
+        &self,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<Option<Recording<T>>> {
+        let Device::Cuda(ordinal) = self.device else { return Ok(None) };
+        let recorder = &mut *self.recorder.borrow_mut();
+        if recorder.given_up {
+            return Ok(None);
+        }
+        // What the decoder launches meanwhile would spoil it.
+        self.decoding.ask(|_| Ok(())).wait()?;
+        match Graph::record(ordinal, recorder.pool, work) {
+            Ok((mut graph, result)) => {
+                if recorder.pool.is_none() {
+                    recorder.pool = Some(graph.pool()?);
+                }
+                Ok(Some(Recording { graph, result }))
+            }
+            Err(Error::Torch(error)) => Err(Error::Torch(error)),
+            Err(error) => {
+                recorder.given_up = true;
+                self.remarks.borrow_mut().push(format!("generation without CUDA graphs: {error}"));
+                Ok(None)
+            }
+        }
     }
 }

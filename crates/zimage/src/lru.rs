@@ -2,13 +2,13 @@
 
 /// Values by key; the ones not used for longest make room.
 #[derive(Debug)]
-pub(crate) struct Recent<K, V> {
+pub(crate) struct LruCache<K, V> {
     /// The one used last is last.
     entries: Vec<(K, V, usize)>,
     limit: usize,
 }
 
-impl<K: PartialEq, V> Recent<K, V> {
+impl<K: PartialEq, V> LruCache<K, V> {
     /// Holds values whose costs add up to at most `limit`.
     pub(crate) fn new(limit: usize) -> Self {
         Self { entries: Vec::new(), limit }
@@ -54,9 +54,9 @@ impl<K: PartialEq, V> Recent<K, V> {
 mod tests {
     use super::*;
 
-    fn make(recent: &mut Recent<u8, u8>, key: u8, cost: usize) -> bool {
+    fn make(lru: &mut LruCache<u8, u8>, key: u8, cost: usize) -> bool {
         let mut made = false;
-        let value = recent.get_or_make(key, || {
+        let value = lru.get_or_make(key, || {
             made = true;
             Ok::<_, ()>((key + 1, cost))
         });
@@ -66,22 +66,22 @@ mod tests {
 
     #[test]
     fn what_was_not_used_for_longest_goes_first() {
-        let mut recent = Recent::new(3);
-        assert!(make(&mut recent, 1, 1) && make(&mut recent, 2, 1) && make(&mut recent, 3, 1));
-        assert!(!make(&mut recent, 1, 1), "it is still there, and now the latest");
-        assert!(make(&mut recent, 4, 1), "2 went for it");
-        assert!(!make(&mut recent, 1, 1) && !make(&mut recent, 3, 1) && make(&mut recent, 2, 1));
-        assert!(make(&mut recent, 9, 100) && !make(&mut recent, 9, 100) && make(&mut recent, 1, 1));
-        assert!(make(&mut recent, 9, 100), "too dear to stay beside another");
-        recent.clear();
-        assert!(make(&mut recent, 9, 100));
+        let mut lru = LruCache::new(3);
+        assert!(make(&mut lru, 1, 1) && make(&mut lru, 2, 1) && make(&mut lru, 3, 1));
+        assert!(!make(&mut lru, 1, 1), "it is still there, and now the latest");
+        assert!(make(&mut lru, 4, 1), "2 went for it");
+        assert!(!make(&mut lru, 1, 1) && !make(&mut lru, 3, 1) && make(&mut lru, 2, 1));
+        assert!(make(&mut lru, 9, 100) && !make(&mut lru, 9, 100) && make(&mut lru, 1, 1));
+        assert!(make(&mut lru, 9, 100), "too dear to stay beside another");
+        lru.clear();
+        assert!(make(&mut lru, 9, 100));
     }
 
     #[test]
     fn an_error_changes_nothing() {
-        let mut recent = Recent::new(1);
-        make(&mut recent, 1, 1);
-        assert_eq!(recent.get_or_make(2, || Err::<(u8, usize), _>("no")), Err("no"));
-        assert!(!make(&mut recent, 1, 1));
+        let mut lru = LruCache::new(1);
+        make(&mut lru, 1, 1);
+        assert_eq!(lru.get_or_make(2, || Err::<(u8, usize), _>("no")), Err("no"));
+        assert!(!make(&mut lru, 1, 1));
     }
 }

@@ -15,9 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The way to who keeps them; none if the supervisor keeps nothing.
 #[derive(Debug)]
-pub(crate) struct Keeper(Option<OwnedFd>);
+pub(crate) struct WeightsChannel(Option<OwnedFd>);
 
-impl Keeper {
+impl WeightsChannel {
     /// That behind a descriptor which the supervisor passed. Takes it: to be called once.
     pub(crate) fn new(passed: Option<RawFd>) -> Self {
         let socket = passed.map(take).filter(|socket| {
@@ -78,9 +78,9 @@ mod tests {
 
     use super::*;
 
-    fn keeper() -> (OwnedFd, Keeper) {
+    fn channel() -> (OwnedFd, WeightsChannel) {
         let (ours, theirs) = Handover::pair().unwrap();
-        (ours, Keeper::new(Some(theirs.into_raw_fd())))
+        (ours, WeightsChannel::new(Some(theirs.into_raw_fd())))
     }
 
     fn descriptors() -> Vec<OwnedFd> {
@@ -89,33 +89,33 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_given_and_nothing_is_nothing() {
-        let (supervisor, keeper) = keeper();
+        let (supervisor, channel) = channel();
         Handover::Weights(descriptors()).send(&supervisor).unwrap();
-        assert!(keeper.given().is_some());
+        assert!(channel.given().is_some());
         Handover::Nothing.send(&supervisor).unwrap();
-        assert!(keeper.given().is_none());
+        assert!(channel.given().is_none());
         drop(supervisor);
-        assert!(keeper.given().is_none());
+        assert!(channel.given().is_none());
     }
 
     #[test]
     fn a_refusal_waits_for_its_answer() {
-        let (supervisor, keeper) = keeper();
+        let (supervisor, channel) = channel();
         let answering = std::thread::spawn(move || {
             assert!(matches!(Handover::receive(&supervisor), Ok(Some(Handover::Nothing))));
             Handover::Nothing.send(&supervisor).unwrap();
             // Nothing is left to be read.
             assert!(matches!(Handover::receive(&supervisor), Ok(None)));
         });
-        keeper.refuse();
-        drop(keeper);
+        channel.refuse();
+        drop(channel);
         answering.join().unwrap();
     }
 
     #[test]
     fn an_offer_arrives() {
-        let (supervisor, keeper) = keeper();
-        keeper.offer(Ok(Kept::new(descriptors())));
+        let (supervisor, channel) = channel();
+        channel.offer(Ok(Kept::new(descriptors())));
         let heard = Handover::receive(&supervisor).unwrap();
         assert!(matches!(heard, Some(Handover::Weights(found)) if found.len() == 1));
     }
@@ -123,10 +123,10 @@ mod tests {
     #[test]
     fn without_a_socket_nothing_is_kept_and_nobody_waits() {
         let file = File::open("/dev/null").unwrap();
-        for keeper in [Keeper::new(None), Keeper::new(Some(file.into_raw_fd()))] {
-            assert!(keeper.given().is_none());
-            keeper.refuse();
-            keeper.offer(Ok(Kept::new(descriptors())));
+        for channel in [WeightsChannel::new(None), WeightsChannel::new(Some(file.into_raw_fd()))] {
+            assert!(channel.given().is_none());
+            channel.refuse();
+            channel.offer(Ok(Kept::new(descriptors())));
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The stages of an image, each tried again with more room if memory was too small.
 
-use zimage::{Conditioning, Drawing, Error, ErrorKind, Fit, Image, Pipeline, Plan, Result, Saved};
+use zimage::{
+    Conditioning, Error, ErrorKind, Fit, Generation, Image, Pipeline, Plan, Result, Snapshot,
+};
 
 use crate::log;
 
@@ -26,7 +28,10 @@ impl Stages<'_> {
         self.run(Stage::Encode, || self.0.encode(plan))
     }
 
-    pub(crate) fn start(self, work: impl Fn(&Pipeline) -> Result<Drawing>) -> Result<Drawing> {
+    pub(crate) fn start(
+        self,
+        work: impl Fn(&Pipeline) -> Result<Generation>,
+    ) -> Result<Generation> {
         self.run(Stage::Start, || work(self.0))
     }
 
@@ -34,24 +39,24 @@ impl Stages<'_> {
     /// image follows.
     pub(crate) fn step(
         self,
-        drawing: &mut Drawing,
+        generation: &mut Generation,
         conditioning: &Conditioning,
         is_last: bool,
         with_preview: bool,
-    ) -> Result<Option<Saved>> {
+    ) -> Result<Option<Snapshot>> {
         // A step that fails leaves the drawing as it was.
-        self.run(Stage::Step(drawing.steps_done() + 1), || {
+        self.run(Stage::Step(generation.steps_done() + 1), || {
             if is_last {
-                return self.0.step(drawing, conditioning).map(|()| None);
+                return self.0.step(generation, conditioning).map(|()| None);
             }
-            self.0.step_and_save(drawing, conditioning, with_preview).map(Some)
+            self.0.step_with_snapshot(generation, conditioning, with_preview).map(Some)
         })
     }
 
     /// Pixels, in tiles if the whole does not fit; they are checked.
-    pub(crate) fn decode(self, drawing: &Drawing, fit: Fit) -> Result<Image> {
+    pub(crate) fn decode(self, generation: &Generation, fit: Fit) -> Result<Image> {
         let whole = match fit {
-            Fit::Whole => self.run(Stage::Decode, || self.0.decode(drawing)).map(Some),
+            Fit::Whole => self.run(Stage::Decode, || self.0.decode(generation)).map(Some),
             Fit::Tiles => Ok(None),
         };
         let image = match whole {
@@ -60,7 +65,7 @@ impl Stages<'_> {
             Ok(None) | Err(_) => {
                 log::line("the memory is too small for the whole image: it is decoded in tiles");
                 self.0.make_room();
-                self.once(Stage::Decode, || self.0.decode_in_tiles(drawing))?
+                self.once(Stage::Decode, || self.0.decode_in_tiles(generation))?
             }
         };
         #[cfg(feature = "faults")]

@@ -25,7 +25,7 @@ const STACK: usize = 2 << 20;
 /// waits for that.
 pub extern "C" fn begin(count: c_int, words: *const *const c_char) {
     let words = (0..usize::try_from(count).unwrap_or(0)).map(|at| word(words, at));
-    if let Some(Wish { ordinal, kernels }) = wish(words) {
+    if let Some(Control { ordinal, kernels }) = wish(words) {
         // With a size std does not look for one in the environment, which is not there yet.
         let thread = thread::Builder::new().name("early".to_owned()).stack_size(STACK);
         let _ = thread.spawn(move || {
@@ -53,7 +53,7 @@ fn word(words: *const *const c_char, at: usize) -> &'static [u8] {
 
 /// What a worker will bring up.
 #[derive(Debug, PartialEq, Eq)]
-struct Wish {
+struct Control {
     /// The GPU's number.
     ordinal: usize,
     /// Whether it wants our kernels.
@@ -61,7 +61,7 @@ struct Wish {
 }
 
 /// What a worker with these words will bring up, if it is to be a worker and has a GPU.
-fn wish<'a>(words: impl Iterator<Item = &'a [u8]>) -> Option<Wish> {
+fn wish<'a>(words: impl Iterator<Item = &'a [u8]>) -> Option<Control> {
     let (mut device, mut is_worker, mut kernels) = (None, false, true);
     let mut words = words.skip(1);
     while let Some(word) = words.next() {
@@ -77,7 +77,7 @@ fn wish<'a>(words: impl Iterator<Item = &'a [u8]>) -> Option<Wish> {
         Place::Auto => 0,
         Place::Cpu => return None,
     };
-    is_worker.then_some(Wish { ordinal, kernels })
+    is_worker.then_some(Control { ordinal, kernels })
 }
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn only_a_worker_with_a_gpu_begins_early() {
         let wish = |line: &str| wish(line.split(' ').map(str::as_bytes));
-        let some = |ordinal, kernels| Some(Wish { ordinal, kernels });
+        let some = |ordinal, kernels| Some(Control { ordinal, kernels });
         assert_eq!(wish("worker --parent-pid 7 --model tiny --device cuda:1"), some(1, true));
         assert_eq!(wish("worker --device auto --parent-pid 7"), some(0, true));
         assert_eq!(wish("worker --device cuda:0 --plain --parent-pid 7"), some(0, false));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// A wish; a later one in this order outdoes an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(crate) enum Wish {
+pub(crate) enum Control {
     /// Nothing.
     GoOn = 0,
     /// To stop at the next step, so that it can go on later.
@@ -20,20 +20,20 @@ pub(crate) enum Wish {
 /// Each run has its own, also when a job runs again: so a wish that comes too late, for a run
 /// that ended meanwhile, is nobody's.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wishes(Arc<AtomicU8>);
+pub(crate) struct ControlFlag(Arc<AtomicU8>);
 
-impl Wishes {
+impl ControlFlag {
     /// The wish now.
-    pub(crate) fn now(&self) -> Wish {
+    pub(crate) fn now(&self) -> Control {
         match self.0.load(Ordering::Relaxed) {
-            0 => Wish::GoOn,
-            1 => Wish::Pause,
-            _ => Wish::Cancel,
+            0 => Control::GoOn,
+            1 => Control::Pause,
+            _ => Control::Cancel,
         }
     }
 
-    /// Wishes this from now on.
-    pub(crate) fn add(&self, wish: Wish) {
+    /// ControlFlag this from now on.
+    pub(crate) fn add(&self, wish: Control) {
         self.0.fetch_max(wish as u8, Ordering::Relaxed);
     }
 }
@@ -44,16 +44,16 @@ mod tests {
 
     #[test]
     fn cancelling_outdoes_pausing() {
-        let wishes = Wishes::default();
-        assert_eq!(wishes.now(), Wish::GoOn);
+        let control = ControlFlag::default();
+        assert_eq!(control.now(), Control::GoOn);
         for (added, now) in [
-            (Wish::GoOn, Wish::GoOn),
-            (Wish::Pause, Wish::Pause),
-            (Wish::Cancel, Wish::Cancel),
-            (Wish::Pause, Wish::Cancel),
+            (Control::GoOn, Control::GoOn),
+            (Control::Pause, Control::Pause),
+            (Control::Cancel, Control::Cancel),
+            (Control::Pause, Control::Cancel),
         ] {
-            wishes.clone().add(added);
-            assert_eq!(wishes.now(), now);
+            control.clone().add(added);
+            assert_eq!(control.now(), now);
         }
     }
 }

@@ -9,15 +9,16 @@ use std::time::Instant;
 use tch::Device;
 use zimage::checkpoint::{Arrival, Loader};
 use zimage::{
-    Arriving, Checkpoint, DType, Error, Kept, Options, Params, Pipeline, Progress, Rehearsal,
+    Checkpoint, DType, Error, Kept, LoadingPipeline, Options, Params, Pipeline, Progress,
+    WarmupTimings,
 };
 use zimg_protocol::Failure;
 use zimg_protocol::messages::{ModelInfo, Report, Weights};
 
 use crate::args::{Args, Model, Size};
 use crate::failure::{at_start, from_model};
-use crate::keeper::Keeper;
 use crate::reports::Reports;
+use crate::weights_channel::WeightsChannel;
 use crate::{builtin, device, log};
 
 /// Tokens of the caption that is drawn with before the worker is ready.
@@ -32,7 +33,7 @@ const USUAL: [u32; 2] = [512, 768];
 /// Loads the model and rehearses each warm-up size.
 pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, ModelInfo), Failure> {
     let begun = Instant::now();
-    let keeper = Keeper::new(args.weights_fd);
+    let channel = WeightsChannel::new(args.weights_fd);
     let choice = device::choose(args.device, args.dtype, args.plain)?;
     let checkpoint = match &args.model {
         Model::Tiny => builtin::checkpoint(),
@@ -40,11 +41,11 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
     };
     let checkpoint = checkpoint.map_err(|e| from_model(&e))?;
     let load = |kept| load(&checkpoint, &choice.options, kept, args, reports);
-    let loaded = match keeper.given() {
+    let loaded = match channel.given() {
         Some(kept) => load(Some(kept)).or_else(|error| match error {
             Error::NotKept(why) => {
                 log::line(format_args!("the kept weights are not used, for {why}"));
-                keeper.refuse();
+                channel.refuse();
                 load(None)
             }
             error => Err(error),
@@ -55,7 +56,7 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
     reports.send(Report::Weights(match arrival {
         Arrival::Kept(bytes) => Weights::Kept { bytes },
         Arrival::Read(bytes) => {
-            keeper.offer(pipeline.keep());
+            channel.offer(pipeline.keep());
             Weights::Read { bytes }
         }
     }));
@@ -86,17 +87,17 @@ fn load(
     reports: &Reports,
 ) -> zimage::Result<(Pipeline, Arrival)> {
     let begun = Instant::now();
-    let (arriving, loader) = match kept {
-        Some(kept) => Arriving::from_kept(checkpoint, options, kept).map_err(doubted)?,
-        None => Arriving::new(checkpoint, options)?,
+    let (loading, loader) = match kept {
+        Some(kept) => LoadingPipeline::from_kept(checkpoint, options, kept).map_err(doubted)?,
+        None => LoadingPipeline::new(checkpoint, options)?,
     };
     log::line(format_args!("{:.2} s for places and what is small", begun.elapsed().as_secs_f32()));
     let (pipeline, arrival) = match options.device {
         // float8 is made of weights that are there, and has kernels of its own to rehearse.
         Device::Cuda(_) if options.dtype != DType::Float8 => {
-            while_rehearsing(loader, arriving, args, reports)?
+            while_rehearsing(loader, loading, args, reports)?
         }
-        _ => then_rehearsing(loader, arriving, args, reports)?,
+        _ => then_rehearsing(loader, loading, args, reports)?,
     };
     for params in first(args) {
         pipeline.plan_attention(&params, SHORT)?;
@@ -149,7 +150,7 @@ impl Later {
 /// Reads, and rehearses on this thread meanwhile: cuDNN keeps its plans for each thread.
 fn while_rehearsing(
     mut loader: Loader,
-    mut arriving: Arriving,
+    mut loading: LoadingPipeline,
     args: &Args,
     reports: &Reports,
 ) -> zimage::Result<(Pipeline, Arrival)> {
@@ -160,28 +161,28 @@ fn while_rehearsing(
             Some(size) => (vec![sized(size)], Vec::new()),
             None => (warmup(args), vec![CAPTION, SHORT]),
         };
-        let rehearsed = arriving.bring_up(&sizes, &captions).and_then(|took| {
+        let rehearsed = loading.bring_up(&sizes, &captions).and_then(|took| {
             log::line(format_args!("cuBLAS, kernels and plans after {:.2} s", took.as_secs_f32()));
-            rehearse(args, |params| arriving.rehearse(params, CAPTION))
+            rehearse(args, |params| loading.rehearse(params, CAPTION))
         });
         (reading.join().unwrap_or_else(|panic| resume_unwind(panic)), rehearsed)
     });
     read?;
     rehearsed?;
     let arrival = loader.arrival();
-    Ok((arriving.complete(loader)?, arrival))
+    Ok((loading.complete(loader)?, arrival))
 }
 
 /// Reads, then rehearses: on a CPU both want all cores.
 fn then_rehearsing(
     mut loader: Loader,
-    arriving: Arriving,
+    loading: LoadingPipeline,
     args: &Args,
     reports: &Reports,
 ) -> zimage::Result<(Pipeline, Arrival)> {
     read(&mut loader, args, reports)?;
     let arrival = loader.arrival();
-    let pipeline = arriving.complete(loader)?;
+    let pipeline = loading.complete(loader)?;
     rehearse(args, |params| pipeline.rehearse(params, CAPTION))?;
     Ok((pipeline, arrival))
 }
@@ -189,11 +190,11 @@ fn then_rehearsing(
 /// Rehearses each warm-up size and says how long it took.
 fn rehearse(
     args: &Args,
-    mut work: impl FnMut(&Params) -> zimage::Result<Rehearsal>,
+    mut work: impl FnMut(&Params) -> zimage::Result<WarmupTimings>,
 ) -> zimage::Result<()> {
     for params in first(args) {
         let begun = Instant::now();
-        let Rehearsal { text, step, decode } = work(&params)?;
+        let WarmupTimings { text, step, decode } = work(&params)?;
         let [all, text, step, decode] =
             [begun.elapsed(), text, step, decode].map(|part| part.as_secs_f32());
         log::line(format_args!(

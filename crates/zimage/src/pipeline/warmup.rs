@@ -5,19 +5,19 @@ use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
 
 use super::Pipeline;
-use super::decoding::Answer;
+use super::decoder_thread::Answer;
 use crate::error::{ErrorKind, Result};
 use crate::params::{Params, Plan};
 use crate::transformer::SEQUENCE_MULTIPLE;
 
 /// How long the parts of a rehearsal took: far longer than later ones, which is what it is for.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Rehearsal {
+pub struct WarmupTimings {
     /// Encoding a prompt.
     pub text: Duration,
     /// A step.
     pub step: Duration,
-    /// Decoding, on a GPU beside the others.
+    /// DecoderThread, on a GPU beside the others.
     pub decode: Duration,
 }
 
@@ -27,7 +27,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// When libtorch fails (out of memory), or the size is refused.
-    pub fn rehearse(&self, params: &Params, caption: usize) -> Result<Rehearsal> {
+    pub fn rehearse(&self, params: &Params, caption: usize) -> Result<WarmupTimings> {
         self.rehearse_beside(params, caption, None)
     }
 
@@ -37,7 +37,7 @@ impl Pipeline {
         params: &Params,
         caption: usize,
         decoded: Option<Answer<Duration>>,
-    ) -> Result<Rehearsal> {
+    ) -> Result<WarmupTimings> {
         let mut last = Instant::now();
         let mut lap = || {
             let took = last.elapsed();
@@ -58,7 +58,7 @@ impl Pipeline {
         let step = lap();
         let decode = decoded.wait()?;
         self.wait()?;
-        Ok(Rehearsal { text, step, decode })
+        Ok(WarmupTimings { text, step, decode })
     }
 
     /// Has the decoder do for nothing, beside the steps of a first image of this size, what the

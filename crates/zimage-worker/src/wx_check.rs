@@ -7,7 +7,7 @@ use zimg_protocol::{Failure, Kind};
 /// The failure where it may not; oneDNN's own words for it are "could not create a primitive".
 pub(crate) fn forbidden(error: &Error) -> Failure {
     let message = format!(
-        "drawing on the CPU takes memory that is written and then run, which is forbidden here \
+        "generation on the CPU takes memory that is written and then run, which is forbidden here \
          ({error})"
     );
     Failure::new(Kind::Config, message)

@@ -8,11 +8,11 @@ use std::panic::resume_unwind;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::decoding::Answer;
-use super::rehearsal::rehearse_product;
+use super::decoder_thread::Answer;
+use super::warmup::rehearse_product;
 use super::{
-    Captions, Decoding, Flows, Pipeline, Rehearsal, SIDES, STEPS, STEPS_MAX, longest_side,
-    most_tokens,
+    DecoderThread, DenoiserGraphs, Pipeline, PromptCache, SIDES, STEPS, STEPS_MAX, WarmupTimings,
+    longest_side, most_tokens,
 };
 use crate::checkpoint::{Arrival, Checkpoint, Component, Kept, Loader, Target};
 use crate::dtype::DType;
@@ -29,7 +29,7 @@ use crate::vae::Vae;
 
 /// A pipeline that cannot be asked for images yet.
 #[derive(Debug)]
-pub struct Arriving {
+pub struct LoadingPipeline {
     pipeline: Pipeline,
     /// Compiled beside all else.
     ops: Option<JoinHandle<(Ops, Vec<String>)>>,
@@ -43,10 +43,10 @@ pub struct Arriving {
     float8: bool,
 }
 
-impl Arriving {
+impl LoadingPipeline {
     /// Gives all weights their places on the device, and reads those of the VAE, which are few.
     ///
-    /// The loader has the rest to do, on any thread, before [`Arriving::complete`].
+    /// The loader has the rest to do, on any thread, before [`LoadingPipeline::complete`].
     ///
     /// # Errors
     /// When the checkpoint is not what it should be, cannot be read, or does not fit.
@@ -55,11 +55,11 @@ impl Arriving {
         Self::placed(checkpoint, options, loader)
     }
 
-    /// As [`Arriving::new`], with weights that an earlier process kept: the loader reads none, and
+    /// As [`LoadingPipeline::new`], with weights that an earlier process kept: the loader reads none, and
     /// checks them.
     ///
     /// # Errors
-    /// As [`Arriving::new`]; and [`Error::NotKept`] if they are not certain to be those of the
+    /// As [`LoadingPipeline::new`]; and [`Error::NotKept`] if they are not certain to be those of the
     /// checkpoint. After any error, read them anew.
     pub fn from_kept(
         checkpoint: &Checkpoint,
@@ -109,7 +109,7 @@ impl Arriving {
             tokenizer: None,
             text_encoder,
             transformer,
-            decoding: Decoding::new(vae, device)?,
+            decoding: DecoderThread::new(vae, device)?,
             decoded: RefCell::default(),
             shift: checkpoint.scheduler.shift,
             train_timesteps: checkpoint.scheduler.num_train_timesteps,
@@ -119,8 +119,8 @@ impl Arriving {
             limits,
             device,
             ops: Ops::Plain,
-            captions: RefCell::new(Captions::new()),
-            flows: RefCell::new(Flows::new()),
+            captions: RefCell::new(PromptCache::new()),
+            flows: RefCell::new(DenoiserGraphs::new()),
             recorder: RefCell::default(),
             footprint: Cell::default(),
             remarks: RefCell::default(),
@@ -176,14 +176,14 @@ impl Arriving {
     ///
     /// # Errors
     /// When libtorch fails (out of memory), or the size is refused.
-    pub fn rehearse(&mut self, params: &Params, caption: usize) -> Result<Rehearsal> {
+    pub fn rehearse(&mut self, params: &Params, caption: usize) -> Result<WarmupTimings> {
         self.take_ops();
         let plan = self.pipeline.plan(params)?;
         let begun = self.decoding.take().filter(|(size, _)| *size == plan);
         let decoded = begun.map(|(_, answer)| answer);
         let rehearsal = match self.pipeline.rehearse_beside(params, caption, decoded) {
             // It has step and decoding side by side; one after the other they may fit.
-            Err(error) if error.kind() == ErrorKind::Memory => Rehearsal::default(),
+            Err(error) if error.kind() == ErrorKind::Memory => WarmupTimings::default(),
             other => other?,
         };
         self.pipeline.settle(params, caption)?;

@@ -3,10 +3,10 @@
 use tch::{Kind, Tensor};
 
 use super::Pipeline;
-use super::recording::Recording;
+use super::cuda_graphs::Recording;
 use crate::error::{Error, Result};
+use crate::lru::LruCache;
 use crate::ops::{Ops, Rotation};
-use crate::recent::Recent;
 use crate::transformer::SEQUENCE_MULTIPLE;
 
 /// Bytes of encoded prompts that are kept: some 100 of ordinary length at the real size.
@@ -17,8 +17,8 @@ const BEFORE_RECORDING: usize = 1;
 
 /// Encoded prompts by their tokens, and what computes them by their padded length.
 #[derive(Debug)]
-pub(super) struct Captions {
-    kept: Recent<Vec<i64>, Tensor>,
+pub(super) struct PromptCache {
+    kept: LruCache<Vec<i64>, Tensor>,
     padded: Vec<Padded>,
 }
 
@@ -36,9 +36,9 @@ struct Padded {
     recording: Option<Recording<Tensor>>,
 }
 
-impl Captions {
+impl PromptCache {
     pub(super) fn new() -> Self {
-        Self { kept: Recent::new(KEPT), padded: Vec::new() }
+        Self { kept: LruCache::new(KEPT), padded: Vec::new() }
     }
 
     /// Forgets prompts, not how to encode them.
@@ -50,7 +50,7 @@ impl Captions {
 impl Pipeline {
     /// A prompt's caption, `[padded tokens, dim]`.
     pub(super) fn caption(&self, tokens: &[i64]) -> Result<Tensor> {
-        let Captions { kept, padded } = &mut *self.captions.borrow_mut();
+        let PromptCache { kept, padded } = &mut *self.captions.borrow_mut();
         let caption = kept.get_or_make(tokens.to_vec(), || {
             let caption = match self.ops {
                 Ops::Plain => self.exact(tokens)?,

@@ -3,7 +3,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::{Conditioning, Drawing, Pipeline};
+use super::{Conditioning, Generation, Pipeline};
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::params::Plan;
@@ -14,14 +14,14 @@ const VALUE: usize = 4;
 
 /// A drawing's latents in host memory. Another thread may have them.
 #[derive(Debug)]
-pub struct Saved {
+pub struct Snapshot {
     /// `[1, channels, height / 8, width / 8]`, float32, on the CPU.
     latents: Tensor,
     /// `[height / 8, width / 8, 3]`, bytes, on the CPU.
     preview: Option<Tensor>,
 }
 
-impl Saved {
+impl Snapshot {
     /// Begins to copy; a GPU's copy is there after the next [`Pipeline::wait`].
     fn begin(latents: &Tensor, preview: Option<&Tensor>) -> Result<Self> {
         let copy = |tensor: &Tensor| match tensor.device() {
@@ -61,14 +61,15 @@ impl Pipeline {
     ///
     /// # Errors
     /// As [`Pipeline::step`].
-    pub fn step_and_save(
+    pub fn step_with_snapshot(
         &self,
-        drawing: &mut Drawing,
+        generation: &mut Generation,
         conditioning: &Conditioning,
         with_preview: bool,
-    ) -> Result<Saved> {
-        let (before, sigma) = (drawing.latents.shallow_clone(), drawing.sigmas[drawing.step]);
-        let output = self.advance(drawing, conditioning)?;
+    ) -> Result<Snapshot> {
+        let (before, sigma) =
+            (generation.latents.shallow_clone(), generation.sigmas[generation.step]);
+        let output = self.advance(generation, conditioning)?;
         let preview = if with_preview {
             // Where the model's output points to: it is minus the velocity, and noise is all gone
             // at sigma 0.
@@ -77,13 +78,13 @@ impl Pipeline {
         } else {
             None
         };
-        let saved = Saved::begin(&drawing.latents, preview.as_ref())?;
+        let saved = Snapshot::begin(&generation.latents, preview.as_ref())?;
         self.wait()?;
         Ok(saved)
     }
 
     /// How many bytes the latents of a plan's image are.
-    pub fn saved_bytes(&self, plan: &Plan) -> usize {
+    pub fn snapshot_bytes(&self, plan: &Plan) -> usize {
         let (height, width) = self.latent_size(plan);
         VALUE * (self.channels * height * width) as usize
     }
@@ -93,12 +94,12 @@ impl Pipeline {
     /// # Errors
     /// [`Error::NotResumable`] if the bytes are not those of such an image; or when libtorch
     /// fails (out of memory).
-    pub fn resume(&self, plan: &Plan, seed: u64, step: u32, bytes: &[u8]) -> Result<Drawing> {
+    pub fn resume(&self, plan: &Plan, seed: u64, step: u32, bytes: &[u8]) -> Result<Generation> {
         if step >= plan.steps {
             let reason = format!("step {step} is not before the last of {}", plan.steps);
             return Err(Error::NotResumable(reason));
         }
-        let expected = self.saved_bytes(plan);
+        let expected = self.snapshot_bytes(plan);
         if bytes.len() != expected {
             let found = bytes.len();
             let reason = format!("its latents have {found} bytes instead of {expected}");
@@ -113,7 +114,7 @@ impl Pipeline {
             Tensor::f_from_data_size(bytes, &[1, self.channels, height, width], Kind::Float)?
                 .f_to_device(self.device)?;
         let sigmas = schedule::sigmas(plan.steps, self.shift);
-        Ok(Drawing { plan: plan.clone(), seed, sigmas, step: step as usize, latents })
+        Ok(Generation { plan: plan.clone(), seed, sigmas, step: step as usize, latents })
     }
 }
 
@@ -131,10 +132,10 @@ mod tests {
     fn what_is_saved_is_the_latents_and_stays_so() {
         let values = [1f32, -0.0, f32::MIN_POSITIVE, f32::MAX];
         let latents = Tensor::from_slice(&values).view([1, 1, 2, 2]);
-        let bytes = Saved::begin(&latents, None).unwrap().to_bytes().unwrap();
+        let bytes = Snapshot::begin(&latents, None).unwrap().to_bytes().unwrap();
         assert_eq!(bytes, values.map(f32::to_le_bytes).concat());
         let turned = latents.transpose(2, 3);
-        let bytes = Saved::begin(&turned, None).unwrap().to_bytes().unwrap();
+        let bytes = Snapshot::begin(&turned, None).unwrap().to_bytes().unwrap();
         assert_eq!(bytes, [0, 2, 1, 3].map(|i: usize| values[i].to_le_bytes()).concat());
     }
 
@@ -142,7 +143,7 @@ mod tests {
     fn nothing_goes_on_from_what_is_no_number() {
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let latents = Tensor::from_slice(&[0.0, value]).view([1, 1, 1, 2]);
-            let saved = Saved::begin(&latents, None).unwrap();
+            let saved = Snapshot::begin(&latents, None).unwrap();
             assert!(matches!(saved.to_bytes(), Err(Error::NotFinite(_))));
         }
         assert!(is_finite(&[]) && !is_finite(&[0; 6]));

@@ -16,7 +16,7 @@ type Work = Box<dyn FnOnce(&mut Vae) + Send>;
 
 /// The autoencoder, wherever it is.
 #[derive(Debug)]
-pub(super) struct Decoding(Place);
+pub(super) struct DecoderThread(Place);
 
 #[derive(Debug)]
 enum Place {
@@ -31,7 +31,7 @@ pub(super) enum Answer<T> {
     Coming(Receiver<Result<T>>),
 }
 
-impl Decoding {
+impl DecoderThread {
     pub(super) fn new(vae: Vae, device: Device) -> Result<Self> {
         let Device::Cuda(ordinal) = device else {
             return Ok(Self(Place::Here(Box::new(vae.into()))));
@@ -65,7 +65,7 @@ impl Decoding {
     }
 }
 
-impl Drop for Decoding {
+impl Drop for DecoderThread {
     /// Its tensors must have ended before the memory that they lie in.
     fn drop(&mut self) {
         if let Place::There { work, thread } = &mut self.0 {

@@ -2,9 +2,9 @@
 
 use tch::Device;
 
-use super::captions::Captions;
-use super::flow::Flows;
-use super::{Drawing, Pipeline};
+use super::cuda_graphs::DenoiserGraphs;
+use super::prompt_cache::PromptCache;
+use super::{Generation, Pipeline};
 use crate::error::{Error, Result};
 use crate::image::{Image, all_finite};
 
@@ -29,8 +29,8 @@ impl Pipeline {
     /// Lets go of all memory that is only kept because it may be useful.
     pub fn make_room(&self) {
         self.transformer.forget();
-        *self.captions.borrow_mut() = Captions::new();
-        *self.flows.borrow_mut() = Flows::new();
+        *self.captions.borrow_mut() = PromptCache::new();
+        *self.flows.borrow_mut() = DenoiserGraphs::new();
         if let Device::Cuda(_) = self.device {
             // If libtorch refuses, there is no more room than before, which will show.
             let _ = zimage_cuda::give_back_cache();
@@ -42,11 +42,11 @@ impl Pipeline {
     ///
     /// # Errors
     /// As [`Pipeline::decode`].
-    pub fn decode_in_tiles(&self, drawing: &Drawing) -> Result<Image> {
-        if !all_finite(&drawing.latents)? {
+    pub fn decode_in_tiles(&self, generation: &Generation) -> Result<Image> {
+        if !all_finite(&generation.latents)? {
             return Err(Error::NotFinite("the latents"));
         }
-        let latents = drawing.latents.shallow_clone();
+        let latents = generation.latents.shallow_clone();
         self.decoding.ask(move |vae| vae.image_in_tiles(&latents)).wait()
     }
 }
