@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use zimg_protocol::Kind;
-use zimg_protocol::messages::{Command, Draw, Report};
+use zimg_protocol::messages::{Command, Params, Report};
 use zimg_tests::{Run, Worker, built_worker, faulty_worker};
 
 const ARGUMENTS: [&str; 4] = ["--device", "cuda:0", "--warmup", "512x512"];
@@ -31,9 +31,14 @@ fn start(program: &Path, environment: &[(&str, &str)]) -> Worker {
     worker
 }
 
-fn draw(side: u32) -> Draw {
+fn draw(side: u32) -> Params {
     let size = Some(side);
-    Draw { width: size, height: size, seed: 5, ..Draw::new("a red circle on a white background") }
+    Params {
+        width: size,
+        height: size,
+        seed: Some(5),
+        ..Params::new("a red circle on a white background")
+    }
 }
 
 fn done(run: Run) -> Run {
@@ -45,7 +50,7 @@ fn done(run: Run) -> Run {
 /// one of the two replays what the other computes launch by launch.
 fn going_on(program: &Path) {
     let (mut first, mut second) = (start(program, &[]), start(program, &[]));
-    let guided = Draw { guidance: Some(2.0), negative: Some("blue".into()), ..draw(512) };
+    let guided = Params { guidance: Some(2.0), negative: Some("blue".into()), ..draw(512) };
     for job in [draw(512), draw(1024), guided] {
         let whole = done(first.draw(1, &job, None));
         for kept in &whole.points {
@@ -54,7 +59,7 @@ fn going_on(program: &Path) {
         }
         assert!(done(first.draw(3, &job, None)).images == whole.images);
     }
-    let long = Draw { steps: Some(100), ..draw(512) };
+    let long = Params { steps: Some(100), ..draw(512) };
     let whole = done(first.draw(1, &long, None));
     second.submit(2, &long, false, None);
     let begun = second.follow(2, |second, report| {
@@ -91,7 +96,7 @@ fn planted_address(program: &Path, faulty: &Path) {
 /// What a job pays for being saved after each step, and for previews.
 fn cost_of_saving(program: &Path) {
     let mut worker = start(program, &[]);
-    let job = Draw { steps: Some(50), ..draw(1024) };
+    let job = Params { steps: Some(50), ..draw(1024) };
     let mut time = |previews| {
         worker.submit(1, &job, previews, None);
         let run = done(worker.follow(1, |_, _| {}));

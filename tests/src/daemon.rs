@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::net::RecvFlags;
 use tempfile::TempDir;
-use zimg_client::{Client, Draw, Failure, Image, Job, Status, Update};
+use zimg_client::{Client, Failure, Image, Job, Params, Status, Update};
 
 use crate::programs::{faulty_worker, program};
 use crate::store::Store;
@@ -209,7 +209,7 @@ impl Daemon {
     }
 
     /// A job that it has accepted, and how many jobs were before it.
-    pub fn submit(&self, draw: &Draw) -> (Job, u32) {
+    pub fn submit(&self, draw: &Params) -> (Job, u32) {
         let mut job = self.client().draw(draw).unwrap();
         match job.next() {
             Some(Ok(Update::Accepted { position, .. })) => (job, position),
@@ -218,7 +218,7 @@ impl Daemon {
     }
 
     /// Draws to the end: the images, or why not.
-    pub fn draw(&self, draw: &Draw) -> Result<Vec<Image>, Failure> {
+    pub fn draw(&self, draw: &Params) -> Result<Vec<Image>, Failure> {
         finish(self.client().draw(draw)?)
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use zimg_client::{Client, Draw, Failure, Image, JobId, Priority, Submit, Update};
+use zimg_client::{Client, Failure, Image, JobId, Params, Priority, Submit, Update};
 
 use crate::daemon::{Daemon, finish};
 use crate::mock::{chance, colour};
@@ -105,8 +105,14 @@ impl Told {
         self.seeds += 0x10;
         let (seed, count) = (self.seeds, 1 + u32::try_from(seeded.below(3)).unwrap());
         let priority = if seeded.below(2) == 0 { Priority::Interactive } else { Priority::Batch };
-        let draw = Draw { seed, count, width: Some(64), height: Some(64), ..Draw::new("a fox") };
-        let submit = Submit { draw, priority, detach: true, previews: false };
+        let draw = Params {
+            seed: Some(seed),
+            count: Some(count),
+            width: Some(64),
+            height: Some(64),
+            ..Params::new("a fox")
+        };
+        let submit = Submit { params: draw, priority, detach: true, previews: false };
         match connect(daemon)?.submit(&submit)?.next() {
             Some(Ok(Update::Accepted { job, .. })) => {
                 assert_eq!(self.accepted.insert(job, (seed, count)), None, "{job} came twice");

@@ -12,7 +12,7 @@ use zimg_protocol::Frame;
 use zimg_protocol::frame::write_latents;
 use zimg_protocol::limits::TO_CLIENT_BYTES;
 use zimg_protocol::messages::{
-    Command, DeviceMemory, Draw, JobId, ModelInfo, Point, Preview, Report,
+    Command, DeviceMemory, JobId, ModelInfo, Params, Point, Preview, Report,
 };
 
 use crate::programs::built_worker;
@@ -117,9 +117,9 @@ impl Worker {
     }
 
     /// Sends a job, to be begun or gone on with.
-    pub fn submit(&mut self, job: JobId, draw: &Draw, previews: bool, from: Option<&Kept>) {
+    pub fn submit(&mut self, job: JobId, draw: &Params, previews: bool, from: Option<&Kept>) {
         let point = from.map(|kept| kept.point);
-        self.send(Command::Draw { job, draw: draw.clone(), previews, from: point });
+        self.send(Command::Draw { job, params: draw.clone(), previews, from: point });
         if let Some(kept) = from {
             write_latents(&mut self.socket, &kept.latents).unwrap();
         }
@@ -131,7 +131,7 @@ impl Worker {
     }
 
     /// Draws a job to its end.
-    pub fn draw(&mut self, job: JobId, draw: &Draw, from: Option<&Kept>) -> Run {
+    pub fn draw(&mut self, job: JobId, draw: &Params, from: Option<&Kept>) -> Run {
         self.submit(job, draw, false, from);
         self.follow(job, |_, _| {})
     }

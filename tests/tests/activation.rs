@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
-use zimg_client::{Client, Draw, Kind, Update, WorkerState};
+use zimg_client::{Client, Kind, Params, Update, WorkerState};
 use zimg_tests::{finish, lives, mock_worker, program, wait_until};
 
 /// What a service manager holds: the socket, in a folder for all that is started.
@@ -93,8 +93,8 @@ fn drawn(zimg: Child) -> Output {
     output
 }
 
-fn draw() -> Draw {
-    Draw { width: Some(64), height: Some(64), ..Draw::new("a fox") }
+fn draw() -> Params {
+    Params { width: Some(64), height: Some(64), ..Params::new("a fox") }
 }
 
 #[test]

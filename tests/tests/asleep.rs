@@ -1,12 +1,12 @@
 //! The GPU is freed, when somebody asks for it or nobody asks for an image, and comes back.
 
 use nix::sys::signal::{Signal, kill};
-use zimg_client::{Draw, Kind, WorkerState};
+use zimg_client::{Kind, Params, WorkerState};
 use zimg_protocol::messages::{Event, Request};
 use zimg_tests::{Daemon, Options, Raw, finish, lives, wait_until};
 
-fn draw() -> Draw {
-    Draw { width: Some(64), height: Some(64), ..Draw::new("a fox") }
+fn draw() -> Params {
+    Params { width: Some(64), height: Some(64), ..Params::new("a fox") }
 }
 
 /// A client that has asked for sleep, as the daemon knows; the answer is still to come.

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
-use zimg_client::{Draw, Priority, Submit, Update};
+use zimg_client::{Params, Priority, Submit, Update};
 use zimg_tests::mock::{chance, colour};
 use zimg_tests::{Daemon, Options, built_worker, finish, wait_until};
 
@@ -40,18 +40,18 @@ fn settings(patience: &str) -> Vec<(String, String)> {
 fn job(number: u64) -> Submit {
     let sort = chance(seed() ^ (number << 8));
     let pick = |of: &[u32], at: u32| of[(sort >> at) as usize % of.len()];
-    let draw = Draw {
+    let draw = Params {
         width: Some(pick(&[64, 128, 64], 0)),
         height: Some(pick(&[64, 64, 96], 4)),
         steps: Some(pick(&[3, 4, 6], 8)),
-        count: pick(&[1, 1, 1, 2], 12),
+        count: Some(pick(&[1, 1, 1, 2], 12)),
         // Far apart, so that no image has the seed of another job.
-        seed: sort << 16,
-        ..Draw::new("a fox")
+        seed: Some(sort << 16),
+        ..Params::new("a fox")
     };
     let priority =
         if (sort >> 16).is_multiple_of(3) { Priority::Batch } else { Priority::Interactive };
-    Submit { draw, priority, detach: false, previews: (sort >> 20).is_multiple_of(4) }
+    Submit { params: draw, priority, detach: false, previews: (sort >> 20).is_multiple_of(4) }
 }
 
 /// Ends the present worker by a signal, if there is one.
@@ -75,11 +75,11 @@ fn draw_all(daemon: &Daemon, jobs: Range<u64>, done: &Sender<()>) {
             scope.spawn(move || {
                 for number in jobs {
                     let submit = job(number);
-                    let draw = &submit.draw;
+                    let draw = &submit.params;
                     let images = finish(daemon.client().submit(&submit).unwrap());
                     let images = images.unwrap_or_else(|failure| panic!("{number}: {failure}"));
-                    assert_eq!(images.len(), draw.count as usize, "{number}");
-                    for (image, seed) in images.iter().zip(draw.seed..) {
+                    assert_eq!(images.len(), draw.images() as usize, "{number}");
+                    for (image, seed) in images.iter().zip(draw.first_seed()..) {
                         let right = colour(seed).repeat(image.pixels.len() / 3);
                         assert!(image.pixels == right, "{number}: another image");
                     }
@@ -133,7 +133,7 @@ fn a_thousand_jobs_survive_hundreds_of_deaths_at_every_phase() {
     assert!(struck >= jobs / 10, "{struck} from inside");
     // None was lost, none drawn twice.
     let overview = daemon.client().overview().unwrap();
-    let images = (0..jobs).map(|number| u64::from(job(number).draw.count)).sum();
+    let images = (0..jobs).map(|number| u64::from(job(number).params.images())).sum();
     assert_eq!((overview.status.done, overview.status.failed), (jobs, 0));
     assert_eq!(overview.counters.images, images);
     assert!(overview.counters.resumed > jobs / 20, "{:?}", overview.counters);
@@ -161,7 +161,7 @@ fn crashes_and_hangs_from_outside_and_clients_that_vanish_harm_no_other_job() {
     });
     for round in 0..ROUNDS {
         // One that vanishes in the middle.
-        let vanishing = Draw { steps: Some(50), ..job(10_000 + round).draw };
+        let vanishing = Params { steps: Some(50), ..job(10_000 + round).params };
         let (mut vanishing, _) = daemon.submit(&vanishing);
         let (sender, _answers) = mpsc::channel();
         thread::scope(|scope| {
@@ -187,13 +187,13 @@ fn crashes_and_hangs_from_outside_and_clients_that_vanish_harm_no_other_job() {
 fn the_same_with_the_built_in_model() {
     const JOBS: u64 = 100;
     const KILLS: usize = 30;
-    let draw = |number: u64| Draw {
+    let draw = |number: u64| Params {
         width: Some(64),
         height: Some(64),
         steps: Some(4),
-        count: if number.is_multiple_of(10) { 2 } else { 1 },
-        seed: number,
-        ..Draw::new("a red circle on a white background")
+        count: Some(if number.is_multiple_of(10) { 2 } else { 1 }),
+        seed: Some(number),
+        ..Params::new("a red circle on a white background")
     };
     let options = || Options {
         worker: Some(built_worker()),
@@ -229,7 +229,7 @@ fn the_same_with_the_built_in_model() {
     assert_eq!(kills, KILLS);
     let overview = daemon.client().overview().unwrap();
     assert_eq!((overview.status.done, overview.status.failed), (JOBS, 0));
-    let images = (0..JOBS).map(|number| u64::from(draw(number).count)).sum();
+    let images = (0..JOBS).map(|number| u64::from(draw(number).images())).sum();
     assert_eq!((overview.counters.images, overview.status.restarts), (images, KILLS as u32));
     daemon.end();
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use zimg_client::{Draw, Update};
+use zimg_client::{Params, Update};
 use zimg_protocol::messages::{Event, Request};
 use zimg_protocol::{Frame, Hello};
 use zimg_tests::{Daemon, Raw};
@@ -11,8 +11,8 @@ use zimg_tests::{Daemon, Raw};
 /// a frame under way for each connection, and itself.
 const MEMORY_MAX: u64 = 64 << 20;
 
-fn draw() -> Draw {
-    Draw { width: Some(64), height: Some(64), ..Draw::new("a fox") }
+fn draw() -> Params {
+    Params { width: Some(64), height: Some(64), ..Params::new("a fox") }
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn who_does_not_read_is_dropped_while_others_draw() {
     let mut slow = Raw::greeted(daemon.socket());
     // 100 MB of images, which nobody takes.
     let size = Some(2048);
-    slow.ask(Request::Draw(Draw { width: size, height: size, count: 8, ..draw() }));
+    slow.ask(Request::Draw(Params { width: size, height: size, count: Some(8), ..draw() }));
     // Accepted before this one, so drawn before it.
     assert!(matches!(slow.event(), Event::Accepted { .. }));
     assert_eq!(daemon.draw(&draw()).unwrap().len(), 1);
@@ -149,7 +149,7 @@ fn all_who_do_not_read_share_one_limit() {
         .map(|_| {
             let mut raw = Raw::greeted(daemon.socket());
             // 25 MB, which is within one client's limit; one of these is within that of all.
-            raw.ask(Request::Draw(Draw { width: size, height: size, count: 2, ..draw() }));
+            raw.ask(Request::Draw(Params { width: size, height: size, count: Some(2), ..draw() }));
             assert!(matches!(raw.event(), Event::Accepted { .. }));
             raw
         })
@@ -185,7 +185,7 @@ fn who_asks_without_end_and_reads_nothing_is_not_heard() {
 #[test]
 fn progress_of_a_job_that_nobody_follows_is_not_kept() {
     let daemon = Daemon::ready("");
-    let (mut job, _) = daemon.submit(&Draw { steps: Some(100), count: 64, ..draw() });
+    let (mut job, _) = daemon.submit(&Params { steps: Some(100), count: Some(64), ..draw() });
     // Accepted before this one, so drawn before it: all 6,400 steps are done at the first look.
     daemon.draw(&draw()).unwrap();
     let steps = job.by_ref().filter(|update| matches!(update, Ok(Update::Step(_)))).count();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::UNIX_EPOCH;
 
-use zimg_client::{Draw, Image, JobId, Priority, Submit, Update};
+use zimg_client::{Image, JobId, Params, Priority, Submit, Update};
 use zimg_tests::{Daemon, Options, finish, mock};
 
 const YEAR: i64 = 365 * 24 * 3600;
@@ -57,13 +57,13 @@ impl Clock {
     }
 }
 
-fn draw(seed: u64) -> Draw {
-    Draw { seed, width: Some(64), height: Some(64), ..Draw::new("a fox") }
+fn draw(seed: u64) -> Params {
+    Params { seed: Some(seed), width: Some(64), height: Some(64), ..Params::new("a fox") }
 }
 
 fn detach(daemon: &Daemon, seed: u64) -> JobId {
     let priority = Priority::default();
-    let submit = Submit { draw: draw(seed), priority, detach: true, previews: false };
+    let submit = Submit { params: draw(seed), priority, detach: true, previews: false };
     match daemon.client().submit(&submit).unwrap().next() {
         Some(Ok(Update::Accepted { job, .. })) => job,
         other => panic!("not accepted but {other:?}"),

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use zimg_client::Draw;
+use zimg_client::Params;
 use zimg_tests::Daemon;
 
 /// What a request may add on a machine that is busy with other tests; alone it is less than a
@@ -14,7 +14,7 @@ const ROUND_TRIP: Duration = Duration::from_millis(100);
 #[test]
 fn a_round_trip_adds_little() {
     let daemon = Daemon::ready("");
-    let draw = Draw { width: Some(64), height: Some(64), steps: Some(1), ..Draw::new("a fox") };
+    let draw = Params { width: Some(64), height: Some(64), steps: Some(1), ..Params::new("a fox") };
     daemon.draw(&draw).unwrap();
     let trip = || {
         let began = Instant::now();

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use nix::sys::signal::Signal;
-use zimg_client::{Draw, Kind, Update, WorkerState};
+use zimg_client::{Kind, Params, Update, WorkerState};
 use zimg_tests::{Daemon, Options, finish, program};
 
 fn mode(path: &Path) -> u32 {
@@ -74,7 +74,7 @@ fn a_second_daemon_is_refused_by_the_firsts_name() {
     assert_eq!(output.status.code(), Some(75));
     let first = format!("another zimaged (process {}) listens at", daemon.pid());
     assert!(said(&output).contains(&first), "{}", said(&output));
-    daemon.draw(&Draw::new("")).unwrap();
+    daemon.draw(&Params::new("")).unwrap();
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_killed_daemons_socket_is_taken_over() {
     assert!(first.socket().exists());
     let socket = Some(first.socket().to_owned());
     let second = Daemon::with(Options { socket, ..Options::default() });
-    second.draw(&Draw::new("")).unwrap();
+    second.draw(&Params::new("")).unwrap();
 }
 
 #[test]
@@ -126,9 +126,9 @@ fn unknown_settings_are_named_with_their_place() {
 #[test]
 fn sigterm_lets_the_running_job_finish() {
     let mut daemon = Daemon::ready("hold@step:2");
-    let (mut running, _) = daemon.submit(&Draw::new("a fox"));
+    let (mut running, _) = daemon.submit(&Params::new("a fox"));
     while !matches!(running.next(), Some(Ok(Update::Step(step))) if step.step == 2) {}
-    let (waiting, _) = daemon.submit(&Draw::new("an owl"));
+    let (waiting, _) = daemon.submit(&Params::new("an owl"));
     let mut late = daemon.client();
     daemon.signal(Signal::SIGTERM);
     let failure = finish(waiting).unwrap_err();
@@ -136,7 +136,7 @@ fn sigterm_lets_the_running_job_finish() {
     assert_eq!(failure.message, "zimaged is shutting down");
     assert_eq!(late.status().unwrap().worker, WorkerState::Draining);
     // Who comes now is told to try again, not that there is no daemon.
-    let failure = daemon.draw(&Draw::new("a hen")).unwrap_err();
+    let failure = daemon.draw(&Params::new("a hen")).unwrap_err();
     assert_eq!((failure.kind, &*failure.message), (Kind::Busy, "zimaged is shutting down"));
     daemon.open_gate();
     assert_eq!(finish(running).unwrap().len(), 1);
@@ -147,9 +147,9 @@ fn sigterm_lets_the_running_job_finish() {
 #[test]
 fn a_second_signal_gives_the_running_job_up() {
     let mut daemon = Daemon::ready("hold@step:2,deaf");
-    let (mut running, _) = daemon.submit(&Draw::new("a fox"));
+    let (mut running, _) = daemon.submit(&Params::new("a fox"));
     while !matches!(running.next(), Some(Ok(Update::Step(step))) if step.step == 2) {}
-    let (waiting, _) = daemon.submit(&Draw::new("an owl"));
+    let (waiting, _) = daemon.submit(&Params::new("an owl"));
     daemon.signal(Signal::SIGINT);
     finish(waiting).unwrap_err();
     daemon.signal(Signal::SIGTERM);
@@ -173,5 +173,5 @@ fn an_idle_or_loading_daemon_ends_at_once() {
 fn sighup_changes_nothing() {
     let daemon = Daemon::ready("");
     daemon.signal(Signal::SIGHUP);
-    daemon.draw(&Draw::new("")).unwrap();
+    daemon.draw(&Params::new("")).unwrap();
 }

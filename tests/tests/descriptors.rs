@@ -9,7 +9,7 @@ use std::fs;
 
 use nix::sys::signal::{Signal, kill};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
-use zimg_client::{Draw, Image, WorkerState};
+use zimg_client::{Image, Params, WorkerState};
 use zimg_tests::{Daemon, Raw, finish, mock, wait_until};
 
 const SEED: u64 = 0x0a_0b0c;
@@ -18,8 +18,14 @@ const FREE: usize = 10;
 /// As many as one user may have connections, with those of the test itself.
 const CLIENTS: usize = 20;
 
-fn draw() -> Draw {
-    Draw { width: Some(64), height: Some(64), steps: Some(4), seed: SEED, ..Draw::new("a fox") }
+fn draw() -> Params {
+    Params {
+        width: Some(64),
+        height: Some(64),
+        steps: Some(4),
+        seed: Some(SEED),
+        ..Params::new("a fox")
+    }
 }
 
 fn is_right(images: &[Image]) {

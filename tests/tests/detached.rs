@@ -7,15 +7,21 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use zimg_client::{
-    Draw, Failure, Image, JobId, JobInfo, JobState, Kind, Priority, Submit, Update, Waiting,
+    Failure, Image, JobId, JobInfo, JobState, Kind, Params, Priority, Submit, Update, Waiting,
 };
 use zimg_tests::{Daemon, Options, finish};
 
 /// A test that waits longer than this for anything has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn draw(seed: u64, count: u32) -> Draw {
-    Draw { seed, count, width: Some(64), height: Some(64), ..Draw::new("a fox") }
+fn draw(seed: u64, count: u32) -> Params {
+    Params {
+        seed: Some(seed),
+        count: Some(count),
+        width: Some(64),
+        height: Some(64),
+        ..Params::new("a fox")
+    }
 }
 
 /// A daemon that keeps its jobs here, however often it is started.
@@ -29,8 +35,9 @@ fn daemon_in(state: &Path, mock: &str, environment: &[(&str, &str)]) -> Daemon {
 }
 
 /// The number of a job that the daemon has accepted, and will draw without anybody.
-fn detach(daemon: &Daemon, draw: Draw) -> Result<JobId, Failure> {
-    let submit = Submit { draw, priority: Priority::default(), detach: true, previews: false };
+fn detach(daemon: &Daemon, draw: Params) -> Result<JobId, Failure> {
+    let submit =
+        Submit { params: draw, priority: Priority::default(), detach: true, previews: false };
     match daemon.client().submit(&submit)?.next() {
         Some(Ok(Update::Accepted { job, .. })) => Ok(job),
         Some(Err(failure)) => Err(failure),
@@ -408,7 +415,7 @@ fn there_is_room_for_so_much_and_what_is_fetched_makes_room() {
     let state_dir = tempfile::tempdir().unwrap();
     let environment = [("ZIMAGED_KEEP_BYTES", "2M"), ("ZIMAGED_KEEP_BYTES_PER_USER", "1M")];
     let daemon = daemon_in(state_dir.path(), "", &environment);
-    let large = |seed| Draw { width: Some(512), height: Some(512), ..draw(seed, 1) };
+    let large = |seed| Params { width: Some(512), height: Some(512), ..draw(seed, 1) };
     let job = detach(&daemon, large(1)).unwrap();
     let failure = detach(&daemon, large(2)).unwrap_err();
     assert_eq!(failure.kind, Kind::Busy);

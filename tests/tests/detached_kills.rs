@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use zimg_client::{Draw, Priority, Submit, Update};
+use zimg_client::{Params, Priority, Submit, Update};
 use zimg_tests::{Daemon, Options, Seeded, Told, built_worker, finish};
 
 /// Daemons that come to an end.
@@ -76,11 +76,12 @@ fn the_built_in_model_draws_the_same_over_the_daemons_death() {
             ..Options::default()
         })
     };
-    let draw = Draw { seed: 5, count: 3, ..Draw::new("a red circle above a blue square") };
+    let draw =
+        Params { seed: Some(5), count: Some(3), ..Params::new("a red circle above a blue square") };
     let daemon = start();
     let undisturbed = daemon.draw(&draw).unwrap();
     let priority = Priority::default();
-    let submit = Submit { draw, priority, detach: true, previews: false };
+    let submit = Submit { params: draw, priority, detach: true, previews: false };
     let update = daemon.client().submit(&submit).unwrap().next();
     let Some(Ok(Update::Accepted { job, .. })) = update else { panic!("{update:?}") };
     // In the first image, and in the second.

@@ -3,11 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper fails its test by panicking")]
 
 use nix::sys::signal::Signal;
-use zimg_client::{Draw, Job, Kind, Update, Waiting, WorkerState};
+use zimg_client::{Job, Kind, Params, Update, Waiting, WorkerState};
 use zimg_tests::{Daemon, Options, finish};
 
-fn draw() -> Draw {
-    Draw { width: Some(64), height: Some(96), ..Draw::new("a fox") }
+fn draw() -> Params {
+    Params { width: Some(64), height: Some(96), ..Params::new("a fox") }
 }
 
 /// Goes on until the job has this update.
@@ -27,7 +27,7 @@ fn step(at: u32) -> impl Fn(&Update) -> bool {
 #[test]
 fn a_prompt_becomes_its_images() {
     let daemon = Daemon::ready("");
-    let images = daemon.draw(&Draw { seed: 0x01_0203, count: 3, ..draw() }).unwrap();
+    let images = daemon.draw(&Params { seed: Some(0x01_0203), count: Some(3), ..draw() }).unwrap();
     for (index, image) in images.iter().enumerate() {
         let blue = 3 + u8::try_from(index).unwrap();
         assert_eq!((image.info.width, image.info.height), (64, 96));
@@ -45,7 +45,7 @@ fn a_prompt_becomes_its_images() {
 fn defaults_are_the_models_and_times_are_told() {
     let daemon = Daemon::ready("");
     let updates: Vec<_> =
-        daemon.client().draw(&Draw::new("")).unwrap().map(Result::unwrap).collect();
+        daemon.client().draw(&Params::new("")).unwrap().map(Result::unwrap).collect();
     assert!(matches!(updates[0], Update::Accepted { job: 1, position: 0 }));
     let started = updates.iter().find_map(|update| match update {
         Update::Started(started) => Some(started),
@@ -61,7 +61,7 @@ fn defaults_are_the_models_and_times_are_told() {
 #[test]
 fn a_large_image_comes_whole() {
     let daemon = Daemon::ready("");
-    let large = Draw { width: Some(2048), height: Some(2048), seed: 7, ..draw() };
+    let large = Params { width: Some(2048), height: Some(2048), seed: Some(7), ..draw() };
     let images = daemon.draw(&large).unwrap();
     assert_eq!(images[0].pixels.len(), 3 * 2048 * 2048);
     assert!(images[0].pixels.chunks(3).all(|pixel| pixel == [0, 0, 7]));
@@ -199,9 +199,9 @@ fn prompts_are_not_logged() {
         ..Options::default()
     });
     let prompt = "pink-elephant";
-    let secret = Draw { prompt: prompt.into(), negative: Some("grey-mouse".into()), ..draw() };
+    let secret = Params { prompt: prompt.into(), negative: Some("grey-mouse".into()), ..draw() };
     daemon.draw(&secret).unwrap();
-    daemon.draw(&Draw { width: Some(65), ..secret }).unwrap_err();
+    daemon.draw(&Params { width: Some(65), ..secret }).unwrap_err();
     let log = daemon.log();
     assert!(log.contains(&format!("prompt_bytes={}", prompt.len())), "{log}");
     assert!(!log.contains("elephant") && !log.contains("mouse"), "{log}");

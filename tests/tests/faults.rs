@@ -6,7 +6,7 @@
 use std::os::unix::process::ExitStatusExt;
 
 use zimg_client::Image;
-use zimg_protocol::messages::{Draw, Report};
+use zimg_protocol::messages::{Params, Report};
 use zimg_protocol::{Failure, Kind};
 use zimg_tests::{Daemon, Options, Run, Worker, faulty_starts, faulty_worker};
 
@@ -17,8 +17,14 @@ fn faulty(faults: &str) -> Worker {
     Worker::with(&faulty_worker(), &[("ZIMG_FAULTS", faults)])
 }
 
-fn draw() -> Draw {
-    Draw { width: Some(64), height: Some(64), steps: Some(4), seed: 5, ..Draw::new("a red circle") }
+fn draw() -> Params {
+    Params {
+        width: Some(64),
+        height: Some(64),
+        steps: Some(4),
+        seed: Some(5),
+        ..Params::new("a red circle")
+    }
 }
 
 fn done(run: &Run) -> &[(u32, Vec<u8>)] {
@@ -57,7 +63,7 @@ fn too_little_memory_is_tried_once_more_and_changes_nothing() {
 
 #[test]
 fn an_image_that_cannot_be_decoded_whole_is_decoded_in_tiles() {
-    let job = Draw { width: Some(640), height: Some(576), steps: Some(1), ..draw() };
+    let job = Params { width: Some(640), height: Some(576), steps: Some(1), ..draw() };
     let mut worker = faulty("oom@decode,oom@decode");
     let tiled = worker.draw(1, &job, None);
     assert!(worker.log().contains("it is decoded in tiles"), "{}", worker.log());

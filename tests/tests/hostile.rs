@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use zimg_client::{Draw, WorkerState};
+use zimg_client::{Params, WorkerState};
 use zimg_protocol::messages::{Priority, Request, Submit};
 use zimg_protocol::{Frame, Hello};
 use zimg_tests::{Daemon, Options, Raw, wait_until};
@@ -15,8 +15,8 @@ const MEMORY_MAX: u64 = 64 << 20;
 /// Of each kind of hostile client.
 const EACH: usize = 8;
 
-fn draw() -> Draw {
-    Draw { width: Some(64), height: Some(64), ..Draw::new("a fox") }
+fn draw() -> Params {
+    Params { width: Some(64), height: Some(64), ..Params::new("a fox") }
 }
 
 /// The median time of an image for somebody who behaves.
@@ -59,9 +59,9 @@ fn floods(daemon: &Daemon) -> Raw {
 /// Has large images drawn, and reads nothing.
 fn draws(daemon: &Daemon) -> Raw {
     let mut raw = Raw::greeted(daemon.socket());
-    let large = Draw { width: Some(2048), height: Some(2048), count: 2, ..draw() };
+    let large = Params { width: Some(2048), height: Some(2048), count: Some(2), ..draw() };
     let priority = Priority::Interactive;
-    raw.ask(Request::Submit(Submit { draw: large, priority, detach: false, previews: true }));
+    raw.ask(Request::Submit(Submit { params: large, priority, detach: false, previews: true }));
     raw
 }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
-use zimg_client::{Draw, Update, WorkerState};
+use zimg_client::{Params, Update, WorkerState};
 use zimg_protocol::messages::Weights;
 use zimg_tests::{Daemon, Options, Store, built_worker, finish, lives, wait_until};
 
@@ -35,12 +35,12 @@ fn tiny() -> Daemon {
 }
 
 fn draw(daemon: &Daemon) -> Vec<u8> {
-    let draw = Draw {
+    let draw = Params {
         width: Some(128),
         height: Some(128),
         steps: Some(2),
-        seed: 7,
-        ..Draw::new("a red circle")
+        seed: Some(7),
+        ..Params::new("a red circle")
     };
     daemon.draw(&draw).unwrap().remove(0).pixels
 }
@@ -136,7 +136,7 @@ fn the_next_worker_has_a_dead_workers_weights_and_draws_the_same_bits() {
 fn a_job_whose_worker_is_killed_waits_for_nothing_but_a_process() {
     let daemon = tiny();
     let (width, height) = (Some(192), Some(128));
-    let draw = Draw { width, height, steps: Some(20), ..Draw::new("a house at night") };
+    let draw = Params { width, height, steps: Some(20), ..Params::new("a house at night") };
     let undisturbed = daemon.draw(&draw).unwrap().remove(0).pixels;
     let (mut job, _) = daemon.submit(&draw);
     let step = |update: &Update| matches!(update, Update::Step(step) if step.step == 4);

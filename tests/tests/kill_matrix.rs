@@ -10,7 +10,7 @@ use std::process::{Child, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use zimg_client::{Draw, Failure, Image, Job, Kind, WorkerState};
+use zimg_client::{Failure, Image, Job, Kind, Params, WorkerState};
 use zimg_tests::{Daemon, Options, finish, lives, mock, wait_until};
 
 /// Where the worker may be: not ready yet, ready, in a job, and after it.
@@ -33,9 +33,9 @@ const PHASES: [&str; 13] = [
 const PATIENCE: &str = "spawn=1s,load=1s,warmup=1s,step=1s,first_step=1s";
 const SEED: u64 = 0x0a_0b0c;
 
-fn draw(seed: u64) -> Draw {
+fn draw(seed: u64) -> Params {
     let (width, height) = (Some(64), Some(64));
-    Draw { width, height, steps: Some(3), seed, ..Draw::new("a fox") }
+    Params { width, height, steps: Some(3), seed: Some(seed), ..Params::new("a fox") }
 }
 
 /// A daemon whose first worker holds at this phase, and two jobs, the first of which it gets.

@@ -2,13 +2,18 @@
 
 use std::time::Instant;
 
-use zimg_protocol::messages::Draw;
+use zimg_protocol::messages::Params;
 use zimg_tests::Worker;
 
 #[test]
 fn previews_come_when_wished_and_change_nothing() {
     let mut worker = Worker::start();
-    let job = Draw { width: Some(128), height: Some(64), count: 2, ..Draw::new("a red circle") };
+    let job = Params {
+        width: Some(128),
+        height: Some(64),
+        count: Some(2),
+        ..Params::new("a red circle")
+    };
     let without = worker.draw(1, &job, None);
     assert_eq!((without.previews.len(), without.images.len()), (0, 2));
     let begun = Instant::now();
@@ -29,7 +34,8 @@ fn previews_come_when_wished_and_change_nothing() {
 #[test]
 fn a_long_job_has_ten_a_second_at_most() {
     let mut worker = Worker::start();
-    let job = Draw { width: Some(64), height: Some(64), steps: Some(100), ..Draw::new("a star") };
+    let job =
+        Params { width: Some(64), height: Some(64), steps: Some(100), ..Params::new("a star") };
     let begun = Instant::now();
     worker.submit(1, &job, true, None);
     let run = worker.follow(1, |_, _| {});

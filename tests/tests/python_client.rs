@@ -108,7 +108,7 @@ fn failures_have_their_codes() {
     let options =
         Options { mock: "hold@load".into(), environment: environment.into(), ..Options::default() };
     let full = Daemon::with(options);
-    let _job = full.submit(&zimg_client::Draw::new("a hen"));
+    let _job = full.submit(&zimg_client::Params::new("a hen"));
     let (code, _, said) = run(&full, &["a fox", "a.png"]);
     assert_eq!(code, Some(75), "{said}");
 

@@ -3,18 +3,24 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper fails its test by panicking")]
 
 use zimg_client::{
-    Client, Draw, Job, JobState, Kind, Places, Preview, Priority, Submit, Update, Waiting,
+    Client, Job, JobState, Kind, Params, Places, Preview, Priority, Submit, Update, Waiting,
 };
 use zimg_tests::{Daemon, Options, finish, mock, wait_until};
 
 const SEED: u64 = 0x01_0203;
 
-fn draw(steps: u32) -> Draw {
-    Draw { width: Some(64), height: Some(96), steps: Some(steps), seed: SEED, ..Draw::new("a fox") }
+fn draw(steps: u32) -> Params {
+    Params {
+        width: Some(64),
+        height: Some(96),
+        steps: Some(steps),
+        seed: Some(SEED),
+        ..Params::new("a fox")
+    }
 }
 
-fn submit(draw: Draw, priority: Priority) -> Submit {
-    Submit { draw, priority, detach: false, previews: false }
+fn submit(draw: Params, priority: Priority) -> Submit {
+    Submit { params: draw, priority, detach: false, previews: false }
 }
 
 /// A daemon with these settings and a mock worker with this script.
@@ -143,7 +149,7 @@ fn an_interactive_job_overtakes_a_batch_at_its_next_step() {
 #[test]
 fn a_batch_that_is_overtaken_again_and_again_gets_on_nevertheless() {
     let daemon = Daemon::ready("slow:1");
-    let batch = accepted(&daemon, &submit(Draw { count: 4, ..draw(50) }, Priority::Batch));
+    let batch = accepted(&daemon, &submit(Params { count: Some(4), ..draw(50) }, Priority::Batch));
     let reader = std::thread::spawn(move || finish(batch).unwrap());
     for _ in 0..20 {
         finish(accepted(&daemon, &submit(draw(1), Priority::Interactive))).unwrap();

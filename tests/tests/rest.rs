@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use zimg_client::{Draw, WorkerState};
+use zimg_client::{Params, WorkerState};
 use zimg_tests::{Daemon, Options, wait_until};
 
 fn run(mut command: Command) -> (Option<i32>, String, String) {
@@ -95,7 +95,9 @@ fn figures_follow_what_happens() {
     let daemon = Daemon::ready("");
     let before = metrics(&daemon);
     assert_eq!((before["zimg_images_total"], before["zimg_jobs_max"]), (0.0, 64.0));
-    daemon.draw(&Draw { count: 2, width: Some(64), height: Some(64), ..Draw::new("a") }).unwrap();
+    daemon
+        .draw(&Params { count: Some(2), width: Some(64), height: Some(64), ..Params::new("a") })
+        .unwrap();
     let after = metrics(&daemon);
     assert_eq!((after["zimg_images_total"], after["zimg_steps_total"]), (2.0, 16.0));
     assert_eq!((after["zimg_jobs_done_total"], after["zimg_up"]), (1.0, 1.0));
@@ -146,7 +148,7 @@ fn watching_goes_on_over_a_restart() {
         assert!(found.is_some(), "it is never said: {what}");
     };
     next("ready; 0 waiting, 0 done, 0 failed");
-    first.draw(&Draw { width: Some(64), height: Some(64), ..Draw::new("a") }).unwrap();
+    first.draw(&Params { width: Some(64), height: Some(64), ..Params::new("a") }).unwrap();
     next("ready; 0 waiting, 1 done, 0 failed");
     first.end();
     next("no daemon runs");

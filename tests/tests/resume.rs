@@ -3,17 +3,29 @@
 
 #![expect(clippy::panic, reason = "a helper fails its test by panicking")]
 
-use zimg_protocol::messages::{Command, Draw, Point, Report, Timings};
+use zimg_protocol::messages::{Command, Params, Point, Report, Timings};
 use zimg_protocol::{Failure, Kind};
 use zimg_tests::{Kept, Run, Worker};
 
-fn draw() -> Draw {
-    Draw { width: Some(96), height: Some(64), steps: Some(4), seed: 5, ..Draw::new("a red circle") }
+fn draw() -> Params {
+    Params {
+        width: Some(96),
+        height: Some(64),
+        steps: Some(4),
+        seed: Some(5),
+        ..Params::new("a red circle")
+    }
 }
 
-fn two_guided() -> Draw {
+fn two_guided() -> Params {
     let negative = Some("a blue square".into());
-    Draw { guidance: Some(2.0), negative, guidance_normalization: 1.0, count: 2, ..draw() }
+    Params {
+        guidance: Some(2.0),
+        negative,
+        guidance_normalization: Some(1.0),
+        count: Some(2),
+        ..draw()
+    }
 }
 
 fn failure(run: &Run) -> &Failure {
@@ -56,7 +68,7 @@ fn a_job_goes_on_from_any_of_its_points_to_the_same_images() {
 fn a_paused_job_stops_at_its_next_step_and_goes_on_later() {
     let mut worker = Worker::start();
     // Enough steps that there is one left when the pause arrives, on a busy machine too.
-    let job = Draw { steps: Some(50), ..two_guided() };
+    let job = Params { steps: Some(50), ..two_guided() };
     let whole = worker.draw(1, &job, None);
     let at = |image, step| move |report: &Report| matches!(report, Report::Step { step: at, .. } if (at.image, at.step) == (image, step));
     let decoding = |report: &Report| matches!(report, Report::Decoding { image: 0, .. });
@@ -94,11 +106,11 @@ fn a_wish_for_a_job_that_is_not_running_does_nothing() {
         assert!(matches!(run.end, Some(Report::Done { .. })), "{:?}", run.end);
     }
     // And the running job is still paused and cancelled as wished.
-    worker.submit(3, &Draw { steps: Some(100), ..draw() }, false, None);
+    worker.submit(3, &Params { steps: Some(100), ..draw() }, false, None);
     worker.send(Command::Pause { job: 3 });
     let run = worker.follow(3, |_, _| {});
     assert!(matches!(run.end, Some(Report::Paused { .. })) && run.images.is_empty());
-    worker.submit(4, &Draw { steps: Some(100), ..draw() }, false, None);
+    worker.submit(4, &Params { steps: Some(100), ..draw() }, false, None);
     worker.send(Command::Pause { job: 4 });
     worker.send(Command::Cancel { job: 4 });
     let run = worker.follow(4, |_, _| {});

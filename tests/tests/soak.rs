@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use zimg_client::{Client, Draw, Kind, Priority, Submit, Update};
+use zimg_client::{Client, Kind, Params, Priority, Submit, Update};
 use zimg_tests::mock::{chance, colour};
 use zimg_tests::{Daemon, Options, Raw, Seeded, Told, finish, wait_until};
 
@@ -120,23 +120,23 @@ fn bytes_in(folder: &Path) -> u64 {
 /// A job of any sort.
 fn any(seeded: &mut Seeded) -> Submit {
     let mut pick = |of: &[u32]| of[seeded.below(of.len() as u64) as usize];
-    let draw = Draw {
+    let draw = Params {
         width: Some(pick(&[64, 128, 512])),
         height: Some(pick(&[64, 96, 512])),
         steps: Some(pick(&[3, 4, 6])),
-        count: pick(&[1, 1, 1, 2]),
+        count: Some(pick(&[1, 1, 1, 2])),
         // Its own, and far from those of detached jobs.
-        seed: chance(seeded.0) | 1 << 63,
-        ..Draw::new("a fox")
+        seed: Some(chance(seeded.0) | 1 << 63),
+        ..Params::new("a fox")
     };
     let priority = if seeded.below(3) == 0 { Priority::Batch } else { Priority::Interactive };
-    Submit { draw, priority, detach: false, previews: seeded.below(4) == 0 }
+    Submit { params: draw, priority, detach: false, previews: seeded.below(4) == 0 }
 }
 
 /// That these are a job's images.
-fn check(images: &[zimg_client::Image], draw: &Draw) {
-    assert_eq!(images.len(), draw.count as usize);
-    for (image, seed) in images.iter().zip(draw.seed..) {
+fn check(images: &[zimg_client::Image], draw: &Params) {
+    assert_eq!(images.len(), draw.images() as usize);
+    for (image, seed) in images.iter().zip(draw.first_seed()..) {
         assert!(image.pixels.chunks(3).all(|pixel| pixel == colour(seed)), "another image");
     }
 }
@@ -172,9 +172,9 @@ fn more(counter: &AtomicU64, by: u32) {
 fn draws(daemon: &Daemon, until: Until, counts: &Counts, mut seeded: Seeded) {
     while until.pause(&mut seeded, 900) {
         let submit = any(&mut seeded);
-        check(&finish(daemon.client().submit(&submit).unwrap()).unwrap(), &submit.draw);
+        check(&finish(daemon.client().submit(&submit).unwrap()).unwrap(), &submit.params);
         more(&counts.drawn, 1);
-        more(&counts.images, submit.draw.count);
+        more(&counts.images, submit.params.images());
     }
 }
 
@@ -182,7 +182,7 @@ fn draws(daemon: &Daemon, until: Until, counts: &Counts, mut seeded: Seeded) {
 fn changes_its_mind(daemon: &Daemon, until: Until, counts: &Counts, mut seeded: Seeded) {
     while until.pause(&mut seeded, 2_000) {
         let mut submit = any(&mut seeded);
-        submit.draw.steps = Some(50);
+        submit.params.steps = Some(50);
         let mut updates = daemon.client().submit(&submit).unwrap();
         let Some(Ok(Update::Accepted { job, .. })) = updates.next() else { panic!("refused") };
         let steps = seeded.below(40) as usize;
@@ -192,7 +192,7 @@ fn changes_its_mind(daemon: &Daemon, until: Until, counts: &Counts, mut seeded: 
             let _ = daemon.client().cancel(job);
             match finish(updates) {
                 Err(failure) => assert_eq!(failure.kind, Kind::Cancelled, "{failure}"),
-                Ok(images) => assert!(images.len() <= submit.draw.count as usize),
+                Ok(images) => assert!(images.len() <= submit.params.images() as usize),
             }
         }
         more(&counts.given_up, 1);
@@ -281,7 +281,7 @@ fn a_daemon_stays_as_small_as_it_was_while_workers_and_clients_die() {
         }
     });
     told.fetch_all(&daemon).unwrap();
-    let update = daemon.client().draw(&Draw::new("a fox")).unwrap().next();
+    let update = daemon.client().draw(&Params::new("a fox")).unwrap().next();
     assert!(matches!(update, Some(Ok(Update::Accepted { .. }))), "{update:?}");
     wait_until("the last one has ended", || daemon.client().overview().unwrap().unfinished == 0);
     let overview = daemon.client().overview().unwrap();
@@ -383,10 +383,10 @@ fn draws_or_is_told(daemon: &Daemon, counts: &Counts, mut seeded: Seeded) {
         thread::sleep(Duration::from_millis(seeded.below(100)));
         let mut submit = any(&mut seeded);
         // So long that it is often under way when the daemon ends.
-        submit.draw.steps = Some(20);
+        submit.params.steps = Some(20);
         let Ok(client) = Client::connect("test 1.0", daemon.socket()) else { return };
         match client.submit(&submit).and_then(finish) {
-            Ok(images) => check(&images, &submit.draw),
+            Ok(images) => check(&images, &submit.params),
             Err(failure) => {
                 let told = [Kind::Internal, Kind::Busy].contains(&failure.kind);
                 assert!(told, "{failure}");

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
-use zimg_client::{Client, Draw, Kind, Update};
+use zimg_client::{Client, Kind, Params, Update};
 use zimg_tests::{finish, lives, mock_worker, program, wait_until};
 
 const TOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -138,8 +138,8 @@ impl Drop for Supervisord {
     }
 }
 
-fn draw() -> Draw {
-    Draw { width: Some(64), height: Some(64), ..Draw::new("a fox") }
+fn draw() -> Params {
+    Params { width: Some(64), height: Some(64), ..Params::new("a fox") }
 }
 
 /// Kills a process and waits for its end.

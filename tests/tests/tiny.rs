@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, SysconfVar, mkfifo, sysconf};
-use zimg_client::{Draw, Kind, Update};
+use zimg_client::{Kind, Params, Update};
 use zimg_tests::{Daemon, Options, built_worker};
 
 /// A daemon with the real worker and the built-in model, ready.
@@ -108,7 +108,7 @@ fn an_image_takes_three_seconds_of_two_cores_at_most() {
         f64::from(ticks) / per_second as f64
     };
     let before = spent();
-    daemon.draw(&Draw::new("a house under a night sky with a moon")).unwrap();
+    daemon.draw(&Params::new("a house under a night sky with a moon")).unwrap();
     let seconds = spent() - before;
     assert!(seconds > 0.0 && seconds < 6.0, "{seconds} s of processor time");
 }
@@ -130,7 +130,7 @@ fn a_seed_is_an_image() {
 #[test]
 fn a_cancelled_job_ends_within_a_step() {
     let daemon = tiny();
-    let (mut job, _) = daemon.submit(&Draw { steps: Some(100), ..Draw::new("a star") });
+    let (mut job, _) = daemon.submit(&Params { steps: Some(100), ..Params::new("a star") });
     let mut canceller = job.canceller().unwrap();
     let (mut told, mut cancelled_at) = (0, None);
     let failure = loop {
@@ -150,7 +150,7 @@ fn a_cancelled_job_ends_within_a_step() {
     assert_eq!(failure.kind, Kind::Cancelled);
     // The step that was under way ends; one more may have begun while the word was on its way.
     assert!(told <= cancelled_at.unwrap() + 2, "cancelled at {cancelled_at:?}, ended at {told}");
-    assert_eq!(daemon.draw(&Draw::new("a star")).unwrap().len(), 1);
+    assert_eq!(daemon.draw(&Params::new("a star")).unwrap().len(), 1);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_folder_without_a_model_is_a_wrong_configuration() {
         ..Options::default()
     });
     daemon.wait_for("STATUS=cannot draw: ");
-    let failure = daemon.draw(&Draw::new("a fox")).unwrap_err();
+    let failure = daemon.draw(&Params::new("a fox")).unwrap_err();
     assert_eq!(failure.kind, Kind::Config);
     assert!(failure.message.contains(empty.path().to_str().unwrap()), "{}", failure.message);
 }

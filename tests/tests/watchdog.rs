@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use zimg_client::Draw;
+use zimg_client::Params;
 use zimg_tests::{Daemon, Options, finish};
 
 fn with(mock: &str, environment: &[(&str, &str)]) -> Daemon {
@@ -19,7 +19,7 @@ fn the_watchdog_hears_twice_in_each_period_whatever_the_worker_does() {
     let mut daemon = with("hold@step:1", &[("WATCHDOG_USEC", "200000")]);
     daemon.wait_for("WATCHDOG=1");
     daemon.wait_for("READY=1");
-    let (job, _) = daemon.submit(&Draw::new("a fox"));
+    let (job, _) = daemon.submit(&Params::new("a fox"));
     daemon.held();
     for _ in 0..5 {
         daemon.wait_for_next("WATCHDOG=1");
@@ -33,7 +33,7 @@ fn no_watchdog_is_answered_that_is_not_there_or_another_processs() {
     for environment in [&[][..], &[("WATCHDOG_USEC", "1000"), ("WATCHDOG_PID", "1")]] {
         let mut daemon = with("", environment);
         daemon.wait_for("READY=1");
-        daemon.draw(&Draw::new("a fox")).unwrap();
+        daemon.draw(&Params::new("a fox")).unwrap();
         daemon.wait_for_next("STATUS=ready");
         assert!(!daemon.has_heard("WATCHDOG=1"));
     }
@@ -51,7 +51,7 @@ fn who_loads_is_given_more_time_to_start_and_who_is_ready_is_not() {
 fn a_daemon_that_was_stopped_itself_does_not_blame_the_worker() {
     let patience = [("ZIMAGED_TIMEOUTS", "step=3s,first_step=3s,suspended=100ms")];
     let daemon = with("hold@step:2", &patience);
-    let (job, _) = daemon.submit(&Draw::new("a fox"));
+    let (job, _) = daemon.submit(&Params::new("a fox"));
     daemon.held();
     daemon.signal(Signal::SIGSTOP);
     // Time has to pass: more than a worker may say nothing.

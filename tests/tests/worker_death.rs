@@ -3,17 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
 
 use nix::sys::signal::{Signal, kill};
-use zimg_client::{Draw, Failure, Kind, Update, Waiting, WorkerState};
+use zimg_client::{Failure, Kind, Params, Update, Waiting, WorkerState};
 use zimg_tests::{Daemon, Options, finish, mock, wait_until};
 
 const SEED: u64 = 0x01_0203;
 
-fn draw() -> Draw {
-    Draw { width: Some(64), height: Some(64), seed: SEED, ..Draw::new("a fox") }
+fn draw() -> Params {
+    Params { width: Some(64), height: Some(64), seed: Some(SEED), ..Params::new("a fox") }
 }
 
 /// The colours of a job's images, or why there are none.
-fn colours(daemon: &Daemon, draw: &Draw) -> Result<Vec<[u8; 3]>, Failure> {
+fn colours(daemon: &Daemon, draw: &Params) -> Result<Vec<[u8; 3]>, Failure> {
     Ok(daemon.draw(draw)?.iter().map(|image| image.pixels[..3].try_into().unwrap()).collect())
 }
 
@@ -31,7 +31,7 @@ fn failure_of(behaviours: [&str; 2]) -> Failure {
 
 #[test]
 fn a_job_whose_worker_died_goes_on_in_the_next_to_the_same_image() {
-    let two = Draw { count: 2, ..draw() };
+    let two = Params { count: Some(2), ..draw() };
     // Where the worker dies, where the job goes on, and how many images were whole by then.
     for (behaviour, at) in [
         ("crash@begin", (0, 0)),
@@ -71,13 +71,13 @@ fn an_image_that_came_whole_is_not_drawn_again() {
     assert_eq!(steps, 8, "the dead worker had drawn all there was");
     // Of several the last one died of: the others go on after it.
     let daemon = Daemon::ready("segv@step:3;crash@step:4;");
-    let twenty = Draw { count: 20, ..draw() };
+    let twenty = Params { count: Some(20), ..draw() };
     assert_eq!(colours(&daemon, &twenty).unwrap_err().kind, Kind::Internal, "no image between");
 }
 
 #[test]
 fn large_latents_survive_too() {
-    let large = Draw { width: Some(2048), height: Some(2048), steps: Some(3), ..draw() };
+    let large = Params { width: Some(2048), height: Some(2048), steps: Some(3), ..draw() };
     let daemon = Daemon::ready("crash@step:2;");
     assert_eq!(colours(&daemon, &large).unwrap(), [mock::colour(SEED)]);
     assert!(daemon.peak_memory() < 96 << 20, "{}", daemon.peak_memory());

@@ -70,7 +70,7 @@ class BytesTest(unittest.TestCase):
     def test_a_wish_that_there_is_not_is_refused(self) -> None:
         with self.assertRaises(zimg.Failed) as caught:
             next(zimg.Client.draw(None, "a fox", stpes=3))
-        self.assertEqual((caught.exception.code, str(caught.exception)), (64, "a drawing has no stpes"))
+        self.assertEqual((caught.exception.code, str(caught.exception)), (64, "parameter stpes is unknown"))
 
     def test_every_kind_of_failure_has_its_code(self) -> None:
         codes = [zimg.read("EVENT", frame[1:])[0]["failure"]["kind"] for frame in golden("Kind::").values()]

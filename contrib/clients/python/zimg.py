@@ -29,9 +29,9 @@ TYPES = {
         "Busy failure:FAILURE depth:I wait_ms:?Q", None, None, "Acknowledged", None, "Resumed image:I step:I",
     ],  # None: an answer to what is not asked here
 }
-DRAW = "prompt:s negative:?s width:?I height:?I steps:?I guidance:?f guidance_normalization:f guidance_truncation:f"
-DRAW += " seed:Q count:I"
-DEFAULTS = {"guidance_normalization": 0.0, "guidance_truncation": 1.0, "seed": 0, "count": 1}  # others: the model's
+PARAMETERS = "prompt:s width:Q height:Q steps:Q seed:Q count:Q guidance:f negative:s guidance_normalization:f"
+PARAMETERS += " guidance_truncation:f"
+TAGS = {"s": 0, "Q": 1, "f": 2}  # of a value's variants
 CODES = [64, 65, 69, 70, 73, 74, 75, 76, 77, 78, 130]  # of the kinds of failures
 REQUEST, EVENTS, PIXELS, ERROR = 0x01, 0x02, 0x10, 0xFF  # kinds of frames
 LONGEST = 1_048_577  # bytes of a frame to the client
@@ -143,11 +143,12 @@ class Client:
 
     def draw(self, prompt, **options):
         """Yields events to the last one, Done; a Image when it has come whole, with its "rgb"."""
-        wanted = {**DEFAULTS, **options, "prompt": prompt}
-        fields = dict(field.split(":") for field in DRAW.split())
-        if unknown := wanted.keys() - fields.keys():
-            raise Failed(64, f"a drawing has no {', '.join(unknown)}")
-        self.send(0, b"".join(write(kind, wanted.get(name)) for name, kind in fields.items()))
+        wanted = {**options, "prompt": prompt}
+        kinds = dict(field.split(":") for field in PARAMETERS.split())
+        if unknown := wanted.keys() - kinds.keys():
+            raise Failed(64, f"parameter {', '.join(unknown)} is unknown")
+        pairs = (write("s", n) + write("I", TAGS[k]) + write(k, wanted[n]) for n, k in kinds.items() if n in wanted)
+        self.send(0, struct.pack("<Q", len(wanted)) + b"".join(pairs))
         event = {"name": "Accepted"}
         while event["name"] != "Done":
             event = self.receive()

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::mpsc::Sender;
 
 use zimg_protocol::limits::TO_CLIENT_BYTES;
-use zimg_protocol::messages::{Command, Draw, JobId, Point};
+use zimg_protocol::messages::{Command, JobId, Params, Point};
 use zimg_protocol::{Frame, FrameError};
 
 use crate::control::{Control, ControlFlag};
@@ -16,7 +16,7 @@ const LATENTS_MAX: usize = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) id: JobId,
-    pub(crate) draw: Draw,
+    pub(crate) params: Params,
     /// Whether previews are wished.
     pub(crate) previews: bool,
     /// Where to go on.
@@ -46,7 +46,7 @@ pub(crate) fn read(from: &mut impl Read, jobs: &Sender<Job>) -> Result<(), Frame
     };
     while let Some(frame) = Frame::read(from, TO_CLIENT_BYTES)? {
         match frame {
-            Frame::Command(Command::Draw { job: id, draw, previews, from: point }) => {
+            Frame::Command(Command::Draw { job: id, params, previews, from: point }) => {
                 let control = ControlFlag::default();
                 latest = Some((id, control.clone()));
                 let at = point
@@ -55,7 +55,7 @@ pub(crate) fn read(from: &mut impl Read, jobs: &Sender<Job>) -> Result<(), Frame
                     })
                     .transpose()?;
                 // The model thread ends only with the process.
-                let _ = jobs.send(Job { id, draw, previews, from: at, control });
+                let _ = jobs.send(Job { id, params, previews, from: at, control });
             }
             Frame::Command(Command::Cancel { job }) => wish(&latest, job, Control::Cancel),
             Frame::Command(Command::Pause { job }) => wish(&latest, job, Control::Pause),
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     fn draw(job: JobId, from: Option<Point>) -> Command {
-        Command::Draw { job, draw: Draw::new("a fox"), previews: true, from }
+        Command::Draw { job, params: Params::new("a fox"), previews: true, from }
     }
 
     fn point(bytes: u64) -> Option<Point> {

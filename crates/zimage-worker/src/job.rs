@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use zimage::{Conditioning, Error, ErrorKind, Fit, Generation, Params, Pipeline, Plan, Snapshot};
-use zimg_protocol::messages::{Draw, ImageInfo, Point, Report, Started, Step, Timings};
+use zimage::{Conditioning, Error, ErrorKind, Fit, Generation, Pipeline, Plan, Snapshot};
+use zimg_protocol::messages::{ImageInfo, Point, Report, Started, Step, Timings};
 use zimg_protocol::{Failure, Kind};
 
 use crate::commands::{Job, Whereabouts};
@@ -97,8 +97,7 @@ impl<'a> Run<'a> {
         reports: &'a Reports,
     ) -> Result<Self, Stop> {
         let arrived = Instant::now();
-        job.draw.check().map_err(Stop::Refused)?;
-        let plan = stages.0.plan(&params(&job.draw))?;
+        let plan = stages.0.plan(&job.params)?;
         let fit = stages.0.room_for(&plan)?;
         let started = Started {
             model: model.to_owned(),
@@ -135,7 +134,7 @@ impl<'a> Run<'a> {
         loop {
             self.image_or_again(index, generation)?;
             index += 1;
-            if index == self.job.draw.count {
+            if index == self.job.params.images() {
                 return Ok(());
             }
             generation = self.start(index)?;
@@ -152,8 +151,8 @@ impl<'a> Run<'a> {
     /// The image that an earlier run had begun.
     fn resume(&self, Whereabouts { point, latents }: &Whereabouts) -> Result<Generation, Stop> {
         let &Point { image, step, .. } = point;
-        if image >= self.job.draw.count {
-            let reason = format!("it is number {image} of {}", self.job.draw.count);
+        if image >= self.job.params.images() {
+            let reason = format!("it is number {image} of {}", self.job.params.images());
             return Err(Error::NotResumable(reason).into());
         }
         match (step, latents.as_slice()) {
@@ -259,21 +258,7 @@ impl<'a> Run<'a> {
     }
 
     fn seed(&self, index: u32) -> u64 {
-        self.job.draw.seed.wrapping_add(u64::from(index))
-    }
-}
-
-/// The model's words for a request.
-fn params(draw: &Draw) -> Params {
-    Params {
-        prompt: draw.prompt.clone(),
-        negative: draw.negative.clone(),
-        width: draw.width,
-        height: draw.height,
-        steps: draw.steps,
-        guidance: draw.guidance,
-        guidance_normalization: draw.guidance_normalization,
-        guidance_truncation: Some(draw.guidance_truncation),
+        self.job.params.seed_of(index)
     }
 }
 

@@ -3,13 +3,11 @@
 use std::io;
 
 use tch::TchError;
+use zimage_params::ParamsError;
+use zimage_params::limits::{SIZE_MIN, SIZE_MULTIPLE};
 
 /// `CUDA_ERROR_OUT_OF_MEMORY`
 const OUT_OF_MEMORY: i32 = 2;
-
-/// What a side that is suggested is a multiple of, in pixels, and at least.
-const SIDE_MULTIPLE: u32 = 16;
-const SIDE_MIN: u32 = 64;
 
 /// What this crate's functions return.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -40,6 +38,9 @@ pub enum Error {
     /// A parameter is out of its range; the sentence names it and the range.
     #[error("{0}")]
     Refused(String),
+    /// A generation parameter is out of its range.
+    #[error(transparent)]
+    Parameter(#[from] ParamsError),
     /// The prompt does not fit; it is never cut.
     #[error("the prompt has {tokens} tokens, but at most {limit} are possible")]
     PromptTooLong {
@@ -262,9 +263,10 @@ impl Error {
     /// Whose business it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Refused(_) | Self::PromptTooLong { .. } | Self::TooLarge { .. } => {
-                ErrorKind::Refused
-            }
+            Self::Refused(_)
+            | Self::Parameter(_)
+            | Self::PromptTooLong { .. }
+            | Self::TooLarge { .. } => ErrorKind::Refused,
             Self::Torch(error) if is_out_of_memory(error) => ErrorKind::Memory,
             Self::Gpu(zimage_cuda::Error::NoRoom { .. }) => ErrorKind::Memory,
             Self::Gpu(zimage_cuda::Error::Driver { code: OUT_OF_MEMORY, .. }) => ErrorKind::Memory,
@@ -293,10 +295,11 @@ impl Error {
     /// What to do about it, if that is known.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::Parameter(error) => return error.hint(),
             Self::PromptTooLong { .. } => "shorten the prompt",
             Self::TooLarge { side, .. } => {
-                let side = side - side % SIDE_MULTIPLE;
-                if side < SIDE_MIN {
+                let side = side - side % SIZE_MULTIPLE;
+                if side < SIZE_MIN {
                     "free some of the GPU's memory"
                 } else {
                     return Some(format!("{side}x{side} would fit"));

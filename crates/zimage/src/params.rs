@@ -1,29 +1,9 @@
-//! What to draw: as asked, and as decided.
+//! The resolved plan of a request: generation parameters with the model's defaults and limits.
 
-use crate::error::{Error, Result};
+pub use zimage_params::Params;
+use zimage_params::{Parameter, ParamsError, Range, Value};
 
-/// What a caller asks for; `None` leaves it to the model's defaults.
-///
-/// Names and meanings are those of diffusers' `ZImagePipeline`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Params {
-    /// The prompt.
-    pub prompt: String,
-    /// The negative prompt, used when guidance is above 0; `None` is the empty one.
-    pub negative: Option<String>,
-    /// Width in pixels.
-    pub width: Option<u32>,
-    /// Height in pixels.
-    pub height: Option<u32>,
-    /// Denoising steps.
-    pub steps: Option<u32>,
-    /// Guidance g of `pred = pos + g·(pos − neg)`; 0 is off.
-    pub guidance: Option<f32>,
-    /// `cfg_normalization`: at most this many times the norm of `pos`; 0 is off.
-    pub guidance_normalization: f32,
-    /// `cfg_truncation`: guidance is off once the time exceeds this; 1 is never.
-    pub guidance_truncation: Option<f32>,
-}
+use crate::error::Result;
 
 /// What a model draws when nothing is said.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,10 +25,22 @@ pub struct Limits {
     pub side_min: u32,
     /// The longest side in pixels.
     pub side_max: u32,
-    /// The most steps.
-    pub steps_max: u32,
     /// The most tokens of a prompt, template included.
     pub tokens_max: usize,
+}
+
+impl Limits {
+    fn sides(&self, params: &Params) -> std::result::Result<(u32, u32), ParamsError> {
+        let range = Range::sides(self.side_min, self.side_max, self.multiple);
+        let side = |name, pixels: Option<u32>| {
+            let pixels = pixels.unwrap_or_default();
+            if let Some(parameter) = Parameter::named(name) {
+                parameter.check_in(range, &Value::Integer(pixels.into()))?;
+            }
+            Ok(pixels)
+        };
+        Ok((side("width", params.width)?, side("height", params.height)?))
+    }
 }
 
 /// Parameters that were checked, with defaults filled in.
@@ -73,48 +65,32 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Checks parameters against a model's limits and fills in its defaults.
+    /// Checks parameters against their ranges and a model's limits, and fills in the defaults.
     ///
     /// # Errors
-    /// [`Error::Refused`] for a size, steps or guidance the model does not take.
+    /// [`crate::Error::Parameter`] for a value that is out of range.
     pub fn new(params: &Params, defaults: Defaults, limits: Limits) -> Result<Self> {
-        let side = |name: &str, asked: Option<u32>| {
-            let pixels = asked.unwrap_or(defaults.size);
-            let Limits { multiple, side_min, side_max, .. } = limits;
-            if pixels < side_min || pixels > side_max || !pixels.is_multiple_of(multiple) {
-                return Err(Error::Refused(format!(
-                    "the {name} must be a multiple of {multiple} from {side_min} to {side_max} pixels, not {pixels}"
-                )));
-            }
-            Ok(pixels)
+        let Defaults { size, steps, guidance } = defaults;
+        let models = Params {
+            width: Some(size),
+            height: Some(size),
+            steps: Some(steps),
+            guidance: Some(guidance),
+            ..Params::default()
         };
-        let steps = params.steps.unwrap_or(defaults.steps);
-        if steps == 0 || steps > limits.steps_max {
-            let max = limits.steps_max;
-            return Err(Error::Refused(format!("steps must be 1 to {max}, not {steps}")));
-        }
-        let guidance = params.guidance.unwrap_or(defaults.guidance);
-        let normalization = params.guidance_normalization;
-        let truncation = params.guidance_truncation.unwrap_or(1.0);
-        for (name, value) in [
-            ("guidance", guidance),
-            ("guidance normalization", normalization),
-            ("guidance truncation", truncation),
-        ] {
-            if !value.is_finite() || value < 0.0 {
-                return Err(Error::Refused(format!("{name} must be 0 or more, not {value}")));
-            }
-        }
-        let negative = (guidance > 0.0).then(|| params.negative.clone().unwrap_or_default());
+        let params = params.clone().or(&models).or(&Params::constants());
+        params.check()?;
+        let (width, height) = limits.sides(&params)?;
+        let guidance = params.guidance.unwrap_or_default();
         Ok(Self {
-            prompt: params.prompt.clone(),
-            negative,
-            width: side("width", params.width)?,
-            height: side("height", params.height)?,
-            steps,
+            prompt: params.prompt,
+            negative: params.negative.filter(|_| guidance > 0.0),
+            width,
+            height,
+            steps: params.steps.unwrap_or_default(),
             guidance,
-            guidance_normalization: normalization,
-            guidance_truncation: truncation,
+            guidance_normalization: params.guidance_normalization.unwrap_or_default(),
+            guidance_truncation: params.guidance_truncation.unwrap_or_default(),
         })
     }
 
@@ -127,10 +103,10 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     const DEFAULTS: Defaults = Defaults { size: 256, steps: 8, guidance: 0.0 };
-    const LIMITS: Limits =
-        Limits { multiple: 16, side_min: 64, side_max: 2048, steps_max: 100, tokens_max: 1504 };
+    const LIMITS: Limits = Limits { multiple: 16, side_min: 64, side_max: 1024, tokens_max: 1504 };
 
     fn plan(change: impl FnOnce(&mut Params)) -> Result<Plan> {
         let mut params = Params { prompt: "a fox".into(), ..Params::default() };
@@ -156,16 +132,21 @@ mod tests {
     #[test]
     fn refusals_say_the_limit() {
         for (change, part) in [
-            ((|p| p.width = Some(250)) as fn(&mut Params), "width must be a multiple of 16"),
-            (|p| p.height = Some(48), "height must be a multiple of 16 from 64 to 2048"),
-            (|p| p.height = Some(2064), "not 2064"),
-            (|p| p.steps = Some(0), "steps must be 1 to 100, not 0"),
-            (|p| p.steps = Some(101), "not 101"),
-            (|p| p.guidance = Some(f32::NAN), "guidance must be 0 or more"),
-            (|p| p.guidance_normalization = -1.0, "guidance normalization must be 0 or more"),
+            (
+                (|p| p.width = Some(250)) as fn(&mut Params),
+                "`width` is 250, expected a multiple of 16",
+            ),
+            (|p| p.height = Some(48), "`height` is 48, expected a multiple of 16 from 64 to 2048"),
+            (|p| p.height = Some(2064), "is 2064"),
+            (|p| p.height = Some(1040), "is 1040, expected a multiple of 16 from 64 to 1024"),
+            (|p| p.steps = Some(0), "`steps` is 0, expected an integer from 1 to 100"),
+            (|p| p.steps = Some(101), "is 101"),
+            (|p| p.guidance = Some(f32::NAN), "`guidance` is NaN, expected a number from 0"),
+            (|p| p.guidance_normalization = Some(-1.0), "`guidance_normalization` is -1"),
         ] {
-            let message = plan(change).unwrap_err().to_string();
-            assert!(message.contains(part), "{message}");
+            let error = plan(change).unwrap_err();
+            assert!(matches!(error, Error::Parameter(ParamsError::OutOfRange { .. })));
+            assert!(error.to_string().contains(part), "{error}");
         }
     }
 

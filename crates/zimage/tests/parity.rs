@@ -86,8 +86,9 @@ impl Case {
             height: Some(self.height),
             steps: Some(self.steps),
             guidance: Some(self.guidance),
-            guidance_normalization: self.normalization,
+            guidance_normalization: Some(self.normalization),
             guidance_truncation: Some(self.truncation),
+            ..Params::default()
         }
     }
 

@@ -30,7 +30,7 @@ fn guided() -> Params {
     Params {
         negative: Some("blur".into()),
         guidance: Some(3.0),
-        guidance_normalization: 1.0,
+        guidance_normalization: Some(1.0),
         guidance_truncation: Some(0.8),
         ..params()
     }

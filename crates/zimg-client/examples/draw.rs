@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use zimg_client::{Client, Draw, Failure, Kind, Update, socket};
+use zimg_client::{Client, Failure, Kind, Params, Update, socket};
 
 /// Draws `prompt` with the daemon at `socket`, or the usual one, and saves it at `path`.
 pub(crate) fn draw(socket: Option<&Path>, prompt: &str, path: &Path) -> Result<(), Failure> {
@@ -18,7 +18,7 @@ pub(crate) fn draw(socket: Option<&Path>, prompt: &str, path: &Path) -> Result<(
     let client = Client::connect("example 1.0", &socket)?;
     // What is not given is as the model's own defaults have it. `submit` instead of `draw` takes a
     // priority, asks for previews, or detaches the job.
-    let request = Draw { seed: 42, ..Draw::new(prompt) };
+    let request = Params { seed: Some(42), ..Params::new(prompt) };
     for update in client.draw(&request)? {
         // An error here is the daemon's, in a sentence, with a kind that is an exit code.
         match update? {

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use zimg_client::{Client, Draw, Timings, Update, socket};
+use zimg_client::{Client, Params, Timings, Update, socket};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -78,12 +78,12 @@ struct Drawn {
 /// Draws one image on a connection of its own; the hello is not part of the time.
 fn draw(args: &Args, image: u32) -> Result<Drawn> {
     let prompt = &args.prompts[image as usize % args.prompts.len()];
-    let draw = Draw {
+    let draw = Params {
         width: args.size.0,
         height: args.size.1,
         steps: args.steps,
-        seed: args.seed.wrapping_add(image.into()),
-        ..Draw::new(prompt.as_str())
+        seed: Some(args.seed.wrapping_add(image.into())),
+        ..Params::new(prompt.as_str())
     };
     let client = Client::connect("latency", &args.socket)?;
     let began = Instant::now();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use zimg_protocol::hello::{self, MAGIC, NotZimg};
 use zimg_protocol::limits::{HELLO_TIMEOUT, NO_PROGRESS, TO_CLIENT_BYTES};
 use zimg_protocol::messages::{
-    Draw, Event, JobId, JobInfo, Overview, Request, Setup, Status, Submit,
+    Event, JobId, JobInfo, Overview, Params, Request, Setup, Status, Submit,
 };
 use zimg_protocol::{Failure, Frame, FrameError, Hello, Kind, Welcome};
 
@@ -68,7 +68,7 @@ impl Client {
     ///
     /// `Refused`: `draw` is beyond the limits. `Internal`: the connection broke; or what the
     /// daemon said instead.
-    pub fn draw(mut self, draw: &Draw) -> Result<Job, Failure> {
+    pub fn draw(mut self, draw: &Params) -> Result<Job, Failure> {
         draw.check()?;
         self.send(Request::Draw(draw.clone()))?;
         Ok(Job::new(self, draw, false))
@@ -81,9 +81,9 @@ impl Client {
     ///
     /// As [`Client::draw`].
     pub fn submit(mut self, submit: &Submit) -> Result<Job, Failure> {
-        submit.draw.check()?;
+        submit.params.check()?;
         self.send(Request::Submit(submit.clone()))?;
-        Ok(Job::new(self, &submit.draw, submit.detach))
+        Ok(Job::new(self, &submit.params, submit.detach))
     }
 
     /// Follows a detached job of the same user to its end; all its images come.

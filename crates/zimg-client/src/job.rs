@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 
 use zimg_protocol::limits::{COUNT_MAX, SIZE_MAX, image_bytes};
 use zimg_protocol::messages::{
-    Busy, Draw, Event, ImageInfo, JobId, Preview, Request, Started, Step, Timings, Waiting,
+    Busy, Event, ImageInfo, JobId, Params, Preview, Request, Started, Step, Timings, Waiting,
 };
 use zimg_protocol::{Failure, Frame, Kind};
 
@@ -66,7 +66,7 @@ pub struct Job {
     size: (Option<u32>, Option<u32>),
     detached: bool,
     busy: Option<Busy>,
-    asked: Option<Box<Draw>>,
+    asked: Option<Box<Params>>,
     complete: u32,
     receiving: Option<Receiving>,
     ended: bool,
@@ -98,8 +98,8 @@ impl Canceller {
 }
 
 impl Job {
-    pub(crate) fn new(client: Client, draw: &Draw, detached: bool) -> Self {
-        let (count, size) = (Some(draw.count), (draw.width, draw.height));
+    pub(crate) fn new(client: Client, draw: &Params, detached: bool) -> Self {
+        let (count, size) = (Some(draw.images()), (draw.width, draw.height));
         Self { count, size, detached, ..Self::any(client) }
     }
 
@@ -124,7 +124,7 @@ impl Job {
     }
 
     /// What a job that is waited for draws, once its first update has come.
-    pub fn asked(&self) -> Option<&Draw> {
+    pub fn asked(&self) -> Option<&Params> {
         self.asked.as_deref()
     }
 
@@ -162,7 +162,7 @@ impl Job {
                 Frame::Event(Event::Preview(preview)) => Update::Preview(self.looks(preview)?),
                 Frame::Event(Event::Resumed { image, step }) => Update::Resumed { image, step },
                 Frame::Event(Event::Asked(draw)) if self.count.is_none() => {
-                    (self.count, self.size) = (Some(draw.count), (draw.width, draw.height));
+                    (self.count, self.size) = (Some(draw.images()), (draw.width, draw.height));
                     self.asked = Some(draw);
                     continue;
                 }

@@ -1,11 +1,11 @@
 //! A blocking client for zimaged.
 //!
 //! ```no_run
-//! use zimg_client::{Client, Draw, Failure, Update, socket};
+//! use zimg_client::{Client, Params, Failure, Update, socket};
 //!
 //! fn main() -> Result<(), Failure> {
 //!     let client = Client::connect("example 1.0", &socket::find(None)?)?;
-//!     let draw = Draw { seed: 42, ..Draw::new("a red fox in the snow") };
+//!     let draw = Params { seed: Some(42), ..Params::new("a red fox in the snow") };
 //!     for update in client.draw(&draw)? {
 //!         match update? {
 //!             Update::Step(step) => eprintln!("step {} of {}", step.step, step.of),
@@ -41,8 +41,9 @@ pub mod socket;
 
 pub use connection::Client;
 pub use job::{Canceller, Image, Job, Update};
+pub use zimage_params::{ParamsError, seed_of_image};
 pub use zimg_protocol::messages::{
-    Busy, Counters, DeviceMemory, Draw, ImageInfo, JobId, JobInfo, JobState, ModelInfo, Overview,
+    Busy, Counters, DeviceMemory, ImageInfo, JobId, JobInfo, JobState, ModelInfo, Overview, Params,
     Places, Preview, Priority, Setup, Started, Status, Step, Submit, Timings, Waiting, Weights,
     WorkerState,
 };

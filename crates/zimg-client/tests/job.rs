@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use tempfile::TempDir;
 use zimg_client::{
-    Busy, Client, Draw, Failure, Image, ImageInfo, JobInfo, JobState, Kind, Preview, Priority,
+    Busy, Client, Failure, Image, ImageInfo, JobInfo, JobState, Kind, Params, Preview, Priority,
     Submit, Update,
 };
 use zimg_protocol::frame::write_pixels;
@@ -63,12 +63,12 @@ fn image(index: u32, width: u32, height: u32) -> ImageInfo {
     ImageInfo { index, seed: index.into(), width, height, bytes }
 }
 
-fn draw(count: u32) -> Draw {
-    Draw { count, ..Draw::new("a fox") }
+fn draw(count: u32) -> Params {
+    Params { count: Some(count), ..Params::new("a fox") }
 }
 
 /// All updates up to the end, and how it ended.
-fn run(fake: Fake, draw: &Draw) -> (Vec<Update>, Option<Failure>) {
+fn run(fake: Fake, draw: &Params) -> (Vec<Update>, Option<Failure>) {
     let job = Client::connect("test 1", &fake.path).unwrap().draw(draw).unwrap();
     let mut updates = Vec::new();
     let mut failure = None;
@@ -86,7 +86,7 @@ fn run(fake: Fake, draw: &Draw) -> (Vec<Update>, Option<Failure>) {
 /// What the client says to a daemon that plays `script` and hangs up.
 fn objection(script: impl FnOnce(&mut UnixStream) + Send + 'static) -> String {
     let fake = welcoming(|stream, _| script(stream));
-    let failure = run(fake, &Draw { width: Some(64), ..draw(2) }).1.unwrap();
+    let failure = run(fake, &Params { width: Some(64), ..draw(2) }).1.unwrap();
     assert_eq!(failure.kind, Kind::Internal);
     failure.message
 }
@@ -342,7 +342,8 @@ fn one_connection_asks_many_things() {
 
 #[test]
 fn a_detached_job_ends_when_it_is_accepted() {
-    let submit = Submit { draw: draw(3), priority: Priority::Batch, detach: true, previews: false };
+    let submit =
+        Submit { params: draw(3), priority: Priority::Batch, detach: true, previews: false };
     let accepted = Event::Accepted { job: 9, position: 2 };
     let (client, fake) = answering(vec![(Request::Submit(submit.clone()), accepted)]);
     let updates: Vec<_> = client.submit(&submit).unwrap().collect();
@@ -354,7 +355,8 @@ fn a_detached_job_ends_when_it_is_accepted() {
 fn a_detached_job_is_waited_for_without_knowing_what_it_is() {
     let fake = welcoming(|stream, request| {
         assert_eq!(request, Request::Wait { job: 9 });
-        let draw = Draw { count: 2, seed: 7, width: Some(64), ..Draw::new("a fox") };
+        let draw =
+            Params { count: Some(2), seed: Some(7), width: Some(64), ..Params::new("a fox") };
         say(stream, Event::Asked(Box::new(draw)));
         say(stream, Event::Accepted { job: 9, position: 0 });
         for index in 0..2 {
@@ -366,7 +368,7 @@ fn a_detached_job_is_waited_for_without_knowing_what_it_is() {
     let mut job = Client::connect("test 1", &fake.path).unwrap().wait(9).unwrap();
     assert_eq!(job.next(), Some(Ok(Update::Accepted { job: 9, position: 0 })));
     let asked = job.asked().unwrap();
-    assert_eq!((&*asked.prompt, asked.seed, asked.count), ("a fox", 7, 2));
+    assert_eq!((&*asked.prompt, asked.first_seed(), asked.images()), ("a fox", 7, 2));
     let updates: Vec<_> = job.map(Result::unwrap).collect();
     assert_eq!(updates.len(), 3);
     assert!(matches!(&updates[1], Update::Image(whole) if whole.info == image(1, 64, 80)));
@@ -379,7 +381,7 @@ fn no_place_says_for_how_long() {
     let busy = Busy { failure: failure.clone(), depth: 64, wait_ms: Some(1500) };
     let answer = Event::Busy(busy.clone());
     let submit =
-        Submit { draw: draw(1), priority: Priority::Interactive, detach: false, previews: false };
+        Submit { params: draw(1), priority: Priority::Interactive, detach: false, previews: false };
     let (client, fake) = answering(vec![(Request::Submit(submit.clone()), answer)]);
     let mut job = client.submit(&submit).unwrap();
     assert_eq!(job.busy(), None);
@@ -415,7 +417,7 @@ fn previews_and_resuming_are_told_and_lies_about_them_caught() {
 #[test]
 fn the_example_draws() {
     let fake = welcoming(|stream, request| {
-        let draw = Draw { seed: 42, ..Draw::new("a fox") };
+        let draw = Params { seed: Some(42), ..Params::new("a fox") };
         assert_eq!(request, Request::Draw(draw));
         say(stream, Event::Accepted { job: 1, position: 0 });
         say(stream, Event::Step(Step { image: 0, step: 1, of: 1, ms: 1.0 }));

@@ -8,7 +8,6 @@
 //! `LengthDelimitedCodec` (defaults, and `max_frame_length` from [`limits`]) yields the bodies
 //! that [`Frame::decode`] and [`Frame::encode`] take and give.
 
-mod check;
 pub mod codec;
 pub mod error;
 pub mod frame;

@@ -1,6 +1,11 @@
-//! The numbers both sides hold each other to: constants of the protocol, not settings.
+//! Limits of the protocol: constants that both sides check, not settings. Those of generation
+//! parameters are in `zimage_params::limits`.
 
 use std::time::Duration;
+
+pub use zimage_params::limits::{
+    COUNT_MAX, PROMPT_BYTES, SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE, side_fits,
+};
 
 /// The longest frame body (kind and payload) from client to daemon.
 pub const TO_DAEMON_BYTES: usize = 256 << 10;
@@ -10,26 +15,10 @@ pub const CHUNK_BYTES: usize = 1 << 20;
 /// and worker.
 pub const TO_CLIENT_BYTES: usize = 1 + CHUNK_BYTES;
 
-/// The longest prompt, and the longest negative prompt, in bytes of UTF-8. The model's own limit
-/// is in tokens and lower.
-pub const PROMPT_BYTES: usize = 64 << 10;
 /// Characters of a prompt in a list of jobs.
 pub const PROMPT_SHOWN: usize = 200;
-/// The shortest side of an image, in pixels.
-pub const SIZE_MIN: u32 = 64;
-/// The longest side of an image, in pixels.
-pub const SIZE_MAX: u32 = 2048;
-/// Both sides are multiples of this many pixels.
-pub const SIZE_MULTIPLE: u32 = 16;
 /// The most channels of latents.
 pub const LATENT_CHANNELS_MAX: u64 = 16;
-/// The most denoising steps.
-pub const STEPS_MAX: u32 = 100;
-/// The most images in one request.
-pub const COUNT_MAX: u32 = 256;
-/// The highest guidance, and the highest guidance normalisation.
-pub const GUIDANCE_MAX: f32 = 100.0;
-
 /// How long each side waits for the other's 16 bytes.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// A peer that takes no byte for this long is dropped.
@@ -45,11 +34,6 @@ pub fn image_bytes(width: u32, height: u32) -> Option<usize> {
 /// channels, an eighth of the image's sides.
 pub fn latents_bytes_max(width: u32, height: u32) -> u64 {
     4 * LATENT_CHANNELS_MAX * u64::from(width.div_ceil(8)) * u64::from(height.div_ceil(8))
-}
-
-/// Whether an image may have a side of this many pixels.
-pub fn side_fits(pixels: u32) -> bool {
-    (SIZE_MIN..=SIZE_MAX).contains(&pixels) && pixels.is_multiple_of(SIZE_MULTIPLE)
 }
 
 #[cfg(test)]

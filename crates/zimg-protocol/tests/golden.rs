@@ -91,7 +91,7 @@ fn no_variant_is_without_a_golden_line() {
 
 fn request(message: &Request) -> &'static str {
     match message {
-        Request::Draw(_) => "Draw",
+        Request::Draw(_) => "Params",
         Request::Cancel => "Cancel",
         Request::Status => "Status",
         Request::Submit(_) => "Submit",
@@ -143,7 +143,7 @@ fn event(message: &Event) -> &'static str {
 
 fn command(message: &Command) -> &'static str {
     match message {
-        Command::Draw { .. } => "Draw",
+        Command::Draw { .. } => "Params",
         Command::Cancel { .. } => "Cancel",
         Command::Pause { .. } => "Pause",
     }

@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use zimg_protocol::limits::{CHUNK_BYTES, TO_CLIENT_BYTES, TO_DAEMON_BYTES};
-use zimg_protocol::messages::{Draw, Event, Request};
+use zimg_protocol::messages::{Event, Params, Request};
 use zimg_protocol::{Failure, Frame, FrameError, Hello, Kind, Welcome};
 
 thread_local! {
@@ -76,22 +76,22 @@ fn read_all(mut from: impl Read, limit: usize) -> (Vec<Frame>, Option<FrameError
     }
 }
 
-fn any_draw() -> impl Strategy<Value = Draw> {
+fn any_draw() -> impl Strategy<Value = Params> {
     let size = proptest::option::of(any::<u32>());
     let texts = (any::<String>(), proptest::option::of(any::<String>()));
     let reals = (proptest::option::of(-1e9f32..1e9), -1e9f32..1e9, -1e9f32..1e9);
     (texts, [size.clone(), size.clone(), size], reals, any::<u64>(), any::<u32>()).prop_map(
-        |((prompt, negative), [width, height, steps], reals, seed, count)| Draw {
+        |((prompt, negative), [width, height, steps], reals, seed, count)| Params {
             prompt,
             negative,
             width,
             height,
             steps,
             guidance: reals.0,
-            guidance_normalization: reals.1,
-            guidance_truncation: reals.2,
-            seed,
-            count,
+            guidance_normalization: Some(reals.1),
+            guidance_truncation: Some(reals.2),
+            seed: Some(seed),
+            count: Some(count),
         },
     )
 }

@@ -1,10 +1,10 @@
 //! What is said of settings that the model makes no use of, or was not made for.
 
-use zimg_client::{Draw, ModelInfo};
+use zimg_client::{ModelInfo, Params};
 
 /// One sentence for each setting that the user would rather know about. What was not given is the
 /// model's own and no matter.
-pub(crate) fn advice(draw: &Draw, model: &ModelInfo) -> Vec<String> {
+pub(crate) fn advice(draw: &Params, model: &ModelInfo) -> Vec<String> {
     let name = &model.name;
     let mut said = Vec::new();
     if draw.prompt.trim().is_empty() {
@@ -61,27 +61,27 @@ mod tests {
     #[test]
     fn the_models_own_and_what_is_near_need_no_advice() {
         let quiet: &[&str] = &[];
-        let usual = Draw {
+        let usual = Params {
             steps: Some(9),
             width: Some(512),
             height: Some(768),
             guidance: Some(0.0),
-            ..Draw::new("a fox")
+            ..Params::new("a fox")
         };
-        assert_eq!(advice(&Draw::new("a fox"), &model(0.0)), quiet);
+        assert_eq!(advice(&Params::new("a fox"), &model(0.0)), quiet);
         assert_eq!(advice(&usual, &model(0.0)), quiet);
-        let guided = Draw { negative: Some("x".to_owned()), ..Draw::new("a fox") };
+        let guided = Params { negative: Some("x".to_owned()), ..Params::new("a fox") };
         assert_eq!(advice(&guided, &model(4.0)), quiet);
     }
 
     #[test]
     fn each_unusual_setting_is_a_sentence() {
-        let all = Draw {
+        let all = Params {
             guidance: Some(4.0),
             steps: Some(30),
             width: Some(64),
             height: Some(64),
-            ..Draw::new("a fox")
+            ..Params::new("a fox")
         };
         assert_eq!(
             advice(&all, &model(0.0)),
@@ -91,7 +91,7 @@ mod tests {
                 "Z draws best at about 1024x1024, not at 64x64",
             ]
         );
-        let few = Draw { steps: Some(3), negative: Some("x".to_owned()), ..Draw::new("a fox") };
+        let few = Params { steps: Some(3), negative: Some("x".to_owned()), ..Params::new("a fox") };
         assert_eq!(
             advice(&few, &model(0.0)),
             [
@@ -100,6 +100,6 @@ mod tests {
             ]
         );
         let empty = ["the prompt is empty: the image may be of anything"];
-        assert_eq!(advice(&Draw::new(" \n"), &model(0.0)), empty);
+        assert_eq!(advice(&Params::new(" \n"), &model(0.0)), empty);
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Read;
 
-use zimg_client::{Draw, Failure, Kind, Priority};
+use zimg_client::{Failure, Kind, Params, Priority};
 
 use crate::cli::{DrawOptions, PriorityArg};
 use crate::encode::Encoding;
@@ -15,7 +15,7 @@ use crate::recipe::Recipe;
 #[derive(Clone, Debug)]
 pub(crate) struct JobSpec {
     /// The request. Its size is open where only the model knows it.
-    pub(crate) draw: Draw,
+    pub(crate) draw: Params,
     pub(crate) shape: SizeRequest,
     pub(crate) output: Output,
     pub(crate) encoding: Encoding,
@@ -84,7 +84,7 @@ impl JobSpec {
     ///
     /// `Usage` or `CannotCreate`, about the first name that is wrong.
     pub(crate) fn of_job(
-        draw: Draw,
+        draw: Params,
         options: &DrawOptions,
         context: SpecContext<'_>,
     ) -> Result<Self, Failure> {
@@ -92,7 +92,7 @@ impl JobSpec {
     }
 
     fn saving(
-        draw: Draw,
+        draw: Params,
         shape: SizeRequest,
         options: &DrawOptions,
         context: SpecContext<'_>,
@@ -102,11 +102,11 @@ impl JobSpec {
             default: context.default,
             format: options.format,
             // One image is its own sheet.
-            grid: options.grid.as_deref().filter(|_| draw.count > 1),
+            grid: options.grid.as_deref().filter(|_| draw.images() > 1),
             force: options.force,
-            seed: draw.seed,
+            seed: draw.first_seed(),
             index: context.index,
-            count: draw.count,
+            count: draw.images(),
             prompt: &draw.prompt,
             now: context.now,
         })?;
@@ -114,7 +114,7 @@ impl JobSpec {
     }
 
     fn with(
-        draw: Draw,
+        draw: Params,
         shape: SizeRequest,
         output: Output,
         options: &DrawOptions,
@@ -147,12 +147,12 @@ impl DrawOptions {
         Self {
             size: draw.width.zip(draw.height),
             steps: draw.steps,
-            seed: Some(draw.seed),
-            count: Some(draw.count),
+            seed: draw.seed,
+            count: draw.count,
             guidance: draw.guidance,
             negative: draw.negative,
-            guidance_normalization: Some(draw.guidance_normalization),
-            guidance_truncation: Some(draw.guidance_truncation),
+            guidance_normalization: draw.guidance_normalization,
+            guidance_truncation: draw.guidance_truncation,
             ..Self::default()
         }
     }
@@ -176,22 +176,19 @@ impl DrawOptions {
 }
 
 /// The request, within the limits.
-fn request(prompt: String, options: &DrawOptions, shape: SizeRequest) -> Result<Draw, Failure> {
-    let plain = Draw::new(prompt);
+fn request(prompt: String, options: &DrawOptions, shape: SizeRequest) -> Result<Params, Failure> {
     let size = shape.size(None);
-    let draw = Draw {
+    let draw = Params {
+        prompt,
         negative: options.negative.clone(),
         width: size.map(|size| size.0),
         height: size.map(|size| size.1),
         steps: options.steps,
         guidance: options.guidance,
-        guidance_normalization: options
-            .guidance_normalization
-            .unwrap_or(plain.guidance_normalization),
-        guidance_truncation: options.guidance_truncation.unwrap_or(plain.guidance_truncation),
-        seed: options.seed.map_or_else(random_seed, Ok)?,
-        count: options.count.unwrap_or(plain.count),
-        ..plain
+        guidance_normalization: options.guidance_normalization,
+        guidance_truncation: options.guidance_truncation,
+        seed: Some(options.seed.map_or_else(random_seed, Ok)?),
+        count: options.count,
     };
     draw.check()?;
     Ok(draw)

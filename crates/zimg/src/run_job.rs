@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use zimg_client::limits::HELLO_TIMEOUT;
 use zimg_client::{
-    Client, Draw, Failure, Image, Job, Kind, ModelInfo, Overview, Started, Submit, Update, Waiting,
-    WorkerState,
+    Client, Failure, Image, Job, Kind, ModelInfo, Overview, Params, Started, Submit, Update,
+    Waiting, WorkerState,
 };
 
 use crate::advice::advice;
@@ -146,7 +146,7 @@ fn attempt_job(
     }
     observer.begins(wait.map(|ms| asked + Duration::from_millis(ms)));
     let JobSpec { priority, previews, detach, .. } = *plan;
-    let job = client.submit(&Submit { draw: draw.clone(), priority, detach, previews })?;
+    let job = client.submit(&Submit { params: draw.clone(), priority, detach, previews })?;
     // Of a detached job Ctrl-C ends only the asking.
     let canceller = (!plan.detach).then(|| job.canceller()).transpose()?;
     let _cancels = canceller.map(|it| session.interrupt.cancel_on_interrupt(it, session.line));
@@ -252,7 +252,7 @@ fn size(
 
 fn advise(
     plan: &JobSpec,
-    draw: &Draw,
+    draw: &Params,
     model: &ModelInfo,
     observer: &mut dyn JobObserver,
 ) -> Result<(), Exit> {
@@ -267,7 +267,7 @@ fn advise(
 struct JobRun<'a> {
     plan: &'a JobSpec,
     session: &'a RunContext,
-    draw: Draw,
+    draw: Params,
     model: Option<ModelInfo>,
     started: Option<Started>,
     sheet: Option<Sheet>,
@@ -323,7 +323,7 @@ impl JobRun<'_> {
             .map(|started| Recipe::of(&self.draw, started, &image.info, self.model.as_ref()));
         if output.sheet.is_some() {
             self.sheet
-                .get_or_insert_with(|| Sheet::new(self.draw.count, pixels.width, pixels.height))
+                .get_or_insert_with(|| Sheet::new(self.draw.images(), pixels.width, pixels.height))
                 .put(image.info.index, pixels);
         }
         let encode = |format: Format| format.encode(pixels, *encoding, recipe.as_ref());

@@ -80,11 +80,11 @@ pub fn requests(bytes: &[u8]) {
     let Ok(frame) = asked else { return };
     again(&frame, &body);
     let Frame::Request(request) = frame else { panic!("not a request but {frame:?}") };
-    if let Request::Draw(draw) | Request::Submit(Submit { draw, .. }) = request {
+    if let Request::Draw(draw) | Request::Submit(Submit { params: draw, .. }) = request {
         let checked = within(0, || draw.check());
         let sides = [draw.width, draw.height].into_iter().flatten();
         if checked.is_ok() {
-            assert!(draw.prompt.len() <= PROMPT_BYTES && (1..=COUNT_MAX).contains(&draw.count));
+            assert!(draw.prompt.len() <= PROMPT_BYTES && (1..=COUNT_MAX).contains(&draw.images()));
             assert!(sides.into_iter().all(side_fits));
         }
     }

@@ -8,11 +8,13 @@ use std::panic::resume_unwind;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use zimage_params::limits::{SIZE_MAX, SIZE_MIN};
+
 use super::decoder_thread::Answer;
 use super::warmup::rehearse_product;
 use super::{
-    DecoderThread, DenoiserGraphs, Pipeline, PromptCache, SIDES, STEPS, STEPS_MAX, WarmupTimings,
-    longest_side, most_tokens,
+    DecoderThread, DenoiserGraphs, Pipeline, PromptCache, STEPS, WarmupTimings, longest_side,
+    most_tokens,
 };
 use crate::checkpoint::{Arrival, Checkpoint, Component, Kept, Loader, Target};
 use crate::dtype::DType;
@@ -99,11 +101,10 @@ impl LoadingPipeline {
         )?;
         let vae_scale = checkpoint.vae.scale() as u32;
         let multiple = vae_scale * checkpoint.transformer.patch_size() as u32;
-        let (side_min, side_max) = SIDES;
         let tokens_max = most_tokens(checkpoint);
-        let side_max = side_max.min(longest_side(checkpoint, multiple));
-        let limits = Limits { multiple, side_min, side_max, steps_max: STEPS_MAX, tokens_max };
-        let size = (checkpoint.vae.sample_size as u32).clamp(side_min, side_max);
+        let side_max = SIZE_MAX.min(longest_side(checkpoint, multiple));
+        let limits = Limits { multiple, side_min: SIZE_MIN, side_max, tokens_max };
+        let size = (checkpoint.vae.sample_size as u32).clamp(SIZE_MIN, side_max);
         let defaults = Defaults { size: size - size % multiple, steps: STEPS, guidance: 0.0 };
         let pipeline = Pipeline {
             tokenizer: None,

@@ -111,8 +111,7 @@ mod tests {
 
     fn plan(width: u32, height: u32) -> Plan {
         let defaults = Defaults { size: 1024, steps: 8, guidance: 0.0 };
-        let limits =
-            Limits { multiple: 16, side_min: 64, side_max: 2048, steps_max: 8, tokens_max: 8 };
+        let limits = Limits { multiple: 16, side_min: 64, side_max: 2048, tokens_max: 8 };
         let params = Params { width: Some(width), height: Some(height), ..Params::default() };
         Plan::new(&params, defaults, limits).unwrap()
     }

@@ -39,10 +39,6 @@ use prompt_cache::PromptCache;
 pub use snapshot::Snapshot;
 pub use warmup::WarmupTimings;
 
-/// Sides in pixels that the model draws.
-const SIDES: (u32, u32) = (64, 2048);
-/// The most steps.
-const STEPS_MAX: u32 = 100;
 /// Z-Image-Turbo's steps.
 const STEPS: u32 = 8;
 
@@ -152,7 +148,7 @@ impl Pipeline {
     /// Checks parameters and fills in the defaults.
     ///
     /// # Errors
-    /// [`Error::Refused`] for what the model does not take.
+    /// [`Error::Parameter`] for what the model does not take.
     pub fn plan(&self, params: &Params) -> Result<Plan> {
         Plan::new(params, self.defaults, self.limits)
     }

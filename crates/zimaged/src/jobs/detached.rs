@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use zimg_protocol::limits::{PROMPT_SHOWN, image_bytes};
 use zimg_protocol::messages::{
-    Draw, ImageInfo, JobId, JobInfo, JobState, ModelInfo, Started, Submit, Timings,
+    ImageInfo, JobId, JobInfo, JobState, ModelInfo, Params, Started, Submit, Timings,
 };
 use zimg_protocol::{Failure, Kind};
 
@@ -92,7 +92,7 @@ impl DetachedJob {
     /// A job as it lies on the disk.
     pub(crate) fn new(record: JobRecord, model: Option<&ModelInfo>) -> Self {
         let JobRecord { uid, submit, accepted_unix_s, started, images, end } = record;
-        let bytes = cost(&submit.draw, started.as_ref(), model);
+        let bytes = cost(&submit.params, started.as_ref(), model);
         let (ended_s, end) = end.map(|end| (end.lived_s, end.result)).unzip();
         let mut entry = Self {
             uid,
@@ -117,9 +117,9 @@ impl DetachedJob {
         let shown = self.shown.borrow();
         if shown.end.is_some() {
             let images: u64 = shown.images.iter().map(|kept| kept.image.bytes).sum();
-            self.bytes = OVERHEAD + words(&self.submit.draw) + images;
+            self.bytes = OVERHEAD + words(&self.submit.params) + images;
             drop(shown);
-            let draw = &mut self.submit.draw;
+            let draw = &mut self.submit.params;
             draw.prompt = draw.prompt.chars().take(PROMPT_SHOWN).collect();
             draw.negative = None;
         }
@@ -140,7 +140,7 @@ impl DetachedJob {
 
     /// Bytes of one of its images, as far as that can be said.
     pub(crate) fn image_bytes(&self) -> u64 {
-        image(&self.submit.draw, self.started.as_ref(), None)
+        image(&self.submit.params, self.started.as_ref(), None)
     }
 
     /// Whether it has ended.
@@ -151,7 +151,7 @@ impl DetachedJob {
     /// The job as its owner sees it, when no worker has or will have it.
     pub(crate) fn info(&self, job: JobId, position: u32) -> JobInfo {
         let shown = self.shown.borrow();
-        let draw = &self.submit.draw;
+        let draw = &self.submit.params;
         let size = self.started.as_ref().map(|started| (started.width, started.height));
         JobInfo {
             job,
@@ -166,8 +166,8 @@ impl DetachedJob {
             detached: true,
             width: size.map(|size| size.0).or(draw.width),
             height: size.map(|size| size.1).or(draw.height),
-            seed: draw.seed,
-            count: draw.count,
+            seed: draw.first_seed(),
+            count: draw.images(),
             drawn: self.images(),
             accepted_unix_s: self.accepted_unix_s,
             prompt: draw.prompt.chars().take(PROMPT_SHOWN).collect(),
@@ -254,7 +254,7 @@ impl DetachedJobs {
     pub(crate) fn room_for(
         &self,
         uid: u32,
-        draw: &Draw,
+        draw: &Params,
         model: Option<&ModelInfo>,
     ) -> Result<(), Failure> {
         let more = cost(draw, None, model);
@@ -289,12 +289,12 @@ impl DetachedJobs {
 }
 
 /// What a job will take on the disk.
-fn cost(draw: &Draw, started: Option<&Started>, model: Option<&ModelInfo>) -> u64 {
-    OVERHEAD + words(draw) + image(draw, started, model) * u64::from(draw.count)
+fn cost(draw: &Params, started: Option<&Started>, model: Option<&ModelInfo>) -> u64 {
+    OVERHEAD + words(draw) + image(draw, started, model) * u64::from(draw.images())
 }
 
 /// Bytes of one image.
-fn image(draw: &Draw, started: Option<&Started>, model: Option<&ModelInfo>) -> u64 {
+fn image(draw: &Params, started: Option<&Started>, model: Option<&ModelInfo>) -> u64 {
     let side = |told: Option<u32>, asked: Option<u32>, usual: Option<u32>| {
         told.or(asked).or(usual).unwrap_or(USUAL_SIDE)
     };
@@ -303,7 +303,7 @@ fn image(draw: &Draw, started: Option<&Started>, model: Option<&ModelInfo>) -> u
     image_bytes(width, height).unwrap_or_default() as u64
 }
 
-fn words(draw: &Draw) -> u64 {
+fn words(draw: &Params) -> u64 {
     (draw.prompt.len() + draw.negative.as_ref().map_or(0, String::len)) as u64
 }
 
@@ -319,12 +319,13 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    fn draw(count: u32) -> Draw {
-        Draw { count, width: Some(1024), height: Some(1024), ..Draw::new("a fox") }
+    fn draw(count: u32) -> Params {
+        Params { count: Some(count), width: Some(1024), height: Some(1024), ..Params::new("a fox") }
     }
 
-    fn record(uid: u32, draw: Draw) -> JobRecord {
-        let submit = Submit { draw, priority: Priority::Batch, detach: true, previews: false };
+    fn record(uid: u32, draw: Params) -> JobRecord {
+        let submit =
+            Submit { params: draw, priority: Priority::Batch, detach: true, previews: false };
         JobRecord::new(uid, submit, 1_700_000_000)
     }
 
@@ -360,7 +361,7 @@ mod tests {
     #[test]
     fn small_jobs_are_counted() {
         let mut kept = kept();
-        let small = Draw { width: Some(64), height: Some(64), ..Draw::new("a fox") };
+        let small = Params { width: Some(64), height: Some(64), ..Params::new("a fox") };
         for job in 0..100 {
             kept.room_for(7, &small, None).unwrap();
             kept.insert(job, DetachedJob::new(record(7, small.clone()), None));
@@ -390,9 +391,9 @@ mod tests {
 
     #[test]
     fn what_is_listed_is_short() {
-        let long = Draw { prompt: "é".repeat(9000), negative: Some("x".into()), ..draw(2) };
+        let long = Params { prompt: "é".repeat(9000), negative: Some("x".into()), ..draw(2) };
         let mut entry = DetachedJob::new(record(7, long), None);
-        assert_eq!(entry.submit.draw.prompt.len(), 18_000);
+        assert_eq!(entry.submit.params.prompt.len(), 18_000);
         assert_eq!(entry.info(1, 3).state, JobState::Waiting { position: 3 });
         let image = ImageInfo { index: 0, seed: 0, width: 1024, height: 1024, bytes: 3 * MIB };
         entry.shown.send_modify(|shown| shown.images.push(StoredImage { image, crc: 0 }));
@@ -400,6 +401,6 @@ mod tests {
         let info = entry.info(1, 0);
         assert_eq!((info.prompt.chars().count(), info.drawn, info.detached), (200, 1, true));
         assert_eq!(info.state, JobState::Failed(Failure::new(Kind::Internal, "y".repeat(200))));
-        assert_eq!(entry.submit.draw.prompt.len(), 400);
+        assert_eq!(entry.submit.params.prompt.len(), 400);
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use zimg_protocol::limits::PROMPT_SHOWN;
 use zimg_protocol::messages::{
-    Command, Draw, JobId, JobInfo, JobState, ModelInfo, Point, Priority, Submit, Timings, Waiting,
+    Command, JobId, JobInfo, JobState, ModelInfo, Params, Point, Priority, Submit, Timings, Waiting,
 };
 use zimg_protocol::{Failure, Kind};
 
@@ -29,7 +29,7 @@ pub(crate) struct Job {
     pub client: Option<ClientId>,
     /// Whether the client wishes previews.
     pub previews: bool,
-    draw: Draw,
+    params: Params,
     /// What has come of it.
     pub progress: Progress,
     /// Asked to end; asked once only.
@@ -78,8 +78,8 @@ impl Job {
             ticket,
             client,
             previews: submit.previews,
-            progress: Progress::new(&submit.draw),
-            draw: submit.draw,
+            progress: Progress::new(&submit.params),
+            params: submit.params,
             cancelled: false,
             pausing: false,
             overtaken: false,
@@ -123,8 +123,8 @@ impl Job {
         self.drawn_at = None;
         let (from, latents) = self.progress.take_over().unzip();
         self.step = from.map_or(0, |point: Point| point.step);
-        let (job, draw, previews) = (self.ticket.job, self.draw.clone(), self.previews);
-        (Command::Draw { job, draw, previews, from }, latents.unwrap_or_default())
+        let (job, params, previews) = (self.ticket.job, self.params.clone(), self.previews);
+        (Command::Draw { job, params, previews, from }, latents.unwrap_or_default())
     }
 
     /// The worker has begun it.
@@ -188,9 +188,9 @@ impl Job {
             return Some(Shape { width: started.width, height: started.height, guided });
         }
         Some(Shape {
-            width: self.draw.width.or(model.map(|model| model.width))?,
-            height: self.draw.height.or(model.map(|model| model.height))?,
-            guided: self.draw.guidance.or(model.map(|model| model.guidance)).unwrap_or(0.0) > 0.0,
+            width: self.params.width.or(model.map(|model| model.width))?,
+            height: self.params.height.or(model.map(|model| model.height))?,
+            guided: self.params.guidance.or(model.map(|model| model.guidance)).unwrap_or(0.0) > 0.0,
         })
     }
 
@@ -201,14 +201,14 @@ impl Job {
         estimates: &Estimates,
     ) -> Option<Duration> {
         let steps = self.steps(model)?;
-        let images = u64::from(self.draw.count.saturating_sub(self.progress.whole()));
+        let images = u64::from(self.params.images().saturating_sub(self.progress.whole()));
         let steps = (images * u64::from(steps)).saturating_sub(self.step.into());
         estimates.work(self.shape(model)?, steps, images)
     }
 
     fn steps(&self, model: Option<&ModelInfo>) -> Option<u32> {
         let started = self.progress.shape().map(|started| started.steps);
-        started.or(self.draw.steps).or(model.map(|model| model.steps))
+        started.or(self.params.steps).or(model.map(|model| model.steps))
     }
 
     /// The worker's timings with what only the daemon knows.
@@ -234,14 +234,14 @@ impl Job {
             detached: false,
             width: shape.map(|shape| shape.width),
             height: shape.map(|shape| shape.height),
-            seed: self.draw.seed,
-            count: self.draw.count,
+            seed: self.params.first_seed(),
+            count: self.params.images(),
             drawn: self.progress.whole(),
             accepted_unix_s: self
                 .accepted_at
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_secs()),
-            prompt: self.draw.prompt.chars().take(PROMPT_SHOWN).collect(),
+            prompt: self.params.prompt.chars().take(PROMPT_SHOWN).collect(),
         }
     }
 
@@ -250,9 +250,9 @@ impl Job {
         let (width, height, steps) = match self.progress.shape() {
             Some(started) => (started.width, started.height, started.steps),
             None => (
-                self.draw.width.unwrap_or_default(),
-                self.draw.height.unwrap_or_default(),
-                self.draw.steps.unwrap_or_default(),
+                self.params.width.unwrap_or_default(),
+                self.params.height.unwrap_or_default(),
+                self.params.steps.unwrap_or_default(),
             ),
         };
         let result = match result {
@@ -266,7 +266,7 @@ impl Job {
             size = format_args!("{width}x{height}"),
             steps,
             images = self.progress.whole(),
-            prompt_bytes = self.draw.prompt.len(),
+            prompt_bytes = self.params.prompt.len(),
             queued_ms = self.queued_ms().round(),
             ms = milliseconds(self.accepted).round(),
             "{result}"
@@ -293,9 +293,10 @@ mod tests {
     use super::*;
 
     fn job() -> Job {
-        let draw = Draw { width: Some(64), height: Some(64), steps: Some(4), ..Draw::new("a fox") };
+        let draw =
+            Params { width: Some(64), height: Some(64), steps: Some(4), ..Params::new("a fox") };
         let priority = Priority::Interactive;
-        let submit = Submit { draw, priority, detach: false, previews: false };
+        let submit = Submit { params: draw, priority, detach: false, previews: false };
         Job::new(Ticket { job: 1, uid: 1000, priority }, 1, submit, 0)
     }
 
@@ -355,7 +356,7 @@ mod tests {
     #[test]
     fn an_owner_sees_the_beginning_of_the_prompt() {
         let mut job = job();
-        job.draw.prompt = "é".repeat(500);
+        job.params.prompt = "é".repeat(500);
         let info = job.info(Some(2), None);
         assert_eq!(info.prompt.chars().count(), PROMPT_SHOWN);
         assert_eq!(info.state, JobState::Waiting { position: 2 });

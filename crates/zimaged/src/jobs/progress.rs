@@ -2,8 +2,9 @@
 //! worker can go on to the same image, bit for bit.
 
 use bytes::Bytes;
+use zimage_params::seed_of_image;
 use zimg_protocol::limits::{image_bytes, latents_bytes_max};
-use zimg_protocol::messages::{Draw, ImageInfo, Point, Started, Step, Timings};
+use zimg_protocol::messages::{ImageInfo, Params, Point, Started, Step, Timings};
 
 /// What the worker must not say, in words that go on from "the worker broke the protocol:".
 #[derive(Debug, PartialEq, Eq)]
@@ -33,10 +34,10 @@ const NO_TIME: Timings = Timings { queued: 0.0, text: 0.0, steps: 0.0, decode: 0
 
 impl Progress {
     /// Nothing yet.
-    pub(crate) fn new(draw: &Draw) -> Self {
+    pub(crate) fn new(draw: &Params) -> Self {
         Self {
-            count: draw.count,
-            seed: draw.seed,
+            count: draw.images(),
+            seed: draw.first_seed(),
             started: None,
             whole: 0,
             missing: 0,
@@ -141,7 +142,7 @@ impl Progress {
         if image.index != self.whole || image.index >= self.count {
             return Err(Wrong("an image out of order"));
         }
-        if image.seed != self.seed.wrapping_add(image.index.into()) {
+        if image.seed != seed_of_image(self.seed, image.index.into()) {
             return Err(Wrong("an image of another seed"));
         }
         let shape = self.started.as_ref().map(|started| (started.width, started.height));
@@ -195,7 +196,8 @@ mod tests {
     const BYTES: usize = 3 * 64 * 64;
 
     fn progress(count: u32) -> Progress {
-        let mut progress = Progress::new(&Draw { count, seed: 7, ..Draw::new("a fox") });
+        let mut progress =
+            Progress::new(&Params { count: Some(count), seed: Some(7), ..Params::new("a fox") });
         assert_eq!(progress.started(&started()), Ok(true));
         progress
     }
@@ -245,10 +247,10 @@ mod tests {
         assert_eq!(fits, [false, true, true, false]);
         assert!(progress(2).step(&Step { image: 1, ..step(1) }).is_err());
         assert!(progress(2).step(&Step { ms: f32::NAN, ..step(1) }).is_err());
-        let unborn = Progress::new(&Draw::new(""));
+        let unborn = Progress::new(&Params::new(""));
         assert!({ unborn }.image(&image(0)).is_err());
         let impossible = Started { width: 65, ..started() };
-        assert!(Progress::new(&Draw::new("")).started(&impossible).is_err());
+        assert!(Progress::new(&Params::new("")).started(&impossible).is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use zimg_protocol::messages::{ImageInfo, JobId, Started, Submit, Timings};
 use zimg_protocol::{Failure, codec};
 
 use super::error::{Damage, StoreError};
+use super::record_v1::RecordV1;
 
 /// A job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,13 +51,16 @@ pub(crate) struct JobEnd {
 
 #[derive(Deserialize)]
 enum Body {
-    V1(JobRecord),
+    V1(RecordV1),
+    V2(JobRecord),
 }
 
 /// [`Body`] for encoding, by reference.
 #[derive(Serialize)]
 enum BodyRef<'a> {
-    V1(&'a JobRecord),
+    #[expect(dead_code, reason = "a variant's place is its number")]
+    V1,
+    V2(&'a JobRecord),
 }
 
 impl JobRecord {
@@ -74,7 +78,7 @@ impl JobRecord {
     /// show, because there may be many of them with long prompts.
     pub(super) fn listed(mut self) -> Self {
         if self.end.is_some() {
-            let draw = &mut self.submit.draw;
+            let draw = &mut self.submit.params;
             if let Some((end, _)) = draw.prompt.char_indices().nth(PROMPT_SHOWN) {
                 draw.prompt.truncate(end);
                 draw.prompt.shrink_to_fit();
@@ -87,7 +91,7 @@ impl JobRecord {
     /// Encodes the record.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, StoreError> {
         let mut bytes = Vec::new();
-        codec::encode_into(&BodyRef::V1(self), &mut bytes)
+        codec::encode_into(&BodyRef::V2(self), &mut bytes)
             .map_err(|error| Damage::Encoding(error.to_string()))?;
         Ok(bytes)
     }
@@ -95,7 +99,8 @@ impl JobRecord {
     /// Decodes a record.
     pub(crate) fn decode(job: JobId, bytes: &[u8]) -> Result<Self, StoreError> {
         match codec::decode(bytes) {
-            Ok(Body::V1(record)) => Ok(record),
+            Ok(Body::V1(record)) => Ok(record.into()),
+            Ok(Body::V2(record)) => Ok(record),
             Err(error) => Err(Damage::Record { job, reason: error.to_string() }.into()),
         }
     }

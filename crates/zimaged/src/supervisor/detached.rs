@@ -42,7 +42,7 @@ impl Supervisor {
             self.store.handle.send(StoreRequest::Open);
             return Err(self.store.closed());
         }
-        self.store.jobs.room_for(uid, &submit.draw, self.worker.model.as_ref())?;
+        self.store.jobs.room_for(uid, &submit.params, self.worker.model.as_ref())?;
         let number = self.store.numbers.next_for_ever();
         self.store.ask_for_numbers();
         number.ok_or_else(|| {
@@ -54,7 +54,7 @@ impl Supervisor {
     /// A detached job goes on after what is kept of it.
     pub(super) fn draw_again(&mut self, job: JobId) {
         let Some(entry) = self.store.jobs.get_mut(job) else { return };
-        if entry.images() >= entry.submit.draw.count {
+        if entry.images() >= entry.submit.params.images() {
             entry.drawn = Some(Timings::default());
             return self.finish_if_kept(job);
         }
@@ -165,7 +165,7 @@ impl Supervisor {
             }
             Err(failure) if failure.kind == Kind::Cancelled => {
                 entry.end(Err(failure), lived_s);
-                let images = entry.submit.draw.count;
+                let images = entry.submit.params.images();
                 self.store.handle.send(StoreRequest::Delete { job, images });
             }
             Err(failure) => self.end_kept(job, Err(failure)),
@@ -176,7 +176,7 @@ impl Supervisor {
     fn finish_if_kept(&mut self, job: JobId) {
         let Some(entry) = self.store.jobs.get_mut(job) else { return };
         if entry.held.is_none()
-            && entry.images() == entry.submit.draw.count
+            && entry.images() == entry.submit.params.images()
             && let Some(timings) = entry.drawn.take()
         {
             self.end_kept(job, Ok(timings));
@@ -253,7 +253,7 @@ impl Supervisor {
     /// Forgets a job that has ended; whoever asked is answered when it is gone.
     pub(super) fn forget(&mut self, id: ClientId, job: JobId) {
         let Some(entry) = self.store.jobs.get(job) else { return };
-        let images = entry.submit.draw.count;
+        let images = entry.submit.params.images();
         self.store.handle.send(StoreRequest::Delete { job, images });
         self.store.forgetting.push((job, id));
         if let Some(client) = self.clients.get(&id) {

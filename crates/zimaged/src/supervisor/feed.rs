@@ -42,7 +42,7 @@ impl Feed {
 
     async fn introduce(&self) -> Result<(), Failure> {
         let record = self.store.record(self.job).await?;
-        self.outbox.event(Event::Asked(Box::new(record.submit.draw)));
+        self.outbox.event(Event::Asked(Box::new(record.submit.params)));
         self.outbox.event(Event::Accepted { job: self.job, position: 0 });
         if let Some(started) = record.started {
             self.outbox.event(Event::Started(started));

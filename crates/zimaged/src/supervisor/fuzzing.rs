@@ -5,7 +5,7 @@ use std::io;
 use bytes::BytesMut;
 use tokio::runtime::Builder;
 use tokio_util::codec::Decoder;
-use zimg_protocol::messages::{Draw, Places, Priority, Request, Submit};
+use zimg_protocol::messages::{Params, Places, Priority, Request, Submit};
 use zimg_protocol::{Failure, Frame, Kind};
 
 use super::{FromClient, Supervisor, SupervisorConfig};
@@ -40,9 +40,14 @@ pub(crate) fn conversation(bytes: &[u8]) -> io::Result<[Vec<Frame>; 2]> {
 
     let clients = [(0, Priority::Interactive), (1, Priority::Batch)].map(|(id, priority)| {
         let size = Some(64);
-        let draw =
-            Draw { width: size, height: size, steps: Some(4), count: 2, ..Draw::new("a fox") };
-        let submit = Submit { draw, priority, detach: false, previews: id == 0 };
+        let draw = Params {
+            width: size,
+            height: size,
+            steps: Some(4),
+            count: Some(2),
+            ..Params::new("a fox")
+        };
+        let submit = Submit { params: draw, priority, detach: false, previews: id == 0 };
         let (uid, outbox) = (1000, Outbox::default());
         supervisor.client(FromClient::Joined { id, uid, outbox: outbox.clone() });
         supervisor.client(FromClient::Asked { id, request: Request::Submit(submit) });

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use zimg_protocol::limits::CHUNK_BYTES;
 use zimg_protocol::messages::{
-    Busy, Command, Draw, Event, JobId, JobInfo, Priority, Request, Submit, Waiting, WorkerState,
+    Busy, Command, Event, JobId, JobInfo, Params, Priority, Request, Submit, Waiting, WorkerState,
 };
 use zimg_protocol::{Failure, Kind};
 
@@ -137,7 +137,7 @@ impl Supervisor {
         if let State::Failed(failure) = self.life.state() {
             return Err(Refusal::Failed(failure.clone()));
         }
-        submit.draw.check().map_err(Refusal::Failed)?;
+        submit.params.check().map_err(|error| Refusal::Failed(error.into()))?;
         let job = if submit.detach {
             self.room_to_keep(uid, submit).map_err(Refusal::Failed)?
         } else {
@@ -342,8 +342,8 @@ pub(super) fn needed() -> Failure {
 }
 
 /// How clients that know nothing else want their images.
-fn usual(draw: Draw) -> Submit {
-    Submit { draw, priority: Priority::Interactive, detach: false, previews: false }
+fn usual(draw: Params) -> Submit {
+    Submit { params: draw, priority: Priority::Interactive, detach: false, previews: false }
 }
 
 /// "1 job", "2 jobs".

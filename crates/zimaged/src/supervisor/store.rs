@@ -240,7 +240,7 @@ impl Supervisor {
         // What was not forgotten the first time is tried again.
         for job in self.store.jobs.unwanted().into_iter().chain(expired) {
             if let Some(entry) = self.store.jobs.get(job) {
-                let images = entry.submit.draw.count;
+                let images = entry.submit.params.images();
                 self.store.handle.send(StoreRequest::Delete { job, images });
             }
         }

@@ -59,7 +59,7 @@ impl Supervisor {
             let shape = drawn.and_then(|job| job.progress.shape()).or(entry.started.as_ref());
             let waits = drawn.filter(|_| self.queue.running() != Some(job));
             for event in [
-                Some(Event::Asked(Box::new(entry.submit.draw.clone()))),
+                Some(Event::Asked(Box::new(entry.submit.params.clone()))),
                 Some(Event::Accepted { job, position: position(&self.queue.positions(), job) }),
                 // Of the images that are there it is told as well.
                 shape.cloned().map(Event::Started),

@@ -2,7 +2,7 @@
 
 use tokio::runtime::{Builder, Runtime};
 use zimg_protocol::Frame;
-use zimg_protocol::messages::{Draw, ImageInfo, JobState, ModelInfo, Priority, Started, Submit};
+use zimg_protocol::messages::{ImageInfo, JobState, ModelInfo, Params, Priority, Started, Submit};
 
 use super::*;
 
@@ -210,16 +210,17 @@ fn who_goes_leaves_his_detached_jobs_and_they_take_up_places() {
 }
 
 fn usual_submit() -> Submit {
-    let (draw, priority) = (Draw::new("a secret"), Priority::Interactive);
-    Submit { draw, priority, detach: false, previews: false }
+    let (draw, priority) = (Params::new("a secret"), Priority::Interactive);
+    Submit { params: draw, priority, detach: false, previews: false }
 }
 
 /// An office with one detached job, which is accepted.
 fn with_a_detached_job(folder: &tempfile::TempDir) -> Office {
     let mut office = Office::store(Places::default(), Ok(folder.path().to_owned()));
     let ann = office.join(ANN);
-    let draw = Draw { width: Some(64), height: Some(64), count: 3, ..Draw::new("a secret") };
-    let submit = Submit { draw, detach: true, ..usual_submit() };
+    let draw =
+        Params { width: Some(64), height: Some(64), count: Some(3), ..Params::new("a secret") };
+    let submit = Submit { params: draw, detach: true, ..usual_submit() };
     office.supervisor.client(FromClient::Asked { id: ann, request: Request::Submit(submit) });
     office.hear_of_the_store();
     assert_eq!(office.next(ann), Event::Accepted { job: 1, position: 0 });

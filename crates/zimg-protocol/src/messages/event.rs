@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use zimage_params::Params;
 
-use super::{Draw, JobId, JobInfo, Overview, Setup, Status, WorkerState};
+use super::{JobId, JobInfo, Overview, Setup, Status, WorkerState};
 use crate::error::Failure;
 
 /// What a client is told.
@@ -53,7 +54,7 @@ pub enum Event {
         step: u32,
     },
     /// What a detached job draws: the first answer to `Request::Wait`.
-    Asked(Box<Draw>),
+    Asked(Box<Params>),
     /// The answer to `Request::Setup`.
     Setup(Box<Setup>),
 }

@@ -11,11 +11,12 @@ mod worker;
 
 pub use event::{Busy, Event, ImageInfo, Preview, Started, Step, Timings, Waiting};
 pub use jobs::{JobInfo, JobState};
-pub use request::{Draw, Priority, Request, Submit};
+pub use request::{Priority, Request, Submit};
 pub use status::{
     Counters, DeviceMemory, ModelInfo, Overview, Places, Setup, Status, Weights, WorkerState,
 };
 pub use worker::{Command, Point, Report};
+pub use zimage_params::Params;
 
 /// A job's number: unique while the daemon lives, never 0; of detached jobs unique for ever.
 pub type JobId = u64;

@@ -1,6 +1,7 @@
 //! Client to daemon.
 
 use serde::{Deserialize, Serialize};
+use zimage_params::Params;
 
 use super::JobId;
 
@@ -9,7 +10,7 @@ use super::JobId;
 pub enum Request {
     /// Draw images; answered by `Event::Accepted` and, in the end, exactly one of
     /// `Event::Done` and `Event::Failed`.
-    Draw(Draw),
+    Draw(Params),
     /// Stop this connection's job at the next step; answered by `Event::Failed` (cancelled).
     Cancel,
     /// Say how you are; answered by `Event::Status`.
@@ -50,8 +51,8 @@ pub enum Request {
 /// A drawing, and how it is to be treated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Submit {
-    /// What to draw.
-    pub draw: Draw,
+    /// What to generate.
+    pub params: Params,
     /// Who goes first.
     pub priority: Priority,
     /// Whether it goes on without this connection: it is on disk before it is `Accepted`, which
@@ -69,29 +70,4 @@ pub enum Priority {
     Interactive,
     /// Nobody is in a hurry.
     Batch,
-}
-
-/// What to draw. `None` means: as the model's own defaults have it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Draw {
-    /// The prompt, UTF-8, at most `limits::PROMPT_BYTES`.
-    pub prompt: String,
-    /// The negative prompt; used only when guidance is above 0.
-    pub negative: Option<String>,
-    /// Width in pixels: a multiple of 16, 64 to 2048.
-    pub width: Option<u32>,
-    /// Height in pixels: a multiple of 16, 64 to 2048.
-    pub height: Option<u32>,
-    /// Denoising steps, 1 to 100.
-    pub steps: Option<u32>,
-    /// Guidance as diffusers has it: 0 is off, `pred = pos + g·(pos − neg)`.
-    pub guidance: Option<f32>,
-    /// diffusers' `cfg_normalization`: at most this many times the norm of `pos`; 0 is off.
-    pub guidance_normalization: f32,
-    /// diffusers' `cfg_truncation`: guidance is off once t (0 = noise, 1 = done) exceeds this.
-    pub guidance_truncation: f32,
-    /// Seed of the first image; image i has `seed + i` (wrapping).
-    pub seed: u64,
-    /// How many images, 1 to `limits::COUNT_MAX`.
-    pub count: u32,
 }

@@ -1,21 +1,20 @@
 //! Between the supervisor and its worker. Both come from one build: no promise to anyone.
 
 use serde::{Deserialize, Serialize};
+use zimage_params::Params;
 
-use super::{
-    DeviceMemory, Draw, ImageInfo, JobId, ModelInfo, Preview, Started, Step, Timings, Weights,
-};
+use super::{DeviceMemory, ImageInfo, JobId, ModelInfo, Preview, Started, Step, Timings, Weights};
 use crate::error::Failure;
 
 /// Supervisor to worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
-    /// Draw; answered by `Report`s for this job that end in `Done`, `Failed` or `Paused`.
+    /// Generate; answered by `Report`s for this job that end in `Done`, `Failed` or `Paused`.
     Draw {
         /// The job.
         job: JobId,
         /// What.
-        draw: Draw,
+        params: Params,
         /// Whether `Report::Preview`s are wished.
         previews: bool,
         /// Where to go on; its latents follow in `kind::LATENTS` frames.

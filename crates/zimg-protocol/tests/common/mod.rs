@@ -3,18 +3,18 @@
 use zimg_protocol::messages::*;
 use zimg_protocol::{Failure, Frame, Kind};
 
-pub(crate) fn draw() -> Draw {
-    Draw {
+pub(crate) fn draw() -> Params {
+    Params {
         prompt: "a réd fox".to_owned(),
         negative: Some("blur".to_owned()),
         width: Some(1024),
         height: None,
         steps: Some(8),
         guidance: Some(4.0),
-        guidance_normalization: 1.0,
-        guidance_truncation: 0.5,
-        seed: 0x0102_0304_0506_0708,
-        count: 2,
+        guidance_normalization: Some(1.0),
+        guidance_truncation: Some(0.5),
+        seed: Some(0x0102_0304_0506_0708),
+        count: Some(2),
     }
 }
 
@@ -52,7 +52,7 @@ fn timings() -> Timings {
 }
 
 fn submit() -> Submit {
-    Submit { draw: draw(), priority: Priority::Batch, detach: true, previews: true }
+    Submit { params: draw(), priority: Priority::Batch, detach: true, previews: true }
 }
 
 fn busy() -> Busy {
@@ -202,7 +202,7 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
             "Command::Draw",
             Frame::Command(Command::Draw {
                 job,
-                draw: draw(),
+                params: draw(),
                 previews: true,
                 from: Some(point()),
             }),

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
-use zimg_client::{Draw, Failure, Kind};
+use zimg_client::{Failure, Kind, Params};
 
 use crate::encode::Format;
 use crate::recipe;
@@ -31,7 +31,7 @@ pub(super) enum ExistingFile {
 pub(super) fn inspect(
     path: &Path,
     format: Format,
-    draw: &Draw,
+    draw: &Params,
     seed: bool,
 ) -> Result<ExistingFile, Failure> {
     let shown = path.display();
@@ -64,11 +64,11 @@ pub(super) fn inspect(
 }
 
 /// Whether an image that was made so is the one that is asked for.
-fn is_of(made: &recipe::Recipe, draw: &Draw, seed: bool) -> bool {
+fn is_of(made: &recipe::Recipe, draw: &Params, seed: bool) -> bool {
     let negative = |text: &Option<String>| text.clone().unwrap_or_default();
     made.prompt == draw.prompt
         && negative(&made.negative) == negative(&draw.negative)
-        && (!seed || made.seed == draw.seed)
+        && (!seed || made.seed == draw.first_seed())
         && draw.width.is_none_or(|width| width == made.width)
         && draw.height.is_none_or(|height| height == made.height)
         && draw.steps.is_none_or(|steps| steps == made.steps)
@@ -98,11 +98,11 @@ mod tests {
     use crate::encode::{Encoding, Pixels};
     use crate::recipe::Recipe;
 
-    fn draw() -> Draw {
-        Draw { seed: 7, width: Some(64), height: Some(80), ..Draw::new("a fox") }
+    fn draw() -> Params {
+        Params { seed: Some(7), width: Some(64), height: Some(80), ..Params::new("a fox") }
     }
 
-    fn recipe(draw: &Draw) -> Recipe {
+    fn recipe(draw: &Params) -> Recipe {
         Recipe {
             prompt: draw.prompt.clone(),
             negative: None,
@@ -112,7 +112,7 @@ mod tests {
             guidance: 0.0,
             guidance_normalization: 0.0,
             guidance_truncation: 1.0,
-            seed: draw.seed,
+            seed: draw.first_seed(),
             model: None,
             dtype: None,
             device: None,
@@ -121,7 +121,7 @@ mod tests {
     }
 
     /// What is said of these bytes in an image's place.
-    fn seen(format: Format, bytes: &[u8], draw: &Draw, seed: bool) -> Result<ExistingFile, Kind> {
+    fn seen(format: Format, bytes: &[u8], draw: &Params, seed: bool) -> Result<ExistingFile, Kind> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         fs::write(&path, bytes).unwrap();
@@ -170,12 +170,12 @@ mod tests {
     fn another_image_is_not_taken_for_it() {
         let bytes = encoded(Format::Png, Some(&recipe(&draw())));
         for other in [
-            Draw { prompt: "a hen".to_owned(), ..draw() },
-            Draw { seed: 8, ..draw() },
-            Draw { width: Some(80), ..draw() },
-            Draw { steps: Some(4), ..draw() },
-            Draw { guidance: Some(1.0), ..draw() },
-            Draw { negative: Some("x".to_owned()), ..draw() },
+            Params { prompt: "a hen".to_owned(), ..draw() },
+            Params { seed: Some(8), ..draw() },
+            Params { width: Some(80), ..draw() },
+            Params { steps: Some(4), ..draw() },
+            Params { guidance: Some(1.0), ..draw() },
+            Params { negative: Some("x".to_owned()), ..draw() },
         ] {
             assert_eq!(
                 seen(Format::Png, &bytes, &other, true),
@@ -183,7 +183,7 @@ mod tests {
                 "{other:?}"
             );
         }
-        let any = Draw { seed: 8, ..draw() };
+        let any = Params { seed: Some(8), ..draw() };
         assert_eq!(
             seen(Format::Png, &bytes, &any, false),
             Ok(ExistingFile::Complete),

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use zimg_client::{Failure, Kind, Priority};
+use zimg_client::{Failure, Kind, Priority, seed_of_image};
 
 use super::existing::{ExistingFile, inspect};
 use super::item::{self, BatchItem};
@@ -105,10 +105,10 @@ impl BatchSource {
         item.options = item.options.or(self.options.clone());
         let count = item.options.count.unwrap_or(1);
         // Within the limits, whatever else is wrong.
-        zimg_client::Draw { count, ..zimg_client::Draw::new("") }.check()?;
+        zimg_client::Params { count: Some(count), ..zimg_client::Params::new("") }.check()?;
         if let Some(seed) = item.options.seed.filter(|_| !seeded) {
             // One seed for all is counted through, as that of several images is.
-            item.options.seed = Some(seed.wrapping_add(self.before));
+            item.options.seed = Some(seed_of_image(seed, self.before));
         }
         if !own {
             item.options.output = item.options.output.map(numbered);
@@ -119,7 +119,7 @@ impl BatchSource {
     /// The image of an item with this index in it.
     fn plan(&mut self, item: &BatchItem, of_item: u32) -> Result<ImageTask, Failure> {
         let mut options = item.options.clone();
-        let seed = options.seed.map(|seed| seed.wrapping_add(of_item.into()));
+        let seed = options.seed.map(|seed| seed_of_image(seed, of_item.into()));
         (options.seed, options.count) = (seed, Some(1));
         let output = options.output.as_deref();
         if seed.is_none() && output.is_some_and(|output| has(output, "seed")) {

@@ -88,7 +88,7 @@ impl Invocation<'_> {
             _ => UNSEEN,
         });
         plan.previews = screen.as_ref().is_some_and(TerminalImage::previews) && !plan.detach;
-        let count = plan.draw.count;
+        let count = plan.draw.images();
         let mut report = JobReporter::new(style, count, self.args.output.is_none(), screen);
         advice.into_iter().chain(unseen).try_for_each(|text| report.warn(text))?;
         let (line, absence) = (style == ReportStyle::Line, RunContext::absence(plan.wait));

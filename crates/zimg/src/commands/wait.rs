@@ -66,7 +66,7 @@ fn fetch(
     let mut job = Client::connect(PROGRAM, &session.socket)?.wait(job)?;
     let accepted = job.next().unwrap_or_else(|| Err(unasked()))?;
     let draw = job.asked().cloned().ok_or_else(unasked)?;
-    let count = draw.count;
+    let count = draw.images();
     let plan = JobSpec::of_job(draw, options, context)?;
     let mut report = report(count);
     // It is accepted long since; how many jobs are before it comes again if it waits.

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
-use zimg_client::Failure;
+use zimg_client::{Failure, seed_of_image};
 
 use error::{terminal, usage};
 pub(crate) use file::{ImageOutput, Output, OutputFile, SheetOutput};
@@ -116,7 +116,7 @@ impl OutputRequest<'_> {
     }
 
     fn values(&self, i: u32) -> PlaceholderValues<'_> {
-        let seed = self.seed.wrapping_add(i.into());
+        let seed = seed_of_image(self.seed, i.into());
         PlaceholderValues {
             seed,
             index: self.index + u64::from(i),

@@ -5,7 +5,7 @@ mod parameters;
 mod read;
 
 use serde::{Deserialize, Serialize};
-use zimg_client::{Draw, ImageInfo, ModelInfo, Started};
+use zimg_client::{ImageInfo, ModelInfo, Params, Started};
 
 pub(crate) use read::{Found, found, read};
 
@@ -56,7 +56,7 @@ fn never() -> f32 {
 impl Recipe {
     /// Of one image of a job: what was asked for, what the defaults became, and which it is.
     pub(crate) fn of(
-        draw: &Draw,
+        draw: &Params,
         started: &Started,
         image: &ImageInfo,
         model: Option<&ModelInfo>,
@@ -70,8 +70,8 @@ impl Recipe {
             height: image.height,
             steps: started.steps,
             guidance: started.guidance,
-            guidance_normalization: draw.guidance_normalization,
-            guidance_truncation: draw.guidance_truncation,
+            guidance_normalization: draw.guidance_normalization.unwrap_or_default(),
+            guidance_truncation: draw.guidance_truncation.unwrap_or(never()),
             seed: image.seed,
             model: Some(started.model.clone()),
             dtype: model.map(|model| model.dtype.clone()),
@@ -81,18 +81,18 @@ impl Recipe {
     }
 
     /// The request that draws it again.
-    pub(crate) fn to_draw(&self) -> Draw {
-        Draw {
+    pub(crate) fn to_draw(&self) -> Params {
+        Params {
             prompt: self.prompt.clone(),
             negative: self.negative.clone(),
             width: Some(self.width),
             height: Some(self.height),
             steps: Some(self.steps),
             guidance: Some(self.guidance),
-            guidance_normalization: self.guidance_normalization,
-            guidance_truncation: self.guidance_truncation,
-            seed: self.seed,
-            count: 1,
+            guidance_normalization: Some(self.guidance_normalization),
+            guidance_truncation: Some(self.guidance_truncation),
+            seed: Some(self.seed),
+            count: Some(1),
         }
     }
 
@@ -146,18 +146,18 @@ pub(crate) mod tests {
 
     #[test]
     fn it_is_the_request_with_the_defaults_as_they_became() {
-        let draw = Draw { seed: 7, count: 3, ..Draw::new("a fox") };
+        let draw = Params { seed: Some(7), count: Some(3), ..Params::new("a fox") };
         let started =
             Started { model: "tiny".to_owned(), width: 64, height: 80, steps: 4, guidance: 0.0 };
         let image = ImageInfo { index: 1, seed: 8, width: 64, height: 80, bytes: 3 * 64 * 80 };
         let recipe = Recipe::of(&draw, &started, &image, None);
-        let again = Draw {
+        let again = Params {
             width: Some(64),
             height: Some(80),
             steps: Some(4),
             guidance: Some(0.0),
-            seed: 8,
-            ..Draw::new("a fox")
+            seed: Some(8),
+            ..Params::new("a fox")
         };
         assert_eq!(recipe.to_draw(), again);
     }

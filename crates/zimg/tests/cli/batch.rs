@@ -21,10 +21,10 @@ fn daemon(asked: &Arc<Mutex<Vec<Submit>>>) -> Fake {
     let asked = Arc::clone(asked);
     Fake::many(move |peer, request| {
         let submit = submitted(request);
-        if submit.draw.prompt.contains("bad") {
+        if submit.params.prompt.contains("bad") {
             peer.say(Event::Failed(Failure::new(Kind::Refused, "it is bad")));
         } else {
-            peer.draws(&submit.draw);
+            peer.draws(&submit.params);
         }
         asked.lock().unwrap().push(submit);
     })
@@ -43,7 +43,7 @@ fn prompts(asked: &Mutex<Vec<Submit>>) -> Vec<(String, u64)> {
         .lock()
         .unwrap()
         .drain(..)
-        .map(|submit| (submit.draw.prompt, submit.draw.seed))
+        .map(|submit| (submit.params.prompt.clone(), submit.params.first_seed()))
         .collect();
     asked.sort_by_key(|(_, seed)| *seed);
     asked
@@ -86,8 +86,8 @@ fn lines_of_json_have_options_of_their_own() {
     ran.assert_image("fox.webp", 3, 80, 64);
     let steps: Vec<_> = {
         let mut asked = asked.lock().unwrap();
-        asked.sort_by_key(|submit| submit.draw.seed);
-        asked.iter().map(|submit| submit.draw.steps).collect()
+        asked.sort_by_key(|submit| submit.params.first_seed());
+        asked.iter().map(|submit| submit.params.steps).collect()
     };
     assert_eq!(steps, [Some(4), Some(1), Some(1)]);
 }
@@ -165,7 +165,7 @@ fn several_are_under_way_at_a_time_and_no_more_than_are_wished() {
                 changed.wait_timeout_while(state, Duration::from_secs(60), |s| s.1 < most).unwrap();
             state.0 -= 1;
             drop(state);
-            peer.draws(&submitted(request).draw);
+            peer.draws(&submitted(request).params);
         });
         fs::write(fake.out().join("l"), "a\n".repeat(9)).unwrap();
         let ran = fake.run(&[&["--batch", "l", "-q"], words].concat());
@@ -185,7 +185,7 @@ fn no_place_is_waited_for() {
             let failure = Failure::new(Kind::Busy, "8 of your jobs wait already");
             peer.say(Event::Busy(Busy { failure, depth: 8, wait_ms: Some(1) }));
         } else {
-            peer.draws(&submitted(request).draw);
+            peer.draws(&submitted(request).params);
         }
     });
     fs::write(fake.out().join("l"), "a fox\n").unwrap();
@@ -229,7 +229,7 @@ fn a_daemon_that_is_restarted_is_waited_for() {
         while let Some(request) = peer.request() {
             match request {
                 Request::Overview => peer.say(Event::Overview(Box::new(crate::fake::overview()))),
-                request => peer.draws(&submitted(request).draw),
+                request => peer.draws(&submitted(request).params),
             }
         }
     };
@@ -303,7 +303,7 @@ fn ctrl_c_cancels_those_under_way_and_says_how_far_it_is() {
     let (told, waits) = std::sync::mpsc::channel();
     let told = Mutex::new(told);
     let fake = Fake::many(move |peer: &mut Peer, request| {
-        let draw = submitted(request).draw;
+        let draw = submitted(request).params;
         if draw.prompt == "first" {
             peer.draws(&draw);
             return;

@@ -16,7 +16,7 @@ fn printed(command: &mut Command) -> (Option<i32>, String, String) {
 fn the_nearest_word_wins() {
     let fake = Fake::new(|peer, request| {
         let draw = drawing(request);
-        assert_eq!((draw.steps, draw.seed), (Some(4), 3));
+        assert_eq!((draw.steps, draw.first_seed()), (Some(4), 3));
         assert_eq!((draw.width, draw.height), (Some(80), Some(64)));
         peer.draws(&draw);
     });

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::Stdio;
 
 use crate::fake::{Fake, drawing, pixels, zimg};
-use zimg_protocol::messages::{Draw, Event, Priority, Request, Submit, Waiting, WorkerState};
+use zimg_protocol::messages::{Event, Params, Priority, Request, Submit, Waiting, WorkerState};
 
 #[test]
 fn an_image_is_where_it_was_asked_for() {
@@ -21,22 +21,22 @@ fn an_image_is_where_it_was_asked_for() {
 
 #[test]
 fn every_option_reaches_the_daemon() {
-    let expected = Draw {
+    let expected = Params {
         prompt: "a fox".to_owned(),
         negative: Some("a dog".to_owned()),
         width: Some(128),
         height: Some(64),
         steps: Some(3),
         guidance: Some(4.5),
-        guidance_normalization: 1.0,
-        guidance_truncation: 0.75,
-        seed: 9,
-        count: 1,
+        guidance_normalization: Some(1.0),
+        guidance_truncation: Some(0.75),
+        seed: Some(9),
+        count: Some(1),
     };
     let fake = Fake::new(move |peer, request| {
         let priority = Priority::Interactive;
         let draw = expected.clone();
-        let submit = Submit { draw, priority, detach: false, previews: false };
+        let submit = Submit { params: draw, priority, detach: false, previews: false };
         assert_eq!(request, Request::Submit(submit));
         peer.draws(&expected);
     });
@@ -53,8 +53,8 @@ fn every_option_reaches_the_daemon() {
 fn what_is_not_given_is_the_models_own_and_the_seed_is_short() {
     let fake = Fake::new(|peer, request| {
         let draw = drawing(request);
-        assert!(draw.seed < 1 << 32);
-        assert_eq!(draw, Draw { seed: draw.seed, ..Draw::new("a fox") });
+        assert!(draw.first_seed() < 1 << 32);
+        assert_eq!(draw, Params { seed: Some(draw.first_seed()), ..Params::new("a fox") });
         peer.draws(&draw);
     });
     let ran = fake.run(&["a fox"]);

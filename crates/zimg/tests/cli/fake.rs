@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use zimg_protocol::frame::write_pixels;
 use zimg_protocol::limits::TO_DAEMON_BYTES;
 use zimg_protocol::messages::{
-    Counters, Draw, Event, ImageInfo, ModelInfo, Overview, Places, Request, Started, Status, Step,
-    Timings, WorkerState,
+    Counters, Event, ImageInfo, ModelInfo, Overview, Params, Places, Request, Started, Status,
+    Step, Timings, WorkerState,
 };
 use zimg_protocol::{Frame, FrameError, Hello};
 
@@ -195,9 +195,9 @@ pub(crate) fn pixels(seed: u64, width: u32, height: u32) -> Vec<u8> {
 }
 
 /// What the request, which must be to draw, wants drawn.
-pub(crate) fn drawing(request: Request) -> Draw {
+pub(crate) fn drawing(request: Request) -> Params {
     match request {
-        Request::Submit(submit) => submit.draw,
+        Request::Submit(submit) => submit.params,
         other => panic!("{other:?}"),
     }
 }
@@ -285,7 +285,7 @@ impl Peer {
     }
 
     /// Accepts and starts: 64x64 in 2 steps unless asked otherwise.
-    pub(crate) fn starts(&mut self, draw: &Draw) -> Started {
+    pub(crate) fn starts(&mut self, draw: &Params) -> Started {
         let started = Started {
             model: "fake".to_owned(),
             width: draw.width.unwrap_or(64),
@@ -303,9 +303,9 @@ impl Peer {
     }
 
     /// A whole job.
-    pub(crate) fn draws(&mut self, draw: &Draw) {
+    pub(crate) fn draws(&mut self, draw: &Params) {
         let started = self.starts(draw);
-        for index in 0..draw.count {
+        for index in 0..draw.images() {
             for step in 1..=started.steps {
                 let of = started.steps;
                 self.say(Event::Step(Step { image: index, step, of, ms: 250.5 }));
@@ -318,8 +318,9 @@ impl Peer {
     }
 
     /// One image, as announced by what started.
-    pub(crate) fn image(&mut self, draw: &Draw, index: u32, started: &Started) {
-        let (seed, width, height) = (draw.seed + u64::from(index), started.width, started.height);
+    pub(crate) fn image(&mut self, draw: &Params, index: u32, started: &Started) {
+        let (seed, width, height) =
+            (draw.first_seed() + u64::from(index), started.width, started.height);
         let pixels = pixels(seed, width, height);
         let bytes = pixels.len() as u64;
         self.say(Event::Image(ImageInfo { index, seed, width, height, bytes }));

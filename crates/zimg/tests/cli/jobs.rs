@@ -5,7 +5,7 @@ use std::sync::mpsc;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use zimg_protocol::messages::{Draw, Event, JobInfo, JobState, Priority, Request, Submit};
+use zimg_protocol::messages::{Event, JobInfo, JobState, Params, Priority, Request, Submit};
 use zimg_protocol::{Failure, Kind};
 
 use crate::fake::{Fake, Peer, Ran};
@@ -38,7 +38,7 @@ pub(crate) fn jobs() -> Vec<JobInfo> {
 }
 
 /// A daemon that keeps these images of job 9, and what it was asked.
-fn keeps(draw: Draw) -> (Fake, mpsc::Receiver<Request>) {
+fn keeps(draw: Params) -> (Fake, mpsc::Receiver<Request>) {
     let (asked, requests) = mpsc::channel();
     let fake = Fake::many(move |peer, request| {
         let _ = asked.send(request.clone());
@@ -52,13 +52,13 @@ fn keeps(draw: Draw) -> (Fake, mpsc::Receiver<Request>) {
     (fake, requests)
 }
 
-fn waited(peer: &mut Peer, draw: &Draw) {
+fn waited(peer: &mut Peer, draw: &Params) {
     peer.say(Event::Asked(Box::new(draw.clone())));
     peer.draws(draw);
 }
 
-fn draw() -> Draw {
-    Draw { seed: 7, count: 2, ..Draw::new("a fox") }
+fn draw() -> Params {
+    Params { seed: Some(7), count: Some(2), ..Params::new("a fox") }
 }
 
 fn forgotten(requests: &mpsc::Receiver<Request>) -> bool {
@@ -69,11 +69,12 @@ fn forgotten(requests: &mpsc::Receiver<Request>) -> bool {
 fn a_detached_job_is_a_number() {
     let fake = || {
         Fake::new(|peer, request| {
-            let Request::Submit(Submit { draw, detach: true, previews: false, .. }) = request
+            let Request::Submit(Submit { params: draw, detach: true, previews: false, .. }) =
+                request
             else {
                 panic!("{request:?}")
             };
-            assert_eq!((&*draw.prompt, draw.seed, draw.count), ("a fox", 7, 2));
+            assert_eq!((&*draw.prompt, draw.first_seed(), draw.images()), ("a fox", 7, 2));
             peer.say(Event::Accepted { job: 9, position: 3 });
         })
     };

@@ -135,13 +135,13 @@ fn all_lines() -> Vec<String> {
     let busy = std::sync::atomic::AtomicBool::new(true);
     let batch = Fake::many(move |peer, request| {
         let Request::Submit(submit) = request else { panic!("{request:?}") };
-        if submit.draw.prompt == "bad" {
+        if submit.params.prompt == "bad" {
             peer.say(Event::Failed(Failure::new(Kind::Refused, "it is bad")));
         } else if busy.swap(false, std::sync::atomic::Ordering::SeqCst) {
             let failure = Failure::new(Kind::Busy, "no place");
             peer.say(Event::Busy(Busy { failure, depth: 1, wait_ms: Some(1) }));
         } else {
-            peer.draws(&submit.draw);
+            peer.draws(&submit.params);
         }
     });
     let waiting = batch.zimg(&["a fox", "--json", "--wait", "--priority=batch", "-o", "2.png"]);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use zimg_protocol::messages::{Draw, Request};
+use zimg_protocol::messages::{Params, Request};
 
 use crate::fake::{Fake, drawing, pixels, zimg};
 
@@ -79,7 +79,7 @@ fn a_file_that_is_no_image_is_one_sentence() {
 }
 
 /// What the daemon is asked when this image is drawn again with these words.
-fn redone(bytes: &[u8], words: &[&str]) -> (Draw, Vec<String>, String) {
+fn redone(bytes: &[u8], words: &[&str]) -> (Params, Vec<String>, String) {
     let (send, receive) = std::sync::mpsc::channel();
     let fake = Fake::new(move |peer, request: Request| {
         let draw = drawing(request);
@@ -100,23 +100,23 @@ fn it_is_drawn_again_as_it_was() {
     let ran = Fake::honest().run(&[&["a fox", "-o", "f.png", "--seed=7"], &words[..]].concat());
     let second = fs::read(ran.path("f-2.png")).unwrap();
     let (draw, files, out) = redone(&second, &[]);
-    let same = Draw {
+    let same = Params {
         negative: Some("x".to_owned()),
         width: Some(80),
         height: Some(64),
         steps: Some(3),
         guidance: Some(1.5),
-        guidance_normalization: 0.5,
-        guidance_truncation: 0.25,
-        seed: 8,
-        ..Draw::new("a fox")
+        guidance_normalization: Some(0.5),
+        guidance_truncation: Some(0.25),
+        seed: Some(8),
+        ..Params::new("a fox")
     };
     assert_eq!(draw, same);
     assert_eq!(files, ["fox-redo.png", "fox.png"]);
     assert_eq!(out, "fox-redo.png\n");
     let changes = ["--seed=1", "--prompt=a hen", "--size=64x64", "-o", "b.jpg"];
     let (draw, files, out) = redone(&second, &changes);
-    let changed = Draw { seed: 1, prompt: "a hen".to_owned(), width: Some(64), ..same };
+    let changed = Params { seed: Some(1), prompt: "a hen".to_owned(), width: Some(64), ..same };
     assert_eq!(draw, changed);
     assert_eq!((files, &*out), (vec!["b.jpg".to_owned(), "fox.png".to_owned()], ""));
 }
@@ -132,13 +132,13 @@ fn what_other_programs_wrote_is_drawn_again() {
     writer.write_image_data(&[0; 3]).unwrap();
     writer.finish().unwrap();
     let (draw, ..) = redone(&bytes, &[]);
-    let read = Draw {
+    let read = Params {
         width: Some(64),
         height: Some(80),
         steps: Some(9),
         guidance: Some(0.0),
-        seed: 42,
-        ..Draw::new("a castle")
+        seed: Some(42),
+        ..Params::new("a castle")
     };
     assert_eq!(draw, read);
 }

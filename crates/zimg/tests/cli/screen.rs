@@ -27,7 +27,7 @@ fn quarters(seed: u8, side: u32) -> Vec<u8> {
 }
 
 fn previews(peer: &mut Peer, request: Request) {
-    let Request::Submit(Submit { draw, previews: true, .. }) = request else {
+    let Request::Submit(Submit { params: draw, previews: true, .. }) = request else {
         panic!("{request:?}");
     };
     let started = peer.starts(&draw);
@@ -38,7 +38,7 @@ fn previews(peer: &mut Peer, request: Request) {
     }
     let rgb = quarters(9, SIDE);
     let (width, height, bytes) = (started.width, started.height, rgb.len() as u64);
-    peer.say(Event::Image(ImageInfo { index: 0, seed: draw.seed, width, height, bytes }));
+    peer.say(Event::Image(ImageInfo { index: 0, seed: draw.first_seed(), width, height, bytes }));
     write_pixels(&mut peer.0, &rgb).unwrap();
     peer.say(Event::Done(Timings::default()));
 }
@@ -48,11 +48,17 @@ fn previews(peer: &mut Peer, request: Request) {
 fn terminal(options: &[&str], environment: &[(&str, &str)], answer: &str) -> String {
     let fake = Fake::new(|peer, request| match request {
         Request::Submit(Submit { previews: true, .. }) => previews(peer, request),
-        Request::Submit(Submit { draw, .. }) => {
+        Request::Submit(Submit { params: draw, .. }) => {
             let started = peer.starts(&draw);
             let rgb = quarters(9, SIDE);
             let (width, height, bytes) = (started.width, started.height, rgb.len() as u64);
-            peer.say(Event::Image(ImageInfo { index: 0, seed: draw.seed, width, height, bytes }));
+            peer.say(Event::Image(ImageInfo {
+                index: 0,
+                seed: draw.first_seed(),
+                width,
+                height,
+                bytes,
+            }));
             write_pixels(&mut peer.0, &rgb).unwrap();
             peer.say(Event::Done(Timings::default()));
         }

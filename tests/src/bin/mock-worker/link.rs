@@ -9,12 +9,12 @@ use std::thread;
 
 use zimg_protocol::Frame;
 use zimg_protocol::limits::TO_CLIENT_BYTES;
-use zimg_protocol::messages::{Command, Draw, JobId, Point};
+use zimg_protocol::messages::{Command, JobId, Params, Point};
 
 /// A job from the supervisor.
 pub(crate) struct Job {
     pub(crate) id: JobId,
-    pub(crate) draw: Draw,
+    pub(crate) params: Params,
     pub(crate) previews: bool,
     /// Where to go on, and the latents there.
     pub(crate) from: Option<(Point, Vec<u8>)>,
@@ -78,10 +78,10 @@ fn listen(socket: &mut impl Read, jobs: &mpsc::Sender<Job>, wishes: &Mutex<Wishe
     while let Ok(Some(frame)) = Frame::read(socket, TO_CLIENT_BYTES) {
         let mut wished = wishes.lock().unwrap_or_else(PoisonError::into_inner);
         match frame {
-            Frame::Command(Command::Draw { job: id, draw, previews, from }) => {
+            Frame::Command(Command::Draw { job: id, params, previews, from }) => {
                 *wished = Wishes::default();
                 let from = from.map(|point| (point, latents(socket, point)));
-                let _ = jobs.send(Job { id, draw, previews, from });
+                let _ = jobs.send(Job { id, params, previews, from });
             }
             Frame::Command(Command::Cancel { job }) => wished.cancelled = job,
             Frame::Command(Command::Pause { job }) => wished.paused = job,

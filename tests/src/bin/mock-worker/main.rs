@@ -124,7 +124,7 @@ impl Mock {
             self.report(Report::Failed { job: job.id, failure })?;
             return Ok(End::Ended);
         }
-        let draw = &job.draw;
+        let draw = &job.params;
         let (width, height) = (draw.width.unwrap_or(256), draw.height.unwrap_or(256));
         let steps = draw.steps.unwrap_or(8);
         let guidance = draw.guidance.unwrap_or(0.0);
@@ -143,7 +143,7 @@ impl Mock {
                 self.step(job, &mut drawing, steps, &mut timings)?;
             }
             self.image(job, &drawing, width, height, steps)?;
-            if drawing.image + 1 == draw.count {
+            if drawing.image + 1 == draw.images() {
                 break;
             }
             drawing = Self::noise(job, drawing.image + 1);
@@ -158,7 +158,7 @@ impl Mock {
 
     /// An image's beginning: its latents are its seed.
     fn noise(job: &Job, image: u32) -> Drawing {
-        Drawing { image, step: 0, latents: job.draw.seed.wrapping_add(image.into()) }
+        Drawing { image, step: 0, latents: job.params.seed_of(image) }
     }
 
     /// Where the job begins, or goes on.
@@ -188,7 +188,7 @@ impl Mock {
         let ms = self.script.number("ms:").unwrap_or(1) as f32;
         timings.steps += ms;
         let Drawing { image, step, latents } = *drawing;
-        let (width, height) = (job.draw.width.unwrap_or(256), job.draw.height.unwrap_or(256));
+        let (width, height) = (job.params.width.unwrap_or(256), job.params.height.unwrap_or(256));
         self.report(Report::Step { job: job.id, step: Step { image, step, of: steps, ms } })?;
         // As the real one: what was done before the last step is enough to go on.
         if step < steps {
@@ -225,7 +225,7 @@ impl Mock {
         self.at(Phase::Decode, job)?;
         let pixels = width as usize * height as usize;
         let rgb = decoded(drawing.latents, steps).repeat(pixels);
-        let (bytes, seed) = (rgb.len() as u64, job.draw.seed.wrapping_add(index.into()));
+        let (bytes, seed) = (rgb.len() as u64, job.params.seed_of(index));
         let image = ImageInfo { index, seed, width, height, bytes };
         self.report(Report::Image { job: job.id, image })?;
         let (half, rest) = rgb.split_at(rgb.len() / 2);
@@ -238,7 +238,7 @@ impl Mock {
     }
 
     fn at(&mut self, phase: Phase, job: &Job) -> io::Result<()> {
-        self.script.reach(phase, &mut self.link, Some((job.id, job.draw.seed)))
+        self.script.reach(phase, &mut self.link, Some((job.id, job.params.first_seed())))
     }
 
     fn report(&mut self, report: Report) -> io::Result<()> {

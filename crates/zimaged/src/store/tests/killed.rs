@@ -65,7 +65,7 @@ fn what_a_killed_writer_had_said_to_be_kept_is_kept() {
         let (store, found) = open(folder.path());
         check_images(&store, &found.jobs);
         for (job, record) in &found.jobs {
-            assert!(record.submit.draw.prompt.starts_with(&format!("fox {job} ")));
+            assert!(record.submit.params.prompt.starts_with(&format!("fox {job} ")));
         }
         for (what, job) in &said {
             let forgotten = said.contains(&("forgotten".to_owned(), *job));

@@ -7,7 +7,7 @@ mod versions;
 
 use std::path::Path;
 
-use zimg_protocol::messages::{Draw, ImageInfo, JobId, Priority, Started, Submit, Timings};
+use zimg_protocol::messages::{ImageInfo, JobId, Params, Priority, Started, Submit, Timings};
 use zimg_protocol::{Failure, Kind};
 
 use super::error::{Damage, StoreError};
@@ -30,10 +30,16 @@ impl Seeded {
 }
 
 pub(super) fn record(uid: u32, prompt: &str, count: u32) -> JobRecord {
-    let draw = Draw { count, width: Some(SIDE), height: Some(SIDE), ..Draw::new(prompt) };
+    let draw = Params {
+        seed: Some(0),
+        count: Some(count),
+        width: Some(SIDE),
+        height: Some(SIDE),
+        ..Params::new(prompt)
+    };
     JobRecord::new(
         uid,
-        Submit { draw, priority: Priority::Batch, detach: true, previews: false },
+        Submit { params: draw, priority: Priority::Batch, detach: true, previews: false },
         1_700_000_000,
     )
 }
@@ -106,7 +112,7 @@ fn what_was_kept_is_found_again() {
     assert_eq!(found.jobs, jobs);
     check_images(&store, &jobs);
     assert_eq!(jobs[2].1.images.len(), 3);
-    assert_eq!(jobs[3].1.submit.draw.prompt.len(), 12_000);
+    assert_eq!(jobs[3].1.submit.params.prompt.len(), 12_000);
     assert!(matches!(jobs[5].1.end, Some(JobEnd { result: Err(_), lived_s: 60 })));
     assert_eq!(found.numbers, 2001..3001);
     assert_eq!(store.reserve_ids(1000).unwrap(), 3001..4001);

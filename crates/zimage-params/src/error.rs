@@ -1,0 +1,75 @@
+//! What can be wrong with parameters.
+
+use std::fmt;
+
+use crate::parameter::{Parameter, Range};
+use crate::value::{Value, ValueKind};
+
+/// Why parameters are refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ParamsError {
+    /// No row has this name.
+    #[error("parameter `{name}` is unknown")]
+    Unknown {
+        /// The name that was given.
+        name: String,
+    },
+    /// The value is of another type.
+    #[error("`{name}` is {found}, expected {expected}", name = parameter.name, expected = parameter.kind())]
+    WrongKind {
+        /// The parameter.
+        parameter: &'static Parameter,
+        /// The value's type.
+        found: ValueKind,
+    },
+    /// The value is outside the parameter's range.
+    #[error("`{name}` {found}, expected {expected}", name = parameter.name,
+        found = Found(found), expected = expected.in_words())]
+    OutOfRange {
+        /// The parameter.
+        parameter: &'static Parameter,
+        /// The value.
+        found: Value,
+        /// The values that are valid.
+        expected: Range,
+    },
+    /// The parameter is in a list more than once.
+    #[error("`{name}` is given twice", name = parameter.name)]
+    Duplicate {
+        /// The parameter.
+        parameter: &'static Parameter,
+    },
+}
+
+impl ParamsError {
+    pub(crate) fn out_of_range(
+        parameter: &'static Parameter,
+        expected: Range,
+        found: &Value,
+    ) -> Self {
+        Self::OutOfRange { parameter, found: found.clone(), expected }
+    }
+
+    /// What to give instead, if that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::OutOfRange { found, expected, .. } => {
+                let nearest = expected.nearest(found)?;
+                Some(format!("the nearest valid value is {nearest}"))
+            }
+            Self::Unknown { .. } | Self::WrongKind { .. } | Self::Duplicate { .. } => None,
+        }
+    }
+}
+
+/// A value in a sentence: long text is not repeated.
+struct Found<'a>(&'a Value);
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Value::Text(text) => write!(f, "has {} bytes", text.len()),
+            value => write!(f, "is {value}"),
+        }
+    }
+}

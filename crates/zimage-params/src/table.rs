@@ -1,0 +1,143 @@
+//! The table: every generation parameter, once.
+
+use crate::limits::{
+    COUNT_MAX, GUIDANCE_MAX, PROMPT_BYTES, SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE, STEPS_MAX,
+};
+use crate::parameter::{Alias, DefaultRule, Metadata, Parameter, Range, Surface};
+use crate::value::Field;
+
+/// The struct, the rows and the fields in the rows' order.
+macro_rules! parameters {
+    ($(#[doc = $doc:literal] $name:ident: $type:ty { $($key:ident: $value:expr,)* })+) => {
+        /// Generation parameters. `None` leaves a parameter to its default.
+        ///
+        /// Names and meanings are those of diffusers' `ZImagePipeline`.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct Params {
+            $(#[doc = $doc] pub $name: $type,)+
+        }
+
+        /// Every parameter, in the order of help and documentation.
+        pub static PARAMETERS: [Parameter; COUNT] = [
+            $(Parameter {
+                name: stringify!($name),
+                $($key: $value,)*
+                ..Parameter::BLANK
+            },)+
+        ];
+
+        pub(crate) const COUNT: usize = [$(stringify!($name)),+].len();
+
+        impl Params {
+            pub(crate) fn fields(&self) -> [&dyn Field; COUNT] {
+                [$(&self.$name),+]
+            }
+
+            pub(crate) fn fields_mut(&mut self) -> [&mut dyn Field; COUNT] {
+                [$(&mut self.$name),+]
+            }
+        }
+    };
+}
+
+const SIDE: Range = Range::sides(SIZE_MIN, SIZE_MAX, SIZE_MULTIPLE);
+const PROMPT: Range = Range::Text { max: PROMPT_BYTES };
+const GUIDANCE: Range = Range::Real { min: 0.0, max: GUIDANCE_MAX };
+const ADVANCED: Surface = Surface::Option { short: None, advanced: true };
+
+parameters! {
+    /// What the image shows.
+    prompt: String {
+        range: PROMPT,
+        default: DefaultRule::Required,
+        help: "What the image shows; \"-\" reads it from standard input",
+        value_name: "PROMPT",
+        surface: Surface::Positional,
+        metadata: Metadata::Special,
+    }
+    /// Width in pixels.
+    width: Option<u32> {
+        range: SIDE,
+        unit: Some("pixels"),
+        help: "Width",
+        value_name: "W",
+        surface: Surface::Size,
+        metadata: Metadata::Special,
+    }
+    /// Height in pixels.
+    height: Option<u32> {
+        range: SIDE,
+        unit: Some("pixels"),
+        help: "Height",
+        value_name: "H",
+        surface: Surface::Size,
+        metadata: Metadata::Special,
+    }
+    /// Denoising steps.
+    steps: Option<u32> {
+        range: Range::Integer { min: 1, max: STEPS_MAX as u64, multiple: 1 },
+        help: "Denoising steps, 1 to 100",
+        value_name: "N",
+        aliases: &[Alias::same("num_inference_steps")],
+        metadata: Metadata::Label("Steps"),
+    }
+    /// Seed of the first image; image i has seed + i, wrapping at 2^64.
+    seed: Option<u64> {
+        range: Range::Integer { min: 0, max: u64::MAX, multiple: 1 },
+        default: DefaultRule::Integer(0),
+        help: "The number that decides the noise; the same seed gives the same image",
+        details: Some(
+            "Image i of several has the seed + i. Without it a random one below 4294967296, \
+             which is shown.",
+        ),
+        value_name: "N",
+        metadata: Metadata::Label("Seed"),
+    }
+    /// How many images.
+    count: Option<u32> {
+        range: Range::Integer { min: 1, max: COUNT_MAX as u64, multiple: 1 },
+        default: DefaultRule::Integer(1),
+        unit: Some("images"),
+        help: "How many images, 1 to 256",
+        value_name: "N",
+        surface: Surface::Option { short: Some('n'), advanced: false },
+        metadata: Metadata::No,
+    }
+    /// Guidance g of `prediction = positive + g · (positive − negative)`; 0 is off.
+    guidance: Option<f32> {
+        range: GUIDANCE,
+        help: "How strongly to follow the prompt; 0 is off and fastest",
+        details: Some(
+            "As in diffusers' Z-Image pipelines: prediction = positive + G · (positive - \
+             negative). A Turbo model is made to be used without.",
+        ),
+        value_name: "G",
+        aliases: &[Alias::same("guidance_scale"), Alias::same("cfg"), Alias::same("cfg_scale")],
+        metadata: Metadata::Label("CFG scale"),
+    }
+    /// The negative prompt, used when guidance is above 0.
+    negative: Option<String> {
+        range: PROMPT,
+        default: DefaultRule::Empty,
+        help: "What the image should not show; used when the guidance is above 0",
+        value_name: "TEXT",
+        aliases: &[Alias::same("negative_prompt")],
+        metadata: Metadata::Special,
+    }
+    /// diffusers' `cfg_normalization`: at most this many times the norm of the positive prediction.
+    guidance_normalization: Option<f32> {
+        range: GUIDANCE,
+        default: DefaultRule::Real(0.0),
+        help: "Limit the guided prediction to this many times the unguided norm; 0 is off",
+        value_name: "R",
+        surface: ADVANCED,
+    }
+    /// diffusers' `cfg_truncation`: guidance is off once t (0 = noise, 1 = done) exceeds this.
+    guidance_truncation: Option<f32> {
+        range: Range::Real { min: 0.0, max: 1.0 },
+        default: DefaultRule::Real(1.0),
+        help: "Switch guidance off after this part of the way, 0 to 1; 1 is never",
+        value_name: "T",
+        surface: ADVANCED,
+    }
+}
