@@ -1,46 +1,30 @@
 #!/usr/bin/env bash
-# `make users-test`: real users with one daemon: who is not in its group is refused, and nobody
-# sees, fetches or ends another's jobs but root. Ends with 69 where one cannot become them.
+# `make users-test`: real users with one daemon. Users outside its group are refused; no user but
+# root sees, fetches or cancels the jobs of another. Exits with 69 where users cannot be switched.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+suite=users-test
 
-# Two of the daemon's group, one outside, and the group.
+# Two users in the daemon's group, one outside, and the group.
 ann=60001 bob=60002 eve=60003 group=60000
 namespace=(unshare --map-root-user --map-auto)
 if [ -z "${ZIMG_USERS_TEST:-}" ]; then
   [ "$(id -u)" != 0 ] || namespace=(env)
   if ! "${namespace[@]}" setpriv --reuid $eve --regid $eve --clear-groups true 2>/dev/null; then
-    echo "users-test: not done: one cannot become other users here (be root, or have a range in /etc/subuid)" >&2
+    echo "$suite: not run: users cannot be switched here (be root, or have a range in /etc/subuid)" >&2
     exit 69
   fi
   "${CARGO:-cargo}" build --quiet --locked --bins -p zimg -p zimaged -p zimg-tests
   export ZIMG_USERS_TEST=1
   exec "${namespace[@]}" "$PWD/contrib/dev/users-test.sh"
 fi
-
-bin=$PWD/${CARGO_TARGET_DIR:-target}/debug
-private=$(mktemp -d)
-daemon=
-finish() {
-  [ -z "$daemon" ] || kill "$daemon" 2>/dev/null || true
-  wait
-  rm -rf "$private"
-}
-trap finish EXIT
-fail() {
-  echo "users-test: $*; the daemon's log:" >&2
-  cat "$private/log" >&2
-  exit 1
-}
-for name in $(compgen -e ZIMAGED_ || true) $(compgen -e ZIMG_ || true); do unset "$name"; done
+. contrib/dev/harness.sh
 cp "$bin"/{zimg,zimaged,mock-worker} "$private"
-# The tests' worker, so slow that a job is there to be ended.
-printf '#!/bin/sh\nZIMG_MOCK=slow:500 exec "%s/mock-worker" "$@"\n' "$private" >"$private/worker"
-: >"$private/zimaged.toml"
+# The mock worker, slow enough that a job still runs when it is cancelled.
+mock "$private" slow:500
 chmod 711 "$private"
-chmod 755 "$private/worker"
 
-# start USER GROUP: a daemon of theirs.
+# start USER GROUP: a daemon of that user
 start() {
   mkdir "$private/$1"
   chown "$1:$2" "$private/$1"
@@ -48,59 +32,53 @@ start() {
     "$private/zimaged" --config "$private/zimaged.toml" --socket "$private/$1/run/socket" \
     --worker "$private/worker" --state-dir "$private/$1/state") 2>"$private/log" &
   daemon=$!
-  export ZIMG_SOCKET=$private/$1/run/socket ZIMG_CONFIG=
-  until [ -S "$ZIMG_SOCKET" ]; do kill -0 "$daemon" || fail "it did not start"; sleep 0.05; done
+  export ZIMG_SOCKET=$private/$1/run/socket
+  until_so "the socket" listening
 }
-stop() {
-  kill "$daemon"
-  wait "$daemon" || fail "it ended with $?"
-  daemon=
-}
-# as USER COMMAND…: its exit code in $code, what it said in $said.
+# as USER OPTION…: zimg as that user
 as() {
   local user=$1 groups=--clear-groups
   shift
   [ "$user" = 0 ] || [ "$user" = $eve ] || groups=--groups=$group
-  said=$(cd / && setpriv --reuid "$user" --regid "$user" "$groups" "$private/zimg" "$@" 2>&1) && code=0 || code=$?
+  cd /
+  run setpriv --reuid "$user" --regid "$user" "$groups" "$private/zimg" "$@"
 }
-# expect CODE TEXT WHAT
-expect() { [ "$code" = "$1" ] && [[ $said == *"$2"* ]] || fail "$3: status $code: $said"; }
+# refused CODE KIND WHAT: the JSON of the last `as` has this kind
+refused() { expect "$1" "\"kind\":\"$2\"" "$3"; }
 
-# A service's daemon, which its group may use.
+# A service's daemon: its group may use it.
 start 0 $group
 chmod 711 "$private/0"
-as $eve status
-expect 77 "may not" "a user outside the group"
+as $eve status --json
+refused 77 permission "a user outside the group"
 as $ann "a red circle" --detach -q -s 64x64
 expect 0 "" "a member's job"
 job=$said
-for request in "jobs" "cancel $job" "wait $job -o /dev/null -f"; do
-  # shellcheck disable=SC2086
-  as $bob $request
-  case $request in
-    jobs) expect 0 "no jobs" "another's list" ;;
-    cancel*) expect 77 "you have no unfinished job $job" "another's cancelling" ;;
-    wait*) expect 65 "you have no detached job $job" "another's fetching" ;;
-  esac
-done
 for user in $ann 0; do
   as $user jobs --json
   expect 0 "\"uid\":$ann" "the list of user $user"
 done
+as $bob jobs --json
+expect 0 "" "the list of another member"
+[ -z "$said" ] || fail "another member sees $said"
+as $bob cancel "$job" --json
+refused 77 permission "cancelling the job of another"
+as $bob wait "$job" -o /dev/null -f --json
+refused 65 refused "fetching the job of another"
 as $ann cancel "$job"
-expect 0 "" "the owner's cancelling"
+expect 0 "" "cancelling one's own job"
 as $bob "a red circle" --detach -q -s 64x64
 expect 0 "" "another member's job"
 as 0 cancel "$said"
-expect 0 "" "root's cancelling"
-stop
+expect 0 "" "cancelling it as root"
+stop_daemon
 
-# A user's own daemon, which is for nobody else.
+# A user's own daemon: for that user alone.
 start $ann $ann
 chmod 711 "$private/$ann"
-as $ann status
-expect 0 "" "the user"
-as $bob status
-expect 77 "" "another user"
-stop
-echo "users-test: nobody sees or ends another's jobs, and who may not connect is told so"
+as $ann status --json
+expect 0 '"event":"status"' "the user"
+as $bob status --json
+refused 77 permission "another user"
+stop_daemon
+say "no user sees or cancels the jobs of another, and refused users are told why"
