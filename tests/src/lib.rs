@@ -11,17 +11,17 @@
 )]
 
 mod daemon;
+pub mod fuzzing;
+mod ledger;
 pub mod mock;
-pub mod oracle;
 mod programs;
 mod raw;
 mod store;
-mod told;
 mod worker;
 
 pub use daemon::{Daemon, Options, faulty_starts, finish, lives, mock_worker, wait_until};
+pub use ledger::{Ledger, Seeded};
 pub use programs::{built_worker, faulty_worker, program};
 pub use raw::Raw;
 pub use store::Store;
-pub use told::{Seeded, Told};
 pub use worker::{Kept, Run, Worker};

@@ -1,6 +1,6 @@
 """Whether zimg.py reads and writes the protocol's own bytes, and PNGs that are some.
 
-Against a real daemon it is tried by tests/tests/python_client.rs.
+Against a real daemon it is tried by tests/tests/functional/python_client.rs.
 """
 
 from __future__ import annotations

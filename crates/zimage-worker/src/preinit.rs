@@ -16,7 +16,7 @@ const STACK: usize = 2 << 20;
 ///
 /// The dynamic loader calls it as it would call `main`, before all initialisers (System V ABI,
 /// `DT_PREINIT_ARRAY`): nothing of libtorch may be used here, and of std a thread alone, which it
-/// does not promise to start before `main`; `tests/tests/early.rs` holds it to that.
+/// does not promise to start before `main`; `tests/tests/functional/preinit.rs` holds it to that.
 ///
 /// No library is loaded before libc's own initialiser has run. Whoever loads one first runs the
 /// initialisers of what it needs, and libc's would be run without an environment. Of the others

@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use zimg_tests::oracle::{self, Counting};
+use zimg_tests::fuzzing::{self, Counting};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-fuzz_target!(|bytes: &[u8]| oracle::jobs(bytes));
+fuzz_target!(|bytes: &[u8]| fuzzing::jobs(bytes));

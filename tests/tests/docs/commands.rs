@@ -1,7 +1,7 @@
-//! Every command in the papers runs here, or is held back for a reason and looked at as closely as
+//! Every command in the pages runs here, or is held back for a reason and looked at as closely as
 //! can be.
 //!
-//! Blocks of `sh` run, a paper's one after the other in one folder with a daemon and a mock worker;
+//! Blocks of `sh` run, a page's one after the other in one folder with a daemon and a mock worker;
 //! each line must end with 0. Of commands within a line, which are often of words such as FILE, the
 //! command, its options and what it names must be there.
 
@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use zimg_tests::{Daemon, program};
 
-use crate::markdown::{HELP, Paper, papers, top};
+use crate::markdown::{HELP, Page, pages, top};
 
 /// What is looked at of a command that is not run.
 #[derive(Clone, Copy, Debug)]
@@ -169,8 +169,13 @@ fn package(words: &[String], place: &str) {
         [("--test", "tests"), ("--example", "examples"), ("--bench", "benches")]
     {
         if let Some(name) = after(option) {
-            let there = folder.as_ref().unwrap().join(place_of).join(name);
-            let there = there.is_dir() || there.with_extension("rs").exists();
+            let top = folder.as_ref().unwrap().join(place_of);
+            let sorted = fs::read_dir(&top).unwrap().map(|entry| entry.unwrap().path());
+            let there = sorted
+                .filter(|path| path.is_dir())
+                .chain([top.clone()])
+                .any(|folder| folder.join(name).with_extension("rs").exists())
+                || top.join(name).is_dir();
             assert!(there, "{place}: there is no {option} {name}");
         }
     }
@@ -241,12 +246,12 @@ fn prepare(folder: &Path) {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
 }
 
-fn run(paper: &Paper, daemon: &Daemon) -> usize {
+fn run(page: &Page, daemon: &Daemon) -> usize {
     let folder = tempfile::tempdir().unwrap();
     prepare(folder.path());
     let mut ran = 0;
-    for block in paper.blocks().iter().filter(|block| block.language == "sh") {
-        let place = format!("{}:{}", paper.name, block.line);
+    for block in page.blocks().iter().filter(|block| block.language == "sh") {
+        let place = format!("{}:{}", page.name, block.line);
         let mut script = "set -euo pipefail; trap 'echo \"it was: $now\" >&2' ERR\n".to_owned();
         for command in commands(&block.text) {
             let parts: Vec<_> = command.split(" && ").map(bare).collect();
@@ -269,7 +274,7 @@ fn run(paper: &Paper, daemon: &Daemon) -> usize {
 #[test]
 fn every_block_of_commands_runs() {
     let daemon = Daemon::ready("");
-    let ran: usize = papers().iter().map(|paper| run(paper, &daemon)).sum();
+    let ran: usize = pages().iter().map(|page| run(page, &daemon)).sum();
     assert!(ran > 15, "only {ran} commands were run");
     daemon.end();
 }
@@ -277,15 +282,15 @@ fn every_block_of_commands_runs() {
 #[test]
 fn every_command_within_a_line_is_one() {
     let mut seen = 0;
-    for paper in papers() {
-        for (span, line) in paper.spans() {
+    for page in pages() {
+        for (span, line) in page.spans() {
             let first = span.split(' ').next().unwrap();
             let begins = PROGRAMS.contains(&first) || held(&span).is_some();
             if !begins || !span.contains(' ') {
                 continue;
             }
             seen += 1;
-            let place = format!("{}:{line}: {span}", paper.name);
+            let place = format!("{}:{line}: {span}", page.name);
             for part in span.split(" && ").map(bare) {
                 let mut command = part.to_owned();
                 for (word, value) in WORDS {
@@ -304,7 +309,7 @@ fn every_command_within_a_line_is_one() {
 #[test]
 fn every_example_of_the_help_is_one() {
     let mut seen = 0;
-    for block in Paper::read(HELP).blocks() {
+    for block in Page::read(HELP).blocks() {
         for line in block.text.lines().filter(|line| line.starts_with("  zimg ")) {
             let ours =
                 line.trim().split("  ").next().unwrap().split(['|', '>', ';']).next().unwrap();
@@ -318,9 +323,9 @@ fn every_example_of_the_help_is_one() {
 
 #[test]
 fn what_is_held_back_is_used() {
-    let text: String = papers().iter().map(|paper| paper.text.clone()).collect();
+    let text: String = pages().iter().map(|page| page.text.clone()).collect();
     let forgotten = HELD.iter().find(|(begins, ..)| !text.contains(&format!("{begins} ")));
-    assert!(forgotten.is_none(), "no paper has {forgotten:?} any more");
+    assert!(forgotten.is_none(), "no page has {forgotten:?} any more");
 }
 
 #[test]

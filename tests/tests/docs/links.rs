@@ -1,6 +1,6 @@
 //! No link leads nowhere, and every block says what it is.
 
-use crate::markdown::{HELP, Paper, papers, top};
+use crate::markdown::{HELP, Page, pages, top};
 
 /// What blocks may be: commands that are run, commands with what they print, and what is shown.
 const LANGUAGES: [&str; 7] = ["sh", "console", "toml", "json", "hex", "text", "rust"];
@@ -11,25 +11,25 @@ const COMMANDS: [&str; 8] =
 #[test]
 fn no_link_leads_nowhere() {
     let mut links = 0;
-    for paper in papers() {
-        for (target, line) in paper.links() {
+    for page in pages() {
+        for (target, line) in page.links() {
             if target.contains("://") {
                 continue;
             }
             links += 1;
-            let place = format!("{}:{line}", paper.name);
+            let place = format!("{}:{line}", page.name);
             let (path, anchor) = target.split_once('#').unwrap_or((&target, ""));
             let file = match path {
-                "" => paper.name.clone(),
+                "" => page.name.clone(),
                 path => {
-                    let folder = top().join(&paper.name).parent().unwrap().to_owned();
+                    let folder = top().join(&page.name).parent().unwrap().to_owned();
                     let file = folder.join(path).canonicalize();
                     let file = file.unwrap_or_else(|error| panic!("{place}: {target}: {error}"));
                     file.strip_prefix(top().canonicalize().unwrap()).unwrap().display().to_string()
                 }
             };
             let known = anchor.is_empty()
-                || Paper::read(&file).anchors().iter().any(|known| known == anchor);
+                || Page::read(&file).anchors().iter().any(|known| known == anchor);
             assert!(known, "{place} links to {target}, and {file} has no such heading");
         }
     }
@@ -38,9 +38,9 @@ fn no_link_leads_nowhere() {
 
 #[test]
 fn every_block_says_what_it_is() {
-    for paper in papers() {
-        for block in paper.blocks() {
-            let place = format!("{}:{}", paper.name, block.line);
+    for page in pages() {
+        for block in page.blocks() {
+            let place = format!("{}:{}", page.name, block.line);
             let language = block.language.split(' ').next().unwrap();
             assert!(
                 LANGUAGES.contains(&language),
@@ -48,7 +48,7 @@ fn every_block_says_what_it_is() {
                  and what is none text"
             );
             // Help is tried by its examples (`commands.rs`).
-            if language == "text" && paper.name != HELP {
+            if language == "text" && page.name != HELP {
                 let command = |line: &&str| COMMANDS.iter().any(|word| line.starts_with(word));
                 let found = block.text.lines().find(command);
                 assert_eq!(found, None, "{place}: commands are sh or console, to be tried here");

@@ -1,4 +1,4 @@
-//! What the papers say is so: every command in them runs, every link leads somewhere, and the
+//! What the pages say is so: every command in them runs, every link leads somewhere, and the
 //! walk through zimg goes as it is written down.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
@@ -10,4 +10,4 @@ mod messages;
 mod sentences;
 mod shown;
 mod tables;
-mod walk;
+mod walkthrough;

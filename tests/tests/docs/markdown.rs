@@ -1,4 +1,4 @@
-//! The papers, and what is in them: blocks, code within a line, links, headings.
+//! The pages, and what is in them: blocks, code within a line, links, headings.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 pub(crate) const HELP: &str = "docs/reference.md";
 
 /// A page of documentation.
-pub(crate) struct Paper {
+pub(crate) struct Page {
     /// Its path from the top of the repository.
     pub(crate) name: String,
     pub(crate) text: String,
@@ -29,18 +29,18 @@ pub(crate) fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// All papers.
-pub(crate) fn papers() -> Vec<Paper> {
+/// All pages.
+pub(crate) fn pages() -> Vec<Page> {
     let docs = fs::read_dir(top().join("docs")).unwrap();
     let names = docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().display()));
     let others =
         ["README.md", "CHANGELOG.md", "contrib/packaging/desktop/README.md"].map(str::to_owned);
     let mut names: Vec<_> = names.filter(|name| name.ends_with(".md")).chain(others).collect();
     names.sort();
-    names.iter().map(|name| Paper::read(name)).collect()
+    names.iter().map(|name| Page::read(name)).collect()
 }
 
-impl Paper {
+impl Page {
     pub(crate) fn read(name: &str) -> Self {
         let text = fs::read_to_string(top().join(name)).unwrap();
         Self { name: name.to_owned(), text }

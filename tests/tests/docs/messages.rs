@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use zimg_protocol::Kind;
 
-use crate::markdown::Paper;
+use crate::markdown::Page;
 use crate::sentences::{Said, said};
 
 /// Sentences that nobody meets, and why.
@@ -34,14 +34,14 @@ fn holds(sentence: &str, quote: &str) -> bool {
 
 /// What the page quotes, by the exit code that it stands under.
 fn quoted() -> BTreeMap<u8, Vec<String>> {
-    let paper = Paper::read("docs/troubleshooting.md");
+    let page = Page::read("docs/troubleshooting.md");
     let mut headings: Vec<(usize, u8)> = Vec::new();
-    for (line, text) in (1..).zip(paper.text.lines()) {
+    for (line, text) in (1..).zip(page.text.lines()) {
         let code = text.strip_prefix("## ").and_then(|rest| rest.split(':').next()?.parse().ok());
         headings.extend(code.map(|code| (line, code)));
     }
     let mut quoted = BTreeMap::new();
-    for (quote, line) in paper.quotes() {
+    for (quote, line) in page.quotes() {
         let heading = headings.iter().rev().find(|(at, _)| *at < line);
         let code = heading.map_or(0, |(_, code)| *code);
         quoted.entry(code).or_insert_with(Vec::new).push(quote);

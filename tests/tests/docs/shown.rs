@@ -1,4 +1,4 @@
-//! What the papers show beside commands is so, too: settings and batches are understood, variables
+//! What the pages show beside commands is so, too: settings and batches are understood, variables
 //! are read by something, and files are there.
 
 use std::collections::BTreeSet;
@@ -9,12 +9,12 @@ use std::process::Command;
 use clap::CommandFactory;
 use zimg_tests::{Daemon, program};
 
-use crate::markdown::{Block, papers, top};
+use crate::markdown::{Block, pages, top};
 
 fn blocks(language: &str) -> Vec<(String, Block)> {
-    let all = papers().into_iter().flat_map(|paper| {
-        let blocks = paper.blocks().into_iter();
-        blocks.map(move |block| (format!("{}:{}", paper.name, block.line), block))
+    let all = pages().into_iter().flat_map(|page| {
+        let blocks = page.blocks().into_iter();
+        blocks.map(move |block| (format!("{}:{}", page.name, block.line), block))
     });
     all.filter(|(_, block)| block.language == language).collect()
 }
@@ -84,9 +84,9 @@ fn variables_that_are_named_are_read() {
     let daemons = daemons.get_arguments().filter_map(|arg| arg.get_long()).map(str::to_owned);
     let daemons: BTreeSet<_> = daemons.collect();
     let mut seen = BTreeSet::new();
-    for paper in papers() {
+    for page in pages() {
         let is_part = |c: char| c.is_ascii_uppercase() || c == '_';
-        for word in paper.text.split(|c| !is_part(c)) {
+        for word in page.text.split(|c| !is_part(c)) {
             // `ZIMG_…` is any of them.
             let Some((program, name)) = word.split_once('_').filter(|(_, name)| !name.is_empty())
             else {
@@ -100,7 +100,7 @@ fn variables_that_are_named_are_read() {
                 _ => continue,
             };
             seen.insert(word.to_owned());
-            assert!(known || sources.contains(word), "{}: nothing reads {word}", paper.name);
+            assert!(known || sources.contains(word), "{}: nothing reads {word}", page.name);
         }
     }
     assert!(seen.len() > 20, "only {seen:?}");
@@ -110,15 +110,15 @@ fn variables_that_are_named_are_read() {
 fn files_that_are_named_are_there() {
     let folders = ["crates/", "tests/", "contrib/", "docs/", "systemd/"];
     let mut seen = 0;
-    for paper in papers() {
-        for (span, line) in paper.spans() {
+    for page in pages() {
+        for (span, line) in page.spans() {
             let is_path = folders.iter().any(|folder| span.starts_with(folder));
             if !is_path || span.contains([' ', '*', '{', '…']) {
                 continue;
             }
             seen += 1;
             let there = top().join(&span).exists();
-            assert!(there, "{}:{line}: there is no {span}", paper.name);
+            assert!(there, "{}:{line}: there is no {span}", page.name);
         }
     }
     assert!(seen > 50, "only {seen} were looked for");

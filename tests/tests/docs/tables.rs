@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use clap::CommandFactory;
 use zimg_protocol::Kind;
 
-use crate::markdown::Paper;
+use crate::markdown::Page;
 
-/// The rows of a paper's tables, as cells.
+/// The rows of a page's tables, as cells.
 fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
     let lines = text.lines().filter(|line| line.starts_with('|'));
     lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
@@ -20,9 +20,9 @@ fn code(cell: &str) -> &str {
 
 #[test]
 fn the_table_of_settings_is_that_of_the_options() {
-    let paper = Paper::read("docs/operations.md");
+    let page = Page::read("docs/operations.md");
     let mut found = BTreeSet::new();
-    for row in rows(&paper.text).filter(|row| code(row[0]).starts_with("--") && row.len() == 4) {
+    for row in rows(&page.text).filter(|row| code(row[0]).starts_with("--") && row.len() == 4) {
         let option = code(row[0]).trim_start_matches('-').split(' ').next().unwrap();
         let variable = format!("ZIMAGED_{}", option.replace('-', "_").to_uppercase());
         assert_eq!(code(row[1]), variable, "{row:?}");
@@ -44,8 +44,8 @@ fn every_table_of_exit_codes_has_all_of_them() {
     let all: BTreeSet<_> = Kind::ALL.into_iter().map(Kind::exit_code).collect();
     // The column of the code in the table.
     for (name, column) in [("docs/cli.md", 0), ("docs/protocol.md", 1)] {
-        let paper = Paper::read(name);
-        let codes = rows(&paper.text).filter_map(|row| row.get(column)?.parse::<u8>().ok());
+        let page = Page::read(name);
+        let codes = rows(&page.text).filter_map(|row| row.get(column)?.parse::<u8>().ok());
         let codes: BTreeSet<_> = codes.filter(|code| *code >= 64).collect();
         assert_eq!(codes, all, "{name}");
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use zimg_protocol::Frame;
 use zimg_protocol::messages::{Event, ImageInfo, ModelInfo, Report, Started, Timings};
-use zimg_tests::oracle::{ALL, Counting, frames, worker};
+use zimg_tests::fuzzing::{ALL, Counting, frames, worker};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;

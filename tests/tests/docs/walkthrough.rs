@@ -1,7 +1,7 @@
 //! Walks through blocks of `console` as a reader at a terminal does: types what stands behind `$`,
 //! and compares what a terminal then shows with what stands below.
 //!
-//! A paper is one walk: one shell, one home that is empty at first, the real programs and the
+//! A page is one walk: one shell, one home that is empty at first, the real programs and the
 //! built-in model. In what is shown `…` stands for any text of a line, and a line of `…` alone for
 //! any lines. A command must end with 0 unless `echo $?` follows it, which then shows its code.
 
@@ -19,7 +19,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 use zimg_tests::{built_worker, program, wait_until};
 
-use crate::markdown::{Paper, papers};
+use crate::markdown::{Page, pages};
 
 /// Reads commands, each ended by a zero byte, from what was its standard input, and says behind
 /// each how it ended.
@@ -207,9 +207,9 @@ fn steps(text: &str, line: usize) -> Vec<Step<'_>> {
     steps
 }
 
-/// Walks a paper: how many commands were typed.
-fn walk(paper: &Paper) -> usize {
-    let blocks = paper.blocks();
+/// Walks a page: how many commands were typed.
+fn walk(page: &Page) -> usize {
+    let blocks = page.blocks();
     let blocks = blocks.iter().filter(|block| block.language == "console");
     let steps: Vec<_> = blocks.flat_map(|block| steps(&block.text, block.line)).collect();
     if steps.is_empty() {
@@ -219,7 +219,7 @@ fn walk(paper: &Paper) -> usize {
     let mut wrong = String::new();
     for (step, next) in steps.iter().zip(steps.iter().skip(1).map(Some).chain([None])) {
         let (code, lines) = shell.types(&step.command);
-        let place = format!("{}:{}: {}", paper.name, step.line, step.command);
+        let place = format!("{}:{}: {}", page.name, step.line, step.command);
         let shown = lines.join("\n");
         let is_asked = next.is_some_and(|next| next.command == "echo $?");
         if !are_like(&step.shows, &lines) || code != 0 && !is_asked {
@@ -233,7 +233,7 @@ fn walk(paper: &Paper) -> usize {
 
 #[test]
 fn every_walk_goes_as_it_is_written_down() {
-    let walked: Vec<_> = papers().iter().map(|paper| (paper.name.clone(), walk(paper))).collect();
+    let walked: Vec<_> = pages().iter().map(|page| (page.name.clone(), walk(page))).collect();
     let through = walked.iter().find(|(name, _)| name == "docs/walkthrough.md").unwrap();
     assert!(through.1 > 40, "only {} commands were walked through", through.1);
 }

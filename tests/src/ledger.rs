@@ -22,7 +22,7 @@ impl Seeded {
 
 /// What a client has been told.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct Ledger {
     /// Jobs that were accepted, with the seed and the number of their images.
     accepted: BTreeMap<JobId, (u64, u32)>,
     /// Jobs that are to be forgotten, or are.
@@ -32,7 +32,7 @@ pub struct Told {
     seeds: u64,
 }
 
-impl Told {
+impl Ledger {
     /// Asks, fetches and forgets while there is `more` to be done and the daemon answers.
     ///
     /// # Errors

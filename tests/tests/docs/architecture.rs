@@ -173,16 +173,16 @@ fn every_promise_names_a_test_that_there_is() {
         .map(|path| fs::read_to_string(path).unwrap())
         .collect();
     let (mut tests, mut paths) = (0, 0);
-    for paper in ["docs/architecture.md", "docs/specification.md"] {
-        let text = fs::read_to_string(top().join(paper)).unwrap();
+    for page in ["docs/architecture.md", "docs/specification.md"] {
+        let text = fs::read_to_string(top().join(page)).unwrap();
         for code in text.split('`').skip(1).step_by(2) {
             let is_word = code.chars().all(|c| c.is_ascii_lowercase() || c == '_');
             if is_word && code.matches('_').count() >= 2 {
                 tests += 1;
-                assert!(sources.contains(&format!("fn {code}(")), "{paper}: no test {code}");
+                assert!(sources.contains(&format!("fn {code}(")), "{page}: no test {code}");
             } else if ["crates/", "tests/", "contrib/"].iter().any(|top| code.starts_with(top)) {
                 paths += 1;
-                assert!(top().join(code).exists(), "{paper}: no file {code}");
+                assert!(top().join(code).exists(), "{page}: no file {code}");
             }
         }
     }

@@ -1,19 +1,19 @@
 //! What must be true of any bytes at all: no panic, no more memory than the bytes ask for, and
 //! what is understood is written again as it was. The fuzzers in `tests/fuzz` try them by the
-//! million, `tests/tests/corpus.rs` what they have found worth keeping.
+//! million, `tests/tests/security/corpus.rs` what they have found worth keeping.
 //!
 //! A program that uses them has [`Counting`] as its allocator.
 
 mod configuration;
 mod conversation;
 mod counting;
-mod kept;
+mod store;
 mod wire;
 
 pub use configuration::configuration;
 pub use conversation::worker;
 pub use counting::{Counting, most_held};
-pub use kept::{jobs, record};
+pub use store::{jobs, record};
 pub use wire::{frames, hello, requests};
 
 /// What may be held beyond what the bytes themselves ask for.

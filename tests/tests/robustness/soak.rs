@@ -19,7 +19,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use zimg_client::{Client, Kind, Params, Priority, Submit, Update};
 use zimg_tests::mock::{chance, colour};
-use zimg_tests::{Daemon, Options, Raw, Seeded, Told, finish, wait_until};
+use zimg_tests::{Daemon, Ledger, Options, Raw, Seeded, finish, wait_until};
 
 /// How often the daemons are looked at in all.
 const LOOKS: u32 = 240;
@@ -258,7 +258,7 @@ fn a_daemon_stays_as_small_as_it_was_while_workers_and_clients_die() {
     });
     daemon.wait_for("READY=1");
     let state = daemon.folder().join("state");
-    let (counts, mut told, mut seen) = (Counts::default(), Told::default(), Seen::default());
+    let (counts, mut told, mut seen) = (Counts::default(), Ledger::default(), Seen::default());
     let until = Until(Instant::now() + Duration::from_secs(seconds.into()));
     thread::scope(|scope| {
         let (daemon, counts, told) = (&daemon, &counts, &mut told);
@@ -323,7 +323,7 @@ fn daemons_that_are_killed_leave_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     let mut seeded = Seeded(10 << 32);
-    let (counts, mut told, mut seen) = (Counts::default(), Told::default(), Seen::default());
+    let (counts, mut told, mut seen) = (Counts::default(), Ledger::default(), Seen::default());
     let end = Instant::now() + Duration::from_secs(seconds.into());
     let mut daemons = 0;
     // At least so many that there is something to compare.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use zimg_client::{Params, Priority, Submit, Update};
-use zimg_tests::{Daemon, Options, Seeded, Told, built_worker, finish};
+use zimg_tests::{Daemon, Ledger, Options, Seeded, built_worker, finish};
 
 /// Daemons that come to an end.
 const ENDS: u32 = 80;
@@ -32,7 +32,7 @@ fn start(state: &Path, mock: &str) -> Daemon {
 fn what_was_accepted_ends_whoever_is_killed_when() {
     let state = tempfile::tempdir().unwrap();
     let mut seeded = Seeded(8);
-    let mut told = Told::default();
+    let mut told = Ledger::default();
     for _ in 0..ENDS {
         let daemon = start(state.path(), "slow:1");
         let (pid, after) = (process(daemon.pid()), Duration::from_millis(seeded.below(200)));
