@@ -6,10 +6,11 @@ use std::io::Read;
 use zimg_client::{Failure, Kind, Params, Priority};
 
 use crate::cli::{DrawOptions, PriorityArg};
-use crate::encode::Encoding;
 use crate::image_size::SizeRequest;
+use crate::metadata::to_params;
 use crate::output::{ImageOutput, LocalTime, Output, OutputRequest};
-use crate::recipe::Recipe;
+use zimg_image::Encoding;
+use zimg_image::GenerationMetadata;
 
 /// A drawing that can begin.
 #[derive(Clone, Debug)]
@@ -142,8 +143,8 @@ impl JobSpec {
 
 impl DrawOptions {
     /// What draws an image of this recipe again.
-    pub(crate) fn of_recipe(recipe: &Recipe) -> Self {
-        let draw = recipe.to_draw();
+    pub(crate) fn of_metadata(metadata: &GenerationMetadata) -> Self {
+        let draw = to_params(metadata);
         Self {
             size: draw.width.zip(draw.height),
             steps: draw.steps,

@@ -12,14 +12,14 @@ use zimg_client::{
 };
 
 use crate::advice::advice;
-use crate::encode::{Format, Pixels, Sheet};
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::job_spec::JobSpec;
+use crate::metadata;
 use crate::output::save;
 use crate::output::{ImageOutput, OutputFile, SheetOutput};
-use crate::recipe::Recipe;
 use crate::version::PROGRAM;
+use zimg_image::{ContactSheet, ImageFormat, Pixels};
 
 /// How often a daemon that loads its model is asked whether it has it.
 const MODEL_PACE: Duration = Duration::from_millis(200);
@@ -270,7 +270,7 @@ struct JobRun<'a> {
     draw: Params,
     model: Option<ModelInfo>,
     started: Option<Started>,
-    sheet: Option<Sheet>,
+    sheet: Option<ContactSheet>,
 }
 
 impl JobRun<'_> {
@@ -314,19 +314,23 @@ impl JobRun<'_> {
 
     /// Encodes an image and puts it where it belongs.
     fn image(&mut self, image: &Image, observer: &mut dyn JobObserver) -> Result<(), Exit> {
-        let JobSpec { output, encoding, metadata, force, .. } = self.plan;
+        let JobSpec { output, encoding, metadata: with_metadata, force, .. } = self.plan;
         let pixels = pixels(image);
-        let recipe = self
-            .started
-            .as_ref()
-            .filter(|_| *metadata)
-            .map(|started| Recipe::of(&self.draw, started, &image.info, self.model.as_ref()));
+        let generation = self.started.as_ref().filter(|_| *with_metadata).map(|started| {
+            metadata::of_image(&self.draw, started, &image.info, self.model.as_ref())
+        });
         if output.sheet.is_some() {
             self.sheet
-                .get_or_insert_with(|| Sheet::new(self.draw.images(), pixels.width, pixels.height))
+                .get_or_insert_with(|| {
+                    ContactSheet::new(self.draw.images(), pixels.width, pixels.height)
+                })
                 .put(image.info.index, pixels);
         }
-        let encode = |format: Format| format.encode(pixels, *encoding, recipe.as_ref());
+        let encode = |format: ImageFormat| {
+            format
+                .encode(pixels, *encoding, generation.as_ref())
+                .map_err(|error| metadata::failure(&error))
+        };
         match &output.images {
             ImageOutput::Nowhere => observer.saved(&SavedImage { path: None, image, bytes: None }),
             ImageOutput::Stdout(format) => {
@@ -357,7 +361,11 @@ impl JobRun<'_> {
             return Ok(());
         };
         let pixels = sheet.pixels();
-        let encode = |format: Format| format.encode(pixels, self.plan.encoding, None);
+        let encode = |format: ImageFormat| {
+            format
+                .encode(pixels, self.plan.encoding, None)
+                .map_err(|error| metadata::failure(&error))
+        };
         match place {
             SheetOutput::Stdout(format) => {
                 let bytes = encode(*format)?;

@@ -6,8 +6,7 @@ use std::path::Path;
 
 use zimg_client::{Failure, Kind, Params};
 
-use crate::encode::Format;
-use crate::recipe;
+use zimg_image::{EmbeddedMetadata, GenerationMetadata, ImageFormat};
 
 /// The longest file that is looked at.
 const FILE_MAX: u64 = 64 << 20;
@@ -30,7 +29,7 @@ pub(super) enum ExistingFile {
 /// `CannotCreate`: there is something else. `Io`: it cannot be read.
 pub(super) fn inspect(
     path: &Path,
-    format: Format,
+    format: ImageFormat,
     draw: &Params,
     seed: bool,
 ) -> Result<ExistingFile, Failure> {
@@ -49,22 +48,24 @@ pub(super) fn inspect(
         Failure::new(Kind::CannotCreate, format!("{shown} exists already and {what}"))
             .hint("--force replaces it, -o gives other names")
     };
-    if matches!(format, Format::Ppm | Format::Raw) {
+    if matches!(format, ImageFormat::Ppm | ImageFormat::Raw) {
         let whole = plain(&bytes, format, draw.width.zip(draw.height));
         return if whole { Ok(ExistingFile::Complete) } else { Ok(ExistingFile::Incomplete) };
     }
-    let Some(found) = recipe::found(&bytes) else { return Err(another("is no image")) };
+    let Some(found) = EmbeddedMetadata::from_bytes(&bytes) else {
+        return Err(another("is no image"));
+    };
     if image::load_from_memory(&bytes).is_err() {
         return Ok(ExistingFile::Incomplete);
     }
-    match found.recipe {
+    match found.generation {
         Some(made) if !is_of(&made, draw, seed) => Err(another("is another image")),
         _ => Ok(ExistingFile::Complete),
     }
 }
 
 /// Whether an image that was made so is the one that is asked for.
-fn is_of(made: &recipe::Recipe, draw: &Params, seed: bool) -> bool {
+fn is_of(made: &GenerationMetadata, draw: &Params, seed: bool) -> bool {
     let negative = |text: &Option<String>| text.clone().unwrap_or_default();
     made.prompt == draw.prompt
         && negative(&made.negative) == negative(&draw.negative)
@@ -76,9 +77,9 @@ fn is_of(made: &recipe::Recipe, draw: &Params, seed: bool) -> bool {
 }
 
 /// Whether there are as many pixels as there are to be.
-fn plain(bytes: &[u8], format: Format, size: Option<(u32, u32)>) -> bool {
+fn plain(bytes: &[u8], format: ImageFormat, size: Option<(u32, u32)>) -> bool {
     let pixels = |(width, height): (u32, u32)| 3 * width as usize * height as usize;
-    if format == Format::Raw {
+    if format == ImageFormat::Raw {
         return size.is_none_or(|size| bytes.len() == pixels(size));
     }
     let head = bytes.get(..32.min(bytes.len())).map(String::from_utf8_lossy).unwrap_or_default();
@@ -95,15 +96,14 @@ fn plain(bytes: &[u8], format: Format, size: Option<(u32, u32)>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encode::{Encoding, Pixels};
-    use crate::recipe::Recipe;
+    use zimg_image::{Encoding, Pixels};
 
     fn draw() -> Params {
         Params { seed: Some(7), width: Some(64), height: Some(80), ..Params::new("a fox") }
     }
 
-    fn recipe(draw: &Params) -> Recipe {
-        Recipe {
+    fn metadata(draw: &Params) -> GenerationMetadata {
+        GenerationMetadata {
             prompt: draw.prompt.clone(),
             negative: None,
             width: 64,
@@ -121,25 +121,36 @@ mod tests {
     }
 
     /// What is said of these bytes in an image's place.
-    fn seen(format: Format, bytes: &[u8], draw: &Params, seed: bool) -> Result<ExistingFile, Kind> {
+    fn seen(
+        format: ImageFormat,
+        bytes: &[u8],
+        draw: &Params,
+        seed: bool,
+    ) -> Result<ExistingFile, Kind> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         fs::write(&path, bytes).unwrap();
         inspect(&path, format, draw, seed).map_err(|failure| failure.kind)
     }
 
-    fn encoded(format: Format, recipe: Option<&Recipe>) -> Vec<u8> {
+    fn encoded(format: ImageFormat, metadata: Option<&GenerationMetadata>) -> Vec<u8> {
         let rgb: Vec<u8> = (0..3 * 64 * 80_u32).map(|i| (i * i / 7) as u8).collect();
         let pixels = Pixels { width: 64, height: 80, rgb: &rgb };
-        format.encode(pixels, Encoding::default(), recipe).unwrap()
+        format.encode(pixels, Encoding::default(), metadata).unwrap()
     }
 
-    const ALL: [Format; 5] = [Format::Png, Format::Jpeg, Format::WebP, Format::Ppm, Format::Raw];
+    const ALL: [ImageFormat; 5] = [
+        ImageFormat::Png,
+        ImageFormat::Jpeg,
+        ImageFormat::WebP,
+        ImageFormat::Ppm,
+        ImageFormat::Raw,
+    ];
 
     #[test]
     fn a_whole_image_is_there_and_a_part_of_one_is_broken() {
         for format in ALL {
-            let bytes = encoded(format, Some(&recipe(&draw())));
+            let bytes = encoded(format, Some(&metadata(&draw())));
             assert_eq!(
                 seen(format, &bytes, &draw(), true),
                 Ok(ExistingFile::Complete),
@@ -147,7 +158,7 @@ mod tests {
             );
             let half = &bytes[..bytes.len() / 2];
             // A JPEG's decoder makes do with half of the data.
-            if format != Format::Jpeg {
+            if format != ImageFormat::Jpeg {
                 assert_eq!(
                     seen(format, half, &draw(), true),
                     Ok(ExistingFile::Incomplete),
@@ -161,14 +172,17 @@ mod tests {
             );
         }
         let folder = tempfile::tempdir().unwrap();
-        let nothing = inspect(&folder.path().join("a"), Format::Png, &draw(), true);
+        let nothing = inspect(&folder.path().join("a"), ImageFormat::Png, &draw(), true);
         assert_eq!(nothing, Ok(ExistingFile::Missing));
-        assert_eq!(inspect(folder.path(), Format::Png, &draw(), true).unwrap_err().kind, Kind::Io);
+        assert_eq!(
+            inspect(folder.path(), ImageFormat::Png, &draw(), true).unwrap_err().kind,
+            Kind::Io
+        );
     }
 
     #[test]
     fn another_image_is_not_taken_for_it() {
-        let bytes = encoded(Format::Png, Some(&recipe(&draw())));
+        let bytes = encoded(ImageFormat::Png, Some(&metadata(&draw())));
         for other in [
             Params { prompt: "a hen".to_owned(), ..draw() },
             Params { seed: Some(8), ..draw() },
@@ -178,23 +192,23 @@ mod tests {
             Params { negative: Some("x".to_owned()), ..draw() },
         ] {
             assert_eq!(
-                seen(Format::Png, &bytes, &other, true),
+                seen(ImageFormat::Png, &bytes, &other, true),
                 Err(Kind::CannotCreate),
                 "{other:?}"
             );
         }
         let any = Params { seed: Some(8), ..draw() };
         assert_eq!(
-            seen(Format::Png, &bytes, &any, false),
+            seen(ImageFormat::Png, &bytes, &any, false),
             Ok(ExistingFile::Complete),
             "any seed would do"
         );
-        let silent = encoded(Format::Png, None);
+        let silent = encoded(ImageFormat::Png, None);
         assert_eq!(
-            seen(Format::Png, &silent, &any, true),
+            seen(ImageFormat::Png, &silent, &any, true),
             Ok(ExistingFile::Complete),
             "it does not say"
         );
-        assert_eq!(seen(Format::Png, b"mine", &any, true), Err(Kind::CannotCreate));
+        assert_eq!(seen(ImageFormat::Png, b"mine", &any, true), Err(Kind::CannotCreate));
     }
 }

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use zimg_client::{Client, Failure, Kind, Update};
 
 use crate::cli::DrawOptions;
-use crate::encode::Pixels;
 use crate::exit::Exit;
 use crate::job_spec::JobSpec;
 use crate::progress::ReportStyle;
@@ -23,6 +22,7 @@ use crate::version::PROGRAM;
 pub(crate) use item::BatchItem;
 use reporter::{BatchReporter, SavedBatchImage};
 use source::{BatchSource, ImageTask, NextImage};
+use zimg_image::Pixels;
 
 /// Images under way at a time, where the daemon has place for them.
 const PARALLEL: u32 = 4;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{ArgAction, Args, ValueHint};
 
-use super::values::{AspectRatio, GraphicsArg, PriorityArg, aspect, megapixels, size};
-use crate::encode::Format;
+use super::values::{AspectRatio, GraphicsArg, PriorityArg, aspect, format, megapixels, size};
+use zimg_image::ImageFormat;
 
 const IMAGE: &str = "Image";
 const OUTPUT: &str = "Output";
@@ -107,9 +107,9 @@ pub(crate) struct DrawOptions {
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = OUTPUT)]
     pub(crate) output: Option<String>,
     /// The format, where no name says it: on standard output, and of the default name
-    #[arg(long, value_enum, value_name = "FORMAT", hide_short_help = true,
+    #[arg(long, value_parser = format(), value_name = "FORMAT", hide_short_help = true,
         help_heading = OUTPUT)]
-    pub(crate) format: Option<Format>,
+    pub(crate) format: Option<ImageFormat>,
     /// Of a JPEG, 1 to 100 [default: 92], or of a WebP [default: lossless]
     #[arg(long, value_name = "Q", value_parser = RangedU64ValueParser::<u8>::new().range(1..=100),
         allow_negative_numbers = true, hide_short_help = true, help_heading = OUTPUT)]

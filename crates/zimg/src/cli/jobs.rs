@@ -4,8 +4,8 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueHint};
 
 use super::draw::DrawOptions;
-use super::values::GraphicsArg;
-use crate::encode::Format;
+use super::values::{GraphicsArg, format};
+use zimg_image::ImageFormat;
 
 /// Detached jobs to fetch.
 #[derive(Args, Clone, Debug)]
@@ -23,8 +23,8 @@ pub(crate) struct WaitArgs {
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<String>,
     /// The format, where no name says it
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    format: Option<Format>,
+    #[arg(long, value_parser = format(), value_name = "FORMAT")]
+    format: Option<ImageFormat>,
     /// Of a JPEG, 1 to 100 [default: 92], or of a WebP [default: lossless]
     #[arg(long, value_name = "Q", value_parser = RangedU64ValueParser::<u8>::new().range(1..=100))]
     quality: Option<u8>,

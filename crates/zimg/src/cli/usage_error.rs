@@ -8,7 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use zimg_client::{Failure, Kind};
 
 use super::command_line::{CommandLine, near_command, usage};
-use crate::encode::Format;
+use zimg_image::ImageFormat;
 
 const QUOTES: &str = "a prompt of several words needs quotes around it";
 
@@ -79,7 +79,7 @@ pub(super) fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Erro
         }
         None => match near(first) {
             Some(tip) => tip,
-            None if Format::of(Path::new(word)).is_some() => {
+            None if ImageFormat::of(Path::new(word)).is_some() => {
                 format!("the image's name is given with -o {word}")
             }
             None => QUOTES.to_owned(),

@@ -1,6 +1,8 @@
 //! What an option's value is made of.
 
 use clap::ValueEnum;
+use clap::builder::{EnumValueParser, TypedValueParser};
+use zimg_image::ImageFormat;
 
 /// An image's width by its height.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,6 +36,34 @@ pub(crate) enum PriorityArg {
     Interactive,
     /// When nobody waits
     Batch,
+}
+
+/// The format of an image file, as an option names it.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormatArg {
+    /// Lossless, read by everything
+    Png,
+    /// Small, see --quality
+    #[value(name = "jpg", alias = "jpeg")]
+    Jpeg,
+    /// Lossless and smaller than PNG, or with --quality as small as JPEG
+    #[value(name = "webp")]
+    WebP,
+    /// Binary PPM (P6): the pixels after three lines of text
+    Ppm,
+    /// The pixels: 8-bit RGB, rows from the top
+    Raw,
+}
+
+/// Parses a format.
+pub(super) fn format() -> impl TypedValueParser<Value = ImageFormat> {
+    EnumValueParser::<FormatArg>::new().map(|format| match format {
+        FormatArg::Png => ImageFormat::Png,
+        FormatArg::Jpeg => ImageFormat::Jpeg,
+        FormatArg::WebP => ImageFormat::WebP,
+        FormatArg::Ppm => ImageFormat::Ppm,
+        FormatArg::Raw => ImageFormat::Raw,
+    })
 }
 
 /// `1024x768`.

@@ -7,7 +7,6 @@ use zimg_client::{Failure, Kind, Priority};
 
 use crate::batch::Batch;
 use crate::cli::{CommonArgs, DrawArgs, DrawOptions, near_command};
-use crate::encode::Format;
 use crate::exit::Exit;
 use crate::format;
 use crate::interrupt::Interrupt;
@@ -18,6 +17,7 @@ use crate::prompt;
 use crate::run_job::{self, JobObserver, RunContext};
 use crate::settings::UserSettings;
 use crate::terminal_image::TerminalImage;
+use zimg_image::ImageFormat;
 
 /// Draws what was typed and saves it.
 ///
@@ -116,7 +116,7 @@ pub(super) fn check(
     }
     // Of what is set elsewhere the nearer word wins.
     if let (Some(name), Some(format)) = (args.output.as_deref(), args.format)
-        && let Some(named) = Format::of(Path::new(name)).filter(|named| *named != format)
+        && let Some(named) = ImageFormat::of(Path::new(name)).filter(|named| *named != format)
     {
         let (named, format) = (named.extension(), format.extension());
         let message = format!("{name} names {named}, and --format says {format}");
@@ -128,9 +128,9 @@ pub(super) fn check(
 /// That a quality that was typed is some file's: a PNG has none.
 fn check_quality(args: &DrawOptions, options: &DrawOptions) -> Result<(), Failure> {
     let named =
-        |name: &Option<String>| name.as_deref().and_then(|name| Format::of(Path::new(name)));
-    let format = named(&options.output).or(options.format).unwrap_or(Format::Png);
-    let lossy = |format: Format| matches!(format, Format::Jpeg | Format::WebP);
+        |name: &Option<String>| name.as_deref().and_then(|name| ImageFormat::of(Path::new(name)));
+    let format = named(&options.output).or(options.format).unwrap_or(ImageFormat::Png);
+    let lossy = |format: ImageFormat| matches!(format, ImageFormat::Jpeg | ImageFormat::WebP);
     if args.quality.is_none() || lossy(format) || named(&options.grid).is_some_and(lossy) {
         return Ok(());
     }

@@ -6,13 +6,13 @@ use zimg_client::{Failure, Kind, Priority};
 
 use super::draw::{Invocation, check};
 use crate::cli::{CommonArgs, DrawOptions, RedoArgs};
-use crate::encode::Format;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::job_spec::{JobSpec, SpecContext};
+use crate::metadata;
 use crate::output::LocalTime;
-use crate::recipe;
 use crate::settings::UserSettings;
+use zimg_image::ImageFormat;
 
 /// Draws each file's image again, into other files. All are read and checked before the first
 /// is drawn.
@@ -44,22 +44,22 @@ fn plan(
     settings: &UserSettings,
     now: &LocalTime,
 ) -> Result<JobSpec, Failure> {
-    let recipe = recipe::read(path)?.recipe.ok_or_else(|| unsaid(path))?;
+    let metadata = metadata::read(path)?.generation.ok_or_else(|| unsaid(path))?;
     // What was args, then the image's own, then what is set but says nothing of the image.
-    let mut options = args.options.clone().or(DrawOptions::of_recipe(&recipe));
+    let mut options = args.options.clone().or(DrawOptions::of_metadata(&metadata));
     options = options.or(settings.options().beside_the_image());
     if args.options.format.is_none() {
-        options.format = Format::of(path);
+        options.format = ImageFormat::of(path);
     }
     if args.options.output.is_none() {
         options.output = None;
     }
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let default = format!("{}-redo", stem.replace('{', "{{").replace('}', "}}"));
-    let prompt = args.prompt.clone().unwrap_or(recipe.prompt);
+    let prompt = args.prompt.clone().unwrap_or(metadata.prompt);
     let context = SpecContext { default: &default, index, now, priority: Priority::Interactive };
     let mut plan = JobSpec::of(prompt, &options, context)?;
-    plan.drawn_by = recipe.model;
+    plan.drawn_by = metadata.model;
     Ok(plan)
 }
 

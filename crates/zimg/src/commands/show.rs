@@ -9,16 +9,16 @@ use serde::Serialize;
 use super::redo::unsaid;
 use crate::cli::{CommonArgs, ShowArgs};
 use crate::exit::Exit;
-use crate::recipe::{self, Found, Recipe};
-use crate::{format, json};
+use crate::{format, json, metadata};
+use zimg_image::{EmbeddedMetadata, GenerationMetadata};
 
 /// The `--json` event of one image's generation metadata.
 #[derive(Serialize)]
 #[serde(tag = "event", rename = "recipe")]
-struct RecipeEvent<'a> {
+struct MetadataEvent<'a> {
     path: String,
     #[serde(flatten)]
-    recipe: &'a Recipe,
+    metadata: &'a GenerationMetadata,
 }
 
 /// Prints what each file says.
@@ -28,18 +28,21 @@ struct RecipeEvent<'a> {
 /// A file cannot be read, is no image, or does not say it; standard output is full.
 pub(crate) fn run(args: &ShowArgs, common: &CommonArgs) -> Result<(), Exit> {
     for path in &args.files {
-        let Found { recipe, parameters } = recipe::read(path)?;
+        let EmbeddedMetadata { generation, parameters } = metadata::read(path)?;
         if args.parameters {
             let text = parameters.ok_or_else(|| unsaid(path))?;
             print(&format!("{}\n", printable_lines(&text)))?;
             continue;
         }
-        let recipe = recipe.ok_or_else(|| unsaid(path))?;
+        let generation = generation.ok_or_else(|| unsaid(path))?;
         if common.json {
-            json::print(&RecipeEvent { path: path.display().to_string(), recipe: &recipe })?;
+            json::print(&MetadataEvent {
+                path: path.display().to_string(),
+                metadata: &generation,
+            })?;
         } else {
             let name = (args.files.len() > 1).then_some(path.as_path());
-            print(&screen(name, &recipe, format::prints_colours()))?;
+            print(&screen(name, &generation, format::prints_colours()))?;
         }
     }
     Ok(())
@@ -54,7 +57,7 @@ fn printable_lines(text: &str) -> String {
     text.lines().map(format::printable).collect::<Vec<_>>().join("\n")
 }
 
-fn screen(name: Option<&Path>, recipe: &Recipe, colours: bool) -> String {
+fn screen(name: Option<&Path>, metadata: &GenerationMetadata, colours: bool) -> String {
     let [dim, plain] = if colours { ["\x1b[2m", "\x1b[0m"] } else { [""; 2] };
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
@@ -66,27 +69,27 @@ fn screen(name: Option<&Path>, recipe: &Recipe, colours: bool) -> String {
     if let Some(path) = name {
         line("file", &path.display().to_string());
     }
-    line("prompt", &recipe.prompt);
-    if let Some(negative) = recipe.negative.as_deref().filter(|negative| !negative.is_empty()) {
+    line("prompt", &metadata.prompt);
+    if let Some(negative) = metadata.negative.as_deref().filter(|negative| !negative.is_empty()) {
         line("negative", negative);
     }
-    line("seed", &recipe.seed.to_string());
-    line("size", &format!("{}x{}", recipe.width, recipe.height));
-    line("steps", &recipe.steps.to_string());
-    let mut guidance = recipe.guidance.to_string();
-    if recipe.guidance_normalization > 0.0 {
-        guidance += &format!(", normalization {}", recipe.guidance_normalization);
+    line("seed", &metadata.seed.to_string());
+    line("size", &format!("{}x{}", metadata.width, metadata.height));
+    line("steps", &metadata.steps.to_string());
+    let mut guidance = metadata.guidance.to_string();
+    if metadata.guidance_normalization > 0.0 {
+        guidance += &format!(", normalization {}", metadata.guidance_normalization);
     }
-    if recipe.guidance_truncation < 1.0 {
-        guidance += &format!(", truncation {}", recipe.guidance_truncation);
+    if metadata.guidance_truncation < 1.0 {
+        guidance += &format!(", truncation {}", metadata.guidance_truncation);
     }
     line("guidance", &guidance);
-    let made = [&recipe.model, &recipe.dtype, &recipe.device];
+    let made = [&metadata.model, &metadata.dtype, &metadata.device];
     let made: Vec<_> = made.into_iter().flatten().map(String::as_str).collect();
     if !made.is_empty() {
         line("model", &made.join(", "));
     }
-    if let Some(program) = &recipe.program {
+    if let Some(program) = &metadata.program {
         line("program", program);
     }
     text
@@ -95,16 +98,23 @@ fn screen(name: Option<&Path>, recipe: &Recipe, colours: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::tests::recipe;
 
     #[test]
     fn what_is_in_a_file_is_shown_and_not_obeyed() {
-        let nasty = Recipe {
+        let nasty = GenerationMetadata {
             prompt: "a\u{1b}[31m fox\nand\ta hen".to_owned(),
             model: Some("\u{7}".to_owned()),
             dtype: None,
             device: None,
-            ..recipe()
+            negative: Some("a dog".to_owned()),
+            width: 1024,
+            height: 768,
+            steps: 8,
+            guidance: 1.5,
+            guidance_normalization: 0.5,
+            guidance_truncation: 0.75,
+            seed: u64::MAX,
+            program: Some("zimg 0.1.0".to_owned()),
         };
         assert_eq!(
             screen(None, &nasty, false),

@@ -12,21 +12,21 @@ use zimg_client::{Failure, Kind};
 
 use super::error::{terminal, usage};
 use super::file::{OutputFile, directory_of};
-use crate::encode::Format;
 use crate::format;
+use zimg_image::ImageFormat;
 
 /// That a file can come to be at `path`; each directory is tried once.
 ///
 /// `otherwise` is the format of a name that says none.
 pub(super) fn check(
     path: PathBuf,
-    otherwise: Option<Format>,
+    otherwise: Option<ImageFormat>,
     force: bool,
     tried: &mut HashSet<PathBuf>,
 ) -> Result<OutputFile, Failure> {
     let shown = path.display();
     let file = |path: PathBuf, special: bool| {
-        let format = Format::of(&path).or(otherwise).or(special.then_some(Format::Png));
+        let format = ImageFormat::of(&path).or(otherwise).or(special.then_some(ImageFormat::Png));
         match format {
             Some(format) => Ok(OutputFile { path, format, special }),
             None => Err(usage(format!("{} names no format that zimg knows", path.display()))

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::encode::Format;
+use zimg_image::ImageFormat;
 
 /// Where each image goes, and the sheet with all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(crate) struct Output {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ImageOutput {
     /// To standard output, one after the other.
-    Stdout(Format),
+    Stdout(ImageFormat),
     /// One file an image.
     Files(Vec<OutputFile>),
     /// Only onto the sheet.
@@ -25,7 +25,7 @@ pub(crate) enum ImageOutput {
 /// Where the sheet goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SheetOutput {
-    Stdout(Format),
+    Stdout(ImageFormat),
     File(OutputFile),
 }
 
@@ -33,7 +33,7 @@ pub(crate) enum SheetOutput {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OutputFile {
     pub(crate) path: PathBuf,
-    pub(crate) format: Format,
+    pub(crate) format: ImageFormat,
     /// A pipe or a device: written to as it stands, not replaced.
     pub(crate) special: bool,
 }

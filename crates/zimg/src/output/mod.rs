@@ -19,7 +19,7 @@ pub(crate) use pattern::{LocalTime, has};
 use pattern::{PlaceholderValues, complete, fill, parts};
 pub(crate) use save::save;
 
-use crate::encode::Format;
+use zimg_image::ImageFormat;
 
 /// What was said of the output, and what its names are made of.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct OutputRequest<'a> {
     /// The pattern without `-o`, less its extension.
     pub(crate) default: &'a str,
     /// The format where no name says it.
-    pub(crate) format: Option<Format>,
+    pub(crate) format: Option<ImageFormat>,
     /// `--grid`; empty where no file was given.
     pub(crate) grid: Option<&'a str>,
     /// Whether files may be replaced.
@@ -85,14 +85,14 @@ impl OutputRequest<'_> {
         if io::stdout().is_terminal() {
             return Err(terminal());
         }
-        let format = self.format.unwrap_or(Format::Png);
+        let format = self.format.unwrap_or(ImageFormat::Png);
         if self.grid.is_some() {
             let sheet = Some(SheetOutput::Stdout(format));
             return Ok(Output { images: ImageOutput::Nowhere, sheet });
         }
         // Pixels one after the other are what programs for films read; other files are not told
         // apart.
-        if self.count > 1 && !matches!(format, Format::Ppm | Format::Raw) {
+        if self.count > 1 && !matches!(format, ImageFormat::Ppm | ImageFormat::Raw) {
             let message = format!("standard output takes one image, not {}", self.count);
             return Err(usage(message)
                 .hint("give files with -o FILE, a sheet with --grid, or --format ppm or raw"));
@@ -102,7 +102,7 @@ impl OutputRequest<'_> {
 
     /// The pattern, and one name an image, no two alike.
     pub(crate) fn names(&self) -> Result<(String, Vec<PathBuf>), Failure> {
-        let extension = self.format.unwrap_or(Format::Png).extension();
+        let extension = self.format.unwrap_or(ImageFormat::Png).extension();
         let pattern = complete(self.output, &format!("{}.{extension}", self.default), self.count)?;
         let mut names = Vec::new();
         for i in 0..self.count {
@@ -232,7 +232,8 @@ mod tests {
     #[test]
     fn devices_are_written_to_as_they_are() {
         for force in [false, true] {
-            let file = OutputFile { path: "/dev/null".into(), format: Format::Png, special: true };
+            let file =
+                OutputFile { path: "/dev/null".into(), format: ImageFormat::Png, special: true };
             let plan = planned(Some("/dev/null"), 1, None, force).unwrap();
             assert_eq!(files(plan)[..], [file]);
         }

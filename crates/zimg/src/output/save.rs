@@ -43,13 +43,13 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::encode::Format;
+    use zimg_image::ImageFormat;
 
     #[test]
     fn a_file_appears_whole_and_is_not_replaced_unasked() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.png");
-        let file = OutputFile { path: path.clone(), format: Format::Png, special: false };
+        let file = OutputFile { path: path.clone(), format: ImageFormat::Png, special: false };
         save(&file, b"one", false).unwrap();
         let failure = save(&file, b"two", false).unwrap_err();
         assert_eq!(failure.kind, Kind::CannotCreate);
@@ -67,13 +67,13 @@ mod tests {
         };
         fs::write(directory.path().join("usual"), "").unwrap();
         let path = directory.path().join("a.png");
-        save(&OutputFile { path, format: Format::Png, special: false }, b"", false).unwrap();
+        save(&OutputFile { path, format: ImageFormat::Png, special: false }, b"", false).unwrap();
         assert_eq!(mode("a.png"), mode("usual"));
     }
 
     #[test]
     fn a_full_device_is_an_io_failure() {
-        let file = OutputFile { path: "/dev/full".into(), format: Format::Png, special: true };
+        let file = OutputFile { path: "/dev/full".into(), format: ImageFormat::Png, special: true };
         assert_eq!(save(&file, b"x", false).unwrap_err().kind, Kind::Io);
     }
 }

@@ -11,11 +11,11 @@ use zimg_client::{
 use super::json as events;
 use super::line::ProgressLine;
 use super::style::ReportStyle;
-use crate::encode::Pixels;
 use crate::exit::Exit;
 use crate::run_job::{JobObserver, SavedImage};
 use crate::terminal_image::TerminalImage;
 use crate::{format, json};
+use zimg_image::Pixels;
 
 /// Tells how one job goes.
 #[derive(Debug)]

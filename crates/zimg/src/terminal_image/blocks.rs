@@ -1,7 +1,7 @@
 //! Half blocks: an upper one in the colour of the upper pixel, on the colour of the lower one.
 
 use super::cells::{CellArea, ColourDepth};
-use crate::encode::{Pixels, scaled};
+use zimg_image::{Pixels, scaled};
 
 /// The image in `area`'s cells.
 pub(super) fn image(area: CellArea, pixels: Pixels<'_>, colours: ColourDepth) -> String {

@@ -4,11 +4,11 @@
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use super::cells::CellArea;
-use crate::encode::{Encoding, Format, Pixels};
+use zimg_image::{Encoding, ImageFormat, Pixels};
 
 /// A PNG over `area`.
 pub(super) fn image(area: CellArea, pixels: Pixels<'_>) -> String {
-    let Ok(png) = Format::Png.encode(pixels, Encoding::default(), None) else {
+    let Ok(png) = ImageFormat::Png.encode(pixels, Encoding::default(), None) else {
         return String::new();
     };
     let CellArea { columns, rows } = area;

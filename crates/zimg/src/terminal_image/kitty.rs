@@ -4,7 +4,7 @@
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use super::cells::CellArea;
-use crate::encode::{Encoding, Format, Pixels};
+use zimg_image::{Encoding, ImageFormat, Pixels};
 
 /// The most base64 in one escape sequence.
 const CHUNK: usize = 4096;
@@ -12,7 +12,7 @@ const CHUNK: usize = 4096;
 /// A PNG over `area`, without moving the cursor. The number of an image is one a process, so
 /// that a later one takes its place.
 pub(super) fn image(image: u32, area: CellArea, pixels: Pixels<'_>) -> String {
-    let Ok(png) = Format::Png.encode(pixels, Encoding::default(), None) else {
+    let Ok(png) = ImageFormat::Png.encode(pixels, Encoding::default(), None) else {
         return String::new();
     };
     let data = BASE64_STANDARD.encode(png);

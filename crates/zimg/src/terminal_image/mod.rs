@@ -13,8 +13,8 @@ use std::io::{self, IsTerminal, Write};
 use self::cells::CellArea;
 use self::terminal::{ImageProtocol, ImageTerminal};
 use crate::cli::{DrawOptions, GraphicsArg};
-use crate::encode::Pixels;
 use crate::interrupt::Interrupt;
+use zimg_image::Pixels;
 
 /// Shows images, and what they are before they are finished.
 #[derive(Debug)]

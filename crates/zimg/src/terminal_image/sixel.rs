@@ -2,7 +2,7 @@
 
 use color_quant::NeuQuant;
 
-use crate::encode::Pixels;
+use zimg_image::Pixels;
 
 /// The most colours that terminals agree on.
 const COLOURS: usize = 256;

@@ -1,6 +1,6 @@
 //! A terminal that shows images: its protocol, its size, and an image as its escape sequences.
 
-use crate::encode::{Pixels, scaled};
+use zimg_image::{Pixels, scaled};
 
 use super::cells::{CellArea, ColourDepth};
 use super::{blocks, iterm2, kitty, sixel};

@@ -72,7 +72,7 @@ fn nothing_is_said_where_that_is_wished() {
 fn a_file_that_is_no_image_is_one_sentence() {
     let (code, out, err) = asked("a.png", b"no image", &["show", "a.png"]);
     assert_eq!((code, &*out), (Some(65), ""));
-    assert_eq!(err, "zimg: a.png is no PNG, JPEG or WebP\n");
+    assert_eq!(err, "zimg: a.png is not a PNG, JPEG or WebP file\n");
     let (code, _, err) = asked("a.png", b"", &["redo", "b.png"]);
     assert_eq!(code, Some(74));
     assert!(err.starts_with("zimg: cannot read b.png: "), "{err}");

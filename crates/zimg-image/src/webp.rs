@@ -1,36 +1,36 @@
-//! WebP: lossless unless a quality is asked for, with the recipe as EXIF.
+//! WebP: lossless unless a quality is asked for, with the metadata as EXIF.
 
 use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder};
-use zimg_client::Failure;
 
-use super::{Pixels, failed};
+use crate::error::Error;
+use crate::pixels::Pixels;
 
 /// What is in an extended file: EXIF.
 const HAS_EXIF: u8 = 1 << 3;
 
 /// The smallest file that gives the pixels back.
-pub(super) fn lossless(pixels: Pixels<'_>, exif: Option<Vec<u8>>) -> Result<Vec<u8>, Failure> {
+pub(crate) fn lossless(pixels: Pixels<'_>, exif: Option<Vec<u8>>) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let mut encoder = WebPEncoder::new_lossless(&mut bytes);
     if let Some(exif) = exif {
-        encoder.set_exif_metadata(exif).map_err(failed)?;
+        encoder.set_exif_metadata(exif).map_err(Error::encode)?;
     }
     let Pixels { width, height, rgb } = pixels;
-    encoder.write_image(rgb, width, height, ExtendedColorType::Rgb8).map_err(failed)?;
+    encoder.write_image(rgb, width, height, ExtendedColorType::Rgb8).map_err(Error::encode)?;
     Ok(bytes)
 }
 
 /// A file that looks like the image; `quality` is 1 to 100.
-pub(super) fn lossy(
+pub(crate) fn lossy(
     pixels: Pixels<'_>,
     quality: u8,
     exif: Option<Vec<u8>>,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, Error> {
     let Pixels { width, height, rgb } = pixels;
     let encoded = webp::Encoder::from_rgb(rgb, width, height)
         .encode_simple(false, quality.into())
-        .map_err(|error| failed(format!("{error:?}")))?;
+        .map_err(|error| Error::encode(format!("{error:?}")))?;
     Ok(match exif {
         Some(exif) => extended(&encoded, width, height, &exif),
         None => encoded.to_vec(),

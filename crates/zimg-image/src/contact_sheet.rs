@@ -1,6 +1,6 @@
 //! A contact sheet: several images on one, in rows.
 
-use super::Pixels;
+use crate::pixels::{Pixels, scaled};
 
 /// Pixels between images.
 const GAP: u32 = 8;
@@ -11,7 +11,7 @@ const PAPER: u8 = 32;
 
 /// A sheet that is being filled.
 #[derive(Clone, Debug)]
-pub(crate) struct Sheet {
+pub struct ContactSheet {
     columns: u32,
     /// An image's width and height on the sheet.
     cell: (u32, u32),
@@ -20,9 +20,9 @@ pub(crate) struct Sheet {
     rgb: Vec<u8>,
 }
 
-impl Sheet {
+impl ContactSheet {
     /// For `count` images of this size; as square as they let it be.
-    pub(crate) fn new(count: u32, width: u32, height: u32) -> Self {
+    pub fn new(count: u32, width: u32, height: u32) -> Self {
         let count = count.max(1);
         let columns = (1..=count)
             .min_by_key(|&columns| {
@@ -44,7 +44,7 @@ impl Sheet {
     }
 
     /// Puts the image with this index (from 0) in its place.
-    pub(crate) fn put(&mut self, index: u32, image: Pixels<'_>) {
+    pub fn put(&mut self, index: u32, image: Pixels<'_>) {
         let (left, top) = (
             index % self.columns * (self.cell.0 + GAP),
             index / self.columns * (self.cell.1 + GAP),
@@ -60,39 +60,9 @@ impl Sheet {
     }
 
     /// What is on it.
-    pub(crate) fn pixels(&self) -> Pixels<'_> {
+    pub fn pixels(&self) -> Pixels<'_> {
         Pixels { width: self.width, height: self.height, rgb: &self.rgb }
     }
-}
-
-/// The image at another size: each pixel is the mean of what it covers.
-pub(crate) fn scaled(image: Pixels<'_>, width: u32, height: u32) -> Vec<u8> {
-    if (width, height) == (image.width, image.height) {
-        return image.rgb.to_vec();
-    }
-    let span = |i: u32, of: u32, all: u32| {
-        let from = (u64::from(i) * u64::from(all) / u64::from(of)) as usize;
-        let to = (u64::from(i + 1) * u64::from(all)).div_ceil(u64::from(of)) as usize;
-        from..to.max(from + 1)
-    };
-    let mut rgb = Vec::with_capacity(3 * width as usize * height as usize);
-    for y in 0..height {
-        let rows = span(y, height, image.height);
-        for x in 0..width {
-            let columns = span(x, width, image.width);
-            let mut sum = [0_u64; 3];
-            for row in rows.clone() {
-                let line = row * image.width as usize;
-                let pixels = &image.rgb[3 * (line + columns.start)..3 * (line + columns.end)];
-                for pixel in pixels.chunks_exact(3) {
-                    sum.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += u64::from(*value));
-                }
-            }
-            let area = (rows.len() * columns.len()) as u64;
-            rgb.extend(sum.map(|sum| ((sum + area / 2) / area) as u8));
-        }
-    }
-    rgb
 }
 
 #[cfg(test)]
@@ -105,7 +75,7 @@ mod tests {
 
     #[test]
     fn four_are_a_square_with_each_in_its_place() {
-        let mut sheet = Sheet::new(4, 64, 80);
+        let mut sheet = ContactSheet::new(4, 64, 80);
         for i in 0..4 {
             let rgb = plain(100 + i as u8, 64, 80);
             sheet.put(i, Pixels { width: 64, height: 80, rgb: &rgb });
@@ -119,26 +89,17 @@ mod tests {
 
     #[test]
     fn many_become_smaller_and_an_empty_place_stays_empty() {
-        let sheet = Sheet::new(256, 2048, 2048);
+        let sheet = ContactSheet::new(256, 2048, 2048);
         assert!(sheet.width <= SIDE_MAX && sheet.height <= SIDE_MAX && sheet.width > 4000);
-        let mut sheet = Sheet::new(3, 64, 64);
+        let mut sheet = ContactSheet::new(3, 64, 64);
         let rgb = plain(200, 64, 64);
         (0..3).for_each(|i| sheet.put(i, Pixels { width: 64, height: 64, rgb: &rgb }));
         assert_eq!(sheet.pixels().rgb.last(), Some(&PAPER));
         for count in [1, 2, 3, 5, 7, 100, 255] {
             for (width, height) in [(2048, 64), (64, 2048), (1280, 720)] {
-                let sheet = Sheet::new(count, width, height);
+                let sheet = ContactSheet::new(count, width, height);
                 assert!(sheet.width.max(sheet.height) <= SIDE_MAX, "{count} of {width}x{height}");
             }
         }
-    }
-
-    #[test]
-    fn scaling_keeps_the_mean() {
-        let rgb: Vec<u8> = [0, 100].iter().flat_map(|v| [*v; 3]).cycle().take(3 * 64).collect();
-        let image = Pixels { width: 8, height: 8, rgb: &rgb };
-        assert_eq!(scaled(image, 4, 4), [50; 48]);
-        assert_eq!(scaled(image, 16, 8).len(), 3 * 16 * 8);
-        assert_eq!(scaled(image, 8, 8), rgb);
     }
 }

@@ -1,31 +1,31 @@
-//! PNG, fast, with the recipe as text.
+//! PNG, fast, with the metadata as text.
 
 use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter};
 
-use super::Pixels;
-use crate::recipe::{self, Recipe};
+use crate::metadata::{GenerationMetadata, JSON_KEYWORD, PARAMETERS_KEYWORD};
+use crate::pixels::Pixels;
 
 /// Writes a PNG file. Fast compression is a deflate made for PNG: at 1024x1024 the default takes
 /// many times as long and is hardly smaller (`examples/encode.rs` measures it).
-pub(super) fn encode(
+pub(crate) fn encode(
     bytes: &mut Vec<u8>,
     pixels: Pixels<'_>,
-    recipe: Option<&Recipe>,
+    metadata: Option<&GenerationMetadata>,
 ) -> Result<(), EncodingError> {
     let mut encoder = Encoder::new(bytes, pixels.width, pixels.height);
     encoder.set_color(ColorType::Rgb);
     encoder.set_depth(BitDepth::Eight);
     encoder.set_compression(Compression::Fast);
     encoder.set_filter(Filter::Adaptive);
-    if let Some(recipe) = recipe {
-        let text = recipe.to_parameters();
+    if let Some(metadata) = metadata {
+        let text = metadata.to_parameters();
         // As the programs do that read it: the plain chunk where Latin-1 can say it.
         if text.chars().all(|c| u32::from(c) < 256) {
-            encoder.add_text_chunk(recipe::PARAMETERS.to_owned(), text)?;
+            encoder.add_text_chunk(PARAMETERS_KEYWORD.to_owned(), text)?;
         } else {
-            encoder.add_itxt_chunk(recipe::PARAMETERS.to_owned(), text)?;
+            encoder.add_itxt_chunk(PARAMETERS_KEYWORD.to_owned(), text)?;
         }
-        encoder.add_itxt_chunk(recipe::KEYWORD.to_owned(), recipe.to_json())?;
+        encoder.add_itxt_chunk(JSON_KEYWORD.to_owned(), metadata.to_json())?;
     }
     let mut writer = encoder.write_header()?;
     writer.write_image_data(pixels.rgb)?;

@@ -1,27 +1,30 @@
-//! The text that viewers and other programs read: the prompt, a line for the negative prompt, and
-//! a line of settings, as AUTOMATIC1111's web UI writes it.
+//! The A1111 parameters text: the prompt, a line for the negative prompt and a line of settings, as
+//! AUTOMATIC1111's web UI writes them and other programs read them.
 
-use super::{PROGRAM, Recipe};
+use super::generation::GenerationMetadata;
+
+/// The program that is named where the metadata names none.
+const PROGRAM: &str = concat!("zimg ", env!("CARGO_PKG_VERSION"));
 
 const NEGATIVE: &str = "\nNegative prompt: ";
 const SETTINGS: &str = "\nSteps: ";
 
-/// The text of a recipe.
-pub(super) fn write(recipe: &Recipe) -> String {
-    let Recipe { steps, guidance, seed, width, height, .. } = recipe;
-    let negative = match recipe.negative.as_deref().unwrap_or_default() {
+/// The text of a metadata.
+pub(super) fn write(metadata: &GenerationMetadata) -> String {
+    let GenerationMetadata { steps, guidance, seed, width, height, .. } = metadata;
+    let negative = match metadata.negative.as_deref().unwrap_or_default() {
         "" => String::new(),
         text => format!("{NEGATIVE}{text}"),
     };
-    let model = match recipe.model.as_deref() {
+    let model = match metadata.model.as_deref() {
         Some(name) => format!(", Model: {}", quoted(name)),
         None => String::new(),
     };
-    let version = quoted(recipe.program.as_deref().unwrap_or(PROGRAM));
+    let version = quoted(metadata.program.as_deref().unwrap_or(PROGRAM));
     format!(
         "{}{negative}{SETTINGS}{steps}, Sampler: Euler, CFG scale: {guidance}, Seed: {seed}, \
          Size: {width}x{height}{model}, Version: {version}",
-        recipe.prompt
+        metadata.prompt
     )
 }
 
@@ -35,7 +38,7 @@ fn quoted(value: &str) -> String {
 }
 
 /// What can be drawn again of such a text, be it ours or another program's.
-pub(super) fn read(text: &str) -> Option<Recipe> {
+pub(super) fn read(text: &str) -> Option<GenerationMetadata> {
     // A prompt may be empty; then the text begins with what is else on a line of its own.
     let text = format!("\n{text}");
     let (words, settings) = text.rsplit_once(SETTINGS)?;
@@ -53,7 +56,7 @@ pub(super) fn read(text: &str) -> Option<Recipe> {
     // Elsewhere the scale is 1 where there is no guidance, and 0 here.
     let ours = program.as_deref().is_some_and(|program| program.starts_with("zimg "));
     let guidance = if ours { cfg } else { (cfg - 1.0).max(0.0) };
-    Some(Recipe {
+    Some(GenerationMetadata {
         prompt: prompt.strip_prefix('\n').unwrap_or(prompt).to_owned(),
         negative,
         width: width.parse().ok()?,
@@ -91,33 +94,39 @@ fn settings_of(line: &str) -> impl Iterator<Item = (&str, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::recipe;
+    use super::super::generation::tests::metadata;
     use super::*;
 
     #[test]
     fn it_is_the_text_that_viewers_know() {
-        let plain =
-            Recipe { prompt: "a fox".to_owned(), negative: None, guidance: 0.0, ..recipe() };
+        let plain = GenerationMetadata {
+            prompt: "a fox".to_owned(),
+            negative: None,
+            guidance: 0.0,
+            ..metadata()
+        };
         assert_eq!(
             write(&plain),
             "a fox\nSteps: 8, Sampler: Euler, CFG scale: 0, Seed: 18446744073709551615, \
              Size: 1024x768, Model: Z-Image-Turbo, Version: zimg 0.1.0"
         );
-        let full = write(&recipe());
+        let full = write(&metadata());
         assert!(full.contains("\"❄\"\nNegative prompt: a dog\nSteps: 8, "), "{full}");
     }
 
     #[test]
     fn what_it_says_is_read_back() {
         let model = Some("odd, \"name\": x".to_owned());
-        for recipe in [recipe(), Recipe { prompt: String::new(), model, ..recipe() }] {
-            let read = read(&write(&recipe)).unwrap();
-            let said = Recipe {
+        for metadata in
+            [metadata(), GenerationMetadata { prompt: String::new(), model, ..metadata() }]
+        {
+            let read = read(&write(&metadata)).unwrap();
+            let said = GenerationMetadata {
                 guidance_normalization: 0.0,
                 guidance_truncation: 1.0,
                 dtype: None,
                 device: None,
-                ..recipe
+                ..metadata
             };
             assert_eq!(read, said);
         }

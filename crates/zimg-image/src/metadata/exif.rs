@@ -1,12 +1,11 @@
-//! The recipe in JPEG and WebP files: EXIF, with the text for others as the user's comment and
-//! the JSON as the maker's note.
+//! EXIF blocks of JPEG and WebP files: the parameters text as UserComment, the JSON as MakerNote.
 
 use std::io::Cursor;
 
 use exif::experimental::Writer;
 use exif::{Field, In, Reader, Tag, Value};
 
-use super::Recipe;
+use super::generation::GenerationMetadata;
 
 /// What a JPEG has room for in one segment, less its own head.
 pub(crate) const SEGMENT_MAX: usize = 65_533 - "Exif\0\0".len();
@@ -15,14 +14,14 @@ const UNICODE: &[u8; 8] = b"UNICODE\0";
 /// Whose note it is.
 const OURS: &[u8; 5] = b"zimg\0";
 
-/// The EXIF block of a recipe; without the comment if it would be longer than `max`, and none if
+/// The EXIF block of a metadata; without the comment if it would be longer than `max`, and none if
 /// even the note is.
-pub(crate) fn of(recipe: &Recipe, max: usize) -> Option<Vec<u8>> {
-    let text = recipe.to_parameters();
+pub(crate) fn of(metadata: &GenerationMetadata, max: usize) -> Option<Vec<u8>> {
+    let text = metadata.to_parameters();
     let comment = UNICODE.iter().copied().chain(text.encode_utf16().flat_map(u16::to_be_bytes));
     let field = |tag, bytes| Field { tag, ifd_num: In::PRIMARY, value: Value::Undefined(bytes, 0) };
     let comment = field(Tag::UserComment, comment.collect());
-    let note = field(Tag::MakerNote, [OURS, recipe.to_json().as_bytes()].concat());
+    let note = field(Tag::MakerNote, [OURS, metadata.to_json().as_bytes()].concat());
     [&[&note, &comment][..], &[&note]].into_iter().find_map(|fields| {
         let mut writer = Writer::new();
         fields.iter().for_each(|field| writer.push_field(field));
@@ -34,7 +33,7 @@ pub(crate) fn of(recipe: &Recipe, max: usize) -> Option<Vec<u8>> {
 }
 
 /// The comment and the note of a JPEG or WebP file's bytes.
-pub(super) fn read(bytes: &[u8]) -> (Option<String>, Option<Recipe>) {
+pub(super) fn read(bytes: &[u8]) -> (Option<String>, Option<GenerationMetadata>) {
     let Ok(exif) = Reader::new().read_from_container(&mut Cursor::new(bytes)) else {
         return (None, None);
     };
@@ -43,10 +42,10 @@ pub(super) fn read(bytes: &[u8]) -> (Option<String>, Option<Recipe>) {
         _ => None,
     };
     let note = undefined(Tag::MakerNote).and_then(|note| note.strip_prefix(OURS));
-    let recipe = note.and_then(|json| Recipe::from_json(str::from_utf8(json).ok()?));
+    let metadata = note.and_then(|json| GenerationMetadata::from_json(str::from_utf8(json).ok()?));
     let comment =
         undefined(Tag::UserComment).and_then(|bytes| comment(bytes, exif.little_endian()));
-    (comment, recipe)
+    (comment, metadata)
 }
 
 fn comment(bytes: &[u8], little_endian: bool) -> Option<String> {
@@ -69,16 +68,16 @@ fn comment(bytes: &[u8], little_endian: bool) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::recipe;
+    use super::super::generation::tests::metadata;
     use super::*;
 
     #[test]
     fn what_does_not_fit_is_left_out_from_the_end() {
-        let whole = of(&recipe(), usize::MAX).unwrap();
-        assert_eq!(of(&recipe(), whole.len()), Some(whole.clone()));
-        let less = of(&recipe(), whole.len() - 1).unwrap();
+        let whole = of(&metadata(), usize::MAX).unwrap();
+        assert_eq!(of(&metadata(), whole.len()), Some(whole.clone()));
+        let less = of(&metadata(), whole.len() - 1).unwrap();
         assert!(less.len() < whole.len());
-        assert_eq!(of(&recipe(), less.len() - 1), None);
+        assert_eq!(of(&metadata(), less.len() - 1), None);
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! JPEG, with the recipe as EXIF.
+//! JPEG, with the metadata as EXIF.
 
 use jpeg_encoder::{ColorType, Encoder, EncodingError};
 
-use super::Pixels;
+use crate::pixels::Pixels;
 
 /// The application's segment that EXIF is in.
 const APP1: u8 = 1;
 
 /// A file that looks like the image; `quality` is 1 to 100.
-pub(super) fn encode(
+pub(crate) fn encode(
     pixels: Pixels<'_>,
     quality: u8,
     exif: Option<&[u8]>,

@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+mod contact_sheet;
+mod error;
+mod format;
+mod jpeg;
+mod metadata;
+mod pixels;
+mod png;
+mod webp;
+
+pub use contact_sheet::ContactSheet;
+pub use error::Error;
+pub use format::{Encoding, ImageFormat};
+pub use metadata::{EmbeddedMetadata, GenerationMetadata};
+pub use pixels::{Pixels, scaled};

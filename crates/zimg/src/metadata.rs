@@ -1,0 +1,96 @@
+//! Generation metadata of an image that the daemon generated, and the request that it is made from
+//! again.
+
+use std::path::Path;
+
+use zimg_client::{Failure, ImageInfo, Kind, ModelInfo, Params, Started};
+use zimg_image::{EmbeddedMetadata, Error, GenerationMetadata};
+
+use crate::version::PROGRAM;
+
+/// The metadata of one image of a job: the request, the values of the defaults, and the image.
+pub(crate) fn of_image(
+    params: &Params,
+    started: &Started,
+    image: &ImageInfo,
+    model: Option<&ModelInfo>,
+) -> GenerationMetadata {
+    // Only the model that ran: another may have been loaded meanwhile.
+    let model = model.filter(|model| model.name == started.model);
+    GenerationMetadata {
+        prompt: params.prompt.clone(),
+        negative: params.negative.clone(),
+        width: image.width,
+        height: image.height,
+        steps: started.steps,
+        guidance: started.guidance,
+        guidance_normalization: params.guidance_normalization.unwrap_or_default(),
+        guidance_truncation: params.guidance_truncation.unwrap_or(1.0),
+        seed: image.seed,
+        model: Some(started.model.clone()),
+        dtype: model.map(|model| model.dtype.clone()),
+        device: model.map(|model| model.device.clone()),
+        program: Some(PROGRAM.to_owned()),
+    }
+}
+
+/// The request that generates the image again.
+pub(crate) fn to_params(metadata: &GenerationMetadata) -> Params {
+    Params {
+        prompt: metadata.prompt.clone(),
+        negative: metadata.negative.clone(),
+        width: Some(metadata.width),
+        height: Some(metadata.height),
+        steps: Some(metadata.steps),
+        guidance: Some(metadata.guidance),
+        guidance_normalization: Some(metadata.guidance_normalization),
+        guidance_truncation: Some(metadata.guidance_truncation),
+        seed: Some(metadata.seed),
+        count: Some(1),
+    }
+}
+
+/// The metadata in the file at `path`.
+///
+/// # Errors
+///
+/// `Io`: the file cannot be read or is too long. `Refused`: it is not an image.
+pub(crate) fn read(path: &Path) -> Result<EmbeddedMetadata, Failure> {
+    EmbeddedMetadata::read(path).map_err(|error| failure(&error))
+}
+
+/// An error of `zimg-image` as a failure.
+pub(crate) fn failure(error: &Error) -> Failure {
+    let kind = match error {
+        Error::PixelCount { .. } | Error::Encode(_) => Kind::Internal,
+        Error::Read { .. } | Error::Directory(_) | Error::TooLong { .. } => Kind::Io,
+        Error::NotAnImage(_) => Kind::Refused,
+    };
+    Failure::new(kind, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_the_request_with_the_defaults_as_they_became() {
+        let params = Params { seed: Some(7), count: Some(3), ..Params::new("a fox") };
+        let started =
+            Started { model: "tiny".to_owned(), width: 64, height: 80, steps: 4, guidance: 0.0 };
+        let image = ImageInfo { index: 1, seed: 8, width: 64, height: 80, bytes: 3 * 64 * 80 };
+        let metadata = of_image(&params, &started, &image, None);
+        let again = Params {
+            width: Some(64),
+            height: Some(80),
+            steps: Some(4),
+            guidance: Some(0.0),
+            seed: Some(8),
+            count: Some(1),
+            guidance_normalization: Some(0.0),
+            guidance_truncation: Some(1.0),
+            ..Params::new("a fox")
+        };
+        assert_eq!(to_params(&metadata), again);
+    }
+}
