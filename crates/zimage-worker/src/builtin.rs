@@ -23,6 +23,6 @@ static FILES: &[(&str, &[u8])] = files![
 ];
 
 /// The built-in checkpoint.
-pub(crate) fn checkpoint() -> zimage::Result<Checkpoint> {
+pub(crate) fn checkpoint() -> zimage::checkpoint::Result<Checkpoint> {
     Checkpoint::embedded("tiny", FILES)
 }

@@ -7,10 +7,10 @@ use std::thread;
 use std::time::Instant;
 
 use tch::Device;
-use zimage::checkpoint::{Arrival, Loader};
+use zimage::weights::{LoadedFrom, Loader};
 use zimage::{
-    Checkpoint, DType, Error, Kept, LoadingPipeline, Options, Params, Pipeline, Progress,
-    WarmupTimings,
+    Checkpoint, DType, Error, LoadingPipeline, Options, Params, Pipeline, Progress,
+    RetainedWeights, WarmupTimings,
 };
 use zimg_protocol::Failure;
 use zimg_protocol::messages::{ModelInfo, Report, Weights};
@@ -39,11 +39,11 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
         Model::Tiny => builtin::checkpoint(),
         Model::Folder(folder) => Checkpoint::open(folder),
     };
-    let checkpoint = checkpoint.map_err(|e| from_model(&e))?;
+    let checkpoint = checkpoint.map_err(|e| from_model(&e.into()))?;
     let load = |kept| load(&checkpoint, &choice.options, kept, args, reports);
     let loaded = match channel.given() {
         Some(kept) => load(Some(kept)).or_else(|error| match error {
-            Error::NotKept(why) => {
+            Error::NotRetained(why) => {
                 log::line(format_args!("the kept weights are not used, for {why}"));
                 channel.refuse();
                 load(None)
@@ -54,9 +54,9 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
     };
     let (pipeline, arrival) = loaded.map_err(|e| at_start(&e, choice.options.device))?;
     reports.send(Report::Weights(match arrival {
-        Arrival::Kept(bytes) => Weights::Kept { bytes },
-        Arrival::Read(bytes) => {
-            channel.offer(pipeline.keep());
+        LoadedFrom::Retained(bytes) => Weights::Kept { bytes },
+        LoadedFrom::Files(bytes) => {
+            channel.offer(pipeline.retain());
             Weights::Read { bytes }
         }
     }));
@@ -78,17 +78,17 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
     Ok((pipeline, info))
 }
 
-/// Brings the weights, and rehearses. [`Error::NotKept`] says that they must be read.
+/// Brings the weights, and rehearses. [`Error::NotRetained`] says that they must be read.
 fn load(
     checkpoint: &Checkpoint,
     options: &Options,
-    kept: Option<Kept>,
+    kept: Option<RetainedWeights>,
     args: &Args,
     reports: &Reports,
-) -> zimage::Result<(Pipeline, Arrival)> {
+) -> zimage::Result<(Pipeline, LoadedFrom)> {
     let begun = Instant::now();
     let (loading, loader) = match kept {
-        Some(kept) => LoadingPipeline::from_kept(checkpoint, options, kept).map_err(doubted)?,
+        Some(kept) => LoadingPipeline::from_retained(checkpoint, options, kept).map_err(doubted)?,
         None => LoadingPipeline::new(checkpoint, options)?,
     };
     log::line(format_args!("{:.2} s for places and what is small", begun.elapsed().as_secs_f32()));
@@ -108,8 +108,8 @@ fn load(
 /// Whatever is wrong with kept weights: they are read anew.
 fn doubted(error: Error) -> Error {
     match error {
-        Error::NotKept(_) => error,
-        error => Error::NotKept(error.to_string()),
+        Error::NotRetained(_) => error,
+        error => Error::NotRetained(error.to_string()),
     }
 }
 
@@ -153,7 +153,7 @@ fn while_rehearsing(
     mut loading: LoadingPipeline,
     args: &Args,
     reports: &Reports,
-) -> zimage::Result<(Pipeline, Arrival)> {
+) -> zimage::Result<(Pipeline, LoadedFrom)> {
     let (read, rehearsed) = thread::scope(|scope| {
         let reading = scope.spawn(|| read(&mut loader, args, reports));
         let (sizes, captions) = match &args.awaited {
@@ -169,7 +169,7 @@ fn while_rehearsing(
     });
     read?;
     rehearsed?;
-    let arrival = loader.arrival();
+    let arrival = loader.loaded_from();
     Ok((loading.complete(loader)?, arrival))
 }
 
@@ -179,9 +179,9 @@ fn then_rehearsing(
     loading: LoadingPipeline,
     args: &Args,
     reports: &Reports,
-) -> zimage::Result<(Pipeline, Arrival)> {
+) -> zimage::Result<(Pipeline, LoadedFrom)> {
     read(&mut loader, args, reports)?;
-    let arrival = loader.arrival();
+    let arrival = loader.loaded_from();
     let pipeline = loading.complete(loader)?;
     rehearse(args, |params| pipeline.rehearse(params, CAPTION))?;
     Ok((pipeline, arrival))
@@ -210,9 +210,9 @@ fn read(loader: &mut Loader, args: &Args, reports: &Reports) -> zimage::Result<(
     let done = loader.run(&mut |Progress { done, total }| {
         reports.send(Report::Loading { done, total });
     });
-    let (what, bytes) = match loader.arrival() {
-        Arrival::Read(bytes) => (done.map(|()| "read")?, bytes),
-        Arrival::Kept(bytes) => (done.map(|()| "kept, checked").map_err(doubted)?, bytes),
+    let (what, bytes) = match loader.loaded_from() {
+        LoadedFrom::Files(bytes) => (done.map(|()| "read")?, bytes),
+        LoadedFrom::Retained(bytes) => (done.map(|()| "kept, checked").map_err(doubted)?, bytes),
     };
     let (gigabytes, seconds) = (bytes as f64 / 1e9, begun.elapsed().as_secs_f64());
     log::line(format_args!(

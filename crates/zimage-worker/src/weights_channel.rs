@@ -5,7 +5,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use zimage::Kept;
+use zimage::RetainedWeights;
 use zimg_protocol::Handover;
 
 use crate::log;
@@ -31,9 +31,9 @@ impl WeightsChannel {
     }
 
     /// What an earlier worker left.
-    pub(crate) fn given(&self) -> Option<Kept> {
+    pub(crate) fn given(&self) -> Option<RetainedWeights> {
         match Handover::receive(self.0.as_ref()?) {
-            Ok(Some(Handover::Weights(descriptors))) => Some(Kept::new(descriptors)),
+            Ok(Some(Handover::Weights(descriptors))) => Some(RetainedWeights::new(descriptors)),
             Ok(_) => None,
             Err(e) => {
                 log::line(format_args!("kept weights do not arrive: {e}"));
@@ -52,7 +52,7 @@ impl WeightsChannel {
     }
 
     /// Has these kept from now on.
-    pub(crate) fn offer(&self, kept: zimage::Result<Kept>) {
+    pub(crate) fn offer(&self, kept: zimage::Result<RetainedWeights>) {
         let Some(socket) = &self.0 else { return };
         let offered = kept.map_err(|e| e.to_string()).and_then(|kept| {
             let weights = Handover::Weights(kept.into_descriptors());
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn an_offer_arrives() {
         let (supervisor, channel) = channel();
-        channel.offer(Ok(Kept::new(descriptors())));
+        channel.offer(Ok(RetainedWeights::new(descriptors())));
         let heard = Handover::receive(&supervisor).unwrap();
         assert!(matches!(heard, Some(Handover::Weights(found)) if found.len() == 1));
     }
@@ -126,7 +126,7 @@ mod tests {
         for channel in [WeightsChannel::new(None), WeightsChannel::new(Some(file.into_raw_fd()))] {
             assert!(channel.given().is_none());
             channel.refuse();
-            channel.offer(Ok(Kept::new(descriptors())));
+            channel.offer(Ok(RetainedWeights::new(descriptors())));
         }
     }
 }

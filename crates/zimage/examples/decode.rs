@@ -11,7 +11,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use tch::{Device, Kind, Tensor};
-use zimage::checkpoint::{Component, Loader, Target};
+use zimage::checkpoint::Component;
+use zimage::weights::{Loader, Target};
 use zimage::{Checkpoint, Vae};
 use zimage_cuda::Kernels;
 
@@ -39,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let checkpoint = Checkpoint::open(Path::new(folder))?;
     // Its memory is where the weights are, so it goes after them.
     let mut loader = Loader::new();
-    let weights = checkpoint.weights(Component::Vae, Target { device, kind }, &mut loader)?;
+    let weights = loader.weights(&checkpoint, Component::Vae, Target { device, kind })?;
     let mut vae = Vae::load(weights, &checkpoint.vae)?;
     loader.run(&mut |_| {})?;
     if let Some(kernels) = &kernels {

@@ -1,7 +1,5 @@
 //! What can go wrong in the model: each error has a kind, one sentence, and perhaps a hint.
 
-use std::io;
-
 use tch::TchError;
 use zimage_params::ParamsError;
 use zimage_params::limits::{SIZE_MIN, SIZE_MULTIPLE};
@@ -69,171 +67,16 @@ pub enum Error {
         side: u32,
     },
 
-    /// The folder that should hold the checkpoint is absent.
-    #[error("the checkpoint folder {folder} does not exist")]
-    NoFolder {
-        /// The folder as given.
-        folder: String,
-    },
-    /// The folder is there, but holds something else.
-    #[error("{folder} holds no model_index.json, so it is not a diffusers checkpoint")]
-    NotACheckpoint {
-        /// The folder as given.
-        folder: String,
-        /// Where the checkpoint may be instead.
-        hint: Option<String>,
-    },
-    /// A file is absent.
-    #[error("{file} is missing")]
-    MissingFile {
-        /// Its path.
-        file: String,
-    },
-    /// A file of the Hugging Face cache whose blob was never fetched, or was removed.
-    #[error("{file} is a link to a file that is not there")]
-    DanglingLink {
-        /// Its path.
-        file: String,
-    },
-    /// A directory, pipe or device lies where a file is expected.
-    #[error("{file} is not a regular file")]
-    NotAFile {
-        /// Its path.
-        file: String,
-    },
-    /// A file is larger than anything it could hold.
-    #[error("{file} has {bytes} bytes, but such a file may have at most {limit}")]
-    FileTooLarge {
-        /// Its path.
-        file: String,
-        /// Its length.
-        bytes: u64,
-        /// The most that is read.
-        limit: u64,
-    },
-    /// The operating system could not read a file.
-    #[error("{file} cannot be read: {source}")]
-    Io {
-        /// Its path.
-        file: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A JSON file is no JSON, or lacks a value, or has one of another type.
-    #[error("{file} is not valid: {reason}")]
-    Json {
-        /// Its path.
-        file: String,
-        /// What the parser said, with line and column.
-        reason: String,
-    },
-    /// A configuration value is impossible or does not fit the others.
-    #[error("{file}: {reason}")]
-    Config {
-        /// Its path.
-        file: String,
-        /// Which value, and what it must be.
-        reason: String,
-    },
-    /// The checkpoint is of another model.
-    #[error("{file} has the {key} {found}, but this program needs {expected}")]
-    Architecture {
-        /// The configuration file.
-        file: String,
-        /// The key that names the architecture.
-        key: &'static str,
-        /// Its value.
-        found: String,
-        /// The value that is understood.
-        expected: &'static str,
-    },
-    /// The list of shards is wrong or does not fit the shards.
-    #[error("{file}: {reason}")]
-    Index {
-        /// Its path.
-        file: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A weights file's header is damaged.
-    #[error("{file} is not a valid safetensors file: {reason}")]
-    Header {
-        /// Its path.
-        file: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A weights file ends before its last tensor.
-    #[error("{file} is cut short: it should have {expected} bytes and has {found}")]
-    Truncated {
-        /// Its path.
-        file: String,
-        /// Its length by its header.
-        expected: u64,
-        /// Its length.
-        found: u64,
-    },
-    /// A weights file lost its end after its header had been checked.
-    #[error("{file} became shorter while it was read")]
-    Shrunk {
-        /// Its path.
-        file: String,
-    },
-    /// Two files hold a tensor of the same name.
-    #[error("the tensor {name} is in {first} and again in {second}")]
-    DuplicateTensor {
-        /// Its name.
-        name: String,
-        /// The file that has it.
-        first: String,
-        /// The file that has it too.
-        second: String,
-    },
-    /// A tensor that the model needs is absent.
-    #[error("{place} lacks the tensor {name}")]
-    MissingTensor {
-        /// The component's folder.
-        place: String,
-        /// Its name.
-        name: String,
-    },
-    /// Tensors are left over, so the checkpoint is of another model.
-    #[error("{place} has tensors that the model does not: {}", listed(.names))]
-    SurplusTensors {
-        /// The component's folder.
-        place: String,
-        /// Their names.
-        names: Vec<String>,
-    },
-    /// A tensor has other dimensions than the configuration asks for.
-    #[error("the tensor {name} in {file} has the shape {found:?} instead of {expected:?}")]
-    Shape {
-        /// Its name.
-        name: String,
-        /// The file that has it.
-        file: String,
-        /// Its shape.
-        found: Vec<i64>,
-        /// The shape by the configuration.
-        expected: Vec<i64>,
-    },
-    /// A tensor's numbers are of a type that is not read.
-    #[error("the tensor {name} in {file} has the type {dtype}; only F32, BF16 and F16 are read")]
-    Dtype {
-        /// Its name.
-        name: String,
-        /// The file that has it.
-        file: String,
-        /// Its type, in safetensors' words.
-        dtype: String,
-    },
+    /// The checkpoint's files are missing, damaged or of another model.
+    #[error(transparent)]
+    Checkpoint(#[from] zimage_checkpoint::Error),
     /// The tokenizer's file is damaged or of a kind that is not understood.
     #[error("the tokenizer cannot be used: {0}")]
     Tokenizer(String),
 
-    /// Weights that an earlier process left are not certain to be these, or cannot be left.
-    #[error("the weights are not kept: {0}")]
-    NotKept(String),
+    /// Retained weights are not certain to be the checkpoint's, or weights cannot be retained.
+    #[error("the weights are not retained: {0}")]
+    NotRetained(String),
 
     /// The device is not there or cannot be used.
     #[error("{0}")]
@@ -278,8 +121,8 @@ impl Error {
             ) => ErrorKind::Fault,
             Self::Device(_) | Self::Gpu(_) => ErrorKind::Device,
             Self::NotFinite(_) | Self::OneColour(_) => ErrorKind::Silent,
-            Self::NotResumable(_) | Self::NotKept(_) | Self::Internal(_) => ErrorKind::Internal,
-            _ => ErrorKind::Checkpoint,
+            Self::NotResumable(_) | Self::NotRetained(_) | Self::Internal(_) => ErrorKind::Internal,
+            Self::Checkpoint(_) | Self::Tokenizer(_) => ErrorKind::Checkpoint,
         }
     }
 
@@ -305,11 +148,7 @@ impl Error {
                     return Some(format!("{side}x{side} would fit"));
                 }
             }
-            Self::NotACheckpoint { hint, .. } => return hint.clone(),
-            Self::MissingFile { .. } | Self::DanglingLink { .. } => {
-                "fetch the checkpoint again, it is not complete"
-            }
-            Self::Header { .. } | Self::Truncated { .. } => "fetch this file again",
+            Self::Checkpoint(error) => return error.hint().map(str::to_owned),
             _ if self.kind() == ErrorKind::Memory => {
                 "ask for a smaller image, or free some of the memory"
             }
@@ -328,15 +167,6 @@ impl From<zimage_cuda::Error> for Error {
             zimage_cuda::Error::Misuse(_) => Self::Internal(error.to_string()),
             error => Self::Gpu(error),
         }
-    }
-}
-
-/// Up to three names, and how many more there are.
-fn listed(names: &[String]) -> String {
-    let shown = names.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len() {
-        0..=3 => shown,
-        all => format!("{shown} and {} more", all - 3),
     }
 }
 
@@ -430,12 +260,5 @@ mod tests {
         ] {
             assert_eq!(error.kind(), kind, "{error}");
         }
-    }
-
-    #[test]
-    fn long_lists_are_cut() {
-        let names = ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec();
-        assert_eq!(listed(&names), "a, b, c and 2 more");
-        assert_eq!(listed(&names[..1]), "a");
     }
 }

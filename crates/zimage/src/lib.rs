@@ -4,7 +4,6 @@
 //! checked request, and a [`Generation`] is an image in the making whose loop is the caller's:
 //! `examples/draw.rs` shows it on one page.
 
-pub mod checkpoint;
 mod dtype;
 mod error;
 mod image;
@@ -19,8 +18,8 @@ mod text_encoder;
 mod tokenizer;
 mod transformer;
 mod vae;
+pub mod weights;
 
-pub use checkpoint::{Checkpoint, Kept, Progress};
 pub use dtype::DType;
 pub use error::{Error, ErrorKind, Result};
 pub use image::Image;
@@ -31,3 +30,5 @@ pub use pipeline::{
 };
 pub use tokenizer::PromptTokenizer;
 pub use vae::Vae;
+pub use weights::{Progress, RetainedWeights};
+pub use zimage_checkpoint::{self as checkpoint, Checkpoint};

@@ -6,10 +6,11 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::{TextEncoderConfig, Weights};
+use crate::checkpoint::TextEncoderConfig;
 use crate::error::Result;
 use crate::nn::{FeedForward, Heads, Names, Precision, RmsNorm, SelfAttention};
 use crate::ops::{Ops, Rotation, Scale};
+use crate::weights::Weights;
 
 /// What transformers calls the parts of attention.
 const NAMES: Names = Names {
@@ -160,7 +161,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::checkpoint::{Checkpoint, Component, Loader, Target};
+    use crate::checkpoint::{Checkpoint, Component};
+    use crate::weights::{Loader, Target};
 
     /// What a GPU is given: no token sees the padding after it.
     #[test]
@@ -170,7 +172,7 @@ mod tests {
         let checkpoint = Checkpoint::open(&fixture).unwrap();
         let target = Target { device: Device::Cpu, kind: Kind::Float };
         let mut loader = Loader::new();
-        let weights = checkpoint.weights(Component::TextEncoder, target, &mut loader).unwrap();
+        let weights = loader.weights(&checkpoint, Component::TextEncoder, target).unwrap();
         let encoder = TextEncoder::load(weights, &checkpoint.text_encoder).unwrap();
         loader.run(&mut |_| {}).unwrap();
         let tokens: Vec<i64> = (1..=43).collect();

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use tch::{Device, Tensor};
-use zimage::checkpoint::Arrival;
+use zimage::weights::LoadedFrom;
 use zimage::{Checkpoint, DType, Image, LoadingPipeline, Options, Params, Pipeline};
 
 fn checkpoint() -> Checkpoint {
@@ -41,13 +41,16 @@ fn kept_weights_draw_the_same_bits_and_nothing_writes_into_them() {
         let (latents, image) = draw(&first);
         // Each process sees its own stray writes.
         first.check_weights().unwrap();
-        let kept = first.keep().unwrap();
+        let kept = first.retain().unwrap();
         drop(first);
 
         let (loading, mut loader) =
-            LoadingPipeline::from_kept(&checkpoint(), &options(dtype), kept).unwrap();
+            LoadingPipeline::from_retained(&checkpoint(), &options(dtype), kept).unwrap();
         loader.run(&mut |_| panic!("nothing is read")).unwrap();
-        assert!(matches!(loader.arrival(), Arrival::Kept(bytes) if bytes > 100_000), "{dtype}");
+        assert!(
+            matches!(loader.loaded_from(), LoadedFrom::Retained(bytes) if bytes > 100_000),
+            "{dtype}"
+        );
         let second = loading.complete(loader).unwrap();
         let (again, same) = draw(&second);
         assert_eq!(again, latents, "{dtype}");
@@ -59,8 +62,8 @@ fn kept_weights_draw_the_same_bits_and_nothing_writes_into_them() {
 #[test]
 fn weights_of_float32_are_not_taken_for_bfloat16() {
     let first = Pipeline::load(&checkpoint(), &options(DType::Float32), &mut |_| {}).unwrap();
-    let kept = first.keep().unwrap();
+    let kept = first.retain().unwrap();
     let error =
-        LoadingPipeline::from_kept(&checkpoint(), &options(DType::BFloat16), kept).unwrap_err();
-    assert!(error.to_string().starts_with("the weights are not kept: "), "{error}");
+        LoadingPipeline::from_retained(&checkpoint(), &options(DType::BFloat16), kept).unwrap_err();
+    assert!(error.to_string().starts_with("the weights are not retained: "), "{error}");
 }

@@ -159,7 +159,7 @@ fn sigmas() {
 fn autoencoder_encodes() {
     let fixture = Fixture::open();
     let expected = fixture.tensors(&fixture.manifest.encode);
-    let image = expected["image"].to_kind(Kind::Float) / 127.5 - 1.0;
+    let image = expected["picture"].to_kind(Kind::Float) / 127.5 - 1.0;
     let pixels = image.permute([2, 0, 1]).unsqueeze(0);
     for (name, pipeline) in fixture.pipelines() {
         let latents = pipeline.latents_of(&pixels).unwrap();
@@ -203,7 +203,7 @@ fn draw<'a>(case: &'a Case, pipeline: &Pipeline, expected: &HashMap<String, Tens
         assert_eq!((image.width, image.height), (case.width, case.height));
         rgb.extend(image.rgb);
     }
-    let theirs = Vec::<u8>::try_from(expected["image"].flatten(0, -1)).unwrap();
+    let theirs = Vec::<u8>::try_from(expected["picture"].flatten(0, -1)).unwrap();
     assert_eq!(rgb.len(), theirs.len(), "{}", case.name);
     let differences = || rgb.iter().zip(&theirs).map(|(a, b)| a.abs_diff(*b));
     Row {

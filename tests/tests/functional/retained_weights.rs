@@ -228,7 +228,7 @@ fn what_the_manager_stored_is_used_only_if_nothing_is_doubtful() {
             }),
         ),
         (
-            "another version of zimg made them",
+            "another version of zimg loaded them",
             Box::new(|store| {
                 let text = String::from_utf8(bytes_of(store.get(MANIFEST))).unwrap();
                 let other = text.replace("\"layout\":1,\"version\"", "\"layout\":0,\"version\"");
@@ -237,7 +237,7 @@ fn what_the_manager_stored_is_used_only_if_nothing_is_doubtful() {
             }),
         ),
         (
-            "memory that outlives the process cannot be used: ",
+            "memory that outlives the process is not available: ",
             Box::new(|store| *store.get(LAST) = File::open("/dev/null").unwrap().into()),
         ),
         ("the manifest and the memory differ in number", Box::new(|store| store.lose(LAST))),

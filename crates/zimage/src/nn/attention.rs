@@ -4,9 +4,9 @@ use tch::{Device, Kind, Tensor};
 use zimage_cuda::{Rows, WithoutPlans};
 
 use super::{Linear, RmsNorm};
-use crate::checkpoint::Weights;
 use crate::error::Result;
 use crate::ops::{Ops, Rotation};
+use crate::weights::Weights;
 
 /// Which heads a layer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

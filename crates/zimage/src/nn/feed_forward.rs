@@ -4,9 +4,9 @@ use tch::Tensor;
 use zimage_cuda::Rows;
 
 use super::Linear;
-use crate::checkpoint::Weights;
 use crate::error::Result;
 use crate::ops::Ops;
+use crate::weights::Weights;
 
 /// `down(silu(gate(x)) · up(x))`.
 #[derive(Debug)]

@@ -3,9 +3,9 @@
 use tch::Tensor;
 use zimage_cuda::{Float8Rows, Rows};
 
-use crate::checkpoint::Weights;
 use crate::error::{Error, Result};
 use crate::ops::float8;
+use crate::weights::Weights;
 
 /// `y = x·Wᵀ + b`.
 #[derive(Debug)]

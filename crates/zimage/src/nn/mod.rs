@@ -10,8 +10,8 @@ pub(crate) use attention::{Heads, Names, SelfAttention, attention, remark as att
 pub(crate) use feed_forward::FeedForward;
 pub(crate) use linear::Linear;
 
-use crate::checkpoint::Weights;
 use crate::error::Result;
+use crate::weights::Weights;
 
 /// How numbers are kept while a network runs.
 #[derive(Clone, Copy, Debug, PartialEq)]

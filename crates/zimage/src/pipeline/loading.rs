@@ -16,7 +16,7 @@ use super::{
     DecoderThread, DenoiserGraphs, Pipeline, PromptCache, STEPS, WarmupTimings, longest_side,
     most_tokens,
 };
-use crate::checkpoint::{Arrival, Checkpoint, Component, Kept, Loader, Target};
+use crate::checkpoint::{Checkpoint, Component};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::attention_remark;
@@ -28,6 +28,7 @@ use crate::text_encoder::TextEncoder;
 use crate::tokenizer::PromptTokenizer;
 use crate::transformer::Transformer;
 use crate::vae::Vae;
+use crate::weights::{LoadedFrom, Loader, RetainedWeights, Target};
 
 /// A pipeline that cannot be asked for images yet.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl LoadingPipeline {
     /// # Errors
     /// When the checkpoint is not what it should be, cannot be read, or does not fit.
     pub fn new(checkpoint: &Checkpoint, options: &Options) -> Result<(Self, Loader)> {
-        let loader = Loader::remembering(checkpoint, options.device)?;
+        let loader = Loader::retaining(checkpoint, options.device)?;
         Self::placed(checkpoint, options, loader)
     }
 
@@ -61,14 +62,14 @@ impl LoadingPipeline {
     /// checks them.
     ///
     /// # Errors
-    /// As [`LoadingPipeline::new`]; and [`Error::NotKept`] if they are not certain to be those of the
+    /// As [`LoadingPipeline::new`]; and [`Error::NotRetained`] if they are not certain to be those of the
     /// checkpoint. After any error, read them anew.
-    pub fn from_kept(
+    pub fn from_retained(
         checkpoint: &Checkpoint,
         options: &Options,
-        kept: Kept,
+        retained: RetainedWeights,
     ) -> Result<(Self, Loader)> {
-        let loader = Loader::from_kept(checkpoint, options.device, kept)?;
+        let loader = Loader::from_retained(checkpoint, options.device, retained)?;
         Self::placed(checkpoint, options, loader)
     }
 
@@ -83,20 +84,19 @@ impl LoadingPipeline {
         let ops = started("kernels", move || Ops::choose(&wished))?;
         let Options { device, dtype, .. } = wished;
         let target = Target { device, kind: dtype.vae_kind() };
-        let vae =
-            Vae::load(checkpoint.weights(Component::Vae, target, &mut loader)?, &checkpoint.vae)?;
+        let vae = Vae::load(loader.weights(&checkpoint, Component::Vae, target)?, &checkpoint.vae)?;
         // What is computed from its weights can be computed from here on. Kept ones are there, and
         // are checked with all others.
-        if matches!(loader.arrival(), Arrival::Read(_)) {
+        if matches!(loader.loaded_from(), LoadedFrom::Files(_)) {
             loader.run(&mut |_| {})?;
         }
         let target = Target { device, kind: dtype.kind() };
         let text_encoder = TextEncoder::load(
-            checkpoint.weights(Component::TextEncoder, target, &mut loader)?,
+            loader.weights(&checkpoint, Component::TextEncoder, target)?,
             &checkpoint.text_encoder,
         )?;
         let transformer = Transformer::load(
-            checkpoint.weights(Component::Transformer, target, &mut loader)?,
+            loader.weights(&checkpoint, Component::Transformer, target)?,
             &checkpoint.transformer,
         )?;
         let vae_scale = checkpoint.vae.scale() as u32;
@@ -228,7 +228,7 @@ impl LoadingPipeline {
         if let Some(laid_out) = laid_out {
             laid_out.wait()?;
         }
-        pipeline.memory = Some(loader.into_memory());
+        pipeline.memory = Some(loader.into_weights());
         Ok(pipeline)
     }
 }

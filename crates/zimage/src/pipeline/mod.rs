@@ -19,7 +19,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::{Checkpoint, Kept, LoadedMemory, Progress};
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::image::{Image, all_finite};
 use crate::ops::Ops;
@@ -29,6 +29,7 @@ use crate::schedule;
 use crate::text_encoder::TextEncoder;
 use crate::tokenizer::PromptTokenizer;
 use crate::transformer::{Context, SEQUENCE_MULTIPLE, Transformer};
+use crate::weights::{LoadedWeights, Progress, RetainedWeights};
 
 use cuda_graphs::{DenoiserGraphs, Recorder};
 use decoder_thread::DecoderThread;
@@ -67,7 +68,7 @@ pub struct Pipeline {
     footprint: Cell<Option<Footprint>>,
     remarks: RefCell<Vec<String>>,
     /// The memory that the networks' tensors lie in; it goes last.
-    memory: Option<LoadedMemory>,
+    memory: Option<LoadedWeights>,
 }
 
 /// A plan's prompts, encoded.
@@ -121,19 +122,19 @@ impl Pipeline {
     /// That the weights still are what was read: milliseconds on a GPU.
     ///
     /// # Errors
-    /// [`Error::NotKept`] if their checksum is another; or when libtorch fails.
+    /// [`Error::NotRetained`] if their checksum is another; or when libtorch fails.
     pub fn check_weights(&self) -> Result<()> {
-        self.memory.as_ref().map_or(Ok(()), LoadedMemory::check)
+        self.memory.as_ref().map_or(Ok(()), LoadedWeights::check)
     }
 
     /// Hands the weights' memory to whoever shall hold it beyond this process, for
-    /// [`LoadingPipeline::from_kept`].
+    /// [`LoadingPipeline::from_retained`].
     ///
     /// # Errors
-    /// [`Error::NotKept`] where memory ends with its process, and why.
-    pub fn keep(&self) -> Result<Kept> {
+    /// [`Error::NotRetained`] where memory ends with its process, and why.
+    pub fn retain(&self) -> Result<RetainedWeights> {
         match &self.memory {
-            Some(memory) => memory.keep(),
+            Some(memory) => memory.retain(),
             None => Err(Error::Internal("the weights have not been read".to_owned())),
         }
     }

@@ -13,11 +13,12 @@ use std::cell::RefCell;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::{TransformerConfig, Weights};
+use crate::checkpoint::TransformerConfig;
 use crate::error::{Error, Result};
 use crate::lru::LruCache;
 use crate::nn::{Linear, Precision, RmsNorm};
 use crate::ops::{Ops, Rotation, Scale};
+use crate::weights::Weights;
 pub(crate) use modulations::Modulations;
 pub(crate) use patch::Grid;
 use rope::RopeTables;

@@ -5,10 +5,11 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::{TransformerConfig, Weights};
+use crate::checkpoint::TransformerConfig;
 use crate::error::Result;
 use crate::nn::{FeedForward, Heads, Linear, Names, Precision, RmsNorm, SelfAttention};
 use crate::ops::{Ops, Rotation, Scale};
+use crate::weights::Weights;
 
 /// The norms of queries and keys have an epsilon of their own in the reference.
 const QK_NORM_EPS: f64 = 1e-5;

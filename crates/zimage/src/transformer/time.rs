@@ -2,9 +2,9 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::Weights;
 use crate::error::Result;
 use crate::nn::Linear;
+use crate::weights::Weights;
 
 /// Sines and cosines there are.
 const FREQUENCIES: i64 = 256;

@@ -4,9 +4,10 @@ use tch::{Kind, Tensor};
 use zimage_cuda::Kernels;
 
 use super::layers::{Conv, GroupNorm, Middle, Resnet};
-use crate::checkpoint::{VaeConfig, Weights};
+use crate::checkpoint::VaeConfig;
 use crate::error::Result;
 use crate::ops::{Map, Ops, to_nhwc};
+use crate::weights::Weights;
 
 /// Red, green and blue.
 const COLOURS: i64 = 3;
@@ -133,8 +134,9 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::checkpoint::{Checkpoint, Component, Loader, Target};
+    use crate::checkpoint::{Checkpoint, Component};
     use crate::vae::Vae;
+    use crate::weights::{Loader, Target};
 
     /// What the kernels are given, NHWC and biases that wait, is the same decoder: here with
     /// libtorch's operations in the kernels' place.
@@ -145,7 +147,7 @@ mod tests {
             let checkpoint = Checkpoint::open(&fixture.join(name)).unwrap();
             let target = Target { device: Device::Cpu, kind: Kind::Float };
             let mut loader = Loader::new();
-            let weights = checkpoint.weights(Component::Vae, target, &mut loader).unwrap();
+            let weights = loader.weights(&checkpoint, Component::Vae, target).unwrap();
             let mut decoder = Vae::load(weights, &checkpoint.vae).unwrap().decoder;
             loader.run(&mut |_| {}).unwrap();
             assert!(!decoder.can_fuse);

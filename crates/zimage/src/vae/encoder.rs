@@ -3,9 +3,10 @@
 use tch::Tensor;
 
 use super::layers::{Conv, GroupNorm, Middle, Resnet};
-use crate::checkpoint::{VaeConfig, Weights};
+use crate::checkpoint::VaeConfig;
 use crate::error::Result;
 use crate::ops::{Map, Ops};
+use crate::weights::Weights;
 
 /// The encoder.
 #[derive(Debug)]

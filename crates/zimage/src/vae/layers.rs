@@ -5,10 +5,11 @@
 use tch::{Kind, Tensor};
 use zimage_cuda as cuda;
 
-use crate::checkpoint::{VaeConfig, Weights};
+use crate::checkpoint::VaeConfig;
 use crate::error::Result;
 use crate::nn::Linear;
 use crate::ops::{Map, Ops, from_rows, to_nhwc, to_rows};
+use crate::weights::Weights;
 
 /// The epsilon of every norm in the autoencoder.
 const EPS: f64 = 1e-6;

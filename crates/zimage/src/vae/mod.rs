@@ -13,9 +13,10 @@ use std::cell::OnceCell;
 use tch::{Kind, Tensor};
 use zimage_cuda::Kernels;
 
-use crate::checkpoint::{VaeConfig, Weights};
+use crate::checkpoint::VaeConfig;
 use crate::error::Result;
 use crate::image::Image;
+use crate::weights::Weights;
 use decoder::Decoder;
 use encoder::Encoder;
 use preview::Code;

@@ -76,14 +76,15 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::checkpoint::{Checkpoint, Component, Loader, Target};
+    use crate::checkpoint::{Checkpoint, Component};
+    use crate::weights::{Loader, Target};
 
     fn vae() -> (Vae, i64) {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference");
         let checkpoint = Checkpoint::open(&fixtures.join("plain")).unwrap();
         let target = Target { device: Device::Cpu, kind: Kind::Float };
         let mut loader = Loader::new();
-        let weights = checkpoint.weights(Component::Vae, target, &mut loader).unwrap();
+        let weights = loader.weights(&checkpoint, Component::Vae, target).unwrap();
         let vae = Vae::load(weights, &checkpoint.vae).unwrap();
         loader.run(&mut |_| {}).unwrap();
         (vae, checkpoint.vae.latent_channels)

@@ -9,7 +9,8 @@ use proptest::test_runner::TestRunner;
 use safetensors::tensor::Dtype;
 use serde_json::json;
 use tch::{Device, Kind};
-use zimage::checkpoint::{Component, Loader, Target};
+use zimage::checkpoint::Component;
+use zimage::weights::{Loader, Target};
 
 use crate::folder::{Folder, INDEX, TEXT_ENCODER, TRANSFORMER, file_of, file_with_header};
 
@@ -66,7 +67,7 @@ fn is_cheap(folder: &Folder, component: Component, bytes: usize) -> bool {
     let checkpoint = folder.open().unwrap();
     let target = Target { device: Device::Cpu, kind: Kind::Float };
     let mut loader = Loader::new();
-    let (weights, held) = most_held(|| checkpoint.weights(component, target, &mut loader));
+    let (weights, held) = most_held(|| loader.weights(&checkpoint, component, target));
     assert!(held <= FACTOR * bytes + SMALL, "{held} bytes were held for a file of {bytes}");
     let Ok(mut weights) = weights else { return false };
     // What was accepted can be read, whatever its numbers are.

@@ -6,7 +6,8 @@ use std::path::Path;
 use safetensors::tensor::Dtype;
 use serde_json::json;
 use tch::{Device, Kind};
-use zimage::checkpoint::{Checkpoint, Component, Loader, Target};
+use zimage::checkpoint::{Checkpoint, Component};
+use zimage::weights::{Loader, Target};
 use zimage::{ErrorKind, Result};
 
 use crate::folder::{Folder, TRANSFORMER, file_of, file_with_header, matrix};
@@ -203,7 +204,7 @@ fn a_file_that_shrinks_while_it_is_read_is_an_error() -> Result<()> {
     let folder = Folder::new();
     let mut loader = Loader::new();
     let target = Target { device: Device::Cpu, kind: Kind::BFloat16 };
-    let mut weights = folder.open()?.weights(Component::Transformer, target, &mut loader)?;
+    let mut weights = loader.weights(&folder.open()?, Component::Transformer, target)?;
     drop(weights.take("w", &[2, 3])?);
     weights.finish()?;
     let path = folder.path().join(TRANSFORMER);
@@ -232,7 +233,7 @@ fn a_large_file_that_shrinks_is_an_error_of_some_thread() -> Result<()> {
         folder.write(TRANSFORMER, &file_of(&tensors));
         let mut loader = Loader::new();
         let target = Target { device: Device::Cpu, kind };
-        let mut weights = folder.open()?.weights(Component::Transformer, target, &mut loader)?;
+        let mut weights = loader.weights(&folder.open()?, Component::Transformer, target)?;
         for name in &names {
             drop(weights.take(name, &[numbers as i64])?);
         }

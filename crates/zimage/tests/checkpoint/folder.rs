@@ -7,8 +7,9 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use tch::{Device, Kind};
 use tempfile::TempDir;
-use zimage::checkpoint::{Checkpoint, Component, Loader, Target, Weights};
-use zimage::{Error, Result};
+use zimage::Result;
+use zimage::checkpoint::{Checkpoint, Component};
+use zimage::weights::{Loader, Target, Weights};
 
 /// Where a component's single file of weights lies.
 pub(crate) const TRANSFORMER: &str = "transformer/diffusion_pytorch_model.safetensors";
@@ -64,7 +65,7 @@ impl Folder {
     }
 
     pub(crate) fn open(&self) -> Result<Checkpoint> {
-        Checkpoint::open(self.path())
+        Ok(Checkpoint::open(self.path())?)
     }
 
     /// Lets `take` have a component's weights as float32 on the host.
@@ -75,7 +76,7 @@ impl Folder {
     ) -> Result<T> {
         let mut loader = Loader::new();
         let target = Target { device: Device::Cpu, kind: Kind::Float };
-        let mut weights = self.open()?.weights(component, target, &mut loader)?;
+        let mut weights = loader.weights(&self.open()?, component, target)?;
         let taken = take(&mut weights)?;
         weights.finish()?;
         loader.run(&mut |_| {})?;
@@ -83,7 +84,7 @@ impl Folder {
     }
 
     /// An error's sentence, with `F` for the folder's path.
-    pub(crate) fn sentence(&self, error: &Error) -> String {
+    pub(crate) fn sentence(&self, error: &impl ToString) -> String {
         error.to_string().replace(&self.path().display().to_string(), "F")
     }
 }

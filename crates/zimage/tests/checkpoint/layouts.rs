@@ -7,7 +7,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tch::{Device, Kind};
 use tempfile::TempDir;
-use zimage::checkpoint::{Checkpoint, Component, Loader, Target, Weights};
+use zimage::checkpoint::{Checkpoint, Component};
+use zimage::weights::{Loader, Target, Weights};
 
 use crate::folder::{Folder, INDEX, TEXT_ENCODER, TRANSFORMER, file_of, matrix};
 
@@ -159,13 +160,13 @@ fn a_snapshot_of_the_hugging_face_cache_is_read() {
     assert_eq!(checkpoint.tokenizer().unwrap(), b"{}");
     let mut loader = Loader::new();
     let target = Target { device: Device::Cpu, kind: Kind::Float };
-    let mut weights = checkpoint.weights(Component::Transformer, target, &mut loader).unwrap();
+    let mut weights = loader.weights(&checkpoint, Component::Transformer, target).unwrap();
     assert_eq!(weights.take("a", &[2, 3]).unwrap(), weights.take("b", &[2, 3]).unwrap());
     weights.finish().unwrap();
 
     let shard = snapshot.join(SHARDS[1]);
     fs::remove_file(shard.canonicalize().unwrap()).unwrap();
-    let error = checkpoint.weights(Component::Transformer, target, &mut loader).unwrap_err();
+    let error = loader.weights(&checkpoint, Component::Transformer, target).unwrap_err();
     let sentence = format!("{} is a link to a file that is not there", shard.display());
     assert_eq!(error.to_string(), sentence);
 }
@@ -189,12 +190,12 @@ fn files_in_memory_are_read() {
     assert_eq!(checkpoint.tokenizer().unwrap(), b"{}");
     let mut loader = Loader::new();
     let target = Target { device: Device::Cpu, kind: Kind::BFloat16 };
-    let mut weights = checkpoint.weights(Component::Transformer, target, &mut loader).unwrap();
+    let mut weights = loader.weights(&checkpoint, Component::Transformer, target).unwrap();
     let w = weights.take("w", &[2, 3]).unwrap();
     weights.finish().unwrap();
     loader.run(&mut |_| {}).unwrap();
     assert_eq!(w.double_value(&[1, 0]), 3.0);
-    let error = checkpoint.weights(Component::Vae, target, &mut loader).unwrap_err();
+    let error = loader.weights(&checkpoint, Component::Vae, target).unwrap_err();
     let sentence = "tiny/vae/diffusion_pytorch_model.safetensors is missing";
     assert_eq!(error.to_string(), sentence);
 }

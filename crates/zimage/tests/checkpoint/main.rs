@@ -11,7 +11,7 @@ mod allocation;
 mod configurations;
 mod files;
 mod folder;
-mod kept;
 mod layouts;
 mod memory;
+mod retained;
 mod tensors;

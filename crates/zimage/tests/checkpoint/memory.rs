@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use tch::{Device, Kind, Tensor};
-use zimage::checkpoint::{Component, Loader, Target};
+use zimage::checkpoint::Component;
+use zimage::weights::{Loader, Target};
 
 use crate::folder::{Folder, TRANSFORMER};
 
@@ -72,7 +73,7 @@ fn measure() {
     let before = memory("VmRSS");
     let target = Target { device: Device::Cpu, kind: Kind::BFloat16 };
     let mut loader = Loader::new();
-    let mut weights = checkpoint.weights(Component::Transformer, target, &mut loader).unwrap();
+    let mut weights = loader.weights(&checkpoint, Component::Transformer, target).unwrap();
     let take = |i: u64| weights.take(&i.to_string(), &[NUMBERS as i64]).unwrap();
     let tensors: Vec<Tensor> = (0..TENSORS).map(take).collect();
     weights.finish().unwrap();

@@ -4,7 +4,8 @@ use half::{bf16, f16};
 use safetensors::tensor::Dtype;
 use tch::{Device, Kind, Tensor};
 use zimage::ErrorKind;
-use zimage::checkpoint::{Component, Loader, Progress, Target};
+use zimage::checkpoint::Component;
+use zimage::weights::{Loader, Progress, Target};
 
 use crate::folder::{Folder, INDEX, TRANSFORMER, file_of, matrix};
 
@@ -43,7 +44,7 @@ fn each_type_is_cast_to_each_kind() {
     for kind in [Kind::Float, Kind::BFloat16, Kind::Half] {
         let mut loader = Loader::new();
         let target = Target { device: Device::Cpu, kind };
-        let mut weights = checkpoint.weights(Component::Transformer, target, &mut loader).unwrap();
+        let mut weights = loader.weights(&checkpoint, Component::Transformer, target).unwrap();
         assert_eq!((weights.kind(), weights.device()), (kind, Device::Cpu));
         let taken = dtypes.map(|dtype| weights.take(&dtype.to_string(), &[3, 2]).unwrap());
         weights.finish().unwrap();
@@ -84,7 +85,7 @@ fn a_large_tensor_is_whole() {
         let mut loader = Loader::new();
         let target = Target { device: Device::Cpu, kind };
         let checkpoint = folder.open().unwrap();
-        let mut weights = checkpoint.weights(Component::Transformer, target, &mut loader).unwrap();
+        let mut weights = loader.weights(&checkpoint, Component::Transformer, target).unwrap();
         let got = weights.take("w", &[numbers as i64]).unwrap();
         weights.finish().unwrap();
         loader.run(&mut |progress| read = progress.done).unwrap();
@@ -163,7 +164,7 @@ fn progress_adds_up_to_the_total() {
     let mut loader = Loader::new();
     let target = Target { device: Device::Cpu, kind: Kind::BFloat16 };
     for component in Component::ALL {
-        let mut weights = checkpoint.weights(component, target, &mut loader).unwrap();
+        let mut weights = loader.weights(&checkpoint, component, target).unwrap();
         let taken = if component == Component::Transformer { "a" } else { "w" };
         assert_eq!(weights.take(taken, &[2, 3]).unwrap().numel(), 6);
         weights.skip("b");
@@ -187,7 +188,7 @@ fn a_loader_runs_more_than_once() {
     let mut loader = Loader::new();
     let target = Target { device: Device::Cpu, kind: Kind::Float };
     for component in Component::ALL {
-        let mut weights = checkpoint.weights(component, target, &mut loader).unwrap();
+        let mut weights = loader.weights(&checkpoint, component, target).unwrap();
         let w = weights.take("w", &[2, 3]).unwrap();
         weights.finish().unwrap();
         loader.run(&mut |_| {}).unwrap();

@@ -1,4 +1,4 @@
-//! One stretch of a device's memory for all tensors of a component.
+//! An arena: one allocation of a device's memory for all tensors of a component.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -7,92 +7,92 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 use zimage_cuda::Memory;
 
-use super::host::HostMemory;
+use super::retained::HostMemory;
 use crate::error::{Error, Result};
 
-/// Tensors begin at multiples of this, as the kernels of cuBLAS and cuDNN like it.
+/// Tensors begin at multiples of this: kernels of cuBLAS and cuDNN are fast on aligned memory.
 const ALIGNMENT: usize = 256;
 
-/// A length rounded up, so that the next tensor begins where it should.
+/// `bytes` rounded up to the alignment.
 pub(super) fn aligned(bytes: usize) -> usize {
     bytes.next_multiple_of(ALIGNMENT)
 }
 
-/// The memory, and a tensor of its bytes.
+/// The allocation, and a tensor of its bytes.
 #[derive(Debug)]
-pub(super) struct Slab {
+pub(super) struct Arena {
     /// `[bytes]`, Uint8. On a CPU it holds the memory; on a GPU it is a view of it.
     bytes: Tensor,
-    memory: Held,
+    memory: Owner,
 }
 
-/// What has the memory.
+/// The owner of the memory.
 #[derive(Debug)]
-enum Held {
-    /// The tensor alone: it ends with the process, for this reason.
+enum Owner {
+    /// The tensor itself: the memory ends with the process, for this reason.
     Tensor(String),
     Host(HostMemory),
     Cuda(Arc<Memory>),
 }
 
-/// Where bytes go.
+/// An address within an arena.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum ArenaAddress {
     /// An address of this process's memory.
     Host(usize),
-    /// A place in a file's memory, in bytes from its beginning.
+    /// An offset in a memory file.
     File(Arc<File>, u64),
-    /// A place in a GPU's memory, in bytes from its beginning.
+    /// An offset in a GPU's memory.
     Cuda(Arc<Memory>, usize),
 }
 
-impl Slab {
-    /// Memory for `bytes` bytes, not 0, on a device, as long-lived as the system has it. On a CPU they are
-    /// 0: bytes must be initialised to be lent as a slice.
+impl Arena {
+    /// An arena of `bytes` bytes, at least 1, that outlives the process where the system allows it.
+    /// On a CPU the bytes are 0: they must be initialised to be borrowed as a slice.
     pub(super) fn new(device: Device, bytes: usize) -> Result<Self> {
         match device {
             Device::Cpu => match HostMemory::new(bytes) {
                 Ok(memory) => Ok(Self::on_host(memory)),
                 Err(why) => {
                     let bytes = Tensor::f_zeros(bytes as i64, (Kind::Uint8, device))?;
-                    Ok(Self { bytes, memory: Held::Tensor(why.to_string()) })
+                    Ok(Self { bytes, memory: Owner::Tensor(why.to_string()) })
                 }
             },
             Device::Cuda(ordinal) => Self::on_gpu(Memory::new(ordinal, bytes)?, bytes),
-            other => Err(no_loading_to(other)),
+            other => Err(unsupported(other)),
         }
     }
 
-    /// Memory that another process filled with `bytes` bytes and shared.
+    /// An arena of `bytes` bytes that another process filled and shared.
     pub(super) fn import(device: Device, shared: OwnedFd, bytes: usize) -> Result<Self> {
         match device {
             Device::Cpu => Ok(Self::on_host(HostMemory::import(shared, bytes)?)),
             Device::Cuda(ordinal) => {
                 Self::on_gpu(Memory::import(ordinal, shared.as_fd(), bytes)?, bytes)
             }
-            other => Err(no_loading_to(other)),
+            other => Err(unsupported(other)),
         }
     }
 
     fn on_host(memory: HostMemory) -> Self {
-        Self { bytes: memory.view().shallow_clone(), memory: Held::Host(memory) }
+        Self { bytes: memory.view().shallow_clone(), memory: Owner::Host(memory) }
     }
 
     fn on_gpu(memory: Memory, bytes: usize) -> Result<Self> {
         let bytes = memory.tensor()?.f_narrow(0, 0, bytes as i64)?;
-        Ok(Self { bytes, memory: Held::Cuda(Arc::new(memory)) })
+        Ok(Self { bytes, memory: Owner::Cuda(Arc::new(memory)) })
     }
 
-    /// The place of its byte `offset`.
-    pub(super) fn place(&self, offset: usize) -> Place {
+    /// The address of byte `offset`.
+    pub(super) fn address(&self, offset: usize) -> ArenaAddress {
         match &self.memory {
-            Held::Cuda(memory) => Place::Cuda(Arc::clone(memory), offset),
-            Held::Host(memory) => Place::File(Arc::clone(memory.file()), offset as u64),
-            Held::Tensor(_) => Place::Host(self.bytes.data_ptr() as usize + offset),
+            Owner::Cuda(memory) => ArenaAddress::Cuda(Arc::clone(memory), offset),
+            Owner::Host(memory) => ArenaAddress::File(Arc::clone(memory.file()), offset as u64),
+            Owner::Tensor(_) => ArenaAddress::Host(self.bytes.data_ptr() as usize + offset),
         }
     }
 
-    /// A tensor of what lies there.
+    /// A tensor over `bytes` bytes at `offset`.
     pub(super) fn view(
         &self,
         offset: usize,
@@ -109,40 +109,41 @@ impl Slab {
         &self.bytes
     }
 
-    /// Its bytes are complete: from here on they are only read.
-    pub(super) fn complete(&mut self) {
-        if let Held::Host(memory) = &mut self.memory
+    /// Makes the memory read-only, where the system can, once its bytes are complete.
+    pub(super) fn seal(&mut self) {
+        if let Owner::Host(memory) = &mut self.memory
             && let Err(why) = memory.seal()
         {
-            self.memory = Held::Tensor(why.to_string());
+            self.memory = Owner::Tensor(why.to_string());
         }
     }
 
-    /// A descriptor that holds the memory beyond this process; the GPU is at rest, and its kernels
-    /// may not write there any longer.
+    /// A descriptor by which the memory outlives this process. No kernel runs, and none may write to
+    /// it any more.
     ///
     /// # Errors
-    /// When the memory ends with it, and why.
+    /// When the memory ends with the process, and why.
     pub(super) fn share(&self) -> Result<OwnedFd> {
         match &self.memory {
-            Held::Host(memory) => memory.share(),
-            Held::Cuda(memory) => {
+            Owner::Host(memory) => memory.share(),
+            Owner::Cuda(memory) => {
                 let shared = memory.share()?;
-                // Where the driver does not protect it, nothing writes there all the same.
+                // A driver that cannot protect it is no error: no kernel writes to weights.
                 let _ = memory.protect();
-                shared.ok_or_else(|| Error::NotKept("this driver's memory ends with it".to_owned()))
+                shared
+                    .ok_or_else(|| Error::NotRetained("this driver cannot share memory".to_owned()))
             }
-            Held::Tensor(why) => Err(Error::NotKept(why.clone())),
+            Owner::Tensor(why) => Err(Error::NotRetained(why.clone())),
         }
     }
 }
 
-fn no_loading_to(device: Device) -> Error {
-    Error::Device(format!("there is no loading to the device {device:?}"))
+fn unsupported(device: Device) -> Error {
+    Error::Device(format!("weights cannot be loaded to the device {device:?}"))
 }
 
-impl Place {
-    /// The place `bytes` further on.
+impl ArenaAddress {
+    /// The address `bytes` further on.
     pub(super) fn after(&self, bytes: usize) -> Self {
         match self {
             Self::Host(address) => Self::Host(address + bytes),

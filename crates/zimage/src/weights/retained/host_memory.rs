@@ -1,8 +1,8 @@
-//! Host memory that outlives the process: a descriptor holds it, as one can hold a GPU's.
+//! Host memory that outlives the process: a sealed memfd.
 //!
-//! It is a memfd. Its bytes are written as those of a file, which is twice as fast as touching page
-//! after page of a mapping, and read through a mapping that is private to the process: a stray write
-//! would stay there. Once the bytes are complete, seals see to it that nobody changes them any more.
+//! The bytes are written with `pwrite`, which is twice as fast as touching page after page of a
+//! mapping, and read through a private mapping, where a stray write stays in its process. Seals make
+//! the bytes read-only once they are complete.
 
 use std::fs::File;
 use std::io;
@@ -16,57 +16,59 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
 
-/// What makes the bytes and their number final.
+/// Seals that make the bytes and their number final.
 const SEALS: SealFlags =
     SealFlags::WRITE.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::SEAL);
 
-/// Some bytes, not 0.
+/// Host memory of at least one byte.
 #[derive(Debug)]
-pub(super) struct HostMemory {
+pub(crate) struct HostMemory {
     file: Arc<File>,
-    /// `[bytes]`, Uint8, to be read.
+    /// `[bytes]`, Uint8, read-only.
     view: Tensor,
     sealed: bool,
 }
 
 impl HostMemory {
-    /// `bytes` bytes of 0, to be written.
+    /// `bytes` bytes of 0, writable until sealed.
     ///
     /// # Errors
-    /// When the system has no such memory, or no /proc to map it by.
-    pub(super) fn new(bytes: usize) -> Result<Self> {
+    /// When the system has no memfd, or no /proc to map it by.
+    pub(crate) fn new(bytes: usize) -> Result<Self> {
         let file = create(bytes as u64).map_err(unusable)?;
         Ok(Self { view: map(&file, bytes)?, file: Arc::new(file), sealed: false })
     }
 
-    /// What another process wrote and sealed.
+    /// Memory that another process wrote and sealed.
     ///
     /// # Errors
-    /// When it is something else, of another length, or not sealed.
-    pub(super) fn import(shared: OwnedFd, bytes: usize) -> Result<Self> {
+    /// When it is no memfd, of another length, or not sealed.
+    pub(crate) fn import(shared: OwnedFd, bytes: usize) -> Result<Self> {
         let file = File::from(shared);
         let found = sealed_length(&file).map_err(unusable)?;
         if found != bytes as u64 {
-            return Err(Error::NotKept(format!("there are {found} bytes of {bytes}")));
+            return Err(Error::NotRetained(format!(
+                "the memory has {found} bytes instead of {bytes}"
+            )));
         }
         Ok(Self { view: map(&file, bytes)?, file: Arc::new(file), sealed: true })
     }
 
-    /// All of it, to be read: `[bytes]`, Uint8.
-    pub(super) fn view(&self) -> &Tensor {
+    /// All bytes, read-only: `[bytes]`, Uint8.
+    pub(crate) fn view(&self) -> &Tensor {
         &self.view
     }
 
-    /// Where to write its bytes, until it is sealed.
-    pub(super) fn file(&self) -> &Arc<File> {
+    /// The file to write the bytes to, until it is sealed.
+    pub(crate) fn file(&self) -> &Arc<File> {
         &self.file
     }
 
-    /// Makes the bytes final, unless they were.
+    /// Seals the memory, unless it is sealed.
     ///
     /// # Errors
-    /// When the system does not seal it.
-    pub(super) fn seal(&mut self) -> Result<()> {
+    /// When the system refuses.
+    pub(crate) fn seal(&mut self) -> Result<()> {
         if !self.sealed {
             fcntl_add_seals(&*self.file, SEALS).map_err(|e| unusable(e.into()))?;
             self.sealed = true;
@@ -74,22 +76,22 @@ impl HostMemory {
         Ok(())
     }
 
-    /// A descriptor that holds it.
-    pub(super) fn share(&self) -> Result<OwnedFd> {
+    /// A descriptor that keeps the memory alive.
+    pub(crate) fn share(&self) -> Result<OwnedFd> {
         Ok(self.file.try_clone().map_err(unusable)?.into())
     }
 }
 
-/// A few bytes in sealed memory.
-pub(super) fn write_sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
+/// A small sealed memfd.
+pub(crate) fn write_sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
     let file = create(bytes.len() as u64)?;
     file.write_all_at(bytes, 0)?;
     fcntl_add_seals(&file, SEALS)?;
     Ok(file.into())
 }
 
-/// The bytes of sealed memory, if they are no more than `limit`.
-pub(super) fn read_sealed(shared: OwnedFd, limit: u64) -> io::Result<Vec<u8>> {
+/// The bytes of a sealed memfd, if they are at most `limit`.
+pub(crate) fn read_sealed(shared: OwnedFd, limit: u64) -> io::Result<Vec<u8>> {
     let file = File::from(shared);
     let length = sealed_length(&file)?;
     if length > limit {
@@ -101,35 +103,35 @@ pub(super) fn read_sealed(shared: OwnedFd, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 fn create(bytes: u64) -> io::Result<File> {
-    let wished = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    // Kernels before 6.3 do not know that it shall never be run.
-    let made = match memfd_create("zimage-weights", wished | MemfdFlags::NOEXEC_SEAL) {
-        Err(Errno::INVAL) => memfd_create("zimage-weights", wished),
-        made => made,
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Kernels before 6.3 do not know NOEXEC_SEAL.
+    let created = match memfd_create("zimage-weights", flags | MemfdFlags::NOEXEC_SEAL) {
+        Err(Errno::INVAL) => memfd_create("zimage-weights", flags),
+        created => created,
     };
-    let file = File::from(made?);
+    let file = File::from(created?);
     file.set_len(bytes)?;
     Ok(file)
 }
 
-/// The length of memory that nobody can change.
+/// The length of a memfd that no process can change.
 fn sealed_length(file: &File) -> io::Result<u64> {
-    // Only sealable memory has seals; anything else is refused here.
+    // Only a memfd has seals; any other file is refused here.
     if !fcntl_get_seals(file)?.contains(SEALS) {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is not sealed"));
     }
     Ok(file.metadata()?.len())
 }
 
-/// A tensor over the file's bytes, which holds its private mapping. It sees what is written to the
-/// file: its pages are the file's until it is written to itself.
+/// A tensor over a private mapping of the file. Writes to the file are visible in it: its pages are
+/// the file's until they are written through the mapping.
 fn map(file: &File, bytes: usize) -> Result<Tensor> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     Ok(Tensor::f_from_file(&path, false, Some(bytes as i64), (Kind::Uint8, Device::Cpu))?)
 }
 
 fn unusable(error: io::Error) -> Error {
-    Error::NotKept(format!("memory that outlives the process cannot be used: {error}"))
+    Error::NotRetained(format!("memory that outlives the process is not available: {error}"))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Check, LAYERS, Source, WIDTHS, diffusers_file, parse};
+use super::{Check, LAYERS, WIDTHS, parse};
 use crate::error::Result;
 
 /// The autoencoder's dimensions, under the names that the file has.
@@ -40,12 +40,9 @@ pub struct VaeConfig {
 }
 
 impl VaeConfig {
-    const FILE: &str = "vae/config.json";
-
-    pub(in crate::checkpoint) fn read(source: &Source) -> Result<Self> {
-        let (file, bytes) = diffusers_file(source, Self::FILE, "AutoencoderKL")?;
-        let config: Self = parse(&file, &bytes)?;
-        config.check(&Check { file: &file })?;
+    pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
+        let config: Self = parse(file, bytes)?;
+        config.check(&Check { file })?;
         Ok(config)
     }
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Check, LAYERS, Source, WIDTHS, diffusers_file, parse};
+use super::{Check, LAYERS, WIDTHS, parse};
 use crate::error::Result;
 
 /// The transformer's dimensions, under the names that the file has.
@@ -16,40 +16,39 @@ pub struct TransformerConfig {
     pub in_channels: i64,
     /// Width of a token.
     pub dim: i64,
-    /// Layers over image and caption together.
+    /// Layers over the image's and the prompt's tokens together.
     pub n_layers: i64,
-    /// Layers over each of them before.
+    /// Layers over each of the two before them.
     pub n_refiner_layers: i64,
     /// Attention heads.
     pub n_heads: i64,
-    /// Heads of keys and values; as many.
+    /// Heads of keys and values; equal to `n_heads`.
     pub n_kv_heads: i64,
     /// Epsilon of the RMS norms.
     pub norm_eps: f64,
-    /// Whether queries and keys are normed; always.
+    /// Whether queries and keys are normed; always true.
     pub qk_norm: bool,
-    /// Width of the text encoder's features.
+    /// Width of the prompt embeddings.
     pub cap_feat_dim: i64,
-    /// Width of the Omni variant's image features; none.
+    /// Width of the Omni variant's image embeddings; not supported.
     pub siglip_feat_dim: Option<i64>,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
     /// What the time (0 to 1) is multiplied with.
     pub t_scale: f64,
-    /// How many of a head's numbers each axis (caption, row, column) rotates; each even.
+    /// How many of a head's numbers each axis (prompt, row, column) rotates; each even.
     pub axes_dims: Vec<i64>,
     /// How many positions each axis has.
     pub axes_lens: Vec<i64>,
 }
 
 impl TransformerConfig {
-    /// Its place in the checkpoint.
-    pub(in crate::checkpoint) const FILE: &str = "transformer/config.json";
+    /// The time embedder: sines and cosines, and the width between its two linear layers.
+    pub const TIME_EMBEDDER: (i64, i64) = (256, 1024);
 
-    pub(in crate::checkpoint) fn read(source: &Source) -> Result<Self> {
-        let (file, bytes) = diffusers_file(source, Self::FILE, "ZImageTransformer2DModel")?;
-        let config: Self = parse(&file, &bytes)?;
-        config.check(&Check { file: &file })?;
+    pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
+        let config: Self = parse(file, bytes)?;
+        config.check(&Check { file })?;
         Ok(config)
     }
 
@@ -61,6 +60,21 @@ impl TransformerConfig {
     /// Frames of a patch.
     pub fn frame_patch_size(&self) -> i64 {
         self.all_f_patch_size[0]
+    }
+
+    /// Width of the time embedding: 256, unless the model is narrower.
+    pub fn time_width(&self) -> i64 {
+        self.dim.min(256)
+    }
+
+    /// Numbers of a patch.
+    pub fn patch_width(&self) -> i64 {
+        self.patch_size().pow(2) * self.in_channels
+    }
+
+    /// Inner width of the feed-forward: the reference's `int(dim / 3 * 8)`.
+    pub fn feed_forward_width(&self) -> i64 {
+        (self.dim as f64 / 3.0 * 8.0) as i64
     }
 
     /// Width of an attention head.

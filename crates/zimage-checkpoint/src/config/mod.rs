@@ -1,4 +1,4 @@
-//! The checkpoint's configuration files: dimensions, and whether this is a model we can run.
+//! Configurations: the dimensions of each component, and the checks that they are supported.
 
 mod scheduler;
 mod text_encoder;
@@ -7,7 +7,6 @@ mod vae;
 
 use std::ops::RangeInclusive;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub use self::scheduler::SchedulerConfig;
@@ -15,12 +14,7 @@ pub use self::text_encoder::TextEncoderConfig;
 pub use self::transformer::TransformerConfig;
 pub use self::vae::VaeConfig;
 
-use super::bad_config;
-use super::source::Source;
 use crate::error::{Error, Result};
-
-/// The largest configuration file that is read.
-const CONFIG_LIMIT: u64 = 1 << 20;
 
 /// The largest width, head count or position table: products of two stay far from overflow.
 pub(super) const WIDTHS: RangeInclusive<i64> = 1..=1 << 17;
@@ -31,57 +25,16 @@ pub(super) const LAYERS: RangeInclusive<i64> = 1..=1024;
 /// The largest vocabulary.
 pub(super) const VOCABULARY: RangeInclusive<i64> = 1..=1 << 24;
 
-/// The key by which diffusers names what a file configures.
-const CLASS_NAME: &str = "_class_name";
-
-/// What a file configures, in diffusers' and in transformers' words.
-#[derive(Deserialize)]
-struct Class {
-    #[serde(rename = "_class_name")]
-    class_name: Option<String>,
-    model_type: Option<String>,
-}
-
-/// `model_index.json` must be that of a Z-Image pipeline.
-pub(super) fn check_pipeline(source: &Source) -> Result<()> {
-    diffusers_file(source, "model_index.json", "ZImagePipeline").map(|_| ())
-}
-
-/// The bytes of a diffusers configuration, which must be of the class `expected`.
-fn diffusers_file(
-    source: &Source,
-    file: &str,
-    expected: &'static str,
-) -> Result<(String, Vec<u8>)> {
-    class_file(source, file, CLASS_NAME, expected, |class| class.class_name)
-}
-
-fn class_file(
-    source: &Source,
-    file: &str,
-    key: &'static str,
-    expected: &'static str,
-    of: impl Fn(Class) -> Option<String>,
-) -> Result<(String, Vec<u8>)> {
-    let bytes = source.read(file, CONFIG_LIMIT)?;
-    let file = source.label(file);
-    match of(parse(&file, &bytes)?) {
-        Some(found) if found == expected => Ok((file, bytes)),
-        Some(found) => Err(Error::Architecture { file, key, found, expected }),
-        None => Err(bad_config(&file, format!("it has no {key}, which must be {expected}"))),
-    }
-}
-
 /// Parses JSON; the error says where.
-fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T> {
+pub(crate) fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes)
         .map_err(|error| Error::Json { file: file.to_owned(), reason: error.to_string() })
 }
 
-/// Checks of one file's values; each error names the file, the key and what it must be.
-pub(super) struct Check<'a> {
+/// Checks of one file's values; each error names the file, the key, what it is and must be.
+pub(crate) struct Check<'a> {
     /// The file, as messages call it.
-    pub(super) file: &'a str,
+    pub(crate) file: &'a str,
 }
 
 impl Check<'_> {
@@ -106,7 +59,7 @@ impl Check<'_> {
     }
 
     /// Two dimensions that must be equal.
-    pub(super) fn same(&self, left: (&str, i64), right: (&str, i64)) -> Result<()> {
+    pub(crate) fn same(&self, left: (&str, i64), right: (&str, i64)) -> Result<()> {
         self.that(left.1 == right.1, || {
             format!("{} is {}, but {} is {}", left.0, left.1, right.0, right.1)
         })
@@ -124,8 +77,13 @@ impl Check<'_> {
         self.that(value % 2 == 0, || format!("{key} is {value}, which must be even"))
     }
 
-    /// Anything else.
+    /// Any other condition.
     fn that(&self, holds: bool, reason: impl FnOnce() -> String) -> Result<()> {
-        if holds { Ok(()) } else { Err(bad_config(self.file, reason())) }
+        if holds { Ok(()) } else { Err(self.error(reason())) }
+    }
+
+    /// An error about the file.
+    pub(crate) fn error(&self, reason: String) -> Error {
+        Error::Config { file: self.file.to_owned(), reason }
     }
 }

@@ -1,47 +1,35 @@
-//! A safetensors header: which tensors a file says it has, checked against the file's length.
+//! The safetensors format: a file's header, checked against the file's length.
 
 use std::fmt;
 
 use safetensors::SafeTensorError;
-use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
-use super::digest;
-use super::source::DataFile;
+use crate::digest::sha256;
 use crate::error::{Error, Result};
+use crate::source::DataFile;
+use crate::stored_tensor::StoredTensor;
 
-/// The longest header that is read. A header names some 100 bytes a tensor, so that is far more
-/// than any model has, and little enough for what parsing it may cost.
-pub(super) const HEADER_LIMIT: u64 = 16 << 20;
+/// The longest header that is read. A header has some 100 bytes a tensor, so no model needs more,
+/// and the memory that parsing takes stays bounded.
+const HEADER_LIMIT: u64 = 16 << 20;
 
 /// A header begins after its own length, eight bytes in little-endian order.
 const PREFIX: u64 = 8;
 
-/// Where a tensor lies in its file, and what it is.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Located {
-    /// The type of its numbers.
-    pub(super) dtype: Dtype,
-    /// Its dimensions.
-    pub(super) shape: Vec<i64>,
-    /// Where its first byte lies in the file.
-    pub(super) offset: u64,
-    /// How many bytes it has; they all lie within the file.
-    pub(super) bytes: u64,
-}
-
-/// A header, understood.
+/// A parsed and checked header.
 #[derive(Debug)]
-pub(super) struct Header {
-    /// Names and places of the tensors, in the order of their offsets.
-    pub(super) tensors: Vec<(String, Located)>,
+pub(crate) struct Header {
+    /// The tensors by name, in the order of their offsets.
+    pub(crate) tensors: Vec<(String, StoredTensor)>,
     /// The SHA-256 of its text.
-    pub(super) digest: String,
+    pub(crate) digest: String,
 }
 
 /// Reads the header of `file`.
-pub(super) fn read(file: &DataFile) -> Result<Header> {
+pub(crate) fn read(file: &DataFile) -> Result<Header> {
     let bad = |reason: String| Error::Header { file: file.label.clone(), reason };
     if file.len < PREFIX {
         return Err(bad(format!("it has only {} bytes", file.len)));
@@ -62,7 +50,7 @@ pub(super) fn read(file: &DataFile) -> Result<Header> {
 
     let entries: Entries = serde_json::from_slice(&text)
         .map_err(|error| bad(format!("its header is damaged ({error})")))?;
-    let digest = digest::of(&text);
+    let digest = sha256(&text);
     drop(text);
     let tensors = check(entries).map_err(bad)?;
     let end = tensors.last().map_or(data, |(_, info)| data + info.data_offsets.1 as u64);
@@ -93,12 +81,12 @@ fn check(Entries(mut tensors): Entries) -> std::result::Result<Vec<(String, Tens
     }
 }
 
-fn locate(info: &TensorInfo, data: u64) -> std::result::Result<Located, String> {
+fn locate(info: &TensorInfo, data: u64) -> std::result::Result<StoredTensor, String> {
     let shape =
         info.shape.iter().map(|&dim| i64::try_from(dim)).collect::<std::result::Result<_, _>>();
     let (begin, end) = info.data_offsets;
-    Ok(Located {
-        dtype: info.dtype,
+    Ok(StoredTensor {
+        dtype: info.dtype.into(),
         shape: shape.map_err(|_| "a dimension is too large".to_owned())?,
         offset: data + begin as u64,
         bytes: (end - begin) as u64,

@@ -1,20 +1,20 @@
-//! Numbers of one kind to another, in memory; the rounding is libtorch's.
+//! Casts of numbers in host memory; the rounding is libtorch's.
 
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
 
-/// How many numbers are given to libtorch at a time. From 32768 on it would divide them among
-/// its own threads, but here each thread already is one of many.
+/// Numbers in one call of libtorch. From 32768 on libtorch would use its own threads, but the caller
+/// already is one of many.
 const NUMBERS: usize = 16384;
 
-/// Casts `from` to `to`; both are whole numbers of their kinds, and as many.
+/// Casts `from` to `to`; both hold the same count of numbers.
 #[expect(unsafe_code, reason = "tch has no safe tensor over borrowed memory")]
 pub(super) fn cast(from: &[u8], from_kind: Kind, to: &mut [u8], to_kind: Kind) -> Result<()> {
     let (narrow, wide) = (from_kind.elt_size_in_bytes(), to_kind.elt_size_in_bytes());
     let numbers = from.len() / narrow;
     if from.len() != numbers * narrow || to.len() != numbers * wide {
-        return Err(Error::Internal("a cast's ends differ in length".to_owned()));
+        return Err(Error::Internal("source and target of a cast differ in length".to_owned()));
     }
     for (from, to) in from.chunks(NUMBERS * narrow).zip(to.chunks_mut(NUMBERS * wide)) {
         let size = [(from.len() / narrow) as i64];

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Check, LAYERS, Source, VOCABULARY, WIDTHS, class_file, parse};
+use super::{Check, LAYERS, VOCABULARY, WIDTHS, parse};
 use crate::error::Result;
 
 /// The text encoder's dimensions, under the names that the file has.
@@ -65,12 +65,18 @@ struct Rope {
 }
 
 impl TextEncoderConfig {
-    const FILE: &str = "text_encoder/config.json";
+    pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
+        Self::from_file(&parse(file, bytes)?, &Check { file })
+    }
 
-    pub(in crate::checkpoint) fn read(source: &Source) -> Result<Self> {
-        let (file, bytes) =
-            class_file(source, Self::FILE, "model_type", "qwen3", |class| class.model_type)?;
-        Self::from_file(&parse(&file, &bytes)?, &Check { file: &file })
+    /// Layers that are needed: the prompt embeddings are the residual stream before the last one.
+    pub fn used_layers(&self) -> i64 {
+        self.num_hidden_layers - 1
+    }
+
+    /// Prefixes of tensors that are not needed: the last layer, the final norm, the language head.
+    pub fn unused_prefixes(&self) -> [String; 3] {
+        [format!("layers.{}.", self.used_layers()), "norm.".to_owned(), "lm_head.".to_owned()]
     }
 
     fn from_file(file: &File, check: &Check<'_>) -> Result<Self> {

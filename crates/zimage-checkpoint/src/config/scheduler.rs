@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Check, Source, diffusers_file, parse};
+use super::{Check, parse};
 use crate::error::Result;
 
 /// The schedule's parameters, under the names that the file has.
@@ -28,12 +28,9 @@ pub struct SchedulerConfig {
 }
 
 impl SchedulerConfig {
-    const FILE: &str = "scheduler/scheduler_config.json";
-
-    pub(in crate::checkpoint) fn read(source: &Source) -> Result<Self> {
-        let (file, bytes) = diffusers_file(source, Self::FILE, "FlowMatchEulerDiscreteScheduler")?;
-        let config: Self = parse(&file, &bytes)?;
-        config.check(&Check { file: &file })?;
+    pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
+        let config: Self = parse(file, bytes)?;
+        config.check(&Check { file })?;
         Ok(config)
     }
 

@@ -1,0 +1,16 @@
+//! Weights: a checkpoint's tensors in a device's memory, read from files or retained from an earlier
+//! process.
+//!
+//! [`Weights`] gives each tensor its place in a component's arena; the [`Loader`] then reads all
+//! bytes at once with many threads, or finds them in retained memory and checks them.
+
+mod arena;
+mod cast;
+mod component;
+mod loader;
+mod reader;
+mod retained;
+
+pub use component::{Target, Weights};
+pub use loader::{LoadedFrom, LoadedWeights, Loader, Progress};
+pub use retained::RetainedWeights;
