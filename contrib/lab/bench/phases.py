@@ -201,7 +201,7 @@ class Bench:
         daemons: dict[str, tuple[Daemon, list[str]]] = {}
         peers: dict[str, tuple[Peer, list[str]]] = {}
         with contextlib.ExitStack() as stack:
-            for key, options, dtype in (("1024-float8", [], "float8"), ("1024-plain", ["--plain"], None)):
+            for key, options, dtype in (("1024-float8", [], "float8"), ("1024-plain", ["--eager"], None)):
                 if key not in self.wanted:
                     continue
                 try:

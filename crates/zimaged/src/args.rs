@@ -1,10 +1,10 @@
-//! What was typed. What it means is `config.rs`'s business.
+//! The command line, as typed; `config` checks the values.
 
 use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Keeps Z-Image-Turbo ready and draws images for `zimg`.
+/// Keeps Z-Image-Turbo loaded and generates images for `zimg`.
 ///
 /// Runs in the foreground and logs to standard error. Every option but --config and --check can also be set
 /// as ZIMAGED_<NAME> in the environment, or in the configuration file; the command line comes
@@ -20,7 +20,7 @@ pub struct Args {
     /// /run/zimaged/zimaged.sock]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<String>,
-    /// A diffusers folder, or "tiny" for the built-in model [default: tiny]
+    /// A diffusers directory, or "tiny" for the built-in model [default: tiny]
     #[arg(long, value_name = "DIR|tiny")]
     pub model: Option<String>,
     /// auto, cpu, or one GPU such as cuda:0 [default: auto]
@@ -29,47 +29,47 @@ pub struct Args {
     /// auto, bfloat16, float16, float32 or float8 [default: auto]
     #[arg(long)]
     pub dtype: Option<String>,
-    /// Sizes to draw once before the first job, such as 1024x1024,512x512 [default: the model's
+    /// Sizes to warm up before the first job, such as 1024x1024,512x512 [default: the model's
     /// own size]
     #[arg(long, value_name = "WxH,…")]
     pub warmup: Option<String>,
     /// The worker program [default: beside zimaged, or in ../libexec/zimaged]
     #[arg(long, value_name = "PATH")]
     pub worker: Option<String>,
-    /// Draw with libtorch's operations alone, without zimg's own kernels: slower, to compare with
+    /// Use libtorch's operations instead of zimg's fused kernels: slower, for comparison
     #[arg(long)]
-    pub plain: bool,
+    pub eager: bool,
     /// CPU threads of the worker [default: libtorch's choice]
     #[arg(long, value_name = "N")]
     pub threads: Option<String>,
     /// Unfinished jobs at a time, waiting and running [default: 64]
     #[arg(long, value_name = "N")]
     pub jobs: Option<String>,
-    /// The same of one user [default: 8]
+    /// Unfinished jobs of one user [default: 8]
     #[arg(long, value_name = "N")]
     pub jobs_per_user: Option<String>,
     /// Connections at a time, of which one user may have three quarters [default: 32]
     #[arg(long, value_name = "N")]
     pub connections: Option<String>,
-    /// Free the GPU when nothing was asked for so long, until the next prompt: a time like 30m
+    /// Free the GPU after this time without requests, until the next prompt: a time like 30m
     /// [default: off]
     #[arg(long, value_name = "TIME")]
     pub idle_unload: Option<String>,
-    /// Where detached jobs are kept, or off [default: $STATE_DIRECTORY, for root /var/lib/zimaged,
+    /// Where detached jobs are stored, or off [default: $STATE_DIRECTORY, for root /var/lib/zimaged,
     /// else ~/.local/state/zimaged]
     #[arg(long, value_name = "DIR|off")]
     pub state_dir: Option<String>,
-    /// How long a detached job is kept after its end, while zimaged runs: a time like 7d
-    /// [default: 7d]
+    /// How long a detached job is retained after its end, counted while zimaged runs: a time like
+    /// 7d [default: 7d]
     #[arg(long, value_name = "TIME")]
-    pub keep: Option<String>,
+    pub retention: Option<String>,
     /// How much all detached jobs may take on the disk, such as 500M or 4G [default: 4G]
     #[arg(long, value_name = "SIZE")]
-    pub keep_bytes: Option<String>,
-    /// The same of one user [default: half of it]
+    pub retention_bytes: Option<String>,
+    /// How much the detached jobs of one user may take [default: half of it]
     #[arg(long, value_name = "SIZE")]
-    pub keep_bytes_per_user: Option<String>,
-    /// Check the settings, print them in the form of the file, and end
+    pub retention_bytes_per_user: Option<String>,
+    /// Check the configuration, print it in the form of the file, and exit
     #[arg(long)]
     pub check: bool,
 }

@@ -1,4 +1,4 @@
-//! One client's connection: sixteen bytes each way, then requests in and frames out.
+//! Client connections: accepting them within the limits, the hello, then requests in and frames out.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,24 +17,23 @@ use zimg_protocol::hello::{self, Hello};
 use zimg_protocol::limits::{HELLO_TIMEOUT, NO_PROGRESS, TO_DAEMON_BYTES};
 use zimg_protocol::{Failure, Frame, FrameError, Kind};
 
-use crate::outbox::ClientId;
-use crate::outbox::{Disconnected, Outbox};
+use crate::events;
+use crate::outbox::{ClientId, Disconnected, Outbox};
 use crate::supervisor::FromClient;
 
-/// A connection without a job, on which nothing is asked for so long, is closed: its client has
-/// forgotten it, or is stopped.
-const IDLE: Duration = Duration::from_secs(60);
-/// How long to leave the listener alone when the process has no descriptors left.
-const NO_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(100);
-/// Failing to accept is logged at most this often.
-const LOG_PACE: Duration = Duration::from_secs(60);
-/// A client that leaves this many frames untaken is not heard until it reads.
-const UNTAKEN_MAX: usize = 16;
+/// How long a connection without a job may be idle: its client is stopped, or has leaked it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The pause after a failed accept, such as without a free descriptor.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Failed accepts are logged at most this often.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// With this many unread frames, no further request is read from a client.
+const UNREAD_FRAMES_MAX: usize = 16;
 
-/// What the daemon calls itself when it speaks of versions.
-const OURSELVES: &str = concat!("zimaged ", env!("CARGO_PKG_VERSION"));
+/// The daemon's name in messages about versions.
+const PROGRAM: &str = concat!("zimaged ", env!("CARGO_PKG_VERSION"));
 
-/// ConnectionSlots for connections.
+/// The slots that limit concurrent connections.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionSlots {
     all: usize,
@@ -42,24 +41,24 @@ pub(crate) struct ConnectionSlots {
 }
 
 impl ConnectionSlots {
-    /// So many, at least one.
+    /// This number of slots, at least one.
     pub(crate) fn new(all: usize) -> Self {
         Self { all, free: Arc::new(Semaphore::new(all)) }
     }
 
-    /// Of which one user may have three quarters, so that none can lock the others out.
+    /// How many of them one user may have: three quarters, so that no user can lock out the others.
     fn per_user(&self) -> usize {
         (self.all * 3 / 4).max(1)
     }
 
-    /// Waits until every connection has written what it has to say.
+    /// Waits until every connection is closed.
     pub(crate) async fn all_free(&self) {
         let all = u32::try_from(self.all).unwrap_or(u32::MAX);
         let _ = self.free.acquire_many(all).await;
     }
 }
 
-/// Accepts clients until it is dropped; no error ends it.
+/// Accepts clients until this future is dropped; no error ends it.
 pub(crate) async fn accept(
     listener: UnixListener,
     slots: ConnectionSlots,
@@ -73,11 +72,14 @@ pub(crate) async fn accept(
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                if logged.is_none_or(|at: tokio::time::Instant| at.elapsed() > LOG_PACE) {
-                    tracing::warn!("cannot accept a client: {error}");
+                if logged.is_none_or(|at: tokio::time::Instant| at.elapsed() > LOG_INTERVAL) {
+                    tracing::warn!(
+                        event = events::ACCEPT_FAILED,
+                        "cannot accept a client: {error}"
+                    );
                     logged = Some(tokio::time::Instant::now());
                 }
-                tokio::time::sleep(NO_DESCRIPTORS_PAUSE).await;
+                tokio::time::sleep(ACCEPT_RETRY).await;
                 continue;
             }
         };
@@ -96,46 +98,49 @@ pub(crate) async fn accept(
         let (id, supervisor) = (next, supervisor.clone());
         tokio::spawn(async move {
             match serve(id, stream, &supervisor).await {
-                Ok(()) => tracing::debug!(client = id, "left"),
-                Err(error) => tracing::debug!(client = id, "dropped: {error}"),
+                Ok(()) => tracing::debug!(event = events::CONNECTION_CLOSED, client = id, "closed"),
+                Err(error) => {
+                    let event = events::CONNECTION_DROPPED;
+                    tracing::debug!(event, client = id, "dropped: {error}");
+                }
             }
             drop((slot, own));
         });
     }
 }
 
-/// Says why there is no slot, without waiting for the client to read it.
+/// Refuses a connection without waiting for the client to read why.
 fn refuse(stream: &UnixStream, why: &str) {
     let failure = Failure::new(Kind::Busy, format!("{why}, try again later"));
     let mut frame = Vec::new();
     if Frame::Error(ErrorFrame::from(&failure)).write(&mut frame).is_ok() {
-        // A fresh socket's buffer holds it; if not, closing says enough.
+        // It fits into a new socket's buffer.
         let _ = stream.try_write(&frame);
     }
 }
 
-/// Why a connection was dropped.
+/// Why the daemon closes a connection.
 #[derive(Debug, thiserror::Error)]
-enum Dropped {
+enum ConnectionError {
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error(transparent)]
     Frame(#[from] FrameError),
-    #[error("it sent no hello in time")]
+    #[error("no hello within {} s", HELLO_TIMEOUT.as_secs())]
     NoHello,
-    #[error("it does not speak zimg's protocol")]
+    #[error("not a client of zimg's protocol")]
     Foreign,
-    #[error("it speaks protocols {} to {}", .0.min_major, .0.max_major)]
+    #[error("the client speaks protocols {} to {}", .0.min_major, .0.max_major)]
     Version(Hello),
-    #[error("it asked nothing for {} s", IDLE.as_secs())]
+    #[error("the connection was idle for {} s", IDLE_TIMEOUT.as_secs())]
     Idle,
-    #[error("it took no byte for {} s", NO_PROGRESS.as_secs())]
+    #[error("the client read nothing for {} s", NO_PROGRESS.as_secs())]
     NoProgress,
-    #[error("it takes its images too slowly")]
+    #[error("the client reads its images too slowly")]
     TooSlow,
 }
 
-impl From<Disconnected> for Dropped {
+impl From<Disconnected> for ConnectionError {
     fn from(Disconnected: Disconnected) -> Self {
         Self::TooSlow
     }
@@ -145,12 +150,12 @@ async fn serve(
     id: ClientId,
     mut stream: UnixStream,
     supervisor: &mpsc::Sender<FromClient>,
-) -> Result<(), Dropped> {
-    greet(&mut stream).await?;
+) -> Result<(), ConnectionError> {
+    handshake(&mut stream).await?;
     let uid = stream.peer_cred()?.uid();
     let (read, mut write) = stream.into_split();
     let outbox = Outbox::default();
-    // The supervisor ends only after all connections: were it gone, there is no one to serve.
+    // The supervisor outlives all connections, except at shutdown.
     if supervisor.send(FromClient::Joined { id, uid, outbox: outbox.clone() }).await.is_err() {
         return Ok(());
     }
@@ -158,10 +163,10 @@ async fn serve(
     tokio::pin!(writer);
     let result = tokio::select! {
         written = &mut writer => written,
-        heard = hear(id, read, &outbox, supervisor) => match heard {
+        received = receive(id, read, &outbox, supervisor) => match received {
             Ok(()) => Ok(()),
             Err(error) => {
-                let kind = if matches!(error, Dropped::Idle) { Kind::Busy } else { Kind::Version };
+                let kind = if matches!(error, ConnectionError::Idle) { Kind::Busy } else { Kind::Version };
                 outbox.error(&Failure::new(kind, error.to_string()));
                 writer.await.and(Err(error))
             }
@@ -171,83 +176,83 @@ async fn serve(
     result
 }
 
-/// The frozen sixteen bytes each way.
-async fn greet(stream: &mut UnixStream) -> Result<(), Dropped> {
+/// The hello: sixteen bytes each way.
+async fn handshake(stream: &mut UnixStream) -> Result<(), ConnectionError> {
     let mut bytes = [0; hello::BYTES];
     match timeout(HELLO_TIMEOUT, stream.read_exact(&mut bytes)).await {
         Ok(read) => read?,
         Err(_) => {
-            let failure = Failure::new(Kind::Version, "there was no hello in time");
-            last_word(stream, &failure).await?;
-            return Err(Dropped::NoHello);
+            let failure = Failure::new(Kind::Version, "no hello came in time");
+            send_error(stream, &failure).await?;
+            return Err(ConnectionError::NoHello);
         }
     };
     let client = match Hello::from_bytes(bytes) {
         Ok(client) => client,
         Err(foreign) => {
-            last_word(stream, &foreign.into()).await?;
-            return Err(Dropped::Foreign);
+            send_error(stream, &foreign.into()).await?;
+            return Err(ConnectionError::Foreign);
         }
     };
     let welcome = Hello::OURS.negotiate(client);
     write_slowly(stream, &welcome.to_bytes()).await?;
     if welcome.major == 0 {
-        last_word(stream, &hello::refusal(OURSELVES)).await?;
-        return Err(Dropped::Version(client));
+        send_error(stream, &hello::refusal(PROGRAM)).await?;
+        return Err(ConnectionError::Version(client));
     }
     Ok(())
 }
 
-async fn last_word(stream: &mut UnixStream, failure: &Failure) -> Result<(), Dropped> {
+async fn send_error(stream: &mut UnixStream, failure: &Failure) -> Result<(), ConnectionError> {
     let mut frame = Vec::new();
     Frame::Error(ErrorFrame::from(failure)).write(&mut frame)?;
     write_slowly(stream, &frame).await
 }
 
-/// Takes frames' bodies out of what a client sends.
+/// Splits what a client sends into frame bodies.
 pub(crate) fn codec() -> LengthDelimitedCodec {
     LengthDelimitedCodec::builder().max_frame_length(TO_DAEMON_BYTES).new_codec()
 }
 
-/// Hands requests to the supervisor until the client goes (`Ok`), breaks the protocol or has long
-/// been idle.
-async fn hear(
+/// Passes requests to the supervisor until the client closes the connection (`Ok`), violates the
+/// protocol or is idle for too long.
+async fn receive(
     id: ClientId,
     read: OwnedReadHalf,
     outbox: &Outbox,
     supervisor: &mpsc::Sender<FromClient>,
-) -> Result<(), Dropped> {
+) -> Result<(), ConnectionError> {
     let mut frames = FramedRead::new(read, codec());
     loop {
-        let left = IDLE.saturating_sub(outbox.idle());
+        let left = IDLE_TIMEOUT.saturating_sub(outbox.idle());
         let body = match timeout(left, frames.next()).await {
             Ok(Some(body)) => body,
             Ok(None) => return Ok(()),
-            Err(_) if outbox.idle() >= IDLE => return Err(Dropped::Idle),
+            Err(_) if outbox.idle() >= IDLE_TIMEOUT => return Err(ConnectionError::Idle),
             Err(_) => continue,
         };
         let request = match Frame::decode(body?.freeze())? {
             Frame::Request(request) => request,
             other => return Err(FrameError::Kind(other.kind()).into()),
         };
-        outbox.at_most(UNTAKEN_MAX).await;
+        outbox.at_most(UNREAD_FRAMES_MAX).await;
         if supervisor.send(FromClient::Asked { id, request }).await.is_err() {
-            // The daemon ends: what was promised is still written, nothing more is heard.
+            // At shutdown the remaining frames are written, and no request is read.
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// Writes what the outbox gives until it ends.
+/// Writes the frames of the outbox until it is closed.
 async fn write_frames(
     outbox: &Outbox,
     write: &mut (impl AsyncWrite + Unpin),
-) -> Result<(), Dropped> {
+) -> Result<(), ConnectionError> {
     let mut head = Vec::new();
     while let Some(frame) = outbox.next().await? {
         head.clear();
         if let Frame::Pixels(pixels) = &frame {
-            // Not copied: only its five bytes of head are.
+            // The pixels are not copied; only their head of five bytes is.
             let length = u32::try_from(1 + pixels.len()).unwrap_or(u32::MAX);
             head.extend_from_slice(&length.to_be_bytes());
             head.push(frame.kind());
@@ -261,14 +266,15 @@ async fn write_frames(
     Ok(())
 }
 
-/// Writes all, however long it takes, as long as each `NO_PROGRESS` takes at least a byte.
+/// Writes all bytes, however long it takes, while at least one is written per `NO_PROGRESS`.
 async fn write_slowly(
     write: &mut (impl AsyncWrite + Unpin),
     mut bytes: &[u8],
-) -> Result<(), Dropped> {
+) -> Result<(), ConnectionError> {
     while !bytes.is_empty() {
-        let taken =
-            timeout(NO_PROGRESS, write.write(bytes)).await.map_err(|_| Dropped::NoProgress)??;
+        let taken = timeout(NO_PROGRESS, write.write(bytes))
+            .await
+            .map_err(|_| ConnectionError::NoProgress)??;
         if taken == 0 {
             return Err(io::Error::from(io::ErrorKind::WriteZero).into());
         }
@@ -284,18 +290,18 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_no_byte_for_thirty_seconds_is_dropped() {
+    async fn a_client_that_reads_nothing_for_thirty_seconds_is_dropped() {
         let (mut daemon, _client) = tokio::io::duplex(1024);
         let outbox = Outbox::default();
         outbox.pixels(Bytes::from_static(&[0; 4096]));
         let before = tokio::time::Instant::now();
         let dropped = write_frames(&outbox, &mut daemon).await.unwrap_err();
-        assert!(matches!(dropped, Dropped::NoProgress), "{dropped}");
+        assert!(matches!(dropped, ConnectionError::NoProgress), "{dropped}");
         assert_eq!(before.elapsed(), NO_PROGRESS);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_a_little_at_a_time_gets_all() {
+    async fn a_slow_reader_gets_everything() {
         let (mut daemon, mut client) = tokio::io::duplex(1024);
         let outbox = Outbox::default();
         outbox.pixels(Bytes::from_static(&[7; 8192]));
@@ -319,7 +325,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_finds_no_place_left_is_told_so() {
+    async fn a_client_without_a_slot_is_refused_with_a_sentence() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let (supervisor, _asked) = mpsc::channel(8);
@@ -339,8 +345,8 @@ mod tests {
         assert_eq!(error.text, "zimaged already has 4 connections, try again later");
     }
 
-    /// The first thing that the daemon sends after its Welcome, and when.
-    async fn last_word_to(request: &[u8]) -> (Duration, ErrorFrame) {
+    /// The first frame after the Welcome, and when it comes.
+    async fn first_error_after(request: &[u8]) -> (Duration, ErrorFrame) {
         let (mut client, daemon) = UnixStream::pair().unwrap();
         let (supervisor, mut asked) = mpsc::channel(8);
         tokio::spawn(async move { serve(1, daemon, &supervisor).await });
@@ -358,11 +364,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_asks_nothing_or_never_ends_asking_is_sent_away() {
+    async fn a_connection_without_a_whole_request_is_closed_as_idle() {
         for request in [&b""[..], b"\x00\x00\x10\x00\x01half a request"] {
-            let (after, error) = last_word_to(request).await;
-            assert_eq!(after, IDLE);
-            assert_eq!((error.code, error.text.as_str()), (75, "it asked nothing for 60 s"));
+            let (after, error) = first_error_after(request).await;
+            assert_eq!(after, IDLE_TIMEOUT);
+            assert_eq!((error.code, error.text.as_str()), (75, "the connection was idle for 60 s"));
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The inside of zimaged. A library so that what reads foreign bytes can be fuzzed; the program is
-//! `main.rs`, and nobody else is promised anything here.
+//! The daemon as a library, so that `tests/` can fuzz its parsers; not a stable API.
 
 mod args;
 pub mod config;
 mod connection;
+mod events;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod jobs;
@@ -25,89 +25,93 @@ use tokio::sync::mpsc;
 use zimg_protocol::{Failure, Kind};
 
 pub use crate::args::Args;
-use crate::config::{Found, Settings, State};
+use crate::config::{DaemonConfig, Resolved, StateDir};
 use crate::connection::ConnectionSlots;
+pub use crate::events::START_FAILED;
 use crate::supervisor::{Acceptor, MESSAGES_MAX, Supervisor, SupervisorConfig};
 use crate::workers::process::WorkerCommand;
 use crate::workers::retained_weights::RetainedWeights;
 
-/// How long clients have, once the daemon ends, to take what they were promised.
-const LAST_BYTES: Duration = Duration::from_secs(10);
+/// At shutdown, how long clients have to read what they were promised.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Listens first, then everything else: a client that comes early waits and is told why.
+/// Runs the daemon to its end. Listening comes first: a client that connects early waits and is
+/// told why.
 ///
 /// # Errors
 ///
-/// Settings that are wrong, a socket that is taken, or a system that has no room.
+/// The configuration is invalid, the socket is in use, or the system has no resources left.
 pub fn serve(args: &Args) -> Result<(), Failure> {
-    let settings = load(args)?;
+    let config = load(args)?;
     let passed = socket::passed()?;
-    let (listener, place) = match passed.listener {
+    let (listener, guard) = match passed.listener {
         Some(listener) => listener,
         None => {
             let root = nix::unistd::geteuid().is_root();
-            let path = socket_of(&settings, root);
+            let path = socket_path(&config, root);
             socket::claim(&path, socket::is_shared(root, &path))?
         }
     };
     tracing::info!(
+        event = events::LISTENING,
         version = env!("CARGO_PKG_VERSION"),
-        model = settings.model,
+        model = config.model,
+        socket = %guard.path.display(),
         "listening at {}",
-        place.path.display()
+        guard.path.display()
     );
-    let folder = own_folder()?;
-    let config = SupervisorConfig {
-        config: settings.file.clone(),
-        model: settings.model.clone(),
-        plan: WorkerCommand::new(&settings, &folder, std::env::vars_os()),
-        places: settings.places,
-        idle_unload: settings.idle_unload,
-        timeouts: settings.timeouts,
-        folder: folder_of(&settings.state),
-        terms: settings.terms,
+    let command = WorkerCommand::new(&config, &program_directory()?, std::env::vars_os());
+    let supervisor = SupervisorConfig {
+        config: config.file.clone(),
+        model: config.model.clone(),
+        plan: command.map_err(Failure::from),
+        places: config.places,
+        idle_unload: config.idle_unload,
+        timeouts: config.timeouts,
+        folder: state_directory(&config.state_dir),
+        terms: config.retention,
         weights: RetainedWeights::stored(passed.weights),
     };
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .and_then(|runtime| runtime.block_on(work(listener, place.is_passed(), config)))
+        .and_then(|runtime| runtime.block_on(run(listener, guard.is_passed(), supervisor)))
         .map_err(internal)
 }
 
-/// What the settings come to in the form of the file, and what is wrong with them beyond.
+/// The effective configuration in the form of the file, and what is wrong beyond its syntax.
 ///
 /// # Errors
 ///
-/// Settings that cannot be understood.
+/// The configuration is invalid.
 pub fn check(args: &Args) -> Result<(String, Option<Failure>), Failure> {
-    let settings = load(args)?;
-    let plan = WorkerCommand::new(&settings, &own_folder()?, std::env::vars_os());
-    let socket = socket_of(&settings, nix::unistd::geteuid().is_root());
-    let state_dir = folder_of(&settings.state);
-    let found = Found {
+    let config = load(args)?;
+    let command = WorkerCommand::new(&config, &program_directory()?, std::env::vars_os());
+    let socket = socket_path(&config, nix::unistd::geteuid().is_root());
+    let state_dir = state_directory(&config.state_dir);
+    let resolved = Resolved {
         socket: &socket,
-        worker: plan.as_ref().ok().map(WorkerCommand::program),
+        worker: command.as_ref().ok().map(WorkerCommand::program),
         state_dir: state_dir.as_deref().ok(),
     };
-    Ok((settings.shown(found), plan.err()))
+    Ok((config.shown(resolved), command.err().map(Failure::from)))
 }
 
-fn load(args: &Args) -> Result<Settings, Failure> {
+fn load(args: &Args) -> Result<DaemonConfig, Failure> {
     let environment = |name| std::env::var_os(name);
-    let files = config::usual_files(environment("XDG_CONFIG_HOME"), environment("HOME"));
-    config::load(args, std::env::vars_os(), &files)
+    let files = config::default_files(environment("XDG_CONFIG_HOME"), environment("HOME"));
+    Ok(config::load(args, std::env::vars_os(), &files)?)
 }
 
-/// Where it listens, unless a service manager does.
-fn socket_of(settings: &Settings, root: bool) -> PathBuf {
+/// The socket's path, unless a service manager passes the socket.
+fn socket_path(config: &DaemonConfig, root: bool) -> PathBuf {
     let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let usual = || socket::usual_path(root, runtime_dir.as_deref());
-    settings.socket.clone().unwrap_or_else(usual)
+    let default = || socket::default_path(root, runtime_dir.as_deref());
+    config.socket.clone().unwrap_or_else(default)
 }
 
-/// The folder that this program lies in.
-fn own_folder() -> Result<PathBuf, Failure> {
+/// The directory of this program.
+fn program_directory() -> Result<PathBuf, Failure> {
     let program = std::env::current_exe().map_err(internal)?;
     Ok(program.parent().unwrap_or(&program).to_owned())
 }
@@ -116,23 +120,23 @@ fn internal(error: std::io::Error) -> Failure {
     Failure::new(Kind::Internal, error.to_string())
 }
 
-/// Where detached jobs are kept, or why nowhere.
-fn folder_of(state: &State) -> Result<PathBuf, Failure> {
-    match state {
-        State::Folder(folder) => Ok(folder.clone()),
-        State::Off => Err(Failure::new(Kind::Config, "this zimaged keeps no jobs")
+/// The directory of detached jobs, or why there is none.
+fn state_directory(state_dir: &StateDir) -> Result<PathBuf, Failure> {
+    match state_dir {
+        StateDir::Path(path) => Ok(path.clone()),
+        StateDir::Off => Err(Failure::new(Kind::Config, "this zimaged stores no detached jobs")
             .hint("leave --detach away and wait for the image")),
-        State::Usual => {
+        StateDir::Default => {
             let root = nix::unistd::geteuid().is_root();
             store::default_path(root, |name| std::env::var_os(name)).ok_or_else(|| {
-                Failure::new(Kind::Config, "there is no folder to keep jobs in")
+                Failure::new(Kind::Config, "there is no directory to store jobs in")
                     .hint("name one with --state-dir, or set HOME")
             })
         }
     }
 }
 
-async fn work(
+async fn run(
     listener: UnixListener,
     is_passed: bool,
     config: SupervisorConfig,
@@ -144,9 +148,12 @@ async fn work(
     let accepting = tokio::spawn(connection::accept(listener, slots.clone(), to_supervisor));
     let acceptor = Acceptor { accepting: accepting.abort_handle(), is_kept_open: is_passed };
     Supervisor::new(config)?.run(from_clients, acceptor).await?;
-    if tokio::time::timeout(LAST_BYTES, slots.all_free()).await.is_err() {
-        tracing::info!("some clients did not take all of their answer");
+    if tokio::time::timeout(FLUSH_TIMEOUT, slots.all_free()).await.is_err() {
+        tracing::info!(
+            event = events::CLIENTS_UNFINISHED,
+            "some clients did not read all of their answers"
+        );
     }
-    tracing::info!("ended");
+    tracing::info!(event = events::STOPPED, "stopped");
     Ok(())
 }

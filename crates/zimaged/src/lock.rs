@@ -1,5 +1,5 @@
-//! Lock files: one daemon at a time has a socket, or a folder of jobs. The kernel lets go when
-//! the process ends, however it ends.
+//! Lock files: one daemon at a time owns a socket, or a state directory. The kernel releases a
+//! lock when its process ends, however it ends.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -9,20 +9,20 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-/// Why there is no lock.
+/// Why a lock cannot be taken.
 #[derive(Debug)]
 pub(crate) enum LockError {
-    /// Another process has it: " (process 7)", or nothing where that is not known.
+    /// Another process holds it: " (process 7)", or "" if its id is not known.
     Held(String),
-    /// The system does not let it be taken.
+    /// The system refuses it.
     Io(io::Error),
 }
 
-/// Takes the lock file at `path`, which is made if need be, until it is dropped.
+/// Locks the file at `path`, which is created if it is missing, until the lock is dropped.
 ///
 /// # Errors
 ///
-/// [`LockError`]; it is never waited for.
+/// [`LockError`]; this never waits.
 pub(crate) fn lock(path: &Path) -> Result<Flock<File>, LockError> {
     let file = File::options()
         .read(true)
@@ -34,8 +34,7 @@ pub(crate) fn lock(path: &Path) -> Result<Flock<File>, LockError> {
         .map_err(LockError::Io)?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(mut lock) => {
-            // For the other daemon's sentence and for humans; nothing relies on it, and a full
-            // disk is no reason against it.
+            // For the error message of another daemon; it may fail on a full disk.
             let _ = lock
                 .rewind()
                 .and_then(|()| lock.set_len(0))

@@ -1,4 +1,4 @@
-//! zimaged: keeps a worker with the model running and draws for clients on a Unix socket.
+//! The program `zimaged`: command line, log and exit code around `zimaged::serve`.
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -12,9 +12,9 @@ use zimg_protocol::{Failure, Kind};
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(error) if error.use_stderr() => return say(&mistake(&error)),
+        Err(error) if error.use_stderr() => return report(&usage_failure(&error)),
         Err(help) => {
-            // It is asked for; printing it can only fail where nobody reads.
+            // Ignore write errors: stdout may be closed.
             let _ = help.print();
             return ExitCode::SUCCESS;
         }
@@ -26,46 +26,52 @@ fn main() -> ExitCode {
     match zimaged::serve(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            match &failure.hint {
-                Some(hint) => tracing::error!("{failure}; {hint}"),
-                None => tracing::error!("{failure}"),
-            }
+            let code = failure.kind.exit_code();
+            tracing::error!(event = zimaged::START_FAILED, code, "{}", failure.with_hint());
             ExitCode::from(failure.kind.exit_code())
         }
     }
 }
 
-/// Prints the settings, and what is wrong with them.
+/// Prints the effective configuration, and what is wrong with it.
 fn check(args: &Args) -> ExitCode {
     let (text, wrong) = match zimaged::check(args) {
         Ok((text, wrong)) => (text, wrong),
         Err(failure) => (String::new(), Some(failure)),
     };
-    // Who does not read it does not want to know.
+    // Ignore write errors: stdout may be closed.
     let _ = std::io::stdout().write_all(text.as_bytes());
-    wrong.map_or(ExitCode::SUCCESS, |failure| say(&failure))
+    wrong.map_or(ExitCode::SUCCESS, |failure| report(&failure))
 }
 
-/// Says what is wrong to whoever typed it.
-fn say(failure: &Failure) -> ExitCode {
+/// Prints a failure for the user at the terminal.
+fn report(failure: &Failure) -> ExitCode {
     let hint = failure.hint.iter().map(|hint| format!("hint: {hint}\n")).collect::<String>();
     let _ = std::io::stderr().write_all(format!("zimaged: {failure}\n{hint}").as_bytes());
     failure.kind.exit_code().into()
 }
 
-/// What clap has to say of a mistake, in a sentence and a hint. Values it does not know.
-fn mistake(error: &clap::Error) -> Failure {
+/// A clap error as a sentence and a hint; the configuration checks values. `zimg` has its own
+/// (`cli/usage`), because its hints know its commands.
+fn usage_failure(error: &clap::Error) -> Failure {
     let word = |kind| match error.get(kind) {
         Some(ContextValue::String(word)) => Some(word.split(' ').next().unwrap_or_default()),
         _ => None,
     };
     let message = match (error.kind(), word(ContextKind::InvalidArg)) {
         (ErrorKind::UnknownArgument, Some(word)) if word.starts_with('-') => {
+            let new = zimaged::config::renamed(word.trim_start_matches('-'));
+            if let Some(new) = new {
+                let message = format!("{word} is now called --{new}");
+                return Failure::new(Kind::Usage, message).hint("see `zimaged --help`");
+            }
             format!("there is no option {word}")
         }
-        (ErrorKind::UnknownArgument, Some(word)) => format!("it takes options alone, not '{word}'"),
+        (ErrorKind::UnknownArgument, Some(word)) => {
+            format!("zimaged takes only options, not '{word}'")
+        }
         (ErrorKind::InvalidValue, Some(word)) => format!("{word} needs a value"),
-        (ErrorKind::ArgumentConflict, Some(word)) => format!("{word} is there twice"),
+        (ErrorKind::ArgumentConflict, Some(word)) => format!("{word} is given twice"),
         _ => error.to_string().lines().next().unwrap_or_default().replace("error: ", ""),
     };
     let hint = match word(ContextKind::SuggestedArg) {
@@ -75,7 +81,7 @@ fn mistake(error: &clap::Error) -> Failure {
     Failure::new(Kind::Usage, message).hint(hint)
 }
 
-/// Logs to standard error; the journal has its own clock.
+/// Starts the log on standard error; the journal adds its own timestamps.
 fn start_log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -92,9 +98,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mistake_is_a_sentence_and_a_hint() {
+    fn a_usage_error_is_a_sentence_and_a_hint() {
         let said = |words: &[&str]| {
-            let failure = mistake(&Args::try_parse_from(words).unwrap_err());
+            let failure = usage_failure(&Args::try_parse_from(words).unwrap_err());
             assert_eq!(failure.kind, Kind::Usage);
             (failure.message, failure.hint.unwrap())
         };
@@ -104,12 +110,14 @@ mod tests {
         let see = "see `zimaged --help`";
         case(&["--sokcet", "s"], "there is no option --sokcet", "did you mean --socket?");
         case(&["-x"], "there is no option -x", see);
-        case(&["start"], "it takes options alone, not 'start'", see);
+        case(&["--keep", "1d"], "--keep is now called --retention", see);
+        case(&["--plain"], "--plain is now called --eager", see);
+        case(&["start"], "zimaged takes only options, not 'start'", see);
         case(&["--model"], "--model needs a value", see);
-        case(&["--plain", "--plain"], "--plain is there twice", see);
+        case(&["--eager", "--eager"], "--eager is given twice", see);
         case(
-            &["--plain=no"],
-            "unexpected value 'no' for '--plain' found; no more were expected",
+            &["--eager=no"],
+            "unexpected value 'no' for '--eager' found; no more were expected",
             see,
         );
     }

@@ -1,9 +1,9 @@
-//! What waits to be written to one client: the meeting point of the supervisor, which never
-//! waits, and a client's writer, which may.
+//! The outbox: frames that wait to be written to one client. The supervisor adds without blocking,
+//! the connection's writer takes at the client's pace.
 //!
-//! LatestOnly is latest-only: a progress event that nobody has taken yet is replaced by the next
-//! one, and so is a preview. Everything else is kept in order. How many pixels are kept is the supervisor's judgement
-//! (`held`, `cut`).
+//! Progress is latest-only: an unread progress event or preview is replaced by the next one.
+//! Everything else stays in order. The supervisor limits the pixels (`pixel_bytes`,
+//! `disconnect`).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,51 +16,51 @@ use zimg_protocol::frame::ErrorFrame;
 use zimg_protocol::messages::Event;
 use zimg_protocol::{Failure, Frame};
 
-/// The number of a connection, whose outbox it is.
+/// The id of a connection.
 pub(crate) type ClientId = u64;
 
-/// What a frame takes beside its bytes: a worker may cut an image into single ones.
+/// Memory of a frame beside its bytes, counted because a worker may send single pixels.
 const FRAME_BYTES: usize = size_of::<Frame>();
 
-/// One client's outgoing frames; clones are handles to the same.
+/// One client's outgoing frames; clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outbox(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
     state: Mutex<OutboxState>,
-    /// Something was put in, taken out, or closed.
+    /// Signals a frame added or taken, and the closing.
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct OutboxState {
     frames: VecDeque<Frame>,
-    /// Bytes of pixels in `frames`, and what their frames take.
+    /// Memory of the pixel frames in `frames`.
     pixel_bytes: usize,
-    /// Nothing more will be put in.
+    /// No more frames are added.
     closed: bool,
-    /// The client is given up; nothing more will be written.
+    /// The client is disconnected; nothing more is written.
     disconnected: bool,
-    /// The client has an accepted, unfinished job, or waits for an answer that takes its time.
+    /// The client waits for an unfinished job or another slow answer.
     awaited: bool,
-    /// Since when there is nothing to write.
+    /// Since when there has been nothing to write.
     empty_since: Option<Instant>,
 }
 
-/// The client is given up because it takes its images too slowly.
+/// The client was disconnected because it reads its images too slowly.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Disconnected;
 
 impl Outbox {
-    /// Puts in an event.
+    /// Adds an event.
     pub(crate) fn event(&self, event: Event) {
         let mut state = self.state();
         if state.closed {
             return;
         }
-        if let Some(stale) = state.made_stale_by(&event) {
-            state.frames.remove(stale);
+        if let Some(old) = state.replaced_by(&event) {
+            state.frames.remove(old);
         }
         match event {
             Event::Accepted { .. } => state.awaited = true,
@@ -71,17 +71,17 @@ impl Outbox {
         self.0.changed.notify_waiters();
     }
 
-    /// The client waits for an answer that takes its time.
+    /// Marks the client as waiting for a slow answer, so that it is not idle.
     pub(crate) fn expect_answer(&self) {
         self.state().awaited = true;
     }
 
-    /// It has its answer.
+    /// Marks the slow answer as given.
     pub(crate) fn answered(&self) {
         self.state().awaited = false;
     }
 
-    /// Puts in a chunk of pixels.
+    /// Adds a chunk of pixels.
     pub(crate) fn pixels(&self, chunk: Bytes) {
         let mut state = self.state();
         if state.closed {
@@ -92,7 +92,7 @@ impl Outbox {
         self.0.changed.notify_waiters();
     }
 
-    /// Puts in the last word; the connection ends when it is written.
+    /// Adds an error frame; the connection is closed when it is written.
     pub(crate) fn error(&self, failure: &Failure) {
         let mut state = self.state();
         if !state.closed {
@@ -102,24 +102,24 @@ impl Outbox {
         }
     }
 
-    /// Nothing more will come; the connection ends when all is written.
+    /// Adds nothing more; the connection is closed when all frames are written.
     pub(crate) fn close(&self) {
         self.state().closed = true;
         self.0.changed.notify_waiters();
     }
 
-    /// Gives the client up: what waits is forgotten.
+    /// Disconnects the client and drops its frames.
     pub(crate) fn disconnect(&self) {
         *self.state() = OutboxState { closed: true, disconnected: true, ..OutboxState::default() };
         self.0.changed.notify_waiters();
     }
 
-    /// Whether nothing more can be put in.
+    /// Whether no more frames can be added.
     pub(crate) fn is_closed(&self) -> bool {
         self.state().closed
     }
 
-    /// Bytes of pixels that wait, and what their frames take.
+    /// Memory of the pixel frames that wait.
     pub(crate) fn pixel_bytes(&self) -> usize {
         self.state().pixel_bytes
     }
@@ -128,12 +128,12 @@ impl Outbox {
     ///
     /// # Errors
     ///
-    /// [`Disconnected`] when the client was given up.
+    /// [`Disconnected`].
     pub(crate) async fn next(&self) -> Result<Option<Frame>, Disconnected> {
         loop {
             let changed = self.0.changed.notified();
             tokio::pin!(changed);
-            // Listens before it looks, so that nothing is missed in between.
+            // Subscribed before the check, so that no signal is missed in between.
             changed.as_mut().enable();
             {
                 let mut state = self.state();
@@ -157,7 +157,7 @@ impl Outbox {
         }
     }
 
-    /// How long the client has had all that it was promised and nothing is awaited to it; zero
+    /// How long the client has had all its frames and has waited for no answer; zero
     /// otherwise.
     pub(crate) fn idle(&self) -> Duration {
         let state = self.state();
@@ -167,7 +167,7 @@ impl Outbox {
         }
     }
 
-    /// Waits until at most `frames` frames wait: a client that does not read is not heard.
+    /// Waits until at most this number of frames is unread.
     pub(crate) async fn at_most(&self, frames: usize) {
         loop {
             let changed = self.0.changed.notified();
@@ -189,19 +189,19 @@ impl Outbox {
 }
 
 impl OutboxState {
-    /// The frame that nobody need see any more once this event is there: the last of its sort, if
-    /// nothing but progress came after it.
-    fn made_stale_by(&self, event: &Event) -> Option<usize> {
-        let sort = progress(event)?;
+    /// The unread frame that this event replaces: the last of its kind, if only progress came after
+    /// it.
+    fn replaced_by(&self, event: &Event) -> Option<usize> {
+        let kind = progress(event)?;
         let end = self.frames.iter().enumerate().rev().map_while(|(place, frame)| match frame {
             Frame::Event(event) => Some((place, progress(event)?)),
             _ => None,
         });
-        end.into_iter().find(|(_, other)| *other == sort).map(|(place, _)| place)
+        end.into_iter().find(|(_, other)| *other == kind).map(|(place, _)| place)
     }
 }
 
-/// Events of which only the latest counts.
+/// Kinds of events of which only the latest counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LatestOnly {
     Step,
@@ -209,7 +209,7 @@ enum LatestOnly {
     Resumed,
 }
 
-/// Whether the next event of this sort makes this one worthless.
+/// The kind of an event that the next one of this kind replaces.
 fn progress(event: &Event) -> Option<LatestOnly> {
     match event {
         Event::Waiting(_) | Event::Step(_) | Event::Decoding { .. } => Some(LatestOnly::Step),
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn untaken_progress_is_replaced_and_order_is_kept() {
+    async fn unread_progress_is_replaced_and_order_is_preserved() {
         let outbox = Outbox::default();
         for n in 1..=3 {
             outbox.event(step(n));
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_each_sort_of_progress_one_waits_at_most() {
+    async fn at_most_one_event_of_each_kind_of_progress_waits() {
         let outbox = Outbox::default();
         let preview = |step| {
             let rgb = Bytes::from_static(&[0; 3]);
@@ -281,19 +281,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_taker_is_woken_by_what_is_put_in() {
+    async fn a_reader_is_woken_by_a_new_frame() {
         let outbox = Outbox::default();
-        let taker = tokio::spawn({
+        let reader = tokio::spawn({
             let outbox = outbox.clone();
             async move { outbox.next().await }
         });
         tokio::task::yield_now().await;
         outbox.event(step(1));
-        assert_eq!(taker.await.unwrap(), Ok(Some(Frame::Event(step(1)))));
+        assert_eq!(reader.await.unwrap(), Ok(Some(Frame::Event(step(1)))));
     }
 
     #[tokio::test]
-    async fn a_cut_client_gets_nothing_more() {
+    async fn a_disconnected_client_gets_nothing_more() {
         let outbox = Outbox::default();
         outbox.pixels(Bytes::from_static(b"rgb"));
         outbox.disconnect();
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_a_job_or_something_to_take_is_not_idle() {
+    async fn a_client_with_a_job_or_unread_frames_is_not_idle() {
         let minute = Duration::from_secs(60);
         let outbox = Outbox::default();
         tokio::spawn({
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_outbox_holds_the_reader_up() {
+    async fn a_full_outbox_blocks_the_reader() {
         let outbox = Outbox::default();
         for _ in 0..3 {
             outbox.event(Event::Done(Timings::default()));

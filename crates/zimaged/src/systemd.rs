@@ -1,7 +1,8 @@
-//! What the service manager is told (sd_notify(3)); nothing happens without one.
+//! Notifications to the service manager: readiness, status, watchdog and fd store (sd_notify(3)).
+//! Without a service manager they do nothing.
 //!
-//! The supervisor waits for nobody, so what a manager has no room for is lost to it. The
-//! sd-notify crate writes the messages, but its own sending would wait.
+//! The supervisor never blocks, so messages are dropped when the manager's socket is full. The
+//! sd-notify crate formats the messages; its own sending would block.
 
 use std::ffi::OsStr;
 use std::io::{self, IoSlice};
@@ -16,89 +17,91 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use sd_notify::NotifyState;
 use zimg_protocol::messages::WorkerState;
 
-/// While loading goes on, the start may take this much longer (microseconds).
-const EXTENSION_US: u32 = 30_000_000;
-/// Progress is told at most this often.
-const PACE: Duration = Duration::from_secs(1);
+use crate::events;
 
-/// Remembers what was told, so that each thing is told once.
+/// How far progress in loading extends the start timeout (microseconds).
+const EXTENSION_US: u32 = 30_000_000;
+/// Loading progress is sent at most this often.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Sends each notification once.
 #[derive(Debug)]
 pub(crate) struct Notifier {
     ready: bool,
     status: String,
     progress: Option<Instant>,
-    /// Bytes that were loaded when more time was asked for.
-    grown: u64,
-    /// How often the manager wants a sign of life, and when the next one is due.
+    /// Bytes that were loaded at the last extension.
+    extended_at: u64,
+    /// The interval of watchdog pings, and when the next one is due.
     watchdog: Option<(Duration, Instant)>,
 }
 
 impl Notifier {
-    /// Nothing was told yet. With a `period` the manager wants a sign of life in each.
+    /// A notifier that has sent nothing yet; `period` is the watchdog's.
     pub(crate) fn new(period: Option<Duration>) -> Self {
-        // Twice in each, as sd_watchdog_enabled(3) has it, the first at once.
+        // Two pings per period (sd_watchdog_enabled(3)), the first one at once.
         let watchdog = period.map(|period| (period / 2, Instant::now()));
-        Self { ready: false, status: String::new(), progress: None, grown: 0, watchdog }
+        Self { ready: false, status: String::new(), progress: None, extended_at: 0, watchdog }
     }
 
-    /// The worker's state: `STATUS=`, and `READY=1` once jobs can be answered, be it with a
-    /// refusal that says what is wrong with the configuration.
+    /// Sends the worker's state as `STATUS=`, and `READY=1` once requests can be answered, be it
+    /// with the error of the configuration.
     pub(crate) fn worker(&mut self, state: &WorkerState) {
         if let WorkerState::Loading { .. } = state {
-            if self.progress.is_some_and(|told| told.elapsed() < PACE) {
+            if self.progress.is_some_and(|sent| sent.elapsed() < PROGRESS_INTERVAL) {
                 return;
             }
             self.progress = Some(Instant::now());
         }
-        let mut said = Vec::new();
-        let status = sentence(state);
+        let mut messages = Vec::new();
+        let status = status_line(state);
         if status != self.status {
-            said.push(NotifyState::Status(&status));
+            messages.push(NotifyState::Status(&status));
         }
         if !self.ready {
             match state {
-                // Only who gets on is given more time.
-                WorkerState::Loading { done, .. } if *done > self.grown => {
-                    said.push(NotifyState::ExtendTimeoutUsec(EXTENSION_US));
-                    self.grown = *done;
+                // Only progress extends the timeout.
+                WorkerState::Loading { done, .. } if *done > self.extended_at => {
+                    messages.push(NotifyState::ExtendTimeoutUsec(EXTENSION_US));
+                    self.extended_at = *done;
                 }
-                // The next worker begins anew.
-                WorkerState::Starting => self.grown = 0,
+                // The next worker starts at zero.
+                WorkerState::Starting => self.extended_at = 0,
                 WorkerState::Ready | WorkerState::Failed(_) => {
-                    said.push(NotifyState::Ready);
+                    messages.push(NotifyState::Ready);
                     self.ready = true;
                 }
                 _ => {}
             }
         }
-        if !said.is_empty() {
-            tell(&said);
+        if !messages.is_empty() {
+            send_messages(&messages);
             self.status = status;
         }
     }
 
-    /// When a sign of life is due.
+    /// When the next watchdog ping is due.
     pub(crate) fn next_ping(&self) -> Option<Instant> {
         self.watchdog.map(|(_, next)| next)
     }
 
-    /// The supervisor's loop runs; a sign of life, unless nothing comes of its running.
-    pub(crate) fn ping(&mut self, well: bool) {
+    /// Sends a watchdog ping, if the daemon is healthy.
+    pub(crate) fn ping(&mut self, healthy: bool) {
         let Some((pause, next)) = &mut self.watchdog else { return };
         *next = Instant::now() + *pause;
-        if well {
-            tell(&[NotifyState::Watchdog]);
+        if healthy {
+            send_messages(&[NotifyState::Watchdog]);
         }
     }
 
-    /// The daemon ends.
+    /// Sends that the daemon shuts down.
     pub(crate) fn stopping(&mut self) {
-        tell(&[NotifyState::Stopping, NotifyState::Status("shutting down")]);
+        send_messages(&[NotifyState::Stopping, NotifyState::Status("shutting down")]);
     }
 }
 
-/// The `STATUS=` line of a state; steps are not told, so there is one line for each job.
-fn sentence(state: &WorkerState) -> String {
+/// The `STATUS=` line of a state, without the step: one line a job.
+fn status_line(state: &WorkerState) -> String {
     match state {
         WorkerState::Starting => "starting the worker".into(),
         WorkerState::Loading { done, total } => {
@@ -107,37 +110,41 @@ fn sentence(state: &WorkerState) -> String {
         }
         WorkerState::Warming => "warming up".into(),
         WorkerState::Ready => "ready".into(),
-        WorkerState::Busy { job, .. } => format!("drawing job {job}"),
+        WorkerState::Busy { job, .. } => format!("generating job {job}"),
         WorkerState::Draining => "shutting down".into(),
         WorkerState::Restarting { reason, .. } => format!("restarting the worker: {reason}"),
-        WorkerState::Failed(failure) => format!("cannot draw: {}", failure.message),
+        WorkerState::Failed(failure) => format!("cannot generate: {}", failure.message),
         WorkerState::Asleep => "asleep until the next prompt".into(),
     }
     .replace('\n', " ")
 }
 
-/// Has the manager hold a descriptor for the next daemon, which gets it beside the sockets.
-pub(crate) fn store(name: &str, descriptor: &OwnedFd) {
-    // A manager that polls it might drop it: whether a GPU's can be polled is the driver's choice.
-    let said = format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0");
-    tell_with(&[NotifyState::Custom(&said)], &[descriptor.as_fd()]);
+/// Puts a descriptor into the fd store, from which the next daemon gets it.
+pub(crate) fn store_fd(name: &str, descriptor: &OwnedFd) {
+    // Without polling, which might drop it: whether a GPU's descriptor can be polled depends on the
+    // driver.
+    let messages = format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0");
+    send_with_fds(&[NotifyState::Custom(&messages)], &[descriptor.as_fd()]);
 }
 
-/// Has it let go of all descriptors of this name.
-pub(crate) fn unstore(name: &str) {
-    let said = format!("FDSTOREREMOVE=1\nFDNAME={name}");
-    tell(&[NotifyState::Custom(&said)]);
+/// Removes all descriptors of this name from the fd store.
+pub(crate) fn remove_fds(name: &str) {
+    let messages = format!("FDSTOREREMOVE=1\nFDNAME={name}");
+    send_messages(&[NotifyState::Custom(&messages)]);
 }
 
-fn tell(said: &[NotifyState<'_>]) {
-    tell_with(said, &[]);
+fn send_messages(messages: &[NotifyState<'_>]) {
+    send_with_fds(messages, &[]);
 }
 
-fn tell_with(said: &[NotifyState<'_>], descriptors: &[BorrowedFd<'_>]) {
+fn send_with_fds(messages: &[NotifyState<'_>], descriptors: &[BorrowedFd<'_>]) {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    let message: String = said.iter().map(|state| format!("{state}\n")).collect();
+    let message: String = messages.iter().map(|state| format!("{state}\n")).collect();
     if let Err(error) = send(&socket, message.as_bytes(), descriptors) {
-        tracing::debug!("cannot tell the service manager: {error}");
+        tracing::debug!(
+            event = events::NOTIFY_FAILED,
+            "cannot notify the service manager: {error}"
+        );
     }
 }
 
@@ -164,18 +171,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manager_that_does_not_read_is_not_waited_for() {
+    fn a_manager_that_does_not_read_does_not_block() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
-        let full = (0..100_000).find_map(|_| send(path.as_os_str(), b"STATUS=drawing", &[]).err());
+        let full = (0..100_000).find_map(|_| send(path.as_os_str(), b"STATUS=waiting", &[]).err());
         assert_eq!(full.unwrap().kind(), io::ErrorKind::WouldBlock);
         let mut first = [0; 32];
         assert_eq!(manager.recv(&mut first).unwrap(), 14);
     }
 
     #[test]
-    fn abstract_names_are_understood() {
+    fn abstract_socket_names_are_supported() {
         let name = format!("zimaged-test-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let manager = UnixDatagram::bind_addr(&address).unwrap();
@@ -184,13 +191,16 @@ mod tests {
     }
 
     #[test]
-    fn sentences_are_one_line_and_say_percent() {
+    fn status_lines_are_single_lines_with_percent() {
         assert_eq!(
-            sentence(&WorkerState::Loading { done: 1, total: 4 }),
+            status_line(&WorkerState::Loading { done: 1, total: 4 }),
             "loading the model, 25 %"
         );
-        assert_eq!(sentence(&WorkerState::Loading { done: 0, total: 0 }), "loading the model, 0 %");
+        assert_eq!(
+            status_line(&WorkerState::Loading { done: 0, total: 0 }),
+            "loading the model, 0 %"
+        );
         let state = WorkerState::Restarting { in_ms: 1, reason: "a\nb".into() };
-        assert_eq!(sentence(&state), "restarting the worker: a b");
+        assert_eq!(status_line(&state), "restarting the worker: a b");
     }
 }

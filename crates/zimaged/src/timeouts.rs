@@ -1,39 +1,38 @@
-//! How long the daemon waits for what: for a worker that says nothing, between two starts, for
-//! the running job when it ends.
+//! The daemon's timeouts: for a worker without progress, between two starts, and at shutdown.
 //!
-//! `ZIMAGED_TIMEOUTS` makes the times shorter, for tests: "step=2s,load=500ms".
+//! `ZIMAGED_TIMEOUTS` overrides them in tests: "step=2s,load=500ms".
 
 use std::time::Duration;
 
-/// Times, each with what it is for.
+/// Each timeout by its purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timeouts {
-    /// For a new process's first word: it finds its libraries and its GPU.
+    /// For the first message of a new worker process, which loads its libraries and finds its GPU.
     pub spawn: Duration,
-    /// For more bytes of the checkpoint.
+    /// For progress in loading the checkpoint.
     pub load: Duration,
     /// For each warm-up image: on a slow CPU it takes minutes.
     pub warmup: Duration,
-    /// The least for a step, a decoding or a chunk of pixels.
+    /// The least for a denoising step, the decoder or a chunk of pixels.
     pub step: Duration,
-    /// The same while nothing is known about a step's time.
+    /// The same before any step was timed.
     pub first_step: Duration,
-    /// For a worker to go when its input has closed.
+    /// For a worker to exit after its input was closed.
     pub exit: Duration,
-    /// For a killed process to be gone; a kernel that takes longer is stuck.
+    /// For the kernel to end a killed process.
     pub reap: Duration,
-    /// Between a second death and the next start; each further one waits twice as long. The first
-    /// waits for nothing: one death is no loop, and somebody waits for an image.
+    /// The back-off after a second death, doubled at each further one. The first restart is
+    /// immediate: a single death is no crash loop, and a job waits.
     pub backoff: Duration,
-    /// The longest such pause.
+    /// The longest back-off.
     pub backoff_max: Duration,
-    /// A worker that was ready for so long has proved itself: its death is a first one.
+    /// A worker that was ready for this long is stable: its death counts as a first one.
     pub stable: Duration,
-    /// For the running job when the daemon ends.
+    /// For the running job at shutdown.
     pub shutdown: Duration,
-    /// Woken so much later than it wished, the daemon was stopped itself.
+    /// A wake-up that is late by this much means that the daemon itself was suspended.
     pub suspended: Duration,
-    /// Between two looks at what is kept: what has expired, and whether a bad disk has got better.
+    /// Between two checks of the store: for expired jobs, and whether a failed disk works again.
     pub disk_check: Duration,
 }
 
@@ -57,13 +56,13 @@ impl Default for Timeouts {
     }
 }
 
-/// A step may take so many times what it was expected to take.
-const SLOWER: u32 = 20;
+/// A step may take this many times its expected time.
+const STEP_FACTOR: u32 = 20;
 
 impl Timeouts {
-    /// For a step that is expected to take so long.
+    /// The timeout of a step with this expected time.
     pub(crate) fn for_step(&self, expected: Option<Duration>) -> Duration {
-        let times = |step: Duration| step.saturating_mul(SLOWER).max(self.step);
+        let times = |step: Duration| step.saturating_mul(STEP_FACTOR).max(self.step);
         expected.map_or(self.first_step, times)
     }
 }
@@ -71,7 +70,7 @@ impl Timeouts {
 impl std::str::FromStr for Timeouts {
     type Err = String;
 
-    /// The usual times but for those that are named.
+    /// The defaults, except for the timeouts that `text` names.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut all = Self::default();
         for part in text.split(',').filter(|part| !part.is_empty()) {
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_may_be_impatient() {
+    fn named_timeouts_are_overridden() {
         let timeouts: Timeouts = "step=2s,load=500ms".parse().unwrap();
         assert_eq!(timeouts.step, Duration::from_secs(2));
         assert_eq!(timeouts.load, Duration::from_millis(500));

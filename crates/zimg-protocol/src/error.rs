@@ -88,6 +88,14 @@ impl Failure {
         Self { kind, message: message.into(), hint: None }
     }
 
+    /// The message and the hint in one line, as logs have them.
+    pub fn with_hint(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{}; {hint}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
     /// The same with a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

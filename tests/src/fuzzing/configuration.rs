@@ -12,7 +12,8 @@ pub fn configuration(bytes: &[u8]) {
     let read = || zimaged::config::from_text(text, file);
     let meaning = within(1024 * bytes.len(), read);
     assert_eq!(read(), meaning);
-    if let Err(failure) = meaning {
+    if let Err(error) = meaning {
+        let failure = zimg_protocol::Failure::from(error);
         assert!(
             failure.message.starts_with("zimaged.toml: ")
                 || failure.message.contains("in zimaged.toml "),

@@ -173,7 +173,7 @@ fn a_folder_without_a_model_is_a_wrong_configuration() {
         environment: vec![("ZIMAGED_MODEL".into(), empty.path().to_str().unwrap().into())],
         ..Options::default()
     });
-    daemon.wait_for("STATUS=cannot draw: ");
+    daemon.wait_for("STATUS=cannot generate: ");
     let failure = daemon.draw(&Params::new("a fox")).unwrap_err();
     assert_eq!(failure.kind, Kind::Config);
     assert!(failure.message.contains(empty.path().to_str().unwrap()), "{}", failure.message);

@@ -401,7 +401,7 @@ fn a_damaged_image_is_drawn_again_before_anybody_gets_it() {
 #[test]
 fn what_is_not_fetched_expires() {
     let state_dir = tempfile::tempdir().unwrap();
-    let environment = [("ZIMAGED_KEEP", "1s"), ("ZIMAGED_TIMEOUTS", "disk_check=50ms")];
+    let environment = [("ZIMAGED_RETENTION", "1s"), ("ZIMAGED_TIMEOUTS", "disk_check=50ms")];
     let daemon = daemon_in(state_dir.path(), "", &environment);
     let job = detach(&daemon, draw(1, 1)).unwrap();
     check(&wait(&daemon, job).unwrap(), 1, 1);
@@ -413,7 +413,8 @@ fn what_is_not_fetched_expires() {
 #[test]
 fn there_is_room_for_so_much_and_what_is_fetched_makes_room() {
     let state_dir = tempfile::tempdir().unwrap();
-    let environment = [("ZIMAGED_KEEP_BYTES", "2M"), ("ZIMAGED_KEEP_BYTES_PER_USER", "1M")];
+    let environment =
+        [("ZIMAGED_RETENTION_BYTES", "2M"), ("ZIMAGED_RETENTION_BYTES_PER_USER", "1M")];
     let daemon = daemon_in(state_dir.path(), "", &environment);
     let large = |seed| Params { width: Some(512), height: Some(512), ..draw(seed, 1) };
     let job = detach(&daemon, large(1)).unwrap();

@@ -145,7 +145,7 @@ fn a_client_that_goes_frees_the_worker_for_the_next() {
 fn ctrl_c_ends_zimg_with_130_and_frees_the_worker() {
     let mut daemon = Daemon::ready("hold@step:4");
     let mut zimg = daemon.zimg(&["a fox", "-o", "fox.png"]).spawn().unwrap();
-    daemon.wait_for("STATUS=drawing job 1");
+    daemon.wait_for("STATUS=generating job 1");
     let pid = nix::unistd::Pid::from_raw(i32::try_from(zimg.id()).unwrap());
     nix::sys::signal::kill(pid, Signal::SIGINT).unwrap();
     assert_eq!(zimg.wait().unwrap().code(), Some(130));

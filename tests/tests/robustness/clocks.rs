@@ -45,7 +45,7 @@ impl Clock {
         let environment = [
             ("LD_PRELOAD", path("clock.so")),
             ("ZIMG_CLOCK", path("more")),
-            ("ZIMAGED_KEEP", "1h".into()),
+            ("ZIMAGED_RETENTION", "1h".into()),
             ("ZIMAGED_TIMEOUTS", "disk_check=20ms".into()),
         ];
         Daemon::with(Options {

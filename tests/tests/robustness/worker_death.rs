@@ -169,7 +169,7 @@ fn five_starts_that_come_to_nothing_are_explained_until_somebody_wakes_the_worke
         environment: vec![("ZIMAGED_TIMEOUTS".into(), "backoff=1ms".into())],
         ..Options::default()
     });
-    daemon.wait_for("STATUS=cannot draw: the worker did not get ready 5 times in a row");
+    daemon.wait_for("STATUS=cannot generate: the worker did not get ready 5 times in a row");
     // As far as it ever will by itself.
     daemon.wait_for("READY=1");
     let failure = colours(&daemon, &draw()).unwrap_err();
@@ -187,7 +187,7 @@ fn what_passes_by_itself_needs_nobody() {
         environment: vec![("ZIMAGED_TIMEOUTS".into(), "backoff=1ms,backoff_max=50ms".into())],
         ..Options::default()
     });
-    daemon.wait_for("STATUS=cannot draw");
+    daemon.wait_for("STATUS=cannot generate");
     wait_until("the worker is ready", || daemon.status().worker == WorkerState::Ready);
     assert_eq!(colours(&daemon, &draw()).unwrap(), [mock::colour(SEED)]);
 }
@@ -217,7 +217,7 @@ fn a_wrong_configuration_is_said_to_everybody_and_not_tried_again() {
     ] {
         let mut daemon = Daemon::start(behaviour);
         // It has started as far as it ever will, and says so.
-        daemon.wait_for(&format!("STATUS=cannot draw: {said}"));
+        daemon.wait_for(&format!("STATUS=cannot generate: {said}"));
         daemon.wait_for("READY=1");
         let failure = colours(&daemon, &draw()).unwrap_err();
         assert_eq!((failure.kind, failure.message.as_str()), (Kind::Config, said));

@@ -56,7 +56,7 @@ fn who_goes_in_the_middle_does_no_harm() {
 fn who_says_nothing_is_sent_away() {
     let daemon = Daemon::ready("");
     let (code, text) = Raw::connect(daemon.socket()).last_word();
-    assert_eq!((code, text.as_str()), (76, "there was no hello in time"));
+    assert_eq!((code, text.as_str()), (76, "no hello came in time"));
 }
 
 #[test]

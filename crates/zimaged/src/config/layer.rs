@@ -1,115 +1,91 @@
-//! One layer of settings: what the command line, the environment or the file says, nothing
-//! checked yet but the names.
+//! One layer of the configuration: the keys that the command line, the environment or the file
+//! sets. Only the names are checked here.
 
 use std::ffi::OsString;
-use std::fmt::Display;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use zimg_protocol::{Failure, Kind};
 
-use super::value::{Number, Size, Sizes, Switch};
+use super::error::{ConfigError, PREFIX, Source};
+use super::value::{ByteSize, Number, SizeList, Switch};
 use crate::args::Args;
 
-const PREFIX: &str = "ZIMAGED_";
-
-/// What one place says.
+/// The keys that one source sets.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Layer {
+pub(super) struct ConfigLayer {
     pub socket: Option<String>,
     pub model: Option<String>,
     pub device: Option<String>,
     pub dtype: Option<String>,
-    pub warmup: Option<Sizes>,
+    pub warmup: Option<SizeList>,
     pub worker: Option<String>,
     pub threads: Option<Number>,
-    pub plain: Option<Switch>,
+    pub eager: Option<Switch>,
     pub cuda_alloc_conf: Option<String>,
     pub jobs: Option<Number>,
     pub jobs_per_user: Option<Number>,
     pub connections: Option<Number>,
     pub idle_unload: Option<String>,
     pub state_dir: Option<String>,
-    pub keep: Option<String>,
-    pub keep_bytes: Option<Size>,
-    pub keep_bytes_per_user: Option<Size>,
+    pub retention: Option<String>,
+    pub retention_bytes: Option<ByteSize>,
+    pub retention_bytes_per_user: Option<ByteSize>,
     /// For tests: only in the environment.
     #[serde(skip)]
     pub timeouts: Option<String>,
 }
 
-/// A layer's name in errors: the kind of mistake, and where it is.
-#[derive(Clone, Debug)]
-pub(super) enum Origin {
-    Flags,
-    Environment,
-    File(PathBuf),
-}
-
-impl Origin {
-    pub(super) fn wrong(&self, key: &str, what: impl Display) -> Failure {
-        match self {
-            Self::Flags => Failure::new(Kind::Usage, format!("--{} {what}", key.replace('_', "-"))),
-            Self::Environment => Failure::new(Kind::Config, format!("{} {what}", variable(key))),
-            Self::File(file) => {
-                Failure::new(Kind::Config, format!("`{key}` in {} {what}", file.display()))
-            }
-        }
-    }
-}
-
-/// The environment variable of a key.
-fn variable(key: &str) -> String {
-    format!("{PREFIX}{}", key.to_uppercase())
-}
-
-impl From<&Args> for Layer {
+impl From<&Args> for ConfigLayer {
     fn from(args: &Args) -> Self {
         let number = |text: &Option<String>| text.clone().map(Number::Text);
+        let size = |text: &Option<String>| text.clone().map(ByteSize::Text);
         Self {
             socket: args.socket.clone(),
             model: args.model.clone(),
             device: args.device.clone(),
             dtype: args.dtype.clone(),
-            warmup: args.warmup.clone().map(Sizes::Line),
+            warmup: args.warmup.clone().map(SizeList::Line),
             worker: args.worker.clone(),
             threads: number(&args.threads),
-            plain: args.plain.then_some(Switch::Bool(true)),
+            eager: args.eager.then_some(Switch::Bool(true)),
             cuda_alloc_conf: None,
             jobs: number(&args.jobs),
             jobs_per_user: number(&args.jobs_per_user),
             connections: number(&args.connections),
             idle_unload: args.idle_unload.clone(),
             state_dir: args.state_dir.clone(),
-            keep: args.keep.clone(),
-            keep_bytes: args.keep_bytes.clone().map(Size::Text),
-            keep_bytes_per_user: args.keep_bytes_per_user.clone().map(Size::Text),
+            retention: args.retention.clone(),
+            retention_bytes: size(&args.retention_bytes),
+            retention_bytes_per_user: size(&args.retention_bytes_per_user),
             timeouts: None,
         }
     }
 }
 
-/// What the environment says, and which file it names.
+/// The environment's layer, and the file that it names.
 pub(super) fn read_environment(
     environment: impl Iterator<Item = (OsString, OsString)>,
-) -> Result<(Layer, Option<PathBuf>), Failure> {
-    let mut layer = Layer::default();
+) -> Result<(ConfigLayer, Option<PathBuf>), ConfigError> {
+    let mut layer = ConfigLayer::default();
     let mut file = None;
     for (name, value) in environment {
         let Some(key) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
         let key = key.to_lowercase();
-        let value =
-            value.into_string().map_err(|_| Origin::Environment.wrong(&key, "is not UTF-8"))?;
+        let value = value.into_string().map_err(|_| ConfigError::Value {
+            source: Source::Environment,
+            key: key.clone(),
+            problem: "is not UTF-8".to_owned(),
+        })?;
         match key.as_str() {
             "config" => file = Some(PathBuf::from(value)),
-            "warmup" => layer.warmup = Some(Sizes::Line(value)),
+            "warmup" => layer.warmup = Some(SizeList::Line(value)),
             "threads" => layer.threads = Some(Number::Text(value)),
             "jobs" => layer.jobs = Some(Number::Text(value)),
             "jobs_per_user" => layer.jobs_per_user = Some(Number::Text(value)),
             "connections" => layer.connections = Some(Number::Text(value)),
-            "plain" => layer.plain = Some(Switch::Text(value)),
+            "eager" => layer.eager = Some(Switch::Text(value)),
             "socket" => layer.socket = Some(value),
             "model" => layer.model = Some(value),
             "device" => layer.device = Some(value),
@@ -118,37 +94,51 @@ pub(super) fn read_environment(
             "cuda_alloc_conf" => layer.cuda_alloc_conf = Some(value),
             "idle_unload" => layer.idle_unload = Some(value),
             "state_dir" => layer.state_dir = Some(value),
-            "keep" => layer.keep = Some(value),
-            "keep_bytes" => layer.keep_bytes = Some(Size::Text(value)),
-            "keep_bytes_per_user" => layer.keep_bytes_per_user = Some(Size::Text(value)),
+            "retention" => layer.retention = Some(value),
+            "retention_bytes" => layer.retention_bytes = Some(ByteSize::Text(value)),
+            "retention_bytes_per_user" => {
+                layer.retention_bytes_per_user = Some(ByteSize::Text(value));
+            }
             "timeouts" => layer.timeouts = Some(value),
-            _ => return Err(Origin::Environment.wrong(&key, "is not a setting of zimaged")),
+            _ => {
+                return Err(ConfigError::renamed(Source::Environment, &key)
+                    .unwrap_or(ConfigError::UnknownVariable { key }));
+            }
         }
     }
     Ok((layer, file))
 }
 
-/// What a file says.
-pub(super) fn read_file(file: &Path) -> Result<Layer, Failure> {
-    let text = std::fs::read_to_string(file).map_err(|error| wrong_file(file, &error))?;
+/// A file's layer.
+pub(super) fn read_file(file: &Path) -> Result<ConfigLayer, ConfigError> {
+    let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
     parse(&text, file)
 }
 
-/// What a file with this text says.
-pub(super) fn parse(text: &str, file: &Path) -> Result<Layer, Failure> {
+/// The layer of a file with this text.
+pub(super) fn parse(text: &str, file: &Path) -> Result<ConfigLayer, ConfigError> {
     toml::from_str(text).map_err(|error| {
-        let what = error.message().trim_end().replace('\n', " ");
-        let Some(span) = error.span() else { return wrong_file(file, &what) };
-        let line = text[..span.start].matches('\n').count() + 1;
-        // What is wrong with a value does not say which.
-        let key = if what.starts_with("must ") { key_at(text, &span) } else { "" };
+        let message = error.message().trim_end().replace('\n', " ");
+        let Some(span) = error.span() else { return unreadable(file, &message) };
+        if let Some(rest) = message.strip_prefix("unknown field `")
+            && let Some((key, _)) = rest.split_once('`')
+            && let Some(error) = ConfigError::renamed(Source::File(file.to_owned()), key)
+        {
+            return error;
+        }
+        // A message about a value does not name its key.
+        let key = if message.starts_with("must ") { key_at(text, &span) } else { "" };
         let space = if key.is_empty() { "" } else { " " };
-        wrong_file(file, &format_args!("line {line}: {key}{space}{what}"))
+        ConfigError::Syntax {
+            file: file.to_owned(),
+            line: text[..span.start].matches('\n').count() + 1,
+            problem: format!("{key}{space}{message}"),
+        }
     })
 }
 
-fn wrong_file(file: &Path, what: &dyn Display) -> Failure {
-    Failure::new(Kind::Config, format!("{}: {what}", file.display()))
+fn unreadable(file: &Path, problem: &dyn std::fmt::Display) -> ConfigError {
+    ConfigError::File { file: file.to_owned(), problem: problem.to_string() }
 }
 
 /// The key of the value at this place in a file.

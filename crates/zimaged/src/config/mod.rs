@@ -1,6 +1,7 @@
-//! The settings: flags over `ZIMAGED_*` over one file over defaults, each checked, each error
-//! naming the place that it came from.
+//! The configuration: command line over `ZIMAGED_*` over one file over defaults. Each value is
+//! checked, and each error names the source of the value.
 
+mod error;
 mod layer;
 mod shown;
 mod value;
@@ -11,78 +12,79 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use zimg_protocol::Failure;
 use zimg_protocol::messages::Places;
 
-use self::layer::{Layer, Origin, parse, read_environment, read_file};
-pub(crate) use self::shown::Found;
-use self::value::{Number, Size, Sizes, Switch, idle, keep};
+use self::error::Source;
+pub use self::error::{ConfigError, renamed};
+use self::layer::{ConfigLayer, parse, read_environment, read_file};
+pub(crate) use self::shown::Resolved;
+use self::value::{ByteSize, Number, SizeList, Switch, idle_unload, retention};
 use crate::args::Args;
 use crate::jobs::detached::Retention;
 use crate::timeouts::Timeouts;
 
 const SYSTEM_FILE: &str = "/etc/zimaged/zimaged.toml";
 const THREADS: RangeInclusive<u32> = 1..=1024;
-/// Unfinished jobs: more would make the answers to a list of jobs too long.
+/// Unfinished jobs: with more, the answer to a list of jobs would exceed a frame.
 const JOBS: RangeInclusive<u32> = 1..=1000;
 /// Connections: each takes a descriptor, of which a process usually has 1024.
 const CONNECTIONS: RangeInclusive<u32> = 1..=900;
 
-/// What the daemon does, complete and checked.
+/// The daemon's configuration, complete and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// The file that was read, if there is one.
+pub struct DaemonConfig {
+    /// The configuration file that was read.
     pub file: Option<PathBuf>,
-    /// Where to listen, if not at the usual place.
+    /// Where to listen, if not at the default path.
     pub socket: Option<PathBuf>,
-    /// A folder or "tiny".
+    /// A checkpoint directory or "tiny".
     pub model: String,
-    /// Where to draw.
+    /// Where the model runs.
     pub device: Device,
-    /// "auto", "bfloat16", "float16" or "float32".
+    /// "auto", "bfloat16", "float16", "float32" or "float8".
     pub dtype: String,
-    /// Width and height in pixels of each warm-up image; `None`: as the model likes.
+    /// Width and height in pixels of each warm-up image; `None`: the model's default.
     pub warmup: Option<Vec<(u32, u32)>>,
-    /// The worker program, if not at the usual place.
+    /// The worker program, if not at the default path.
     pub worker: Option<PathBuf>,
     /// CPU threads of the worker.
     pub threads: Option<u32>,
-    /// Whether the worker uses libtorch's operations alone.
-    pub plain: bool,
+    /// Whether the worker uses libtorch's operations instead of fused kernels.
+    pub eager: bool,
     /// `PYTORCH_CUDA_ALLOC_CONF` for the worker.
     pub cuda_alloc_conf: Option<String>,
-    /// How much is taken at a time.
+    /// Limits of jobs and connections.
     pub places: Places,
-    /// The worker is ended when nothing was asked for so long.
+    /// The worker is stopped after this time without requests.
     pub idle_unload: Option<Duration>,
-    /// Where detached jobs are kept.
-    pub(crate) state: State,
-    /// How much of them, and how long.
-    pub(crate) terms: Retention,
-    /// How long it waits for what; never but for tests other than usual.
+    /// Where detached jobs are stored.
+    pub(crate) state_dir: StateDir,
+    /// How long detached jobs are retained, and how much space they may take.
+    pub(crate) retention: Retention,
+    /// Timeouts; only tests change them.
     pub(crate) timeouts: Timeouts,
 }
 
-/// Where detached jobs are kept.
+/// Where detached jobs are stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum State {
-    /// At the usual place.
+pub(crate) enum StateDir {
+    /// In the default directory.
     #[default]
-    Usual,
-    /// Here.
-    Folder(PathBuf),
-    /// Nowhere.
+    Default,
+    /// In this directory.
+    Path(PathBuf),
+    /// Nowhere: detached jobs are refused.
     Off,
 }
 
-/// Where the worker draws.
+/// Where the model runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
     /// The first GPU if there is one, else the CPU.
     Auto,
     /// The CPU.
     Cpu,
-    /// The GPU with this number.
+    /// The GPU with this index.
     Cuda(u32),
 }
 
@@ -90,36 +92,38 @@ pub enum Device {
 ///
 /// # Errors
 ///
-/// `Kind::Usage` for a wrong flag, `Kind::Config` for a wrong variable or file.
+/// A value, a key or a file is invalid; as a `Failure` it is `Kind::Usage` for the command line and
+/// `Kind::Config` for everything else.
 pub fn load(
     args: &Args,
     environment: impl Iterator<Item = (OsString, OsString)>,
-    usual_files: &[PathBuf],
-) -> Result<Settings, Failure> {
+    default_files: &[PathBuf],
+) -> Result<DaemonConfig, ConfigError> {
     let (variables, named) = read_environment(environment)?;
-    let mut layers = vec![(Origin::Flags, Layer::from(args)), (Origin::Environment, variables)];
+    let mut layers =
+        vec![(Source::CommandLine, ConfigLayer::from(args)), (Source::Environment, variables)];
     let given = args.config.clone().or(named);
     let file = match &given {
         Some(file) => Some(file),
-        None => usual_files.iter().find(|file| file.exists()),
+        None => default_files.iter().find(|file| file.exists()),
     };
     if let Some(file) = file {
-        layers.push((Origin::File(file.clone()), read_file(file)?));
+        layers.push((Source::File(file.clone()), read_file(file)?));
     }
-    Layers(layers).settle()
+    Layers(layers).resolve()
 }
 
-/// What a file with this text would come to, without flags and variables.
+/// The configuration of a file with this text, without command line and environment.
 ///
 /// # Errors
 ///
-/// `Kind::Config` with the place in the file.
-pub fn from_text(text: &str, file: &Path) -> Result<Settings, Failure> {
-    Layers(vec![(Origin::File(file.to_owned()), parse(text, file)?)]).settle()
+/// As [`load`].
+pub fn from_text(text: &str, file: &Path) -> Result<DaemonConfig, ConfigError> {
+    Layers(vec![(Source::File(file.to_owned()), parse(text, file)?)]).resolve()
 }
 
-/// The places where a configuration file is looked for: the user's own, then the system's.
-pub fn usual_files(config_home: Option<OsString>, home: Option<OsString>) -> Vec<PathBuf> {
+/// The default paths of the configuration file: the user's, then the system's.
+pub(crate) fn default_files(config_home: Option<OsString>, home: Option<OsString>) -> Vec<PathBuf> {
     let own = config_home
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
@@ -130,28 +134,34 @@ pub fn usual_files(config_home: Option<OsString>, home: Option<OsString>) -> Vec
         .collect()
 }
 
-/// All layers, the first of which that has a key wins.
-struct Layers(Vec<(Origin, Layer)>);
+/// All layers; for each key the first layer that has it wins.
+struct Layers(Vec<(Source, ConfigLayer)>);
 
 impl Layers {
-    /// What a key's first value means, or what is wrong with it and where.
+    /// The parsed first value of a key.
     fn value<'a, T: 'a, U>(
         &'a self,
-        name: &str,
-        key: impl Fn(&'a Layer) -> &'a Option<T>,
-        meaning: impl FnOnce(&'a T) -> Result<U, String>,
-    ) -> Result<Option<U>, Failure> {
-        let first = self.0.iter().find_map(|(origin, layer)| Some((origin, key(layer).as_ref()?)));
+        name: &'static str,
+        key: impl Fn(&'a ConfigLayer) -> &'a Option<T>,
+        parse: impl FnOnce(&'a T) -> Result<U, String>,
+    ) -> Result<Option<U>, ConfigError> {
+        let first = self.0.iter().find_map(|(source, layer)| Some((source, key(layer).as_ref()?)));
         first
-            .map(|(origin, value)| meaning(value).map_err(|what| origin.wrong(name, what)))
+            .map(|(source, value)| {
+                parse(value).map_err(|problem| ConfigError::Value {
+                    source: source.clone(),
+                    key: name.to_owned(),
+                    problem,
+                })
+            })
             .transpose()
     }
 
     fn text<'a>(
         &'a self,
-        name: &str,
-        key: impl Fn(&'a Layer) -> &'a Option<String>,
-    ) -> Result<Option<String>, Failure> {
+        name: &'static str,
+        key: impl Fn(&'a ConfigLayer) -> &'a Option<String>,
+    ) -> Result<Option<String>, ConfigError> {
         self.value(name, key, |text| match text.as_str() {
             "" => Err("is empty".to_owned()),
             text => Ok(text.to_owned()),
@@ -160,21 +170,21 @@ impl Layers {
 
     fn number<'a>(
         &'a self,
-        name: &str,
-        key: impl Fn(&'a Layer) -> &'a Option<Number>,
+        name: &'static str,
+        key: impl Fn(&'a ConfigLayer) -> &'a Option<Number>,
         range: &RangeInclusive<u32>,
-    ) -> Result<Option<u32>, Failure> {
+    ) -> Result<Option<u32>, ConfigError> {
         self.value(name, key, |number| number.within(range))
     }
 
-    /// The settings that they come to.
-    fn settle(&self) -> Result<Settings, Failure> {
-        let usual = Places::default();
-        let file = self.0.iter().find_map(|(origin, _)| match origin {
-            Origin::File(file) => Some(file.clone()),
-            Origin::Flags | Origin::Environment => None,
+    /// The configuration that the layers add up to.
+    fn resolve(&self) -> Result<DaemonConfig, ConfigError> {
+        let default = Places::default();
+        let file = self.0.iter().find_map(|(source, _)| match source {
+            Source::File(file) => Some(file.clone()),
+            Source::CommandLine | Source::Environment => None,
         });
-        Ok(Settings {
+        Ok(DaemonConfig {
             file,
             socket: self.text("socket", |l| &l.socket)?.map(Into::into),
             model: self.text("model", |l| &l.model)?.unwrap_or_else(|| "tiny".to_owned()),
@@ -185,41 +195,46 @@ impl Layers {
                 .value("dtype", |l| &l.dtype, |text| dtype(text))?
                 .unwrap_or("auto")
                 .to_owned(),
-            warmup: self.value("warmup", |l| &l.warmup, Sizes::parse)?,
+            warmup: self.value("warmup", |l| &l.warmup, SizeList::parse)?,
             worker: self.text("worker", |l| &l.worker)?.map(Into::into),
             threads: self.number("threads", |l| &l.threads, &THREADS)?,
-            plain: self.value("plain", |l| &l.plain, Switch::is_on)?.unwrap_or(false),
+            eager: self.value("eager", |l| &l.eager, Switch::is_on)?.unwrap_or(false),
             cuda_alloc_conf: self.text("cuda_alloc_conf", |l| &l.cuda_alloc_conf)?,
             places: Places {
-                jobs: self.number("jobs", |l| &l.jobs, &JOBS)?.unwrap_or(usual.jobs),
+                jobs: self.number("jobs", |l| &l.jobs, &JOBS)?.unwrap_or(default.jobs),
                 jobs_per_user: self
                     .number("jobs_per_user", |l| &l.jobs_per_user, &JOBS)?
-                    .unwrap_or(usual.jobs_per_user),
+                    .unwrap_or(default.jobs_per_user),
                 connections: self
                     .number("connections", |l| &l.connections, &CONNECTIONS)?
-                    .unwrap_or(usual.connections),
+                    .unwrap_or(default.connections),
             },
             idle_unload: self
-                .value("idle_unload", |l| &l.idle_unload, |text| idle(text))?
+                .value("idle_unload", |l| &l.idle_unload, |text| idle_unload(text))?
                 .flatten(),
-            state: match self.text("state_dir", |l| &l.state_dir)?.as_deref() {
-                None => State::Usual,
-                Some("off") => State::Off,
-                Some(folder) => State::Folder(folder.into()),
+            state_dir: match self.text("state_dir", |l| &l.state_dir)?.as_deref() {
+                None => StateDir::Default,
+                Some("off") => StateDir::Off,
+                Some(path) => StateDir::Path(path.into()),
             },
-            terms: {
-                let usual = Retention::default();
-                let time = self.value("keep", |l| &l.keep, |text| keep(text))?;
-                let bytes = self.value("keep_bytes", |l| &l.keep_bytes, Size::bytes)?;
-                let terms = Retention::of(time.unwrap_or(usual.time), bytes.unwrap_or(usual.bytes));
-                let own =
-                    self.value("keep_bytes_per_user", |l| &l.keep_bytes_per_user, Size::bytes)?;
-                Retention { bytes_per_user: own.unwrap_or(terms.bytes_per_user), ..terms }
-            },
+            retention: self.retention()?,
             timeouts: self
                 .value("timeouts", |l| &l.timeouts, |text| text.parse())?
                 .unwrap_or_default(),
         })
+    }
+
+    fn retention(&self) -> Result<Retention, ConfigError> {
+        let default = Retention::default();
+        let time = self.value("retention", |l| &l.retention, |text| retention(text))?;
+        let bytes = self.value("retention_bytes", |l| &l.retention_bytes, ByteSize::bytes)?;
+        let all = Retention::of(time.unwrap_or(default.time), bytes.unwrap_or(default.bytes));
+        let per_user = self.value(
+            "retention_bytes_per_user",
+            |l| &l.retention_bytes_per_user,
+            ByteSize::bytes,
+        )?;
+        Ok(Retention { bytes_per_user: per_user.unwrap_or(all.bytes_per_user), ..all })
     }
 }
 
@@ -259,6 +274,8 @@ fn dtype(text: &str) -> Result<&str, String> {
 
 #[cfg(test)]
 mod tests {
+    use zimg_protocol::Failure;
+
     use super::*;
 
     fn environment(pairs: &[(&str, &str)]) -> impl Iterator<Item = (OsString, OsString)> {
@@ -273,51 +290,54 @@ mod tests {
     }
 
     fn refused(args: &Args, variables: &[(&str, &str)]) -> (u8, String) {
-        let failure = load(args, environment(variables), &[]).unwrap_err();
+        let failure = Failure::from(load(args, environment(variables), &[]).unwrap_err());
         (failure.kind.exit_code(), failure.message)
     }
 
     #[test]
     fn defaults_serve_the_built_in_model() {
-        let settings = load(&Args::default(), environment(&[("HOME", "/x")]), &[]).unwrap();
-        assert_eq!(settings.model, "tiny");
-        assert_eq!(settings.device, Device::Auto);
-        assert_eq!(settings.dtype, "auto");
-        assert_eq!((settings.warmup, settings.threads, settings.socket), (None, None, None));
-        assert_eq!(settings.places, Places { jobs: 64, jobs_per_user: 8, connections: 32 });
-        assert_eq!(settings.idle_unload, None);
+        let config = load(&Args::default(), environment(&[("HOME", "/x")]), &[]).unwrap();
+        assert_eq!(config.model, "tiny");
+        assert_eq!(config.device, Device::Auto);
+        assert_eq!(config.dtype, "auto");
+        assert_eq!((config.warmup, config.threads, config.socket), (None, None, None));
+        assert_eq!(config.places, Places { jobs: 64, jobs_per_user: 8, connections: 32 });
+        assert_eq!(config.idle_unload, None);
     }
 
     #[test]
     fn flags_over_environment_over_file() {
         let (_folder, path) = file(
             "model = '/file'\ndevice = 'cpu'\ndtype = 'float32'\nthreads = 3\n\
-             warmup = ['64x128', '128x64']\ncuda_alloc_conf = 'expandable_segments:True'\nplain = true\n",
+             warmup = ['64x128', '128x64']\ncuda_alloc_conf = 'expandable_segments:True'\neager = true\n",
         );
         let args = Args { config: Some(path), model: Some("/flag".into()), ..Args::default() };
         let variables = [("ZIMAGED_MODEL", "/env"), ("ZIMAGED_DEVICE", "cuda:1")];
-        let settings = load(&args, environment(&variables), &[]).unwrap();
-        assert_eq!(settings.model, "/flag");
-        assert_eq!(settings.device, Device::Cuda(1));
-        assert_eq!(settings.dtype, "float32");
-        assert_eq!((settings.threads, settings.plain), (Some(3), true));
-        let off = [("ZIMAGED_PLAIN", "0")];
-        assert!(!load(&args, environment(&off), &[]).unwrap().plain);
-        let wrong = [("ZIMAGED_PLAIN", "perhaps")];
+        let config = load(&args, environment(&variables), &[]).unwrap();
+        assert_eq!(config.model, "/flag");
+        assert_eq!(config.device, Device::Cuda(1));
+        assert_eq!(config.dtype, "float32");
+        assert_eq!((config.threads, config.eager), (Some(3), true));
+        let off = [("ZIMAGED_EAGER", "0")];
+        assert!(!load(&args, environment(&off), &[]).unwrap().eager);
+        let wrong = [("ZIMAGED_EAGER", "perhaps")];
         assert!(
-            load(&args, environment(&wrong), &[]).unwrap_err().message.contains("true or false")
+            load(&args, environment(&wrong), &[])
+                .unwrap_err()
+                .to_string()
+                .contains("true or false")
         );
-        assert_eq!(settings.warmup, Some(vec![(64, 128), (128, 64)]));
-        assert_eq!(settings.cuda_alloc_conf.as_deref(), Some("expandable_segments:True"));
+        assert_eq!(config.warmup, Some(vec![(64, 128), (128, 64)]));
+        assert_eq!(config.cuda_alloc_conf.as_deref(), Some("expandable_segments:True"));
     }
 
     #[test]
     fn the_file_is_the_given_one_or_the_first_that_is_there() {
         let (_one, first) = file("model = '/first'");
         let (_two, second) = file("model = '/second'");
-        let usual = ["/nowhere/zimaged.toml".into(), first, second.clone()];
+        let files = ["/nowhere/zimaged.toml".into(), first, second.clone()];
         let model = |args: &Args, variables: &[(&str, &str)]| {
-            load(args, environment(variables), &usual).unwrap().model
+            load(args, environment(variables), &files).unwrap().model
         };
         assert_eq!(model(&Args::default(), &[]), "/first");
         assert_eq!(
@@ -374,7 +394,7 @@ mod tests {
         for (line, what) in [
             ("threads = 1.5", "threads must be a whole number"),
             ("jobs_per_user=[1]", "jobs_per_user must be a whole number"),
-            ("plain = 'x', y", "unexpected key or value, expected newline, `#`"),
+            ("eager = 'x', y", "unexpected key or value, expected newline, `#`"),
             ("warmup = 64", "warmup must be a list of sizes like [\"1024x1024\"]"),
         ] {
             let (_folder, path) = file(line);
@@ -385,12 +405,12 @@ mod tests {
     }
 
     #[test]
-    fn places_and_times_are_set_as_all_else() {
+    fn limits_and_times_are_set_like_every_other_key() {
         let (_folder, path) = file("jobs = 3\njobs_per_user = 2\nidle_unload = '1h 30m'\n");
         let args = Args { config: Some(path), jobs: Some("5".into()), ..Args::default() };
-        let settings = load(&args, environment(&[("ZIMAGED_CONNECTIONS", "9")]), &[]).unwrap();
-        assert_eq!(settings.places, Places { jobs: 5, jobs_per_user: 2, connections: 9 });
-        assert_eq!(settings.idle_unload, Some(Duration::from_secs(5400)));
+        let config = load(&args, environment(&[("ZIMAGED_CONNECTIONS", "9")]), &[]).unwrap();
+        assert_eq!(config.places, Places { jobs: 5, jobs_per_user: 2, connections: 9 });
+        assert_eq!(config.idle_unload, Some(Duration::from_secs(5400)));
         let off = Args { idle_unload: Some("off".into()), ..args };
         assert_eq!(load(&off, environment(&[]), &[]).unwrap().idle_unload, None);
         assert_eq!(
@@ -409,51 +429,70 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_set_as_all_else() {
-        let settings = |args: &Args, variables: &[(&str, &str)]| {
-            let settings = load(args, environment(variables), &[])?;
-            Ok::<_, Failure>((settings.state, settings.terms))
+    fn retention_is_set_like_every_other_key() {
+        let config = |args: &Args, variables: &[(&str, &str)]| {
+            let config = load(args, environment(variables), &[])?;
+            Ok::<_, ConfigError>((config.state_dir, config.retention))
         };
-        let (state, terms) = settings(&Args::default(), &[]).unwrap();
-        assert_eq!((state, terms), (State::Usual, Retention::default()));
-        assert_eq!((terms.bytes, terms.bytes_per_user), (4 << 30, 2 << 30));
-        let (_folder, path) = file("keep = '12h'\nkeep_bytes = 3000000\nstate_dir = 'off'\n");
+        let (state, retention) = config(&Args::default(), &[]).unwrap();
+        assert_eq!((state, retention), (StateDir::Default, Retention::default()));
+        assert_eq!((retention.bytes, retention.bytes_per_user), (4 << 30, 2 << 30));
+        let (_folder, path) =
+            file("retention = '12h'\nretention_bytes = 3000000\nstate_dir = 'off'\n");
         let args = Args { config: Some(path), ..Args::default() };
-        let (state, terms) = settings(&args, &[("ZIMAGED_KEEP_BYTES_PER_USER", "1m")]).unwrap();
+        let (state, retention) =
+            config(&args, &[("ZIMAGED_RETENTION_BYTES_PER_USER", "1m")]).unwrap();
         let time = Duration::from_secs(12 * 3600);
-        assert_eq!(state, State::Off);
-        assert_eq!(terms, Retention { time, bytes: 3_000_000, bytes_per_user: 1 << 20 });
-        let args = Args { state_dir: Some("/s".into()), keep_bytes: Some("2T".into()), ..args };
-        let (state, terms) = settings(&args, &[]).unwrap();
-        assert_eq!((state, terms.bytes), (State::Folder("/s".into()), 2 << 40));
+        assert_eq!(state, StateDir::Off);
+        assert_eq!(retention, Retention { time, bytes: 3_000_000, bytes_per_user: 1 << 20 });
+        let args =
+            Args { state_dir: Some("/s".into()), retention_bytes: Some("2T".into()), ..args };
+        let (state, retention) = config(&args, &[]).unwrap();
+        assert_eq!((state, retention.bytes), (StateDir::Path("/s".into()), 2 << 40));
         for (name, value, said) in [
-            ("KEEP", "never", "is \"never\", but must be a time like 7d or 12h, from 1s to 3650d"),
-            ("KEEP", "1ms", "is \"1ms\", but must be a time like 7d or 12h, from 1s to 3650d"),
-            ("KEEP", "1\n", "is \"1\\n\", but must be a time like 7d or 12h, from 1s to 3650d"),
-            ("KEEP_BYTES", "4X", "is \"4X\", but must be a size like 500M or 4G, from 1M to 1000T"),
-            ("KEEP_BYTES", "é", "is \"é\", but must be a size like 500M or 4G, from 1M to 1000T"),
             (
-                "KEEP_BYTES",
+                "RETENTION",
+                "never",
+                "is \"never\", but must be a time like 7d or 12h, from 1s to 3650d",
+            ),
+            ("RETENTION", "1ms", "is \"1ms\", but must be a time like 7d or 12h, from 1s to 3650d"),
+            (
+                "RETENTION",
+                "1\n",
+                "is \"1\\n\", but must be a time like 7d or 12h, from 1s to 3650d",
+            ),
+            (
+                "RETENTION_BYTES",
+                "4X",
+                "is \"4X\", but must be a size like 500M or 4G, from 1M to 1000T",
+            ),
+            (
+                "RETENTION_BYTES",
+                "é",
+                "is \"é\", but must be a size like 500M or 4G, from 1M to 1000T",
+            ),
+            (
+                "RETENTION_BYTES",
                 "99999999T",
                 "is \"99999999T\", but must be a size like 500M or 4G, from 1M to 1000T",
             ),
             (
-                "KEEP_BYTES",
+                "RETENTION_BYTES",
                 "1000",
                 "is \"1000\", but must be a size like 500M or 4G, from 1M to 1000T",
             ),
             ("STATE_DIR", "", "is empty"),
         ] {
             let name = format!("ZIMAGED_{name}");
-            let failure = settings(&Args::default(), &[(&name, value)]).unwrap_err();
-            assert_eq!(failure.message, format!("{name} {said}"));
+            let failure = config(&Args::default(), &[(&name, value)]).unwrap_err();
+            assert_eq!(failure.to_string(), format!("{name} {said}"));
         }
     }
 
     #[test]
     fn the_users_file_comes_before_the_systems() {
         let files = |config: Option<&str>, home: Option<&str>| {
-            usual_files(config.map(Into::into), home.map(Into::into))
+            default_files(config.map(Into::into), home.map(Into::into))
         };
         let system = PathBuf::from(SYSTEM_FILE);
         assert_eq!(files(None, None), std::slice::from_ref(&system));
@@ -465,5 +504,23 @@ mod tests {
             files(Some("/c"), Some("/h")),
             [PathBuf::from("/c/zimaged/zimaged.toml"), system]
         );
+    }
+
+    #[test]
+    fn a_key_of_an_earlier_version_names_the_new_one() {
+        let path = Path::new("/z.toml");
+        let old = |source, old, new| ConfigError::Renamed { source, old, new };
+        let file = || Source::File(path.to_owned());
+        let error = from_text("model = 'tiny'\nkeep = '7d'", path).unwrap_err();
+        assert_eq!(error, old(file(), "keep", "retention"));
+        let error = from_text("plain = true", path).unwrap_err();
+        assert_eq!(error, old(file(), "plain", "eager"));
+        assert_eq!(Failure::from(error).message, "`plain` in /z.toml is now called `eager`");
+        let variables = environment(&[("ZIMAGED_KEEP_BYTES", "4G")]);
+        let error = load(&Args::default(), variables, &[]).unwrap_err();
+        assert_eq!(error, old(Source::Environment, "keep_bytes", "retention_bytes"));
+        assert_eq!(error.to_string(), "ZIMAGED_KEEP_BYTES is now called ZIMAGED_RETENTION_BYTES");
+        assert_eq!(renamed("keep-bytes-per-user"), Some("retention-bytes-per-user".to_owned()));
+        assert_eq!(renamed("kepp"), None);
     }
 }

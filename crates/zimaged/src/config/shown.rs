@@ -1,25 +1,25 @@
-//! The settings that are in force in the form of the file, as `zimaged --check` prints them.
+//! The effective configuration in the form of the file, as `zimaged --check` prints it.
 
 use std::fmt::{Display, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use super::Settings;
+use super::DaemonConfig;
 
-/// What becomes of settings that leave something to the daemon.
+/// The values that the daemon resolves where the configuration leaves them open.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Found<'a> {
-    /// Where it listens, unless a service manager does.
+pub(crate) struct Resolved<'a> {
+    /// The socket, unless a service manager passes one.
     pub socket: &'a Path,
-    /// The worker's program, if it is there.
+    /// The worker program, if it exists.
     pub worker: Option<&'a Path>,
-    /// Where detached jobs are kept, if they are.
+    /// The directory of detached jobs, if they are stored.
     pub state_dir: Option<&'a Path>,
 }
 
-impl Settings {
+impl DaemonConfig {
     /// All keys that have a value.
-    pub(crate) fn shown(&self, found: Found<'_>) -> String {
+    pub(crate) fn shown(&self, resolved: Resolved<'_>) -> String {
         let mut text = match &self.file {
             Some(file) => format!("# read from {}\n", file.display()),
             None => "# there is no configuration file\n".to_owned(),
@@ -29,11 +29,11 @@ impl Settings {
             let _ = writeln!(text, "{key} = {value}");
         };
         let path = |path: &Path| quoted(&path.display().to_string());
-        put("socket", &path(found.socket));
+        put("socket", &path(resolved.socket));
         put("model", &quoted(&self.model));
         put("device", &quoted(&self.device.to_string()));
         put("dtype", &quoted(&self.dtype));
-        put("plain", &self.plain);
+        put("eager", &self.eager);
         if let Some(sizes) = &self.warmup {
             let sizes: Vec<_> = sizes.iter().map(|(w, h)| format!("\"{w}x{h}\"")).collect();
             put("warmup", &format_args!("[{}]", sizes.join(", ")));
@@ -41,7 +41,7 @@ impl Settings {
         if let Some(threads) = &self.threads {
             put("threads", threads);
         }
-        if let Some(worker) = found.worker {
+        if let Some(worker) = resolved.worker {
             put("worker", &path(worker));
         }
         if let Some(conf) = &self.cuda_alloc_conf {
@@ -51,10 +51,10 @@ impl Settings {
         put("jobs_per_user", &self.places.jobs_per_user);
         put("connections", &self.places.connections);
         put("idle_unload", &quoted(&self.idle_unload.map_or_else(|| "off".to_owned(), time)));
-        put("state_dir", &found.state_dir.map_or_else(|| quoted("off"), path));
-        put("keep", &quoted(&time(self.terms.time)));
-        put("keep_bytes", &self.terms.bytes);
-        put("keep_bytes_per_user", &self.terms.bytes_per_user);
+        put("state_dir", &resolved.state_dir.map_or_else(|| quoted("off"), path));
+        put("retention", &quoted(&time(self.retention.time)));
+        put("retention_bytes", &self.retention.bytes);
+        put("retention_bytes_per_user", &self.retention.bytes_per_user);
         text
     }
 }
@@ -63,7 +63,7 @@ fn time(time: Duration) -> String {
     humantime::format_duration(time).to_string()
 }
 
-/// A string as TOML has it.
+/// A string in TOML syntax.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for c in text.chars() {
@@ -82,32 +82,32 @@ mod tests {
     use crate::config::from_text;
 
     #[test]
-    fn what_is_shown_is_read_as_the_same() {
-        let text = "model = '/m \"x\"\\'\nwarmup = '64x128'\nthreads = 3\nplain = true\n\
+    fn the_output_parses_to_the_same_configuration() {
+        let text = "model = '/m \"x\"\\'\nwarmup = '64x128'\nthreads = 3\neager = true\n\
                     device = 'cuda:1'\ncuda_alloc_conf = 'a:b'\njobs = 5\nidle_unload = '90m'\n\
-                    keep = '12h'\nkeep_bytes = '2G'\nsocket = '/s'\nworker = '/w'\nstate_dir = '/d'";
+                    retention = '12h'\nretention_bytes = '2G'\nsocket = '/s'\nworker = '/w'\nstate_dir = '/d'";
         let file = Path::new("/etc/zimaged.toml");
-        let settings = from_text(text, file).unwrap();
-        let found = Found {
+        let config = from_text(text, file).unwrap();
+        let resolved = Resolved {
             socket: Path::new("/s"),
             worker: Some(Path::new("/w")),
             state_dir: Some(Path::new("/d")),
         };
-        let shown = settings.shown(found);
+        let shown = config.shown(resolved);
         assert!(shown.starts_with("# read from /etc/zimaged.toml\nsocket = \"/s\"\n"), "{shown}");
-        assert_eq!(from_text(&shown, file).unwrap(), settings);
+        assert_eq!(from_text(&shown, file).unwrap(), config);
     }
 
     #[test]
-    fn what_the_daemon_finds_by_itself_is_shown_as_well() {
-        let settings = from_text("", Path::new("f")).unwrap();
-        let found = Found { socket: Path::new("/run/s"), worker: None, state_dir: None };
-        let shown = settings.shown(found);
+    fn resolved_defaults_are_in_the_output() {
+        let config = from_text("", Path::new("f")).unwrap();
+        let resolved = Resolved { socket: Path::new("/run/s"), worker: None, state_dir: None };
+        let shown = config.shown(resolved);
         let has = |line| assert!(shown.lines().any(|have| have == line), "{line}: {shown}");
         has("socket = \"/run/s\"");
         has("model = \"tiny\"");
         has("state_dir = \"off\"");
-        has("keep = \"7days\"");
+        has("retention = \"7days\"");
         assert!(!shown.contains("worker"), "{shown}");
         assert_eq!(quoted("a\tb\u{1b}"), "\"a\\u0009b\\u001b\"");
     }

@@ -1,4 +1,4 @@
-//! Values as people write them, and what they mean: sizes, numbers, yes or no, times.
+//! Parsers of configuration values: image sizes, numbers, switches, byte sizes, times.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -6,29 +6,29 @@ use std::time::Duration;
 use serde::Deserialize;
 use zimg_protocol::limits::{SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE, side_fits};
 
-/// More warm-up images than this is a mistake.
+/// The most warm-up images.
 const WARMUP_MAX: usize = 16;
-/// The shortest time without prompts that may unload the model: less would unload it in between.
+/// The shortest idle time that may unload the model: less would unload it between two prompts.
 const IDLE_MIN: Duration = Duration::from_secs(1);
-/// The longest: what is more is never.
+/// The longest idle time.
 const IDLE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// The shortest and the longest time that what has ended is kept.
-const KEEP_MIN: Duration = Duration::from_secs(1);
-const KEEP_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
-/// The least and the most bytes that may be kept.
-const KEPT_MIN: u64 = 1 << 20;
-const KEPT_MAX: u64 = 1000 << 40;
+/// The shortest and the longest retention of an ended job.
+const RETENTION_MIN: Duration = Duration::from_secs(1);
+const RETENTION_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
+/// The least and the most bytes of all detached jobs.
+const RETENTION_BYTES_MIN: u64 = 1 << 20;
+const RETENTION_BYTES_MAX: u64 = 1000 << 40;
 
 /// "1024x1024,512x512" or a list of such sizes.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "must be a list of sizes like [\"1024x1024\"]")]
-pub(super) enum Sizes {
+pub(super) enum SizeList {
     Line(String),
     List(Vec<String>),
 }
 
-/// A number, from the environment as text.
+/// A number; text if it comes from the environment.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "must be a whole number")]
 pub(super) enum Number {
@@ -36,7 +36,7 @@ pub(super) enum Number {
     Text(String),
 }
 
-/// Yes or no, from the environment as text.
+/// A boolean; text if it comes from the environment.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "must be true or false")]
 pub(super) enum Switch {
@@ -44,22 +44,22 @@ pub(super) enum Switch {
     Text(String),
 }
 
-/// Bytes: a number, or text like "4G".
+/// A number of bytes, or text like "4G".
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "must be a number of bytes like \"4G\"")]
-pub(super) enum Size {
+pub(super) enum ByteSize {
     Whole(u64),
     Text(String),
 }
 
-impl Sizes {
+impl SizeList {
     pub(super) fn parse(&self) -> Result<Vec<(u32, u32)>, String> {
         let texts: Vec<&str> = match self {
             Self::Line(line) => line.split(',').map(str::trim).collect(),
             Self::List(list) => list.iter().map(String::as_str).collect(),
         };
         if texts.len() > WARMUP_MAX {
-            return Err(format!("has {} sizes, but at most {WARMUP_MAX} make sense", texts.len()));
+            return Err(format!("has {} sizes, but at most {WARMUP_MAX} are allowed", texts.len()));
         }
         texts.into_iter().map(size).collect()
     }
@@ -78,7 +78,7 @@ fn size(text: &str) -> Result<(u32, u32), String> {
 }
 
 impl Number {
-    /// The number, if it is one of these.
+    /// The number, if it is in the range.
     pub(super) fn within(&self, range: &RangeInclusive<u32>) -> Result<u32, String> {
         let (shown, number) = match self {
             Self::Whole(number) => (number.to_string(), u32::try_from(*number).ok()),
@@ -103,16 +103,18 @@ impl Switch {
     }
 }
 
-impl Size {
-    /// How many bytes it is; K, M, G and T are powers of 1024.
+impl ByteSize {
+    /// The number of bytes; K, M, G and T are powers of 1024.
     pub(super) fn bytes(&self) -> Result<u64, String> {
         let (shown, bytes) = match self {
             Self::Whole(bytes) => (bytes.to_string(), Some(*bytes)),
             Self::Text(text) => (text.clone(), bytes(text)),
         };
-        bytes.filter(|bytes| (KEPT_MIN..=KEPT_MAX).contains(bytes)).ok_or_else(|| {
-            format!("is {shown:?}, but must be a size like 500M or 4G, from 1M to 1000T")
-        })
+        bytes
+            .filter(|bytes| (RETENTION_BYTES_MIN..=RETENTION_BYTES_MAX).contains(bytes))
+            .ok_or_else(|| {
+                format!("is {shown:?}, but must be a size like 500M or 4G, from 1M to 1000T")
+            })
     }
 }
 
@@ -127,15 +129,15 @@ fn bytes(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(1 << power)
 }
 
-/// How long something that has ended is kept, like "7d".
-pub(super) fn keep(text: &str) -> Result<Duration, String> {
+/// The retention of ended jobs, like "7d".
+pub(super) fn retention(text: &str) -> Result<Duration, String> {
     let wrong = || format!("is {text:?}, but must be a time like 7d or 12h, from 1s to 3650d");
     let time = humantime::parse_duration(text).map_err(|_| wrong())?;
-    Some(time).filter(|time| (KEEP_MIN..=KEEP_MAX).contains(time)).ok_or_else(wrong)
+    Some(time).filter(|time| (RETENTION_MIN..=RETENTION_MAX).contains(time)).ok_or_else(wrong)
 }
 
-/// A time like "30m" or "1h 30m"; "off" is none.
-pub(super) fn idle(text: &str) -> Result<Option<Duration>, String> {
+/// An idle time like "30m" or "1h 30m"; "off" is none.
+pub(super) fn idle_unload(text: &str) -> Result<Option<Duration>, String> {
     if text == "off" {
         return Ok(None);
     }

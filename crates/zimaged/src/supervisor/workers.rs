@@ -68,7 +68,7 @@ impl Supervisor {
         self.worker.started = Instant::now();
         let start = self.start();
         let plan = self.config.plan.as_ref().map_err(Clone::clone);
-        match plan.and_then(|plan| plan.spawn(start)) {
+        match plan.and_then(|plan| Ok(plan.spawn(start)?)) {
             Ok((child, socket)) => match socket
                 .set_nonblocking(true)
                 .and_then(|()| tokio::net::UnixStream::from_std(socket))

@@ -1,15 +1,15 @@
-//! How a worker's process ended, and whose doing it was.
+//! How a worker process ended, and whether its job may be the cause.
 
 use nix::sys::signal::Signal;
 use zimg_protocol::error::Kind;
 
-/// A worker's exit status that says: the configuration is wrong, do not start me again.
+/// The exit status for a wrong configuration: no restart.
 const CONFIG: i32 = Kind::Config.exit_code() as i32;
-/// A worker's exit status that says: the GPU has failed for good in this process.
-const STICKY: i32 = 71;
-/// Signals that a process does not get by its own mistake: an operator sends them, or the kernel
-/// when memory runs out.
-const FROM_OUTSIDE: [Signal; 7] = [
+/// The exit status after a sticky CUDA error, which only a new process can clear.
+const GPU_FAILED: i32 = 71;
+/// Signals that an operator sends, or the kernel when memory runs out, and not the process's own
+/// errors.
+const EXTERNAL_SIGNALS: [Signal; 7] = [
     Signal::SIGHUP,
     Signal::SIGINT,
     Signal::SIGKILL,
@@ -26,45 +26,45 @@ pub(crate) struct Exit {
     pub code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
-    /// The last lines that it wrote to standard error.
+    /// The last lines of its standard error.
     pub stderr_tail: Option<String>,
-    /// Its last message was not whole.
+    /// Its last message was incomplete.
     pub truncated: bool,
-    /// It closed its socket and went on, so that it had to be killed.
+    /// It closed its socket without exiting, so that it was killed.
     pub still_running: bool,
 }
 
-/// Whose doing a death was.
+/// The cause of a death.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The worker's own: its job may be the reason.
+    /// The worker itself: its job may be the cause.
     Own,
-    /// Somebody's or something's outside: its job has nothing to do with it.
+    /// An operator or the kernel: its job is not the cause.
     Outside,
 }
 
 impl Exit {
-    /// Whether the worker says that its configuration is wrong.
+    /// Whether the worker reports a wrong configuration.
     pub(crate) fn is_config(&self) -> bool {
         self.code == Some(CONFIG)
     }
 
-    /// Whose doing it was.
+    /// The cause.
     pub(crate) fn fault(&self) -> Fault {
         let signal = self.signal.and_then(|signal| Signal::try_from(signal).ok());
-        if !self.still_running && signal.is_some_and(|signal| FROM_OUTSIDE.contains(&signal)) {
+        if !self.still_running && signal.is_some_and(|signal| EXTERNAL_SIGNALS.contains(&signal)) {
             Fault::Outside
         } else {
             Fault::Own
         }
     }
 
-    /// The end in one sentence, with the worker's own last words.
+    /// The end in one sentence, with the tail of standard error.
     pub(crate) fn sentence(&self) -> String {
         self.with_stderr(&match (self.code, self.signal) {
             _ if self.still_running => "the worker closed its socket and did not end".to_owned(),
             (_, Some(signal)) => format!("the worker was ended by {}", signal_name(signal)),
-            (Some(STICKY), None) => "the GPU failed and its worker was given up".to_owned(),
+            (Some(GPU_FAILED), None) => "the GPU failed and its worker was given up".to_owned(),
             (Some(code), None) if self.truncated => {
                 format!("the worker ended in the middle of a message, with status {code}")
             }
@@ -73,7 +73,7 @@ impl Exit {
         })
     }
 
-    /// A sentence with the worker's last words.
+    /// A sentence with the tail of standard error.
     pub(crate) fn with_stderr(&self, how: &str) -> String {
         match &self.stderr_tail {
             Some(words) => format!("{how}: {words}"),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_operator_or_the_kernel_sends_is_not_the_workers_doing() {
+    fn signals_of_operator_and_kernel_are_external() {
         for signal in [1, 2, 9, 15] {
             assert_eq!(exit(None, Some(signal)).fault(), Fault::Outside, "{signal}");
         }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_killed_in_the_middle_of_a_message_is_killed_and_who_had_to_be_was_not() {
+    fn a_kill_in_the_middle_of_a_message_is_external_and_a_kill_after_closing_is_not() {
         let truncated = Exit { truncated: true, ..exit(None, Some(9)) };
         assert_eq!(
             (truncated.fault(), &*truncated.sentence()),

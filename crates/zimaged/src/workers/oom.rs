@@ -1,28 +1,28 @@
-//! Whether the kernel ended processes for want of memory.
+//! The kernel's count of processes killed because memory ran out.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Of the whole machine (proc_vmstat(5)), where nothing is known of the control group.
+/// The machine's counters (proc_vmstat(5)), used if the control group's are unknown.
 const MACHINE: &str = "/proc/vmstat";
-/// Where control groups of version 2 are.
+/// Where control groups (version 2) are mounted.
 const GROUPS: &str = "/sys/fs/cgroup";
 
-/// Processes that it ended so far, in the daemon's control group or else on the machine; none if
-/// that cannot be known.
+/// The kills so far in the daemon's control group, or else on the machine; `None` if neither can be
+/// read.
 pub(crate) fn kills() -> Option<u64> {
     let group = fs::read_to_string("/proc/self/cgroup").ok().and_then(|text| events(&text));
     let count = |path: &Path| counted(&fs::read_to_string(path).ok()?);
     group.and_then(|path| count(&path)).or_else(|| count(Path::new(MACHINE)))
 }
 
-/// Where the events of the group in `/proc/self/cgroup` are counted.
+/// The event counters of the group in `/proc/self/cgroup`.
 fn events(cgroup: &str) -> Option<PathBuf> {
     let path = cgroup.lines().find_map(|line| line.strip_prefix("0::/"))?;
     Some(Path::new(GROUPS).join(path).join("memory.events"))
 }
 
-/// Both files have lines of a name and a number.
+/// The count in either file; both have lines of a name and a number.
 fn counted(text: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
 }

@@ -1,7 +1,7 @@
-//! Starting the worker: which program, with which arguments and which environment.
+//! The worker's command: its program, arguments and environment.
 //!
-//! StartOptions it from the main thread only (the runtime is single-threaded): a worker that asks for
-//! a signal at its parent's death gets it when the *thread* that started it ends.
+//! Spawn it from the main thread only (the runtime is single-threaded): the signal that a worker
+//! requests for its parent's death is sent when the *thread* that spawned it ends.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -13,18 +13,18 @@ use rustix::io::FdFlags;
 use tokio::process::{Child, Command};
 use zimg_protocol::{Failure, Kind};
 
-use crate::config::{Device, Settings};
+use crate::config::{DaemonConfig, Device};
 
 /// The worker's file name.
 const PROGRAM: &str = "zimage-worker";
-/// From the folder of zimaged to an installed worker.
+/// From the directory of zimaged to an installed worker.
 const INSTALLED: &str = "../libexec/zimaged";
 
-/// Variables that reach the worker, by the beginning of their names: settings of the GPU and of
-/// libtorch. Service-manager and session variables are none of its business.
+/// Prefixes of variables that are passed to the worker: config of the GPU and of libtorch.
+/// Variables of the service manager and the session are not.
 const PASSED_PREFIXES: [&str; 9] =
     ["CUDA_", "NVIDIA_", "OMP_", "GOMP_", "KMP_", "MKL_", "PYTORCH_", "TORCH_", "LC_"];
-/// The same by their whole names.
+/// Names of further variables that are passed.
 const PASSED: [&str; 8] = [
     "HOME",
     "LANG",
@@ -36,18 +36,73 @@ const PASSED: [&str; 8] = [
     "XDG_CACHE_HOME",
 ];
 
-/// How libtorch's threads wait for each other, unless the administrator says so.
+/// How libtorch's threads wait for each other; an administrator's value is kept.
 const WAIT_POLICY: &str = "OMP_WAIT_POLICY";
-/// How often they look before they sleep: for some tens of microseconds, the time between two
-/// operations. Without looking an image of the built-in model takes twice as long on an idle
-/// machine; with libgomp's own 300,000 it takes ten times as long on a busy one.
+/// How long they spin before they sleep: some tens of microseconds, the time between two
+/// operations. Without spinning, an image of the built-in model takes twice as long on an idle
+/// machine; with libgomp's default of 300,000 it takes ten times as long on a busy one.
 const SPIN_COUNT: (&str, &str) = ("GOMP_SPINCOUNT", "10000");
 
-/// How libtorch keeps a GPU's memory, unless the administrator says so: steps and decoding share
-/// what they need one after the other, 1 GiB less at 1024² and no slower.
+/// How libtorch allocates GPU memory, unless the administrator sets it: with expandable segments,
+/// steps and decoder share memory, 1 GiB less at 1024² and no slower.
 const ALLOCATOR: (&str, &str) = ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True");
 
-/// Everything needed to start a worker, again and again.
+/// The variable that limits which GPUs CUDA sees.
+const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
+
+/// Why there is no command for the configuration.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkerCommandError {
+    /// No file has any of these paths.
+    #[error("there is no worker at {}", alternatives(.0))]
+    Missing(Vec<PathBuf>),
+    /// The path cannot be made absolute.
+    #[error("cannot find {}: {error}", path.display())]
+    Path { path: PathBuf, error: std::io::Error },
+    /// The GPU's index exceeds the list of visible GPUs.
+    #[error("there is no {device}: {VISIBLE} names {visible} of the GPUs")]
+    NoSuchGpu { device: Device, visible: usize },
+}
+
+impl From<WorkerCommandError> for Failure {
+    fn from(error: WorkerCommandError) -> Self {
+        let failure = Self::new(Kind::Config, error.to_string());
+        match error {
+            WorkerCommandError::Missing(_) => {
+                failure.hint("build or install zimage-worker, or say where it is with --worker")
+            }
+            WorkerCommandError::Path { .. } | WorkerCommandError::NoSuchGpu { .. } => failure,
+        }
+    }
+}
+
+fn alternatives(paths: &[PathBuf]) -> String {
+    let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+    paths.join(" or ")
+}
+
+/// A worker that cannot be spawned.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start {}: {error}", program.display())]
+pub(crate) struct SpawnError {
+    program: PathBuf,
+    error: std::io::Error,
+}
+
+impl From<SpawnError> for Failure {
+    fn from(error: SpawnError) -> Self {
+        use std::io::ErrorKind::{ExecutableFileBusy, NotFound, PermissionDenied};
+        let kind = match error.error.kind() {
+            NotFound | PermissionDenied => Kind::Config,
+            ExecutableFileBusy => Kind::Internal,
+            _ if error.error.raw_os_error() == Some(nix::libc::ENOEXEC) => Kind::Config,
+            _ => Kind::Internal,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+/// What every start of a worker has in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WorkerCommand {
     program: PathBuf,
@@ -55,28 +110,28 @@ pub(crate) struct WorkerCommand {
     environment: Vec<(OsString, OsString)>,
 }
 
-/// What is different at each start.
+/// What differs between starts.
 #[derive(Debug, Default)]
 pub(crate) struct StartOptions {
-    /// The worker's end of the channel for weights that outlive it.
+    /// The worker's end of the channel for retained weights.
     pub weights: Option<OwnedFd>,
-    /// Width and height of the image that a job waits for whom the last worker left: nothing is
-    /// drawn before it.
+    /// Width and height of the first image that a waiting job needs: the worker warms up no other
+    /// size before it.
     pub awaited: Option<(u32, u32)>,
 }
 
 impl WorkerCommand {
-    /// What the settings come to, given the folder of zimaged and the environment.
+    /// The command for this configuration, the directory of zimaged and its environment.
     ///
     /// # Errors
     ///
-    /// `Config`: there is no such program, or no such GPU among the visible ones.
+    /// The program is missing, or the GPU is not among the visible ones.
     pub(crate) fn new(
-        settings: &Settings,
-        own_folder: &Path,
+        config: &DaemonConfig,
+        own_directory: &Path,
         environment: impl Iterator<Item = (OsString, OsString)>,
-    ) -> Result<Self, Failure> {
-        let program = find(settings.worker.as_deref(), own_folder)?;
+    ) -> Result<Self, WorkerCommandError> {
+        let program = find(config.worker.as_deref(), own_directory)?;
         let mut passed: Vec<_> = environment.filter(|(name, _)| is_passed(name)).collect();
         if !passed.iter().any(|(name, _)| name == WAIT_POLICY || name == SPIN_COUNT.0) {
             passed.push((SPIN_COUNT.0.into(), SPIN_COUNT.1.into()));
@@ -86,31 +141,31 @@ impl WorkerCommand {
             passed.push((name.into(), value));
         };
         set("CUDA_MODULE_LOADING", "LAZY".into());
-        if let Some(conf) = &settings.cuda_alloc_conf {
+        if let Some(conf) = &config.cuda_alloc_conf {
             set(ALLOCATOR.0, conf.into());
         }
         if !passed.iter().any(|(name, _)| name == ALLOCATOR.0) {
             passed.push((ALLOCATOR.0.into(), ALLOCATOR.1.into()));
         }
-        let device = pin(settings.device, &mut passed)?;
+        let device = pin(config.device, &mut passed)?;
         let mut arguments: Vec<OsString> = vec![
             "--parent-pid".into(),
             std::process::id().to_string().into(),
             "--model".into(),
-            settings.model.clone().into(),
+            config.model.clone().into(),
             "--device".into(),
             device.to_string().into(),
             "--dtype".into(),
-            settings.dtype.clone().into(),
+            config.dtype.clone().into(),
         ];
-        if let Some(sizes) = &settings.warmup {
+        if let Some(sizes) = &config.warmup {
             let sizes: Vec<_> = sizes.iter().map(|(w, h)| format!("{w}x{h}")).collect();
             arguments.extend(["--warmup".into(), sizes.join(",").into()]);
         }
-        if let Some(threads) = settings.threads {
+        if let Some(threads) = config.threads {
             arguments.extend(["--threads".into(), threads.to_string().into()]);
         }
-        if settings.plain {
+        if config.eager {
             arguments.push("--plain".into());
         }
         Ok(Self { program, arguments, environment: passed })
@@ -121,26 +176,17 @@ impl WorkerCommand {
         &self.program
     }
 
-    /// Starts a process; its standard input is the other end of the socket.
+    /// Spawns a worker, whose standard input is the other end of the returned socket.
     ///
     /// # Errors
     ///
-    /// `Config` when the program cannot be run at all, `Internal` when the system has no room.
-    pub(crate) fn spawn(&self, start: StartOptions) -> Result<(Child, UnixStream), Failure> {
-        let failed = |error: std::io::Error| {
-            use std::io::ErrorKind::{ExecutableFileBusy, NotFound, PermissionDenied};
-            let kind = match error.kind() {
-                NotFound | PermissionDenied => Kind::Config,
-                ExecutableFileBusy => Kind::Internal,
-                _ if error.raw_os_error() == Some(nix::libc::ENOEXEC) => Kind::Config,
-                _ => Kind::Internal,
-            };
-            Failure::new(kind, format!("cannot start {}: {error}", self.program.display()))
-        };
+    /// [`SpawnError`].
+    pub(crate) fn spawn(&self, start: StartOptions) -> Result<(Child, UnixStream), SpawnError> {
+        let failed = |error| SpawnError { program: self.program.clone(), error };
         let (ours, theirs) = UnixStream::pair().map_err(failed)?;
         let mut more: Vec<OsString> = Vec::new();
         if let Some(weights) = &start.weights {
-            // Nothing else is started before this is: on the runtime's only thread.
+            // No other process is spawned in between: the runtime has a single thread.
             rustix::io::fcntl_setfd(weights, FdFlags::empty()).map_err(|e| failed(e.into()))?;
             more.extend(["--weights-fd".into(), weights.as_raw_fd().to_string().into()]);
         }
@@ -155,7 +201,7 @@ impl WorkerCommand {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // A Ctrl-C at the terminal is for the daemon, which then ends the worker.
+            // Ctrl-C at the terminal signals the daemon alone, which then stops the worker.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
@@ -165,24 +211,16 @@ impl WorkerCommand {
 }
 
 /// The worker program: as configured, else beside zimaged, else where `make install` puts it.
-fn find(configured: Option<&Path>, own_folder: &Path) -> Result<PathBuf, Failure> {
-    let places = match configured {
+fn find(configured: Option<&Path>, own_directory: &Path) -> Result<PathBuf, WorkerCommandError> {
+    let candidates = match configured {
         Some(path) => vec![path.to_owned()],
-        None => vec![own_folder.join(PROGRAM), own_folder.join(INSTALLED).join(PROGRAM)],
+        None => vec![own_directory.join(PROGRAM), own_directory.join(INSTALLED).join(PROGRAM)],
     };
-    match places.iter().find(|place| place.is_file()) {
-        // A bare name would be looked for in $PATH.
-        Some(place) => std::path::absolute(place).map_err(|error| {
-            Failure::new(Kind::Config, format!("cannot find {}: {error}", place.display()))
-        }),
-        None => {
-            let places: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
-            Err(Failure::new(
-                Kind::Config,
-                format!("there is no worker at {}", places.join(" or ")),
-            )
-            .hint("build or install zimage-worker, or say where it is with --worker"))
-        }
+    match candidates.iter().find(|path| path.is_file()) {
+        // A bare name would be searched for in $PATH.
+        Some(path) => std::path::absolute(path)
+            .map_err(|error| WorkerCommandError::Path { path: path.clone(), error }),
+        None => Err(WorkerCommandError::Missing(candidates)),
     }
 }
 
@@ -192,10 +230,12 @@ fn is_passed(name: &OsStr) -> bool {
     })
 }
 
-/// Leaves the worker one GPU to see, so that it can never spread to another, and says what that
-/// GPU is called there. An administrator's own `CUDA_VISIBLE_DEVICES` is the list chosen from.
-fn pin(device: Device, environment: &mut Vec<(OsString, OsString)>) -> Result<Device, Failure> {
-    const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
+/// Makes a single GPU visible to the worker, and returns the device as the worker numbers it. An
+/// administrator's `CUDA_VISIBLE_DEVICES` is the list that is chosen from.
+fn pin(
+    device: Device,
+    environment: &mut Vec<(OsString, OsString)>,
+) -> Result<Device, WorkerCommandError> {
     let list = environment
         .iter()
         .find(|(name, _)| name == VISIBLE)
@@ -215,13 +255,7 @@ fn pin(device: Device, environment: &mut Vec<(OsString, OsString)>) -> Result<De
                 Some(name) => (*name).to_owned(),
                 None if device == Device::Auto => String::new(),
                 None => {
-                    return Err(Failure::new(
-                        Kind::Config,
-                        format!(
-                            "there is no {device}: {VISIBLE} names {} of the GPUs",
-                            names.len()
-                        ),
-                    ));
+                    return Err(WorkerCommandError::NoSuchGpu { device, visible: names.len() });
                 }
             }
         }
@@ -239,12 +273,12 @@ mod tests {
     use zimg_protocol::messages::Places;
 
     use super::*;
-    use crate::config::State;
+    use crate::config::StateDir;
     use crate::jobs::detached::Retention;
     use crate::timeouts::Timeouts;
 
-    fn settings(device: Device) -> Settings {
-        Settings {
+    fn config(device: Device) -> DaemonConfig {
+        DaemonConfig {
             file: None,
             socket: None,
             model: "tiny".into(),
@@ -253,22 +287,22 @@ mod tests {
             warmup: None,
             worker: Some("/bin/sh".into()),
             threads: None,
-            plain: false,
+            eager: false,
             cuda_alloc_conf: None,
             places: Places::default(),
             idle_unload: None,
-            state: State::default(),
-            terms: Retention::default(),
+            state_dir: StateDir::default(),
+            retention: Retention::default(),
             timeouts: Timeouts::default(),
         }
     }
 
     fn command(
-        settings: &Settings,
+        config: &DaemonConfig,
         environment: &[(&str, &str)],
-    ) -> Result<WorkerCommand, Failure> {
+    ) -> Result<WorkerCommand, WorkerCommandError> {
         let environment: Vec<_> = environment.iter().map(|(k, v)| (k.into(), v.into())).collect();
-        WorkerCommand::new(settings, Path::new("/nowhere"), environment.into_iter())
+        WorkerCommand::new(config, Path::new("/nowhere"), environment.into_iter())
     }
 
     fn value<'a>(command: &'a WorkerCommand, name: &str) -> Option<&'a str> {
@@ -278,9 +312,9 @@ mod tests {
     }
 
     #[test]
-    fn only_what_concerns_the_worker_is_passed_on() {
+    fn only_the_workers_variables_are_passed() {
         let command = command(
-            &Settings { cuda_alloc_conf: Some("a:b".into()), ..settings(Device::Auto) },
+            &DaemonConfig { cuda_alloc_conf: Some("a:b".into()), ..config(Device::Auto) },
             &[
                 ("HOME", "/h"),
                 ("NOTIFY_SOCKET", "/n"),
@@ -303,9 +337,9 @@ mod tests {
     }
 
     #[test]
-    fn the_allocator_is_as_the_administrator_has_it() {
+    fn an_administrators_allocator_setting_is_kept() {
         let seen = |environment: &[(&str, &str)]| {
-            let command = command(&settings(Device::Auto), environment).unwrap();
+            let command = command(&config(Device::Auto), environment).unwrap();
             value(&command, "PYTORCH_CUDA_ALLOC_CONF").unwrap().to_owned()
         };
         assert_eq!(seen(&[]), "expandable_segments:True");
@@ -313,18 +347,18 @@ mod tests {
     }
 
     #[test]
-    fn an_administrators_wait_policy_stays() {
-        let command = command(&settings(Device::Cpu), &[("OMP_WAIT_POLICY", "ACTIVE")]).unwrap();
+    fn an_administrators_wait_policy_is_kept() {
+        let command = command(&config(Device::Cpu), &[("OMP_WAIT_POLICY", "ACTIVE")]).unwrap();
         assert_eq!(value(&command, "OMP_WAIT_POLICY"), Some("ACTIVE"));
         assert_eq!(value(&command, "GOMP_SPINCOUNT"), None);
     }
 
     #[test]
-    fn one_gpu_is_left_to_see() {
+    fn a_single_gpu_is_visible() {
         let seen = |device, list: Option<&str>| {
             let environment: Vec<_> =
                 list.map(|l| ("CUDA_VISIBLE_DEVICES", l)).into_iter().collect();
-            command(&settings(device), &environment).map(|command| {
+            command(&config(device), &environment).map_err(Failure::from).map(|command| {
                 let at = command.arguments.iter().position(|a| a == "--device").unwrap();
                 let told = command.arguments[at + 1].to_str().unwrap().to_owned();
                 (value(&command, "CUDA_VISIBLE_DEVICES").unwrap().to_owned(), told)
@@ -341,14 +375,14 @@ mod tests {
     }
 
     #[test]
-    fn arguments_say_all_that_is_set() {
-        let settings = Settings {
+    fn every_setting_is_an_argument() {
+        let config = DaemonConfig {
             warmup: Some(vec![(64, 128), (256, 256)]),
             threads: Some(2),
-            plain: true,
-            ..settings(Device::Cpu)
+            eager: true,
+            ..config(Device::Cpu)
         };
-        let command = command(&settings, &[]).unwrap();
+        let command = command(&config, &[]).unwrap();
         let words: Vec<_> = command.arguments.iter().map(|word| word.to_str().unwrap()).collect();
         assert_eq!(
             words[2..],
@@ -370,13 +404,13 @@ mod tests {
     }
 
     #[test]
-    fn the_worker_is_beside_or_in_libexec_or_missing_by_name() {
+    fn the_worker_is_beside_zimaged_or_in_libexec_or_named_as_missing() {
         let root = tempfile::tempdir().unwrap();
         let bin = root.path().join("bin");
         let libexec = root.path().join("libexec/zimaged");
         std::fs::create_dir_all(&bin).unwrap();
         std::fs::create_dir_all(&libexec).unwrap();
-        let failure = find(None, &bin).unwrap_err();
+        let failure = Failure::from(find(None, &bin).unwrap_err());
         assert_eq!(failure.kind, Kind::Config);
         assert!(failure.message.starts_with("there is no worker at "), "{}", failure.message);
         std::fs::write(libexec.join(PROGRAM), "").unwrap();

@@ -42,7 +42,7 @@ impl RetainedWeights {
         let whole = stored.iter().enumerate().all(|(place, (number, _))| place == *number);
         if !whole || stored.len() > DESCRIPTORS_MAX {
             tracing::warn!("the service manager kept only some of the weights");
-            stored.drain(..).for_each(|(number, _)| systemd::unstore(&name(number)));
+            stored.drain(..).for_each(|(number, _)| systemd::remove_fds(&name(number)));
         }
         let held = stored.into_iter().map(|(_, descriptor)| descriptor).collect();
         Self { held, ..Self::default() }
@@ -101,7 +101,7 @@ impl RetainedWeights {
     /// Lets go of everything: once the worker is gone too, the memory is free.
     pub(crate) fn forget(&mut self) {
         for number in 0..self.held.len() {
-            systemd::unstore(&name(number));
+            systemd::remove_fds(&name(number));
         }
         self.held.clear();
         self.tries = 0;
@@ -118,7 +118,7 @@ impl RetainedWeights {
                 self.forget();
                 self.held = descriptors;
                 for (number, descriptor) in self.held.iter().enumerate() {
-                    systemd::store(&name(number), descriptor);
+                    systemd::store_fd(&name(number), descriptor);
                 }
                 tracing::debug!("{} descriptors of weights are kept", self.held.len());
             }

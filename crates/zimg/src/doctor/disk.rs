@@ -28,7 +28,7 @@ pub(super) fn look(settings: &DaemonSettings, seen: Option<&DaemonState>) -> Fin
         return Finding::ok(TOPIC, "no detached jobs are kept");
     };
     let trouble = seen.and_then(|seen| seen.overview.as_ref()?.keeping.as_ref());
-    room(Path::new(&folder), settings.number("keep_bytes"), trouble)
+    room(Path::new(&folder), settings.number("retention_bytes"), trouble)
 }
 
 /// `most` bytes may be kept there.

@@ -212,7 +212,7 @@ fn one_daemon_at_a_time_has_a_folder() {
 }
 
 #[test]
-fn its_files_are_for_nobody_else() {
+fn its_files_are_readable_by_the_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
