@@ -14,7 +14,7 @@ use crate::value::Value;
 
 impl Serialize for Params {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        // bincode asks for the length of a list beforehand.
+        // The codec asks for the length of a list beforehand.
         let pairs: Vec<_> = self.given().map(|(row, value)| (row.name, value)).collect();
         pairs.serialize(to)
     }
