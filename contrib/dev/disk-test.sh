@@ -27,7 +27,7 @@ cd "$private"
 # start OPTIONS: a daemon on a new file system with these mount options
 start() {
   mount -t tmpfs -o "$1" none state
-  ZIMAGED_TIMEOUTS=disk=200ms "$bin/zimaged" --config zimaged.toml --socket socket \
+  ZIMAGED_TIMEOUTS=disk_check=200ms "$bin/zimaged" --config zimaged.toml --socket socket \
     --worker "$private/worker" --state-dir state 2>log &
   daemon=$!
   until_so "the socket" listening

@@ -221,7 +221,8 @@ mkdir -p /etc/zimaged
 echo 'modle = "tiny"' >/etc/zimaged/zimaged.toml
 ! systemctl restart zimaged.service 2>/dev/null
 [ "$(of ActiveState) $(of ExecMainStatus) $(of NRestarts)" = "failed 78 0" ]
-[ "$(logged 'field .modle.')" = 1 ]
+[ "$(logged 'event="start_failed"')" = 1 ]
+[ "$(logged modle)" -ge 1 ]
 rm /etc/zimaged/zimaged.toml
 systemctl restart zimaged.service
 draw right.png
