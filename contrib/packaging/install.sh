@@ -99,6 +99,7 @@ documents=$root/share/doc/zimaged
 install -D -m 644 -t "$documents" README.md CHANGELOG.md LICENSE LICENSE-APACHE LICENSE-MIT
 install -D -m 644 -t "$documents/docs" docs/*.*
 install -D -m 644 -t "$documents/docs/tour" docs/tour/*
+install -D -m 644 -t "$documents/docs/decisions" docs/decisions/*
 mkdir -p "$documents/supervisord"
 sed "s|@PREFIX@|${PREFIX:-/usr/local}|" contrib/packaging/supervisord/zimaged.conf >"$documents/supervisord/zimaged.conf"
 if [ -e "$libtorch/lib/libtorch_cuda.so" ]; then

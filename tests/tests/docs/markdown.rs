@@ -31,10 +31,18 @@ pub(crate) fn top() -> PathBuf {
 
 /// All pages.
 pub(crate) fn pages() -> Vec<Page> {
-    let docs = fs::read_dir(top().join("docs")).unwrap();
-    let names = docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().display()));
-    let others =
-        ["README.md", "CHANGELOG.md", "contrib/packaging/desktop/README.md"].map(str::to_owned);
+    let names = ["docs", "docs/decisions"].into_iter().flat_map(|folder| {
+        let entries = fs::read_dir(top().join(folder)).unwrap();
+        entries.map(move |entry| format!("{folder}/{}", entry.unwrap().file_name().display()))
+    });
+    let others = [
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "contrib/packaging/desktop/README.md",
+    ];
+    let others = others.map(str::to_owned);
     let mut names: Vec<_> = names.filter(|name| name.ends_with(".md")).chain(others).collect();
     names.sort();
     names.iter().map(|name| Page::read(name)).collect()
