@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make deny`: asks cargo-deny whether the crates that zimg is built from are what contrib/dev/deny.toml
-# accepts. The advisories are asked for anew; without a network those of the last time serve.
+# accepts. The advisories are fetched; without a network those of the last fetch serve.
 # Ends with 69 where there is no cargo-deny, and with 75 where all was looked at but advisories.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make docs`: manual pages, completions and docs/reference.md anew, from the definition of the command line.
-# A test compares them, so they are made whenever an option changes.
+# `make docs`: regenerates man pages, completions and docs/reference.md from the definition of the
+# command line. A test compares them, so this runs whenever an option changes.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 "${CARGO:-cargo}" build --quiet --locked -p zimg
@@ -12,7 +12,7 @@ rm -f contrib/packaging/man/zimg*.1
 "$zimg" completions zsh >contrib/packaging/completions/_zimg
 "$zimg" completions fish >contrib/packaging/completions/zimg.fish
 
-# What a command's long help is, under its name.
+# help_of COMMAND…: a section with the command's long help
 help_of() { printf '\n## %s\n\n```text\n%s\n```\n' "$*" "$("$zimg" "${@:2}" --help)"; }
 {
   printf '# Reference\n\nWhat `zimg --help` and `zimg COMMAND --help` print, made by `make docs`. [cli.md](cli.md) explains it.\n'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make parity`: makes the reference values anew with diffusers in a venv, and compares the model with them.
+# `make parity`: regenerates the reference values with diffusers in a venv, and compares the model with them.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(mkdir -p "${CARGO_TARGET_DIR:-target}/parity" && cd "${CARGO_TARGET_DIR:-target}/parity" && pwd)
@@ -9,7 +9,7 @@ say() { echo "parity: $*"; }
 contrib/dev/need.sh cargo c++ python
 python=$(contrib/dev/venv.sh parity "$work" "$wanted" "diffusers and torch (some GB)")
 
-say "drawing with the reference"
+say "generating with the reference"
 rm -rf "$work/fixture"
 "$python" contrib/lab/reference/make_fixture.py "$work/fixture"
 say "comparing"

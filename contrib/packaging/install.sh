@@ -34,7 +34,7 @@ remove() {
   rm -f "$root"/bin/{zimg,zimaged} "${units[@]/#/$root/lib/}" "$root/$for_cpu/cpu.conf" \
     "${desktop_units[@]/#/$root/lib/systemd/user/}" \
     "${completions[@]/#*:/$root/}"
-  rmdir "$root/$for_cpu" 2>/dev/null || true # somebody else's drop-in stays
+  rmdir "$root/$for_cpu" 2>/dev/null || true # another drop-in stays
   rm -f "$root"/share/man/man1/zimg.1 "$root"/share/man/man1/zimg-*.1
 }
 

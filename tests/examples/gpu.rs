@@ -73,7 +73,7 @@ fn going_on(program: &Path) {
     println!("gone on with from every step, and after a pause: the same to the bit");
 }
 
-/// A kernel writes where nobody has memory: the worker gives itself up, and the job goes on in
+/// A kernel writes to an unmapped address: the worker exits, and the job goes on in
 /// another.
 fn planted_address(program: &Path, faulty: &Path) {
     let job = draw(1024);

@@ -19,8 +19,8 @@ use crate::programs::{faulty_worker, program};
 use crate::store::Store;
 
 /// A test that waits longer than this for anything has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How often something is looked at that tells nobody when it changes.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Interval for polling what does not notify.
 const LOOK: Duration = Duration::from_millis(2);
 
 /// How to start a daemon.
@@ -68,7 +68,7 @@ impl Daemon {
     pub fn with(options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let notifications = UnixDatagram::bind(folder.path().join("notify")).unwrap();
-        notifications.set_read_timeout(Some(PATIENCE)).unwrap();
+        notifications.set_read_timeout(Some(TIMEOUT)).unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
         let worker = match options.worker {
             Some(worker) => worker,
@@ -121,7 +121,7 @@ impl Daemon {
         }
     }
 
-    /// The same, but it must be said anew.
+    /// The same, but only what is said from now on counts.
     pub fn wait_for_next(&mut self, beginning: &str) {
         self.heard.retain(|line| !line.starts_with(beginning));
         self.wait_for(beginning);
@@ -304,7 +304,7 @@ impl Drop for Daemon {
 pub fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !so() {
-        assert!(begun.elapsed() < PATIENCE, "it never came that {what}");
+        assert!(begun.elapsed() < TIMEOUT, "it never came that {what}");
         thread::sleep(LOOK);
     }
 }

@@ -1,5 +1,5 @@
-//! A client of detached jobs that remembers what it was told, and so notices what is lost, comes
-//! twice or comes back, whoever is killed meanwhile.
+//! A client of detached jobs that records every answer, and so notices jobs that are lost, come
+//! twice or come back, whatever is killed meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ impl Seeded {
     }
 }
 
-/// What a client has been told.
+/// The answers that a client has had.
 #[derive(Debug, Default)]
 pub struct Ledger {
     /// Jobs that were accepted, with the seed and the number of their images.
@@ -62,7 +62,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes over what the daemon has kept and nobody was told of: that is as good as any job.
+    /// Takes over jobs that the daemon has stored without an answer to their client: they count as accepted.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl Ledger {
         self.check_list(jobs.iter().map(|info| info.job));
         for info in jobs {
             self.accepted.entry(info.job).or_insert((info.seed, info.count));
-            // It was fetched, and what became of the wish to forget it is not known.
+            // It was fetched, and whether the daemon has deleted it is not known.
             self.forgotten.remove(&info.job);
         }
         Ok(())

@@ -18,7 +18,7 @@ use zimg_protocol::messages::{
 use crate::programs::built_worker;
 
 /// A test that waits longer than this for a report has failed.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A worker with the built-in model, on the CPU unless it is told.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Worker {
     /// Starts one with these arguments.
     pub fn on(program: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let (socket, theirs) = UnixStream::pair().unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
         // It dies with the thread that starts it, which is the test's.

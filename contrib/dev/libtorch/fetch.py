@@ -16,7 +16,7 @@ from trouble import DATA, UNAVAILABLE, Trouble
 
 CHUNK = 1 << 20
 STEP = 50_000_000  # bytes between two lines of progress where there is no terminal
-ATTEMPTS = 5  # in a row without a byte; each byte that arrives starts the count anew
+ATTEMPTS = 5  # in a row without a byte; each byte that arrives resets the count
 TIMEOUT = 60.0  # seconds without a byte
 
 

@@ -98,7 +98,7 @@ def has_gpu() -> bool:
 
 @contextmanager
 def alone(path: Path):
-    """Holds a lock file, so that two builds do not bring the same thing at once."""
+    """Holds a lock file, so that two builds do not download the same thing at once."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -181,23 +181,23 @@ def link(target: Path) -> None:
     os.replace(fresh, LINK)
 
 
-def choose(wish: str | None) -> Path:
+def choose(variant: str | None) -> Path:
     """The libtorch to build with: the user's, the one linked already where it serves, or one from the cache."""
     own = users_own()
     if own is not None:
         return own
-    cuda = wish == "cuda" or (wish is None and has_gpu())
-    if wish is None and version_of(LINK) == VERSION and (not cuda or (LINK / "lib" / "libtorch_cuda.so").exists()):
+    cuda = variant == "cuda" or (variant is None and has_gpu())
+    if variant is None and version_of(LINK) == VERSION and (not cuda or (LINK / "lib" / "libtorch_cuda.so").exists()):
         return LINK.resolve()
     return bring(CUDA if cuda else CPU, cache_directory())
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    wish = parser.add_mutually_exclusive_group()
-    wish.add_argument("--cuda", dest="wish", action="store_const", const="cuda", help="bring the CUDA tree whether or not a GPU is here")
-    wish.add_argument("--cpu", dest="wish", action="store_const", const="cpu", help="bring the CPU cut whether or not a GPU is here")
-    target = choose(parser.parse_args(arguments).wish)
+    variant = parser.add_mutually_exclusive_group()
+    variant.add_argument("--cuda", dest="variant", action="store_const", const="cuda", help="download the CUDA tree whether or not a GPU is here")
+    variant.add_argument("--cpu", dest="variant", action="store_const", const="cpu", help="download the CPU cut whether or not a GPU is here")
+    target = choose(parser.parse_args(arguments).variant)
     if not LINK.is_symlink() or LINK.resolve() != target:
         link(target)
     say(f"{VERSION} at {target}")

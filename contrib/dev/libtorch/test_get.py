@@ -234,7 +234,7 @@ class Bring(Case):
         dropped = {"torch/lib/libtorch_python.so", "torch/__init__.py"}
         self.assertEqual(self.kept("cu130"), set(MEMBERS) - dropped | {"torch/build-version"})
 
-    def test_a_second_run_asks_nobody(self):
+    def test_a_second_run_makes_no_request(self):
         self.run_it("--cpu")
         asked = len(Index.ranges)
         self.assertEqual(self.run_it("--cpu", PIP_FAKE_ERROR="must not be asked")[0], 0)
@@ -330,7 +330,7 @@ class Bring(Case):
         code, said = self.run_it(LIBTORCH=str(own), PIP_FAKE_ERROR="must not be asked")
         self.assertEqual(code, 0, said)
         self.assertEqual(self.link.resolve(), own)
-        # Cargo sets LIBTORCH to the link itself: that is no wish of the user's.
+        # Cargo sets LIBTORCH to the link itself: the user has not chosen it.
         self.assertEqual(self.run_it(LIBTORCH=str(self.link), PIP_FAKE_ERROR="must not be asked")[0], 0)
         self.assertEqual(self.link.resolve(), own)
 

@@ -17,7 +17,7 @@ TOKENIZER = Path(__file__).resolve().parents[3] / "tests/fixtures/reference/plai
 
 
 def make(out: Path, tokenizer: Path) -> None:
-    """The full-size checkpoint in bfloat16, 20 GB. An interrupted one is made anew."""
+    """The full-size checkpoint in bfloat16, 20 GB. An interrupted one is made again."""
     if (out / "model_index.json").exists():
         return
     shutil.rmtree(out, ignore_errors=True)

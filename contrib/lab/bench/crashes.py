@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 
 from machine import smi
-from ours import PATIENCE, Programs
+from ours import TIMEOUT, Programs
 
 SIZE, SEED, PROMPT = "1024x1024", "7", "a red fox in the snow"
 # Seconds beyond an undisturbed image, from exec to READY with weights kept, until the memory is free.
@@ -72,7 +72,7 @@ class Service:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(["sh", "-c", script, "sh", *command], env=self.environment | kept, stdout=log,
                                             stderr=log, close_fds=False, preexec_fn=lambda: self.hand_over(names))
-        if not self.ready.wait(PATIENCE):
+        if not self.ready.wait(TIMEOUT):
             sys.exit(f"crashes.py: zimaged is not ready: {self.words()[-300:]}")
         return time.perf_counter() - began
 
@@ -86,9 +86,9 @@ class Service:
     def words(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def reads(self) -> int:
-        """How often a worker read the checkpoint. What a dead one said last is repeated, but not as a worker's line."""
-        return len(re.findall(r"worker: [0-9.]+ GB read in", self.words()))
+    def has_read(self) -> bool:
+        """Whether the present worker read its weights from the checkpoint, as `zimg status` says."""
+        return self.status()["weights"]["from"] == "checkpoint"
 
     def status(self) -> dict:
         command = [self.programs.zimg, "--socket", self.socket, "status", "--json"]
@@ -137,14 +137,13 @@ def killed(service: Service, folder: Path, found: dict) -> None:
     undisturbed = statistics.median(plain)
     found["undisturbed_s"], found["killed_s"] = undisturbed, []
     for number in range(3):
-        reads = service.reads()
         took = service.draw(folder / "killed.ppm", lambda: os.kill(service.status()["worker"]["pid"], signal.SIGKILL))
         found["killed_s"].append(took)
         same = (folder / "killed.ppm").read_bytes() == (folder / "plain.ppm").read_bytes()
-        anew = service.reads() - reads
+        read = service.has_read()
         say(found, f"worker killed, {number + 1}: {took - undisturbed:.2f} s beyond {undisturbed:.2f} s, "
-                   f"{'the same image' if same else 'ANOTHER IMAGE'}, weights {'READ ANEW' if anew else 'kept'}",
-            same and not anew and took - undisturbed <= EXTRA)
+                   f"{'the same image' if same else 'ANOTHER IMAGE'}, weights {'READ AGAIN' if read else 'retained'}",
+            same and not read and took - undisturbed <= EXTRA)
 
 
 def say(found: dict, words: str, well: bool) -> None:
@@ -160,22 +159,23 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="zimg-crash-images-"))
     service = Service(programs, model)
     found["cold_start_s"] = service.start()
+    if not service.has_read():
+        sys.exit("crashes.py: the first worker did not read the checkpoint, so later ones cannot be told from it")
     killed(service, folder, found)
 
     found["restart_s"] = []
     for _ in range(3):
         service.stop()
-        reads = service.reads()
         ready = service.start()
-        anew = service.reads() - reads
+        read = service.has_read()
         found["restart_s"].append(ready)
-        say(found, f"restarted, ready after {ready:.2f} s, weights {'READ ANEW' if anew else 'kept'}",
-            not anew and ready <= RESTART)
+        say(found, f"restarted, ready after {ready:.2f} s, weights {'READ AGAIN' if read else 'retained'}",
+            not read and ready <= RESTART)
     service.draw(folder / "restarted.ppm")
     same = (folder / "restarted.ppm").read_bytes() == (folder / "plain.ppm").read_bytes()
     say(found, f"after the restart {'the same image' if same else 'ANOTHER IMAGE'}", same)
 
-    # Nobody keeps the weights for a daemon that is killed and not started again.
+    # The weights of a daemon that is killed and not restarted are retained by no process.
     service.forget()
     before = float(smi("memory.used") or 0)
     service.process.kill()
@@ -202,11 +202,11 @@ exec "{args.faulty.resolve()}" "$@"
         service.start()
         took = service.draw(folder / "address.ppm")
         same = (folder / "address.ppm").read_bytes() == (folder / "plain.ppm").read_bytes()
-        anew = service.reads() - 1
+        read = service.has_read()
         found["illegal_address_s"] = took
         say(found, f"illegal address: the image after {took:.2f} s ({found['undisturbed_s']:.2f} s undisturbed), "
-                   f"{'the same' if same else 'ANOTHER'}, weights {'READ ANEW' if anew else 'kept'}",
-            same and not anew and took - found["undisturbed_s"] <= EXTRA)
+                   f"{'the same' if same else 'ANOTHER'}, weights {'READ AGAIN' if read else 'retained'}",
+            same and not read and took - found["undisturbed_s"] <= EXTRA)
         service.stop()
         if not same:
             print(service.words()[-2000:])

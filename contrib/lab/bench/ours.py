@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 # Longer than any load or image should take.
-PATIENCE = 240
+TIMEOUT = 240
 
 
 class DaemonFailed(Exception):
@@ -84,8 +84,8 @@ class Daemon:
                 pass
             if self.process.poll() is not None:
                 raise DaemonFailed(f"zimaged ended with {self.process.returncode}: {self.last_words()}")
-            if time.perf_counter() - began > PATIENCE:
-                raise DaemonFailed(f"zimaged is not ready after {PATIENCE} s: {self.last_words()}")
+            if time.perf_counter() - began > TIMEOUT:
+                raise DaemonFailed(f"zimaged is not ready after {TIMEOUT} s: {self.last_words()}")
 
     def last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
@@ -113,7 +113,7 @@ class Daemon:
     def run(self, command: list) -> str:
         """A client's standard output."""
         ran = subprocess.run([str(word) for word in command], env=self.programs.environment, text=True,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE)
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=TIMEOUT)
         if ran.returncode != 0:
             said = (ran.stderr.strip() or ran.stdout.strip()).splitlines()
             raise DaemonFailed(f"{Path(command[0]).name} ended with {ran.returncode}: {said[-1] if said else 'no word'}")

@@ -21,9 +21,9 @@ class Peer:
     """A running variant. `loaded_s`: seconds from its exec until the model is on the device; `facts`: what it said of
     itself then."""
 
-    def __init__(self, variant: str, checkpoint: Path, log: Path, options: list[str], patience: float = 240,
+    def __init__(self, variant: str, checkpoint: Path, log: Path, options: list[str], timeout: float = 240,
                  program: Path = PROGRAM) -> None:
-        self.variant, self.patience, self.log = variant, patience, log
+        self.variant, self.timeout, self.log = variant, timeout, log
         command = [sys.executable, program, variant, checkpoint, *options]
         began = time.perf_counter()
         with open(log, "ab") as errors:
@@ -39,7 +39,7 @@ class Peer:
 
     def answer(self) -> dict:
         """The next line. A peer that hangs is killed, so that the run goes on."""
-        timer = threading.Timer(self.patience, self.process.kill)
+        timer = threading.Timer(self.timeout, self.process.kill)
         timer.start()
         try:
             line = self.process.stdout.readline()

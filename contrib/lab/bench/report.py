@@ -24,7 +24,7 @@ def summary(values: list[float]) -> dict:
 
 
 class Report:
-    """What was measured so far. Each call writes the file anew and prints what came."""
+    """What was measured so far. Each call rewrites the file and prints what is new."""
 
     def __init__(self, path: Path, machine: dict, goals: bool = True) -> None:
         self.path, self.goals = path, goals

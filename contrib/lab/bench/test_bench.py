@@ -108,10 +108,10 @@ class ReportTest(Folder):
 
 
 class PeerTest(Folder):
-    def peer(self, program: str, patience: float = 30) -> Peer:
+    def peer(self, program: str, timeout: float = 30) -> Peer:
         file = self.folder / "peer.py"
         file.write_text(program)
-        return Peer("plain", Path("nowhere"), self.folder / "log", [], patience, file)
+        return Peer("plain", Path("nowhere"), self.folder / "log", [], timeout, file)
 
     def test_answers_refusals_and_death(self) -> None:
         with self.peer(FAKE_PEER) as peer:
@@ -126,7 +126,7 @@ class PeerTest(Folder):
 
     def test_one_that_hangs_is_ended(self) -> None:
         with self.assertRaisesRegex(PeerFailed, "died"):
-            self.peer("import time; time.sleep(600)", patience=0.5)
+            self.peer("import time; time.sleep(600)", timeout=0.5)
 
 
 class DiskTest(Folder):

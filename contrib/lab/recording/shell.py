@@ -24,7 +24,7 @@ BEGIN, END = b"\x1b[?2026h", b"\x1b[?2026l"
 # Seconds between letters, between commands, and within which what is written is one change.
 LETTER, PAUSE, SETTLED = 0.03, 0.9, 0.01
 # Seconds that a command may take.
-PATIENCE = 300
+TIMEOUT = 300
 
 
 class Shell:
@@ -104,7 +104,7 @@ class Shell:
 
     def until_ready(self, before: int) -> None:
         """Listens until the shell waits for a command again."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while self.ready <= before:
             gone = not self.listen(0.05)
             if gone or time.monotonic() > until:

@@ -1,4 +1,4 @@
-"""The terminal in memory and the SVG by known bytes; the recording that is in docs; and one made anew.
+"""The terminal in memory and the SVG by known bytes; the recording that is in docs; and a new one.
 
 Run it after a build: python -m unittest discover --start-directory contrib/lab/recording
 """
@@ -101,7 +101,7 @@ class Documents(unittest.TestCase):
         self.assertLess(file.stat().st_size, 400_000)
         text = words(file.read_text())
         for command in record.COMMANDS:
-            self.assertIn(command, text, "`make recording` makes it anew")
+            self.assertIn(command, text, "run `make recording`")
         for seen in ("seed 7, ", "a hot-air balloon in the sky", "ready"):
             self.assertIn(seen, text)
         self.assertRegex(text, "step [1-8] of 8, [0-9.]+ s left")
@@ -111,7 +111,7 @@ class Documents(unittest.TestCase):
         folder = ROOT / "docs/tour"
         named = {image for scene in tour.SCENES for image in scene.images}
         named |= {f"{scene.still}.svg" for scene in tour.SCENES if scene.still}
-        self.assertEqual({file.name for file in folder.iterdir()}, named, "`make recording` makes them anew")
+        self.assertEqual({file.name for file in folder.iterdir()}, named, "run `make recording`")
         self.assertLess(sum(file.stat().st_size for file in folder.iterdir()), 600_000)
         for name in named:
             self.assertIn(f"(tour/{name})", page)
@@ -121,7 +121,7 @@ class Documents(unittest.TestCase):
                 self.assertIn(command, page + still)
 
 
-class Anew(unittest.TestCase):
+class Regenerated(unittest.TestCase):
     def test_the_programs_can_be_recorded(self):
         self.assertTrue((PROGRAMS / "zimg").exists(), f"zimg is not in {PROGRAMS}: build it first")
         with tempfile.TemporaryDirectory() as folder:

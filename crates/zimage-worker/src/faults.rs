@@ -54,7 +54,7 @@ pub(crate) fn strike(stage: Stage, device: Device) -> Result<()> {
         Some("oom") => torch(
             "CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has a total capacity of 23.55 GiB",
         ),
-        Some("odd") => torch("something that nobody has heard of."),
+        Some("odd") => torch("an error of no known kind."),
         Some("dead") => torch("CUDA error: an illegal memory access was encountered"),
         Some("nan") => Err(Error::NotFinite("the latents")),
         Some("panic") => panic!("a planted\nbug"),

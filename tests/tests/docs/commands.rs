@@ -92,7 +92,7 @@ fn shell(folder: &Path, script: &str) -> Command {
         .env("HOME", folder)
         .env("PATH", path)
         .env("ZIMG_CONFIG", "")
-        .env("ZIMG_SOCKET", folder.join("nobody"))
+        .env("ZIMG_SOCKET", folder.join("no-daemon"))
         .env_remove("XDG_RUNTIME_DIR")
         .env_remove("XDG_CONFIG_HOME")
         .stdin(Stdio::null());
@@ -322,7 +322,7 @@ fn every_example_of_the_help_is_one() {
 }
 
 #[test]
-fn what_is_held_back_is_used() {
+fn every_held_back_command_is_used() {
     let text: String = pages().iter().map(|page| page.text.clone()).collect();
     let forgotten = HELD.iter().find(|(begins, ..)| !text.contains(&format!("{begins} ")));
     assert!(forgotten.is_none(), "no page has {forgotten:?} any more");

@@ -8,7 +8,7 @@ use zimg_protocol::Kind;
 use crate::markdown::Page;
 use crate::sentences::{Said, said};
 
-/// Sentences that nobody meets, and why.
+/// Sentences that no user meets, and why.
 const UNMET: &[(&str, &str)] = &[
     ("an image without a name", "names are given before anything is drawn"),
     ("`…`: …", "an option in a line of a batch, with the sentence of the command line"),
@@ -53,7 +53,7 @@ fn quoted() -> BTreeMap<u8, Vec<String>> {
 fn what_is_unmet_is_there_still() {
     let said = said();
     let gone = UNMET.iter().find(|(text, _)| !said.iter().any(|said| said.text == *text));
-    assert!(gone.is_none(), "nobody says {gone:?}");
+    assert!(gone.is_none(), "no source has {gone:?}");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn every_exit_code_has_its_chapter() {
 }
 
 #[test]
-fn what_is_quoted_is_said() {
+fn every_quoted_message_is_in_the_sources() {
     let said = said();
     let mut wrong = Vec::new();
     for (code, quotes) in quoted() {
@@ -81,7 +81,7 @@ fn what_is_quoted_is_said() {
 }
 
 #[test]
-fn what_is_said_is_quoted() {
+fn every_message_in_the_sources_is_quoted() {
     let quoted = quoted();
     let unmet = |text: &str| UNMET.iter().any(|(sentence, _)| *sentence == text);
     let mut missing = Vec::new();

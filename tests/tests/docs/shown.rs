@@ -44,7 +44,7 @@ fn settings_that_are_shown_are_understood() {
 }
 
 #[test]
-fn batches_that_are_shown_are_drawn() {
+fn batches_that_are_shown_are_generated() {
     let daemon = Daemon::ready("");
     let blocks = blocks("json");
     let is_batch = |block: &Block| block.text.lines().all(|line| line.starts_with("{\"prompt\""));

@@ -232,7 +232,7 @@ fn walk(page: &Page) -> usize {
 }
 
 #[test]
-fn every_walk_goes_as_it_is_written_down() {
+fn every_walkthrough_runs_as_written() {
     let walked: Vec<_> = pages().iter().map(|page| (page.name.clone(), walk(page))).collect();
     let through = walked.iter().find(|(name, _)| name == "docs/walkthrough.md").unwrap();
     assert!(through.1 > 40, "only {} commands were walked through", through.1);

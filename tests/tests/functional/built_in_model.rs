@@ -210,11 +210,11 @@ fn no_worker_outlives_its_supervisor() {
 }
 
 #[test]
-fn an_image_is_drawn_again_to_the_bit() {
+fn an_image_is_generated_again_to_the_bit() {
     let daemon = tiny();
     let prompt = ["a green star above a red square", "-o", "a.png", "-n2"];
     draw_file(&daemon, &[&prompt[..], &["--seed=3", "--steps=4", "--size=320x256"]].concat());
-    // So many steps that what is kept of earlier ones is made anew.
+    // So many steps that the cached tables of earlier ones are made again.
     draw_file(&daemon, &["a blue square", "-o", "x.png", "--steps=40", "--size=64x64"]);
     // The second of the two: alone it is the same, and in another format.
     draw_file(&daemon, &["redo", "a-2.png"]);
@@ -230,7 +230,7 @@ fn an_image_is_drawn_again_to_the_bit() {
 }
 
 #[test]
-fn an_image_does_not_depend_on_what_was_drawn_before() {
+fn an_image_does_not_depend_on_what_was_generated_before() {
     let daemon = tiny();
     let circle = |name: &str| {
         draw_file(&daemon, &["a red circle on a white background", "--seed=1", "-o", name]);

@@ -44,7 +44,7 @@ fn a_whole_command_adds_little() {
 }
 
 #[test]
-fn a_version_is_said_at_once() {
+fn the_version_is_printed_at_once() {
     let daemon = Daemon::start("hang@load");
     let trip = || {
         let began = Instant::now();
@@ -57,7 +57,7 @@ fn a_version_is_said_at_once() {
 }
 
 #[test]
-fn a_batch_is_drawn_by_a_daemon_that_takes_less_than_it_has() {
+fn a_batch_is_generated_by_a_daemon_that_takes_less_than_it_has() {
     let daemon = Daemon::ready("");
     let lines: String = (1..=30).map(|i| format!("prompt {i}\n")).collect();
     fs::write(daemon.folder().join("prompts"), lines).unwrap();

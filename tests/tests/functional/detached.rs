@@ -12,7 +12,7 @@ use zimg_client::{
 use zimg_tests::{Daemon, Options, finish};
 
 /// A test that waits longer than this for anything has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn draw(seed: u64, count: u32) -> Params {
     Params {
@@ -59,7 +59,7 @@ fn state(daemon: &Daemon, job: JobId) -> Option<JobState> {
 
 /// Asks until it is so.
 fn until<T>(what: &str, mut so: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     loop {
         if let Some(so) = so() {
             return so;
@@ -81,7 +81,7 @@ fn check(images: &[Image], seed: u64, count: u32) {
 }
 
 #[test]
-fn a_detached_job_is_drawn_kept_fetched_and_forgotten() {
+fn a_detached_job_is_generated_stored_fetched_and_deleted() {
     let daemon = Daemon::ready("");
     let job = detach(&daemon, draw(0x01_02_03, 3)).unwrap();
     until("the end", || state(&daemon, job).filter(|state| *state == JobState::Done));
@@ -105,7 +105,7 @@ fn a_detached_job_is_drawn_kept_fetched_and_forgotten() {
 }
 
 #[test]
-fn those_who_wait_hear_of_it_and_get_all_of_it_and_it_does_not_need_them() {
+fn subscribers_get_all_of_it_and_the_job_does_not_need_them() {
     let daemon = Daemon::ready("hold@step:4");
     let job = detach(&daemon, draw(7, 2)).unwrap();
     let mut waiting: Vec<_> = (0..3).map(|_| daemon.client().wait(job).unwrap()).collect();
@@ -154,7 +154,7 @@ fn a_detached_job_is_cancelled_wherever_it_is() {
 }
 
 #[test]
-fn a_job_that_fails_is_kept_with_its_reason() {
+fn a_failed_job_is_stored_with_its_reason() {
     let daemon = Daemon::ready("refuse");
     let job = detach(&daemon, draw(1, 1)).unwrap();
     let said = "the prompt has 2000 tokens, 1504 are possible";
@@ -195,7 +195,7 @@ fn whatever_is_killed_what_was_accepted_ends() {
 }
 
 #[test]
-fn a_daemon_that_is_told_to_end_leaves_detached_jobs_to_the_next() {
+fn a_daemon_that_stops_leaves_detached_jobs_to_the_next() {
     let state_dir = tempfile::tempdir().unwrap();
     let mut daemon = daemon_in(state_dir.path(), "hold@step:4", &[]);
     daemon.wait_for("READY=1");
@@ -280,7 +280,7 @@ fn a_disk_that_takes_nothing_loses_nothing_and_goes_on_when_it_does() {
     let first = detach(&daemon, draw(1, 2)).unwrap();
     check(&wait(&daemon, first).unwrap(), 1, 2);
     assert_eq!(trouble(&daemon), None);
-    // A file in a folder's stead takes nothing, from nobody.
+    // A file in place of a folder takes nothing, not even from root.
     let (images, away) = images(state_dir.path());
     std::fs::rename(&images, &away).unwrap();
     std::fs::write(&images, "").unwrap();
@@ -308,7 +308,7 @@ fn a_disk_that_takes_nothing_loses_nothing_and_goes_on_when_it_does() {
 }
 
 #[test]
-fn without_a_folder_images_are_drawn_and_nothing_is_kept() {
+fn without_a_folder_images_are_generated_and_nothing_is_stored() {
     let state_dir = tempfile::tempdir().unwrap();
     let in_the_way = state_dir.path().join("state");
     std::fs::write(&in_the_way, "").unwrap();
@@ -343,7 +343,7 @@ fn two_daemons_do_not_share_a_folder() {
 }
 
 #[test]
-fn without_a_state_folder_by_choice_it_is_said_how_to_draw() {
+fn without_a_state_folder_by_choice_the_hint_says_what_to_type() {
     let daemon = daemon_in(Path::new("off"), "", &[]);
     let failure = detach(&daemon, draw(1, 1)).unwrap_err();
     assert_eq!(
@@ -354,7 +354,7 @@ fn without_a_state_folder_by_choice_it_is_said_how_to_draw() {
 }
 
 #[test]
-fn damaged_jobs_are_moved_aside_said_and_never_overwritten() {
+fn damaged_jobs_are_moved_aside_reported_and_never_overwritten() {
     let state_dir = tempfile::tempdir().unwrap();
     let daemon = daemon_in(state_dir.path(), "", &[]);
     let job = detach(&daemon, draw(1, 1)).unwrap();
@@ -379,7 +379,7 @@ fn damaged_jobs_are_moved_aside_said_and_never_overwritten() {
 }
 
 #[test]
-fn a_damaged_image_is_drawn_again_before_anybody_gets_it() {
+fn a_damaged_image_is_generated_again_before_it_is_delivered() {
     let state_dir = tempfile::tempdir().unwrap();
     let daemon = daemon_in(state_dir.path(), "", &[]);
     let job = detach(&daemon, draw(1, 3)).unwrap();

@@ -50,7 +50,7 @@ fn alone(home: &Path, config: &str) -> Command {
     }
     command
         .env("HOME", home)
-        .env("ZIMG_SOCKET", home.join("nobody"))
+        .env("ZIMG_SOCKET", home.join("no-daemon"))
         .env("ZIMG_CONFIG", "")
         .env_remove("XDG_CONFIG_HOME")
         .env_remove("XDG_RUNTIME_DIR")
@@ -120,7 +120,7 @@ fn wrong_settings_and_damaged_checkpoints_are_78() {
 }
 
 #[test]
-fn a_worker_without_its_libraries_is_told() {
+fn a_worker_without_its_libraries_is_reported() {
     let home = tempfile::tempdir().unwrap();
     let worker = home.path().join("worker");
     let text = "#!/bin/sh\n\
@@ -137,7 +137,7 @@ fn a_worker_without_its_libraries_is_told() {
 }
 
 #[test]
-fn who_holds_the_gpus_memory_is_told() {
+fn processes_that_hold_gpu_memory_are_named() {
     let home = tempfile::tempdir().unwrap();
     let smi = home.path().join("nvidia-smi");
     let text = "#!/bin/sh\n\

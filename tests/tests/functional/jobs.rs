@@ -42,7 +42,7 @@ fn a_prompt_becomes_its_images() {
 }
 
 #[test]
-fn defaults_are_the_models_and_times_are_told() {
+fn defaults_are_the_models_and_timings_are_reported() {
     let daemon = Daemon::ready("");
     let updates: Vec<_> =
         daemon.client().draw(&Params::new("")).unwrap().map(Result::unwrap).collect();
@@ -68,7 +68,7 @@ fn a_large_image_comes_whole() {
 }
 
 #[test]
-fn who_comes_early_waits_and_sees_why() {
+fn an_early_client_waits_and_sees_why() {
     let daemon = Daemon::start("hold@load");
     let (mut job, position) = daemon.submit(&draw());
     assert_eq!(position, 0);
@@ -80,7 +80,7 @@ fn who_comes_early_waits_and_sees_why() {
 }
 
 #[test]
-fn who_waits_knows_how_many_are_before() {
+fn a_waiting_client_knows_its_position() {
     let daemon = Daemon::ready("hold@step:2");
     let (mut first, position) = daemon.submit(&draw());
     assert_eq!(position, 0);

@@ -24,9 +24,9 @@ int cuInit(unsigned flags) {
 "#;
 
 /// No process has this number, so it is no worker's parent.
-const NOBODY: &str = "2147483647";
+const NO_PROCESS: &str = "2147483647";
 
-/// What a worker with these words says that has nobody to work for.
+/// The output of a worker with these arguments, whose supervisor does not exist.
 fn said(folder: &Path, words: &[&str]) -> String {
     let output = Command::new(built_worker())
         .args(words)
@@ -52,12 +52,12 @@ fn the_driver_is_asked_before_libtorch_is_there() {
     let by_hand = "zimage-worker is started by zimaged, not by hand";
     let said = |words: &[&str]| said(folder.path(), words);
     for device in ["cuda:0", "auto"] {
-        let early = said(&["--parent-pid", NOBODY, "--device", device]);
+        let early = said(&["--parent-pid", NO_PROCESS, "--device", device]);
         let mut lines = early.lines();
         assert_eq!(lines.next(), Some("cuInit 0 as it should be"), "{early}");
         assert!(lines.next().unwrap().starts_with(by_hand), "{early}");
     }
-    assert!(said(&["--parent-pid", NOBODY, "--device", "cpu"]).starts_with(by_hand));
-    // Not a worker: a mistake of somebody who looks what it is.
+    assert!(said(&["--parent-pid", NO_PROCESS, "--device", "cpu"]).starts_with(by_hand));
+    // Started by hand, by a user who looks what it is.
     assert!(said(&["--device", "cuda:0"]).starts_with("error: "));
 }

@@ -76,7 +76,7 @@ fn previews_look_like_the_image() {
         })
         .collect();
     println!("mean differences of the previews: {far:?}");
-    // One matrix product is not the decoder, but nobody takes it for another image.
+    // One matrix product is not the decoder, but shows the same image.
     let mut other = small.clone();
     image::imageops::invert(&mut other);
     let last = far[far.len() - 1];

@@ -6,7 +6,7 @@ use zimg_protocol::messages::Params;
 use zimg_tests::Worker;
 
 #[test]
-fn previews_come_when_wished_and_change_nothing() {
+fn requested_previews_change_no_bit_of_the_image() {
     let mut worker = Worker::start();
     let job = Params {
         width: Some(128),

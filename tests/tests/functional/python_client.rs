@@ -38,7 +38,7 @@ fn told(output: Output) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn it_draws_and_shows_how_it_goes() {
+fn it_generates_and_shows_progress() {
     let daemon = Daemon::ready("");
     // The mock draws one colour: the seed.
     let words = ["a réd fox", "fox.png", "seed=66051", "count=2", "width=64", "height=96"];
@@ -99,9 +99,9 @@ fn failures_have_their_codes() {
     assert!(said.starts_with("zimg.py: width 100 is not a multiple of 16"), "{said}");
     assert!(said.contains("\nhint: 112 would be\n"), "{said}");
     assert_eq!(run(&refused, &["a fox"]).0, Some(64));
-    let mut nobody = python(&refused);
-    let nobody = nobody.arg(format!("{CLIENT}/zimg.py")).arg("--status").env("ZIMG_SOCKET", "/no");
-    assert_eq!(told(nobody.output().unwrap()).0, Some(69));
+    let mut absent = python(&refused);
+    let absent = absent.arg(format!("{CLIENT}/zimg.py")).arg("--status").env("ZIMG_SOCKET", "/no");
+    assert_eq!(told(absent.output().unwrap()).0, Some(69));
     refused.end();
 
     let environment = [("ZIMAGED_JOBS", "1")].map(|(name, value)| (name.into(), value.into()));
@@ -119,7 +119,7 @@ fn failures_have_their_codes() {
 }
 
 #[test]
-fn an_older_or_foreign_daemon_is_said() {
+fn an_older_or_foreign_daemon_is_reported() {
     let daemon = Daemon::ready("");
     let socket = daemon.folder().join("other");
     let listener = UnixListener::bind(&socket).unwrap();

@@ -54,7 +54,7 @@ fn until(job: &mut Job, wanted: impl Fn(&Update) -> bool) -> Update {
 }
 
 #[test]
-fn how_much_is_taken_is_configurable_and_too_much_is_said_with_the_depth() {
+fn limits_are_configurable_and_a_full_queue_reports_its_depth() {
     let settings =
         [("ZIMAGED_JOBS", "3"), ("ZIMAGED_JOBS_PER_USER", "2"), ("ZIMAGED_CONNECTIONS", "12")];
     let daemon = with("hold@load", &settings);
@@ -108,7 +108,7 @@ fn all_places_taken_says_how_long_until_one_is_free() {
 }
 
 #[test]
-fn who_wishes_waits_for_a_place() {
+fn a_client_can_wait_for_a_place_in_the_queue() {
     let daemon = with("hold@step:9", &[("ZIMAGED_JOBS", "1")]);
     let running = accepted(&daemon, &submit(draw(9), Priority::Interactive));
     daemon.held();
@@ -124,7 +124,7 @@ fn who_wishes_waits_for_a_place() {
 }
 
 #[test]
-fn an_interactive_job_overtakes_a_batch_at_its_next_step() {
+fn an_interactive_job_preempts_a_batch_at_its_next_step() {
     let mut daemon = Daemon::ready("hold@step:3");
     let mut batch = accepted(&daemon, &submit(draw(8), Priority::Batch));
     assert_eq!(daemon.held(), "step:3");
@@ -132,8 +132,8 @@ fn an_interactive_job_overtakes_a_batch_at_its_next_step() {
     let other = accepted(&daemon, &submit(draw(2), Priority::Batch));
     let interactive = accepted(&daemon, &submit(draw(2), Priority::Interactive));
     assert_eq!(finish(interactive).unwrap().len(), 1);
-    let overtaken = until(&mut batch, |update| matches!(update, Update::Waiting(_)));
-    assert_eq!(overtaken, Update::Waiting(Waiting::Overtaken { position: 1 }));
+    let preempted = until(&mut batch, |update| matches!(update, Update::Waiting(_)));
+    assert_eq!(preempted, Update::Waiting(Waiting::Overtaken { position: 1 }));
     // It goes on where it was, before all others, to the image that it would have been.
     let resumed = until(&mut batch, |update| matches!(update, Update::Resumed { .. }));
     assert_eq!(resumed, Update::Resumed { image: 0, step: 3 });
@@ -147,7 +147,7 @@ fn an_interactive_job_overtakes_a_batch_at_its_next_step() {
 }
 
 #[test]
-fn a_batch_that_is_overtaken_again_and_again_gets_on_nevertheless() {
+fn a_batch_that_is_preempted_again_and_again_still_progresses() {
     let daemon = Daemon::ready("slow:1");
     let batch = accepted(&daemon, &submit(Params { count: Some(4), ..draw(50) }, Priority::Batch));
     let reader = std::thread::spawn(move || finish(batch).unwrap());
@@ -175,7 +175,7 @@ fn a_paused_job_can_be_cancelled() {
 }
 
 #[test]
-fn a_user_sees_his_jobs_and_can_end_them() {
+fn users_see_their_jobs_and_can_cancel_them() {
     let daemon = Daemon::ready("hold@step:2");
     let mut running = accepted(&daemon, &submit(draw(8), Priority::Interactive));
     daemon.held();
@@ -199,10 +199,10 @@ fn a_user_sees_his_jobs_and_can_end_them() {
 }
 
 #[test]
-fn previews_are_for_who_wishes_them() {
+fn previews_are_sent_only_on_request() {
     let daemon = Daemon::ready("slow:5");
-    let previews = |wished| {
-        let submit = Submit { previews: wished, ..submit(draw(4), Priority::Interactive) };
+    let previews = |requested| {
+        let submit = Submit { previews: requested, ..submit(draw(4), Priority::Interactive) };
         let updates = daemon.client().submit(&submit).unwrap().map(Result::unwrap);
         updates
             .filter_map(|update| match update {
@@ -213,7 +213,7 @@ fn previews_are_for_who_wishes_them() {
     };
     assert_eq!(previews(false), []);
     let seen = previews(true);
-    // Those that nobody took in time were replaced.
+    // Previews that the client did not read in time were replaced.
     assert!((1..=4).contains(&seen.len()), "{}", seen.len());
     let last = seen.last().unwrap();
     assert_eq!((last.image, last.step, last.width, last.height), (0, 4, 8, 12));

@@ -93,19 +93,19 @@ fn a_paused_job_stops_at_its_next_step_and_goes_on_later() {
 }
 
 #[test]
-fn a_wish_for_a_job_that_is_not_running_does_nothing() {
+fn a_pause_of_a_job_that_is_not_running_does_nothing() {
     let mut worker = Worker::start();
     assert_eq!(worker.draw(1, &draw(), None).images.len(), 1);
     for job in [0, 1, 2, u64::MAX] {
         worker.send(Command::Pause { job });
         worker.send(Command::Cancel { job });
     }
-    // The same number again, and one that was wished for before it came.
+    // The same number again, and one that was requested before the job came.
     for job in [1, 2] {
         let run = worker.draw(job, &draw(), None);
         assert!(matches!(run.end, Some(Report::Done { .. })), "{:?}", run.end);
     }
-    // And the running job is still paused and cancelled as wished.
+    // And the running job is still paused and cancelled on request.
     worker.submit(3, &Params { steps: Some(100), ..draw() }, false, None);
     worker.send(Command::Pause { job: 3 });
     let run = worker.follow(3, |_, _| {});

@@ -1,5 +1,5 @@
-//! Weights outlive the worker, and the daemon: the next one reads none. Whatever is doubtful about
-//! them, it reads them anew, and the image is the same to the bit.
+//! Retained weights: they outlive the worker and the daemon, and the next worker reads none. If
+//! anything about them is doubtful the worker reads the checkpoint, and the image has the same bits.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
@@ -50,7 +50,7 @@ fn weights(daemon: &Daemon) -> Weights {
     daemon.client().overview().unwrap().weights.unwrap()
 }
 
-fn read_anew(daemon: &Daemon, why: &str) {
+fn read_again(daemon: &Daemon, why: &str) {
     let weights = weights(daemon);
     assert!(matches!(weights, Weights::Read { bytes } if bytes > 10_000_000), "{weights:?}");
     let log = daemon.log();
@@ -103,7 +103,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Memory with these bytes that nobody can change, as a worker leaves it.
+/// Sealed memory with these bytes, as a worker leaves it.
 fn sealed(bytes: &[u8]) -> OwnedFd {
     let made = memfd_create("test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
     let file = File::from(made);
@@ -121,7 +121,7 @@ fn bytes_of(memory: &OwnedFd) -> Vec<u8> {
 }
 
 #[test]
-fn the_next_worker_has_a_dead_workers_weights_and_draws_the_same_bits() {
+fn the_next_worker_has_a_dead_workers_weights_and_generates_the_same_bits() {
     let daemon = tiny();
     assert!(matches!(weights(&daemon), Weights::Read { .. }));
     let image = draw(&daemon);
@@ -183,7 +183,7 @@ fn a_checkpoint_that_changed_meanwhile_is_read() {
     fs::remove_file(&file).unwrap();
     fs::write(&file, bytes).unwrap();
     kill_worker(&daemon);
-    read_anew(&daemon, "the checkpoint's files have changed");
+    read_again(&daemon, "the checkpoint's files have changed");
     assert!(draw(&daemon) == image, "it was the same after all");
     kill_worker(&daemon);
     kept(&daemon);
@@ -244,7 +244,7 @@ fn what_the_manager_stored_is_used_only_if_nothing_is_doubtful() {
     ] {
         spoil(&mut store);
         let mut daemon = daemon_with("tiny", store);
-        read_anew(&daemon, why);
+        read_again(&daemon, why);
         assert!(draw(&daemon) == image, "{why}");
         store = daemon.stop();
         assert_eq!(store.names().len(), 4, "{why}");
@@ -267,12 +267,12 @@ fn another_model_does_not_get_them_and_its_own_take_their_place() {
     let folder = folder_of_tiny();
     let store = tiny().stop();
     let mut daemon = daemon_with(folder.path().to_str().unwrap(), store);
-    read_anew(&daemon, "the checkpoint's files have changed");
+    read_again(&daemon, "the checkpoint's files have changed");
     kept(&daemon_with(folder.path().to_str().unwrap(), daemon.stop()));
 }
 
 #[test]
-fn asleep_nobody_holds_the_memory() {
+fn asleep_no_process_holds_the_memory() {
     let mut daemon = tiny();
     let holds = |pid: u32| {
         let links = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();

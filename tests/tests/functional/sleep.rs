@@ -1,4 +1,4 @@
-//! The GPU is freed, when somebody asks for it or nobody asks for an image, and comes back.
+//! Sleep: the GPU is freed on request or after an idle time, and the next prompt brings the model back.
 
 use nix::sys::signal::{Signal, kill};
 use zimg_client::{Kind, Params, WorkerState};
@@ -54,7 +54,7 @@ fn the_running_job_ends_first() {
 }
 
 #[test]
-fn who_has_jobs_waiting_does_not_sleep() {
+fn a_worker_with_waiting_jobs_does_not_sleep() {
     let daemon = Daemon::ready("hold@step:3");
     let jobs = [0; 2].map(|_| daemon.submit(&draw()).0);
     daemon.held();
@@ -67,7 +67,7 @@ fn who_has_jobs_waiting_does_not_sleep() {
 }
 
 #[test]
-fn a_prompt_that_comes_meanwhile_is_drawn() {
+fn a_prompt_that_comes_meanwhile_is_generated() {
     let daemon = Daemon::ready("hold@step:3");
     let (first, _) = daemon.submit(&draw());
     daemon.held();
@@ -94,7 +94,7 @@ fn a_job_whose_worker_dies_meanwhile_goes_on() {
 }
 
 #[test]
-fn who_loads_can_be_sent_to_sleep_and_who_does_not_go_is_made_to() {
+fn a_loading_worker_can_be_put_to_sleep_and_is_killed_if_it_stays() {
     for mock in ["hold@load", "hold@warm,deaf"] {
         let daemon = Daemon::with(Options {
             mock: mock.into(),

@@ -107,9 +107,9 @@ fn figures_follow_what_happens() {
     assert_eq!(after[&build], 1.0, "{after:?}");
     let (code, _, said) = zimg(&daemon, &["metrics", "--json"]);
     assert_eq!(code, Some(64), "{said}");
-    let mut nobody = daemon.zimg(&["metrics"]);
-    nobody.env("ZIMG_SOCKET", daemon.folder().join("nobody"));
-    let (code, text, said) = run(nobody);
+    let mut absent = daemon.zimg(&["metrics"]);
+    absent.env("ZIMG_SOCKET", daemon.folder().join("no-daemon"));
+    let (code, text, said) = run(absent);
     assert_eq!(code, Some(69));
     assert_eq!(parsed(&text)["zimg_up"], 0.0);
     assert!(said.starts_with("zimg: no daemon runs"), "{said}");

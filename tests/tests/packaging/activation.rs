@@ -109,7 +109,7 @@ fn a_service_manager_can_bring_the_socket() {
 }
 
 #[test]
-fn nobody_is_refused_while_the_service_restarts() {
+fn no_client_is_refused_while_the_service_restarts() {
     let manager = Manager::new();
     let worker = mock_worker(manager.folder.path(), "hold@step:2;");
     let mut first = manager.start(&worker);
@@ -139,7 +139,7 @@ fn nobody_is_refused_while_the_service_restarts() {
 }
 
 #[test]
-fn a_job_that_nobody_takes_over_is_given_back_as_busy() {
+fn a_job_that_no_daemon_takes_over_is_returned_as_busy() {
     let manager = Manager::new();
     let worker = mock_worker(manager.folder.path(), "hold@step:2;");
     let mut only = manager.start(&worker);

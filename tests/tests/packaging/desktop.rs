@@ -66,7 +66,7 @@ fn seed_of(path: &Path) -> u32 {
 }
 
 #[test]
-fn the_watcher_draws_what_is_put_there_once() {
+fn the_watcher_generates_what_is_put_there_once() {
     let daemon = Daemon::ready("");
     let folder = daemon.folder().join("prompts");
     fs::create_dir(&folder).unwrap();
@@ -93,7 +93,7 @@ fn the_watcher_draws_what_is_put_there_once() {
 }
 
 #[test]
-fn the_watcher_watches_until_it_is_told_to_end() {
+fn the_watcher_watches_until_it_is_stopped() {
     let daemon = Daemon::ready("");
     let folder = daemon.folder().join("prompts");
     fs::create_dir(&folder).unwrap();
@@ -116,7 +116,7 @@ fn the_watcher_waits_for_a_daemon() {
     let daemon = Daemon::ready("");
     fs::write(daemon.folder().join("fox.txt"), "a fox").unwrap();
     let mut watch = desktop(&daemon, "zimg-watch");
-    watch.args(["--once", "."]).env("ZIMG_SOCKET", daemon.folder().join("nobody"));
+    watch.args(["--once", "."]).env("ZIMG_SOCKET", daemon.folder().join("no-daemon"));
     let (code, _, said) = told(&watch.output().unwrap());
     assert_eq!(code, Some(75), "{said}");
     assert!(said.starts_with("zimg-watch: fox.txt waits: zimg: no daemon runs"), "{said}");
@@ -174,7 +174,7 @@ fn a_wallpaper_is_set_as_the_desktop_has_it() {
 }
 
 #[test]
-fn an_image_is_drawn_again_from_a_menu() {
+fn an_image_is_generated_again_from_a_menu() {
     let daemon = Daemon::ready("");
     let bin = daemon.folder().join("bin");
     play(&bin, "notify-send");

@@ -11,7 +11,7 @@ use std::time::Duration;
 use zimg_tests::built_worker;
 
 /// Longer than a loaded machine takes to start.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// `make` in the repository, for a tree below `stage`, with what is built already.
 fn make(target: &str, stage: &Path) {
@@ -54,7 +54,7 @@ struct Daemon(Child);
 impl Daemon {
     fn start(tree: &Path, folder: &Path) -> Self {
         let notifications = UnixDatagram::bind(folder.join("notify")).unwrap();
-        notifications.set_read_timeout(Some(PATIENCE)).unwrap();
+        notifications.set_read_timeout(Some(TIMEOUT)).unwrap();
         let child = Command::new(tree.join("bin/zimaged"))
             .env_clear()
             .env("HOME", folder)
@@ -90,7 +90,7 @@ impl Drop for Daemon {
 }
 
 #[test]
-fn an_installed_tree_draws_after_it_was_moved() {
+fn an_installed_tree_generates_after_it_was_moved() {
     // Beside the target folder, so that libtorch can be linked instead of copied.
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let stage = scratch.path().join("stage");

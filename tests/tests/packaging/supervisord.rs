@@ -1,4 +1,4 @@
-//! `contrib/packaging/supervisord/zimaged.conf` under a real supervisord: whoever runs the tests runs it.
+//! `contrib/packaging/supervisord/zimaged.conf` under a real supervisord, run by the user of the tests.
 
 #![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
 
@@ -104,7 +104,7 @@ impl Supervisord {
         wait_until(state, || self.says().split_whitespace().nth(1) == Some(state));
     }
 
-    /// A connection; whoever starts zimaged, its socket is there at once or a moment later.
+    /// A connection; the socket of a starting zimaged is there at once or a moment later.
     fn client(&self) -> Client {
         let socket = self.folder.path().join("zimaged.sock");
         let mut client = None;

@@ -18,7 +18,7 @@ use zimg_client::{Params, Priority, Submit, Update};
 use zimg_tests::mock::{chance, colour};
 use zimg_tests::{Daemon, Options, built_worker, finish, wait_until};
 
-/// Clients at a time; a batch of theirs may be overtaken by the others' jobs.
+/// Clients at a time; a batch job may be preempted by jobs of the others.
 const CLIENTS: u64 = 8;
 
 fn seed() -> u64 {
@@ -30,8 +30,8 @@ fn number(name: &str, usual: u64) -> u64 {
     std::env::var(name).map_or(usual, |number| number.parse().unwrap())
 }
 
-fn settings(patience: &str) -> Vec<(String, String)> {
-    [("ZIMAGED_JOBS_PER_USER", "64"), ("ZIMAGED_TIMEOUTS", patience), ("ZIMAGED_WARMUP", "64x64")]
+fn settings(timeouts: &str) -> Vec<(String, String)> {
+    [("ZIMAGED_JOBS_PER_USER", "64"), ("ZIMAGED_TIMEOUTS", timeouts), ("ZIMAGED_WARMUP", "64x64")]
         .map(|(name, value)| (name.into(), value.into()))
         .into()
 }
@@ -143,7 +143,7 @@ fn a_thousand_jobs_survive_hundreds_of_deaths_at_every_phase() {
     assert!(daemon.peak_memory() < 64 << 20, "{}", daemon.peak_memory());
     println!(
         "{jobs} jobs, {images} images, {deaths} deaths ({killed} from outside, {struck} jobs \
-         struck from inside), {} resumed, {} overtaken, in {:.1} s",
+         struck from inside), {} resumed, {} preempted, in {:.1} s",
         overview.counters.resumed,
         overview.counters.overtaken,
         begun.elapsed().as_secs_f32()
@@ -218,7 +218,7 @@ fn the_same_with_the_built_in_model() {
             // At each step in turn, and before the first.
             let wanted = kills as u64 * JOBS / KILLS as u64 <= number;
             if wanted && kills < KILLS && step as usize == kills % 4 {
-                // By somebody, or as by its own fault: once a job, as two would be given up. Rust
+                // From outside, or as by its own fault: once a job, as two would be given up. Rust
                 // goes on after a SIGSEGV that no access caused.
                 let signal = if kills % 3 == 2 { Signal::SIGABRT } else { Signal::SIGKILL };
                 kills += usize::from(strike(&daemon, signal));

@@ -1,5 +1,5 @@
 //! The machine's wall clock jumps, by years and to before 1970: nothing is lost, nothing expires
-//! before its time, no number comes twice, and whoever waits goes on waiting.
+//! before its time, no number comes twice, and waiting clients go on waiting.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper fails its test by panicking")]
 
@@ -93,7 +93,7 @@ fn came(daemon: &Daemon, job: JobId) -> i64 {
 }
 
 #[test]
-fn what_is_drawn_and_kept_outlives_every_jump() {
+fn stored_images_outlive_every_jump_of_the_clock() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::new(folder.path());
     let daemon = clock.daemon("slow:10,hold@step:2");
@@ -122,7 +122,7 @@ fn what_is_drawn_and_kept_outlives_every_jump() {
 }
 
 #[test]
-fn a_daemon_that_starts_with_a_wrong_clock_has_all_that_was_kept() {
+fn a_daemon_that_starts_with_a_wrong_clock_has_all_stored_jobs() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::new(folder.path());
     let daemon = clock.daemon("slow:10");

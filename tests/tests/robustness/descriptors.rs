@@ -57,7 +57,7 @@ fn said(daemon: &Daemon) -> usize {
 }
 
 #[test]
-fn the_running_job_ends_and_who_waits_is_served_when_others_have_gone() {
+fn the_running_job_ends_and_waiting_clients_are_served_when_there_is_room() {
     let daemon = Daemon::ready("hold@step:2");
     let (running, _) = daemon.submit(&draw());
     daemon.held();

@@ -29,7 +29,7 @@ fn start(state: &Path, mock: &str) -> Daemon {
 }
 
 #[test]
-fn what_was_accepted_ends_whoever_is_killed_when() {
+fn every_accepted_job_ends_whatever_is_killed_when() {
     let state = tempfile::tempdir().unwrap();
     let mut seeded = Seeded(8);
     let mut told = Ledger::default();
@@ -67,7 +67,7 @@ fn what_was_accepted_ends_whoever_is_killed_when() {
 }
 
 #[test]
-fn the_built_in_model_draws_the_same_over_the_daemons_death() {
+fn the_built_in_model_generates_the_same_over_the_daemons_death() {
     let state = tempfile::tempdir().unwrap();
     let start = || {
         Daemon::with(Options {

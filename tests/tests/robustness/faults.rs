@@ -91,10 +91,10 @@ fn too_little_memory_twice_fails_the_job_and_not_the_worker() {
 }
 
 #[test]
-fn an_error_nobody_knows_fails_the_job_if_the_device_still_works() {
+fn an_unknown_error_fails_the_job_if_the_device_still_works() {
     let mut worker = faulty("odd@step:2");
     let run = worker.draw(1, &draw(), None);
-    assert_eq!(failed(&run).message, "libtorch failed: something that nobody has heard of");
+    assert_eq!(failed(&run).message, "libtorch failed: an error of no known kind");
     assert_eq!(run.steps, [(0, 1)]);
     done(&worker.draw(2, &draw(), None));
 }
@@ -115,7 +115,7 @@ fn a_dead_device_ends_the_worker_and_not_the_job() {
 }
 
 #[test]
-fn an_image_that_is_none_is_drawn_once_more() {
+fn an_invalid_image_is_generated_once_more() {
     let whole = faulty("").draw(1, &draw(), None);
     for (fault, said) in [
         ("nan@decode", "the latents are not finite numbers"),

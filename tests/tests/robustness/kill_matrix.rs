@@ -1,7 +1,7 @@
-//! Whoever is killed whenever: every accepted job has exactly one answer, and no process is left.
+//! Kill matrix: whatever is killed whenever, every accepted job has exactly one answer, and no process is left.
 //!
 //! In each cell the mock worker holds at a phase while one job is (about to be) drawn and another
-//! waits; then somebody is killed.
+//! waits; then a process is killed.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper fails its test by panicking")]
 
@@ -30,7 +30,7 @@ const PHASES: [&str; 13] = [
     "done",
 ];
 /// A worker that says nothing for so long hangs.
-const PATIENCE: &str = "spawn=1s,load=1s,warmup=1s,step=1s,first_step=1s";
+const TIMEOUTS: &str = "spawn=1s,load=1s,warmup=1s,step=1s,first_step=1s";
 const SEED: u64 = 0x0a_0b0c;
 
 fn draw(seed: u64) -> Params {
@@ -74,7 +74,7 @@ impl Cell {
 fn daemon(phase: &str) -> Daemon {
     Daemon::with(Options {
         mock: format!("hold@{phase};"),
-        environment: vec![("ZIMAGED_TIMEOUTS".into(), PATIENCE.into())],
+        environment: vec![("ZIMAGED_TIMEOUTS".into(), TIMEOUTS.into())],
         ..Options::default()
     })
 }
@@ -251,7 +251,7 @@ fn is_in_state(pid: Pid, state: char) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(state))
 }
 
-/// Nobody hears a client yet that is suspended and goes on, again and again.
+/// A client that is suspended and continued again and again, before it is answered.
 #[test]
 fn client_stop_before_it_is_answered() {
     let daemon = Daemon::ready("");

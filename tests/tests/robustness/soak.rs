@@ -26,7 +26,7 @@ const LOOKS: u32 = 240;
 /// How much more a daemon may have in the last third than in the first: what an allocator does
 /// not give back at once.
 const MEMORY_MORE: u64 = 4 << 20;
-/// The same for descriptors: somebody who is connected, or a worker that is there, just then.
+/// The same for descriptors: a client that is connected, or a worker that runs, just then.
 const DESCRIPTORS_MORE: u64 = 8;
 /// The same for what is kept on the disk: jobs that are just being kept.
 const KEPT_MORE: u64 = 1 << 20;
@@ -49,8 +49,8 @@ fn seconds() -> u32 {
 }
 
 fn settings() -> Vec<(String, String)> {
-    let patience = "spawn=3s,load=3s,warmup=3s,step=3s,first_step=3s,backoff=5ms,backoff_max=50ms";
-    [("ZIMAGED_JOBS_PER_USER", "64"), ("ZIMAGED_TIMEOUTS", patience), ("ZIMAGED_WARMUP", "64x64")]
+    let timeouts = "spawn=3s,load=3s,warmup=3s,step=3s,first_step=3s,backoff=5ms,backoff_max=50ms";
+    [("ZIMAGED_JOBS_PER_USER", "64"), ("ZIMAGED_TIMEOUTS", timeouts), ("ZIMAGED_WARMUP", "64x64")]
         .map(|(name, value)| (name.into(), value.into()))
         .into()
 }
@@ -228,7 +228,7 @@ fn types(daemon: &Daemon, until: Until, counts: &Counts, mut seeded: Seeded) {
     }
 }
 
-/// Says what nobody understands, or asks half a question.
+/// Sends garbage, or half a request.
 fn talks_nonsense(daemon: &Daemon, until: Until, mut seeded: Seeded) {
     while until.pause(&mut seeded, 4_000) {
         let nonsense = [&b"GET / HTTP/1.1\r\n\r\n"[..], b"ZI", b""][seeded.below(3) as usize];
@@ -298,19 +298,19 @@ fn a_daemon_stays_as_small_as_it_was_while_workers_and_clients_die() {
     println!(
         "soak: {seconds} s: {ended} jobs ({detached} detached, {} cancelled, {killed} \
          clients killed), {counted} images, {} deaths of workers ({struck} from outside), {} \
-         jobs resumed, {} overtaken; {}",
+         jobs resumed, {} preempted; {}",
         status.failed,
         status.restarts,
         overview.counters.resumed,
         overview.counters.overtaken,
         seen.flat()
     );
-    // And the last one, of which nobody wants more than that it is accepted.
+    // And the last one, whose client waits for its acceptance alone.
     let least = drawn + detached + given_up + 1;
     assert!((least..=least + killed).contains(&ended), "{least} + {killed}, {ended}");
     let unwanted = given_up + killed + 1;
     assert!(status.failed <= unwanted, "{} of {unwanted} failed", status.failed);
-    // No image came twice. Of the jobs that nobody wanted two each may have come.
+    // No image came twice. Of the jobs without a waiting client two each may have come.
     let least = images + told.images();
     assert!((least..=least + 2 * unwanted).contains(&counted), "{least} and {counted}");
     assert!(u64::from(status.restarts) >= struck && struck >= u64::from(seconds) / 10, "{struck}");
@@ -344,7 +344,7 @@ fn daemons_that_are_killed_leave_nothing_behind() {
             let client = Seeded(seeded.below(u64::MAX));
             let seeded = &mut seeded;
             scope.spawn(move || {
-                // Until nobody answers any more.
+                // Until no daemon answers.
                 let more = || {
                     until.pause(&mut pauses, 200);
                     true

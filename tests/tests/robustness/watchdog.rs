@@ -40,7 +40,7 @@ fn no_watchdog_is_answered_that_is_not_there_or_another_processs() {
 }
 
 #[test]
-fn who_loads_is_given_more_time_to_start_and_who_is_ready_is_not() {
+fn a_loading_worker_extends_the_start_timeout_and_a_ready_one_does_not() {
     let mut daemon = with("hold@load", &[]);
     daemon.wait_for("EXTEND_TIMEOUT_USEC=30000000");
     daemon.open_gate();
@@ -49,8 +49,8 @@ fn who_loads_is_given_more_time_to_start_and_who_is_ready_is_not() {
 
 #[test]
 fn a_daemon_that_was_stopped_itself_does_not_blame_the_worker() {
-    let patience = [("ZIMAGED_TIMEOUTS", "step=3s,first_step=3s,suspended=100ms")];
-    let daemon = with("hold@step:2", &patience);
+    let timeouts = [("ZIMAGED_TIMEOUTS", "step=3s,first_step=3s,suspended=100ms")];
+    let daemon = with("hold@step:2", &timeouts);
     let (job, _) = daemon.submit(&Params::new("a fox"));
     daemon.held();
     daemon.signal(Signal::SIGSTOP);

@@ -64,7 +64,7 @@ fn a_job_whose_worker_died_goes_on_in_the_next_to_the_same_image() {
 }
 
 #[test]
-fn an_image_that_came_whole_is_not_drawn_again() {
+fn an_image_that_came_whole_is_not_generated_again() {
     let daemon = Daemon::ready("crash@sent;");
     assert_eq!(colours(&daemon, &draw()).unwrap(), [mock::colour(SEED)]);
     let steps = daemon.client().overview().unwrap().counters.steps;
@@ -114,7 +114,7 @@ fn kills_from_outside_do_not_count_against_the_job_but_are_not_endless() {
 }
 
 #[test]
-fn who_is_killed_in_the_middle_of_a_message_did_not_break_the_protocol() {
+fn a_worker_killed_within_a_message_did_not_break_the_protocol() {
     let daemon = Daemon::ready("cut@step:2;cut@step:3;cut@step:4;");
     assert_eq!(colours(&daemon, &draw()).unwrap(), [mock::colour(SEED)]);
     let error = daemon.status().last_error.unwrap();
@@ -163,7 +163,7 @@ fn a_worker_that_hangs_is_killed_and_its_job_goes_on() {
 }
 
 #[test]
-fn five_starts_that_come_to_nothing_are_explained_until_somebody_wakes_the_worker() {
+fn five_failed_starts_are_explained_until_the_worker_is_woken() {
     let mut daemon = Daemon::with(Options {
         mock: "crash@load;crash@load;crash@warm;exit@spawn;crash@load;".into(),
         environment: vec![("ZIMAGED_TIMEOUTS".into(), "backoff=1ms".into())],
@@ -181,7 +181,7 @@ fn five_starts_that_come_to_nothing_are_explained_until_somebody_wakes_the_worke
 }
 
 #[test]
-fn what_passes_by_itself_needs_nobody() {
+fn a_fault_that_passes_by_itself_needs_no_user() {
     let mut daemon = Daemon::with(Options {
         mock: "crash@load;crash@load;crash@load;crash@load;crash@load;crash@load;".into(),
         environment: vec![("ZIMAGED_TIMEOUTS".into(), "backoff=1ms,backoff_max=50ms".into())],
@@ -193,7 +193,7 @@ fn what_passes_by_itself_needs_nobody() {
 }
 
 #[test]
-fn who_waits_while_the_worker_restarts_sees_why() {
+fn a_client_that_waits_during_a_restart_sees_why() {
     let daemon = Daemon::start("crash@load;crash@load;");
     let (job, _) = daemon.submit(&draw());
     let mut reasons = Vec::new();
@@ -210,7 +210,7 @@ fn who_waits_while_the_worker_restarts_sees_why() {
 }
 
 #[test]
-fn a_wrong_configuration_is_said_to_everybody_and_not_tried_again() {
+fn a_wrong_configuration_is_reported_to_every_client_and_not_retried() {
     for (behaviour, said) in [
         ("exit:78", "there are no weights in this folder"),
         ("fatal:78", "the transformer's shard 2 is missing"),

@@ -16,7 +16,7 @@ fn draw() -> Params {
 }
 
 #[test]
-fn who_does_not_speak_the_protocol_gets_one_sentence() {
+fn a_peer_without_the_protocol_gets_one_sentence() {
     let daemon = Daemon::ready("");
     let mut http = Raw::connect(daemon.socket());
     http.0.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
@@ -43,7 +43,7 @@ fn who_does_not_speak_the_protocol_gets_one_sentence() {
 }
 
 #[test]
-fn who_goes_in_the_middle_does_no_harm() {
+fn a_client_that_disconnects_midway_does_no_harm() {
     let daemon = Daemon::ready("");
     for part in [&b""[..], b"ZI", &Hello::OURS.to_bytes()] {
         Raw::connect(daemon.socket()).0.write_all(part).unwrap();
@@ -53,7 +53,7 @@ fn who_goes_in_the_middle_does_no_harm() {
 }
 
 #[test]
-fn who_says_nothing_is_sent_away() {
+fn a_client_that_says_nothing_is_disconnected() {
     let daemon = Daemon::ready("");
     let (code, text) = Raw::connect(daemon.socket()).last_word();
     assert_eq!((code, text.as_str()), (76, "no hello came in time"));
@@ -120,10 +120,10 @@ fn no_user_has_all_the_connections() {
 }
 
 #[test]
-fn who_does_not_read_is_dropped_while_others_draw() {
+fn a_client_that_does_not_read_is_dropped_while_others_are_served() {
     let daemon = Daemon::ready("");
     let mut slow = Raw::greeted(daemon.socket());
-    // 100 MB of images, which nobody takes.
+    // 100 MB of images, which no client reads.
     let size = Some(2048);
     slow.ask(Request::Draw(Params { width: size, height: size, count: Some(8), ..draw() }));
     // Accepted before this one, so drawn before it.
@@ -142,7 +142,7 @@ fn who_does_not_read_is_dropped_while_others_draw() {
 }
 
 #[test]
-fn all_who_do_not_read_share_one_limit() {
+fn all_clients_that_do_not_read_share_one_limit() {
     let daemon = Daemon::ready("");
     let size = Some(2048);
     let slow: Vec<_> = (0..4)
@@ -170,7 +170,7 @@ fn all_who_do_not_read_share_one_limit() {
 }
 
 #[test]
-fn who_asks_without_end_and_reads_nothing_is_not_heard() {
+fn requests_of_a_client_that_reads_nothing_are_not_read() {
     let daemon = Daemon::ready("");
     let mut flood = Raw::greeted(daemon.socket());
     flood.0.set_nonblocking(true).unwrap();
@@ -183,7 +183,7 @@ fn who_asks_without_end_and_reads_nothing_is_not_heard() {
 }
 
 #[test]
-fn progress_of_a_job_that_nobody_follows_is_not_kept() {
+fn progress_of_a_job_without_subscribers_is_not_stored() {
     let daemon = Daemon::ready("");
     let (mut job, _) = daemon.submit(&Params { steps: Some(100), count: Some(64), ..draw() });
     // Accepted before this one, so drawn before it: all 6,400 steps are done at the first look.

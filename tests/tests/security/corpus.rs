@@ -26,7 +26,7 @@ fn names(folder: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn nothing_that_was_found_contradicts_an_oracle() {
+fn no_seed_contradicts_an_oracle() {
     for (name, oracle) in ALL {
         let mut tried = 0;
         for entry in fs::read_dir(fuzz().join("corpus").join(name)).unwrap() {
@@ -81,7 +81,7 @@ fn drawing(chunk: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_worker_that_draws_is_heard_to_the_end_of_both_jobs() {
+fn a_worker_that_generates_is_read_to_the_end_of_both_jobs() {
     for told in zimaged::fuzzing::run_worker_bytes(&drawing(4096)).unwrap() {
         assert!(matches!(told.last(), Some(Frame::Event(Event::Done(_)))), "{told:?}");
     }
@@ -93,7 +93,7 @@ fn an_image_in_single_bytes_costs_its_frames_and_no_more() {
 }
 
 #[test]
-fn what_is_only_announced_takes_no_room() {
+fn announced_bytes_take_no_memory() {
     // How many bytes are read at a time, and then frames of 256 KiB and of 1 MiB that do not come.
     frames(b"\x10\x00\x04\x00\x00\x01\x00");
     frames(b"\xff\x00\x10\x00\x01\x10\x07\x07");

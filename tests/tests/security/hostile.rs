@@ -1,4 +1,4 @@
-//! Many who lie, and many who do not read, all at once: they cost little, and nobody else anything.
+//! Hostile clients that lie or do not read, all at once: they cost little, and other clients nothing.
 
 #![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
 
@@ -19,7 +19,7 @@ fn draw() -> Params {
     Params { width: Some(64), height: Some(64), ..Params::new("a fox") }
 }
 
-/// The median time of an image for somebody who behaves.
+/// The median time of an image for a well-behaved client.
 fn latency(daemon: &Daemon) -> Duration {
     let mut took: Vec<_> = (0..15)
         .map(|_| {
@@ -66,7 +66,7 @@ fn draws(daemon: &Daemon) -> Raw {
 }
 
 #[test]
-fn liars_and_slow_readers_cost_little_and_nobody_else_anything() {
+fn hostile_clients_cost_little_and_other_clients_nothing() {
     let setting = |name: &str, value: &str| (format!("ZIMAGED_{name}"), value.to_owned());
     // A user may have three quarters of all connections.
     let environment = vec![setting("CONNECTIONS", "44"), setting("JOBS_PER_USER", "64")];

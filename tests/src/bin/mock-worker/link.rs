@@ -20,9 +20,9 @@ pub(crate) struct Job {
     pub(crate) from: Option<(Point, Vec<u8>)>,
 }
 
-/// What the supervisor wishes of the running job: its number, or 0.
+/// Jobs that the supervisor has cancelled or paused: the number, or 0.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Wishes {
+pub(crate) struct Requests {
     pub(crate) cancelled: JobId,
     pub(crate) paused: JobId,
 }
@@ -30,7 +30,7 @@ pub(crate) struct Wishes {
 pub(crate) struct Link {
     socket: UnixStream,
     jobs: mpsc::Receiver<Job>,
-    wishes: Arc<Mutex<Wishes>>,
+    requests: Arc<Mutex<Requests>>,
 }
 
 impl Link {
@@ -38,8 +38,8 @@ impl Link {
     pub(crate) fn open(mortal: bool) -> io::Result<Self> {
         let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
         let (sender, jobs) = mpsc::channel();
-        let wishes = Arc::new(Mutex::new(Wishes::default()));
-        let (mut reading, theirs) = (socket.try_clone()?, Arc::clone(&wishes));
+        let requests = Arc::new(Mutex::new(Requests::default()));
+        let (mut reading, theirs) = (socket.try_clone()?, Arc::clone(&requests));
         thread::spawn(move || {
             listen(&mut reading, &sender, &theirs);
             if mortal {
@@ -49,7 +49,7 @@ impl Link {
                 thread::park();
             }
         });
-        Ok(Self { socket, jobs, wishes })
+        Ok(Self { socket, jobs, requests })
     }
 
     /// The next job.
@@ -57,9 +57,9 @@ impl Link {
         self.jobs.recv().ok()
     }
 
-    /// What is wished of the running job.
-    pub(crate) fn wishes(&self) -> Wishes {
-        *self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the supervisor requests of the running job.
+    pub(crate) fn requests(&self) -> Requests {
+        *self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -74,17 +74,17 @@ impl Write for Link {
 }
 
 /// Commands, until there can be no more.
-fn listen(socket: &mut impl Read, jobs: &mpsc::Sender<Job>, wishes: &Mutex<Wishes>) {
+fn listen(socket: &mut impl Read, jobs: &mpsc::Sender<Job>, requests: &Mutex<Requests>) {
     while let Ok(Some(frame)) = Frame::read(socket, TO_CLIENT_BYTES) {
-        let mut wished = wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut requested = requests.lock().unwrap_or_else(PoisonError::into_inner);
         match frame {
             Frame::Command(Command::Draw { job: id, params, previews, from }) => {
-                *wished = Wishes::default();
+                *requested = Requests::default();
                 let from = from.map(|point| (point, latents(socket, point)));
                 let _ = jobs.send(Job { id, params, previews, from });
             }
-            Frame::Command(Command::Cancel { job }) => wished.cancelled = job,
-            Frame::Command(Command::Pause { job }) => wished.paused = job,
+            Frame::Command(Command::Cancel { job }) => requested.cancelled = job,
+            Frame::Command(Command::Pause { job }) => requested.paused = job,
             _ => process::abort(),
         }
     }

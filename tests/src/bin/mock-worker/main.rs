@@ -22,7 +22,7 @@ use zimg_protocol::messages::{
 use zimg_protocol::{Failure, Frame, Kind};
 use zimg_tests::mock::{decoded, stepped};
 
-use self::link::{Job, Link, Wishes};
+use self::link::{Job, Link, Requests};
 use self::script::{Phase, Script};
 
 fn main() -> io::Result<()> {
@@ -135,9 +135,9 @@ impl Mock {
         let mut drawing = self.from(job);
         loop {
             while drawing.step < steps {
-                match self.link.wishes() {
-                    Wishes { cancelled, .. } if cancelled == job.id => return Ok(End::Cancelled),
-                    Wishes { paused, .. } if paused == job.id => return Ok(End::Paused),
+                match self.link.requests() {
+                    Requests { cancelled, .. } if cancelled == job.id => return Ok(End::Cancelled),
+                    Requests { paused, .. } if paused == job.id => return Ok(End::Paused),
                     _ => {}
                 }
                 self.step(job, &mut drawing, steps, &mut timings)?;

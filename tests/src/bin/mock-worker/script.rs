@@ -123,7 +123,7 @@ impl Script {
 
     /// How chance has this start or this job go wrong here.
     fn struck(&self, phase: Phase, seed: Option<u64>) -> Option<&'static str> {
-        /// Stops are rare: each takes its supervisor's patience.
+        /// Stops are rare: each takes a timeout of the supervisor.
         const WAYS: [&str; 12] = [
             "crash",
             "segv",
@@ -209,11 +209,11 @@ impl Script {
                 fs::write(&unfinished, phase.name()).and_then(|()| fs::rename(unfinished, held));
         }
         let open = || self.gate.as_ref().is_some_and(|gate| gate.exists());
-        let wished = || {
-            let wishes = link.wishes();
-            job.is_some_and(|job| wishes.cancelled == job || wishes.paused == job)
+        let requested = || {
+            let requests = link.requests();
+            job.is_some_and(|job| requests.cancelled == job || requests.paused == job)
         };
-        while !open() && !wished() {
+        while !open() && !requested() {
             thread::sleep(LOOK);
         }
     }
