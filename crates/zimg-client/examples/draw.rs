@@ -1,7 +1,7 @@
-//! Draws an image and saves it as PPM: `draw PROMPT FILE.ppm`.
+//! Example: generates an image and saves it as PPM: `draw PROMPT FILE.ppm`.
 //!
-//! Any program can do as much: find the socket, connect, ask, and take what comes. Image libraries
-//! read the pixels as they are (8-bit RGB, rows from the top).
+//! Every client does the same: it finds the socket, connects, sends a request and reads updates.
+//! Image libraries accept the pixels as they are (8-bit RGB, rows from the top).
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -10,20 +10,20 @@ use std::process::ExitCode;
 
 use zimg_client::{Client, Failure, Kind, Params, Update, socket};
 
-/// Draws `prompt` with the daemon at `socket`, or the usual one, and saves it at `path`.
+/// Generates `prompt` with the daemon at `socket`, or the default one, and saves it at `path`.
 pub(crate) fn draw(socket: Option<&Path>, prompt: &str, path: &Path) -> Result<(), Failure> {
     // `--socket`, then ZIMG_SOCKET, then the user's own daemon, then the system's.
     let socket = socket::find(socket)?;
-    // The name is said if the daemon speaks another version.
+    // The name is for the error message if the versions are incompatible.
     let client = Client::connect("example 1.0", &socket)?;
-    // What is not given is as the model's own defaults have it. `submit` instead of `draw` takes a
-    // priority, asks for previews, or detaches the job.
+    // Parameters that are not set take the model's defaults. `submit` instead of `draw` sets a
+    // priority, requests previews, or detaches the job.
     let request = Params { seed: Some(42), ..Params::new(prompt) };
     for update in client.draw(&request)? {
-        // An error here is the daemon's, in a sentence, with a kind that is an exit code.
+        // An error is a sentence with a kind, which is an exit code.
         match update? {
             Update::Waiting(waiting) => say(&format!("waiting: {waiting:?}")),
-            Update::Started(started) => say(&format!("drawing with {}", started.model)),
+            Update::Started(started) => say(&format!("generating with {}", started.model)),
             Update::Step(step) => say(&format!("step {} of {}", step.step, step.of)),
             Update::Image(image) => {
                 let (width, height) = (image.info.width, image.info.height);

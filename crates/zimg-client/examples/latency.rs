@@ -1,10 +1,10 @@
-//! Draws images and says how long each took: from the sent request to the last received pixel.
+//! Example: measures the latency of images, from the sent request to the last received pixel.
 //!
 //! usage: `latency --socket PATH --prompt TEXT [--prompt TEXT]… [--size WxH] [--steps N] [--seed N]
 //! [--count N] [--clients N]`
 //!
-//! Several prompts are drawn in turn; the seed grows by one from image to image. Each client
-//! asks for its next image as soon as it has the last. One line of JSON for every image, in
+//! Prompts are used in turn; the seed grows by one from image to image. Each client requests its
+//! next image as soon as it has the last. One line of JSON for every image, in
 //! the order they end: `image` (from 0), `client`, `seed`, and in milliseconds `began` and
 //! `ended` (since the program's first request), `latency` (request sent to last pixel), and the
 //! daemon's own `queued`, `text`, `steps`, `decode`, `total`.
@@ -22,7 +22,7 @@ use zimg_client::{Client, Params, Timings, Update, socket};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// What was asked for.
+/// The command line.
 struct Args {
     socket: PathBuf,
     prompts: Vec<String>,
@@ -69,14 +69,14 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Args> {
 }
 
 /// One image's times: request sent, last pixel received, and the daemon's.
-struct Drawn {
+struct Measured {
     began: Instant,
     pixels: Instant,
     timings: Timings,
 }
 
-/// Draws one image on a connection of its own; the hello is not part of the time.
-fn draw(args: &Args, image: u32) -> Result<Drawn> {
+/// Generates one image on its own connection; the hello is not part of the time.
+fn draw(args: &Args, image: u32) -> Result<Measured> {
     let prompt = &args.prompts[image as usize % args.prompts.len()];
     let draw = Params {
         width: args.size.0,
@@ -93,19 +93,19 @@ fn draw(args: &Args, image: u32) -> Result<Drawn> {
             Update::Image(_) => pixels = Some(Instant::now()),
             Update::Done(timings) => {
                 let pixels = pixels.ok_or("done without an image")?;
-                return Ok(Drawn { began, pixels, timings });
+                return Ok(Measured { began, pixels, timings });
             }
             _ => {}
         }
     }
-    Err("the job ended without a last word".into())
+    Err("the job ended without Done".into())
 }
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// What one client does: it takes the next image until all are taken.
+/// One client: it takes the next image until all are taken.
 fn client(
     args: &Args,
     client: u32,
@@ -118,10 +118,10 @@ fn client(
         if image >= args.count {
             return Ok(());
         }
-        let Drawn { began, pixels, timings } = draw(args, image)?;
+        let Measured { began, pixels, timings } = draw(args, image)?;
         let Timings { queued, text, steps, decode, total } = timings;
         let seed = args.seed.wrapping_add(image.into());
-        // Numbers alone: nothing needs an escape.
+        // Only numbers: nothing needs an escape.
         let line = format!(
             "{{\"image\":{image},\"client\":{client},\"seed\":{seed},\"began\":{:.3},\"ended\":{:.3},\
              \"latency\":{:.3},\"queued\":{queued},\"text\":{text},\"steps\":{steps},\"decode\":{decode},\

@@ -1,4 +1,4 @@
-//! One job's way: from the request to `Done`, with each image's pixels put together.
+//! A job's updates: events checked and translated, and each image's pixels assembled.
 
 use std::iter::FusedIterator;
 use std::os::unix::net::UnixStream;
@@ -9,21 +9,21 @@ use zimg_protocol::messages::{
 };
 use zimg_protocol::{Failure, Frame, Kind};
 
-use crate::connection::{Client, out_of_turn};
+use crate::stream::{FrameStream, unexpected_frame};
 
-/// What happens to a job.
+/// A change of a job.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Update {
-    /// The daemon has it; `position` jobs are before it. A detached job's last update.
+    /// The daemon has accepted it. A detached job's last update.
     Accepted {
-        /// The job's number.
+        /// The job's id.
         job: JobId,
-        /// How many are before it.
+        /// The number of jobs before it.
         position: u32,
     },
-    /// It waits, and why. The latest counts.
+    /// It waits, and why. Only the latest counts.
     Waiting(Waiting),
-    /// It has the worker; what the defaults became.
+    /// It runs; the resolved defaults.
     Started(Started),
     /// A denoising step is done.
     Step(Step),
@@ -34,15 +34,15 @@ pub enum Update {
     },
     /// A finished image.
     Image(Image),
-    /// All images have come. The last update.
+    /// All images have come. An attached job's last update.
     Done(Timings),
-    /// How an image looks so far, if previews were wished. The latest counts.
+    /// A preview of an unfinished image, if previews were requested. Only the latest counts.
     Preview(Preview),
-    /// The job goes on where it was, after its worker died or a more urgent job went first.
+    /// The job resumes after its worker died or an interactive job preempted it.
     Resumed {
         /// Which image, from 0.
         image: u32,
-        /// Steps of it that need not be done again.
+        /// Steps of it that are not repeated.
         step: u32,
     },
 }
@@ -56,25 +56,25 @@ pub struct Image {
     pub pixels: Vec<u8>,
 }
 
-/// A job: an iterator of what happens to it, which ends after `Update::Done` or an error, and if
-/// it is detached after `Update::Accepted`.
+/// A job: an iterator of its updates, which ends after `Update::Done` or an error, and for a
+/// detached job after `Update::Accepted`.
 #[derive(Debug)]
 pub struct Job {
-    client: Client,
-    /// How many images are to come, if that is known here.
+    stream: FrameStream,
+    /// The number of images, if it is known.
     count: Option<u32>,
     size: (Option<u32>, Option<u32>),
     detached: bool,
     busy: Option<Busy>,
     asked: Option<Box<Params>>,
     complete: u32,
-    receiving: Option<Receiving>,
+    incoming: Option<IncomingImage>,
     ended: bool,
 }
 
-/// An image of which `bytes` in all are announced and allowed, and `pixels` have come.
+/// An image whose length was announced and checked, and the pixels that have come.
 #[derive(Debug)]
-struct Receiving {
+struct IncomingImage {
     info: ImageInfo,
     bytes: usize,
     pixels: Vec<u8>,
@@ -85,7 +85,7 @@ struct Receiving {
 pub struct Canceller(UnixStream);
 
 impl Canceller {
-    /// Asks the daemon to stop the job at the next step; it then ends with `Kind::Cancelled`.
+    /// Requests the job's end at the next step; it then ends with `Kind::Cancelled`.
     ///
     /// # Errors
     ///
@@ -98,32 +98,33 @@ impl Canceller {
 }
 
 impl Job {
-    pub(crate) fn new(client: Client, draw: &Params, detached: bool) -> Self {
+    pub(crate) fn new(stream: FrameStream, draw: &Params, detached: bool) -> Self {
         let (count, size) = (Some(draw.images()), (draw.width, draw.height));
-        Self { count, size, detached, ..Self::any(client) }
+        Self { count, size, detached, ..Self::subscribed(stream) }
     }
 
-    /// A job of which only the daemon knows what it is.
-    pub(crate) fn any(client: Client) -> Self {
+    /// A detached job, whose parameters the daemon sends first.
+    pub(crate) fn subscribed(stream: FrameStream) -> Self {
         Self {
-            client,
+            stream,
             count: None,
             size: (None, None),
             detached: false,
             busy: None,
             asked: None,
             complete: 0,
-            receiving: None,
+            incoming: None,
             ended: false,
         }
     }
 
-    /// How long there is no place for the job, if that was the daemon's answer.
+    /// The daemon's refusal with its estimate until there is a place, if that was the answer.
     pub fn busy(&self) -> Option<&Busy> {
         self.busy.as_ref()
     }
 
-    /// What a job that is waited for draws, once its first update has come.
+    /// The parameters of a job from [`Client::wait`](crate::Client::wait), once its first update has
+    /// come.
     pub fn asked(&self) -> Option<&Params> {
         self.asked.as_deref()
     }
@@ -134,7 +135,7 @@ impl Job {
     ///
     /// `Io`: no file descriptor is left.
     pub fn canceller(&self) -> Result<Canceller, Failure> {
-        self.client
+        self.stream
             .writer()
             .map(Canceller)
             .map_err(|error| Failure::new(Kind::Io, format!("cannot prepare to cancel: {error}")))
@@ -142,13 +143,13 @@ impl Job {
 
     fn advance(&mut self) -> Result<Update, Failure> {
         loop {
-            let update = match self.client.receive()? {
+            let update = match self.stream.receive()? {
                 Frame::Pixels(pixels) => match self.pixels(&pixels)? {
                     Some(image) => Update::Image(image),
                     None => continue,
                 },
                 Frame::Event(Event::Image(image)) => {
-                    self.announced(image)?;
+                    self.announce(image)?;
                     continue;
                 }
                 Frame::Event(Event::Accepted { job, position }) => {
@@ -159,7 +160,7 @@ impl Job {
                 Frame::Event(Event::Started(started)) => Update::Started(started),
                 Frame::Event(Event::Step(step)) => Update::Step(step),
                 Frame::Event(Event::Decoding { image }) => Update::Decoding { image },
-                Frame::Event(Event::Preview(preview)) => Update::Preview(self.looks(preview)?),
+                Frame::Event(Event::Preview(preview)) => Update::Preview(self.checked(preview)?),
                 Frame::Event(Event::Resumed { image, step }) => Update::Resumed { image, step },
                 Frame::Event(Event::Asked(draw)) if self.count.is_none() => {
                     (self.count, self.size) = (Some(draw.images()), (draw.width, draw.height));
@@ -176,72 +177,72 @@ impl Job {
                     if let (have, Some(all)) = (self.complete, self.count)
                         && have < all
                     {
-                        return Err(lie(format!("done after {have} of {all} images")));
+                        return Err(violation(format!("done after {have} of {all} images")));
                     }
                     self.ended = true;
                     Update::Done(timings)
                 }
-                other => return Err(out_of_turn(&other)),
+                other => return Err(unexpected_frame(&other)),
             };
             return Ok(update);
         }
     }
 
-    /// An image will come: only the next one, of a size that was asked for and is possible.
-    /// The one under way may begin anew, after a worker's death.
-    fn announced(&mut self, info: ImageInfo) -> Result<(), Failure> {
+    /// Accepts an image's head if it is the next image, in the requested size. After a worker's
+    /// death the incoming image may start again.
+    fn announce(&mut self, info: ImageInfo) -> Result<(), Failure> {
         let (width, height) = (info.width, info.height);
         let asked =
             self.size.0.is_none_or(|w| w == width) && self.size.1.is_none_or(|h| h == height);
         let bytes = image_bytes(width, height).filter(|&bytes| asked && bytes as u64 == info.bytes);
         let Some(bytes) = bytes else {
-            return Err(lie(format!("an image of {width}x{height} in {} bytes", info.bytes)));
+            return Err(violation(format!("an image of {width}x{height} in {} bytes", info.bytes)));
         };
         if info.index != self.complete || info.index >= self.count.unwrap_or(COUNT_MAX) {
-            return Err(lie(format!("image {} in place of {}", info.index, self.complete)));
+            return Err(violation(format!("image {} in place of {}", info.index, self.complete)));
         }
-        self.receiving = Some(Receiving { info, bytes, pixels: Vec::with_capacity(bytes) });
+        self.incoming = Some(IncomingImage { info, bytes, pixels: Vec::with_capacity(bytes) });
         Ok(())
     }
 
-    /// A preview, if it has the pixels that it says.
-    fn looks(&self, preview: Preview) -> Result<Preview, Failure> {
+    /// A preview whose size, length and index are valid.
+    fn checked(&self, preview: Preview) -> Result<Preview, Failure> {
         let Preview { image, width, height, rgb, .. } = &preview;
         let fits = (1..=SIZE_MAX / 8).contains(width) && (1..=SIZE_MAX / 8).contains(height);
         let bytes = rgb.len();
         if !fits || bytes != 3 * (width * height) as usize {
-            return Err(lie(format!("a preview of {width}x{height} in {bytes} bytes")));
+            return Err(violation(format!("a preview of {width}x{height} in {bytes} bytes")));
         }
         if *image >= self.count.unwrap_or(COUNT_MAX) {
-            return Err(lie(format!("a preview of image {image}")));
+            return Err(violation(format!("a preview of image {image}")));
         }
         Ok(preview)
     }
 
-    /// The image, when these pixels complete it.
+    /// Adds pixels, and returns the image that they complete.
     fn pixels(&mut self, more: &[u8]) -> Result<Option<Image>, Failure> {
-        let Some(mut image) = self.receiving.take() else {
-            return Err(lie("pixels of no image".to_owned()));
+        let Some(mut image) = self.incoming.take() else {
+            return Err(violation("pixels of no image".to_owned()));
         };
         let missing = image.bytes - image.pixels.len();
         if more.is_empty() || more.len() > missing {
-            return Err(lie(format!("{} bytes of pixels where {missing} are missing", more.len())));
+            return Err(violation(format!(
+                "{} bytes of pixels where {missing} are missing",
+                more.len()
+            )));
         }
         image.pixels.extend_from_slice(more);
         if more.len() == missing {
             self.complete += 1;
             return Ok(Some(Image { info: image.info, pixels: image.pixels }));
         }
-        self.receiving = Some(image);
+        self.incoming = Some(image);
         Ok(None)
     }
 }
 
-fn lie(what: String) -> Failure {
-    Failure::new(
-        Kind::Internal,
-        format!("the daemon does not keep to the protocol: it sent {what}"),
-    )
+fn violation(what: String) -> Failure {
+    Failure::new(Kind::Internal, format!("the daemon violates the protocol: it sent {what}"))
 }
 
 impl Iterator for Job {

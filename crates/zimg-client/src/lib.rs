@@ -1,4 +1,4 @@
-//! A blocking client for zimaged.
+//! A blocking client of zimaged, the daemon that generates images with Z-Image-Turbo.
 //!
 //! ```no_run
 //! use zimg_client::{Client, Params, Failure, Update, socket};
@@ -24,22 +24,25 @@
 //! `examples/draw.rs` is a whole program (`cargo run -p zimg-client --example draw "a red fox"
 //! fox.ppm`), `examples/latency.rs` one that measures.
 //!
-//! A [`Client`] asks any number of questions ([`Client::status`], [`Client::overview`],
-//! [`Client::jobs`], [`Client::cancel`], ...) and then becomes a job at most once:
-//! [`Client::draw`], [`Client::submit`] with a priority, previews or detached, or
-//! [`Client::wait`] for a detached one.
+//! A [`Client`] sends any number of questions and commands ([`Client::status`],
+//! [`Client::overview`], [`Client::jobs`], [`Client::cancel`], ...) and is then consumed by at most
+//! one job: [`Client::draw`], [`Client::submit`] with a priority, previews or detachment, or
+//! [`Client::wait`] for a detached job.
 //!
-//! One connection draws one job; dropping the [`Job`] closes it, and the daemon stops drawing.
-//! The end of a [`Job`]'s updates is either `Update::Done` or an error, never silence (of a detached
-//! one it is `Update::Accepted`). When there is no place [`Job::busy`] says for how long. Every
-//! [`Failure`] is a sentence for the user with a [`Kind`], whose number is a good exit code.
+//! Dropping a [`Job`] closes its connection, and the daemon cancels an attached job. A [`Job`]'s
+//! updates end with `Update::Done` or an error (a detached job's with `Update::Accepted`). If the
+//! queue is full, [`Job::busy`] has the daemon's estimate. A [`session`] submits a request again
+//! when the daemon is full, restarted or about to start. Every [`Failure`] is a sentence for the
+//! user with a [`Kind`], whose number is a suitable exit code.
 
-mod connection;
+mod client;
 mod job;
 pub mod service;
+pub mod session;
 pub mod socket;
+mod stream;
 
-pub use connection::Client;
+pub use client::Client;
 pub use job::{Canceller, Image, Job, Update};
 pub use zimage_params::{ParamsError, seed_of_image};
 pub use zimg_protocol::messages::{

@@ -1,4 +1,4 @@
-//! How a daemon is started in this very setting: which service is installed here, if any.
+//! Installed services: how a daemon is started on this machine.
 
 use std::env;
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ const SYSTEM_UNITS: [&str; 5] = [
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 ];
-/// The same for units of every user.
+/// Where systemd looks for units of every user.
 const USER_UNITS: [&str; 4] = [
     "/etc/systemd/user",
     "/run/systemd/user",
@@ -27,28 +27,28 @@ const SUPERVISORD: [&str; 2] =
     ["/etc/supervisor/conf.d/zimaged.conf", "/etc/supervisord.d/zimaged.ini"];
 const UNIT: &str = "zimaged.service";
 
-/// What there is to start a daemon with.
+/// The ways to start a daemon on this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
     /// The system's unit, if systemd runs here.
     pub system: Option<PathBuf>,
-    /// The user's unit, likewise.
+    /// The user's unit, if systemd runs here.
     pub user: Option<PathBuf>,
-    /// supervisord's program.
+    /// supervisord's configuration of the program.
     pub supervisord: Option<PathBuf>,
-    /// The program itself: beside this one, or in `PATH`.
+    /// The program: beside this one, or in `PATH`.
     pub program: Option<PathBuf>,
 }
 
 impl Service {
-    /// Looks around.
+    /// Finds them.
     pub fn find() -> Self {
         let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         let beside = env::current_exe().ok().and_then(|own| Some(own.parent()?.to_owned()));
         Self::under(Path::new("/"), variable, beside)
     }
 
-    /// The same on a machine whose root is `root`.
+    /// Finds them under a root directory.
     fn under(
         root: &Path,
         variable: impl Fn(&str) -> Option<OsString>,
@@ -63,7 +63,7 @@ impl Service {
         let own = [own("XDG_CONFIG_HOME", ".config"), own("XDG_DATA_HOME", ".local/share")];
         let systemd = at("/run/systemd/system").is_dir();
         let unit = |folders: &mut dyn Iterator<Item = PathBuf>| {
-            // A link to where it was built is a unit, too, be it there or not.
+            // A dangling link, to where it was built, is a unit too.
             let found = folders.map(|folder| folder.join(UNIT));
             found.filter(|_| systemd).find(|path| fs::symlink_metadata(path).is_ok())
         };
@@ -80,7 +80,7 @@ impl Service {
         }
     }
 
-    /// What to type so that there is a daemon where the socket is looked for, at `path`.
+    /// What to type to start a daemon that listens at `path`.
     pub fn how_to_start(&self, path: &Path) -> String {
         let is_system = path == Path::new(socket::SYSTEM);
         let is_user = socket::user().is_some_and(|own| own == path);
@@ -90,7 +90,7 @@ impl Service {
         if is_system && self.system.is_some() {
             return "start it with `sudo systemctl start zimaged`".to_owned();
         }
-        // Where there is no daemon at all the system's place is named, but a user's would be found.
+        // Without any daemon the default is the system's socket, but a user's would be found.
         if self.user.is_some() {
             return "start it with `systemctl --user start zimaged`".to_owned();
         }

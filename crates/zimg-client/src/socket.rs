@@ -1,4 +1,4 @@
-//! Where the daemon's socket is.
+//! The socket's path: options, environment and defaults.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -57,20 +57,20 @@ fn choose(
     Ok(path)
 }
 
-/// What to do where connecting to `path` is not allowed. Without a look at the socket itself, the
-/// directory that hides it tells whose it is.
+/// The hint for a refused connection to `path`. If the socket itself cannot be examined, its
+/// directory's group and mode decide.
 pub fn how_to_be_allowed(path: &Path) -> &'static str {
-    let seen = fs::metadata(path).or_else(|_| fs::metadata(path.parent().unwrap_or(path)));
-    match seen {
-        Ok(seen) if !has_users(seen.gid(), seen.mode()) => {
-            "it serves only who started it: run `zimaged` as yourself, or as a service"
+    let found = fs::metadata(path).or_else(|_| fs::metadata(path.parent().unwrap_or(path)));
+    match found {
+        Ok(found) if !is_for_group(found.gid(), found.mode()) => {
+            "it serves only the user that started it: run `zimaged` as yourself, or as a service"
         }
         _ => "join its group with `sudo usermod -aG zimaged $USER`, then log in again",
     }
 }
 
 /// Whether a socket or directory of this group and mode is for a group of users.
-fn has_users(gid: u32, mode: u32) -> bool {
+fn is_for_group(gid: u32, mode: u32) -> bool {
     gid != 0 && mode & 0o070 != 0
 }
 
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_word_wins() {
+    fn the_option_comes_before_the_environment_and_the_default() {
         let runtime = Some("/run/user/7");
         assert_eq!(chosen(Some("/a"), Some("/b"), runtime, true), "/a");
         assert_eq!(chosen(None, Some("/b"), runtime, true), "/b");
@@ -118,8 +118,8 @@ mod tests {
 
     #[test]
     fn only_a_groups_socket_is_joined() {
-        assert!(has_users(970, 0o140_660) && has_users(970, 0o040_750));
-        assert!(!has_users(0, 0o140_660), "root started it by hand");
-        assert!(!has_users(1000, 0o140_600) && !has_users(1000, 0o040_700), "a user's own");
+        assert!(is_for_group(970, 0o140_660) && is_for_group(970, 0o040_750));
+        assert!(!is_for_group(0, 0o140_660), "root started it by hand");
+        assert!(!is_for_group(1000, 0o140_600) && !is_for_group(1000, 0o040_700), "a user's own");
     }
 }

@@ -158,7 +158,7 @@ fn lies_about_images_are_caught() {
 #[test]
 fn frames_out_of_turn_or_out_of_bounds_are_caught() {
     let message = objection(|stream| Frame::Request(Request::Status).write(stream).unwrap());
-    assert!(message.ends_with("kind 0x01 came out of turn"), "{message}");
+    assert!(message.ends_with("unexpected frame of kind 0x01"), "{message}");
     let message = objection(|stream| stream.write_all(&[0xFF; 8]).unwrap());
     assert!(message.contains("4294967295 bytes is not possible"), "{message}");
     let message = objection(|stream| stream.write_all(b"\0\0\0\x02\x02?").unwrap());
@@ -170,7 +170,7 @@ fn an_end_without_done_is_an_error() {
     let message = objection(|_| {});
     assert_eq!(message, "the daemon ended the connection before it was done");
     let message = objection(|stream| stream.write_all(&[0, 0]).unwrap());
-    assert_eq!(message, "the daemon ended the connection in mid-sentence");
+    assert_eq!(message, "the daemon ended the connection in the middle of a message");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn who_is_patient_keeps_its_place_until_the_daemon_answers() {
         stream.write_all(&Hello::OURS.negotiate(Hello::OURS).to_bytes()).unwrap();
     });
     let patient = || impatience.send(()).is_ok();
-    Client::connect_patiently("test 1.0", &fake.path, patient).unwrap();
+    Client::connect_waiting("test 1.0", &fake.path, patient).unwrap();
     fake.thread.join().unwrap();
 }
 
@@ -276,7 +276,7 @@ fn a_daemon_that_ends_before_it_takes_a_connection_is_no_daemon() {
     let path = directory.path().join("s");
     let mut listener = Some(UnixListener::bind(&path).unwrap());
     let patient = || listener.take().is_some();
-    let failure = Client::connect_patiently("test 1.0", &path, patient).unwrap_err();
+    let failure = Client::connect_waiting("test 1.0", &path, patient).unwrap_err();
     assert_eq!(failure.kind, Kind::Unavailable, "{failure}");
 }
 
@@ -336,7 +336,7 @@ fn one_connection_asks_many_things() {
     assert_eq!(client.forget(8), Err(failure));
     client.sleep().unwrap();
     client.wake().unwrap();
-    assert!(client.status().unwrap_err().message.contains("out of turn"));
+    assert!(client.status().unwrap_err().message.contains("unexpected frame of kind"));
     fake.thread.join().unwrap();
 }
 

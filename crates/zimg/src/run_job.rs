@@ -1,19 +1,17 @@
-//! One job from the daemon to the files.
+//! Running one job: a session with the daemon whose images are encoded and saved.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use zimg_client::limits::HELLO_TIMEOUT;
+use zimg_client::session::{RetryPolicy, Session, SessionObserver, SessionWait};
 use zimg_client::{
-    Client, Failure, Image, Job, Kind, ModelInfo, Overview, Params, Started, Submit, Update,
-    Waiting, WorkerState,
+    Canceller, Client, Failure, Image, Job, Kind, ModelInfo, Params, Started, Submit, Update,
 };
 
 use crate::advice::advice;
 use crate::exit::Exit;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{CancelGuard, Interrupt};
 use crate::job_spec::JobSpec;
 use crate::metadata;
 use crate::output::save;
@@ -21,299 +19,220 @@ use crate::output::{ImageOutput, OutputFile, SheetOutput};
 use crate::version::PROGRAM;
 use zimg_image::{ContactSheet, ImageFormat, Pixels};
 
-/// How often a daemon that loads its model is asked whether it has it.
-const MODEL_PACE: Duration = Duration::from_millis(200);
-/// How long to wait for a place that nobody can say when it comes.
-const BUSY_PACE: Duration = Duration::from_secs(1);
-/// The shortest and the longest pause before asking for a place again.
-const BUSY_PACES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
-
-/// How long a daemon that listens and does not answer is waited for. One that is restarted draws
-/// its running image to the end first, for at most a minute, and then starts.
-const RESTART: Duration = Duration::from_secs(120);
-
-/// An image that is where it belongs.
+/// An image that is saved.
 #[derive(Debug)]
 pub(crate) struct SavedImage<'a> {
-    /// Its file, or none for standard output.
+    /// Its file; `None` for standard output.
     pub(crate) path: Option<&'a Path>,
     pub(crate) image: &'a Image,
-    /// The file's length; none for an image that is only on the sheet.
+    /// The file's length; `None` for an image that is only on the contact sheet.
     pub(crate) bytes: Option<usize>,
 }
 
-/// Is told how a drawing goes.
+/// The observer of a job.
 pub(crate) trait JobObserver {
-    /// Something the daemon says.
+    /// The daemon reports something.
     fn update(&mut self, update: &Update) -> Result<(), Exit>;
     /// An image is saved.
     fn saved(&mut self, saved: &SavedImage<'_>) -> Result<(), Exit>;
-    /// The sheet is saved, of so many bytes.
+    /// The contact sheet is saved, with this number of bytes.
     fn sheet(&mut self, path: Option<&Path>, sheet: Pixels<'_>, bytes: usize) -> Result<(), Exit>;
-    /// The user would rather know.
+    /// A warning for the user.
     fn warn(&mut self, text: &str) -> Result<(), Exit>;
     /// When the job may begin, as the daemon estimates it.
     fn begins(&mut self, at: Option<Instant>);
-    /// There is no place yet; the next question comes after this pause.
+    /// The daemon is full; the next attempt comes after this pause.
     fn busy(&mut self, failure: &Failure, pause: Duration) -> Result<(), Exit>;
 }
 
-/// The daemon, and what ends zimg.
+/// The daemon's socket, and what can end zimg.
 #[derive(Clone, Debug)]
 pub(crate) struct RunContext {
     pub(crate) socket: PathBuf,
     pub(crate) interrupt: Interrupt,
-    /// A line on a terminal shows how it goes.
+    /// Whether a progress line on a terminal shows the job.
     pub(crate) line: bool,
-    /// How long a daemon that is not there is waited for.
+    /// How long to look for a daemon that does not listen.
     pub(crate) absence: Duration,
 }
 
 impl RunContext {
-    /// Who draws waits this long for a daemon that is not there: one that was started a moment ago
-    /// (`zimaged &`, and the next line draws) does not listen yet.
-    pub(crate) const START: Duration = Duration::from_millis(500);
+    /// How long a daemon that was started a moment ago may take until it listens.
+    pub(crate) const START: Duration = RetryPolicy::FAIL.absence;
 
-    /// And looks for it so often.
+    /// How often it is looked for.
     pub(crate) const PACE: Duration = Duration::from_millis(10);
 
-    /// How long, if a place is waited for: a service manager may be about to start the next one.
+    /// How long to look for a daemon if the job waits for a place.
     pub(crate) fn absence(waits: bool) -> Duration {
-        if waits { RESTART } else { Self::START }
+        RetryPolicy::waiting(waits).absence
     }
 }
 
-/// How far a try came.
-#[derive(Debug, Default)]
-struct Attempt {
-    /// Milliseconds until there is a place, if there is none and the daemon knows.
-    wait_ms: Option<u64>,
-    accepted: bool,
-    saved: bool,
-}
-
-/// Draws what is planned and saves it. A daemon that ends gives back the jobs that it has not
-/// begun; where the next one takes its place, that one is asked.
+/// Runs a job and saves its images.
 ///
 /// # Errors
 ///
-/// Whatever went wrong first. Images saved before stay.
+/// Whatever went wrong first. Images that were saved before stay.
 pub(crate) fn run(
     plan: &JobSpec,
-    session: &RunContext,
+    context: &RunContext,
     observer: &mut dyn JobObserver,
 ) -> Result<(), Exit> {
-    let mut given_back = None;
-    loop {
-        let mut attempt = Attempt::default();
-        let tried = attempt_job(plan, session, observer, &mut attempt);
-        let again = plan.wait || (attempt.accepted && !attempt.saved);
-        match tried {
-            Err(Exit::Failed(failure))
-                if failure.kind == Kind::Busy && again && !session.interrupt.interrupted() =>
-            {
-                let pause = attempt.wait_ms.map_or(BUSY_PACE, Duration::from_millis);
-                let pause = pause.clamp(BUSY_PACES.0, BUSY_PACES.1);
-                observer.busy(&failure, pause)?;
-                session.interrupt.sleep(pause)?;
-                given_back = attempt.accepted.then_some(failure);
-            }
-            // There is no next one.
-            Err(Exit::Failed(failure)) if failure.kind == Kind::Unavailable => {
-                return Err(given_back.unwrap_or(failure).into());
-            }
-            other => return other,
-        }
-    }
+    let session = Session {
+        program: PROGRAM.to_owned(),
+        socket: context.socket.clone(),
+        policy: RetryPolicy { resubmit: plan.wait, absence: context.absence },
+    };
+    session.run(&mut JobRun::new(plan, context, observer, None))
 }
 
-fn attempt_job(
-    plan: &JobSpec,
-    session: &RunContext,
-    observer: &mut dyn JobObserver,
-    attempt: &mut Attempt,
-) -> Result<(), Exit> {
-    let asked = Instant::now();
-    let (mut client, mut model, wait) = introduced(session, observer)?;
-    let mut draw = plan.draw.clone();
-    if draw.width.is_none()
-        && let Some(size) = size(plan, &mut client, &mut model, observer)?
-    {
-        (draw.width, draw.height) = (Some(size.0), Some(size.1));
-    }
-    if let Some(model) = &model {
-        advise(plan, &draw, model, observer)?;
-    }
-    observer.begins(wait.map(|ms| asked + Duration::from_millis(ms)));
-    let JobSpec { priority, previews, detach, .. } = *plan;
-    let job = client.submit(&Submit { params: draw.clone(), priority, detach, previews })?;
-    // Of a detached job Ctrl-C ends only the asking.
-    let canceller = (!plan.detach).then(|| job.canceller()).transpose()?;
-    let _cancels = canceller.map(|it| session.interrupt.cancel_on_interrupt(it, session.line));
-    JobRun { plan, session, draw, model, started: None, sheet: None }.follow(job, observer, attempt)
-}
-
-/// Saves what comes of a job that the daemon has: it is no business of this one whether the job
-/// goes on.
+/// Saves the images of a detached job.
 ///
 /// # Errors
 ///
-/// As [`draw`].
+/// As [`run`].
 pub(crate) fn fetch(
     plan: &JobSpec,
     job: Job,
-    session: &RunContext,
+    context: &RunContext,
     observer: &mut dyn JobObserver,
 ) -> Result<(), Exit> {
-    // To know more of the model is worth a question, no failure.
-    let status = Client::connect(PROGRAM, &session.socket).and_then(|mut client| client.status());
-    let (draw, model) = (plan.draw.clone(), status.ok().and_then(|status| status.model));
-    let work = JobRun { plan, session, draw, model, started: None, sheet: None };
-    work.follow(job, observer, &mut Attempt::default())
-}
-
-/// A connection. A daemon that is not there may be about to start.
-fn connected(session: &RunContext, observer: &mut dyn JobObserver) -> Result<Client, Exit> {
-    let asked = Instant::now();
-    let mut told = false;
-    loop {
-        match answered(session, observer) {
-            Err(Exit::Failed(failure))
-                if failure.kind == Kind::Unavailable && asked.elapsed() < session.absence =>
-            {
-                let restarted = session.absence > RunContext::START;
-                if restarted && asked.elapsed() > RunContext::START && !told {
-                    told = true;
-                    observer.warn(&format!("{failure}; waiting for one"))?;
-                }
-                session.interrupt.sleep(RunContext::PACE)?;
-            }
-            other => return other,
-        }
+    let model = loaded_model(context);
+    let mut run = JobRun::new(plan, context, observer, model);
+    for update in job {
+        run.update(update?)?;
     }
+    Ok(())
 }
 
-/// A connection. A daemon that does not answer at once may be about to be restarted.
-fn answered(session: &RunContext, observer: &mut dyn JobObserver) -> Result<Client, Exit> {
-    let asked = Instant::now();
-    let mut told = Ok(());
-    let client = Client::connect_patiently(PROGRAM, &session.socket, || {
-        if asked.elapsed() < 2 * HELLO_TIMEOUT {
-            told = observer.warn("the daemon does not answer yet; waiting, it may be restarted");
-        }
-        told.is_ok() && asked.elapsed() < RESTART && !session.interrupt.interrupted()
-    });
-    told?;
-    Ok(client?)
+/// The daemon's model. It only adds metadata and advice, so that no error is reported.
+fn loaded_model(context: &RunContext) -> Option<ModelInfo> {
+    let client = Client::connect(PROGRAM, &context.socket);
+    client.and_then(|mut client| client.status()).ok()?.model
 }
 
-/// A connection; the model, if there is one yet; and the milliseconds until a job that came now
-/// would begin.
-fn introduced(
-    session: &RunContext,
-    observer: &mut dyn JobObserver,
-) -> Result<(Client, Option<ModelInfo>, Option<u64>), Exit> {
-    let mut client = connected(session, observer)?;
-    match client.overview() {
-        Ok(Overview { status, wait_ms, .. }) => Ok((client, status.model, wait_ms)),
-        // A daemon that knows only the short answer ends the connection over the question.
-        Err(failure) if failure.kind == Kind::Usage => {
-            let mut client = Client::connect(PROGRAM, &session.socket)?;
-            let model = client.status()?.model;
-            Ok((client, model, None))
-        }
-        Err(failure) => Err(failure.into()),
-    }
-}
-
-/// The size, where the plan leaves it to the model's liking; waits for the model.
-fn size(
-    plan: &JobSpec,
-    client: &mut Client,
-    model: &mut Option<ModelInfo>,
-    observer: &mut dyn JobObserver,
-) -> Result<Option<(u32, u32)>, Exit> {
-    if plan.shape.size(Some((1, 1))).is_none() {
-        return Ok(None);
-    }
-    while model.is_none() {
-        let status = client.status()?;
-        if let WorkerState::Failed(failure) = status.worker {
-            return Err(failure.into());
-        }
-        *model = status.model;
-        if model.is_none() {
-            observer.update(&Update::Waiting(Waiting::Worker(status.worker)))?;
-            thread::sleep(MODEL_PACE);
-        }
-    }
-    Ok(plan.shape.size(model.as_ref().map(|model| (model.width, model.height))))
-}
-
-fn advise(
-    plan: &JobSpec,
-    draw: &Params,
-    model: &ModelInfo,
-    observer: &mut dyn JobObserver,
-) -> Result<(), Exit> {
-    if let Some(before) = plan.drawn_by.as_ref().filter(|before| **before != model.name) {
-        let now = &model.name;
-        observer.warn(&format!("it was drawn by {before}; {now} will draw another image"))?;
-    }
-    advice(draw, model).iter().try_for_each(|text| observer.warn(text))
-}
-
-/// A job under way.
+/// A job that runs.
 struct JobRun<'a> {
     plan: &'a JobSpec,
-    session: &'a RunContext,
+    context: &'a RunContext,
+    observer: &'a mut dyn JobObserver,
     draw: Params,
     model: Option<ModelInfo>,
     started: Option<Started>,
     sheet: Option<ContactSheet>,
+    cancel_guard: Option<CancelGuard>,
 }
 
-impl JobRun<'_> {
-    /// Goes along with the job to its end. `busy` becomes the milliseconds until there is a place,
-    /// if there is none and the daemon knows.
-    fn follow(
-        mut self,
-        mut job: Job,
-        observer: &mut dyn JobObserver,
-        attempt: &mut Attempt,
-    ) -> Result<(), Exit> {
-        while let Some(update) = job.next() {
-            let update = update
-                .inspect_err(|_| attempt.wait_ms = job.busy().and_then(|busy| busy.wait_ms))?;
-            observer.update(&update)?;
-            match update {
-                Update::Accepted { .. } => attempt.accepted = true,
-                Update::Started(started) => self.started(started, observer)?,
-                Update::Image(image) => {
-                    self.image(&image, observer)?;
-                    attempt.saved = true;
-                }
-                _ => {}
-            }
-        }
-        self.finish(observer)
+impl SessionObserver for JobRun<'_> {
+    type Error = Exit;
+
+    fn needs_model(&self) -> bool {
+        self.plan.draw.width.is_none() && self.plan.shape.size(Some((1, 1))).is_some()
     }
 
-    fn started(&mut self, started: Started, observer: &mut dyn JobObserver) -> Result<(), Exit> {
-        if self.model.is_none() {
-            // It came while the job waited. To know more of it is worth a question, no failure.
-            let asked = Client::connect(PROGRAM, &self.session.socket);
-            self.model = asked.and_then(|mut client| client.status()).ok().and_then(|s| s.model);
-            if let Some(model) = &self.model {
-                advise(self.plan, &self.draw, model, observer)?;
+    fn prepare(
+        &mut self,
+        model: Option<&ModelInfo>,
+        begin: Option<Instant>,
+    ) -> Result<Submit, Exit> {
+        let JobSpec { priority, previews, detach, .. } = *self.plan;
+        self.model = model.cloned();
+        (self.started, self.sheet) = (None, None);
+        self.draw = self.plan.draw.clone();
+        if self.needs_model()
+            && let Some(size) = self.plan.shape.size(model.map(|model| (model.width, model.height)))
+        {
+            (self.draw.width, self.draw.height) = (Some(size.0), Some(size.1));
+        }
+        self.advise()?;
+        self.observer.begins(begin);
+        Ok(Submit { params: self.draw.clone(), priority, detach, previews })
+    }
+
+    fn submitted(&mut self, canceller: Canceller) {
+        let Self { context, .. } = self;
+        self.cancel_guard = Some(context.interrupt.cancel_on_interrupt(canceller, context.line));
+    }
+
+    fn update(&mut self, update: Update) -> Result<(), Exit> {
+        self.observer.update(&update)?;
+        match update {
+            Update::Started(started) => self.started(started),
+            Update::Image(image) => self.image(&image),
+            Update::Done(_) => self.save_sheet(),
+            _ => Ok(()),
+        }
+    }
+
+    fn waiting(&mut self, wait: &SessionWait<'_>) -> Result<(), Exit> {
+        match wait {
+            SessionWait::Absent(failure) => {
+                self.observer.warn(&format!("{failure}; waiting for one"))
             }
+            SessionWait::Unanswered => {
+                self.observer.warn("the daemon does not answer yet; waiting, it may be restarted")
+            }
+            SessionWait::Busy { failure, pause } => self.observer.busy(failure, *pause),
+        }
+    }
+
+    fn disconnected(&mut self) {
+        self.cancel_guard = None;
+    }
+
+    fn interrupted(&self) -> bool {
+        self.context.interrupt.interrupted()
+    }
+
+    fn pause(&mut self, time: Duration) -> Result<(), Exit> {
+        Ok(self.context.interrupt.sleep(time)?)
+    }
+}
+
+impl<'a> JobRun<'a> {
+    fn new(
+        plan: &'a JobSpec,
+        context: &'a RunContext,
+        observer: &'a mut dyn JobObserver,
+        model: Option<ModelInfo>,
+    ) -> Self {
+        let draw = plan.draw.clone();
+        Self {
+            plan,
+            context,
+            observer,
+            draw,
+            model,
+            started: None,
+            sheet: None,
+            cancel_guard: None,
+        }
+    }
+
+    /// Warns about parameters that do not suit the model.
+    fn advise(&mut self) -> Result<(), Exit> {
+        let Some(model) = &self.model else { return Ok(()) };
+        if let Some(before) = self.plan.drawn_by.as_ref().filter(|before| **before != model.name) {
+            let now = &model.name;
+            self.observer
+                .warn(&format!("it was drawn by {before}; {now} will draw another image"))?;
+        }
+        advice(&self.draw, model).iter().try_for_each(|text| self.observer.warn(text))
+    }
+
+    fn started(&mut self, started: Started) -> Result<(), Exit> {
+        if self.model.is_none() {
+            // It was loaded while the job waited.
+            self.model = loaded_model(self.context);
+            self.advise()?;
         }
         self.started = Some(started);
         Ok(())
     }
 
-    /// Encodes an image and puts it where it belongs.
-    fn image(&mut self, image: &Image, observer: &mut dyn JobObserver) -> Result<(), Exit> {
+    /// Encodes and saves an image.
+    fn image(&mut self, image: &Image) -> Result<(), Exit> {
         let JobSpec { output, encoding, metadata: with_metadata, force, .. } = self.plan;
         let pixels = pixels(image);
         let generation = self.started.as_ref().filter(|_| *with_metadata).map(|started| {
@@ -332,11 +251,13 @@ impl JobRun<'_> {
                 .map_err(|error| metadata::failure(&error))
         };
         match &output.images {
-            ImageOutput::Nowhere => observer.saved(&SavedImage { path: None, image, bytes: None }),
+            ImageOutput::Nowhere => {
+                self.observer.saved(&SavedImage { path: None, image, bytes: None })
+            }
             ImageOutput::Stdout(format) => {
                 let bytes = encode(*format)?;
                 to_stdout(&bytes)?;
-                observer.saved(&SavedImage { path: None, image, bytes: Some(bytes.len()) })
+                self.observer.saved(&SavedImage { path: None, image, bytes: Some(bytes.len()) })
             }
             ImageOutput::Files(files) => {
                 // The client has checked that the index is below the count.
@@ -346,7 +267,7 @@ impl JobRun<'_> {
                 };
                 let bytes = encode(file.format)?;
                 self.to_file(file, &bytes, *force)?;
-                observer.saved(&SavedImage {
+                self.observer.saved(&SavedImage {
                     path: Some(&file.path),
                     image,
                     bytes: Some(bytes.len()),
@@ -355,9 +276,9 @@ impl JobRun<'_> {
         }
     }
 
-    /// Saves the sheet, if there is to be one.
-    fn finish(self, observer: &mut dyn JobObserver) -> Result<(), Exit> {
-        let Some((place, sheet)) = self.plan.output.sheet.as_ref().zip(self.sheet.as_ref()) else {
+    /// Encodes and saves the contact sheet, if one was requested.
+    fn save_sheet(&mut self) -> Result<(), Exit> {
+        let Some((output, sheet)) = self.plan.output.sheet.as_ref().zip(self.sheet.as_ref()) else {
             return Ok(());
         };
         let pixels = sheet.pixels();
@@ -366,23 +287,23 @@ impl JobRun<'_> {
                 .encode(pixels, self.plan.encoding, None)
                 .map_err(|error| metadata::failure(&error))
         };
-        match place {
+        match output {
             SheetOutput::Stdout(format) => {
                 let bytes = encode(*format)?;
                 to_stdout(&bytes)?;
-                observer.sheet(None, pixels, bytes.len())
+                self.observer.sheet(None, pixels, bytes.len())
             }
             SheetOutput::File(file) => {
                 let bytes = encode(file.format)?;
                 self.to_file(file, &bytes, self.plan.force)?;
-                observer.sheet(Some(&file.path), pixels, bytes.len())
+                self.observer.sheet(Some(&file.path), pixels, bytes.len())
             }
         }
     }
 
     fn to_file(&self, file: &OutputFile, bytes: &[u8], force: bool) -> Result<(), Failure> {
-        // A pipe or device may take its time, and has no temporary file to be left behind.
-        let _no_exit = (!file.special).then(|| self.session.interrupt.hold());
+        // A pipe or device may block, and has no temporary file that could be left behind.
+        let _no_exit = (!file.special).then(|| self.context.interrupt.hold());
         save(file, bytes, force)
     }
 }

@@ -244,7 +244,7 @@ fn a_socket_that_may_not_be_used_is_77() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(77), "{text}");
     assert!(text.starts_with("zimg: you may not use the daemon at /"), "{text}");
-    assert!(text.contains("\nhint: it serves only who started it: "), "{text}");
+    assert!(text.contains("\nhint: it serves only the user that started it: "), "{text}");
 }
 
 #[test]
