@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Says in one sentence which tool is missing: need.sh cargo c++ python rustfmt clippy
+# Names the first tool that is missing, and how to install it: need.sh cargo c++ python rustfmt clippy
 set -euo pipefail
 
 missing() {
@@ -14,6 +14,6 @@ for tool in "$@"; do
     python) "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null || missing "Python 3.9 or later is missing: install it, or name one with PYTHON" ;;
     rustfmt) "${CARGO:-cargo}" fmt --version >/dev/null 2>&1 || missing "rustfmt is missing: run 'rustup component add rustfmt'" ;;
     clippy) "${CARGO:-cargo}" clippy --version >/dev/null 2>&1 || missing "clippy is missing: run 'rustup component add clippy'" ;;
-    *) missing "need.sh does not know '$tool'" ;;
+    *) missing "need.sh: unknown tool '$tool'" ;;
   esac
 done

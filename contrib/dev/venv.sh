@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes a virtual environment with what a requirements file lists, unless it is there, and prints its Python's path.
-# usage: venv.sh NAME FOLDER REQUIREMENTS WHAT, where NAME is who speaks, and WHAT says what is installed
+# Creates a virtual environment from a requirements file, unless it exists, and prints the path of its Python.
+# usage: venv.sh NAME FOLDER REQUIREMENTS WHAT; NAME begins each message, WHAT describes what is installed
 set -euo pipefail
 name=$1 work=$2 wanted=$3 what=$4
 if ! cmp -s "$wanted" "$work/installed.txt"; then

@@ -53,9 +53,9 @@ fn going_on(program: &Path) {
     let guided = Params { guidance: Some(2.0), negative: Some("blue".into()), ..draw(512) };
     for job in [draw(512), draw(1024), guided] {
         let whole = done(first.draw(1, &job, None));
-        for kept in &whole.points {
-            let rest = done(second.draw(2, &job, Some(kept)));
-            assert!(rest.images == whole.images, "from step {}", kept.point.step);
+        for snapshot in &whole.points {
+            let rest = done(second.draw(2, &job, Some(snapshot)));
+            assert!(rest.images == whole.images, "from step {}", snapshot.point.step);
         }
         assert!(done(first.draw(3, &job, None)).images == whole.images);
     }

@@ -1,4 +1,4 @@
-//! A zimaged of the test's own: folder, socket, log, worker; gone when it is dropped.
+//! Daemon of a test: a zimaged with its own folder, socket, log and worker, ended when it is dropped.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -101,7 +101,7 @@ impl Ledger {
     }
 
     fn submit(&mut self, daemon: &Daemon, seeded: &mut Seeded) -> Result<(), Failure> {
-        // A seed of its own also for the one that the daemon may or may not have kept.
+        // A seed of its own also for the one that the daemon may or may not have stored.
         self.seeds += 0x10;
         let (seed, count) = (self.seeds, 1 + u32::try_from(seeded.below(3)).unwrap());
         let priority = if seeded.below(2) == 0 { Priority::Interactive } else { Priority::Batch };

@@ -1,5 +1,5 @@
-//! What whole-program tests share: the built programs, a daemon in a folder of its own, an image
-//! to ask for. Nothing here sleeps: readiness is heard (`sd_notify`), states are asked for.
+//! Shared code of the whole-program tests: the programs, a daemon in a folder of its own, parameters
+//! of an image. No test sleeps: readiness comes by `sd_notify`, states are polled.
 
 #![expect(
     clippy::unwrap_used,
@@ -24,4 +24,4 @@ pub use ledger::{Ledger, Seeded};
 pub use programs::{built_worker, faulty_worker, program};
 pub use raw::Raw;
 pub use store::Store;
-pub use worker::{Kept, Run, Worker};
+pub use worker::{Run, Snapshot, Worker};

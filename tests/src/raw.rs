@@ -1,4 +1,4 @@
-//! A connection without a client library: for saying what no client would say.
+//! Raw connection: sends what no client library would send.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

@@ -1,5 +1,5 @@
-//! A service manager's store of descriptors (sd_pid_notify_with_fds(3)), filled by what a daemon
-//! says and handed to the next one.
+//! File descriptor store of a service manager (sd_pid_notify_with_fds(3)): filled by a daemon's
+//! messages and passed to the next daemon.
 
 use std::fmt::Write;
 use std::io::{self, IoSliceMut};

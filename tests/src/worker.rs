@@ -1,4 +1,4 @@
-//! A real worker without a supervisor: the test sends the commands and reads the reports.
+//! Worker without a supervisor: the test sends the commands and reads the reports.
 
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
@@ -31,7 +31,7 @@ pub struct Worker {
 
 /// A point with its latents, as a supervisor keeps them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Kept {
+pub struct Snapshot {
     /// Where.
     pub point: Point,
     /// As many bytes as it says.
@@ -44,7 +44,7 @@ pub struct Run {
     /// The images that came: their numbers and pixels.
     pub images: Vec<(u32, Vec<u8>)>,
     /// All points.
-    pub points: Vec<Kept>,
+    pub points: Vec<Snapshot>,
     /// The device's memory, in use and in all, as told last.
     pub memory: Option<DeviceMemory>,
     /// All previews.
@@ -117,11 +117,11 @@ impl Worker {
     }
 
     /// Sends a job, to be begun or gone on with.
-    pub fn submit(&mut self, job: JobId, draw: &Params, previews: bool, from: Option<&Kept>) {
-        let point = from.map(|kept| kept.point);
+    pub fn submit(&mut self, job: JobId, draw: &Params, previews: bool, from: Option<&Snapshot>) {
+        let point = from.map(|snapshot| snapshot.point);
         self.send(Command::Draw { job, params: draw.clone(), previews, from: point });
-        if let Some(kept) = from {
-            write_latents(&mut self.socket, &kept.latents).unwrap();
+        if let Some(snapshot) = from {
+            write_latents(&mut self.socket, &snapshot.latents).unwrap();
         }
     }
 
@@ -131,7 +131,7 @@ impl Worker {
     }
 
     /// Draws a job to its end.
-    pub fn draw(&mut self, job: JobId, draw: &Params, from: Option<&Kept>) -> Run {
+    pub fn draw(&mut self, job: JobId, draw: &Params, from: Option<&Snapshot>) -> Run {
         self.submit(job, draw, false, from);
         self.follow(job, |_, _| {})
     }
@@ -154,7 +154,7 @@ impl Worker {
                 }
                 Report::Latents { job: of, point } if *of == job => {
                     let latents = self.bytes(point.bytes);
-                    run.points.push(Kept { point: *point, latents });
+                    run.points.push(Snapshot { point: *point, latents });
                 }
                 Report::Preview { job: of, preview } if *of == job => {
                     run.previews.push(preview.clone());

@@ -1,4 +1,4 @@
-//! A configuration file.
+//! Oracle of the configuration file.
 
 use std::path::Path;
 

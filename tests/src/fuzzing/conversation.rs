@@ -1,4 +1,4 @@
-//! A worker that says anything to a daemon.
+//! Oracle of the worker: any bytes that a worker sends to a daemon.
 
 use std::sync::OnceLock;
 

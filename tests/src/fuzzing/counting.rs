@@ -1,4 +1,4 @@
-//! An allocator that knows how much a thread holds.
+//! Allocator that counts what a thread holds.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,4 +1,4 @@
-//! Detached jobs on the disk.
+//! Oracles of the job store: records and files of detached jobs.
 
 use std::cell::OnceCell;
 use std::fs;

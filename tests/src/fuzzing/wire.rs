@@ -1,4 +1,4 @@
-//! What comes on sockets: hellos and frames.
+//! Oracles of the sockets: hellos, frames and requests.
 
 use std::io::{self, Read};
 

@@ -1,9 +1,4 @@
-//! Every command in the pages runs here, or is held back for a reason and looked at as closely as
-//! can be.
-//!
-//! Blocks of `sh` run, a page's one after the other in one folder with a daemon and a mock worker;
-//! each line must end with 0. Of commands within a line, which are often of words such as FILE, the
-//! command, its options and what it names must be there.
+//! Commands in the docs: each runs here, or is held back for a reason and checked as far as possible.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,5 +1,5 @@
-//! What the pages say is so: every command in them runs, every link leads somewhere, and the
-//! walk through zimg goes as it is written down.
+//! Docs as tests: commands run, links have targets, messages exist, and the walkthrough runs as
+//! written.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 

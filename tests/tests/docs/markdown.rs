@@ -1,4 +1,4 @@
-//! The pages, and what is in them: blocks, code within a line, links, headings.
+//! Markdown of the docs: pages, blocks, code within a line, links, headings.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! docs/troubleshooting.md quotes the sentences that a user can meet, under the exit codes that
-//! they come with. What is quoted there is said by a program, and what a program says is quoted.
+//! Messages in docs/troubleshooting.md, under their exit codes: each quoted message is in the sources,
+//! and each message in the sources is quoted.
 
 use std::collections::BTreeMap;
 

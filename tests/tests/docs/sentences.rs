@@ -1,4 +1,4 @@
-//! The sentences in the sources, and the kinds of failures that are made of them.
+//! Messages in the sources, and the kinds of failures that are built from them.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,5 @@
-//! What the pages show beside commands is so, too: settings and batches are understood, variables
-//! are read by something, and files are there.
+//! Other facts in the docs: settings and batches are understood, variables are read by a program, and
+//! files exist.
 
 use std::collections::BTreeSet;
 use std::fs;

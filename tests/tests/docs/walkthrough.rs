@@ -1,7 +1,7 @@
-//! Walks through blocks of `console` as a reader at a terminal does: types what stands behind `$`,
+//! Walkthroughs: runs blocks of `console` as a reader at a terminal does: types what stands behind `$`,
 //! and compares what a terminal then shows with what stands below.
 //!
-//! A page is one walk: one shell, one home that is empty at first, the real programs and the
+//! A page is one session: one shell, one home that is empty at first, the real programs and the
 //! built-in model. In what is shown `…` stands for any text of a line, and a line of `…` alone for
 //! any lines. A command must end with 0 unless `echo $?` follows it, which then shows its code.
 
@@ -120,11 +120,11 @@ impl Shell {
         }
     }
 
-    /// Ends the shell as a reader does who logs out: a daemon that was left would go on.
+    /// Ends the shell as a reader does at logout: a daemon that was left would go on.
     fn ends(&mut self) {
         drop(self.bash.stdin.take());
         assert!(self.bash.wait().unwrap().success());
-        assert!(!self.socket().exists(), "the walk leaves a daemon behind");
+        assert!(!self.socket().exists(), "the walkthrough leaves a daemon behind");
     }
 }
 
@@ -207,8 +207,8 @@ fn steps(text: &str, line: usize) -> Vec<Step<'_>> {
     steps
 }
 
-/// Walks a page: how many commands were typed.
-fn walk(page: &Page) -> usize {
+/// Runs a page: how many commands were typed.
+fn run_page(page: &Page) -> usize {
     let blocks = page.blocks();
     let blocks = blocks.iter().filter(|block| block.language == "console");
     let steps: Vec<_> = blocks.flat_map(|block| steps(&block.text, block.line)).collect();
@@ -233,9 +233,9 @@ fn walk(page: &Page) -> usize {
 
 #[test]
 fn every_walkthrough_runs_as_written() {
-    let walked: Vec<_> = pages().iter().map(|page| (page.name.clone(), walk(page))).collect();
-    let through = walked.iter().find(|(name, _)| name == "docs/walkthrough.md").unwrap();
-    assert!(through.1 > 40, "only {} commands were walked through", through.1);
+    let ran: Vec<_> = pages().iter().map(|page| (page.name.clone(), run_page(page))).collect();
+    let through = ran.iter().find(|(name, _)| name == "docs/walkthrough.md").unwrap();
+    assert!(through.1 > 40, "only {} commands were ran through", through.1);
 }
 
 #[test]

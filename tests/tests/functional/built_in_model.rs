@@ -1,4 +1,4 @@
-//! The whole way with the real worker and the built-in model: a prompt becomes an image of it.
+//! Built-in model, with the real worker: from the prompt to the image.
 
 #![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
 

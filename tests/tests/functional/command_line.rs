@@ -1,5 +1,5 @@
-//! zimg and zimaged together, where each alone shows nothing: how much the two add to a drawing,
-//! and batches against the daemon's own limits.
+//! zimg and zimaged together: what `zimg` adds to the time of an image, and batches against the
+//! limits of the daemon.
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The daemon's own life: its socket, its start, its end, its configuration.
+//! Daemon lifecycle: socket, start, shutdown, configuration.
 
 #![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
 
@@ -135,7 +135,7 @@ fn sigterm_lets_the_running_job_finish() {
     assert_eq!(failure.kind, Kind::Busy);
     assert_eq!(failure.message, "zimaged is shutting down");
     assert_eq!(late.status().unwrap().worker, WorkerState::Draining);
-    // Who comes now is told to try again, not that there is no daemon.
+    // A new client is told to try again, not that there is no daemon.
     let failure = daemon.draw(&Params::new("a hen")).unwrap_err();
     assert_eq!((failure.kind, &*failure.message), (Kind::Busy, "zimaged is shutting down"));
     daemon.open_gate();

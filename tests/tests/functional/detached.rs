@@ -1,4 +1,4 @@
-//! Detached jobs through a whole daemon: accepted, drawn, kept, fetched once, forgotten.
+//! Detached jobs through a whole daemon: accepted, generated, stored, fetched once, deleted.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper fails its test by panicking")]
 
@@ -89,7 +89,7 @@ fn a_detached_job_is_generated_stored_fetched_and_deleted() {
     assert!(info.detached && info.drawn == 3 && info.count == 3 && info.seed == 0x01_02_03);
     assert_eq!((info.width, info.prompt.as_str()), (Some(64), "a fox"));
     assert_eq!(daemon.client().overview().unwrap().kept, 1);
-    // Fetching does not forget: who fetched may not have saved.
+    // Fetching does not delete: the client may not have saved the images.
     for _ in 0..2 {
         let mut waited = daemon.client().wait(job).unwrap();
         assert_eq!(waited.next(), Some(Ok(Update::Accepted { job, position: 0 })));
@@ -112,7 +112,7 @@ fn subscribers_get_all_of_it_and_the_job_does_not_need_them() {
     for waiting in &mut waiting {
         assert!(matches!(waiting.next(), Some(Ok(Update::Accepted { .. }))));
     }
-    // One of them goes, one says that he does.
+    // One of them disconnects, one detaches by a request.
     drop(waiting.pop());
     let mut leaver = waiting.pop().unwrap();
     leaver.canceller().unwrap().cancel().unwrap();
@@ -337,7 +337,7 @@ fn two_daemons_do_not_share_a_folder() {
     assert!(failure.message.ends_with(&who), "{failure}");
     check(&second.draw(&draw(1, 1)).unwrap(), 1, 1);
     drop(first);
-    // Who asks again is reason enough to look again.
+    // Each request checks again.
     let job = until("the folder", || detach(&second, draw(2, 1)).ok());
     check(&wait(&second, job).unwrap(), 2, 1);
 }

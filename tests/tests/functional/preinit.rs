@@ -1,4 +1,4 @@
-//! What the worker begins before libtorch's initialisers have run, with a driver that is none.
+//! CUDA initialisation before libtorch's own initialisers, with a driver that does not exist.
 
 #![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
 

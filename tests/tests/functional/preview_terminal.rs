@@ -1,4 +1,4 @@
-//! How an image comes to be, from the worker's latents to the terminal's escape sequences.
+//! Terminal previews, from the worker's latents to the terminal's escape sequences.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail the test")]
 

@@ -1,4 +1,4 @@
-//! Many jobs: how many are taken, who goes first, who may see and end them.
+//! Queue: limits, priorities, preemption, fairness between users, and who may see and cancel jobs.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper fails its test by panicking")]
 

@@ -1,11 +1,11 @@
-//! A job that stops between two steps and goes on, in the same worker or in another, ends in the
-//! image that it would have been: the real worker and the built-in model.
+//! Resuming: a job that stops between two steps and goes on, in the same worker or in another, ends
+//! in the same image: the real worker and the built-in model.
 
 #![expect(clippy::panic, reason = "a helper fails its test by panicking")]
 
 use zimg_protocol::messages::{Command, Params, Point, Report, Timings};
 use zimg_protocol::{Failure, Kind};
-use zimg_tests::{Kept, Run, Worker};
+use zimg_tests::{Run, Snapshot, Worker};
 
 fn draw() -> Params {
     Params {
@@ -44,13 +44,16 @@ fn a_job_goes_on_from_any_of_its_points_to_the_same_images() {
         assert!(matches!(whole.end, Some(Report::Done { .. })), "{:?}", whole.end);
         assert_eq!(whole.images.len(), count);
         // A point after each step but an image's last, and one between two images.
-        let points: Vec<_> =
-            whole.points.iter().map(|kept| (kept.point.image, kept.point.step)).collect();
+        let points: Vec<_> = whole
+            .points
+            .iter()
+            .map(|snapshot| (snapshot.point.image, snapshot.point.step))
+            .collect();
         let all = [(0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (1, 3)];
         assert_eq!(points, &all[..if count == 1 { 3 } else { 7 }]);
-        for kept in &whole.points {
-            let rest = second.draw(2, &job, Some(kept));
-            let Point { image, step, timings, .. } = kept.point;
+        for snapshot in &whole.points {
+            let rest = second.draw(2, &job, Some(snapshot));
+            let Point { image, step, timings, .. } = snapshot.point;
             let Some(Report::Done { timings: after, .. }) = rest.end else {
                 panic!("not done but {:?}", rest.end)
             };
@@ -81,13 +84,13 @@ fn a_paused_job_stops_at_its_next_step_and_goes_on_later() {
         });
         assert!(matches!(begun.end, Some(Report::Paused { job: 2 })), "{:?}", begun.end);
         // Where it goes on is behind the last step that was told.
-        let kept = begun.points.last().unwrap();
+        let snapshot = begun.points.last().unwrap();
         let told = begun.steps.last().unwrap();
-        let stands = (kept.point.image, kept.point.step);
+        let stands = (snapshot.point.image, snapshot.point.step);
         assert!(stands == *told || (stands == (1, 0) && *told == (0, 50)), "{stands:?} {told:?}");
         // Another job goes first.
         assert_eq!(worker.draw(3, &draw(), None).images.len(), 1);
-        let rest = worker.draw(2, &job, Some(kept));
+        let rest = worker.draw(2, &job, Some(snapshot));
         assert!([begun.images, rest.images].concat() == whole.images, "from {stands:?}");
     }
 }
@@ -122,26 +125,29 @@ fn a_pause_of_a_job_that_is_not_running_does_nothing() {
 fn what_is_not_a_point_of_the_job_is_refused_and_the_worker_lives() {
     let mut worker = Worker::start();
     let good = worker.draw(1, &draw(), None).points[1].clone();
-    let with = |change: &dyn Fn(&mut Kept)| {
-        let mut kept = good.clone();
-        change(&mut kept);
-        kept.point.bytes = kept.latents.len() as u64;
-        kept
+    let with = |change: &dyn Fn(&mut Snapshot)| {
+        let mut snapshot = good.clone();
+        change(&mut snapshot);
+        snapshot.point.bytes = snapshot.latents.len() as u64;
+        snapshot
     };
-    let cases: [(Kept, &str); 6] = [
-        (with(&|kept| kept.point.image = 1), "it is number 1 of 1"),
-        (with(&|kept| kept.point.step = 4), "step 4 is not before the last of 4"),
-        (with(&|kept| kept.point.step = 0), "it has latents before its first step"),
-        (with(&|kept| kept.latents.truncate(400)), "its latents have 400 bytes instead of 6144"),
-        (with(&|kept| kept.latents.clear()), "its latents have 0 bytes instead of 6144"),
-        (with(&|kept| kept.latents[..4].fill(0xff)), "its latents are not finite numbers"),
+    let cases: [(Snapshot, &str); 6] = [
+        (with(&|snapshot| snapshot.point.image = 1), "it is number 1 of 1"),
+        (with(&|snapshot| snapshot.point.step = 4), "step 4 is not before the last of 4"),
+        (with(&|snapshot| snapshot.point.step = 0), "it has latents before its first step"),
+        (
+            with(&|snapshot| snapshot.latents.truncate(400)),
+            "its latents have 400 bytes instead of 6144",
+        ),
+        (with(&|snapshot| snapshot.latents.clear()), "its latents have 0 bytes instead of 6144"),
+        (with(&|snapshot| snapshot.latents[..4].fill(0xff)), "its latents are not finite numbers"),
     ];
-    for (kept, said) in cases {
-        let run = worker.draw(2, &draw(), Some(&kept));
+    for (snapshot, said) in cases {
+        let run = worker.draw(2, &draw(), Some(&snapshot));
         assert_eq!(failure(&run).kind, Kind::Internal);
         assert_eq!(failure(&run).message, format!("the image cannot be gone on with: {said}"));
     }
-    let nothing = Kept {
+    let nothing = Snapshot {
         point: Point { image: 0, step: 0, bytes: 0, timings: Timings::default() },
         latents: Vec::new(),
     };

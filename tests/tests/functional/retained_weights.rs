@@ -57,7 +57,7 @@ fn read_again(daemon: &Daemon, why: &str) {
     assert!(log.contains(&format!("the kept weights are not used, for {why}")), "{log}");
 }
 
-fn kept(daemon: &Daemon) {
+fn retained(daemon: &Daemon) {
     let weights = weights(daemon);
     assert!(matches!(weights, Weights::Kept { bytes } if bytes > 10_000_000), "{weights:?}");
 }
@@ -127,7 +127,7 @@ fn the_next_worker_has_a_dead_workers_weights_and_generates_the_same_bits() {
     let image = draw(&daemon);
     for _ in 0..3 {
         kill_worker(&daemon);
-        kept(&daemon);
+        retained(&daemon);
         assert!(draw(&daemon) == image);
     }
 }
@@ -143,7 +143,7 @@ fn a_job_whose_worker_is_killed_waits_for_nothing_but_a_process() {
     assert!(job.any(|update| step(&update.unwrap())));
     kill(daemon.worker(), Signal::SIGKILL).unwrap();
     assert!(finish(job).unwrap().remove(0).pixels == undisturbed);
-    kept(&daemon);
+    retained(&daemon);
     let log = daemon.log();
     assert_eq!(
         log.matches(" worker: rehearsed in").count(),
@@ -168,7 +168,7 @@ fn not_a_byte_of_a_tensor_is_read_again() {
     assert!(bytes > files * 99 / 100, "{bytes} of {files}");
     let first = read_by(daemon.worker());
     let second = read_by(kill_worker(&daemon));
-    kept(&daemon);
+    retained(&daemon);
     // Headers, configurations and the tokenizer are read by both.
     assert!(first >= bytes && second < bytes / 50, "{first} then {second}, tensors {bytes}");
 }
@@ -186,7 +186,7 @@ fn a_checkpoint_that_changed_meanwhile_is_read() {
     read_again(&daemon, "the checkpoint's files have changed");
     assert!(draw(&daemon) == image, "it was the same after all");
     kill_worker(&daemon);
-    kept(&daemon);
+    retained(&daemon);
 }
 
 #[test]
@@ -196,13 +196,13 @@ fn a_daemon_that_is_started_again_keeps_the_weights() {
     let store = daemon.stop();
     assert_eq!(store.names(), [0, 1, 2, 3].map(|n| format!("zimaged-weights-{n}")));
     let mut again = daemon_with("tiny", store);
-    kept(&again);
+    retained(&again);
     assert!(draw(&again) == image);
     // And once more, from what was stored then.
     let third = daemon_with("tiny", again.stop());
-    kept(&third);
+    retained(&third);
     kill_worker(&third);
-    kept(&third);
+    retained(&third);
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn what_the_manager_stored_is_used_only_if_nothing_is_doubtful() {
         store = daemon.stop();
         assert_eq!(store.names().len(), 4, "{why}");
     }
-    kept(&daemon_with("tiny", store));
+    retained(&daemon_with("tiny", store));
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn another_model_does_not_get_them_and_its_own_take_their_place() {
     let store = tiny().stop();
     let mut daemon = daemon_with(folder.path().to_str().unwrap(), store);
     read_again(&daemon, "the checkpoint's files have changed");
-    kept(&daemon_with(folder.path().to_str().unwrap(), daemon.stop()));
+    retained(&daemon_with(folder.path().to_str().unwrap(), daemon.stop()));
 }
 
 #[test]
@@ -305,5 +305,5 @@ fn a_worker_that_is_killed_while_it_starts_leaves_them_to_the_next() {
         let status = daemon.status();
         status.worker == WorkerState::Ready && status.restarts == 2
     });
-    kept(&daemon);
+    retained(&daemon);
 }

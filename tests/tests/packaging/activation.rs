@@ -1,4 +1,4 @@
-//! A service manager listens, and zimaged comes and goes behind the socket.
+//! Socket activation: the service manager listens, and zimaged starts and stops behind the socket.
 
 #![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
 

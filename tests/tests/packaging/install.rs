@@ -1,4 +1,5 @@
-//! `make install`: a tree that draws wherever it is put, and `make uninstall` takes all of it away.
+//! `make install` and `make uninstall`: the installed tree runs from any folder, and all of it is
+//! removed.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 

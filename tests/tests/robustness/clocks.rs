@@ -1,5 +1,5 @@
-//! The machine's wall clock jumps, by years and to before 1970: nothing is lost, nothing expires
-//! before its time, no number comes twice, and waiting clients go on waiting.
+//! Jumps of the wall clock, by years and to before 1970: no job is lost or expires early, no number
+//! comes twice, and waiting clients go on waiting.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper fails its test by panicking")]
 

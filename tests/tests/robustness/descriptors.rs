@@ -1,5 +1,5 @@
-//! A daemon that may open no more files: it leaves whom it cannot take waiting, ends what it
-//! draws, says so once, and goes on when there is room again.
+//! File descriptor limit: a daemon without free descriptors leaves new clients waiting, finishes the
+//! running job, logs it once, and goes on when there is room.
 
 #![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
 
@@ -81,7 +81,7 @@ fn a_worker_that_dies_then_is_replaced_when_there_is_room() {
     limit(&daemon);
     let clients = besiege(&daemon);
     kill(worker, Signal::SIGKILL).unwrap();
-    // Its files go to who waits, and none are left for the next one, which is said.
+    // Its descriptors go to waiting clients; none are left for the next one, which is logged.
     wait_until("there is no next worker", || match client.status().unwrap().worker {
         WorkerState::Restarting { reason, .. } => reason.contains("Too many open files"),
         _ => false,

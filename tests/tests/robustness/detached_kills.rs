@@ -1,5 +1,5 @@
-//! Detached jobs while daemon and worker are killed at seeded moments: what was accepted ends, its
-//! images are those of an undisturbed worker, and what was forgotten does not come back.
+//! Detached jobs while daemon and worker are killed at seeded moments: every accepted job ends, its
+//! images are those of an undisturbed worker, and deleted jobs do not come back.
 
 #![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
 

@@ -1,5 +1,5 @@
-//! What the worker does when the model fails: the real worker and the built-in model, with faults
-//! planted at its stages. The GPU's own faults are planted by `make gpu-test`.
+//! Model faults: the real worker and the built-in model, with faults planted at each stage. Faults of
+//! a GPU are planted by `make gpu-test`.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a helper fails its test by panicking")]
 
@@ -107,9 +107,9 @@ fn a_dead_device_ends_the_worker_and_not_the_job() {
         let said = "the device needs a new worker: libtorch failed: CUDA error: an illegal memory access was encountered";
         assert_eq!(failure.message, said, "{faults}");
         // The rest can be drawn elsewhere.
-        if let Some(kept) = run.points.last() {
+        if let Some(snapshot) = run.points.last() {
             let whole = Worker::start().draw(1, &draw(), None);
-            assert!(done(&Worker::start().draw(1, &draw(), Some(kept))) == done(&whole));
+            assert!(done(&Worker::start().draw(1, &draw(), Some(snapshot))) == done(&whole));
         }
     }
 }

@@ -226,7 +226,7 @@ fn client_kill() {
             let status = daemon.status();
             (status.done, status.failed) != (0, 0)
         });
-        // Whose pixels had all come may be saved.
+        // A job with all of its pixels may be saved.
         let may_be = ["sent", "done"].contains(&phase);
         assert!(may_be || !daemon.folder().join("fox.png").exists(), "{phase}");
     });
@@ -275,7 +275,7 @@ fn client_stop_before_it_is_answered() {
     daemon.end();
 }
 
-/// More than any socket holds: the daemon keeps it for who is suspended in the middle of it.
+/// More than any socket holds: the daemon keeps it for a client that is suspended in the middle of it.
 #[test]
 fn client_stop_in_the_middle_of_a_large_image() {
     let daemon = daemon("send");

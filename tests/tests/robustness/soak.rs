@@ -1,6 +1,6 @@
 //! Everything at once, for long: clients of all sorts, workers, clients and daemons that are
 //! killed. Nothing is lost, nothing comes twice, and nothing grows: neither memory nor
-//! descriptors nor what is kept on the disk.
+//! descriptors nor bytes on the disk.
 //!
 //! `make soak` does it for an hour (`ZIMG_SOAK_SECONDS`), `make test` for half a minute.
 
@@ -28,7 +28,7 @@ const LOOKS: u32 = 240;
 const MEMORY_MORE: u64 = 4 << 20;
 /// The same for descriptors: a client that is connected, or a worker that runs, just then.
 const DESCRIPTORS_MORE: u64 = 8;
-/// The same for what is kept on the disk: jobs that are just being kept.
+/// The same for what is stored on the disk: jobs that are just being stored.
 const KEPT_MORE: u64 = 1 << 20;
 
 /// When it ends.

@@ -1,5 +1,4 @@
-//! Time: what the service manager hears while the daemon is well, and what a daemon that was
-//! stopped itself makes of it.
+//! Watchdog: what the service manager is told, and what a daemon does after it was suspended.
 
 use std::thread;
 use std::time::Duration;

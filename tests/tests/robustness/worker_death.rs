@@ -1,4 +1,5 @@
-//! The worker dies, lies or cannot start: jobs get their answer, the daemon lives on.
+//! Worker deaths: the worker exits, sends garbage or cannot start; every job has its answer, and the
+//! daemon goes on.
 
 #![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
 

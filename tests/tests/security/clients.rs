@@ -1,4 +1,4 @@
-//! Clients that are many, slow, foreign or hostile.
+//! Clients that are many, slow, foreign or hostile: limits, timeouts and what one costs the others.
 
 use std::io::Write;
 
@@ -137,7 +137,7 @@ fn a_client_that_does_not_read_is_dropped_while_others_are_served() {
             _ => {}
         }
     }
-    assert!(bytes < 16 << 20, "{bytes} bytes were kept for who does not read");
+    assert!(bytes < 16 << 20, "{bytes} bytes were kept for a client that does not read");
     assert!(daemon.peak_memory() < MEMORY_MAX, "{}", daemon.peak_memory());
 }
 

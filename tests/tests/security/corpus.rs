@@ -1,4 +1,4 @@
-//! What the fuzzers have found worth keeping (`tests/fuzz`), tried again as ordinary tests.
+//! Seed corpus of the fuzzers (`tests/fuzz`), run as ordinary tests.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 

@@ -1,4 +1,4 @@
-//! The mock's socket: commands in, frames out, and the end when it closes.
+//! Socket of the mock worker: commands in, frames out; the process exits when it closes.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;

@@ -1,9 +1,5 @@
-//! A worker without a model: speaks the worker's side of the protocol, draws one colour, and
-//! misbehaves as told (`script.rs`).
-//!
-//! `ZIMG_MOCK_START` is the number of this start, from 0; `ZIMG_MOCK_GATE` is a file: its existence
-//! opens the gate at which the mock holds, and beside it lies what the mock leaves for tests, or
-//! for its next start.
+//! Mock worker: the worker's side of the protocol without a model. It generates images of one colour,
+//! and misbehaves as its script says (`script.rs`).
 
 mod link;
 mod script;
