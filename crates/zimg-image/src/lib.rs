@@ -1,3 +1,5 @@
+//! Image files: encoders, contact sheets and generation metadata.
+//!
 #![doc = include_str!("../README.md")]
 
 mod contact_sheet;
