@@ -1,12 +1,6 @@
-//! Messages, framing, limits and error codes between zimg, zimaged and its worker.
+//! The protocol between zimaged and its clients: messages, framing, limits and error kinds.
 //!
-//! A connection begins with 16 bytes each way ([`hello`]); then come frames ([`frame`]): a length,
-//! a kind byte and a payload, which for messages ([`messages`]) is bincode ([`codec`]) and for
-//! pixels is the pixels. `docs/protocol.md` has the bytes for other languages.
-//!
-//! No runtime lives here: blocking programs use [`Frame::read`] and [`Frame::write`]; tokio's
-//! `LengthDelimitedCodec` (defaults, and `max_frame_length` from [`limits`]) yields the bodies
-//! that [`Frame::decode`] and [`Frame::encode`] take and give.
+#![doc = include_str!("../README.md")]
 
 pub mod codec;
 pub mod error;
