@@ -9,6 +9,8 @@ pub mod fuzzing;
 mod jobs;
 mod lock;
 mod outbox;
+#[cfg_attr(not(test), expect(dead_code, reason = "the job table takes it over"))]
+mod owner;
 mod scheduler;
 mod socket;
 mod store;
