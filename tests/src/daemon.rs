@@ -192,7 +192,7 @@ impl Daemon {
     pub fn worker(&self) -> Pid {
         let mut worker = None;
         wait_until("there is a worker", || {
-            worker = self.status().worker_pid;
+            worker = self.status().workers[0].pid;
             worker.is_some()
         });
         Pid::from_raw(i32::try_from(worker.unwrap()).unwrap())
@@ -210,7 +210,7 @@ impl Daemon {
 
     /// A job that it has accepted, and how many jobs were before it.
     pub fn submit(&self, draw: &Params) -> (Job, u32) {
-        let mut job = self.client().draw(draw).unwrap();
+        let mut job = self.client().generate(draw).unwrap();
         match job.next() {
             Some(Ok(Update::Accepted { position, .. })) => (job, position),
             other => panic!("not accepted but {other:?}"),
@@ -219,7 +219,7 @@ impl Daemon {
 
     /// Draws to the end: the images, or why not.
     pub fn draw(&self, draw: &Params) -> Result<Vec<Image>, Failure> {
-        finish(self.client().draw(draw)?)
+        finish(self.client().generate(draw)?)
     }
 
     /// A command line of `zimg` that talks to this daemon.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use zimg_client::{Client, Failure, Image, JobId, Params, Priority, Submit, Update};
+use zimg_client::{Client, Failure, Generate, Image, JobId, Params, Priority, Update};
 
 use crate::daemon::{Daemon, finish};
 use crate::mock::{chance, colour};
@@ -112,8 +112,14 @@ impl Ledger {
             height: Some(64),
             ..Params::new("a fox")
         };
-        let submit = Submit { params: draw, priority, detach: true, previews: false };
-        match connect(daemon)?.submit(&submit)?.next() {
+        let submit = Generate {
+            params: draw,
+            priority,
+            detach: true,
+            previews: false,
+            ..Generate::default()
+        };
+        match connect(daemon)?.generate(&submit)?.next() {
             Some(Ok(Update::Accepted { job, .. })) => {
                 assert_eq!(self.accepted.insert(job, (seed, count)), None, "{job} came twice");
                 Ok(())

@@ -14,7 +14,7 @@ from pathlib import Path
 import zimg
 
 TOP = Path(__file__).resolve().parents[3]
-GOLDEN = TOP / "crates/zimg-protocol/tests/golden/v1.txt"
+GOLDEN = TOP / "crates/zimg-protocol/tests/golden/v2.txt"
 
 
 def golden(beginning: str) -> dict[str, bytes]:
@@ -41,8 +41,9 @@ class BytesTest(unittest.TestCase):
         image, _ = zimg.read("EVENT", events["Image"][1:])
         self.assertEqual(image, {"name": "Image", "index": 1, "seed": 43, "width": 256, "height": 128, "bytes": 98304})
         status = zimg.read("EVENT", events["Status(Restarting)"][1:])[0]["status"]
-        self.assertEqual(status["worker"], {"name": "Restarting", "in_ms": 100, "reason": "it died"})
-        self.assertEqual((status["model"]["name"], status["load_s"], status["last_error"]), ("tiny", 0.5, "oh"))
+        (worker,) = status["workers"]
+        self.assertEqual(worker["state"], {"name": "Restarting", "in_ms": 100, "reason": "it died"})
+        self.assertEqual((worker["model"]["name"], worker["load_s"], worker["last_error"]), ("tiny", 0.5, "oh"))
 
     def test_a_drawing_is_written_as_it_is_to_be(self) -> None:
         sent = bytearray()
@@ -64,7 +65,7 @@ class BytesTest(unittest.TestCase):
         }
         with self.assertRaises(Ends):
             next(Fake().draw("a réd fox", **wishes))
-        body = golden("Request::")["Draw"]
+        body = golden("Request::")["Generate"]
         self.assertEqual(bytes(sent), struct.pack(">I", len(body)) + body)
 
     def test_a_wish_that_there_is_not_is_refused(self) -> None:

@@ -11,7 +11,7 @@ import sys
 import zlib
 
 # Messages by their names: fields and their types, or a list of variants, whose place is their number. A type is a
-# letter of struct, "s" for a string, or the name of a message; with "?" before it it may be missing.
+# letter of struct, "s" for a string, or the name of a message; "?" before it: it may be missing, "*": a list.
 TYPES = {
     "FAILURE": "kind:I message:s hint:?s",
     "STATE": [
@@ -19,11 +19,16 @@ TYPES = {
         "Restarting in_ms:Q reason:s", "Failed failure:FAILURE", "Asleep",
     ],
     "WAITING": ["Queue position:I", "Worker worker:STATE", "Overtaken position:I", "Disk failure:FAILURE"],
-    "MODEL": "name:s device:s dtype:s width:I height:I steps:I guidance:f max_tokens:I",
-    "STATUS": "version:s pid:I uptime_s:Q worker:STATE worker_pid:?I restarts:I model:?MODEL load_s:?f"
-    " queued:I done:Q failed:Q last_error:?s",
+    "CAPABILITIES": "parameters:*s guidance:B negative_prompt:B side_min:I side_max:I side_multiple:I images_max:I"
+    " initial_image:B mask:B control_image:B lora:B layouts:*I",
+    "MODEL": "name:s device:s dtype:s width:I height:I steps:I guidance:f max_tokens:I capabilities:CAPABILITIES",
+    "WEIGHTS": ["Read bytes:Q", "Kept bytes:Q"],
+    "MEMORY": "used:Q total:Q",
+    "WORKER": "worker:I state:STATE pid:?I restarts:I model:?MODEL load_s:?f age_s:?Q weights:?WEIGHTS memory:?MEMORY"
+    " last_error:?s",
+    "STATUS": "version:s pid:I uptime_s:Q workers:*WORKER queued:I done:Q failed:Q",
     "EVENT": [
-        "Accepted job:Q position:I", "Waiting why:WAITING", "Started model:s width:I height:I steps:I guidance:f",
+        "Accepted job:Q position:I", "Waiting why:WAITING", "Started model:MODEL width:I height:I steps:I guidance:f",
         "Step image:I step:I of:I ms:f", "Decoding image:I", "Image index:I seed:Q width:I height:I bytes:Q",
         "Done queued:f text:f steps:f decode:f total:f", "Failed failure:FAILURE", "Status status:STATUS",
         "Busy failure:FAILURE depth:I wait_ms:?Q", None, None, "Acknowledged", None, "Resumed image:I step:I",
@@ -31,6 +36,7 @@ TYPES = {
 }
 PARAMETERS = "prompt:s width:Q height:Q steps:Q seed:Q count:Q guidance:f negative:s guidance_normalization:f"
 PARAMETERS += " guidance_truncation:f"
+TREATED = bytes(4 + 1 + 1 + 8 + 1)  # interactive, neither detached nor with previews, no images, for nobody else
 TAGS = {"s": 0, "Q": 1, "f": 2}  # of a value's variants
 CODES = [64, 65, 69, 70, 73, 74, 75, 76, 77, 78, 130]  # of the kinds of failures
 REQUEST, EVENTS, PIXELS, ERROR = 0x01, 0x02, 0x10, 0xFF  # kinds of frames
@@ -58,6 +64,12 @@ def read(kind, data, at=0):
     """A value at a place in bytes, and where it ends. A message is a dictionary, a variant has its "name" in it."""
     if kind[0] == "?":
         return read(kind[1:], data, at + 1) if data[at] else (None, at + 1)
+    if kind[0] == "*":
+        (count,), at, items = struct.unpack_from("<Q", data, at), at + 8, []
+        for _ in range(count):
+            item, at = read(kind[1:], data, at)
+            items.append(item)
+        return items, at
     if kind == "s":
         (length,), at = struct.unpack_from("<Q", data, at), at + 8
         return data[at : at + length].decode(), at + length
@@ -82,7 +94,7 @@ class Client:
         self.stream.settimeout(5)
         try:
             self.stream.connect(path)
-            self.stream.sendall(struct.pack(">4sHHQ", b"ZIMG", 1, 1, 0))
+            self.stream.sendall(struct.pack(">4sHHQ", b"ZIMG", 2, 2, 0))
         except PermissionError:
             raise Failed(77, f"you may not use the daemon at {path}") from None
         except OSError as error:
@@ -90,7 +102,7 @@ class Client:
         self.file = self.stream.makefile("rb")
         start = self.exactly(4)
         # Without a place for us it says why at once, else after a Welcome if no version fits.
-        if start != b"ZIMG" or struct.unpack(">HHQ", self.exactly(12))[0] != 1:
+        if start != b"ZIMG" or struct.unpack(">HHQ", self.exactly(12))[0] != 2:
             self.frame(start if start != b"ZIMG" else None)
             raise Failed(76, "that is no daemon of this protocol")
         self.stream.settimeout(None)
@@ -148,7 +160,7 @@ class Client:
         if unknown := wanted.keys() - kinds.keys():
             raise Failed(64, f"parameter {', '.join(unknown)} is unknown")
         pairs = (write("s", n) + write("I", TAGS[k]) + write(k, wanted[n]) for n, k in kinds.items() if n in wanted)
-        self.send(0, struct.pack("<Q", len(wanted)) + b"".join(pairs))
+        self.send(0, struct.pack("<Q", len(wanted)) + b"".join(pairs) + TREATED)
         event = {"name": "Accepted"}
         while event["name"] != "Done":
             event = self.receive()

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use zimage::{Conditioning, Error, ErrorKind, Fit, Generation, Pipeline, Plan, Snapshot};
-use zimg_protocol::messages::{ImageInfo, Point, Report, Started, Step, Timings};
+use zimg_protocol::messages::{ImageInfo, ModelInfo, Point, Report, Started, Step, Timings};
 use zimg_protocol::{Failure, Kind};
 
 use crate::commands::{Job, Whereabouts};
@@ -22,7 +22,7 @@ const BETWEEN_PREVIEWS: Duration = Duration::from_millis(100);
 /// When this process can draw no more: then the job has no end, so that it can go on elsewhere.
 pub(crate) fn run(
     pipeline: &Pipeline,
-    model: &str,
+    model: &ModelInfo,
     job: &Job,
     reports: &Reports,
 ) -> Result<(), Failure> {
@@ -92,7 +92,7 @@ impl<'a> Run<'a> {
     /// Checks the job, says that it begins, encodes its prompts.
     fn begin(
         stages: Stages<'a>,
-        model: &str,
+        model: &ModelInfo,
         job: &'a Job,
         reports: &'a Reports,
     ) -> Result<Self, Stop> {
@@ -100,7 +100,7 @@ impl<'a> Run<'a> {
         let plan = stages.0.plan(&job.params)?;
         let fit = stages.0.room_for(&plan)?;
         let started = Started {
-            model: model.to_owned(),
+            model: model.clone(),
             width: plan.width,
             height: plan.height,
             steps: plan.steps,

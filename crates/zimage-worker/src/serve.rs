@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             give_up(failure, reports, status)
         }
     };
-    let model = info.name.clone();
+    let model = info.clone();
     reports.send(Report::Ready(info));
     memory::report(pipeline.device(), &reports);
     let mut later = startup::later(args);

@@ -13,7 +13,7 @@ use zimage::{
     RetainedWeights, WarmupTimings,
 };
 use zimg_protocol::Failure;
-use zimg_protocol::messages::{ModelInfo, Report, Weights};
+use zimg_protocol::messages::{Capabilities, ModelInfo, Report, Weights};
 
 use crate::args::{Args, Model, Size};
 use crate::failure::{at_start, from_model};
@@ -74,6 +74,11 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
         steps: defaults.steps,
         guidance: defaults.guidance,
         max_tokens: limits.tokens_max as u32,
+        capabilities: Capabilities::text_to_image(
+            limits.side_max,
+            limits.multiple,
+            defaults.guidance > 0.0,
+        ),
     };
     Ok((pipeline, info))
 }

@@ -231,16 +231,26 @@ async fn receive(
             Err(_) if outbox.idle() >= IDLE_TIMEOUT => return Err(ConnectionError::Idle),
             Err(_) => continue,
         };
-        let request = match Frame::decode(body?.freeze())? {
-            Frame::Request(request) => request,
-            other => return Err(FrameError::Kind(other.kind()).into()),
+        let message = match Frame::decode(body?.freeze()) {
+            Ok(Frame::Request(request)) => FromClient::Asked { id, request },
+            Ok(other) => return Err(FrameError::Kind(other.kind()).into()),
+            Err(FrameError::Refused(failure)) => {
+                FromClient::Refused { id, failure: not_understood(failure) }
+            }
+            Err(error) => return Err(error.into()),
         };
         outbox.at_most(UNREAD_FRAMES_MAX).await;
-        if supervisor.send(FromClient::Asked { id, request }).await.is_err() {
+        if supervisor.send(message).await.is_err() {
             // At shutdown the remaining frames are written, and no request is read.
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// The answer to a request that this version does not take.
+fn not_understood(mut failure: Failure) -> Failure {
+    failure.message = format!("{PROGRAM} refuses the request: {}", failure.message);
+    failure
 }
 
 /// Writes the frames of the outbox until it is closed.

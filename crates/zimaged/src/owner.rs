@@ -2,9 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The longest name of a user behind a front end, in bytes.
-pub(crate) const USER_BYTES: usize = 128;
-
 /// Who a job belongs to: fair sharing, quotas and permissions are by this key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Owner {

@@ -16,14 +16,14 @@ pub(crate) fn draw(socket: Option<&Path>, prompt: &str, path: &Path) -> Result<(
     let socket = socket::find(socket)?;
     // The name is for the error message if the versions are incompatible.
     let client = Client::connect("example 1.0", &socket)?;
-    // Parameters that are not set take the model's defaults. `submit` instead of `draw` sets a
-    // priority, requests previews, or detaches the job.
+    // Parameters that are not set take the model's defaults. A `Generate` instead of
+    // `Params` sets a priority, requests previews, or detaches the job.
     let request = Params { seed: Some(42), ..Params::new(prompt) };
-    for update in client.draw(&request)? {
+    for update in client.generate(&request)? {
         // An error is a sentence with a kind, which is an exit code.
         match update? {
             Update::Waiting(waiting) => say(&format!("waiting: {waiting:?}")),
-            Update::Started(started) => say(&format!("generating with {}", started.model)),
+            Update::Started(started) => say(&format!("generating with {}", started.model.name)),
             Update::Step(step) => say(&format!("step {} of {}", step.step, step.of)),
             Update::Image(image) => {
                 let (width, height) = (image.info.width, image.info.height);

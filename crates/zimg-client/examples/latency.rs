@@ -88,7 +88,7 @@ fn draw(args: &Args, image: u32) -> Result<Measured> {
     let client = Client::connect("latency", &args.socket)?;
     let began = Instant::now();
     let mut pixels = None;
-    for update in client.draw(&draw)? {
+    for update in client.generate(&draw)? {
         match update? {
             Update::Image(_) => pixels = Some(Instant::now()),
             Update::Done(timings) => {

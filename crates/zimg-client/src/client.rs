@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use zimg_protocol::messages::{
-    Event, JobId, JobInfo, Overview, Params, Request, Setup, Status, Submit,
-};
+use zimg_protocol::messages::{Event, Generate, JobId, JobInfo, Overview, Request, Setup, Status};
 use zimg_protocol::{Failure, Frame};
 
 use crate::job::Job;
@@ -42,34 +40,26 @@ impl Client {
         FrameStream::connect(program, path, wait).map(Self)
     }
 
-    /// The daemon's minor version of the protocol. One of 0 knows [`Client::draw`] and
-    /// [`Client::status`], and closes the connection over any other request.
+    /// The daemon's minor version of the protocol. It is raised when messages
+    /// are added.
     pub fn minor(&self) -> u16 {
         self.0.minor()
     }
 
-    /// Requests images as an interactive, attached job, the only one of this connection.
-    ///
-    /// # Errors
-    ///
-    /// `Refused`: `draw` exceeds the limits. `Internal`: the connection broke; or the daemon's
-    /// refusal.
-    pub fn draw(mut self, draw: &Params) -> Result<Job, Failure> {
-        draw.check()?;
-        self.0.send(Request::Draw(draw.clone()))?;
-        Ok(Job::new(self.0, draw, false))
-    }
-
-    /// As [`Client::draw`], with priority, previews and detachment. A detached job ends with
+    /// Generates images. The connection serves this one job; a detached one ends with
     /// `Update::Accepted`.
     ///
     /// # Errors
     ///
-    /// As [`Client::draw`].
-    pub fn submit(mut self, submit: &Submit) -> Result<Job, Failure> {
-        submit.params.check()?;
-        self.0.send(Request::Submit(submit.clone()))?;
-        Ok(Job::new(self.0, &submit.params, submit.detach))
+    /// `Refused`: a parameter is out of its range. `Internal`: the connection broke; or the
+    /// daemon's refusal.
+    pub fn generate(mut self, request: impl Into<Generate>) -> Result<Job, Failure> {
+        let request = request.into();
+        request.params.check()?;
+        let requested = (request.params.images(), (request.params.width, request.params.height));
+        let detached = request.detach;
+        self.0.send(Request::Generate(request))?;
+        Ok(Job::new(self.0, requested, detached))
     }
 
     /// Subscribes to a detached job of the same user until its end; all its images come.

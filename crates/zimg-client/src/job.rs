@@ -98,9 +98,13 @@ impl Canceller {
 }
 
 impl Job {
-    pub(crate) fn new(stream: FrameStream, draw: &Params, detached: bool) -> Self {
-        let (count, size) = (Some(draw.images()), (draw.width, draw.height));
-        Self { count, size, detached, ..Self::subscribed(stream) }
+    /// A job of so many images of this size, as far as the request says it.
+    pub(crate) fn new(
+        stream: FrameStream,
+        (count, size): (u32, (Option<u32>, Option<u32>)),
+        detached: bool,
+    ) -> Self {
+        Self { count: Some(count), size, detached, ..Self::subscribed(stream) }
     }
 
     /// A detached job, whose parameters the daemon sends first.

@@ -13,8 +13,8 @@ pub use client::Client;
 pub use job::{Canceller, Image, Job, Update};
 pub use zimage_params::{ParamsError, seed_of_image};
 pub use zimg_protocol::messages::{
-    Busy, Counters, DeviceMemory, ImageInfo, JobId, JobInfo, JobState, ModelInfo, Overview, Params,
-    Places, Preview, Priority, Setup, Started, Status, Step, Submit, Timings, Waiting, Weights,
-    WorkerState,
+    Busy, Capabilities, Counters, DeviceMemory, Generate, ImageInfo, JobId, JobInfo, JobState,
+    ModelInfo, Overview, Params, Places, Preview, Priority, Setup, Started, Status, Step, Timings,
+    Waiting, Weights, WorkerId, WorkerState, WorkerStatus,
 };
 pub use zimg_protocol::{Failure, Kind, limits};

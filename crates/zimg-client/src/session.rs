@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use zimg_protocol::limits::HELLO_TIMEOUT;
-use zimg_protocol::messages::{ModelInfo, Overview, Submit, Waiting, WorkerState};
+use zimg_protocol::messages::{Generate, ModelInfo, Overview, Waiting, WorkerState};
 use zimg_protocol::{Failure, Kind};
 
 use crate::client::Client;
@@ -87,7 +87,7 @@ pub trait SessionObserver {
         &mut self,
         model: Option<&ModelInfo>,
         begin: Option<Instant>,
-    ) -> Result<Submit, Self::Error>;
+    ) -> Result<Generate, Self::Error>;
 
     /// The request is submitted; an attached job can be cancelled. The canceller keeps the
     /// connection open: drop it at [`SessionObserver::disconnected`].
@@ -204,20 +204,22 @@ impl Session {
         let Introduction { mut client, mut model, begin_in } = self.introduce(observer)?;
         while observer.needs_model() && model.is_none() {
             let status = client.status()?;
-            if let WorkerState::Failed(failure) = status.worker {
-                return Err(failure.into());
+            let worker = status.first_worker();
+            if let WorkerState::Failed(failure) = &worker.state {
+                return Err(failure.clone().into());
             }
-            model = status.model;
+            model = worker.model.clone();
             if model.is_none() {
-                let waiting = Update::Waiting(Waiting::Worker(status.worker));
+                let waiting = Update::Waiting(Waiting::Worker(worker.state.clone()));
                 observer.update(waiting).map_err(AttemptError::Observer)?;
                 observer.pause(MODEL_INTERVAL).map_err(AttemptError::Observer)?;
             }
         }
         let begin = begin_in.map(|time| asked + time);
         let submit = observer.prepare(model.as_ref(), begin).map_err(AttemptError::Observer)?;
-        let mut job = client.submit(&submit)?;
-        if !submit.detach {
+        let detached = submit.detach;
+        let mut job = client.generate(submit)?;
+        if !detached {
             observer.submitted(job.canceller()?);
         }
         while let Some(update) = job.next() {
@@ -236,19 +238,9 @@ impl Session {
     /// Connects, and asks for the model and the estimate.
     fn introduce<O: SessionObserver>(&self, observer: &mut O) -> AttemptResult<Introduction, O> {
         let mut client = self.connect(observer)?;
-        match client.overview() {
-            Ok(Overview { status, wait_ms, .. }) => {
-                let begin_in = wait_ms.map(Duration::from_millis);
-                Ok(Introduction { client, model: status.model, begin_in })
-            }
-            // A daemon of minor version 0 closes the connection over this question.
-            Err(failure) if failure.kind == Kind::Usage => {
-                let mut client = Client::connect(&self.program, &self.socket)?;
-                let model = client.status()?.model;
-                Ok(Introduction { client, model, begin_in: None })
-            }
-            Err(failure) => Err(failure.into()),
-        }
+        let Overview { status, wait_ms, .. } = client.overview()?;
+        let begin_in = wait_ms.map(Duration::from_millis);
+        Ok(Introduction { client, model: status.model().cloned(), begin_in })
     }
 
     /// Connects to a daemon that may be about to listen.

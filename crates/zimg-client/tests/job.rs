@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 
 use tempfile::TempDir;
 use zimg_client::{
-    Busy, Client, Failure, Image, ImageInfo, JobInfo, JobState, Kind, Params, Preview, Priority,
-    Submit, Update,
+    Busy, Client, Failure, Generate, Image, ImageInfo, JobInfo, JobState, Kind, Params, Preview,
+    Priority, Update,
 };
 use zimg_protocol::frame::write_pixels;
 use zimg_protocol::limits::{CHUNK_BYTES, TO_DAEMON_BYTES};
@@ -69,7 +69,7 @@ fn draw(count: u32) -> Params {
 
 /// All updates up to the end, and how it ended.
 fn run(fake: Fake, draw: &Params) -> (Vec<Update>, Option<Failure>) {
-    let job = Client::connect("test 1", &fake.path).unwrap().draw(draw).unwrap();
+    let job = Client::connect("test 1", &fake.path).unwrap().generate(draw).unwrap();
     let mut updates = Vec::new();
     let mut failure = None;
     for update in job {
@@ -99,7 +99,7 @@ fn images_are_put_together_from_chunks_between_other_events() {
     let step = Step { image: 1, step: 1, of: 8, ms: 1.0 };
     let between = step.clone();
     let fake = welcoming(move |stream, request| {
-        assert_eq!(request, Request::Draw(draw(2)));
+        assert_eq!(request, Request::Generate(Generate::new(draw(2))));
         say(stream, Event::Accepted { job: 9, position: 0 });
         say(stream, Event::Image(image(0, 1024, 1024)));
         write_pixels(stream, &pixels[..CHUNK_BYTES + 1]).unwrap();
@@ -241,7 +241,7 @@ fn a_cancel_reaches_the_daemon_from_another_thread() {
         assert_eq!(next, Some(Frame::Request(Request::Cancel)));
         say(stream, Event::Failed(Failure::new(Kind::Cancelled, "cancelled")));
     });
-    let mut job = Client::connect("test 1", &fake.path).unwrap().draw(&draw(1)).unwrap();
+    let mut job = Client::connect("test 1", &fake.path).unwrap().generate(&draw(1)).unwrap();
     assert!(matches!(job.next(), Some(Ok(Update::Accepted { .. }))));
     let mut canceller = job.canceller().unwrap();
     thread::spawn(move || canceller.cancel().unwrap()).join().unwrap();
@@ -252,7 +252,7 @@ fn a_cancel_reaches_the_daemon_from_another_thread() {
 #[test]
 fn a_dropped_job_closes_its_connection() {
     let fake = welcoming(|stream, _| assert_eq!(Frame::read(stream, 100).unwrap(), None));
-    drop(Client::connect("test 1", &fake.path).unwrap().draw(&draw(1)).unwrap());
+    drop(Client::connect("test 1", &fake.path).unwrap().generate(&draw(1)).unwrap());
     fake.thread.join().unwrap();
 }
 
@@ -288,7 +288,7 @@ fn a_request_beyond_the_limits_is_not_sent() {
         assert_eq!(Frame::read(&mut stream, TO_DAEMON_BYTES).unwrap(), None);
     });
     let client = Client::connect("test 1", &fake.path).unwrap();
-    assert_eq!(client.draw(&draw(0)).unwrap_err().kind, Kind::Refused);
+    assert_eq!(client.generate(&draw(0)).unwrap_err().kind, Kind::Refused);
     fake.thread.join().unwrap();
 }
 
@@ -342,11 +342,16 @@ fn one_connection_asks_many_things() {
 
 #[test]
 fn a_detached_job_ends_when_it_is_accepted() {
-    let submit =
-        Submit { params: draw(3), priority: Priority::Batch, detach: true, previews: false };
+    let submit = Generate {
+        params: draw(3),
+        priority: Priority::Batch,
+        detach: true,
+        previews: false,
+        ..Generate::default()
+    };
     let accepted = Event::Accepted { job: 9, position: 2 };
-    let (client, fake) = answering(vec![(Request::Submit(submit.clone()), accepted)]);
-    let updates: Vec<_> = client.submit(&submit).unwrap().collect();
+    let (client, fake) = answering(vec![(Request::Generate(submit.clone()), accepted)]);
+    let updates: Vec<_> = client.generate(&submit).unwrap().collect();
     assert_eq!(updates, [Ok(Update::Accepted { job: 9, position: 2 })]);
     fake.thread.join().unwrap();
 }
@@ -380,10 +385,15 @@ fn no_place_says_for_how_long() {
     let failure = Failure::new(Kind::Busy, "64 jobs wait already");
     let busy = Busy { failure: failure.clone(), depth: 64, wait_ms: Some(1500) };
     let answer = Event::Busy(busy.clone());
-    let submit =
-        Submit { params: draw(1), priority: Priority::Interactive, detach: false, previews: false };
-    let (client, fake) = answering(vec![(Request::Submit(submit.clone()), answer)]);
-    let mut job = client.submit(&submit).unwrap();
+    let submit = Generate {
+        params: draw(1),
+        priority: Priority::Interactive,
+        detach: false,
+        previews: false,
+        ..Generate::default()
+    };
+    let (client, fake) = answering(vec![(Request::Generate(submit.clone()), answer)]);
+    let mut job = client.generate(&submit).unwrap();
     assert_eq!(job.busy(), None);
     assert_eq!(job.next(), Some(Err(failure)));
     assert_eq!(job.busy(), Some(&busy));
@@ -418,7 +428,7 @@ fn previews_and_resuming_are_told_and_lies_about_them_caught() {
 fn the_example_draws() {
     let fake = welcoming(|stream, request| {
         let draw = Params { seed: Some(42), ..Params::new("a fox") };
-        assert_eq!(request, Request::Draw(draw));
+        assert_eq!(request, Request::Generate(Generate::new(draw)));
         say(stream, Event::Accepted { job: 1, position: 0 });
         say(stream, Event::Step(Step { image: 0, step: 1, of: 1, ms: 1.0 }));
         say(stream, Event::Image(image(0, 64, 80)));

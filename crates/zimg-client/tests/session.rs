@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use zimg_client::session::{RetryPolicy, Session, SessionObserver, SessionWait};
 use zimg_client::{
-    Busy, Failure, ImageInfo, Kind, ModelInfo, Overview, Params, Priority, Status, Submit, Update,
-    Waiting, WorkerState,
+    Busy, Capabilities, Failure, Generate, ImageInfo, Kind, ModelInfo, Overview, Params, Priority,
+    Status, Update, Waiting, WorkerState, WorkerStatus,
 };
 use zimg_protocol::frame::write_pixels;
 use zimg_protocol::limits::TO_DAEMON_BYTES;
@@ -25,24 +25,20 @@ fn status(model: Option<ModelInfo>) -> Status {
         version: "1".into(),
         pid: 1,
         uptime_s: 1,
-        worker: WorkerState::Starting,
-        worker_pid: None,
-        restarts: 0,
-        model,
-        load_s: None,
+        workers: vec![WorkerStatus {
+            state: WorkerState::Starting,
+            model,
+            ..WorkerStatus::default()
+        }],
         queued: 0,
         done: 0,
         failed: 0,
-        last_error: None,
     }
 }
 
 fn overview() -> Event {
     Event::Overview(Box::new(Overview {
         status: status(None),
-        weights: None,
-        memory: None,
-        worker_age_s: None,
         places: zimg_client::Places::default(),
         unfinished: 0,
         connections: 1,
@@ -69,7 +65,7 @@ fn serve(mut stream: UnixStream, models: &mut Vec<Option<ModelInfo>>, answers: A
                 let answer = status(models.remove(0));
                 say(&mut stream, Event::Status(Box::new(answer)));
             }
-            Some(Frame::Request(Request::Submit(_))) => break,
+            Some(Frame::Request(Request::Generate(_))) => break,
             other => panic!("{other:?}"),
         }
     }
@@ -136,12 +132,18 @@ impl SessionObserver for Notes {
         &mut self,
         model: Option<&ModelInfo>,
         begin: Option<Instant>,
-    ) -> Result<Submit, Failure> {
+    ) -> Result<Generate, Failure> {
         assert!(begin.is_some());
         let model = model.map_or("no model", |model| &model.name);
         self.words.push(format!("prepare with {model}"));
         let params = Params::new("a fox");
-        Ok(Submit { params, priority: Priority::Interactive, detach: false, previews: false })
+        Ok(Generate {
+            params,
+            priority: Priority::Interactive,
+            detach: false,
+            previews: false,
+            ..Generate::default()
+        })
     }
 
     fn update(&mut self, update: Update) -> Result<(), Failure> {
@@ -314,6 +316,7 @@ fn a_request_that_depends_on_the_model_waits_for_it() {
         steps: 8,
         guidance: 0.0,
         max_tokens: 512,
+        capabilities: Capabilities::default(),
     };
     let daemon = thread::spawn(move || {
         let mut models = vec![None, Some(model)];

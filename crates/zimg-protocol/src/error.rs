@@ -96,6 +96,11 @@ impl Failure {
         }
     }
 
+    /// A prompt or parameter that is refused.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::new(Kind::Refused, message)
+    }
+
     /// The same with a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

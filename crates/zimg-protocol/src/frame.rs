@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::codec::{self, CodecError};
 use crate::error::{Failure, Kind};
 use crate::limits::CHUNK_BYTES;
-use crate::messages::{Command, Event, Report, Request};
+use crate::messages::{Command, Event, ReceivedGenerate, Report, Request};
 
 /// The kind byte. From 0xF0 on the layouts are frozen: valid in every major version.
 pub mod kind {
@@ -22,16 +22,17 @@ pub mod kind {
     pub const REPORT: u8 = 0x04;
     /// The next bytes of the image announced last; no bincode.
     pub const PIXELS: u8 = 0x10;
+    /// The next bytes of an image that a request brings; no bincode.
+    pub const IMAGE: u8 = 0x12;
     /// The next bytes of the latents announced last; no bincode. Between daemon and worker.
     pub const LATENTS: u8 = 0x11;
-    /// Frozen, reserved: status across major versions.
-    pub const STATUS: u8 = 0xF0;
-    /// Frozen, reserved: stop across major versions.
-    pub const STOP: u8 = 0xF1;
     /// Frozen: `u16` code, big endian (an exit code) │ UTF-8 text. Also valid before Welcome;
     /// the connection ends after it.
     pub const ERROR: u8 = 0xFF;
 }
+
+/// The number of `Request::Generate`.
+const GENERATE: [u8; 4] = [0; 4];
 
 /// One frame.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +47,8 @@ pub enum Frame {
     Report(Report),
     /// `kind::PIXELS`: at most `limits::CHUNK_BYTES` of the image announced last.
     Pixels(Bytes),
+    /// `kind::IMAGE`: at most `limits::IMAGE_CHUNK_BYTES` of the images that the request brings.
+    Image(Bytes),
     /// `kind::LATENTS`: at most `limits::CHUNK_BYTES` of the latents announced last.
     Latents(Bytes),
     /// `kind::ERROR`
@@ -73,8 +76,8 @@ impl From<ErrorFrame> for Failure {
     }
 }
 
-/// Why there is no frame. All but `Io` mean that the peer does not keep to the protocol; none
-/// can be recovered from on the same connection.
+/// Why there is no frame. After `Refused` the next frame can be read; after all others the
+/// connection is of no more use, and all but `Io` mean that the peer breaks the protocol.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
     /// Reading or writing failed, or timed out.
@@ -102,6 +105,9 @@ pub enum FrameError {
         /// What is wrong with it.
         source: CodecError,
     },
+    /// A whole `Request::Generate` that this version does not take; the connection can go on.
+    #[error("{0}")]
+    Refused(Failure),
     /// A frozen error frame shorter than its code.
     #[error("an error message without a code")]
     ErrorFrame,
@@ -124,6 +130,7 @@ impl Frame {
             Self::Command(_) => kind::COMMAND,
             Self::Report(_) => kind::REPORT,
             Self::Pixels(_) => kind::PIXELS,
+            Self::Image(_) => kind::IMAGE,
             Self::Latents(_) => kind::LATENTS,
             Self::Error(_) => kind::ERROR,
         }
@@ -154,11 +161,20 @@ impl Frame {
         let kind = body.split_to(1)[0];
         let malformed = |source| FrameError::Malformed { kind, source };
         match kind {
-            kind::REQUEST => codec::decode(&body).map(Self::Request).map_err(malformed),
+            kind::REQUEST => match body.split_first_chunk() {
+                // Its parameters may be of a later version, which is no fault of the message.
+                Some((&GENERATE, rest)) => {
+                    let received: ReceivedGenerate = codec::decode(rest).map_err(malformed)?;
+                    let generate = received.understood().map_err(FrameError::Refused)?;
+                    Ok(Self::Request(Request::Generate(generate)))
+                }
+                _ => codec::decode(&body).map(Self::Request).map_err(malformed),
+            },
             kind::EVENT => codec::decode(&body).map(Self::Event).map_err(malformed),
             kind::COMMAND => codec::decode(&body).map(Self::Command).map_err(malformed),
             kind::REPORT => codec::decode(&body).map(Self::Report).map_err(malformed),
             kind::PIXELS => Ok(Self::Pixels(body)),
+            kind::IMAGE => Ok(Self::Image(body)),
             kind::LATENTS => Ok(Self::Latents(body)),
             kind::ERROR => match body.split_first_chunk() {
                 Some((code, text)) => Ok(Self::Error(ErrorFrame {
@@ -215,7 +231,7 @@ impl Frame {
             Self::Event(message) => put(self.kind(), message, body),
             Self::Command(message) => put(self.kind(), message, body),
             Self::Report(message) => put(self.kind(), message, body),
-            Self::Pixels(bytes) | Self::Latents(bytes) => {
+            Self::Pixels(bytes) | Self::Image(bytes) | Self::Latents(bytes) => {
                 fits(bytes.len())?;
                 body.extend_from_slice(bytes);
                 Ok(())

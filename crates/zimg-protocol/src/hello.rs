@@ -14,8 +14,8 @@ use crate::error::{Failure, Kind};
 pub const MAGIC: [u8; 4] = *b"ZIMG";
 /// Bytes of a Hello, and of a Welcome.
 pub const BYTES: usize = 16;
-/// The major version of [`crate::messages`].
-pub const MAJOR: u16 = 1;
+/// The major version of [`crate::messages`]. 1 was that of zimg 0.1, which was not published.
+pub const MAJOR: u16 = 2;
 /// The minor version: raised when variants are appended.
 pub const MINOR: u16 = 1;
 
@@ -195,17 +195,33 @@ mod tests {
     #[test]
     fn a_skew_names_both_versions_and_the_older_side() {
         let refused = refusal("zimaged 0.1.0");
-        let (ours, welcome) = (speaking(2, 3), Welcome { major: 0, minor: 1, capabilities: 0 });
+        let (ours, welcome) = (speaking(3, 4), Welcome { major: 0, minor: 2, capabilities: 0 });
         let failure = skew("zimg 0.9.0", ours, welcome, Some(&refused.message));
         assert_eq!(failure.kind.exit_code(), 76);
         assert_eq!(
             failure.message,
-            "zimg 0.9.0 speaks protocols 2 to 3, but zimaged 0.1.0 speaks protocol 1"
+            "zimg 0.9.0 speaks protocols 3 to 4, but zimaged 0.1.0 speaks protocol 2"
         );
         assert!(failure.hint.unwrap().starts_with("the daemon is older"));
         let welcome = Welcome { minor: 7, ..welcome };
         let failure = skew("zimg 0.9.0", ours, welcome, None);
         assert!(failure.message.ends_with("but the daemon speaks protocol 7"));
         assert!(failure.hint.unwrap().starts_with("zimg is older"));
+    }
+
+    #[test]
+    fn peers_of_zimg_0_1_are_told_their_version() {
+        let old = speaking(1, 1);
+        // Its client reads the error frame after this Welcome, and says the rest.
+        assert_eq!(Hello::OURS.negotiate(old), Welcome { major: 0, minor: 2, capabilities: 0 });
+        assert_eq!(refusal("zimaged 0.2.0").message, "zimaged 0.2.0 speaks protocol 2");
+        let welcome = old.negotiate(Hello::OURS);
+        assert_eq!(welcome.major, 0);
+        let failure =
+            skew("zimg 0.2.0", Hello::OURS, welcome, Some("zimaged 0.1.0 speaks protocol 1"));
+        assert_eq!(
+            failure.message,
+            "zimg 0.2.0 speaks protocol 2, but zimaged 0.1.0 speaks protocol 1"
+        );
     }
 }

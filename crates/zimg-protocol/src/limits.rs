@@ -9,12 +9,22 @@ pub use zimage_params::limits::{
 
 /// The longest frame body (kind and payload) from client to daemon.
 pub const TO_DAEMON_BYTES: usize = 256 << 10;
+/// The most bytes of a request's images in one `kind::IMAGE` frame.
+pub const IMAGE_CHUNK_BYTES: usize = TO_DAEMON_BYTES - 1;
 /// The most pixel bytes in one `kind::PIXELS` frame.
 pub const CHUNK_BYTES: usize = 1 << 20;
 /// The longest frame body (kind and payload) from daemon to client, and both ways between daemon
 /// and worker.
 pub const TO_CLIENT_BYTES: usize = 1 + CHUNK_BYTES;
 
+/// The most parameters in a request's list.
+pub const PARAMETERS_MAX: usize = 64;
+/// The longest name of a parameter, in bytes.
+pub const PARAMETER_NAME_BYTES: usize = 64;
+/// The longest name of a user on whose behalf a front end asks, in bytes.
+pub const USER_BYTES: usize = 128;
+/// The most images that a request brings, and the most descriptors that come with it.
+pub const IMAGES_MAX: usize = 4;
 /// Characters of a prompt in a list of jobs.
 pub const PROMPT_SHOWN: usize = 200;
 /// The most channels of latents.

@@ -11,7 +11,7 @@ use std::fmt::Write;
 use zimg_protocol::messages::*;
 use zimg_protocol::{Frame, Hello};
 
-const GOLDEN: &str = include_str!("golden/v1.txt");
+const GOLDEN: &str = include_str!("golden/v2.txt");
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut out, byte| {
@@ -79,6 +79,7 @@ fn no_variant_is_without_a_golden_line() {
             Frame::Event(message) => format!("Event::{}", event(message)),
             Frame::Command(message) => format!("Command::{}", command(message)),
             Frame::Report(message) => format!("Report::{}", report(message)),
+            Frame::Image(_) => "Image".to_owned(),
             Frame::Pixels(_) => "Pixels".to_owned(),
             Frame::Latents(_) => "Latents".to_owned(),
             Frame::Error(_) => "Error".to_owned(),
@@ -91,10 +92,10 @@ fn no_variant_is_without_a_golden_line() {
 
 fn request(message: &Request) -> &'static str {
     match message {
-        Request::Draw(_) => "Params",
         Request::Cancel => "Cancel",
         Request::Status => "Status",
-        Request::Submit(_) => "Submit",
+        Request::Generate(request) if !request.images.is_empty() => "Generate(images)",
+        Request::Generate(_) => "Generate",
         Request::Jobs => "Jobs",
         Request::CancelJob { .. } => "CancelJob",
         Request::Wait { .. } => "Wait",
@@ -119,7 +120,7 @@ fn event(message: &Event) -> &'static str {
         Event::Image(_) => "Image",
         Event::Done(_) => "Done",
         Event::Failed(_) => "Failed",
-        Event::Status(status) => match status.worker {
+        Event::Status(status) => match status.workers[0].state {
             WorkerState::Starting => "Status(Starting)",
             WorkerState::Loading { .. } => "Status(Loading)",
             WorkerState::Warming => "Status(Warming)",
@@ -143,7 +144,7 @@ fn event(message: &Event) -> &'static str {
 
 fn command(message: &Command) -> &'static str {
     match message {
-        Command::Draw { .. } => "Params",
+        Command::Draw { .. } => "Draw",
         Command::Cancel { .. } => "Cancel",
         Command::Pause { .. } => "Pause",
     }

@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use zimg_protocol::limits::{CHUNK_BYTES, TO_CLIENT_BYTES, TO_DAEMON_BYTES};
-use zimg_protocol::messages::{Event, Params, Request};
+use zimg_protocol::messages::{Event, Generate, Params, Request};
 use zimg_protocol::{Failure, Frame, FrameError, Hello, Kind, Welcome};
 
 thread_local! {
@@ -100,7 +100,7 @@ fn any_frame() -> impl Strategy<Value = Frame> {
     let samples = common::samples();
     prop_oneof![
         (0..samples.len()).prop_map(move |i| samples[i].1.clone()),
-        any_draw().prop_map(|draw| Frame::Request(Request::Draw(draw))),
+        any_draw().prop_map(|draw| Frame::Request(Request::Generate(Generate::new(draw)))),
         (any::<String>(), proptest::option::of(any::<String>())).prop_map(|(message, hint)| {
             Frame::Event(Event::Failed(Failure { kind: Kind::Busy, message, hint }))
         }),

@@ -44,6 +44,7 @@ pub(crate) fn advice(draw: &Params, model: &ModelInfo) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zimg_client::Capabilities;
 
     fn model(guidance: f32) -> ModelInfo {
         ModelInfo {
@@ -55,6 +56,7 @@ mod tests {
             steps: 8,
             guidance,
             max_tokens: 1504,
+            capabilities: Capabilities::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use zimg_client::{Failure, ImageInfo, Kind, ModelInfo, Params, Started};
+use zimg_client::{Failure, ImageInfo, Kind, Params, Started};
 use zimg_image::{EmbeddedMetadata, Error, GenerationMetadata};
 
 use crate::version::PROGRAM;
@@ -13,10 +13,10 @@ pub(crate) fn of_image(
     params: &Params,
     started: &Started,
     image: &ImageInfo,
-    model: Option<&ModelInfo>,
 ) -> GenerationMetadata {
-    // Only the model that ran: another may have been loaded meanwhile.
-    let model = model.filter(|model| model.name == started.model);
+    let model = &started.model;
+    // Empty in jobs that zimg 0.1 stored.
+    let known = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
     GenerationMetadata {
         prompt: params.prompt.clone(),
         negative: params.negative.clone(),
@@ -27,9 +27,9 @@ pub(crate) fn of_image(
         guidance_normalization: params.guidance_normalization.unwrap_or_default(),
         guidance_truncation: params.guidance_truncation.unwrap_or(1.0),
         seed: image.seed,
-        model: Some(started.model.clone()),
-        dtype: model.map(|model| model.dtype.clone()),
-        device: model.map(|model| model.device.clone()),
+        model: Some(model.name.clone()),
+        dtype: known(&model.dtype),
+        device: known(&model.device),
         program: Some(PROGRAM.to_owned()),
     }
 }
@@ -43,10 +43,10 @@ pub(crate) fn to_params(metadata: &GenerationMetadata) -> Params {
         height: Some(metadata.height),
         steps: Some(metadata.steps),
         guidance: Some(metadata.guidance),
-        guidance_normalization: Some(metadata.guidance_normalization),
-        guidance_truncation: Some(metadata.guidance_truncation),
+        guidance_normalization: Some(metadata.guidance_normalization).filter(|n| *n != 0.0),
+        guidance_truncation: Some(metadata.guidance_truncation).filter(|t| *t != 1.0),
         seed: Some(metadata.seed),
-        count: Some(1),
+        count: None,
     }
 }
 
@@ -72,23 +72,26 @@ pub(crate) fn failure(error: &Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zimg_client::ModelInfo;
 
     #[test]
     fn it_is_the_request_with_the_defaults_as_they_became() {
         let params = Params { seed: Some(7), count: Some(3), ..Params::new("a fox") };
-        let started =
-            Started { model: "tiny".to_owned(), width: 64, height: 80, steps: 4, guidance: 0.0 };
+        let started = Started {
+            model: ModelInfo { name: "tiny".into(), ..ModelInfo::default() },
+            width: 64,
+            height: 80,
+            steps: 4,
+            guidance: 0.0,
+        };
         let image = ImageInfo { index: 1, seed: 8, width: 64, height: 80, bytes: 3 * 64 * 80 };
-        let metadata = of_image(&params, &started, &image, None);
+        let metadata = of_image(&params, &started, &image);
         let again = Params {
             width: Some(64),
             height: Some(80),
             steps: Some(4),
             guidance: Some(0.0),
             seed: Some(8),
-            count: Some(1),
-            guidance_normalization: Some(0.0),
-            guidance_truncation: Some(1.0),
             ..Params::new("a fox")
         };
         assert_eq!(to_params(&metadata), again);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use zimg_client::session::{RetryPolicy, Session, SessionObserver, SessionWait};
 use zimg_client::{
-    Canceller, Client, Failure, Image, Job, Kind, ModelInfo, Params, Started, Submit, Update,
+    Canceller, Failure, Generate, Image, Job, Kind, ModelInfo, Params, Started, Update,
 };
 
 use crate::advice::advice;
@@ -84,7 +84,7 @@ pub(crate) fn run(
         socket: context.socket.clone(),
         policy: RetryPolicy { resubmit: plan.wait, absence: context.absence },
     };
-    session.run(&mut JobRun::new(plan, context, observer, None))
+    session.run(&mut JobRun::new(plan, context, observer))
 }
 
 /// Saves the images of a detached job.
@@ -98,18 +98,13 @@ pub(crate) fn fetch(
     context: &RunContext,
     observer: &mut dyn JobObserver,
 ) -> Result<(), Exit> {
-    let model = loaded_model(context);
-    let mut run = JobRun::new(plan, context, observer, model);
+    let mut run = JobRun::new(plan, context, observer);
+    // Advice comes too late for a job that was accepted long ago.
+    run.advised = true;
     for update in job {
         run.update(update?)?;
     }
     Ok(())
-}
-
-/// The daemon's model. It only adds metadata and advice, so that no error is reported.
-fn loaded_model(context: &RunContext) -> Option<ModelInfo> {
-    let client = Client::connect(PROGRAM, &context.socket);
-    client.and_then(|mut client| client.status()).ok()?.model
 }
 
 /// A job that runs.
@@ -118,7 +113,8 @@ struct JobRun<'a> {
     context: &'a RunContext,
     observer: &'a mut dyn JobObserver,
     draw: Params,
-    model: Option<ModelInfo>,
+    /// Whether what is unusual about the request was said.
+    advised: bool,
     started: Option<Started>,
     sheet: Option<ContactSheet>,
     cancel_guard: Option<CancelGuard>,
@@ -135,9 +131,9 @@ impl SessionObserver for JobRun<'_> {
         &mut self,
         model: Option<&ModelInfo>,
         begin: Option<Instant>,
-    ) -> Result<Submit, Exit> {
+    ) -> Result<Generate, Exit> {
         let JobSpec { priority, previews, detach, .. } = *self.plan;
-        self.model = model.cloned();
+        self.advised = model.is_some();
         (self.started, self.sheet) = (None, None);
         self.draw = self.plan.draw.clone();
         if self.needs_model()
@@ -145,9 +141,17 @@ impl SessionObserver for JobRun<'_> {
         {
             (self.draw.width, self.draw.height) = (Some(size.0), Some(size.1));
         }
-        self.advise()?;
+        if let Some(model) = model {
+            self.advise(model)?;
+        }
         self.observer.begins(begin);
-        Ok(Submit { params: self.draw.clone(), priority, detach, previews })
+        Ok(Generate {
+            params: self.draw.clone(),
+            priority,
+            detach,
+            previews,
+            ..Generate::default()
+        })
     }
 
     fn submitted(&mut self, canceller: Canceller) {
@@ -191,19 +195,14 @@ impl SessionObserver for JobRun<'_> {
 }
 
 impl<'a> JobRun<'a> {
-    fn new(
-        plan: &'a JobSpec,
-        context: &'a RunContext,
-        observer: &'a mut dyn JobObserver,
-        model: Option<ModelInfo>,
-    ) -> Self {
+    fn new(plan: &'a JobSpec, context: &'a RunContext, observer: &'a mut dyn JobObserver) -> Self {
         let draw = plan.draw.clone();
         Self {
             plan,
             context,
             observer,
             draw,
-            model,
+            advised: false,
             started: None,
             sheet: None,
             cancel_guard: None,
@@ -211,8 +210,7 @@ impl<'a> JobRun<'a> {
     }
 
     /// Warns about parameters that do not suit the model.
-    fn advise(&mut self) -> Result<(), Exit> {
-        let Some(model) = &self.model else { return Ok(()) };
+    fn advise(&mut self, model: &ModelInfo) -> Result<(), Exit> {
         if let Some(before) = self.plan.drawn_by.as_ref().filter(|before| **before != model.name) {
             let now = &model.name;
             self.observer
@@ -222,10 +220,10 @@ impl<'a> JobRun<'a> {
     }
 
     fn started(&mut self, started: Started) -> Result<(), Exit> {
-        if self.model.is_none() {
-            // It was loaded while the job waited.
-            self.model = loaded_model(self.context);
-            self.advise()?;
+        // The model was loaded while the job waited.
+        if !self.advised {
+            self.advised = true;
+            self.advise(&started.model)?;
         }
         self.started = Some(started);
         Ok(())
@@ -235,9 +233,11 @@ impl<'a> JobRun<'a> {
     fn image(&mut self, image: &Image) -> Result<(), Exit> {
         let JobSpec { output, encoding, metadata: with_metadata, force, .. } = self.plan;
         let pixels = pixels(image);
-        let generation = self.started.as_ref().filter(|_| *with_metadata).map(|started| {
-            metadata::of_image(&self.draw, started, &image.info, self.model.as_ref())
-        });
+        let generation = self
+            .started
+            .as_ref()
+            .filter(|_| *with_metadata)
+            .map(|started| metadata::of_image(&self.draw, started, &image.info));
         if output.sheet.is_some() {
             self.sheet
                 .get_or_insert_with(|| {

@@ -6,7 +6,7 @@ use zimg_protocol::Frame;
 use zimg_protocol::frame::kind;
 use zimg_protocol::hello::{self, Hello, Welcome};
 use zimg_protocol::limits::{COUNT_MAX, PROMPT_BYTES, TO_CLIENT_BYTES, TO_DAEMON_BYTES, side_fits};
-use zimg_protocol::messages::{Request, Submit};
+use zimg_protocol::messages::{Generate, Request};
 
 use super::{SLACK, most_held, within};
 
@@ -80,7 +80,7 @@ pub fn requests(bytes: &[u8]) {
     let Ok(frame) = asked else { return };
     again(&frame, &body);
     let Frame::Request(request) = frame else { panic!("not a request but {frame:?}") };
-    if let Request::Draw(draw) | Request::Submit(Submit { params: draw, .. }) = request {
+    if let Request::Generate(Generate { params: draw, .. }) = request {
         let checked = within(0, || draw.check());
         let sides = [draw.width, draw.height].into_iter().flatten();
         if checked.is_ok() {

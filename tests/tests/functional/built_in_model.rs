@@ -98,7 +98,7 @@ fn one_thing_is_above_another() {
 #[test]
 fn an_image_takes_three_seconds_of_two_cores_at_most() {
     let daemon = tiny();
-    let worker = daemon.status().worker_pid.unwrap();
+    let worker = daemon.status().workers[0].pid.unwrap();
     let spent = || {
         let stat = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap();
         // proc(5): utime and stime are the 14th and 15th fields; the name ends with the last ')'.
@@ -198,7 +198,7 @@ fn no_worker_outlives_its_supervisor() {
     drop(script);
     let mut daemon = Daemon::with(Options { worker: Some(path), ..Options::default() });
     daemon.wait_for("READY=1");
-    let worker = daemon.status().worker_pid.unwrap();
+    let worker = daemon.status().workers[0].pid.unwrap();
     kill(Pid::from_raw(i32::try_from(worker).unwrap()), Signal::SIGSTOP).unwrap();
     daemon.signal(Signal::SIGKILL);
     let ended = poll(

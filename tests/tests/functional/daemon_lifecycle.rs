@@ -134,7 +134,7 @@ fn sigterm_lets_the_running_job_finish() {
     let failure = finish(waiting).unwrap_err();
     assert_eq!(failure.kind, Kind::Busy);
     assert_eq!(failure.message, "zimaged is shutting down");
-    assert_eq!(late.status().unwrap().worker, WorkerState::Draining);
+    assert_eq!(late.status().unwrap().workers[0].state, WorkerState::Draining);
     // A new client is told to try again, not that there is no daemon.
     let failure = daemon.draw(&Params::new("a hen")).unwrap_err();
     assert_eq!((failure.kind, &*failure.message), (Kind::Busy, "zimaged is shutting down"));

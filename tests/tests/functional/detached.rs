@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use zimg_client::{
-    Failure, Image, JobId, JobInfo, JobState, Kind, Params, Priority, Submit, Update, Waiting,
+    Failure, Generate, Image, JobId, JobInfo, JobState, Kind, Params, Priority, Update, Waiting,
 };
 use zimg_tests::{Daemon, Options, finish};
 
@@ -36,9 +36,14 @@ fn daemon_in(state: &Path, mock: &str, environment: &[(&str, &str)]) -> Daemon {
 
 /// The number of a job that the daemon has accepted, and will draw without anybody.
 fn detach(daemon: &Daemon, draw: Params) -> Result<JobId, Failure> {
-    let submit =
-        Submit { params: draw, priority: Priority::default(), detach: true, previews: false };
-    match daemon.client().submit(&submit)?.next() {
+    let submit = Generate {
+        params: draw,
+        priority: Priority::default(),
+        detach: true,
+        previews: false,
+        ..Generate::default()
+    };
+    match daemon.client().generate(&submit)?.next() {
         Some(Ok(Update::Accepted { job, .. })) => Ok(job),
         Some(Err(failure)) => Err(failure),
         other => panic!("not accepted but {other:?}"),

@@ -36,16 +36,19 @@ fn a_prompt_becomes_its_images() {
     }
     assert_eq!(images.len(), 3);
     let status = daemon.status();
-    assert_eq!((status.done, status.failed, status.queued, status.restarts), (1, 0, 0, 0));
-    assert_eq!(status.worker, WorkerState::Ready);
-    assert_eq!(status.model.unwrap().name, "mock");
+    assert_eq!(
+        (status.done, status.failed, status.queued, status.workers[0].restarts),
+        (1, 0, 0, 0)
+    );
+    assert_eq!(status.workers[0].state, WorkerState::Ready);
+    assert_eq!(status.workers[0].model.as_ref().unwrap().name, "mock");
 }
 
 #[test]
 fn defaults_are_the_models_and_timings_are_reported() {
     let daemon = Daemon::ready("");
     let updates: Vec<_> =
-        daemon.client().draw(&Params::new("")).unwrap().map(Result::unwrap).collect();
+        daemon.client().generate(&Params::new("")).unwrap().map(Result::unwrap).collect();
     assert!(matches!(updates[0], Update::Accepted { job: 1, position: 0 }));
     let started = updates.iter().find_map(|update| match update {
         Update::Started(started) => Some(started),
@@ -74,7 +77,7 @@ fn an_early_client_waits_and_sees_why() {
     assert_eq!(position, 0);
     let loading = WorkerState::Loading { done: 1 << 30, total: 4 << 30 };
     until(&mut job, |update| *update == Update::Waiting(Waiting::Worker(loading.clone())));
-    assert_eq!(daemon.status().worker, loading);
+    assert_eq!(daemon.status().workers[0].state, loading);
     daemon.open_gate();
     assert_eq!(finish(job).unwrap().len(), 1);
 }
@@ -91,7 +94,7 @@ fn a_waiting_client_knows_its_position() {
     assert_eq!(position, 2);
     let status = daemon.status();
     assert_eq!(status.queued, 2);
-    assert_eq!(status.worker, WorkerState::Busy { job: 1, step: 2, of: 8 });
+    assert_eq!(status.workers[0].state, WorkerState::Busy { job: 1, step: 2, of: 8 });
     drop(first);
     until(&mut third, |update| *update == Update::Waiting(Waiting::Queue { position: 1 }));
     until(&mut second, step(2));
@@ -108,7 +111,7 @@ fn cancelling_ends_a_running_job_at_its_next_step() {
     until(&mut job, step(3));
     job.canceller().unwrap().cancel().unwrap();
     assert_eq!(finish(job).unwrap_err().kind, Kind::Cancelled);
-    assert_eq!(daemon.status().worker, WorkerState::Ready);
+    assert_eq!(daemon.status().workers[0].state, WorkerState::Ready);
 }
 
 #[test]
@@ -178,7 +181,7 @@ fn the_workers_refusal_reaches_the_command_line() {
     assert_eq!(output.status.code(), Some(65));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("the prompt has 2000 tokens"), "{said}");
-    assert_eq!(daemon.status().worker, WorkerState::Ready);
+    assert_eq!(daemon.status().workers[0].state, WorkerState::Ready);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper fails its test by panicking")]
 
 use zimg_client::{
-    Client, Job, JobState, Kind, Params, Places, Preview, Priority, Submit, Update, Waiting,
+    Client, Generate, Job, JobState, Kind, Params, Places, Preview, Priority, Update, Waiting,
 };
 use zimg_tests::{Daemon, Options, finish, mock, wait_until};
 
@@ -19,8 +19,8 @@ fn draw(steps: u32) -> Params {
     }
 }
 
-fn submit(draw: Params, priority: Priority) -> Submit {
-    Submit { params: draw, priority, detach: false, previews: false }
+fn submit(draw: Params, priority: Priority) -> Generate {
+    Generate { params: draw, priority, detach: false, previews: false, ..Generate::default() }
 }
 
 /// A daemon with these settings and a mock worker with this script.
@@ -34,8 +34,8 @@ fn with(mock: &str, settings: &[(&str, &str)]) -> Daemon {
 }
 
 /// A job that the daemon has accepted.
-fn accepted(daemon: &Daemon, submit: &Submit) -> Job {
-    let mut job = daemon.client().submit(submit).unwrap();
+fn accepted(daemon: &Daemon, submit: &Generate) -> Job {
+    let mut job = daemon.client().generate(submit).unwrap();
     match job.next() {
         Some(Ok(Update::Accepted { .. })) => job,
         other => panic!("not accepted but {other:?}"),
@@ -62,7 +62,7 @@ fn limits_are_configurable_and_a_full_queue_reports_its_depth() {
     assert_eq!(places, Places { jobs: 3, jobs_per_user: 2, connections: 12 });
     let jobs =
         [Priority::Batch, Priority::Interactive].map(|p| accepted(&daemon, &submit(draw(8), p)));
-    let mut third = daemon.client().submit(&submit(draw(8), Priority::Batch)).unwrap();
+    let mut third = daemon.client().generate(&submit(draw(8), Priority::Batch)).unwrap();
     let failure = third.next().unwrap().unwrap_err();
     assert_eq!(failure.kind, Kind::Busy);
     assert_eq!(failure.message, "you already have 2 jobs in the queue");
@@ -96,7 +96,7 @@ fn all_places_taken_says_how_long_until_one_is_free() {
     // Measured while it is drawn, and forty steps are left after the ninth.
     let mut running = accepted(&daemon, &submit(draw(49), Priority::Interactive));
     until(&mut running, |update| matches!(update, Update::Step(step) if step.step == 9));
-    let mut refused = daemon.client().submit(&submit(draw(8), Priority::Interactive)).unwrap();
+    let mut refused = daemon.client().generate(&submit(draw(8), Priority::Interactive)).unwrap();
     let failure = refused.next().unwrap().unwrap_err();
     assert_eq!(failure.message, "the queue is full with 1 job; one of them ends in about 40 s");
     assert_eq!(refused.busy().unwrap().wait_ms, Some(40_000));
@@ -202,8 +202,8 @@ fn users_see_their_jobs_and_can_cancel_them() {
 fn previews_are_sent_only_on_request() {
     let daemon = Daemon::ready("slow:5");
     let previews = |requested| {
-        let submit = Submit { previews: requested, ..submit(draw(4), Priority::Interactive) };
-        let updates = daemon.client().submit(&submit).unwrap().map(Result::unwrap);
+        let submit = Generate { previews: requested, ..submit(draw(4), Priority::Interactive) };
+        let updates = daemon.client().generate(&submit).unwrap().map(Result::unwrap);
         updates
             .filter_map(|update| match update {
                 Update::Preview(preview) => Some(preview),

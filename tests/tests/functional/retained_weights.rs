@@ -46,8 +46,8 @@ fn draw(daemon: &Daemon) -> Vec<u8> {
 }
 
 fn weights(daemon: &Daemon) -> Weights {
-    wait_until("the worker is ready", || daemon.status().worker == WorkerState::Ready);
-    daemon.client().overview().unwrap().weights.unwrap()
+    wait_until("the worker is ready", || daemon.status().workers[0].state == WorkerState::Ready);
+    daemon.client().overview().unwrap().status.workers.remove(0).weights.unwrap()
 }
 
 fn read_again(daemon: &Daemon, why: &str) {
@@ -68,8 +68,8 @@ fn kill_worker(daemon: &Daemon) -> Pid {
     kill(before, Signal::SIGKILL).unwrap();
     wait_until("another worker is ready", || {
         let status = daemon.status();
-        status.worker == WorkerState::Ready
-            && status.worker_pid != u32::try_from(before.as_raw()).ok()
+        status.workers[0].state == WorkerState::Ready
+            && status.workers[0].pid != u32::try_from(before.as_raw()).ok()
     });
     daemon.worker()
 }
@@ -153,7 +153,7 @@ fn a_job_whose_worker_is_killed_waits_for_nothing_but_a_process() {
     let words = fs::read(format!("/proc/{}/cmdline", daemon.worker())).unwrap();
     let words = String::from_utf8(words).unwrap().replace('\0', " ");
     assert!(words.contains(" --awaited 192x128 "), "{words}");
-    assert_eq!(daemon.status().restarts, 1);
+    assert_eq!(daemon.status().workers[0].restarts, 1);
 }
 
 #[test]
@@ -297,13 +297,13 @@ fn a_worker_that_is_killed_while_it_starts_leaves_them_to_the_next() {
     kill(first, Signal::SIGKILL).unwrap();
     let mut second = None;
     wait_until("the second worker is started", || {
-        second = daemon.status().worker_pid.map(|pid| Pid::from_raw(pid as i32));
+        second = daemon.status().workers[0].pid.map(|pid| Pid::from_raw(pid as i32));
         second.is_some_and(|second| second != first)
     });
     kill(second.unwrap(), Signal::SIGKILL).unwrap();
     wait_until("the third worker is ready", || {
         let status = daemon.status();
-        status.worker == WorkerState::Ready && status.restarts == 2
+        status.workers[0].state == WorkerState::Ready && status.workers[0].restarts == 2
     });
     retained(&daemon);
 }

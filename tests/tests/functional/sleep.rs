@@ -31,11 +31,12 @@ fn an_idle_worker_goes_at_once_and_comes_back_with_the_next_prompt() {
     daemon.client().sleep().unwrap();
     assert!(!lives(worker), "the memory is free when the answer comes");
     let status = daemon.status();
-    assert_eq!((status.worker, status.worker_pid), (WorkerState::Asleep, None));
+    let worker = &status.workers[0];
+    assert_eq!((&worker.state, worker.pid), (&WorkerState::Asleep, None));
     daemon.client().sleep().unwrap();
     assert_eq!(daemon.draw(&draw()).unwrap().len(), 1);
-    assert_eq!(daemon.status().restarts, 0, "nothing went wrong");
-    assert_eq!(daemon.status().last_error, None);
+    assert_eq!(daemon.status().workers[0].restarts, 0, "nothing went wrong");
+    assert_eq!(daemon.status().workers[0].last_error, None);
 }
 
 #[test]
@@ -48,9 +49,9 @@ fn the_running_job_ends_first() {
     finish(job).unwrap();
     assert_eq!(sleeper.event(), Event::Acknowledged);
     daemon.wait_for("STATUS=asleep");
-    assert_eq!(daemon.status().worker, WorkerState::Asleep);
+    assert_eq!(daemon.status().workers[0].state, WorkerState::Asleep);
     daemon.client().wake().unwrap();
-    wait_until("the worker is ready", || daemon.status().worker == WorkerState::Ready);
+    wait_until("the worker is ready", || daemon.status().workers[0].state == WorkerState::Ready);
 }
 
 #[test]
@@ -77,7 +78,7 @@ fn a_prompt_that_comes_meanwhile_is_generated() {
     daemon.open_gate();
     finish(first).unwrap();
     finish(second).unwrap();
-    assert_eq!(daemon.status().worker, WorkerState::Ready);
+    assert_eq!(daemon.status().workers[0].state, WorkerState::Ready);
 }
 
 #[test]

@@ -79,14 +79,14 @@ fn metrics(daemon: &Daemon) -> BTreeMap<String, f64> {
 fn sleep_frees_and_wake_brings_back() {
     let daemon = Daemon::ready("");
     assert_eq!(zimg(&daemon, &["sleep"]), (Some(0), String::new(), String::new()));
-    assert_eq!(daemon.status().worker, WorkerState::Asleep);
+    assert_eq!(daemon.status().workers[0].state, WorkerState::Asleep);
     let figures = metrics(&daemon);
     assert_eq!(figures["zimg_worker_state{state=\"asleep\"}"], 1.0);
     assert_eq!(figures["zimg_worker_state{state=\"ready\"}"], 0.0);
     let (_, text, _) = zimg(&daemon, &["status"]);
     assert!(text.contains("asleep until the next prompt"), "{text}");
     assert_eq!(zimg(&daemon, &["wake"]).0, Some(0));
-    wait_until("the worker is back", || daemon.status().worker == WorkerState::Ready);
+    wait_until("the worker is back", || daemon.status().workers[0].state == WorkerState::Ready);
     daemon.end();
 }
 

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
-use zimg_client::{Params, Priority, Submit, Update};
+use zimg_client::{Generate, Params, Priority, Update};
 use zimg_tests::mock::{chance, colour};
 use zimg_tests::{Daemon, Options, built_worker, finish, wait_until};
 
@@ -37,7 +37,7 @@ fn settings(timeouts: &str) -> Vec<(String, String)> {
 }
 
 /// The job with this number: sizes, steps, images and priorities of all sorts.
-fn job(number: u64) -> Submit {
+fn job(number: u64) -> Generate {
     let sort = chance(seed() ^ (number << 8));
     let pick = |of: &[u32], at: u32| of[(sort >> at) as usize % of.len()];
     let draw = Params {
@@ -51,12 +51,18 @@ fn job(number: u64) -> Submit {
     };
     let priority =
         if (sort >> 16).is_multiple_of(3) { Priority::Batch } else { Priority::Interactive };
-    Submit { params: draw, priority, detach: false, previews: (sort >> 20).is_multiple_of(4) }
+    Generate {
+        params: draw,
+        priority,
+        detach: false,
+        previews: (sort >> 20).is_multiple_of(4),
+        ..Generate::default()
+    }
 }
 
 /// Ends the present worker by a signal, if there is one.
 fn strike(daemon: &Daemon, signal: Signal) -> bool {
-    let Some(worker) = daemon.status().worker_pid else { return false };
+    let Some(worker) = daemon.status().workers[0].pid else { return false };
     let pid = nix::unistd::Pid::from_raw(i32::try_from(worker).unwrap());
     match kill(pid, signal) {
         Ok(()) => true,
@@ -76,7 +82,7 @@ fn draw_all(daemon: &Daemon, jobs: Range<u64>, done: &Sender<()>) {
                 for number in jobs {
                     let submit = job(number);
                     let draw = &submit.params;
-                    let images = finish(daemon.client().submit(&submit).unwrap());
+                    let images = finish(daemon.client().generate(&submit).unwrap());
                     let images = images.unwrap_or_else(|failure| panic!("{number}: {failure}"));
                     assert_eq!(images.len(), draw.images() as usize, "{number}");
                     for (image, seed) in images.iter().zip(draw.first_seed()..) {
@@ -209,7 +215,7 @@ fn the_same_with_the_built_in_model() {
     for (number, right) in (0..JOBS).zip(right) {
         let mut images = Vec::new();
         let mut step = 0;
-        for update in daemon.client().draw(&draw(number)).unwrap() {
+        for update in daemon.client().generate(&draw(number)).unwrap() {
             match update.unwrap() {
                 Update::Image(image) => images.push(image),
                 Update::Step(at) => step = at.step,
@@ -230,6 +236,9 @@ fn the_same_with_the_built_in_model() {
     let overview = daemon.client().overview().unwrap();
     assert_eq!((overview.status.done, overview.status.failed), (JOBS, 0));
     let images = (0..JOBS).map(|number| u64::from(draw(number).images())).sum();
-    assert_eq!((overview.counters.images, overview.status.restarts), (images, KILLS as u32));
+    assert_eq!(
+        (overview.counters.images, overview.status.workers[0].restarts),
+        (images, KILLS as u32)
+    );
     daemon.end();
 }

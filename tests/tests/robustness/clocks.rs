@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::UNIX_EPOCH;
 
-use zimg_client::{Image, JobId, Params, Priority, Submit, Update};
+use zimg_client::{Generate, Image, JobId, Params, Priority, Update};
 use zimg_tests::{Daemon, Options, finish, mock};
 
 const YEAR: i64 = 365 * 24 * 3600;
@@ -63,8 +63,14 @@ fn draw(seed: u64) -> Params {
 
 fn detach(daemon: &Daemon, seed: u64) -> JobId {
     let priority = Priority::default();
-    let submit = Submit { params: draw(seed), priority, detach: true, previews: false };
-    match daemon.client().submit(&submit).unwrap().next() {
+    let submit = Generate {
+        params: draw(seed),
+        priority,
+        detach: true,
+        previews: false,
+        ..Generate::default()
+    };
+    match daemon.client().generate(&submit).unwrap().next() {
         Some(Ok(Update::Accepted { job, .. })) => job,
         other => panic!("not accepted but {other:?}"),
     }

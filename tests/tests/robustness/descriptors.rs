@@ -82,9 +82,11 @@ fn a_worker_that_dies_then_is_replaced_when_there_is_room() {
     let clients = besiege(&daemon);
     kill(worker, Signal::SIGKILL).unwrap();
     // Its descriptors go to waiting clients; none are left for the next one, which is logged.
-    wait_until("there is no next worker", || match client.status().unwrap().worker {
-        WorkerState::Restarting { reason, .. } => reason.contains("Too many open files"),
-        _ => false,
+    wait_until("there is no next worker", || {
+        match client.status().unwrap().workers.remove(0).state {
+            WorkerState::Restarting { reason, .. } => reason.contains("Too many open files"),
+            _ => false,
+        }
     });
     drop(clients);
     is_right(&finish(running).unwrap());

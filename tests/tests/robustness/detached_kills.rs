@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use zimg_client::{Params, Priority, Submit, Update};
+use zimg_client::{Generate, Params, Priority, Update};
 use zimg_tests::{Daemon, Ledger, Options, Seeded, built_worker, finish};
 
 /// Daemons that come to an end.
@@ -40,7 +40,7 @@ fn every_accepted_job_ends_whatever_is_killed_when() {
             0 => Signal::SIGTERM,
             _ => Signal::SIGKILL,
         };
-        let worker = (seeded.below(3) == 0).then(|| daemon.status().worker_pid).flatten();
+        let worker = (seeded.below(3) == 0).then(|| daemon.status().workers[0].pid).flatten();
         let killer = thread::spawn(move || {
             // At any moment: what is being done then is what the test is about.
             thread::sleep(after / 2);
@@ -81,8 +81,9 @@ fn the_built_in_model_generates_the_same_over_the_daemons_death() {
     let daemon = start();
     let undisturbed = daemon.draw(&draw).unwrap();
     let priority = Priority::default();
-    let submit = Submit { params: draw, priority, detach: true, previews: false };
-    let update = daemon.client().submit(&submit).unwrap().next();
+    let submit =
+        Generate { params: draw, priority, detach: true, previews: false, ..Generate::default() };
+    let update = daemon.client().generate(&submit).unwrap().next();
     let Some(Ok(Update::Accepted { job, .. })) = update else { panic!("{update:?}") };
     // In the first image, and in the second.
     let until_step = |daemon: &Daemon, image: u32| {

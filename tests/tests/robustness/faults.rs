@@ -170,8 +170,12 @@ fn a_job_outlives_the_device_it_began_on() {
         let (daemon, answers) = answers(faults);
         assert!(answers.iter().all(|answer| answer.as_ref() == Ok(&whole)), "{faults}");
         let overview = daemon.client().overview().unwrap();
-        assert_eq!((overview.status.restarts, overview.counters.resumed), (1, 1), "{faults}");
-        assert!(overview.status.last_error.unwrap().contains(said));
+        assert_eq!(
+            (overview.status.workers[0].restarts, overview.counters.resumed),
+            (1, 1),
+            "{faults}"
+        );
+        assert!(overview.status.workers[0].last_error.clone().unwrap().contains(said));
         daemon.end();
     }
 }

@@ -54,7 +54,7 @@ impl Cell {
         // What the worker has said by now is known to the supervisor, too.
         wait_until("the supervisor is at the phase", || {
             let status = cell.daemon.status();
-            let drawing = matches!(status.worker, WorkerState::Busy { .. });
+            let drawing = matches!(status.workers[0].state, WorkerState::Busy { .. });
             drawing == cell.is_running() && status.done == u64::from(cell.is_answered())
         });
         cell

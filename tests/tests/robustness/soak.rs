@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use zimg_client::{Client, Kind, Params, Priority, Submit, Update};
+use zimg_client::{Client, Generate, Kind, Params, Priority, Update};
 use zimg_tests::mock::{chance, colour};
 use zimg_tests::{Daemon, Ledger, Options, Raw, Seeded, finish, wait_until};
 
@@ -118,7 +118,7 @@ fn bytes_in(folder: &Path) -> u64 {
 }
 
 /// A job of any sort.
-fn any(seeded: &mut Seeded) -> Submit {
+fn any(seeded: &mut Seeded) -> Generate {
     let mut pick = |of: &[u32]| of[seeded.below(of.len() as u64) as usize];
     let draw = Params {
         width: Some(pick(&[64, 128, 512])),
@@ -130,7 +130,13 @@ fn any(seeded: &mut Seeded) -> Submit {
         ..Params::new("a fox")
     };
     let priority = if seeded.below(3) == 0 { Priority::Batch } else { Priority::Interactive };
-    Submit { params: draw, priority, detach: false, previews: seeded.below(4) == 0 }
+    Generate {
+        params: draw,
+        priority,
+        detach: false,
+        previews: seeded.below(4) == 0,
+        ..Generate::default()
+    }
 }
 
 /// That these are a job's images.
@@ -172,7 +178,7 @@ fn more(counter: &AtomicU64, by: u32) {
 fn draws(daemon: &Daemon, until: Until, counts: &Counts, mut seeded: Seeded) {
     while until.pause(&mut seeded, 900) {
         let submit = any(&mut seeded);
-        check(&finish(daemon.client().submit(&submit).unwrap()).unwrap(), &submit.params);
+        check(&finish(daemon.client().generate(&submit).unwrap()).unwrap(), &submit.params);
         more(&counts.drawn, 1);
         more(&counts.images, submit.params.images());
     }
@@ -183,7 +189,7 @@ fn changes_its_mind(daemon: &Daemon, until: Until, counts: &Counts, mut seeded: 
     while until.pause(&mut seeded, 2_000) {
         let mut submit = any(&mut seeded);
         submit.params.steps = Some(50);
-        let mut updates = daemon.client().submit(&submit).unwrap();
+        let mut updates = daemon.client().generate(&submit).unwrap();
         let Some(Ok(Update::Accepted { job, .. })) = updates.next() else { panic!("refused") };
         let steps = seeded.below(40) as usize;
         updates.by_ref().filter(|update| matches!(update, Ok(Update::Step(_)))).nth(steps);
@@ -242,7 +248,7 @@ fn talks_nonsense(daemon: &Daemon, until: Until, mut seeded: Seeded) {
 fn kills_workers(daemon: &Daemon, until: Until, counts: &Counts, mut seeded: Seeded) {
     while until.pause(&mut seeded, 6_000) {
         let signal = if seeded.below(2) == 0 { Signal::SIGKILL } else { Signal::SIGTERM };
-        let worker = daemon.status().worker_pid;
+        let worker = daemon.status().workers[0].pid;
         let hit = worker.is_some_and(|worker| strike(worker, signal));
         more(&counts.struck, u32::from(hit));
     }
@@ -281,7 +287,7 @@ fn a_daemon_stays_as_small_as_it_was_while_workers_and_clients_die() {
         }
     });
     told.fetch_all(&daemon).unwrap();
-    let update = daemon.client().draw(&Params::new("a fox")).unwrap().next();
+    let update = daemon.client().generate(&Params::new("a fox")).unwrap().next();
     assert!(matches!(update, Some(Ok(Update::Accepted { .. }))), "{update:?}");
     wait_until("the last one has ended", || daemon.client().overview().unwrap().unfinished == 0);
     let overview = daemon.client().overview().unwrap();
@@ -300,7 +306,7 @@ fn a_daemon_stays_as_small_as_it_was_while_workers_and_clients_die() {
          clients killed), {counted} images, {} deaths of workers ({struck} from outside), {} \
          jobs resumed, {} preempted; {}",
         status.failed,
-        status.restarts,
+        status.workers[0].restarts,
         overview.counters.resumed,
         overview.counters.overtaken,
         seen.flat()
@@ -313,7 +319,10 @@ fn a_daemon_stays_as_small_as_it_was_while_workers_and_clients_die() {
     // No image came twice. Of the jobs without a waiting client two each may have come.
     let least = images + told.images();
     assert!((least..=least + 2 * unwanted).contains(&counted), "{least} and {counted}");
-    assert!(u64::from(status.restarts) >= struck && struck >= u64::from(seconds) / 10, "{struck}");
+    assert!(
+        u64::from(status.workers[0].restarts) >= struck && struck >= u64::from(seconds) / 10,
+        "{struck}"
+    );
     daemon.end();
 }
 
@@ -385,7 +394,7 @@ fn draws_or_is_told(daemon: &Daemon, counts: &Counts, mut seeded: Seeded) {
         // So long that it is often under way when the daemon ends.
         submit.params.steps = Some(20);
         let Ok(client) = Client::connect("test 1.0", daemon.socket()) else { return };
-        match client.submit(&submit).and_then(finish) {
+        match client.generate(&submit).and_then(finish) {
             Ok(images) => check(&images, &submit.params),
             Err(failure) => {
                 let told = [Kind::Internal, Kind::Busy].contains(&failure.kind);

@@ -62,5 +62,5 @@ fn a_daemon_that_was_stopped_itself_does_not_blame_the_worker() {
     finish(job).unwrap();
     let log = daemon.log();
     assert!(log.contains("deadlines begin anew"), "{log}");
-    assert_eq!(daemon.status().restarts, 0);
+    assert_eq!(daemon.status().workers[0].restarts, 0);
 }

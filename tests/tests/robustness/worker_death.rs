@@ -25,8 +25,12 @@ fn failure_of(behaviours: [&str; 2]) -> Failure {
     let failure = colours(&daemon, &draw()).unwrap_err();
     assert_eq!(colours(&daemon, &draw()).unwrap().len(), 1, "{behaviours:?}");
     let status = daemon.status();
-    assert_eq!((status.restarts, status.done, status.failed), (2, 1, 1), "{behaviours:?}");
-    assert!(failure.message.ends_with(&status.last_error.unwrap()));
+    assert_eq!(
+        (status.workers[0].restarts, status.done, status.failed),
+        (2, 1, 1),
+        "{behaviours:?}"
+    );
+    assert!(failure.message.ends_with(&status.workers[0].last_error.clone().unwrap()));
     failure
 }
 
@@ -48,7 +52,7 @@ fn a_job_whose_worker_died_goes_on_in_the_next_to_the_same_image() {
         let daemon = Daemon::ready(&format!("{behaviour};"));
         let mut images = Vec::new();
         let mut resumed = Vec::new();
-        for update in daemon.client().draw(&two).unwrap() {
+        for update in daemon.client().generate(&two).unwrap() {
             match update.unwrap() {
                 Update::Image(image) => images.push(image.pixels),
                 Update::Resumed { image, step } => resumed.push((image, step)),
@@ -118,7 +122,7 @@ fn kills_from_outside_do_not_count_against_the_job_but_are_not_endless() {
 fn a_worker_killed_within_a_message_did_not_break_the_protocol() {
     let daemon = Daemon::ready("cut@step:2;cut@step:3;cut@step:4;");
     assert_eq!(colours(&daemon, &draw()).unwrap(), [mock::colour(SEED)]);
-    let error = daemon.status().last_error.unwrap();
+    let error = daemon.status().workers[0].last_error.clone().unwrap();
     assert_eq!(error, "the worker was ended by SIGKILL");
 }
 
@@ -142,7 +146,7 @@ fn a_job_that_was_done_before_the_crash_is_done_and_the_next_is_not_touched() {
     assert_eq!(colours(&daemon, &draw()).unwrap().len(), 1);
     assert_eq!(colours(&daemon, &draw()).unwrap().len(), 1);
     let status = daemon.status();
-    assert_eq!((status.done, status.failed, status.restarts), (2, 0, 1));
+    assert_eq!((status.done, status.failed, status.workers[0].restarts), (2, 0, 1));
 }
 
 #[test]
@@ -157,9 +161,9 @@ fn a_worker_that_hangs_is_killed_and_its_job_goes_on() {
             ..Options::default()
         });
         assert_eq!(colours(&daemon, &draw()).unwrap(), [mock::colour(SEED)]);
-        let error = daemon.status().last_error.unwrap();
+        let error = daemon.status().workers[0].last_error.clone().unwrap();
         assert!(error.starts_with("the worker hung while "), "{behaviour}: {error}");
-        assert_eq!(daemon.status().restarts, 1);
+        assert_eq!(daemon.status().workers[0].restarts, 1);
     }
 }
 
@@ -189,7 +193,7 @@ fn a_fault_that_passes_by_itself_needs_no_user() {
         ..Options::default()
     });
     daemon.wait_for("STATUS=cannot generate");
-    wait_until("the worker is ready", || daemon.status().worker == WorkerState::Ready);
+    wait_until("the worker is ready", || daemon.status().workers[0].state == WorkerState::Ready);
     assert_eq!(colours(&daemon, &draw()).unwrap(), [mock::colour(SEED)]);
 }
 
@@ -223,8 +227,10 @@ fn a_wrong_configuration_is_reported_to_every_client_and_not_retried() {
         let failure = colours(&daemon, &draw()).unwrap_err();
         assert_eq!((failure.kind, failure.message.as_str()), (Kind::Config, said));
         let status = daemon.status();
-        assert!(matches!(status.worker, WorkerState::Failed(failure) if failure.message == said));
-        assert_eq!((status.restarts, status.worker_pid), (0, None));
+        assert!(
+            matches!(&status.workers[0].state, WorkerState::Failed(failure) if failure.message == said)
+        );
+        assert_eq!((status.workers[0].restarts, status.workers[0].pid), (0, None));
         let output = daemon.zimg(&["a fox", "-o", "fox.png"]).output().unwrap();
         assert_eq!(output.status.code(), Some(78));
     }

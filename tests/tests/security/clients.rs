@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use zimg_client::{Params, Update};
+use zimg_client::{Generate, Params, Update};
 use zimg_protocol::messages::{Event, Request};
 use zimg_protocol::{Frame, Hello};
 use zimg_tests::{Daemon, Raw};
@@ -79,7 +79,7 @@ fn one_connection_has_one_job_at_a_time_but_one_after_another() {
     let daemon = Daemon::ready("");
     let mut raw = Raw::greeted(daemon.socket());
     for job in 1..=2 {
-        raw.ask(Request::Draw(draw()));
+        raw.ask(Request::Generate(Generate::new(draw())));
         assert_eq!(raw.event(), Event::Accepted { job, position: 0 });
         loop {
             match raw.frame() {
@@ -91,9 +91,9 @@ fn one_connection_has_one_job_at_a_time_but_one_after_another() {
     }
     let daemon = Daemon::start("hold@load");
     let mut raw = Raw::greeted(daemon.socket());
-    raw.ask(Request::Draw(draw()));
+    raw.ask(Request::Generate(Generate::new(draw())));
     assert_eq!(raw.event(), Event::Accepted { job: 1, position: 0 });
-    raw.ask(Request::Draw(draw()));
+    raw.ask(Request::Generate(Generate::new(draw())));
     loop {
         match raw.frame() {
             Some(Frame::Event(Event::Waiting(_))) => {}
@@ -125,7 +125,12 @@ fn a_client_that_does_not_read_is_dropped_while_others_are_served() {
     let mut slow = Raw::greeted(daemon.socket());
     // 100 MB of images, which no client reads.
     let size = Some(2048);
-    slow.ask(Request::Draw(Params { width: size, height: size, count: Some(8), ..draw() }));
+    slow.ask(Request::Generate(Generate::new(Params {
+        width: size,
+        height: size,
+        count: Some(8),
+        ..draw()
+    })));
     // Accepted before this one, so drawn before it.
     assert!(matches!(slow.event(), Event::Accepted { .. }));
     assert_eq!(daemon.draw(&draw()).unwrap().len(), 1);
@@ -149,7 +154,12 @@ fn all_clients_that_do_not_read_share_one_limit() {
         .map(|_| {
             let mut raw = Raw::greeted(daemon.socket());
             // 25 MB, which is within one client's limit; one of these is within that of all.
-            raw.ask(Request::Draw(Params { width: size, height: size, count: Some(2), ..draw() }));
+            raw.ask(Request::Generate(Generate::new(Params {
+                width: size,
+                height: size,
+                count: Some(2),
+                ..draw()
+            })));
             assert!(matches!(raw.event(), Event::Accepted { .. }));
             raw
         })

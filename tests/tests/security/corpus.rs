@@ -7,7 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use zimg_protocol::Frame;
-use zimg_protocol::messages::{Event, ImageInfo, ModelInfo, Report, Started, Timings};
+use zimg_protocol::messages::{
+    Capabilities, Event, ImageInfo, ModelInfo, Report, Started, Timings,
+};
 use zimg_tests::fuzzing::{ALL, Counting, frames, worker};
 
 #[global_allocator]
@@ -62,10 +64,17 @@ fn drawing(chunk: usize) -> Vec<u8> {
         steps: 4,
         guidance: 0.0,
         max_tokens: 9,
+        capabilities: Capabilities::default(),
     };
     let mut said = vec![Frame::Report(Report::Ready(model))];
     for job in 1..=2 {
-        let started = Started { model: "m".into(), width, height, steps: 4, guidance: 0.0 };
+        let started = Started {
+            model: ModelInfo { name: "m".into(), ..ModelInfo::default() },
+            width,
+            height,
+            steps: 4,
+            guidance: 0.0,
+        };
         said.push(Frame::Report(Report::Started { job, started }));
         for index in 0..2 {
             let bytes = rgb.len() as u64;

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use zimg_client::{Params, WorkerState};
-use zimg_protocol::messages::{Priority, Request, Submit};
+use zimg_protocol::messages::{Generate, Priority, Request};
 use zimg_protocol::{Frame, Hello};
 use zimg_tests::{Daemon, Options, Raw, wait_until};
 
@@ -61,7 +61,13 @@ fn draws(daemon: &Daemon) -> Raw {
     let mut raw = Raw::greeted(daemon.socket());
     let large = Params { width: Some(2048), height: Some(2048), count: Some(2), ..draw() };
     let priority = Priority::Interactive;
-    raw.ask(Request::Submit(Submit { params: large, priority, detach: false, previews: true }));
+    raw.ask(Request::Generate(Generate {
+        params: large,
+        priority,
+        detach: false,
+        previews: true,
+        ..Generate::default()
+    }));
     raw
 }
 
@@ -80,7 +86,7 @@ fn hostile_clients_cost_little_and_other_clients_nothing() {
     assert_eq!(hostile.len(), 32);
     wait_until("the large images are drawn", || {
         let status = daemon.status();
-        status.worker == WorkerState::Ready && status.queued == 0
+        status.workers[0].state == WorkerState::Ready && status.queued == 0
     });
     let beside = latency(&daemon);
     // Both are some milliseconds; a busy machine has its say in each.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use zimg_protocol::limits::{PROMPT_SHOWN, image_bytes};
 use zimg_protocol::messages::{
-    ImageInfo, JobId, JobInfo, JobState, ModelInfo, Params, Started, Submit, Timings,
+    Generate, ImageInfo, JobId, JobInfo, JobState, ModelInfo, Params, Started, Timings,
 };
 use zimg_protocol::{Failure, Kind};
 
@@ -56,7 +56,7 @@ impl Retention {
 pub(crate) struct DetachedJob {
     pub uid: u32,
     /// What was asked for; once it has ended only as much as a list shows.
-    pub submit: Submit,
+    pub submit: Generate,
     /// When, in seconds since 1970.
     pub accepted_unix_s: u64,
     /// What the defaults became, once a worker has said it.
@@ -324,8 +324,13 @@ mod tests {
     }
 
     fn record(uid: u32, draw: Params) -> JobRecord {
-        let submit =
-            Submit { params: draw, priority: Priority::Batch, detach: true, previews: false };
+        let submit = Generate {
+            params: draw,
+            priority: Priority::Batch,
+            detach: true,
+            previews: false,
+            ..Generate::default()
+        };
         JobRecord::new(uid, submit, 1_700_000_000)
     }
 

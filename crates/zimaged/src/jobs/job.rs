@@ -5,7 +5,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use zimg_protocol::limits::PROMPT_SHOWN;
 use zimg_protocol::messages::{
-    Command, JobId, JobInfo, JobState, ModelInfo, Params, Point, Priority, Submit, Timings, Waiting,
+    Command, Generate, JobId, JobInfo, JobState, ModelInfo, Params, Point, Priority, Timings,
+    Waiting,
 };
 use zimg_protocol::{Failure, Kind};
 
@@ -68,12 +69,12 @@ pub(crate) enum Lost {
 
 impl Job {
     /// A job that was just accepted, with so many before it.
-    pub(crate) fn new(ticket: Ticket, client: ClientId, submit: Submit, position: u32) -> Self {
+    pub(crate) fn new(ticket: Ticket, client: ClientId, submit: Generate, position: u32) -> Self {
         let told = Some(Waiting::Queue { position });
         Self { told, ..Self::of(ticket, Some(client), submit) }
     }
 
-    fn of(ticket: Ticket, client: Option<ClientId>, submit: Submit) -> Self {
+    fn of(ticket: Ticket, client: Option<ClientId>, submit: Generate) -> Self {
         Self {
             ticket,
             client,
@@ -96,7 +97,7 @@ impl Job {
     }
 
     /// A detached job that is drawn on after its first `images`.
-    pub(crate) fn again(ticket: Ticket, submit: &Submit, images: u32, unix_s: u64) -> Self {
+    pub(crate) fn again(ticket: Ticket, submit: &Generate, images: u32, unix_s: u64) -> Self {
         let mut job = Self::of(ticket, None, submit.clone());
         job.progress.go_on_after(images);
         // Beyond what a clock can say it is at least not wrong.
@@ -296,7 +297,13 @@ mod tests {
         let draw =
             Params { width: Some(64), height: Some(64), steps: Some(4), ..Params::new("a fox") };
         let priority = Priority::Interactive;
-        let submit = Submit { params: draw, priority, detach: false, previews: false };
+        let submit = Generate {
+            params: draw,
+            priority,
+            detach: false,
+            previews: false,
+            ..Generate::default()
+        };
         Job::new(Ticket { job: 1, uid: 1000, priority }, 1, submit, 0)
     }
 

@@ -192,6 +192,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zimg_protocol::messages::ModelInfo;
 
     const BYTES: usize = 3 * 64 * 64;
 
@@ -203,7 +204,13 @@ mod tests {
     }
 
     fn started() -> Started {
-        Started { model: "m".into(), width: 64, height: 64, steps: 8, guidance: 0.0 }
+        Started {
+            model: ModelInfo { name: "m".into(), ..ModelInfo::default() },
+            width: 64,
+            height: 64,
+            steps: 8,
+            guidance: 0.0,
+        }
     }
 
     fn image(index: u32) -> ImageInfo {

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use zimg_protocol::limits::PROMPT_SHOWN;
-use zimg_protocol::messages::{ImageInfo, JobId, Started, Submit, Timings};
+use zimg_protocol::messages::{Generate, ImageInfo, JobId, Started, Timings};
 use zimg_protocol::{Failure, codec};
 
 use super::error::{Damage, StoreError};
@@ -19,7 +19,7 @@ pub(crate) struct JobRecord {
     /// The user id of its owner.
     pub uid: u32,
     /// The request.
-    pub submit: Submit,
+    pub submit: Generate,
     /// When it was accepted, in seconds since 1970; only shown.
     pub accepted_unix_s: u64,
     /// The resolved defaults, once an image of it is on the disk.
@@ -65,7 +65,7 @@ enum BodyRef<'a> {
 
 impl JobRecord {
     /// A new job.
-    pub(crate) fn new(uid: u32, submit: Submit, accepted_unix_s: u64) -> Self {
+    pub(crate) fn new(uid: u32, submit: Generate, accepted_unix_s: u64) -> Self {
         Self { uid, submit, accepted_unix_s, started: None, images: Vec::new(), end: None }
     }
 

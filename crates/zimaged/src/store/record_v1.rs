@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use zimage_params::Params;
 use zimg_protocol::codec;
-use zimg_protocol::messages::{Priority, Started, Submit};
+use zimg_protocol::messages::{Generate, ModelInfo, Priority, Started};
 
 use super::record::{JobEnd, JobRecord, StoredImage};
 
@@ -54,9 +54,12 @@ impl From<RecordV1> for JobRecord {
     fn from(old: RecordV1) -> Self {
         let RecordV1 { uid, submit, accepted_unix_s, started, images, end } = old;
         let SubmitV1 { draw, priority, detach, previews } = submit;
-        let submit = Submit { params: draw.into(), priority, detach, previews };
+        let submit =
+            Generate { params: draw.into(), priority, detach, previews, ..Generate::default() };
         let started = started.map(|started| {
             let StartedV1 { model, width, height, steps, guidance } = started;
+            // Only its name was written.
+            let model = ModelInfo { name: model, ..ModelInfo::default() };
             Started { model, width, height, steps, guidance }
         });
         Self { uid, submit, accepted_unix_s, started, images, end }

@@ -5,7 +5,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use zimg_protocol::messages::{Event, ImageInfo, JobId, Submit, Timings};
+use zimg_protocol::messages::{Event, Generate, ImageInfo, JobId, Timings};
 use zimg_protocol::{Failure, Kind};
 
 use super::Supervisor;
@@ -22,7 +22,7 @@ const UNDER_WAY_MAX: u64 = 24 << 20;
 
 impl Supervisor {
     /// Keeps a job that has a place in the queue; it is accepted when it is on the disk.
-    pub(super) fn detach(&mut self, id: ClientId, ticket: Ticket, submit: Submit) {
+    pub(super) fn detach(&mut self, id: ClientId, ticket: Ticket, submit: Generate) {
         let accepted = SystemTime::now().duration_since(UNIX_EPOCH);
         let record =
             JobRecord::new(ticket.uid, submit, accepted.map_or(0, |since| since.as_secs()));
@@ -37,7 +37,7 @@ impl Supervisor {
     }
 
     /// A number for a detached job of this user, if there is room for it.
-    pub(super) fn room_to_keep(&mut self, uid: u32, submit: &Submit) -> Result<JobId, Failure> {
+    pub(super) fn room_to_keep(&mut self, uid: u32, submit: &Generate) -> Result<JobId, Failure> {
         if self.store.open != Some(true) {
             self.store.handle.send(StoreRequest::Open);
             return Err(self.store.closed());
@@ -70,9 +70,9 @@ impl Supervisor {
         let (Some(entry), Some(model)) = (self.store.jobs.get_mut(job), &self.worker.model) else {
             return;
         };
-        let another = entry.started.take_if(|started| started.model != model.name);
+        let another = entry.started.take_if(|started| started.model.name != model.name);
         if let (Some(before), Some(drawing)) = (another, self.jobs.get_mut(&job)) {
-            let (before, now) = (before.model, &model.name);
+            let (before, now) = (before.model.name, &model.name);
             let why = format!("job {job} begins anew: {before} drew it before, and now {now} does");
             tracing::info!("{why}");
             entry.shown.send_modify(|shown| shown.images.clear());

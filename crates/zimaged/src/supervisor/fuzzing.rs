@@ -5,7 +5,7 @@ use std::io;
 use bytes::BytesMut;
 use tokio::runtime::Builder;
 use tokio_util::codec::Decoder;
-use zimg_protocol::messages::{Params, Places, Priority, Request, Submit};
+use zimg_protocol::messages::{Generate, Params, Places, Priority, Request};
 use zimg_protocol::{Failure, Frame, Kind};
 
 use super::{FromClient, Supervisor, SupervisorConfig};
@@ -47,10 +47,16 @@ pub(crate) fn conversation(bytes: &[u8]) -> io::Result<[Vec<Frame>; 2]> {
             count: Some(2),
             ..Params::new("a fox")
         };
-        let submit = Submit { params: draw, priority, detach: false, previews: id == 0 };
+        let submit = Generate {
+            params: draw,
+            priority,
+            detach: false,
+            previews: id == 0,
+            ..Generate::default()
+        };
         let (uid, outbox) = (1000, Outbox::default());
         supervisor.client(FromClient::Joined { id, uid, outbox: outbox.clone() });
-        supervisor.client(FromClient::Asked { id, request: Request::Submit(submit) });
+        supervisor.client(FromClient::Asked { id, request: Request::Generate(submit) });
         outbox
     });
     hear(&mut supervisor, bytes);

@@ -58,6 +58,8 @@ pub(crate) enum FromClient {
     Joined { id: ClientId, uid: u32, outbox: Outbox },
     /// It asks something.
     Asked { id: ClientId, request: Request },
+    /// It asked something that this version does not take.
+    Refused { id: ClientId, failure: Failure },
     /// It is closed.
     Left { id: ClientId },
 }

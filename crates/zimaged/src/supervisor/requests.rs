@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use zimg_protocol::limits::CHUNK_BYTES;
 use zimg_protocol::messages::{
-    Busy, Command, Event, JobId, JobInfo, Params, Priority, Request, Submit, Waiting, WorkerState,
+    Busy, Command, Event, Generate, JobId, JobInfo, Request, Waiting, WorkerState,
 };
 use zimg_protocol::{Failure, Kind};
 
@@ -42,6 +42,7 @@ impl Supervisor {
                     self.cancel(job);
                 }
             }
+            FromClient::Refused { id, failure } => self.refused(id, failure),
             FromClient::Asked { id, request } => {
                 let Some(client) = self.clients.get(&id) else { return };
                 if let Some(answer) = self.asked(id, client.uid, request)
@@ -53,11 +54,20 @@ impl Supervisor {
         }
     }
 
+    /// The answer to a request that could be read and not understood.
+    fn refused(&mut self, id: ClientId, failure: Failure) {
+        if self.is_free(id)
+            && let Some(client) = self.clients.get(&id)
+        {
+            self.tally.failed += 1;
+            client.outbox.event(Event::Failed(failure));
+        }
+    }
+
     /// The answer, unless it was given already or comes later.
     fn asked(&mut self, id: ClientId, uid: u32, request: Request) -> Option<Event> {
         match request {
-            Request::Draw(draw) => self.submit(id, usual(draw), true),
-            Request::Submit(submit) => self.submit(id, submit, false),
+            Request::Generate(submit) => self.submit(id, submit),
             Request::Cancel => {
                 // A job that has just ended has been answered already.
                 let client = self.clients.get(&id)?;
@@ -96,8 +106,8 @@ impl Supervisor {
         }
     }
 
-    /// Takes a job or says why not; `old` clients know no `Busy`.
-    fn submit(&mut self, id: ClientId, submit: Submit, old: bool) -> Option<Event> {
+    /// Takes a job or says why not.
+    fn submit(&mut self, id: ClientId, submit: Generate) -> Option<Event> {
         let uid = self.clients.get(&id)?.uid;
         if !self.is_free(id) {
             return None;
@@ -124,13 +134,13 @@ impl Supervisor {
         };
         tracing::info!(uid, result = failure.kind.exit_code(), "refused: {failure}");
         Some(match busy {
-            Some(busy) if !old => Event::Busy(busy),
-            _ => Event::Failed(failure),
+            Some(busy) => Event::Busy(busy),
+            None => Event::Failed(failure),
         })
     }
 
     /// A number and a place for the job, which it has then.
-    fn place(&mut self, uid: u32, submit: &Submit) -> Result<Ticket, Refusal> {
+    fn place(&mut self, uid: u32, submit: &Generate) -> Result<Ticket, Refusal> {
         if self.stop_by.is_some() {
             return Err(Refusal::Failed(shutting_down()));
         }
@@ -138,6 +148,18 @@ impl Supervisor {
             return Err(Refusal::Failed(failure.clone()));
         }
         submit.params.check().map_err(|error| Refusal::Failed(error.into()))?;
+        if let Some(image) = submit.images.first() {
+            let role = image.role.name();
+            let failure = Failure::new(Kind::Refused, format!("the model takes no {role}"));
+            return Err(Refusal::Failed(failure.hint("send the request without it")));
+        }
+        if submit.on_behalf_of.is_some() {
+            let failure = Failure::new(
+                Kind::Permission,
+                format!("user {uid} may not ask on behalf of others: `on_behalf_of` is refused"),
+            );
+            return Err(Refusal::Failed(failure));
+        }
         let job = if submit.detach {
             self.room_to_keep(uid, submit).map_err(Refusal::Failed)?
         } else {
@@ -166,7 +188,7 @@ impl Supervisor {
         self.store.jobs.get(job).is_some_and(DetachedJob::has_ended)
     }
 
-    fn accept(&mut self, id: ClientId, ticket: Ticket, submit: Submit) {
+    fn accept(&mut self, id: ClientId, ticket: Ticket, submit: Generate) {
         let job = ticket.job;
         let positions = self.queue.positions();
         let position = positions.iter().find(|(other, _)| *other == job);
@@ -339,11 +361,6 @@ impl Supervisor {
 /// Why the GPU is not freed after all.
 pub(super) fn needed() -> Failure {
     Failure::new(Kind::Busy, "the model is needed again meanwhile").hint("try again later")
-}
-
-/// How clients that know nothing else want their images.
-fn usual(draw: Params) -> Submit {
-    Submit { params: draw, priority: Priority::Interactive, detach: false, previews: false }
 }
 
 /// "1 job", "2 jobs".

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Instant;
 
-use zimg_protocol::messages::{Counters, JobId, Overview, Priority, Setup, Status, Timings};
+use zimg_protocol::messages::{
+    Counters, JobId, Overview, Priority, Setup, Status, Timings, WorkerId, WorkerStatus,
+};
 use zimg_protocol::{Failure, Kind};
 
 use super::Supervisor;
@@ -45,14 +47,25 @@ impl Supervisor {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
             uptime_s: self.started.elapsed().as_secs(),
-            worker: self.life.told(Instant::now()),
-            worker_pid: self.worker.link.as_ref().and_then(|link| link.pid),
-            restarts: self.life.restarts(),
-            model: self.worker.model.clone(),
-            load_s: self.worker.load_s,
+            workers: vec![self.worker_status()],
             queued: count(self.queue.len()),
             done: self.tally.done,
             failed: self.tally.failed,
+        }
+    }
+
+    fn worker_status(&self) -> WorkerStatus {
+        let link = self.worker.link.as_ref();
+        WorkerStatus {
+            worker: WorkerId(0),
+            state: self.life.told(Instant::now()),
+            pid: link.and_then(|link| link.pid),
+            restarts: self.life.restarts(),
+            model: self.worker.model.clone(),
+            load_s: self.worker.load_s,
+            age_s: link.map(|_| self.worker.started.elapsed().as_secs()),
+            weights: self.worker.weights,
+            memory: self.worker.memory,
             last_error: self.life.last_error().map(str::to_owned),
         }
     }
@@ -63,13 +76,6 @@ impl Supervisor {
         let wait = self.time_for(&self.queue.before(next));
         Overview {
             status: self.status(),
-            weights: self.worker.weights,
-            memory: self.worker.memory,
-            worker_age_s: self
-                .worker
-                .link
-                .as_ref()
-                .map(|_| self.worker.started.elapsed().as_secs()),
             places: self.config.places,
             unfinished: count(self.queue.unfinished()),
             connections: count(self.clients.len()),

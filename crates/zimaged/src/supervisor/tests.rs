@@ -2,7 +2,9 @@
 
 use tokio::runtime::{Builder, Runtime};
 use zimg_protocol::Frame;
-use zimg_protocol::messages::{ImageInfo, JobState, ModelInfo, Params, Priority, Started, Submit};
+use zimg_protocol::messages::{
+    Capabilities, Generate, ImageInfo, JobState, ModelInfo, Params, Priority, Started,
+};
 
 use super::*;
 
@@ -78,7 +80,7 @@ impl Office {
     /// A job of this user, on a connection of its own.
     fn draw(&mut self, uid: u32) -> (ClientId, Event) {
         let id = self.join(uid);
-        (id, self.ask(id, Request::Submit(usual_submit())))
+        (id, self.ask(id, Request::Generate(usual_submit())))
     }
 }
 
@@ -161,8 +163,8 @@ fn a_detached_job_is_its_owners_and_roots() {
     let folder = tempfile::tempdir().unwrap();
     let mut office = Office::store(Places::default(), Ok(folder.path().to_owned()));
     let ann = office.join(ANN);
-    let submit = Submit { detach: true, ..usual_submit() };
-    office.supervisor.client(FromClient::Asked { id: ann, request: Request::Submit(submit) });
+    let submit = Generate { detach: true, ..usual_submit() };
+    office.supervisor.client(FromClient::Asked { id: ann, request: Request::Generate(submit) });
     office.hear_of_the_store();
     let job = 1;
     assert_eq!(office.next(ann), Event::Accepted { job, position: 0 });
@@ -195,8 +197,8 @@ fn who_goes_leaves_his_detached_jobs_and_they_take_up_places() {
     let mut office = Office::store(places, Ok(folder.path().to_owned()));
     let ann = office.join(ANN);
     for _ in 0..2 {
-        let submit = Submit { detach: true, ..usual_submit() };
-        office.supervisor.client(FromClient::Asked { id: ann, request: Request::Submit(submit) });
+        let submit = Generate { detach: true, ..usual_submit() };
+        office.supervisor.client(FromClient::Asked { id: ann, request: Request::Generate(submit) });
     }
     // Both have a place, though neither is on the disk.
     let (_, refused) = office.draw(ANN);
@@ -209,9 +211,9 @@ fn who_goes_leaves_his_detached_jobs_and_they_take_up_places() {
     assert_eq!(jobs.iter().map(|job| job.job).collect::<Vec<_>>(), [1, 2]);
 }
 
-fn usual_submit() -> Submit {
+fn usual_submit() -> Generate {
     let (draw, priority) = (Params::new("a secret"), Priority::Interactive);
-    Submit { params: draw, priority, detach: false, previews: false }
+    Generate { params: draw, priority, detach: false, previews: false, ..Generate::default() }
 }
 
 /// An office with one detached job, which is accepted.
@@ -220,8 +222,8 @@ fn with_a_detached_job(folder: &tempfile::TempDir) -> Office {
     let ann = office.join(ANN);
     let draw =
         Params { width: Some(64), height: Some(64), count: Some(3), ..Params::new("a secret") };
-    let submit = Submit { params: draw, detach: true, ..usual_submit() };
-    office.supervisor.client(FromClient::Asked { id: ann, request: Request::Submit(submit) });
+    let submit = Generate { params: draw, detach: true, ..usual_submit() };
+    office.supervisor.client(FromClient::Asked { id: ann, request: Request::Generate(submit) });
     office.hear_of_the_store();
     assert_eq!(office.next(ann), Event::Accepted { job: 1, position: 0 });
     office
@@ -230,7 +232,8 @@ fn with_a_detached_job(folder: &tempfile::TempDir) -> Office {
 /// A worker with this model draws the image of the job, which is the next one.
 fn drawn(office: &mut Office, model: &str, index: u32) {
     let supervisor = &mut office.supervisor;
-    let started = Started { model: model.into(), width: 64, height: 64, steps: 8, guidance: 0.0 };
+    let model = ModelInfo { name: model.into(), ..ModelInfo::default() };
+    let started = Started { model, width: 64, height: 64, steps: 8, guidance: 0.0 };
     let progress = &mut supervisor.jobs.get_mut(&1).unwrap().progress;
     progress.started(&started).unwrap();
     let bytes = 3 * 64 * 64;
@@ -283,6 +286,7 @@ fn all_images_of_a_job_are_of_one_model() {
         steps: 8,
         guidance: 0.0,
         max_tokens: 512,
+        capabilities: Capabilities::default(),
     };
     for (name, kept) in [("old", 1), ("new", 0)] {
         supervisor.worker.model = Some(model(name));

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use zimage_params::Params;
 
-use super::{JobId, JobInfo, Overview, Setup, Status, WorkerState};
+use super::{JobId, JobInfo, ModelInfo, Overview, Setup, Status, WorkerState};
 use crate::error::Failure;
 
 /// What a client is told.
@@ -81,8 +81,8 @@ pub enum Waiting {
 /// What a job's defaults became.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Started {
-    /// The model's name.
-    pub model: String,
+    /// The model that generates.
+    pub model: ModelInfo,
     /// Width in pixels.
     pub width: u32,
     /// Height in pixels.

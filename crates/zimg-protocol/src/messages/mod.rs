@@ -4,16 +4,20 @@
 //! changed field is a new variant or a new major version (`tests/golden.rs` holds the bytes).
 
 mod event;
+mod image_input;
 mod jobs;
 mod request;
 mod status;
 mod worker;
 
 pub use event::{Busy, Event, ImageInfo, Preview, Started, Step, Timings, Waiting};
+pub use image_input::{ImageInput, ImageRole, ImageSource, PixelLayout};
 pub use jobs::{JobInfo, JobState};
-pub use request::{Priority, Request, Submit};
+pub(crate) use request::ReceivedGenerate;
+pub use request::{Generate, Priority, Request};
 pub use status::{
-    Counters, DeviceMemory, ModelInfo, Overview, Places, Setup, Status, Weights, WorkerState,
+    Capabilities, Counters, DeviceMemory, ModelInfo, Overview, Places, Setup, Status, Weights,
+    WorkerId, WorkerState, WorkerStatus,
 };
 pub use worker::{Command, Point, Report};
 pub use zimage_params::Params;

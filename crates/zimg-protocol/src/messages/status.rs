@@ -1,8 +1,13 @@
 //! How the daemon is.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
 
-use super::JobId;
+use serde::{Deserialize, Serialize};
+use zimage_params::PARAMETERS;
+use zimage_params::limits::{COUNT_MAX, SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE};
+
+use super::{ImageRole, JobId, PixelLayout};
+use crate::codec;
 use crate::error::Failure;
 
 /// What the worker is doing.
@@ -45,8 +50,8 @@ pub enum WorkerState {
     Asleep,
 }
 
-/// What the model is and takes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A loaded model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
     /// Name: the folder's, or "tiny".
     pub name: String,
@@ -64,6 +69,133 @@ pub struct ModelInfo {
     pub guidance: f32,
     /// The most prompt tokens, template included.
     pub max_tokens: u32,
+    /// What it can do.
+    pub capabilities: Capabilities,
+}
+
+/// What a model and this daemon can do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// The parameters that a request may have, by name.
+    #[serde(deserialize_with = "codec::as_they_come")]
+    pub parameters: Vec<String>,
+    /// Whether guidance above 0 is useful: not for a distilled model.
+    pub guidance: bool,
+    /// Whether a negative prompt has an effect, with guidance above 0.
+    pub negative_prompt: bool,
+    /// The shortest side in pixels.
+    pub side_min: u32,
+    /// The longest side in pixels.
+    pub side_max: u32,
+    /// Both sides are multiples of this many pixels.
+    pub side_multiple: u32,
+    /// The most images of one request.
+    pub images_max: u32,
+    /// Whether a request can bring an initial image.
+    pub initial_image: bool,
+    /// Whether a request can bring a mask.
+    pub mask: bool,
+    /// Whether a request can bring a control image.
+    pub control_image: bool,
+    /// Whether a request can name LoRA weights.
+    pub lora: bool,
+    /// The layouts that pixels are delivered in.
+    #[serde(deserialize_with = "codec::as_they_come")]
+    pub layouts: Vec<PixelLayout>,
+}
+
+impl Capabilities {
+    /// Those of a model that makes images of text alone, with sides up to `side_max`.
+    pub fn text_to_image(side_max: u32, side_multiple: u32, guidance: bool) -> Self {
+        Self {
+            parameters: PARAMETERS.iter().map(|row| row.name.to_owned()).collect(),
+            guidance,
+            negative_prompt: true,
+            side_min: SIZE_MIN,
+            side_max,
+            side_multiple,
+            images_max: COUNT_MAX,
+            initial_image: false,
+            mask: false,
+            control_image: false,
+            lora: false,
+            layouts: vec![PixelLayout::Rgb8],
+        }
+    }
+
+    /// Whether a request can bring an image of this role.
+    pub fn takes(&self, role: ImageRole) -> bool {
+        match role {
+            ImageRole::Initial => self.initial_image,
+            ImageRole::Mask => self.mask,
+            ImageRole::Control => self.control_image,
+        }
+    }
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Self::text_to_image(SIZE_MAX, SIZE_MULTIPLE, false)
+    }
+}
+
+/// A worker's number, from 0.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct WorkerId(pub u32);
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A worker: one process on one device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Which.
+    pub worker: WorkerId,
+    /// What it is doing.
+    pub state: WorkerState,
+    /// Its process, if there is one.
+    pub pid: Option<u32>,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// The model, once loaded.
+    pub model: Option<ModelInfo>,
+    /// Seconds from the process's start to ready, once ready.
+    pub load_s: Option<f32>,
+    /// Seconds since the process was started.
+    pub age_s: Option<u64>,
+    /// Where the process has its weights from.
+    pub weights: Option<Weights>,
+    /// The device's memory, as last reported; none on a CPU.
+    pub memory: Option<DeviceMemory>,
+    /// The last failure, one sentence.
+    pub last_error: Option<String>,
+}
+
+impl WorkerStatus {
+    /// What stands for the worker of a daemon that lists none.
+    const NONE: Self = Self {
+        worker: WorkerId(0),
+        state: WorkerState::Asleep,
+        pid: None,
+        restarts: 0,
+        model: None,
+        load_s: None,
+        age_s: None,
+        weights: None,
+        memory: None,
+        last_error: None,
+    };
+}
+
+impl Default for WorkerStatus {
+    fn default() -> Self {
+        Self::NONE
+    }
 }
 
 /// The daemon's state on one screen.
@@ -75,24 +207,28 @@ pub struct Status {
     pub pid: u32,
     /// Seconds since it started.
     pub uptime_s: u64,
-    /// The worker.
-    pub worker: WorkerState,
-    /// The worker's process, if there is one.
-    pub worker_pid: Option<u32>,
-    /// How often the worker was started again.
-    pub restarts: u32,
-    /// The model, once loaded.
-    pub model: Option<ModelInfo>,
-    /// Seconds from the worker's start to ready, once ready.
-    pub load_s: Option<f32>,
+    /// Its workers.
+    #[serde(deserialize_with = "codec::as_they_come")]
+    pub workers: Vec<WorkerStatus>,
     /// Jobs waiting.
     pub queued: u32,
     /// Jobs answered with `Done`.
     pub done: u64,
     /// Jobs answered with `Failed`.
     pub failed: u64,
-    /// The worker's last failure, one sentence.
-    pub last_error: Option<String>,
+}
+
+impl Status {
+    /// The first worker, or what stands for one that is not there.
+    pub fn first_worker(&self) -> &WorkerStatus {
+        static NONE: WorkerStatus = WorkerStatus::NONE;
+        self.workers.first().unwrap_or(&NONE)
+    }
+
+    /// The first worker's model, once loaded.
+    pub fn model(&self) -> Option<&ModelInfo> {
+        self.first_worker().model.as_ref()
+    }
 }
 
 /// The daemon's state in full.
@@ -100,25 +236,19 @@ pub struct Status {
 pub struct Overview {
     /// What is on one screen.
     pub status: Status,
-    /// Where the present worker has its weights from.
-    pub weights: Option<Weights>,
-    /// The device's memory, as the worker saw it last; none on a CPU.
-    pub memory: Option<DeviceMemory>,
-    /// Seconds since the present worker was started.
-    pub worker_age_s: Option<u64>,
-    /// What may be asked of the daemon.
+    /// The most that the daemon takes at a time.
     pub places: Places,
     /// Unfinished jobs, running and waiting.
     pub unfinished: u32,
     /// Connections that are open.
     pub connections: u32,
-    /// Detached jobs whose images are kept.
+    /// Detached jobs whose images are stored.
     pub kept: u32,
     /// Milliseconds until a job that came now would begin, if that can be estimated.
     pub wait_ms: Option<u64>,
     /// What happened since the daemon started.
     pub counters: Counters,
-    /// Why no detached job is taken, or what became of those that were kept; none if all is well.
+    /// Why no detached job is accepted, or what was lost of the stored ones; none if all is well.
     pub keeping: Option<Failure>,
 }
 

@@ -32,11 +32,12 @@ fn model() -> ModelInfo {
         steps: 8,
         guidance: 0.0,
         max_tokens: 1504,
+        capabilities: Capabilities::default(),
     }
 }
 
 fn started() -> Started {
-    Started { model: "tiny".to_owned(), width: 256, height: 128, steps: 8, guidance: 0.5 }
+    Started { model: model(), width: 256, height: 128, steps: 8, guidance: 0.5 }
 }
 
 fn step() -> Step {
@@ -51,8 +52,21 @@ fn timings() -> Timings {
     Timings { queued: 1.0, text: 2.0, steps: 3.0, decode: 4.0, total: 10.0 }
 }
 
-fn submit() -> Submit {
-    Submit { params: draw(), priority: Priority::Batch, detach: true, previews: true }
+fn submit() -> Generate {
+    let image = |role, layout, source| ImageInput { role, layout, width: 256, height: 128, source };
+    Generate {
+        params: draw(),
+        priority: Priority::Batch,
+        detach: true,
+        previews: true,
+        images: vec![
+            image(ImageRole::Initial, PixelLayout::Rgb8, ImageSource::Attached { index: 0 }),
+            image(ImageRole::Mask, PixelLayout::L8, ImageSource::Inline),
+            image(ImageRole::Control, PixelLayout::Rgb8, ImageSource::Inline),
+        ],
+        on_behalf_of: Some("ann".to_owned()),
+        ..Generate::default()
+    }
 }
 
 fn busy() -> Busy {
@@ -99,9 +113,6 @@ fn jobs() -> Vec<JobInfo> {
 fn overview() -> Overview {
     Overview {
         status: full_status(WorkerState::Ready),
-        weights: Some(Weights::Read { bytes: 9 }),
-        memory: Some(memory()),
-        worker_age_s: Some(59),
         places: Places { jobs: 64, jobs_per_user: 8, connections: 32 },
         unfinished: 3,
         connections: 4,
@@ -128,20 +139,26 @@ fn status(worker: WorkerState) -> Frame {
     Frame::Event(Event::Status(Box::new(full_status(worker))))
 }
 
-fn full_status(worker: WorkerState) -> Status {
+fn full_status(state: WorkerState) -> Status {
     Status {
         version: "0.1.0".to_owned(),
         pid: 7,
         uptime_s: 60,
-        worker,
-        worker_pid: Some(8),
-        restarts: 1,
-        model: Some(model()),
-        load_s: Some(0.5),
+        workers: vec![WorkerStatus {
+            worker: WorkerId(1),
+            state,
+            pid: Some(8),
+            restarts: 1,
+            model: Some(model()),
+            load_s: Some(0.5),
+            age_s: Some(59),
+            weights: Some(Weights::Read { bytes: 9 }),
+            memory: Some(memory()),
+            last_error: Some("oh".to_owned()),
+        }],
         queued: 2,
         done: 3,
         failed: 4,
-        last_error: Some("oh".to_owned()),
     }
 }
 
@@ -149,10 +166,10 @@ fn full_status(worker: WorkerState) -> Status {
 pub(crate) fn samples() -> Vec<(String, Frame)> {
     let job = 5;
     let mut all = vec![
-        ("Request::Draw", Frame::Request(Request::Draw(draw()))),
+        ("Request::Generate", Frame::Request(Request::Generate(Generate::new(draw())))),
         ("Request::Cancel", Frame::Request(Request::Cancel)),
         ("Request::Status", Frame::Request(Request::Status)),
-        ("Request::Submit", Frame::Request(Request::Submit(submit()))),
+        ("Request::Generate(images)", Frame::Request(Request::Generate(submit()))),
         ("Request::Jobs", Frame::Request(Request::Jobs)),
         ("Request::CancelJob", Frame::Request(Request::CancelJob { job })),
         ("Request::Wait", Frame::Request(Request::Wait { job })),
@@ -224,6 +241,7 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
         ("Report::Preview", Frame::Report(Report::Preview { job, preview: preview() })),
         ("Report::Weights", Frame::Report(Report::Weights(Weights::Kept { bytes: 9 }))),
         ("Report::Memory", Frame::Report(Report::Memory(memory()))),
+        ("Image", Frame::Image(vec![1, 2, 3].into())),
         ("Pixels", Frame::Pixels(vec![1, 2, 3].into())),
         ("Latents", Frame::Latents(vec![1, 2, 3].into())),
         ("Error", Frame::Error((&failure()).into())),

@@ -88,31 +88,35 @@ impl Page {
 
     fn worker(&mut self, overview: &Overview) {
         let status = &overview.status;
-        let present = state(&status.worker);
+        let present = state(&status.first_worker().state);
         self.family("worker_state", "gauge", "What the worker does: 1 for one of the states.");
         for name in STATES {
             self.sample("worker_state", &[("state", name)], flag(name == present));
         }
-        if let Some(age) = overview.worker_age_s {
+        if let Some(age) = overview.status.first_worker().age_s {
             self.gauge("worker_age_seconds", "Since the worker was started.", age as f64);
         }
-        self.counter("worker_restarts", "Starts after the first.", status.restarts.into());
-        if let Some(seconds) = status.load_s {
+        self.counter(
+            "worker_restarts",
+            "Starts after the first.",
+            status.first_worker().restarts.into(),
+        );
+        if let Some(seconds) = status.first_worker().load_s {
             self.gauge("load_seconds", "From the worker's start to ready.", seconds.into());
         }
-        if let Some(model) = &status.model {
+        if let Some(model) = &status.first_worker().model {
             let words =
                 [("name", &*model.name), ("device", &*model.device), ("dtype", &*model.dtype)];
             self.family("model_info", "gauge", "What is loaded, and where.");
             self.sample("model_info", &words, 1.0);
         }
-        if let Some(weights) = overview.weights {
+        if let Some(weights) = overview.status.first_worker().weights {
             let (Weights::Read { bytes } | Weights::Kept { bytes }) = weights;
             let kept = matches!(weights, Weights::Kept { .. });
             self.gauge("weights_bytes", "Of the model.", bytes as f64);
             self.gauge("weights_kept", "Whether the worker read none of them.", flag(kept));
         }
-        if let Some(memory) = overview.memory {
+        if let Some(memory) = overview.status.first_worker().memory {
             self.gauge("memory_used_bytes", "Of the device, by anybody.", memory.used as f64);
             self.gauge("memory_total_bytes", "Of the device.", memory.total as f64);
         }

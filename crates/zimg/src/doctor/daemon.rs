@@ -108,21 +108,24 @@ fn owner(found: &Metadata) -> String {
 fn answers(seen: &DaemonState) -> Finding {
     const TOPIC: &str = "daemon";
     let status = &seen.status;
-    if let WorkerState::Failed(failure) = &status.worker {
+    if let WorkerState::Failed(failure) = &status.first_worker().state {
         let text = format!("its worker failed: {}", failure.message);
         let kind = if failure.kind == Kind::Config { Kind::Config } else { Kind::Unavailable };
         return Finding { kind, ..Finding::fail(TOPIC, text, hint(failure)) };
     }
-    let state = format::worker(&status.worker);
+    let state = format::worker(&status.first_worker().state);
     let text = format!("{state}, pid {}, up {}", status.pid, format::uptime(status.uptime_s));
     if status.version != env!("CARGO_PKG_VERSION") {
         let text = format!("{text}, but it is zimaged {}", status.version);
         let fix = "install zimg and zimaged from one build, then restart zimaged";
         return Finding::warn(TOPIC, text, fix);
     }
-    match &status.last_error {
-        Some(error) if status.restarts > 0 => {
-            let text = format!("{text}; its worker died {} times: {error}", status.restarts);
+    match &status.first_worker().last_error {
+        Some(error) if status.first_worker().restarts > 0 => {
+            let text = format!(
+                "{text}; its worker died {} times: {error}",
+                status.first_worker().restarts
+            );
             Finding::warn(TOPIC, text, "its log says more: `journalctl -u zimaged`")
         }
         _ => Finding::ok(TOPIC, text),

@@ -153,7 +153,7 @@ impl JobReporter {
         let Started { model, width, height, steps, .. } = started;
         self.size = (*width, *height);
         if self.style == ReportStyle::Plain {
-            self.say(&format!("drawing {width}x{height} in {steps} steps with {model}"));
+            self.say(&format!("drawing {width}x{height} in {steps} steps with {}", model.name));
         }
         self.part = Some(0.0);
         self.show("reading the prompt");

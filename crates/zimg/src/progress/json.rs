@@ -59,7 +59,7 @@ pub(crate) fn update(update: &Update) -> Option<JobEvent<'_>> {
         &Update::Accepted { job, position } => JobEvent::Accepted { job, position },
         Update::Waiting(waiting) => JobEvent::Waiting(waiting.into()),
         Update::Started(started) => JobEvent::Started {
-            model: &started.model,
+            model: &started.model.name,
             width: started.width,
             height: started.height,
             steps: started.steps,

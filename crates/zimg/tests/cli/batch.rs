@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use zimg_protocol::messages::{Busy, Event, Priority, Request, Submit};
+use zimg_protocol::messages::{Busy, Event, Generate, Priority, Request};
 use zimg_protocol::{Failure, Kind};
 
 use crate::fake::{Fake, Peer, pixels};
 
 /// A daemon that draws whatever any client asks for, and remembers it; prompts with "bad" are
 /// refused.
-fn daemon(asked: &Arc<Mutex<Vec<Submit>>>) -> Fake {
+fn daemon(asked: &Arc<Mutex<Vec<Generate>>>) -> Fake {
     let asked = Arc::clone(asked);
     Fake::many(move |peer, request| {
         let submit = submitted(request);
@@ -30,15 +30,15 @@ fn daemon(asked: &Arc<Mutex<Vec<Submit>>>) -> Fake {
     })
 }
 
-fn submitted(request: Request) -> Submit {
+fn submitted(request: Request) -> Generate {
     match request {
-        Request::Submit(submit) => submit,
+        Request::Generate(submit) => submit,
         other => panic!("{other:?}"),
     }
 }
 
 /// The prompts and seeds that were asked for, in order of the seed.
-fn prompts(asked: &Mutex<Vec<Submit>>) -> Vec<(String, u64)> {
+fn prompts(asked: &Mutex<Vec<Generate>>) -> Vec<(String, u64)> {
     let mut asked: Vec<_> = asked
         .lock()
         .unwrap()

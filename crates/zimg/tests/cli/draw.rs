@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::Stdio;
 
 use crate::fake::{Fake, drawing, pixels, zimg};
-use zimg_protocol::messages::{Event, Params, Priority, Request, Submit, Waiting, WorkerState};
+use zimg_protocol::messages::{Event, Generate, Params, Priority, Request, Waiting, WorkerState};
 
 #[test]
 fn an_image_is_where_it_was_asked_for() {
@@ -31,13 +31,19 @@ fn every_option_reaches_the_daemon() {
         guidance_normalization: Some(1.0),
         guidance_truncation: Some(0.75),
         seed: Some(9),
-        count: Some(1),
+        count: None,
     };
     let fake = Fake::new(move |peer, request| {
         let priority = Priority::Interactive;
         let draw = expected.clone();
-        let submit = Submit { params: draw, priority, detach: false, previews: false };
-        assert_eq!(request, Request::Submit(submit));
+        let submit = Generate {
+            params: draw,
+            priority,
+            detach: false,
+            previews: false,
+            ..Generate::default()
+        };
+        assert_eq!(request, Request::Generate(submit));
         peer.draws(&expected);
     });
     let mut words: Vec<_> = "draw --size=128x64 --steps=3 --guidance=4.5 --seed=9 -o a.png \

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use zimg_protocol::frame::write_pixels;
 use zimg_protocol::limits::TO_DAEMON_BYTES;
 use zimg_protocol::messages::{
-    Counters, Event, ImageInfo, ModelInfo, Overview, Params, Places, Request, Started, Status,
-    Step, Timings, WorkerState,
+    Capabilities, Counters, Event, ImageInfo, ModelInfo, Overview, Params, Places, Request,
+    Started, Status, Step, Timings, WorkerState, WorkerStatus,
 };
 use zimg_protocol::{Frame, FrameError, Hello};
 
@@ -197,7 +197,7 @@ pub(crate) fn pixels(seed: u64, width: u32, height: u32) -> Vec<u8> {
 /// What the request, which must be to draw, wants drawn.
 pub(crate) fn drawing(request: Request) -> Params {
     match request {
-        Request::Submit(submit) => submit.params,
+        Request::Generate(submit) => submit.params,
         other => panic!("{other:?}"),
     }
 }
@@ -213,26 +213,24 @@ pub(crate) fn overview() -> Overview {
         steps: 2,
         guidance: 0.0,
         max_tokens: 100,
+        capabilities: Capabilities::default(),
     };
     let status = Status {
         version: "9.9.9".to_owned(),
         pid: 7,
         uptime_s: 3661,
-        worker: WorkerState::Ready,
-        worker_pid: Some(8),
-        restarts: 0,
-        model: Some(model),
-        load_s: None,
+        workers: vec![WorkerStatus {
+            state: WorkerState::Ready,
+            pid: Some(8),
+            model: Some(model),
+            ..WorkerStatus::default()
+        }],
         queued: 0,
         done: 3,
         failed: 1,
-        last_error: None,
     };
     Overview {
         status,
-        weights: None,
-        memory: None,
-        worker_age_s: None,
         places: Places { jobs: 64, jobs_per_user: 8, connections: 32 },
         unfinished: 0,
         connections: 1,
@@ -241,6 +239,13 @@ pub(crate) fn overview() -> Overview {
         counters: Counters::default(),
         keeping: None,
     }
+}
+
+/// [`overview`] with another worker.
+pub(crate) fn with_worker(change: impl FnOnce(&mut WorkerStatus)) -> Overview {
+    let mut overview = overview();
+    change(&mut overview.status.workers[0]);
+    overview
 }
 
 impl Peer {
@@ -287,7 +292,7 @@ impl Peer {
     /// Accepts and starts: 64x64 in 2 steps unless asked otherwise.
     pub(crate) fn starts(&mut self, draw: &Params) -> Started {
         let started = Started {
-            model: "fake".to_owned(),
+            model: overview().status.model().unwrap().clone(),
             width: draw.width.unwrap_or(64),
             height: draw.height.unwrap_or(64),
             steps: draw.steps.unwrap_or(2),

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use zimg_protocol::messages::{Event, JobInfo, JobState, Params, Priority, Request, Submit};
+use zimg_protocol::messages::{Event, Generate, JobInfo, JobState, Params, Priority, Request};
 use zimg_protocol::{Failure, Kind};
 
 use crate::fake::{Fake, Peer, Ran};
@@ -69,7 +69,7 @@ fn forgotten(requests: &mpsc::Receiver<Request>) -> bool {
 fn a_detached_job_is_a_number() {
     let fake = || {
         Fake::new(|peer, request| {
-            let Request::Submit(Submit { params: draw, detach: true, previews: false, .. }) =
+            let Request::Generate(Generate { params: draw, detach: true, previews: false, .. }) =
                 request
             else {
                 panic!("{request:?}")

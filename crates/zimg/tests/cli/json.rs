@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use zimg_protocol::messages::{Busy, Event, Overview, Request, Status, Waiting, WorkerState};
+use zimg_protocol::messages::{Busy, Event, Overview, Request, Waiting, WorkerState};
 use zimg_protocol::{Failure, Kind};
 
-use crate::fake::{Fake, drawing, overview, zimg};
+use crate::fake::{Fake, drawing, overview, with_worker, zimg};
 use crate::jobs::jobs;
 use crate::schema::Schema;
 use crate::status::{being, full, lost, of_minor_0};
@@ -116,12 +116,15 @@ fn all_lines() -> Vec<String> {
     text += Fake::new(move |peer, _| peer.say(Event::Failed(refused))).run(&words[..2]).text();
     for status in [
         overview().status,
-        Status { model: None, worker_pid: None, load_s: Some(1.5), ..overview().status },
-        Status {
-            worker: WorkerState::Restarting { in_ms: 1, reason: "it died".to_owned() },
-            last_error: Some("it died".to_owned()),
-            ..overview().status
-        },
+        with_worker(|worker| {
+            (worker.model, worker.pid, worker.load_s) = (None, None, Some(1.5));
+        })
+        .status,
+        with_worker(|worker| {
+            worker.state = WorkerState::Restarting { in_ms: 1, reason: "it died".to_owned() };
+            worker.last_error = Some("it died".to_owned());
+        })
+        .status,
     ] {
         text += being(Overview { status, ..overview() }).run(&["status", "--json"]).text();
     }
@@ -134,7 +137,7 @@ fn all_lines() -> Vec<String> {
     text += &String::from_utf8(doctor.output().unwrap().stdout).unwrap();
     let busy = std::sync::atomic::AtomicBool::new(true);
     let batch = Fake::many(move |peer, request| {
-        let Request::Submit(submit) = request else { panic!("{request:?}") };
+        let Request::Generate(submit) = request else { panic!("{request:?}") };
         if submit.params.prompt == "bad" {
             peer.say(Event::Failed(Failure::new(Kind::Refused, "it is bad")));
         } else if busy.swap(false, std::sync::atomic::Ordering::SeqCst) {

@@ -30,8 +30,8 @@ fn a_shape_waits_for_a_model_that_loads() {
     use zimg_protocol::messages::{Event, Request, WorkerState};
     let mut loading = crate::fake::overview();
     let loaded = loading.status.clone();
-    loading.status.model = None;
-    loading.status.worker = WorkerState::Loading { done: 1, total: 2 };
+    loading.status.workers[0].model = None;
+    loading.status.workers[0].state = WorkerState::Loading { done: 1, total: 2 };
     let still = loading.status.clone();
     let fake = Fake::being(loading, move |peer, request| {
         assert_eq!(request, Request::Status);

@@ -147,7 +147,7 @@ fn what_other_programs_wrote_is_drawn_again() {
 fn another_model_is_told() {
     let bytes = drawn("a.png", &[]);
     let mut other = crate::fake::overview();
-    other.status.model.as_mut().unwrap().name = "other".to_owned();
+    other.status.workers[0].model.as_mut().unwrap().name = "other".to_owned();
     let fake = Fake::being(other, |peer, request| peer.draws(&drawing(request)));
     fs::write(fake.out().join("a.png"), bytes).unwrap();
     let ran = fake.run(&["redo", "a.png"]);

@@ -8,7 +8,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use zimg_protocol::frame::write_pixels;
-use zimg_protocol::messages::{Event, ImageInfo, Preview, Request, Submit, Timings};
+use zimg_protocol::messages::{Event, Generate, ImageInfo, Preview, Request, Timings};
 
 use crate::fake::{Fake, Peer, pixels};
 use crate::terminal::seen;
@@ -27,7 +27,7 @@ fn quarters(seed: u8, side: u32) -> Vec<u8> {
 }
 
 fn previews(peer: &mut Peer, request: Request) {
-    let Request::Submit(Submit { params: draw, previews: true, .. }) = request else {
+    let Request::Generate(Generate { params: draw, previews: true, .. }) = request else {
         panic!("{request:?}");
     };
     let started = peer.starts(&draw);
@@ -47,8 +47,8 @@ fn previews(peer: &mut Peer, request: Request) {
 /// answer is there before it is asked: a terminal that is quick, however busy the machine is.
 fn terminal(options: &[&str], environment: &[(&str, &str)], answer: &str) -> String {
     let fake = Fake::new(|peer, request| match request {
-        Request::Submit(Submit { previews: true, .. }) => previews(peer, request),
-        Request::Submit(Submit { params: draw, .. }) => {
+        Request::Generate(Generate { previews: true, .. }) => previews(peer, request),
+        Request::Generate(Generate { params: draw, .. }) => {
             let started = peer.starts(&draw);
             let rgb = quarters(9, SIDE);
             let (width, height, bytes) = (started.width, started.height, rgb.len() as u64);

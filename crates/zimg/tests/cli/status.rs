@@ -15,7 +15,7 @@ use zimg_protocol::messages::{
 };
 use zimg_protocol::{Failure, Hello, Kind, Welcome};
 
-use crate::fake::{Fake, Peer, overview};
+use crate::fake::{Fake, Peer, overview, with_worker};
 use crate::jobs::jobs;
 use crate::terminal::{seen, uncoloured};
 
@@ -49,19 +49,20 @@ pub(crate) fn of_minor_0(status: Status) -> Fake {
 /// All that can be said.
 pub(crate) fn full() -> Overview {
     Overview {
-        weights: Some(Weights::Read { bytes: 20_500_000_000 }),
-        memory: Some(DeviceMemory { used: 3, total: 4 }),
-        worker_age_s: Some(59),
         kept: 2,
         wait_ms: Some(700),
         counters: Counters { images: 1, steps: 8, step_seconds: 0.5, ..Counters::default() },
         keeping: Some(Failure::new(Kind::Io, "it is full").hint("make room")),
-        ..overview()
+        ..with_worker(|worker| {
+            worker.weights = Some(Weights::Read { bytes: 20_500_000_000 });
+            worker.memory = Some(DeviceMemory { used: 3, total: 4 });
+            worker.age_s = Some(59);
+        })
     }
 }
 
-fn in_state(worker: WorkerState) -> Overview {
-    Overview { status: Status { worker, ..overview().status }, ..overview() }
+fn in_state(state: WorkerState) -> Overview {
+    with_worker(|worker| worker.state = state)
 }
 
 /// A daemon that is watched: it says the states one after the other, then stays in the last one
@@ -131,7 +132,7 @@ impl AtTerminal {
 
 #[test]
 fn status_is_a_screen_or_a_line() {
-    let bare = || Overview { status: Status { model: None, ..overview().status }, ..overview() };
+    let bare = || with_worker(|worker| worker.model = None);
     let asked = |arguments: &[&str]| {
         let ran = being(bare()).run(arguments);
         assert_eq!((ran.code, &*ran.stderr), (Some(0), ""));

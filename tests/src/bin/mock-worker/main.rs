@@ -13,7 +13,8 @@ use nix::unistd::getppid;
 use zimg_protocol::frame::{write_latents, write_pixels};
 use zimg_protocol::limits::latents_bytes_max;
 use zimg_protocol::messages::{
-    DeviceMemory, ImageInfo, ModelInfo, Point, Preview, Report, Started, Step, Timings, Weights,
+    Capabilities, DeviceMemory, ImageInfo, ModelInfo, Point, Preview, Report, Started, Step,
+    Timings, Weights,
 };
 use zimg_protocol::{Failure, Frame, Kind};
 use zimg_tests::mock::{decoded, stepped};
@@ -109,6 +110,7 @@ impl Mock {
             steps: 8,
             guidance: 0.0,
             max_tokens: 1504,
+            capabilities: Capabilities::default(),
         }))?;
         self.script.reach(Phase::Idle, &mut self.link, None)
     }
@@ -124,7 +126,13 @@ impl Mock {
         let (width, height) = (draw.width.unwrap_or(256), draw.height.unwrap_or(256));
         let steps = draw.steps.unwrap_or(8);
         let guidance = draw.guidance.unwrap_or(0.0);
-        let started = Started { model: "mock".into(), width, height, steps, guidance };
+        let started = Started {
+            model: ModelInfo { name: "mock".into(), ..ModelInfo::default() },
+            width,
+            height,
+            steps,
+            guidance,
+        };
         self.report(Report::Started { job: job.id, started })?;
         self.at(Phase::Begin, job)?;
         let mut timings = job.from.as_ref().map_or_else(Timings::default, |at| at.0.timings);

@@ -7,7 +7,9 @@ mod versions;
 
 use std::path::Path;
 
-use zimg_protocol::messages::{ImageInfo, JobId, Params, Priority, Started, Submit, Timings};
+use zimg_protocol::messages::{
+    Generate, ImageInfo, JobId, ModelInfo, Params, Priority, Started, Timings,
+};
 use zimg_protocol::{Failure, Kind};
 
 use super::error::{Damage, StoreError};
@@ -39,13 +41,25 @@ pub(super) fn record(uid: u32, prompt: &str, count: u32) -> JobRecord {
     };
     JobRecord::new(
         uid,
-        Submit { params: draw, priority: Priority::Batch, detach: true, previews: false },
+        Generate {
+            params: draw,
+            priority: Priority::Batch,
+            detach: true,
+            previews: false,
+            ..Generate::default()
+        },
         1_700_000_000,
     )
 }
 
 fn started() -> Started {
-    Started { model: "tiny".into(), width: SIDE, height: SIDE, steps: 8, guidance: 0.0 }
+    Started {
+        model: ModelInfo { name: "tiny".into(), ..ModelInfo::default() },
+        width: SIDE,
+        height: SIDE,
+        steps: 8,
+        guidance: 0.0,
+    }
 }
 
 fn image(index: u32) -> ImageInfo {

@@ -107,14 +107,14 @@ pub(crate) fn status_event(seen: &DaemonState) -> StatusEvent<'_> {
         pid: status.pid,
         uptime_s: status.uptime_s,
         worker: WorkerObject {
-            state: (&status.worker).into(),
-            pid: status.worker_pid,
-            restarts: status.restarts,
-            load_s: status.load_s,
-            last_error: status.last_error.as_deref(),
-            age_s: overview.and_then(|overview| overview.worker_age_s),
+            state: (&status.first_worker().state).into(),
+            pid: status.first_worker().pid,
+            restarts: status.first_worker().restarts,
+            load_s: status.first_worker().load_s,
+            last_error: status.first_worker().last_error.as_deref(),
+            age_s: overview.and_then(|overview| overview.status.first_worker().age_s),
         },
-        model: status.model.as_ref().map(|info| model(info, setup)),
+        model: status.first_worker().model.as_ref().map(|info| model(info, setup)),
         jobs: JobsObject {
             queued: status.queued,
             done: status.done,
@@ -125,12 +125,14 @@ pub(crate) fn status_event(seen: &DaemonState) -> StatusEvent<'_> {
             wait_ms: overview.and_then(|overview| overview.wait_ms),
         },
         zimg: VERSION,
-        weights: overview.and_then(|overview| overview.weights).map(|weights| match weights {
-            Weights::Read { bytes } => WeightsObject { from: "checkpoint", bytes },
-            Weights::Kept { bytes } => WeightsObject { from: "kept", bytes },
-        }),
+        weights: overview.and_then(|overview| overview.status.first_worker().weights).map(
+            |weights| match weights {
+                Weights::Read { bytes } => WeightsObject { from: "checkpoint", bytes },
+                Weights::Kept { bytes } => WeightsObject { from: "kept", bytes },
+            },
+        ),
         memory: overview
-            .and_then(|overview| overview.memory)
+            .and_then(|overview| overview.status.first_worker().memory)
             .map(|DeviceMemory { used, total }| MemoryObject { used, total }),
         connections: overview.map(|overview| ConnectionsObject {
             open: overview.connections,

@@ -21,8 +21,9 @@ pub(super) fn lines(seen: &DaemonState) -> Vec<String> {
         lines.push(format!("{name:<NAME$}{}", format::printable(text)));
     };
     line("worker", &worker(status, overview.as_ref()));
-    if let Some(model) = &status.model {
-        let loaded = status.load_s.map(|s| format!(", ready after {}", format::seconds(s)));
+    if let Some(model) = &status.first_worker().model {
+        let loaded =
+            status.first_worker().load_s.map(|s| format!(", ready after {}", format::seconds(s)));
         let loaded = loaded.unwrap_or_default();
         line("model", &format!("{} on {}, {}{loaded}", model.name, model.device, model.dtype));
         let (width, height, steps) = (model.width, model.height, model.steps);
@@ -35,10 +36,14 @@ pub(super) fn lines(seen: &DaemonState) -> Vec<String> {
             ),
         );
     }
-    if let Some(weights) = overview.as_ref().and_then(|overview| overview.weights) {
+    if let Some(weights) =
+        overview.as_ref().and_then(|overview| overview.status.first_worker().weights)
+    {
         line("weights", &weights_of(weights));
     }
-    if let Some(memory) = overview.as_ref().and_then(|overview| overview.memory) {
+    if let Some(memory) =
+        overview.as_ref().and_then(|overview| overview.status.first_worker().memory)
+    {
         let (used, total) = (format::bytes(memory.used), format::bytes(memory.total));
         line("memory", &format!("{used} of the device's {total} in use"));
     }
@@ -53,7 +58,7 @@ pub(super) fn lines(seen: &DaemonState) -> Vec<String> {
     if let Some(config) = setup.as_ref().and_then(|setup| setup.config.as_ref()) {
         line("settings", config);
     }
-    if let Some(error) = &status.last_error {
+    if let Some(error) = &status.first_worker().last_error {
         line("error", error);
     }
     if status.version != VERSION {
@@ -85,15 +90,15 @@ pub(super) fn tinted(lines: Vec<String>, worker: &WorkerState) -> Vec<String> {
 }
 
 fn worker(status: &Status, overview: Option<&Overview>) -> String {
-    let mut text = format::worker(&status.worker);
-    if let Some(pid) = status.worker_pid {
+    let mut text = format::worker(&status.first_worker().state);
+    if let Some(pid) = status.first_worker().pid {
         text += &format!(", pid {pid}");
     }
-    if let Some(age) = overview.and_then(|overview| overview.worker_age_s) {
+    if let Some(age) = overview.and_then(|overview| overview.status.first_worker().age_s) {
         text += &format!(", up {}", format::uptime(age));
     }
-    let again = if status.restarts == 1 { "time" } else { "times" };
-    text + &format!(", started again {} {again}", status.restarts)
+    let again = if status.first_worker().restarts == 1 { "time" } else { "times" };
+    text + &format!(", started again {} {again}", status.first_worker().restarts)
 }
 
 fn weights_of(weights: Weights) -> String {
@@ -143,7 +148,8 @@ fn skew(version: &str) -> String {
 mod tests {
     use super::*;
     use zimg_client::{
-        Counters, DeviceMemory, Failure, Kind, ModelInfo, Places, Setup, WorkerState,
+        Capabilities, Counters, DeviceMemory, Failure, Kind, ModelInfo, Places, Setup, WorkerState,
+        WorkerStatus,
     };
 
     fn status() -> Status {
@@ -151,24 +157,32 @@ mod tests {
             version: VERSION.to_owned(),
             pid: 7,
             uptime_s: 3,
-            worker: WorkerState::Ready,
-            worker_pid: Some(8),
-            restarts: 1,
-            model: None,
-            load_s: None,
+            workers: vec![WorkerStatus {
+                state: WorkerState::Ready,
+                pid: Some(8),
+                restarts: 1,
+                ..WorkerStatus::default()
+            }],
             queued: 2,
             done: 0,
             failed: 1,
-            last_error: None,
         }
     }
 
+    fn with_worker(change: impl FnOnce(&mut WorkerStatus)) -> Status {
+        let mut status = status();
+        change(&mut status.workers[0]);
+        status
+    }
+
     fn overview(status: &Status) -> Overview {
+        let mut status = status.clone();
+        let worker = &mut status.workers[0];
+        worker.weights = Some(Weights::Kept { bytes: 20_500_000_000 });
+        worker.memory = Some(DeviceMemory { used: 22_900_000_000, total: 85_500_000_000 });
+        worker.age_s = Some(3700);
         Overview {
-            status: status.clone(),
-            weights: Some(Weights::Kept { bytes: 20_500_000_000 }),
-            memory: Some(DeviceMemory { used: 22_900_000_000, total: 85_500_000_000 }),
-            worker_age_s: Some(3700),
+            status,
             places: Places { jobs: 64, jobs_per_user: 8, connections: 32 },
             unfinished: 3,
             connections: 4,
@@ -185,12 +199,11 @@ mod tests {
 
     #[test]
     fn a_daemon_of_minor_version_0_says_less() {
-        let status = Status {
-            version: "0.0.9".to_owned(),
-            worker: WorkerState::Loading { done: 5_000_000, total: 20_000_000 },
-            last_error: Some("the worker was killed\nby signal \x1b[1m9".to_owned()),
-            ..status()
-        };
+        let mut status = with_worker(|worker| {
+            worker.state = WorkerState::Loading { done: 5_000_000, total: 20_000_000 };
+            worker.last_error = Some("the worker was killed\nby signal \x1b[1m9".to_owned());
+        });
+        status.version = "0.0.9".to_owned();
         assert_eq!(
             shown(&DaemonState { status, overview: None, setup: None }),
             format!(
@@ -215,8 +228,11 @@ mod tests {
             steps: 8,
             guidance: 0.0,
             max_tokens: 1504,
+            capabilities: Capabilities::default(),
         };
-        let status = Status { model: Some(model), load_s: Some(1.4), ..status() };
+        let status = with_worker(|worker| {
+            (worker.model, worker.load_s) = (Some(model), Some(1.4));
+        });
         let setup = Setup {
             config: Some("/etc/zimaged/zimaged.toml".to_owned()),
             model: "/srv/models/Z-Image-Turbo".to_owned(),
@@ -245,15 +261,14 @@ mod tests {
 
     #[test]
     fn colours_change_nothing_but_colours() {
-        let failed = Status {
-            worker: WorkerState::Failed(Failure::new(Kind::Internal, "it died, twice")),
-            last_error: Some("it died".to_owned()),
-            ..status()
-        };
+        let failed = with_worker(|worker| {
+            worker.state = WorkerState::Failed(Failure::new(Kind::Internal, "it died, twice"));
+            worker.last_error = Some("it died".to_owned());
+        });
         for status in [status(), failed] {
             let seen = DaemonState { overview: Some(overview(&status)), status, setup: None };
             let plain = lines(&seen);
-            let painted = tinted(plain.clone(), &seen.status.worker);
+            let painted = tinted(plain.clone(), &seen.status.first_worker().state);
             let uncoloured: Vec<_> = painted
                 .iter()
                 .map(|line| {
@@ -262,7 +277,8 @@ mod tests {
                 })
                 .collect();
             assert_eq!(uncoloured, plain);
-            let colour = if seen.status.last_error.is_some() { "1;31" } else { "32" };
+            let colour =
+                if seen.status.first_worker().last_error.is_some() { "1;31" } else { "32" };
             assert!(painted[1].contains(&format!("\x1b[{colour}m")), "{painted:?}");
         }
     }
@@ -274,7 +290,7 @@ mod tests {
             let failure = Failure::new(Kind::Io, "cannot store jobs in /s: it is full");
             let mut overview = overview(&status);
             overview.keeping = Some(failure.hint("make room"));
-            overview.weights = Some(Weights::Read { bytes: 1000 });
+            overview.status.workers[0].weights = Some(Weights::Read { bytes: 1000 });
             let setup = Setup {
                 config: None,
                 model: "tiny".to_owned(),

@@ -89,7 +89,7 @@ impl View {
                     Ok((seen, list)) => {
                         let mut lines = table::lines(seen);
                         if format::wants_colours() {
-                            lines = table::tinted(lines, &seen.status.worker);
+                            lines = table::tinted(lines, &seen.status.first_worker().state);
                         }
                         if !list.is_empty() {
                             lines.push(String::new());
@@ -131,12 +131,12 @@ fn change(seen: &DaemonState) -> String {
     let status = &seen.status;
     let mut text = format!(
         "{}; {} waiting, {} done, {} failed",
-        format::worker(&status.worker),
+        format::worker(&status.first_worker().state),
         status.queued,
         status.done,
         status.failed
     );
-    if let Some(error) = &status.last_error {
+    if let Some(error) = &status.first_worker().last_error {
         text += &format!("; last error: {error}");
     }
     format::printable(&text)
