@@ -38,7 +38,7 @@ def measure(programs: Programs, checkpoint: Path, out: Path, tiny: bool) -> dict
     if not tiny:
         report["replayed from CUDA graphs"] = replayed(programs, checkpoint, dtype, device)
     rows = {row["case"]: row for row in found["rows"]}
-    latents = {"plain": (dtype, ["--plain"]), "float8": ("float8", [])}
+    latents = {"plain": (dtype, ["--eager"]), "float8": ("float8", [])}
     for name, (kind, extra) in latents.items():
         ours = out / name
         ours.mkdir(exist_ok=True)

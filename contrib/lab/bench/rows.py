@@ -30,7 +30,7 @@ ROWS = [
     Row("1024", "1024², 8 steps, bf16, warm: request frame to last pixel frame", "s", 0.75, floor="0.62 s"),
     Row("512", "512², the same", "s", 0.20, floor="0.17 s"),
     Row("1024-float8", "1024², `--dtype float8`", "s", 0.55, floor="0.42 s"),
-    Row("1024-plain", "1024², `--plain`: our fast paths off", "s"),
+    Row("1024-plain", "1024², `--eager`: our fast paths off", "s"),
     Row("text", "text encoder, 43 tokens", "ms", 8, floor="2.4 ms"),
     Row("text-seen", "text encoder, a prompt seen before", "ms", 0.05, floor="0"),
     Row("decode", "VAE decode 1024², pixels on the host", "ms", 40, floor="14 ms + traffic"),

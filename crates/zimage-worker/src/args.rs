@@ -6,35 +6,42 @@ use std::str::FromStr;
 
 use clap::Parser;
 
+/// The names of the options that are read before `main`, too: see `preinit`.
+pub(crate) mod flag {
+    pub(crate) const PARENT_PID: &str = "parent-pid";
+    pub(crate) const DEVICE: &str = "device";
+    pub(crate) const EAGER: &str = "eager";
+}
+
 /// Runs the model for zimaged.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Args {
-    /// The supervisor's process: the worker dies with it.
-    #[arg(long)]
+    /// The supervisor's process: the worker ends with it.
+    #[arg(long = flag::PARENT_PID)]
     pub(crate) parent_pid: i32,
     /// A checkpoint folder, or `tiny` for the built-in model.
     #[arg(long, default_value = "tiny")]
     pub(crate) model: Model,
     /// `auto`, `cpu` or `cuda:N`.
-    #[arg(long, default_value = "auto")]
-    pub(crate) device: Place,
+    #[arg(long = flag::DEVICE, default_value = "auto")]
+    pub(crate) device: DeviceChoice,
     /// `auto`, `bfloat16`, `float16`, `float32` or `float8`.
     #[arg(long, default_value = "auto")]
-    pub(crate) dtype: Precision,
-    /// Sizes to draw once before the worker says ready; the model's default size if none.
+    pub(crate) dtype: DTypeChoice,
+    /// Sizes to warm up before the worker reports ready; the model's default size if none.
     #[arg(long, value_delimiter = ',', value_name = "WIDTHxHEIGHT")]
     pub(crate) warmup: Vec<Size>,
-    /// A job waits for an image of this size: says ready without having drawn.
+    /// A job waits for an image of this size: reports ready without a warm-up pass.
     #[arg(long, value_name = "WIDTHxHEIGHT")]
     pub(crate) awaited: Option<Size>,
-    /// The socket to who keeps weights beyond this process.
+    /// The socket to the supervisor that retains weights beyond this process.
     #[arg(long, value_name = "DESCRIPTOR", value_parser = clap::value_parser!(RawFd).range(3..))]
     pub(crate) weights_fd: Option<RawFd>,
-    /// Libtorch's operations alone, none of our kernels.
-    #[arg(long)]
-    pub(crate) plain: bool,
-    /// Threads of libtorch on the CPU; as many as there are cores if not said.
+    /// libtorch's operations alone, none of our kernels.
+    #[arg(long = flag::EAGER)]
+    pub(crate) eager: bool,
+    /// Threads of libtorch on the CPU; one per core by default.
     #[arg(long)]
     pub(crate) threads: Option<u16>,
 }
@@ -56,9 +63,9 @@ impl FromStr for Model {
     }
 }
 
-/// Where to compute.
+/// The device that computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum DeviceChoice {
     /// The first GPU, or the CPU without one.
     Auto,
     /// The CPU.
@@ -67,7 +74,7 @@ pub(crate) enum Place {
     Cuda(usize),
 }
 
-impl FromStr for Place {
+impl FromStr for DeviceChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -78,21 +85,21 @@ impl FromStr for Place {
                 .strip_prefix("cuda:")
                 .and_then(|number| number.parse().ok())
                 .map(Self::Cuda)
-                .ok_or_else(|| format!("a device is auto, cpu or cuda:N, not '{text}'")),
+                .ok_or_else(|| format!("the device is '{text}': use auto, cpu or cuda:N")),
         }
     }
 }
 
-/// What to compute in.
+/// The number type that is computed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Precision {
+pub(crate) enum DTypeChoice {
     /// What suits the device.
     Auto,
     /// This.
     Is(zimage::DType),
 }
 
-impl FromStr for Precision {
+impl FromStr for DTypeChoice {
     type Err = zimage::Error;
 
     fn from_str(text: &str) -> Result<Self, zimage::Error> {
@@ -113,7 +120,7 @@ impl FromStr for Size {
     fn from_str(text: &str) -> Result<Self, String> {
         text.split_once('x')
             .and_then(|(w, h)| Some(Self { width: w.parse().ok()?, height: h.parse().ok()? }))
-            .ok_or_else(|| format!("a size is WIDTHxHEIGHT, not '{text}'"))
+            .ok_or_else(|| format!("the size is '{text}': use WIDTHxHEIGHT, as in 1024x768"))
     }
 }
 
@@ -132,8 +139,8 @@ mod tests {
         )
         .unwrap();
         assert_eq!(args.model, Model::Folder("/srv/turbo".into()));
-        assert_eq!(args.device, Place::Cuda(1));
-        assert_eq!(args.dtype, Precision::Is(zimage::DType::BFloat16));
+        assert_eq!(args.device, DeviceChoice::Cuda(1));
+        assert_eq!(args.dtype, DTypeChoice::Is(zimage::DType::BFloat16));
         assert_eq!(args.warmup[1], Size { width: 512, height: 768 });
         assert_eq!(args.threads, Some(4));
         assert_eq!(args.weights_fd, Some(7));

@@ -1,6 +1,6 @@
 //! The built-in model: a tiny one of the same architecture, inside the program.
 //!
-//! `docs/tiny-model.md` says what it can; `contrib/lab/tiny-model` trains it.
+//! `docs/tiny-model.md` says what it can generate; `contrib/lab/tiny-model` trains it.
 
 use zimage::Checkpoint;
 

@@ -1,4 +1,4 @@
-//! The supervisor's commands, read from the socket: jobs, and wishes for the running one.
+//! The supervisor's commands, read from the socket: jobs, and control of the running one.
 
 use std::io::Read;
 use std::sync::mpsc::Sender;
@@ -17,17 +17,17 @@ const LATENTS_MAX: usize = 64 << 20;
 pub(crate) struct Job {
     pub(crate) id: JobId,
     pub(crate) params: Params,
-    /// Whether previews are wished.
+    /// Whether previews are asked for.
     pub(crate) previews: bool,
-    /// Where to go on.
-    pub(crate) from: Option<Whereabouts>,
-    /// What the supervisor wishes of it meanwhile.
+    /// Where to resume it.
+    pub(crate) from: Option<ResumePoint>,
+    /// Set by later commands.
     pub(crate) control: ControlFlag,
 }
 
-/// Where a job that had begun is to go on.
+/// Where a job that had begun is resumed.
 #[derive(Debug)]
-pub(crate) struct Whereabouts {
+pub(crate) struct ResumePoint {
     pub(crate) point: Point,
     /// As many bytes as the point says.
     pub(crate) latents: Vec<u8>,
@@ -36,12 +36,12 @@ pub(crate) struct Whereabouts {
 /// Reads until the supervisor goes away; jobs go to `jobs`.
 ///
 /// # Errors
-/// When the supervisor does not keep to the protocol.
+/// When the supervisor violates the protocol.
 pub(crate) fn read(from: &mut impl Read, jobs: &Sender<Job>) -> Result<(), FrameError> {
-    // The supervisor sends a job when the one before has ended.
+    // The supervisor sends a job once the one before has ended.
     let mut latest: Option<(JobId, ControlFlag)> = None;
-    let wish = |latest: &Option<(JobId, ControlFlag)>, job, wish| match latest {
-        Some((id, control)) if *id == job => control.add(wish),
+    let raise = |latest: &Option<(JobId, ControlFlag)>, job, request| match latest {
+        Some((id, control)) if *id == job => control.raise(request),
         _ => {}
     };
     while let Some(frame) = Frame::read(from, TO_CLIENT_BYTES)? {
@@ -51,22 +51,22 @@ pub(crate) fn read(from: &mut impl Read, jobs: &Sender<Job>) -> Result<(), Frame
                 latest = Some((id, control.clone()));
                 let at = point
                     .map(|point| {
-                        Ok::<_, FrameError>(Whereabouts { point, latents: latents(from, point)? })
+                        Ok::<_, FrameError>(ResumePoint { point, latents: latents(from, point)? })
                     })
                     .transpose()?;
                 // The model thread ends only with the process.
                 let _ = jobs.send(Job { id, params, previews, from: at, control });
             }
-            Frame::Command(Command::Cancel { job }) => wish(&latest, job, Control::Cancel),
-            Frame::Command(Command::Pause { job }) => wish(&latest, job, Control::Pause),
+            Frame::Command(Command::Cancel { job }) => raise(&latest, job, Control::Cancel),
+            Frame::Command(Command::Pause { job }) => raise(&latest, job, Control::Pause),
             other => return Err(FrameError::Kind(other.kind())),
         }
     }
     Ok(())
 }
 
-/// The latents that a point announces. What is announced is not believed: memory is taken for
-/// what has come.
+/// The latents that a point announces. The announced length is not trusted: memory is allocated
+/// for what has arrived.
 fn latents(from: &mut impl Read, point: Point) -> Result<Vec<u8>, FrameError> {
     let length = usize::try_from(point.bytes).unwrap_or(usize::MAX);
     if length > LATENTS_MAX {
@@ -123,22 +123,25 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_is_for_the_run_that_it_meets() {
+    fn control_is_for_the_run_that_it_meets() {
         let (cancel, pause) = (|job| Command::Cancel { job }, |job| Command::Pause { job });
         let cases = [
-            (vec![draw(7, None)], vec![Control::GoOn]),
+            (vec![draw(7, None)], vec![Control::Continue]),
             (vec![draw(7, None), pause(7)], vec![Control::Pause]),
             (vec![draw(7, None), pause(7), cancel(7)], vec![Control::Cancel]),
             // For a job that is not there, or not there yet.
-            (vec![pause(7), cancel(8), draw(7, None), pause(6)], vec![Control::GoOn]),
+            (vec![pause(7), cancel(8), draw(7, None), pause(6)], vec![Control::Continue]),
             // The second run of a paused job is not paused, and nor is the job after it.
-            (vec![draw(7, None), pause(7), draw(7, None)], vec![Control::Pause, Control::GoOn]),
-            (vec![draw(7, None), draw(8, None), cancel(7)], vec![Control::GoOn, Control::GoOn]),
+            (vec![draw(7, None), pause(7), draw(7, None)], vec![Control::Pause, Control::Continue]),
+            (
+                vec![draw(7, None), draw(8, None), cancel(7)],
+                vec![Control::Continue, Control::Continue],
+            ),
         ];
         for (commands, control) in cases {
             let (jobs, result) = jobs(&bytes(&commands));
             result.unwrap();
-            let found: Vec<_> = jobs.iter().map(|job| job.control.now()).collect();
+            let found: Vec<_> = jobs.iter().map(|job| job.control.get()).collect();
             assert_eq!(found, control, "{commands:?}");
         }
     }
@@ -153,7 +156,7 @@ mod tests {
         result.unwrap();
         let at = jobs[0].from.as_ref().unwrap();
         assert!(at.latents == latents && at.point == point(latents.len() as u64).unwrap());
-        assert_eq!((jobs[0].id, jobs[0].control.now()), (7, Control::Pause));
+        assert_eq!((jobs[0].id, jobs[0].control.get()), (7, Control::Pause));
         assert!(jobs[1].from.as_ref().unwrap().latents.is_empty() && jobs[1].previews);
     }
 

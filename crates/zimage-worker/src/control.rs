@@ -1,40 +1,40 @@
-//! What the supervisor wishes of a job that is running.
+//! Control of a running job: whether the supervisor wants it to continue, pause or end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A wish; a later one in this order outdoes an earlier one.
+/// What a job is to do at its next step. A later one in this order replaces an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Control {
-    /// Nothing.
-    GoOn = 0,
-    /// To stop at the next step, so that it can go on later.
+    /// Continue.
+    Continue = 0,
+    /// Stop, to be resumed later.
     Pause = 1,
-    /// To stop at the next step.
+    /// Stop for good.
     Cancel = 2,
 }
 
-/// One run's wish, between the thread that reads commands and the one that draws.
+/// The control of one run, shared by the thread that reads commands and the one that generates.
 ///
-/// Each run has its own, also when a job runs again: so a wish that comes too late, for a run
-/// that ended meanwhile, is nobody's.
+/// Each run has its own, also when a job runs again: a command that comes too late, for a run that
+/// has ended, has no effect.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ControlFlag(Arc<AtomicU8>);
 
 impl ControlFlag {
-    /// The wish now.
-    pub(crate) fn now(&self) -> Control {
+    /// The control now.
+    pub(crate) fn get(&self) -> Control {
         match self.0.load(Ordering::Relaxed) {
-            0 => Control::GoOn,
+            0 => Control::Continue,
             1 => Control::Pause,
             _ => Control::Cancel,
         }
     }
 
-    /// ControlFlag this from now on.
-    pub(crate) fn add(&self, wish: Control) {
-        self.0.fetch_max(wish as u8, Ordering::Relaxed);
+    /// Sets this, unless a later one in the order is set.
+    pub(crate) fn raise(&self, control: Control) {
+        self.0.fetch_max(control as u8, Ordering::Relaxed);
     }
 }
 
@@ -43,17 +43,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cancelling_outdoes_pausing() {
-        let control = ControlFlag::default();
-        assert_eq!(control.now(), Control::GoOn);
-        for (added, now) in [
-            (Control::GoOn, Control::GoOn),
+    fn cancelling_replaces_pausing() {
+        let flag = ControlFlag::default();
+        assert_eq!(flag.get(), Control::Continue);
+        for (raised, now) in [
+            (Control::Continue, Control::Continue),
             (Control::Pause, Control::Pause),
             (Control::Cancel, Control::Cancel),
             (Control::Pause, Control::Cancel),
         ] {
-            control.clone().add(added);
-            assert_eq!(control.now(), now);
+            flag.clone().raise(raised);
+            assert_eq!(flag.get(), now);
         }
     }
 }

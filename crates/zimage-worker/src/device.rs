@@ -1,33 +1,37 @@
-//! Which device and which kind of number.
+//! Device selection: which device computes, in which number type.
 
 use tch::Device;
 use zimage::{DType, Options};
 use zimg_protocol::{Failure, Kind};
 
-use crate::args::{Place, Precision};
+use crate::args::{DTypeChoice, DeviceChoice};
 use crate::log;
 
-/// The choice, and how to name it to people.
+/// The selection, and its name for users.
 #[derive(Debug)]
 pub(crate) struct Choice {
     pub(crate) options: Options,
     pub(crate) name: String,
 }
 
-/// Decides; `auto` is the first GPU if there is a usable one, and the kind of number that
-/// suits the device: bfloat16 where its hardware has it, safe float16 on older GPUs, float32 on
-/// a CPU.
-pub(crate) fn choose(place: Place, precision: Precision, plain: bool) -> Result<Choice, Failure> {
-    let gpu = match place {
-        Place::Cpu => None,
-        Place::Cuda(ordinal) => {
-            Some(zimage_cuda::bring_up_timed(ordinal, !plain).map_err(|e| refusal(&e))?)
+/// Selects: `auto` is the first GPU if it can be used, and the number type that suits the device:
+/// bfloat16 where its hardware has it, float16 with its overflow guards on older GPUs, float32 on a
+/// CPU.
+pub(crate) fn choose(
+    device: DeviceChoice,
+    dtype: DTypeChoice,
+    eager: bool,
+) -> Result<Choice, Failure> {
+    let gpu = match device {
+        DeviceChoice::Cpu => None,
+        DeviceChoice::Cuda(ordinal) => {
+            Some(zimage_cuda::bring_up_timed(ordinal, !eager).map_err(|e| refusal(&e))?)
         }
-        Place::Auto => match zimage_cuda::bring_up_timed(0, !plain) {
+        DeviceChoice::Auto => match zimage_cuda::bring_up_timed(0, !eager) {
             Ok(found) => Some(found),
             Err(zimage_cuda::Error::NoDriver(_)) => None,
             Err(e) => {
-                // A GPU that cannot be used is worth a line in the log; the CPU still works.
+                // A GPU that cannot be used is logged; the CPU still works.
                 log::line(format_args!("using the CPU: {e}"));
                 None
             }
@@ -37,7 +41,7 @@ pub(crate) fn choose(place: Place, precision: Precision, plain: bool) -> Result<
         Some(found) => {
             let (context, libtorch) = (found.context.as_secs_f32(), found.libtorch.as_secs_f32());
             log::line(format_args!(
-                "libtorch_cuda {libtorch:.2} s, then {context:.2} s until the driver's context"
+                "libtorch_cuda loaded in {libtorch:.2} s, driver's context {context:.2} s later"
             ));
             let gpu = found.gpu;
             let suits = if gpu.has_bfloat16() { DType::BFloat16 } else { DType::Float16 };
@@ -45,11 +49,11 @@ pub(crate) fn choose(place: Place, precision: Precision, plain: bool) -> Result<
         }
         None => (Device::Cpu, "cpu".to_owned(), DType::Float32),
     };
-    let dtype = match precision {
-        Precision::Auto => suits,
-        Precision::Is(dtype) => dtype,
+    let dtype = match dtype {
+        DTypeChoice::Auto => suits,
+        DTypeChoice::Is(dtype) => dtype,
     };
-    Ok(Choice { options: Options { device, dtype, plain }, name })
+    Ok(Choice { options: Options { device, dtype, eager }, name })
 }
 
 fn refusal(error: &zimage_cuda::Error) -> Failure {
@@ -68,10 +72,10 @@ mod tests {
 
     #[test]
     fn the_cpu_computes_in_float32_unless_told() {
-        let choice = choose(Place::Cpu, Precision::Auto, false).unwrap();
-        let expected = Options { device: Device::Cpu, dtype: DType::Float32, plain: false };
+        let choice = choose(DeviceChoice::Cpu, DTypeChoice::Auto, false).unwrap();
+        let expected = Options { device: Device::Cpu, dtype: DType::Float32, eager: false };
         assert_eq!(choice.options, expected);
-        let choice = choose(Place::Cpu, Precision::Is(DType::BFloat16), false).unwrap();
+        let choice = choose(DeviceChoice::Cpu, DTypeChoice::Is(DType::BFloat16), false).unwrap();
         assert_eq!(choice.options.dtype, DType::BFloat16);
     }
 }

@@ -1,4 +1,4 @@
-//! The ways in which the process ends, besides `main`'s.
+//! Exit paths besides `main`'s: at once, and after a panic.
 
 use std::panic::{self, PanicHookInfo};
 use std::process;
@@ -7,38 +7,38 @@ use nix::libc;
 
 use crate::log;
 
-/// The status when the GPU, or libtorch, cannot be used any more in this process, which a new
-/// one cures.
-pub(crate) const BEYOND_HELP: u8 = 71;
+/// The exit status when the GPU, or libtorch, does not work any more in this process. A new process
+/// cures that.
+pub(crate) const DEVICE_LOST: u8 = 71;
 
-/// Ends the process without asking anybody: other threads may be at work, and libtorch's and the
-/// driver's own endings can hang on a GPU that failed.
+/// Ends the process without exit handlers: other threads may be at work, and libtorch's and the
+/// driver's handlers can hang on a GPU that failed.
 pub(crate) fn now(status: u8) -> ! {
     // SAFETY: it takes a number and does not return; nothing of ours is left half done that
-    // anybody else sees.
-    #[expect(unsafe_code, reason = "std has only the exit that runs other libraries' endings")]
+    // another process sees.
+    #[expect(unsafe_code, reason = "std has only the exit that runs other libraries' handlers")]
     unsafe {
         libc::_exit(i32::from(status))
     }
 }
 
-/// Has a panic of any thread say one line and abort the process, so that no half-changed state is
-/// worked with. What the profile's `panic = "abort"` does, for this program alone.
-pub(crate) fn at_a_panic() {
+/// Makes a panic of any thread log one line and abort the process, so that nothing works with
+/// half-changed state: what the profile's `panic = "abort"` does, for this program alone.
+pub(crate) fn abort_on_panic() {
     panic::set_hook(Box::new(|info| {
-        log::line(words(info));
+        log::line(panic_line(info));
         process::abort();
     }));
 }
 
 /// A panic in one line.
-fn words(info: &PanicHookInfo<'_>) -> String {
+fn panic_line(info: &PanicHookInfo<'_>) -> String {
     let payload = info.payload();
-    let said = payload.downcast_ref::<&str>().copied();
-    let said = said.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    let said = said.unwrap_or("no words").replace('\n', " ");
+    let message = payload.downcast_ref::<&str>().copied();
+    let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = message.unwrap_or("no message").replace('\n', " ");
     match info.location() {
-        Some(place) => format!("a bug, please report it: {said} ({place})"),
-        None => format!("a bug, please report it: {said}"),
+        Some(place) => format!("a bug, please report it: {message} ({place})"),
+        None => format!("a bug, please report it: {message}"),
     }
 }

@@ -8,44 +8,44 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use tch::{Device, TchError};
 use zimage::{Error, Image, Result};
 
-use crate::retry::Stage;
+use crate::stage::Stage;
 
-/// The list, as far as it has not struck yet; and whether the device is dead.
+/// The faults that have not struck yet; and whether the device is dead.
 #[derive(Debug)]
-struct Plan {
+struct Planted {
     strikes: Vec<(String, String)>,
     dead: bool,
 }
 
-fn plan() -> &'static Mutex<Plan> {
-    static PLAN: OnceLock<Mutex<Plan>> = OnceLock::new();
-    PLAN.get_or_init(|| {
+fn planted() -> &'static Mutex<Planted> {
+    static PLANTED: OnceLock<Mutex<Planted>> = OnceLock::new();
+    PLANTED.get_or_init(|| {
         let list = std::env::var("ZIMG_FAULTS").unwrap_or_default();
         let strikes = list.split(',').filter_map(|strike| strike.split_once('@'));
         let strikes = strikes.map(|(what, stage)| (what.to_owned(), stage.to_owned())).collect();
-        Mutex::new(Plan { strikes, dead: false })
+        Mutex::new(Planted { strikes, dead: false })
     })
 }
 
-/// What is to strike at a stage now, if it is one of these.
+/// The fault that strikes at this stage now, if it is one of these kinds.
 fn due(stage: Stage, kinds: &[&str]) -> Option<String> {
-    let mut plan = plan().lock().unwrap_or_else(PoisonError::into_inner);
+    let mut planted = planted().lock().unwrap_or_else(PoisonError::into_inner);
     let name = match stage {
         Stage::Encode => "encode".to_owned(),
         Stage::Start => "start".to_owned(),
         Stage::Step(number) => format!("step:{number}"),
         Stage::Decode => "decode".to_owned(),
     };
-    let (what, at) = plan.strikes.first()?;
+    let (what, at) = planted.strikes.first()?;
     if *at != name || !kinds.contains(&what.as_str()) {
         return None;
     }
-    let (what, _) = plan.strikes.remove(0);
-    plan.dead |= what == "dead";
+    let (what, _) = planted.strikes.remove(0);
+    planted.dead |= what == "dead";
     Some(what)
 }
 
-/// Fails as a stage can fail, if it is to.
+/// Fails as a stage can fail, if such a fault is next.
 #[expect(clippy::panic, reason = "one of the faults")]
 pub(crate) fn strike(stage: Stage, device: Device) -> Result<()> {
     let kinds = ["oom", "odd", "dead", "nan", "panic", "address"];
@@ -66,7 +66,7 @@ pub(crate) fn strike(stage: Stage, device: Device) -> Result<()> {
     }
 }
 
-/// Makes an image black, if it is to be.
+/// Makes an image black, if that fault is next.
 pub(crate) fn spoil(mut image: Image) -> Image {
     if due(Stage::Decode, &["black"]).is_some() {
         image.rgb.fill(0);
@@ -76,8 +76,8 @@ pub(crate) fn spoil(mut image: Image) -> Image {
 
 /// Fails if the device is dead.
 pub(crate) fn probe() -> Result<()> {
-    let plan = plan().lock().unwrap_or_else(PoisonError::into_inner);
-    if plan.dead {
+    let planted = planted().lock().unwrap_or_else(PoisonError::into_inner);
+    if planted.dead {
         return Err(TchError::Torch("CUDA error: the device is dead".to_owned()).into());
     }
     Ok(())

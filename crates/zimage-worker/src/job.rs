@@ -1,38 +1,39 @@
-//! One job: images from a request, with a look at the supervisor's wishes between steps.
+//! One job: images from a request, under the supervisor's control between steps.
 
 use std::time::{Duration, Instant};
 
-use zimage::{Conditioning, Error, ErrorKind, Fit, Generation, Pipeline, Plan, Snapshot};
+use zimage::{Conditioning, Error, ErrorKind, Fit, Generation, Pipeline, ResolvedParams, Snapshot};
 use zimg_protocol::messages::{ImageInfo, ModelInfo, Point, Report, Started, Step, Timings};
 use zimg_protocol::{Failure, Kind};
 
-use crate::commands::{Job, Whereabouts};
+use crate::commands::{Job, ResumePoint};
 use crate::control::Control;
 use crate::failure::{Verdict, beyond_help, judge};
 use crate::log;
 use crate::reports::Reports;
-use crate::retry::Stages;
+use crate::retry::RetryingPipeline;
 
 /// There are at most ten previews a second.
 const BETWEEN_PREVIEWS: Duration = Duration::from_millis(100);
 
-/// Draws a job and reports it, to its `Done`, `Failed` or `Paused`.
+/// Runs a job and reports it, to its `Done`, `Failed` or `Paused`.
 ///
 /// # Errors
-/// When this process can draw no more: then the job has no end, so that it can go on elsewhere.
+/// When this process can generate no more. Then no end of the job is reported, so that another
+/// worker can resume it.
 pub(crate) fn run(
     pipeline: &Pipeline,
     model: &ModelInfo,
     job: &Job,
     reports: &Reports,
 ) -> Result<(), Failure> {
-    let stages = Stages(pipeline);
-    let drawn = Run::begin(stages, model, job, reports).and_then(|mut run| {
+    let stages = RetryingPipeline(pipeline);
+    let ended = Run::begin(stages, model, job, reports).and_then(|mut run| {
         run.images()?;
         Ok(run.spent())
     });
     let job = job.id;
-    let stop = match drawn {
+    let stop = match ended {
         Ok(timings) => {
             reports.send(Report::Done { job, timings });
             return Ok(());
@@ -53,13 +54,13 @@ pub(crate) fn run(
 
 /// Why a job ends before its last image.
 enum Stop {
-    /// As wished.
+    /// The supervisor paused it.
     Paused,
-    /// As wished, or for what was asked.
+    /// The supervisor cancelled it, or the request is invalid.
     Refused(Failure),
     /// The model failed.
     Failed(Error),
-    /// Drawn twice, it was no image twice.
+    /// An image failed its checks twice, although nothing failed: the device cannot be trusted.
     Distrusted(Error),
 }
 
@@ -69,57 +70,57 @@ impl From<Error> for Stop {
     }
 }
 
-/// A job that is being drawn.
+/// A job that is running.
 struct Run<'a> {
-    stages: Stages<'a>,
+    stages: RetryingPipeline<'a>,
     reports: &'a Reports,
     job: &'a Job,
-    plan: Plan,
+    params: ResolvedParams,
     conditioning: Conditioning,
     /// How its images fit the memory.
     fit: Fit,
     /// When this run began.
-    arrived: Instant,
-    /// Where the time went, in earlier runs too; `total` is that of earlier runs.
+    begun: Instant,
+    /// The time that each stage took, in earlier runs too; `total` is that of earlier runs alone.
     timings: Timings,
     /// When the last preview was made.
     previewed: Option<Instant>,
-    /// The latest latents, if they were not sent because the supervisor does not keep up.
+    /// The latest snapshot, if it was not sent because the supervisor does not keep up.
     unsent: Option<(Point, Snapshot)>,
 }
 
 impl<'a> Run<'a> {
-    /// Checks the job, says that it begins, encodes its prompts.
+    /// Checks the job, reports its start, encodes its prompts.
     fn begin(
-        stages: Stages<'a>,
+        stages: RetryingPipeline<'a>,
         model: &ModelInfo,
         job: &'a Job,
         reports: &'a Reports,
     ) -> Result<Self, Stop> {
-        let arrived = Instant::now();
-        let plan = stages.0.plan(&job.params)?;
-        let fit = stages.0.room_for(&plan)?;
+        let begun = Instant::now();
+        let params = stages.0.resolve(&job.params)?;
+        let fit = stages.0.fit(&params)?;
         let started = Started {
             model: model.clone(),
-            width: plan.width,
-            height: plan.height,
-            steps: plan.steps,
-            guidance: plan.guidance,
+            width: params.width,
+            height: params.height,
+            steps: params.steps,
+            guidance: params.guidance,
         };
         reports.send(Report::Started { job: job.id, started });
         let mut timings = job.from.as_ref().map_or_else(Timings::default, |at| at.point.timings);
         if fit == Fit::Whole {
-            stages.0.foresee_decoding(&plan)?;
+            stages.0.warm_up_decoder(&params)?;
         }
-        let conditioning = timed(&mut timings.text, || stages.encode(&plan))?;
+        let conditioning = timed(&mut timings.text, || stages.encode(&params))?;
         Ok(Self {
             stages,
             reports,
             job,
-            plan,
+            params,
             conditioning,
             fit,
-            arrived,
+            begun,
             timings,
             previewed: None,
             unsent: None,
@@ -143,13 +144,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// An image's noise.
+    /// An image before its first step.
     fn start(&self, index: u32) -> Result<Generation, Stop> {
-        Ok(self.stages.start(|pipeline| pipeline.start(&self.plan, self.seed(index)))?)
+        Ok(self.stages.start(|pipeline| pipeline.start(&self.params, self.seed(index)))?)
     }
 
     /// The image that an earlier run had begun.
-    fn resume(&self, Whereabouts { point, latents }: &Whereabouts) -> Result<Generation, Stop> {
+    fn resume(&self, ResumePoint { point, latents }: &ResumePoint) -> Result<Generation, Stop> {
         let &Point { image, step, .. } = point;
         if image >= self.job.params.images() {
             let reason = format!("it is number {image} of {}", self.job.params.images());
@@ -161,19 +162,19 @@ impl<'a> Run<'a> {
                 let reason = "it has latents before its first step".to_owned();
                 Err(Error::NotResumable(reason).into())
             }
-            _ => Ok(self
-                .stages
-                .start(|pipeline| pipeline.resume(&self.plan, self.seed(image), step, latents))?),
+            _ => Ok(self.stages.start(|pipeline| {
+                pipeline.resume(&self.params, self.seed(image), step, latents)
+            })?),
         }
     }
 
-    /// Draws an image. One that is none, although nothing failed, is drawn once more, from its
-    /// noise: a GPU can fail unnoticed.
+    /// Generates an image. One that fails its checks, although nothing failed, is generated once
+    /// more, from its noise: a GPU can fail without an error.
     fn image_or_again(&mut self, index: u32, generation: Generation) -> Result<(), Stop> {
         let is_silent = |error: &Error| error.kind() == ErrorKind::Silent;
         match self.image(index, generation) {
             Err(Stop::Failed(error)) if is_silent(&error) => {
-                log::line(format_args!("{error}; it is drawn once more"));
+                log::line(format_args!("{error}; generating it once more"));
                 self.stages.probe()?;
             }
             other => return other,
@@ -185,10 +186,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Draws an image to its end and sends it.
+    /// Generates an image to its end and sends it.
     fn image(&mut self, index: u32, mut generation: Generation) -> Result<(), Stop> {
         while !generation.is_done() {
-            self.stop_if_wished()?;
+            self.stop_if_asked()?;
             self.step(index, &mut generation)?;
         }
         self.stop_if_cancelled()?;
@@ -201,13 +202,13 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// A step, and what the supervisor is told of it.
+    /// A step, and its reports.
     fn step(&mut self, index: u32, generation: &mut Generation) -> Result<(), Stop> {
         let before = self.timings.steps;
-        let is_last = generation.steps_done() + 1 == self.plan.steps as usize;
+        let is_last = generation.steps_done() + 1 == self.params.steps as usize;
         let with_preview = self.job.previews
             && self.previewed.is_none_or(|last| last.elapsed() >= BETWEEN_PREVIEWS);
-        let saved = timed(&mut self.timings.steps, || {
+        let snapshot = timed(&mut self.timings.steps, || {
             self.stages.step(generation, &self.conditioning, is_last, with_preview)
         })?;
         if with_preview {
@@ -215,9 +216,9 @@ impl<'a> Run<'a> {
         }
         let point = self.point(index, generation);
         let ms = self.timings.steps - before;
-        let step = Step { image: index, step: point.step, of: self.plan.steps, ms };
+        let step = Step { image: index, step: point.step, of: self.params.steps, ms };
         self.reports.send(Report::Step { job: self.job.id, step });
-        self.unsent = saved.map(|saved| (point, saved));
+        self.unsent = snapshot.map(|snapshot| (point, snapshot));
         if self.reports.keeps_up() {
             self.send_latents();
         }
@@ -225,13 +226,13 @@ impl<'a> Run<'a> {
     }
 
     fn send_latents(&mut self) {
-        if let Some((point, saved)) = self.unsent.take() {
-            self.reports.send_latents(self.job.id, point, saved);
+        if let Some((point, snapshot)) = self.unsent.take() {
+            self.reports.send_latents(self.job.id, point, snapshot);
         }
     }
 
-    fn stop_if_wished(&mut self) -> Result<(), Stop> {
-        if self.job.control.now() == Control::Pause {
+    fn stop_if_asked(&mut self) -> Result<(), Stop> {
+        if self.job.control.get() == Control::Pause {
             self.send_latents();
             return Err(Stop::Paused);
         }
@@ -239,22 +240,22 @@ impl<'a> Run<'a> {
     }
 
     fn stop_if_cancelled(&self) -> Result<(), Stop> {
-        match self.job.control.now() {
+        match self.job.control.get() {
             Control::Cancel => {
                 Err(Stop::Refused(Failure::new(Kind::Cancelled, "the job was cancelled")))
             }
-            Control::GoOn | Control::Pause => Ok(()),
+            Control::Continue | Control::Pause => Ok(()),
         }
     }
 
-    /// Where the job is now, without latents.
+    /// The resume point, without latents.
     fn point(&self, image: u32, generation: &Generation) -> Point {
         Point { image, step: generation.steps_done() as u32, bytes: 0, timings: self.spent() }
     }
 
-    /// Where the time went until now.
+    /// The time that each stage took until now.
     fn spent(&self) -> Timings {
-        Timings { total: self.timings.total + ms(self.arrived.elapsed()), ..self.timings }
+        Timings { total: self.timings.total + ms(self.begun.elapsed()), ..self.timings }
     }
 
     fn seed(&self, index: u32) -> u64 {
@@ -262,7 +263,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Does something, and adds the milliseconds it took to `sum`.
+/// Runs `work`, and adds the milliseconds it took to `sum`.
 fn timed<T>(sum: &mut f32, work: impl FnOnce() -> zimage::Result<T>) -> zimage::Result<T> {
     let begun = Instant::now();
     let result = work();

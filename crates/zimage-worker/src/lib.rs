@@ -1,8 +1,8 @@
-//! The GPU process: loads the model, draws what its supervisor asks for.
+//! The GPU process: loads the model and generates what its supervisor asks for.
 //!
-//! It speaks `zimg_protocol` on file descriptor 0, a socket that `zimaged` made, and dies when
-//! that closes. Nobody starts it by hand. A library only so that tests can build the program a
-//! second time, with the feature `faults`.
+//! It speaks `zimg_protocol` on file descriptor 0, a socket that `zimaged` made, and ends when that
+//! closes. Users do not start it. It is a library only so that tests can build the program a second
+//! time, with the feature `faults`.
 
 mod args;
 mod builtin;
@@ -17,11 +17,14 @@ mod job;
 mod link;
 mod log;
 mod memory;
+#[doc(hidden)]
 pub mod preinit;
 mod reports;
 mod retry;
 mod serve;
+mod stage;
 mod startup;
+mod warmup;
 mod weights_channel;
 mod wx_check;
 
@@ -32,7 +35,7 @@ use zimg_protocol::Kind;
 
 /// The program.
 pub fn main() -> ExitCode {
-    exit::at_a_panic();
+    exit::abort_on_panic();
     let args = args::Args::try_parse().unwrap_or_else(|error| {
         let _ = error.print();
         exit::now(if error.use_stderr() { Kind::Usage.exit_code() } else { 0 })

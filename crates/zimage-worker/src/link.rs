@@ -1,5 +1,4 @@
-//! The socket to the supervisor: a thread reads, a thread writes, and when it closes the process
-//! ends.
+//! The socket to the supervisor: one thread reads, one writes, and when it closes the process ends.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -21,16 +20,15 @@ pub(crate) fn open() -> std::io::Result<(Receiver<Job>, Reports)> {
         let status = match commands::read(&mut reading, &sender) {
             Ok(()) => 0,
             Err(e) => {
-                log::line(format_args!("the supervisor's message is not understood: {e}"));
+                log::line(format_args!("invalid message from the supervisor: {e}"));
                 Kind::Internal.exit_code()
             }
         };
-        // The supervisor is gone; a worker without one must not keep the GPU, whatever the
-        // model thread is doing.
+        // A worker without a supervisor must not hold the GPU, whatever the model thread is doing.
         exit::now(status)
     })?;
     let reports = Reports::start(socket, |e| {
-        log::line(format_args!("the supervisor does not listen: {e}"));
+        log::line(format_args!("reports to the supervisor cannot be written: {e}"));
         exit::now(Kind::Internal.exit_code())
     })?;
     Ok((jobs, reports))

@@ -1,10 +1,10 @@
-//! The worker's log is its standard error, which the supervisor reads line by line.
+//! The worker's log: standard error, which the supervisor reads line by line.
 
 use std::fmt::Display;
 use std::io::Write;
 
 /// Writes one line.
 pub(crate) fn line(text: impl Display) {
-    // Without a reader there is nobody to tell.
+    // Without a reader the line is lost, and so is this error.
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -1,4 +1,4 @@
-//! A GPU's memory: how much there is, and in a sentence that it was too little.
+//! GPU memory: how much is in use, and the sentence for having too little.
 
 use tch::Device;
 use zimage::{Error, ErrorKind};
@@ -8,10 +8,10 @@ use zimg_protocol::messages::{DeviceMemory, Report};
 
 use crate::reports::Reports;
 
-/// So many of those who hold memory are named.
+/// Processes that hold memory, as far as they are named.
 const NAMED: usize = 3;
 
-/// Tells the supervisor how much memory of the GPU is in use, if there is a GPU.
+/// Reports to the supervisor how much memory of the GPU is in use, if there is a GPU.
 pub(crate) fn report(device: Device, reports: &Reports) {
     let Device::Cuda(ordinal) = device else { return };
     if let Ok(Room { free, total }) = zimage_cuda::room(ordinal) {
@@ -19,8 +19,7 @@ pub(crate) fn report(device: Device, reports: &Reports) {
     }
 }
 
-/// The failure that an error is; if memory was too small, with how much there is and who has the
-/// rest.
+/// Adds to a failure for too little memory how much there is and which processes hold the rest.
 pub(crate) fn explain(failure: Failure, error: &Error, device: Device) -> Failure {
     let Device::Cuda(ordinal) = device else { return failure };
     let message = match (error.kind(), error) {
@@ -44,7 +43,7 @@ fn sentence(needed: Option<u64>, Room { free, total }: Room) -> String {
     )
 }
 
-/// Who else has memory, as the end of a sentence.
+/// The processes that hold memory, as the end of a sentence.
 fn held(holders: &[Holder]) -> String {
     let named = holders.iter().take(NAMED).map(|Holder { pid, name, bytes }| {
         let name = name.as_deref().unwrap_or("a process");
@@ -53,7 +52,7 @@ fn held(holders: &[Holder]) -> String {
     named.collect()
 }
 
-/// As people buy memory, in powers of ten.
+/// As memory is sold, in powers of ten.
 fn gigabytes(bytes: u64) -> String {
     format!("{:.1} GB", bytes as f64 / 1e9)
 }
@@ -63,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sentence_says_how_much_and_who() {
+    fn a_sentence_has_the_amount_and_the_processes() {
         let room = Room { free: 800_000_000, total: 25_300_000_000 };
         assert_eq!(
             sentence(None, room),

@@ -13,13 +13,13 @@ use zimg_protocol::{Frame, FrameError};
 
 use crate::log;
 
-/// So many steps' latents may wait for the socket: who resumes a step earlier loses a step.
+/// Snapshots that may wait for the socket. A job that is resumed a step earlier loses a step.
 const WAITING: usize = 4;
 
 /// Reports to the supervisor.
 pub(crate) struct Reports {
     queue: Sender<Outgoing>,
-    /// How many latents wait to be written.
+    /// Snapshots that wait to be written.
     waiting: Arc<AtomicUsize>,
     writer: JoinHandle<()>,
 }
@@ -58,16 +58,16 @@ impl Reports {
         let _ = self.queue.send(Outgoing::Pixels(rgb));
     }
 
-    /// Whether the supervisor keeps up, so that more latents can be sent.
+    /// Whether the supervisor keeps up, so that another snapshot can be sent.
     pub(crate) fn keeps_up(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) < WAITING
     }
 
     /// Sends the latents of a point, whose `bytes` are filled in, and the preview, if there is one;
     /// returns at once.
-    pub(crate) fn send_latents(&self, job: JobId, point: Point, saved: Snapshot) {
+    pub(crate) fn send_latents(&self, job: JobId, point: Point, snapshot: Snapshot) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _ = self.queue.send(Outgoing::Latents(job, point, saved));
+        let _ = self.queue.send(Outgoing::Latents(job, point, snapshot));
     }
 
     /// Waits until everything has been written.
@@ -88,14 +88,17 @@ fn write(
         match next {
             Outgoing::Report(report) => Frame::Report(*report).write(&mut to)?,
             Outgoing::Pixels(rgb) => write_pixels(&mut to, &rgb)?,
-            Outgoing::Latents(job, point, saved) => {
-                let (bytes, preview) = (saved.to_bytes(), saved.preview());
-                drop(saved);
+            Outgoing::Latents(job, point, snapshot) => {
+                let (bytes, preview) = (snapshot.to_bytes(), snapshot.preview());
+                drop(snapshot);
                 waiting.fetch_sub(1, Ordering::Relaxed);
                 match bytes {
                     Ok(bytes) => write_step(&mut to, job, point, &bytes, preview.ok().flatten())?,
-                    // The image will fail; who resumes it goes on from an earlier step.
-                    Err(e) => log::line(format_args!("step {} is not sent: {e}", point.step)),
+                    // The image will fail; if it is resumed, from an earlier step.
+                    Err(e) => log::line(format_args!(
+                        "the snapshot of step {} is not sent: {e}",
+                        point.step
+                    )),
                 }
             }
         }

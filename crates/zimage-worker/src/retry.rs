@@ -1,31 +1,21 @@
-//! The stages of an image, each tried again with more room if memory was too small.
+//! Retry: the stages of a generation, each run once more with freed caches if memory was too
+//! small.
 
 use zimage::{
-    Conditioning, Error, ErrorKind, Fit, Generation, Image, Pipeline, Plan, Result, Snapshot,
+    Conditioning, Error, ErrorKind, Fit, Generation, Image, Pipeline, ResolvedParams, Result,
+    Snapshot,
 };
 
 use crate::log;
+use crate::stage::Stage;
 
-/// What the model is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// Prompts.
-    Encode,
-    /// Noise, or latents that were saved.
-    Start,
-    /// A step of this number, from 1.
-    Step(usize),
-    /// Pixels.
-    Decode,
-}
-
-/// The model, with patience.
+/// A pipeline whose stages are retried.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stages<'a>(pub(crate) &'a Pipeline);
+pub(crate) struct RetryingPipeline<'a>(pub(crate) &'a Pipeline);
 
-impl Stages<'_> {
-    pub(crate) fn encode(self, plan: &Plan) -> Result<Conditioning> {
-        self.run(Stage::Encode, || self.0.encode(plan))
+impl RetryingPipeline<'_> {
+    pub(crate) fn encode(self, params: &ResolvedParams) -> Result<Conditioning> {
+        self.run(Stage::Encode, || self.0.encode(params))
     }
 
     pub(crate) fn start(
@@ -35,8 +25,8 @@ impl Stages<'_> {
         self.run(Stage::Start, || work(self.0))
     }
 
-    /// A step; what is saved of it, with a preview if wished, unless it is the last: there the
-    /// image follows.
+    /// A step, and its snapshot, with a preview on request. The last step has none: the image
+    /// follows.
     pub(crate) fn step(
         self,
         generation: &mut Generation,
@@ -44,7 +34,7 @@ impl Stages<'_> {
         is_last: bool,
         with_preview: bool,
     ) -> Result<Option<Snapshot>> {
-        // A step that fails leaves the drawing as it was.
+        // A step that fails leaves the generation as it was.
         self.run(Stage::Step(generation.steps_done() + 1), || {
             if is_last {
                 return self.0.step(generation, conditioning).map(|()| None);
@@ -64,7 +54,7 @@ impl Stages<'_> {
             Err(error) if !is_memory(&error) => return Err(error),
             Ok(None) | Err(_) => {
                 log::line("the memory is too small for the whole image: it is decoded in tiles");
-                self.0.make_room();
+                self.0.free_caches();
                 self.once(Stage::Decode, || self.0.decode_in_tiles(generation))?
             }
         };
@@ -80,12 +70,12 @@ impl Stages<'_> {
         self.0.probe()
     }
 
-    /// Does it, and once more with more room if there was too little.
+    /// Runs a stage, and once more with freed caches if there was too little memory.
     fn run<T>(self, stage: Stage, mut work: impl FnMut() -> Result<T>) -> Result<T> {
         match self.once(stage, &mut work) {
             Err(error) if is_memory(&error) => {
-                log::line(format_args!("{error}; it is tried again with more room"));
-                self.0.make_room();
+                log::line(format_args!("{error}; trying again with freed caches"));
+                self.0.free_caches();
                 self.once(stage, work)
             }
             other => other,

@@ -1,56 +1,58 @@
-//! From nothing to a model that is ready: the device, the weights, a rehearsal.
+//! Startup: from nothing to a model that is ready. Device, weights, warm-up.
 //!
-//! On a GPU the rehearsal, which takes a second, runs while the weights arrive, which takes half.
+//! On a GPU the warm-up, which takes a second, runs while the weights load, which takes half of
+//! that. Which steps it has is `warmup`'s choice.
 
 use std::panic::resume_unwind;
 use std::thread;
 use std::time::Instant;
 
-use tch::Device;
 use zimage::weights::{LoadedFrom, Loader};
 use zimage::{
-    Checkpoint, DType, Error, LoadingPipeline, Options, Params, Pipeline, Progress,
-    RetainedWeights, WarmupTimings,
+    Checkpoint, Error, LoadingPipeline, LoadingWarmup, Options, Pipeline, Progress,
+    RetainedWeights, WarmupEvent, WarmupPlan, WarmupStep, WarmupTimings,
 };
 use zimg_protocol::Failure;
 use zimg_protocol::messages::{Capabilities, ModelInfo, Report, Weights};
 
-use crate::args::{Args, Model, Size};
+use crate::args::{Args, Model};
 use crate::failure::{at_start, from_model};
 use crate::reports::Reports;
 use crate::weights_channel::WeightsChannel;
-use crate::{builtin, device, log};
+use crate::{builtin, device, log, warmup};
 
-/// Tokens of the caption that is drawn with before the worker is ready.
-const CAPTION: usize = 64;
-/// Tokens of the captions that are planned for before it is ready.
-const SHORT: usize = 32;
-/// Tokens of the captions that are planned for when nothing else is to do, likely ones first.
-const LATER: [usize; 9] = [96, 128, 160, 192, 224, 256, 320, 384, 512];
-/// Sides of images that people draw besides the size that is rehearsed at the start.
-const USUAL: [u32; 2] = [512, 768];
+/// What a worker that is ready has.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) info: ModelInfo,
+    /// Warm-up that is left for idle time.
+    pub(crate) when_idle: Vec<WarmupStep>,
+}
 
-/// Loads the model and rehearses each warm-up size.
-pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, ModelInfo), Failure> {
+/// Loads the model and warms it up.
+pub(crate) fn start(args: &Args, reports: &Reports) -> Result<Ready, Failure> {
     let begun = Instant::now();
     let channel = WeightsChannel::new(args.weights_fd);
-    let choice = device::choose(args.device, args.dtype, args.plain)?;
+    let choice = device::choose(args.device, args.dtype, args.eager)?;
     let checkpoint = match &args.model {
         Model::Tiny => builtin::checkpoint(),
         Model::Folder(folder) => Checkpoint::open(folder),
     };
     let checkpoint = checkpoint.map_err(|e| from_model(&e.into()))?;
-    let load = |kept| load(&checkpoint, &choice.options, kept, args, reports);
-    let loaded = match channel.given() {
-        Some(kept) => load(Some(kept)).or_else(|error| match error {
+    let plan = warmup::plan(args, &choice.options);
+    let job_waits = args.awaited.is_some();
+    let start = Start { checkpoint: &checkpoint, options: &choice.options, job_waits, reports };
+    let loaded = match channel.retained() {
+        Some(retained) => start.load(Some(retained), &plan).or_else(|error| match error {
             Error::NotRetained(why) => {
-                log::line(format_args!("the kept weights are not used, for {why}"));
+                log::line(format_args!("the retained weights are not used: {why}"));
                 channel.refuse();
-                load(None)
+                start.load(None, &plan)
             }
             error => Err(error),
         }),
-        None => load(None),
+        None => start.load(None, &plan),
     };
     let (pipeline, arrival) = loaded.map_err(|e| at_start(&e, choice.options.device))?;
     reports.send(Report::Weights(match arrival {
@@ -80,37 +82,110 @@ pub(crate) fn prepare(args: &Args, reports: &Reports) -> Result<(Pipeline, Model
             defaults.guidance > 0.0,
         ),
     };
-    Ok((pipeline, info))
+    Ok(Ready { pipeline, info, when_idle: plan.when_idle })
 }
 
-/// Brings the weights, and rehearses. [`Error::NotRetained`] says that they must be read.
-fn load(
-    checkpoint: &Checkpoint,
-    options: &Options,
-    kept: Option<RetainedWeights>,
-    args: &Args,
-    reports: &Reports,
-) -> zimage::Result<(Pipeline, LoadedFrom)> {
-    let begun = Instant::now();
-    let (loading, loader) = match kept {
-        Some(kept) => LoadingPipeline::from_retained(checkpoint, options, kept).map_err(doubted)?,
-        None => LoadingPipeline::new(checkpoint, options)?,
-    };
-    log::line(format_args!("{:.2} s for places and what is small", begun.elapsed().as_secs_f32()));
-    let (pipeline, arrival) = match options.device {
-        // float8 is made of weights that are there, and has kernels of its own to rehearse.
-        Device::Cuda(_) if options.dtype != DType::Float8 => {
-            while_rehearsing(loader, loading, args, reports)?
+/// What loading depends on, with retained weights or without.
+struct Start<'a> {
+    checkpoint: &'a Checkpoint,
+    options: &'a Options,
+    /// Whether a job waits for this worker: then no pass comes before it is ready.
+    job_waits: bool,
+    reports: &'a Reports,
+}
+
+impl Start<'_> {
+    /// Loads the weights, and warms up. [`Error::NotRetained`] says that they must be read.
+    fn load(
+        &self,
+        retained: Option<RetainedWeights>,
+        plan: &WarmupPlan,
+    ) -> zimage::Result<(Pipeline, LoadedFrom)> {
+        let begun = Instant::now();
+        let (loading, loader) = match retained {
+            Some(retained) => {
+                LoadingPipeline::from_retained(self.checkpoint, self.options, retained)
+                    .map_err(doubted)?
+            }
+            None => LoadingPipeline::new(self.checkpoint, self.options)?,
+        };
+        let allocated = begun.elapsed().as_secs_f32();
+        log::line(format_args!("memory allocated and small files read in {allocated:.2} s"));
+        let (pipeline, arrival) = match &plan.while_loading {
+            Some(warmup) => self.read_and_warm_up(loader, loading, warmup)?,
+            None => self.read_all(loader, loading)?,
+        };
+        for step in &plan.when_loaded {
+            if let Some(timings) = pipeline.warm_up(step)? {
+                log_pass(timings);
+            }
         }
-        _ => then_rehearsing(loader, loading, args, reports)?,
-    };
-    for params in first(args) {
-        pipeline.plan_attention(&params, SHORT)?;
+        Ok((pipeline, arrival))
     }
-    Ok((pipeline, arrival))
+
+    /// Reads on another thread, and warms up on this one, which will generate: cuDNN keeps its
+    /// plans for each thread.
+    ///
+    /// On an error the pipeline is dropped before the loader, which owns its memory.
+    fn read_and_warm_up(
+        &self,
+        mut loader: Loader,
+        loading: LoadingPipeline,
+        warmup: &LoadingWarmup,
+    ) -> zimage::Result<(Pipeline, LoadedFrom)> {
+        let (read, warm) = thread::scope(|scope| {
+            let reading = scope.spawn(|| self.read(&mut loader));
+            let warm = loading.warm_up(warmup, &mut |event| match event {
+                WarmupEvent::Plans(took) => {
+                    let seconds = took.as_secs_f32();
+                    log::line(format_args!("cuBLAS, kernels and plans after {seconds:.2} s"));
+                }
+                WarmupEvent::Pass(timings) => log_pass(timings),
+            });
+            (reading.join().unwrap_or_else(|panic| resume_unwind(panic)), warm)
+        });
+        read?;
+        let warm = warm?;
+        let arrival = loader.loaded_from();
+        Ok((warm.complete(loader)?, arrival))
+    }
+
+    /// Reads on this thread. On an error as above.
+    fn read_all(
+        &self,
+        mut loader: Loader,
+        loading: LoadingPipeline,
+    ) -> zimage::Result<(Pipeline, LoadedFrom)> {
+        self.read(&mut loader)?;
+        let arrival = loader.loaded_from();
+        Ok((loading.complete(loader)?, arrival))
+    }
+
+    /// Reads all weights and reports the progress; or checks them, if they were retained.
+    fn read(&self, loader: &mut Loader) -> zimage::Result<()> {
+        let begun = Instant::now();
+        let done = loader.run(&mut |Progress { done, total }| {
+            self.reports.send(Report::Loading { done, total });
+        });
+        let (what, bytes) = match loader.loaded_from() {
+            LoadedFrom::Files(bytes) => (done.map(|()| "read")?, bytes),
+            LoadedFrom::Retained(bytes) => {
+                (done.map(|()| "retained, checked").map_err(doubted)?, bytes)
+            }
+        };
+        let (gigabytes, seconds) = (bytes as f64 / 1e9, begun.elapsed().as_secs_f64());
+        log::line(format_args!(
+            "{gigabytes:.2} GB {what} in {seconds:.2} s ({:.1} GB/s)",
+            gigabytes / seconds
+        ));
+        if !self.job_waits {
+            self.reports.send(Report::Warming);
+        }
+        Ok(())
+    }
 }
 
-/// Whatever is wrong with kept weights: they are read anew.
+/// Whatever fails with retained weights, they are read from the files instead.
 fn doubted(error: Error) -> Error {
     match error {
         Error::NotRetained(_) => error,
@@ -118,136 +193,9 @@ fn doubted(error: Error) -> Error {
     }
 }
 
-/// What to do when nothing else is to do: sizes that should have been first, a preview, usual
-/// sizes, then plans for long prompts.
-pub(crate) fn later(args: &Args) -> impl Iterator<Item = Later> {
-    let left = if args.awaited.is_some() { warmup(args) } else { Vec::new() };
-    let usual = USUAL.map(|side| Later::Size(square(side)));
-    let plans = warmup(args).into_iter().flat_map(|params| {
-        LATER.into_iter().map(move |tokens| Later::Plan(params.clone(), tokens))
-    });
-    left.into_iter().map(Later::Size).chain([Later::Preview]).chain(usual).chain(plans)
-}
-
-/// Something that a first image would else wait for.
-#[derive(Clone, Debug)]
-pub(crate) enum Later {
-    /// A preview.
-    Preview,
-    /// A rehearsal of this size.
-    Size(Params),
-    /// Attention for prompts of so many tokens.
-    Plan(Params, usize),
-}
-
-impl Later {
-    /// Does it, where it saves anything.
-    pub(crate) fn run(&self, pipeline: &Pipeline) -> zimage::Result<()> {
-        match self {
-            Self::Preview => pipeline.rehearse_preview(),
-            Self::Size(params) if params.width > Some(pipeline.limits().side_max) => Ok(()),
-            Self::Size(params) => pipeline.rehearse_later(params, &[CAPTION, SHORT]),
-            Self::Plan(params, tokens) => pipeline.plan_attention(params, *tokens),
-        }
-    }
-}
-
-/// Reads, and rehearses on this thread meanwhile: cuDNN keeps its plans for each thread.
-fn while_rehearsing(
-    mut loader: Loader,
-    mut loading: LoadingPipeline,
-    args: &Args,
-    reports: &Reports,
-) -> zimage::Result<(Pipeline, LoadedFrom)> {
-    let (read, rehearsed) = thread::scope(|scope| {
-        let reading = scope.spawn(|| read(&mut loader, args, reports));
-        let (sizes, captions) = match &args.awaited {
-            // How long its prompt is will be known when it comes.
-            Some(size) => (vec![sized(size)], Vec::new()),
-            None => (warmup(args), vec![CAPTION, SHORT]),
-        };
-        let rehearsed = loading.bring_up(&sizes, &captions).and_then(|took| {
-            log::line(format_args!("cuBLAS, kernels and plans after {:.2} s", took.as_secs_f32()));
-            rehearse(args, |params| loading.rehearse(params, CAPTION))
-        });
-        (reading.join().unwrap_or_else(|panic| resume_unwind(panic)), rehearsed)
-    });
-    read?;
-    rehearsed?;
-    let arrival = loader.loaded_from();
-    Ok((loading.complete(loader)?, arrival))
-}
-
-/// Reads, then rehearses: on a CPU both want all cores.
-fn then_rehearsing(
-    mut loader: Loader,
-    loading: LoadingPipeline,
-    args: &Args,
-    reports: &Reports,
-) -> zimage::Result<(Pipeline, LoadedFrom)> {
-    read(&mut loader, args, reports)?;
-    let arrival = loader.loaded_from();
-    let pipeline = loading.complete(loader)?;
-    rehearse(args, |params| pipeline.rehearse(params, CAPTION))?;
-    Ok((pipeline, arrival))
-}
-
-/// Rehearses each warm-up size and says how long it took.
-fn rehearse(
-    args: &Args,
-    mut work: impl FnMut(&Params) -> zimage::Result<WarmupTimings>,
-) -> zimage::Result<()> {
-    for params in first(args) {
-        let begun = Instant::now();
-        let WarmupTimings { text, step, decode } = work(&params)?;
-        let [all, text, step, decode] =
-            [begun.elapsed(), text, step, decode].map(|part| part.as_secs_f32());
-        log::line(format_args!(
-            "rehearsed in {all:.2} s: text {text:.2}, step {step:.2}; beside it decoding {decode:.2}"
-        ));
-    }
-    Ok(())
-}
-
-/// Reads all weights and says how far it is; or checks them, if they were kept.
-fn read(loader: &mut Loader, args: &Args, reports: &Reports) -> zimage::Result<()> {
-    let begun = Instant::now();
-    let done = loader.run(&mut |Progress { done, total }| {
-        reports.send(Report::Loading { done, total });
-    });
-    let (what, bytes) = match loader.loaded_from() {
-        LoadedFrom::Files(bytes) => (done.map(|()| "read")?, bytes),
-        LoadedFrom::Retained(bytes) => (done.map(|()| "kept, checked").map_err(doubted)?, bytes),
-    };
-    let (gigabytes, seconds) = (bytes as f64 / 1e9, begun.elapsed().as_secs_f64());
+fn log_pass(WarmupTimings { total, text, step, decode }: WarmupTimings) {
+    let [total, text, step, decode] = [total, text, step, decode].map(|part| part.as_secs_f32());
     log::line(format_args!(
-        "{gigabytes:.2} GB {what} in {seconds:.2} s ({:.1} GB/s)",
-        gigabytes / seconds
+        "warm-up took {total:.2} s: text {text:.2}, step {step:.2}, concurrent decode {decode:.2}"
     ));
-    if !first(args).is_empty() {
-        reports.send(Report::Warming);
-    }
-    Ok(())
-}
-
-/// Sizes to rehearse before it is ready: none if a job waits already, which does it by itself.
-fn first(args: &Args) -> Vec<Params> {
-    if args.awaited.is_some() { Vec::new() } else { warmup(args) }
-}
-
-/// Sizes to rehearse, with the default number of steps; the model's default size if none is said.
-fn warmup(args: &Args) -> Vec<Params> {
-    if args.warmup.is_empty() {
-        vec![Params::default()]
-    } else {
-        args.warmup.iter().map(sized).collect()
-    }
-}
-
-fn square(side: u32) -> Params {
-    sized(&Size { width: side, height: side })
-}
-
-fn sized(&Size { width, height }: &Size) -> Params {
-    Params { width: Some(width), height: Some(height), ..Params::default() }
 }

@@ -1,4 +1,4 @@
-//! Weights that outlive this process: the supervisor has them at the start, or gets them once they
+//! The channel for retained weights: the supervisor passes them at the start, or gets them once they
 //! are read.
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
@@ -10,48 +10,49 @@ use zimg_protocol::Handover;
 
 use crate::log;
 
-/// The supervisor answers within this, or does not.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The supervisor answers within this time, or not at all.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The way to who keeps them; none if the supervisor keeps nothing.
+/// The socket to the supervisor; none if it retains no weights.
 #[derive(Debug)]
 pub(crate) struct WeightsChannel(Option<OwnedFd>);
 
 impl WeightsChannel {
-    /// That behind a descriptor which the supervisor passed. Takes it: to be called once.
+    /// Takes ownership of a descriptor that the supervisor passed: to be called once.
     pub(crate) fn new(passed: Option<RawFd>) -> Self {
         let socket = passed.map(take).filter(|socket| {
             Handover::is_socket(socket)
-                && set_socket_timeout(socket, Timeout::Recv, Some(PATIENCE)).is_ok()
+                && set_socket_timeout(socket, Timeout::Recv, Some(TIMEOUT)).is_ok()
         });
         if passed.is_some() && socket.is_none() {
-            log::line("weights are not kept: no such socket was passed");
+            log::line("weights are not retained: --weights-fd is not a socket for them");
         }
         Self(socket)
     }
 
-    /// What an earlier worker left.
-    pub(crate) fn given(&self) -> Option<RetainedWeights> {
+    /// The weights of an earlier worker.
+    pub(crate) fn retained(&self) -> Option<RetainedWeights> {
         match Handover::receive(self.0.as_ref()?) {
             Ok(Some(Handover::Weights(descriptors))) => Some(RetainedWeights::new(descriptors)),
             Ok(_) => None,
             Err(e) => {
-                log::line(format_args!("kept weights do not arrive: {e}"));
+                log::line(format_args!("the retained weights cannot be received: {e}"));
                 None
             }
         }
     }
 
-    /// Has what was given let go, and waits until it is: there may be no room for both.
+    /// Makes the supervisor release the weights it passed, and waits for that: there may be no memory
+    /// for both.
     pub(crate) fn refuse(&self) {
         let Some(socket) = &self.0 else { return };
         let answered = Handover::Nothing.send(socket).and_then(|()| Handover::receive(socket));
         if let Err(e) = answered {
-            log::line(format_args!("the refused weights may still be there: {e}"));
+            log::line(format_args!("the release of the refused weights is not confirmed: {e}"));
         }
     }
 
-    /// Has these kept from now on.
+    /// Offers weights to be retained.
     pub(crate) fn offer(&self, kept: zimage::Result<RetainedWeights>) {
         let Some(socket) = &self.0 else { return };
         let offered = kept.map_err(|e| e.to_string()).and_then(|kept| {
@@ -88,14 +89,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_given_and_nothing_is_nothing() {
+    fn retained_weights_are_received_and_none_is_none() {
         let (supervisor, channel) = channel();
         Handover::Weights(descriptors()).send(&supervisor).unwrap();
-        assert!(channel.given().is_some());
+        assert!(channel.retained().is_some());
         Handover::Nothing.send(&supervisor).unwrap();
-        assert!(channel.given().is_none());
+        assert!(channel.retained().is_none());
         drop(supervisor);
-        assert!(channel.given().is_none());
+        assert!(channel.retained().is_none());
     }
 
     #[test]
@@ -121,10 +122,10 @@ mod tests {
     }
 
     #[test]
-    fn without_a_socket_nothing_is_kept_and_nobody_waits() {
+    fn without_a_socket_nothing_is_retained_and_nothing_blocks() {
         let file = File::open("/dev/null").unwrap();
         for channel in [WeightsChannel::new(None), WeightsChannel::new(Some(file.into_raw_fd()))] {
-            assert!(channel.given().is_none());
+            assert!(channel.retained().is_none());
             channel.refuse();
             channel.offer(Ok(RetainedWeights::new(descriptors())));
         }

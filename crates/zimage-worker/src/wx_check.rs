@@ -1,20 +1,21 @@
-//! Whether this process may run what it has written, as oneDNN does with its convolutions.
+//! W^X check: whether this process may execute memory that it has written, as oneDNN does with its
+//! convolutions.
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 use zimage::Error;
 use zimg_protocol::{Failure, Kind};
 
-/// The failure where it may not; oneDNN's own words for it are "could not create a primitive".
+/// The failure where it may not; oneDNN's own message is "could not create a primitive".
 pub(crate) fn forbidden(error: &Error) -> Failure {
     let message = format!(
-        "generation on the CPU takes memory that is written and then run, which is forbidden here \
+        "generating on the CPU needs memory that is written and then executed, which is forbidden here \
          ({error})"
     );
     Failure::new(Kind::Config, message)
         .hint("under systemd MemoryDenyWriteExecute=no allows it: install the drop-in cpu.conf")
 }
 
-/// Whether it may: tries it with one page.
+/// Whether it may: tried with one page.
 #[expect(unsafe_code, reason = "pages are made and unmade by address")]
 pub(crate) fn is_allowed() -> bool {
     const BYTES: usize = 4096;
@@ -35,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_may_is_not_blamed() {
-        assert!(is_allowed(), "the tests may");
+    fn it_is_allowed_where_the_tests_run() {
+        assert!(is_allowed(), "the tests run without MemoryDenyWriteExecute");
     }
 }

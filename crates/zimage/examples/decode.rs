@@ -1,10 +1,10 @@
-//! Times the autoencoder's decoder by itself and writes its pixels, for comparison.
+//! Decoder timings: runs the autoencoder's decoder alone and writes its pixels, for comparison.
 //!
-//! usage: `decode CHECKPOINT WIDTHxHEIGHT,… MODE OUT`, where MODE is `fused` or `plain` (bfloat16
+//! usage: `decode CHECKPOINT WIDTHxHEIGHT,… MODE OUT`, where MODE is `fused` or `eager` (bfloat16
 //! on `cuda:0`), `float32` (there too) or `cpu`. Pixels go to `OUT/MODE-SIZE.safetensors`. Of the
 //! checkpoint it reads the configurations and the autoencoder's weights.
 
-#![expect(clippy::print_stdout, reason = "what it measures is for people")]
+#![expect(clippy::print_stdout, reason = "it prints what it measures")]
 
 use std::error::Error;
 use std::path::Path;
@@ -21,10 +21,10 @@ const TIMES: usize = 10;
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [folder, sizes, mode, out] = &args[..] else {
-        return Err("usage: decode CHECKPOINT WIDTHxHEIGHT,… fused|plain|float32|cpu OUT".into());
+        return Err("usage: decode CHECKPOINT WIDTHxHEIGHT,… fused|eager|float32|cpu OUT".into());
     };
     let (device, kind) = match &**mode {
-        "fused" | "plain" => (Device::Cuda(0), Kind::BFloat16),
+        "fused" | "eager" => (Device::Cuda(0), Kind::BFloat16),
         "float32" => (Device::Cuda(0), Kind::Float),
         _ => (Device::Cpu, Kind::Float),
     };

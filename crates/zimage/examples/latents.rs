@@ -1,6 +1,6 @@
-//! Draws the cases of a JSON file and writes each one's final latents, for `contrib/lab/reference/gpu_parity.py`.
+//! Generates the cases of a JSON file and writes each one's final latents, for `contrib/lab/reference/gpu_parity.py`.
 //!
-//! usage: `latents CHECKPOINT CASES.json OUT DTYPE DEVICE [--plain]`, where DEVICE is `cpu` or `cuda:0`
+//! usage: `latents CHECKPOINT CASES.json OUT DTYPE DEVICE [--eager]`, where DEVICE is `cpu` or `cuda:0`
 
 use std::error::Error;
 use std::path::Path;
@@ -35,8 +35,8 @@ fn device(name: &str) -> Result<Device, Box<dyn Error>> {
 }
 
 /// The final latents of a case: `[1, 16, height / 8, width / 8]`, float32.
-fn draw(case: Case, pipeline: &Pipeline) -> zimage::Result<Tensor> {
-    let plan = pipeline.plan(&Params {
+fn generate(case: Case, pipeline: &Pipeline) -> zimage::Result<Tensor> {
+    let params = pipeline.resolve(&Params {
         prompt: case.prompt,
         negative: case.negative,
         width: Some(case.width),
@@ -45,8 +45,8 @@ fn draw(case: Case, pipeline: &Pipeline) -> zimage::Result<Tensor> {
         guidance: Some(case.guidance),
         ..Params::default()
     })?;
-    let conditioning = pipeline.encode(&plan)?;
-    let mut generation = pipeline.start(&plan, case.seed)?;
+    let conditioning = pipeline.encode(&params)?;
+    let mut generation = pipeline.start(&params, case.seed)?;
     while !generation.is_done() {
         pipeline.step(&mut generation, &conditioning)?;
     }
@@ -56,16 +56,16 @@ fn draw(case: Case, pipeline: &Pipeline) -> zimage::Result<Tensor> {
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [checkpoint, cases, out, dtype, device_name, rest @ ..] = &args[..] else {
-        return Err("usage: latents CHECKPOINT CASES.json OUT DTYPE DEVICE [--plain]".into());
+        return Err("usage: latents CHECKPOINT CASES.json OUT DTYPE DEVICE [--eager]".into());
     };
-    let plain = rest == ["--plain"];
-    let options = Options { device: device(device_name)?, dtype: dtype.parse()?, plain };
+    let eager = rest == ["--eager"];
+    let options = Options { device: device(device_name)?, dtype: dtype.parse()?, eager };
     let checkpoint = Checkpoint::open(Path::new(checkpoint))?;
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
     let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(cases)?)?;
     for case in cases {
         let file = Path::new(out).join(format!("{}.safetensors", case.name));
-        let latents = draw(case, &pipeline)?;
+        let latents = generate(case, &pipeline)?;
         Tensor::write_safetensors(&[("latents", &latents)], file)?;
     }
     Ok(())

@@ -1,9 +1,9 @@
-//! Compares what is computed launch by launch with what is replayed from recordings: to the bit.
+//! CUDA graph check: compares what is launched kernel by kernel with what is replayed, to the bit.
 //!
 //! usage: `replay CHECKPOINT DTYPE DEVICE`, for a checkpoint with the model's real widths and a GPU;
-//! prints a line a check, and fails if one does
+//! prints a line per check, and fails if one does
 
-#![expect(clippy::print_stdout, reason = "a program for people and scripts")]
+#![expect(clippy::print_stdout, reason = "a program for a terminal and for scripts")]
 
 use std::error::Error;
 use std::path::Path;
@@ -21,16 +21,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let ordinal = device.strip_prefix("cuda:").ok_or("only a GPU replays")?.parse()?;
     zimage_cuda::bring_up(ordinal)?;
-    let options = Options { device: Device::Cuda(ordinal), dtype: dtype.parse()?, plain: false };
+    let options = Options { device: Device::Cuda(ordinal), dtype: dtype.parse()?, eager: false };
     let checkpoint = Checkpoint::open(Path::new(checkpoint))?;
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
     let mut wrong = 0;
     for (size, guidance) in [(512, 0.0), (256, 0.0), (512, 3.0)] {
-        let draw = |prompt: &str| -> Result<(Tensor, f64), Box<dyn Error>> {
+        let generate = |prompt: &str| -> Result<(Tensor, f64), Box<dyn Error>> {
             // So that the prompt is encoded again.
-            pipeline.forget();
+            pipeline.drop_results();
             let begun = Instant::now();
-            let plan = pipeline.plan(&Params {
+            let params = pipeline.resolve(&Params {
                 prompt: prompt.to_owned(),
                 negative: Some("blurred".to_owned()),
                 width: Some(size),
@@ -39,18 +39,18 @@ fn main() -> Result<(), Box<dyn Error>> {
                 guidance: Some(guidance),
                 ..Params::default()
             })?;
-            let conditioning = pipeline.encode(&plan)?;
-            let mut generation = pipeline.start(&plan, 42)?;
+            let conditioning = pipeline.encode(&params)?;
+            let mut generation = pipeline.start(&params, 42)?;
             while !generation.is_done() {
                 pipeline.step(&mut generation, &conditioning)?;
             }
             Ok((generation.latents().shallow_clone(), begun.elapsed().as_secs_f64() * 1e3))
         };
         let prompts = ["a red fox in the snow", "a lighthouse on a cliff at night"];
-        let first = [draw(prompts[0])?, draw(prompts[1])?];
+        let first = [generate(prompts[0])?, generate(prompts[1])?];
         for round in 1..4 {
             for (prompt, (latents, before)) in prompts.iter().zip(&first) {
-                let (again, ms) = draw(prompt)?;
+                let (again, ms) = generate(prompt)?;
                 let same = again == *latents;
                 wrong += u32::from(!same);
                 let word = if same { "the same" } else { "NOT THE SAME" };

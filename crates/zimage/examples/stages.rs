@@ -1,10 +1,9 @@
-//! Times the stages of drawing one by one: prompt, step, step with its latents brought to host memory
-//! (and a preview), decoding, at several sizes.
+//! Stage timings: prompt, step, step with a snapshot (and a preview), decoding, at several sizes.
 //!
-//! usage: `stages CHECKPOINT DTYPE DEVICE [--plain]`, where DEVICE is `cpu` or `cuda:0`; prints one
-//! line of JSON a stage, milliseconds, the median and the least of ten
+//! usage: `stages CHECKPOINT DTYPE DEVICE [--eager]`, where DEVICE is `cpu` or `cuda:0`; prints one
+//! line of JSON per stage, in milliseconds: the median and the least of ten
 
-#![expect(clippy::print_stdout, reason = "a program for people and scripts")]
+#![expect(clippy::print_stdout, reason = "a program for a terminal and for scripts")]
 
 use std::error::Error;
 use std::path::Path;
@@ -21,7 +20,7 @@ const ROUNDS: usize = 10;
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [checkpoint, dtype, device_name, rest @ ..] = &args[..] else {
-        return Err("usage: stages CHECKPOINT DTYPE DEVICE [--plain]".into());
+        return Err("usage: stages CHECKPOINT DTYPE DEVICE [--eager]".into());
     };
     let device = match device_name.strip_prefix("cuda:") {
         Some(ordinal) => {
@@ -30,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         None => Device::Cpu,
     };
-    let options = Options { device, dtype: dtype.parse()?, plain: rest == ["--plain"] };
+    let options = Options { device, dtype: dtype.parse()?, eager: rest == ["--eager"] };
     let begun = Instant::now();
     let checkpoint = Checkpoint::open(Path::new(checkpoint))?;
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
@@ -54,14 +53,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             steps: Some(ROUNDS as u32 + 3),
             ..Params::default()
         };
-        let plan = pipeline.plan(&params)?;
-        let conditioning = pipeline.encode(&plan)?;
-        let mut generation = pipeline.start(&plan, 42)?;
-        time(&format!("noise {size}"), device, || pipeline.start(&plan, 42).map(drop))?;
-        time(&format!("prompt again {size}"), device, || pipeline.encode(&plan).map(drop))?;
+        let params = pipeline.resolve(&params)?;
+        let conditioning = pipeline.encode(&params)?;
+        let mut generation = pipeline.start(&params, 42)?;
+        time(&format!("noise {size}"), device, || pipeline.start(&params, 42).map(drop))?;
+        time(&format!("prompt again {size}"), device, || pipeline.encode(&params).map(drop))?;
         time(&format!("step {size}"), device, || pipeline.step(&mut generation, &conditioning))?;
-        for (name, preview) in [("saved step", false), ("saved step with preview", true)] {
-            let mut generation = pipeline.start(&plan, 42)?;
+        for (name, preview) in
+            [("step with snapshot", false), ("step with snapshot and preview", true)]
+        {
+            let mut generation = pipeline.start(&params, 42)?;
             time(&format!("{name} {size}"), device, || {
                 pipeline.step_with_snapshot(&mut generation, &conditioning, preview).map(drop)
             })?;

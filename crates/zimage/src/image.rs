@@ -1,4 +1,4 @@
-//! A finished image in host memory.
+//! Images in host memory.
 
 use tch::{Device, Tensor};
 
@@ -25,10 +25,11 @@ impl Image {
         Ok(Self { width: width as u32, height: height as u32, rgb })
     }
 
-    /// The image, unless it is none.
+    /// The image, if its pixels differ.
     ///
     /// # Errors
-    /// [`Error::OneColour`], all black or another: a GPU that failed unnoticed draws such.
+    /// [`Error::OneColour`] for an image that is all black or of another colour: a GPU that failed
+    /// without an error generates such.
     pub fn checked(self) -> Result<Self> {
         let (pixels, _) = self.rgb.as_chunks::<3>();
         match pixels {
@@ -40,7 +41,7 @@ impl Image {
     }
 }
 
-/// Whether there is neither NaN nor infinity in `x`.
+/// Whether `x` holds neither NaN nor infinity.
 pub(crate) fn all_finite(x: &Tensor) -> Result<bool> {
     Ok(x.f_isfinite()?.f_all()?.f_int64_value(&[])? == 1)
 }
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_of_one_colour_is_none() {
+    fn an_image_of_one_colour_is_refused() {
         let image = |rgb: &[u8]| Image { width: 2, height: 1, rgb: rgb.to_vec() }.checked();
         let black = image(&[0; 6]).unwrap_err();
         assert_eq!(black.to_string(), "all of the image has one colour, #000000");

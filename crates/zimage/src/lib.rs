@@ -1,8 +1,8 @@
 //! The Z-Image text-to-image model on libtorch: the mathematics of diffusers' `ZImagePipeline`.
 //!
-//! A [`Checkpoint`] describes files, a [`Pipeline`] is a model on a device, a [`Plan`] is a
-//! checked request, and a [`Generation`] is an image in the making whose loop is the caller's:
-//! `examples/draw.rs` shows it on one page.
+//! A [`Checkpoint`] describes files, a [`Pipeline`] is a model on a device, a [`ResolvedParams`] is a
+//! checked request, and a [`Generation`] is one image between its noise and its pixels, whose loop
+//! is the caller's: `examples/generate.rs` shows it on one page.
 
 mod dtype;
 mod error;
@@ -24,9 +24,10 @@ pub use dtype::DType;
 pub use error::{Error, ErrorKind, Result};
 pub use image::Image;
 pub use options::Options;
-pub use params::{Defaults, Limits, Params, Plan};
+pub use params::{Defaults, Limits, Params, ResolvedParams};
 pub use pipeline::{
-    Conditioning, Fit, Generation, LoadingPipeline, Pipeline, Snapshot, WarmupTimings,
+    Conditioning, Fit, Generation, LoadingPipeline, LoadingWarmup, Measure, Pipeline, Snapshot,
+    WarmPipeline, WarmupEvent, WarmupPlan, WarmupSize, WarmupStep, WarmupTimings,
 };
 pub use tokenizer::PromptTokenizer;
 pub use vae::Vae;

@@ -1,9 +1,9 @@
-//! The values used last, up to a total cost.
+//! LRU cache: values by key, up to a total cost.
 
-/// Values by key; the ones not used for longest make room.
+/// Values by key; the least recently used ones are evicted.
 #[derive(Debug)]
 pub(crate) struct LruCache<K, V> {
-    /// The one used last is last.
+    /// The most recently used one is last.
     entries: Vec<(K, V, usize)>,
     limit: usize,
 }
@@ -14,9 +14,9 @@ impl<K: PartialEq, V> LruCache<K, V> {
         Self { entries: Vec::new(), limit }
     }
 
-    /// The value of `key`, made by `make`, which says what it costs, if it is not there.
+    /// The value of `key`, made by `make`, with its cost, if it is not cached.
     ///
-    /// A value that costs more than the limit is alone until the next one comes.
+    /// A value that costs more than the limit stays alone until the next one comes.
     ///
     /// # Errors
     /// Those of `make`; then nothing changes.
@@ -40,7 +40,7 @@ impl<K: PartialEq, V> LruCache<K, V> {
         Ok(&mut self.entries[last].1)
     }
 
-    /// Forgets all.
+    /// Evicts all.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
     }
@@ -65,14 +65,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_used_for_longest_goes_first() {
+    fn the_least_recently_used_is_evicted_first() {
         let mut lru = LruCache::new(3);
         assert!(make(&mut lru, 1, 1) && make(&mut lru, 2, 1) && make(&mut lru, 3, 1));
-        assert!(!make(&mut lru, 1, 1), "it is still there, and now the latest");
-        assert!(make(&mut lru, 4, 1), "2 went for it");
+        assert!(!make(&mut lru, 1, 1), "it is cached, and now the most recently used");
+        assert!(make(&mut lru, 4, 1), "2 is evicted for it");
         assert!(!make(&mut lru, 1, 1) && !make(&mut lru, 3, 1) && make(&mut lru, 2, 1));
         assert!(make(&mut lru, 9, 100) && !make(&mut lru, 9, 100) && make(&mut lru, 1, 1));
-        assert!(make(&mut lru, 9, 100), "too dear to stay beside another");
+        assert!(make(&mut lru, 9, 100), "too expensive to stay beside another");
         lru.clear();
         assert!(make(&mut lru, 9, 100));
     }

@@ -1,16 +1,16 @@
-//! What a pipeline is loaded with.
+//! Load options: device, number type, kernels.
 
 use tch::Device;
 
 use crate::dtype::DType;
 
-/// Where and in what to compute.
+/// How a pipeline is loaded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
-    /// Where the weights lie.
+    /// The device that holds the weights and computes.
     pub device: Device,
-    /// What they are.
+    /// The weights' number type.
     pub dtype: DType,
-    /// Whether to use libtorch's operations alone, none of our kernels: slower, to compare with.
-    pub plain: bool,
+    /// Whether libtorch's operations are used alone, none of our kernels: slower, to compare with.
+    pub eager: bool,
 }

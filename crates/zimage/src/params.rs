@@ -1,11 +1,11 @@
-//! The resolved plan of a request: generation parameters with the model's defaults and limits.
+//! Resolved parameters: those of a request within the model's limits, with its defaults filled in.
 
 pub use zimage_params::Params;
 use zimage_params::{Parameter, ParamsError, Range, Value};
 
 use crate::error::Result;
 
-/// What a model draws when nothing is said.
+/// A model's defaults.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Defaults {
     /// Width and height in pixels.
@@ -16,7 +16,7 @@ pub struct Defaults {
     pub guidance: f32,
 }
 
-/// What a model takes.
+/// A model's limits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// Sides are multiples of this many pixels.
@@ -43,9 +43,9 @@ impl Limits {
     }
 }
 
-/// Parameters that were checked, with defaults filled in.
+/// Parameters within the model's limits, with its defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct ResolvedParams {
     /// The prompt.
     pub prompt: String,
     /// The negative prompt; `None` when guidance is off.
@@ -64,7 +64,7 @@ pub struct Plan {
     pub guidance_truncation: f32,
 }
 
-impl Plan {
+impl ResolvedParams {
     /// Checks parameters against their ranges and a model's limits, and fills in the defaults.
     ///
     /// # Errors
@@ -93,11 +93,6 @@ impl Plan {
             guidance_truncation: params.guidance_truncation.unwrap_or_default(),
         })
     }
-
-    /// The guidance at time `t` (0 = noise, 1 = image).
-    pub(crate) fn guidance_at(&self, t: f32) -> f32 {
-        if t > self.guidance_truncation { 0.0 } else { self.guidance }
-    }
 }
 
 #[cfg(test)]
@@ -108,10 +103,10 @@ mod tests {
     const DEFAULTS: Defaults = Defaults { size: 256, steps: 8, guidance: 0.0 };
     const LIMITS: Limits = Limits { multiple: 16, side_min: 64, side_max: 1024, tokens_max: 1504 };
 
-    fn plan(change: impl FnOnce(&mut Params)) -> Result<Plan> {
+    fn plan(change: impl FnOnce(&mut Params)) -> Result<ResolvedParams> {
         let mut params = Params { prompt: "a fox".into(), ..Params::default() };
         change(&mut params);
-        Plan::new(&params, DEFAULTS, LIMITS)
+        ResolvedParams::new(&params, DEFAULTS, LIMITS)
     }
 
     #[test]
@@ -148,16 +143,5 @@ mod tests {
             assert!(matches!(error, Error::Parameter(ParamsError::OutOfRange { .. })));
             assert!(error.to_string().contains(part), "{error}");
         }
-    }
-
-    #[test]
-    fn truncation_turns_guidance_off_late() {
-        let plan = plan(|p| {
-            p.guidance = Some(4.0);
-            p.guidance_truncation = Some(0.5);
-        })
-        .unwrap();
-        assert_eq!(plan.guidance_at(0.5), 4.0);
-        assert_eq!(plan.guidance_at(0.51), 0.0);
     }
 }

@@ -1,4 +1,4 @@
-//! The flow-match schedule: which noise levels the steps pass through.
+//! Flow-match schedule: the noise levels that the steps pass through.
 
 /// Noise levels of `steps` Euler steps: `steps + 1` values from 1 (pure noise) to 0.
 ///

@@ -46,11 +46,11 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn draw(folder: &Path, dtype: DType) -> zimage::Result<(Tensor, Image)> {
+fn generate(folder: &Path, dtype: DType) -> zimage::Result<(Tensor, Image)> {
     let checkpoint = Checkpoint::open(folder)?;
-    let options = Options { device: Device::Cpu, dtype, plain: false };
+    let options = Options { device: Device::Cpu, dtype, eager: false };
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
-    let plan = pipeline.plan(&Params {
+    let plan = pipeline.resolve(&Params {
         prompt: "a red fox in the snow".into(),
         width: Some(96),
         height: Some(64),
@@ -78,8 +78,8 @@ fn float16_does_not_overflow() {
         let overflows = name.ends_with("to_out.0.weight") || name.ends_with("w2.weight");
         if overflows { tensor * 2e5 / 8.0 } else { tensor }
     });
-    let (want, _) = draw(huge.path(), DType::Float32).unwrap();
-    let (got, image) = draw(huge.path(), DType::Float16).unwrap();
+    let (want, _) = generate(huge.path(), DType::Float32).unwrap();
+    let (got, image) = generate(huge.path(), DType::Float16).unwrap();
     let far = distance(&got, &want);
     assert!(far < 2e-2, "float16 is {far} from float32");
     assert!(image.rgb.iter().any(|&value| value != image.rgb[0]), "the image is flat");
@@ -87,9 +87,9 @@ fn float16_does_not_overflow() {
 
 #[test]
 fn short_kinds_stay_near_float32() {
-    let (want, _) = draw(&fixture(), DType::Float32).unwrap();
+    let (want, _) = generate(&fixture(), DType::Float32).unwrap();
     for (dtype, limit) in [(DType::BFloat16, 8e-2), (DType::Float16, 1e-2)] {
-        let (got, _) = draw(&fixture(), dtype).unwrap();
+        let (got, _) = generate(&fixture(), dtype).unwrap();
         let far = distance(&got, &want);
         assert!(far < limit, "{dtype} is {far} from float32");
         assert!(far > 0.0, "{dtype} computed in float32");
@@ -99,8 +99,8 @@ fn short_kinds_stay_near_float32() {
 /// Rows of very different size, as the real model's activations are, keep their own precision.
 #[test]
 fn float8_stays_near_bfloat16_and_is_another() {
-    let (want, _) = draw(&fixture(), DType::BFloat16).unwrap();
-    let (got, _) = draw(&fixture(), DType::Float8).unwrap();
+    let (want, _) = generate(&fixture(), DType::BFloat16).unwrap();
+    let (got, _) = generate(&fixture(), DType::Float8).unwrap();
     let far = distance(&got, &want);
     assert!(far < 0.15, "float8 is {far} from bfloat16");
     assert!(far > 1e-3, "float8 computed in bfloat16: {far}");
@@ -111,7 +111,7 @@ fn nan_in_the_latents_is_an_error() {
     let broken = changed(TRANSFORMER, |name, tensor| {
         if name.ends_with("linear.bias") { tensor * f64::NAN } else { tensor }
     });
-    let error = draw(broken.path(), DType::Float32).unwrap_err();
+    let error = generate(broken.path(), DType::Float32).unwrap_err();
     assert!(matches!(error, Error::NotFinite("the latents")), "{error}");
 }
 
@@ -124,14 +124,14 @@ fn nan_in_the_pixels_is_an_error() {
                 if name == "decoder.conv_out.bias" { tensor * f64::NAN } else { tensor }
             },
         );
-    let error = draw(broken.path(), DType::Float32).unwrap_err();
+    let error = generate(broken.path(), DType::Float32).unwrap_err();
     assert!(matches!(error, Error::NotFinite("the decoded pixels")), "{error}");
 }
 
 #[test]
 fn a_long_prompt_is_refused_with_its_length() {
     let checkpoint = Checkpoint::open(&fixture()).unwrap();
-    let options = Options { device: Device::Cpu, dtype: DType::Float32, plain: false };
+    let options = Options { device: Device::Cpu, dtype: DType::Float32, eager: false };
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap();
     let limit = pipeline.limits().tokens_max;
     let template = pipeline.tokens("").unwrap().len();

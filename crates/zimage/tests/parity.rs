@@ -64,7 +64,7 @@ impl Fixture {
 
     fn pipeline(&self, checkpoint: &str) -> Pipeline {
         let checkpoint = Checkpoint::open(&self.folder.join(checkpoint)).unwrap();
-        let options = Options { device: Device::Cpu, dtype: DType::Float32, plain: false };
+        let options = Options { device: Device::Cpu, dtype: DType::Float32, eager: false };
         Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
     }
 
@@ -177,8 +177,12 @@ struct Row<'a> {
 }
 
 /// Draws a case; its noise and its first step are judged on the way, so that a failure says where.
-fn draw<'a>(case: &'a Case, pipeline: &Pipeline, expected: &HashMap<String, Tensor>) -> Row<'a> {
-    let plan = pipeline.plan(&case.params()).unwrap();
+fn generate<'a>(
+    case: &'a Case,
+    pipeline: &Pipeline,
+    expected: &HashMap<String, Tensor>,
+) -> Row<'a> {
+    let plan = pipeline.resolve(&case.params()).unwrap();
     let conditioning = pipeline.encode(&plan).unwrap();
     let mut latents = Vec::new();
     let mut rgb = Vec::new();
@@ -245,7 +249,7 @@ fn latents_and_images() {
         .manifest
         .cases
         .iter()
-        .map(|case| draw(case, &pipelines[&*case.checkpoint], &fixture.tensors(&case.expected)))
+        .map(|case| generate(case, &pipelines[&*case.checkpoint], &fixture.tensors(&case.expected)))
         .collect();
     let table = table(&rows);
     println!("{table}");

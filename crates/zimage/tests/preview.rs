@@ -10,7 +10,7 @@ use zimage::{Checkpoint, DType, Image, Options, Params, Pipeline};
 fn built_in() -> Pipeline {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../zimage-worker/tiny");
     let checkpoint = Checkpoint::open(&folder).unwrap();
-    let options = Options { device: Device::Cpu, dtype: DType::Float32, plain: false };
+    let options = Options { device: Device::Cpu, dtype: DType::Float32, eager: false };
     Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
 }
 
@@ -44,7 +44,7 @@ fn a_preview_looks_like_its_image_early_and_costs_nothing_of_it() {
     let pipeline = built_in();
     for prompt in ["a red circle on a white background", "a house under a night sky with a moon"] {
         let params = Params { prompt: prompt.into(), width: Some(192), ..Params::default() };
-        let plan = pipeline.plan(&params).unwrap();
+        let plan = pipeline.resolve(&params).unwrap();
         let conditioning = pipeline.encode(&plan).unwrap();
         let mut generation = pipeline.start(&plan, 1).unwrap();
         let mut plain = pipeline.start(&plan, 1).unwrap();

@@ -1,18 +1,18 @@
-//! A drawing that is saved between two steps and gone on with elsewhere is the same drawing.
+//! Resuming: a generation that is resumed from a snapshot, in another pipeline, is the same image.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::path::Path;
 
 use tch::Device;
-use zimage::{Checkpoint, DType, Error, Image, Options, Params, Pipeline, Plan};
+use zimage::{Checkpoint, DType, Error, Image, Options, Params, Pipeline, ResolvedParams};
 
 const STEPS: u32 = 4;
 
 fn load(fixture: &str, dtype: DType) -> Pipeline {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference");
     let checkpoint = Checkpoint::open(&fixtures.join(fixture)).unwrap();
-    let options = Options { device: Device::Cpu, dtype, plain: false };
+    let options = Options { device: Device::Cpu, dtype, eager: false };
     Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
 }
 
@@ -36,29 +36,29 @@ fn guided() -> Params {
     }
 }
 
-/// The image, and what was saved after each step but the last.
-fn draw(pipeline: &Pipeline, plan: &Plan, seed: u64) -> (Image, Vec<Vec<u8>>) {
+/// The image, and the snapshot after each step but the last.
+fn generate(pipeline: &Pipeline, plan: &ResolvedParams, seed: u64) -> (Image, Vec<Vec<u8>>) {
     let conditioning = pipeline.encode(plan).unwrap();
     let mut generation = pipeline.start(plan, seed).unwrap();
-    let mut saved = Vec::new();
+    let mut snapshots = Vec::new();
     while generation.steps_done() + 1 < plan.steps as usize {
         let step = pipeline.step_with_snapshot(&mut generation, &conditioning, false).unwrap();
-        saved.push(step.to_bytes().unwrap());
+        snapshots.push(step.to_bytes().unwrap());
     }
     pipeline.step(&mut generation, &conditioning).unwrap();
-    (pipeline.decode(&generation).unwrap(), saved)
+    (pipeline.decode(&generation).unwrap(), snapshots)
 }
 
 #[test]
-fn an_image_gone_on_with_by_another_pipeline_is_the_same_to_the_bit() {
+fn an_image_that_another_pipeline_resumes_is_the_same_to_the_bit() {
     for (fixture, dtype) in
         [("plain", DType::Float32), ("odd", DType::BFloat16), ("broad", DType::Float16)]
     {
         let (first, second) = (load(fixture, dtype), load(fixture, dtype));
         for (params, seed) in [(params(), 1), (guided(), u64::MAX)] {
-            let plan = first.plan(&params).unwrap();
-            let (whole, saved) = draw(&first, &plan, seed);
-            for (step, bytes) in (1..).zip(&saved) {
+            let plan = first.resolve(&params).unwrap();
+            let (whole, snapshots) = generate(&first, &plan, seed);
+            for (step, bytes) in (1..).zip(&snapshots) {
                 let conditioning = second.encode(&plan).unwrap();
                 let mut generation = second.resume(&plan, seed, step, bytes).unwrap();
                 assert_eq!((generation.steps_done(), generation.seed()), (step as usize, seed));
@@ -73,9 +73,9 @@ fn an_image_gone_on_with_by_another_pipeline_is_the_same_to_the_bit() {
 }
 
 #[test]
-fn what_cannot_be_gone_on_with_is_refused_in_a_sentence() {
+fn a_snapshot_that_does_not_fit_is_refused_in_a_sentence() {
     let pipeline = load("plain", DType::Float32);
-    let plan = pipeline.plan(&params()).unwrap();
+    let plan = pipeline.resolve(&params()).unwrap();
     let bytes = pipeline.snapshot_bytes(&plan);
     let refused = |step, bytes: &[u8]| match pipeline.resume(&plan, 0, step, bytes) {
         Err(error @ Error::NotResumable(_)) => error.to_string(),

@@ -54,7 +54,7 @@ fn read_again(daemon: &Daemon, why: &str) {
     let weights = weights(daemon);
     assert!(matches!(weights, Weights::Read { bytes } if bytes > 10_000_000), "{weights:?}");
     let log = daemon.log();
-    assert!(log.contains(&format!("the kept weights are not used, for {why}")), "{log}");
+    assert!(log.contains(&format!("the retained weights are not used: {why}")), "{log}");
 }
 
 fn retained(daemon: &Daemon) {
@@ -146,7 +146,7 @@ fn a_job_whose_worker_is_killed_waits_for_nothing_but_a_process() {
     retained(&daemon);
     let log = daemon.log();
     assert_eq!(
-        log.matches(" worker: rehearsed in").count(),
+        log.matches(" worker: warm-up took").count(),
         1,
         "the second has a job to do: {log}"
     );

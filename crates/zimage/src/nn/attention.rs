@@ -96,7 +96,7 @@ impl SelfAttention {
 
     /// Attends once over `tokens` that mean nothing: cuDNN makes a plan for each number of tokens,
     /// on each thread, which takes some 50 ms and would be the first image's to wait for.
-    pub(crate) fn rehearse(&self, tokens: i64, kind: Kind, device: Device) -> Result<()> {
+    pub(crate) fn plan(&self, tokens: i64, kind: Kind, device: Device) -> Result<()> {
         let Heads { queries, keys, width } = self.heads;
         let packed = Tensor::f_empty([tokens, (queries + 2 * keys) * width], (kind, device))?;
         self.attend(self.heads.split(&packed)?).map(drop)

@@ -34,7 +34,7 @@ impl Ops {
     /// sentences for the log if it should be there but is not.
     pub(crate) fn choose(options: &Options) -> (Self, Vec<String>) {
         let Device::Cuda(ordinal) = options.device else { return (Self::Plain, Vec::new()) };
-        if options.plain || options.dtype.kind() != Kind::BFloat16 {
+        if options.eager || options.dtype.kind() != Kind::BFloat16 {
             return (Self::Plain, Vec::new());
         }
         match zimage_cuda::Gpu::find(ordinal).and_then(|gpu| Kernels::compile(&gpu)) {

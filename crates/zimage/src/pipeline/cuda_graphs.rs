@@ -1,82 +1,161 @@
-//! The model's output for a step: computed, or for small images replayed from a recording.
+//! CUDA graphs: a sequence of kernel launches that is captured once and replayed as a whole; and
+//! the transformer's forward, which replays one for small images.
 //!
-//! Up to 512² a step's 360 launches can take longer than its kernels, depending on the processor; above they
-//! hide behind them.
+//! Up to 512² a step's 360 launches can take longer than its kernels, depending on the processor;
+//! above that the launches are hidden behind the kernels.
 
 use tch::{Device, Kind, Tensor};
 use zimage_cuda::{Graph, Pool};
 
-use super::Pipeline;
+use super::networks::Networks;
 use crate::error::{Error, Result};
 use crate::lru::LruCache;
 use crate::ops::Ops;
 use crate::transformer::{Context, Grid, Modulations};
 
-/// The most tokens of images whose steps are recorded: those of 512².
+/// The most tokens of images whose steps are captured: those of 512².
 const TOKENS_MAX: i64 = 32 * 32;
-/// How many shapes are kept.
+/// Shapes whose graphs are cached.
 const SHAPES: usize = 4;
-/// Steps of a shape that are computed launch by launch before they are recorded: an image's.
-const BEFORE_RECORDING: usize = 8;
+/// Steps of a shape that are launched one by one before the next is captured: an image's.
+const LAUNCHED_FIRST: usize = 8;
 
-/// Recorded steps by the caption's tokens and the image's.
+/// A captured computation and its result, which each replay writes to the same memory.
 #[derive(Debug)]
-pub(super) struct DenoiserGraphs(LruCache<(i64, Grid), Flow>);
-
-#[derive(Debug, Default)]
-struct Flow {
-    uses: usize,
-    recorded: Option<Recorded>,
+pub(super) struct CapturedGraph<T> {
+    graph: Graph,
+    result: T,
 }
 
-/// A recording and the places that it reads.
+impl<T> CapturedGraph<T> {
+    /// Computes again, from the present contents of the memory that the computation read.
+    pub(super) fn replay(&mut self) -> Result<&T> {
+        self.graph.replay()?;
+        Ok(&self.result)
+    }
+}
+
+/// Captures graphs, which share a memory pool, until a capture fails.
 #[derive(Debug)]
-struct Recorded {
+pub(super) enum GraphCapture {
+    On {
+        /// There after the first capture.
+        pool: Option<Pool>,
+    },
+    Off {
+        /// Why, for the log, unless it was read already.
+        remark: Option<String>,
+    },
+}
+
+impl Default for GraphCapture {
+    fn default() -> Self {
+        Self::On { pool: None }
+    }
+}
+
+impl GraphCapture {
+    /// Captures what `work` does, which has been done before. None where there is no GPU, and once
+    /// a capture has failed for another reason than libtorch: a remark says so, and all is
+    /// launched one by one from then on.
+    pub(super) fn capture<T>(
+        &mut self,
+        networks: &Networks,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<Option<CapturedGraph<T>>> {
+        let Device::Cuda(ordinal) = networks.device else { return Ok(None) };
+        let Self::On { pool } = self else { return Ok(None) };
+        // Launches of the decoder's meanwhile would invalidate the capture.
+        networks.decoder.ask(|_| Ok(())).wait()?;
+        match Graph::record(ordinal, *pool, work) {
+            Ok((mut graph, result)) => {
+                if pool.is_none() {
+                    *pool = Some(graph.pool()?);
+                }
+                Ok(Some(CapturedGraph { graph, result }))
+            }
+            Err(Error::Torch(error)) => Err(Error::Torch(error)),
+            Err(error) => {
+                let remark = format!("CUDA graph capture failed, steps are slower: {error}");
+                *self = Self::Off { remark: Some(remark) };
+                Ok(None)
+            }
+        }
+    }
+
+    /// Why nothing is captured any more; once.
+    pub(super) fn take_remark(&mut self) -> Option<String> {
+        match self {
+            Self::On { .. } => None,
+            Self::Off { remark } => remark.take(),
+        }
+    }
+}
+
+/// The transformer's captured forwards by the prompt's tokens and the image's.
+#[derive(Debug)]
+pub(super) struct DenoiserGraphs(LruCache<(i64, Grid), Denoiser>);
+
+#[derive(Debug, Default)]
+struct Denoiser {
+    launched: usize,
+    captured: Option<CapturedDenoiser>,
+}
+
+/// A captured forward and the memory that it reads.
+#[derive(Debug)]
+struct CapturedDenoiser {
     latents: Tensor,
     context: Context,
     modulations: Modulations,
-    recording: Recording<Tensor>,
+    graph: CapturedGraph<Tensor>,
 }
 
-impl DenoiserGraphs {
-    pub(super) fn new() -> Self {
+impl Default for DenoiserGraphs {
+    fn default() -> Self {
         Self(LruCache::new(SHAPES))
     }
 }
 
-impl Pipeline {
-    /// The model's output at time `t` (0 = noise, 1 = image), which is minus the velocity:
-    /// `[1, channels, height, width]` in float32, as `latents`.
-    pub(super) fn flow(&self, latents: &Tensor, t: f32, context: &Context) -> Result<Tensor> {
-        let modulations = self.transformer.modulations(t)?;
+impl DenoiserGraphs {
+    /// The transformer's output for latents at a time beside a prompt, in float32: computed, or
+    /// replayed.
+    pub(super) fn predict(
+        &mut self,
+        networks: &Networks,
+        ops: &Ops,
+        capture: &mut GraphCapture,
+        (latents, t, context): (&Tensor, f32, &Context),
+    ) -> Result<Tensor> {
+        let transformer = &networks.transformer;
+        let modulations = transformer.modulations(t)?;
         let compute = |latents: &Tensor, modulations: &Modulations, context: &Context| {
-            let output = self.transformer.forward(&self.ops, latents, modulations, context)?;
+            let output = transformer.forward(ops, latents, modulations, context)?;
             Ok::<_, Error>(output.f_to_kind(Kind::Float)?)
         };
         let shape = context.shape();
-        if matches!(self.ops, Ops::Plain) || shape.1.tokens() > TOKENS_MAX {
+        if matches!(ops, Ops::Plain) || shape.1.tokens() > TOKENS_MAX {
             return compute(latents, &modulations, context);
         }
-        let mut flows = self.flows.borrow_mut();
-        let flow = flows.0.get_or_make(shape, || Ok::<_, Error>((Flow::default(), 1)))?;
-        if let Some(recorded) = &mut flow.recorded {
-            return recorded.replay(latents, &modulations, context);
+        let denoiser = self.0.get_or_make(shape, || Ok::<_, Error>((Denoiser::default(), 1)))?;
+        if let Some(captured) = &mut denoiser.captured {
+            return captured.replay(latents, &modulations, context);
         }
         let output = compute(latents, &modulations, context)?;
-        flow.uses += 1;
-        if flow.uses > BEFORE_RECORDING {
+        denoiser.launched += 1;
+        if denoiser.launched > LAUNCHED_FIRST {
             let latents = latents.f_detach_copy()?;
             let context = context.copy()?;
             let modulations = modulations.copy()?;
-            let recording = self.record(|| compute(&latents, &modulations, &context))?;
-            flow.recorded =
-                recording.map(|recording| Recorded { latents, context, modulations, recording });
+            let graph = capture.capture(networks, || compute(&latents, &modulations, &context))?;
+            denoiser.captured =
+                graph.map(|graph| CapturedDenoiser { latents, context, modulations, graph });
         }
         Ok(output)
     }
 }
 
-impl Recorded {
+impl CapturedDenoiser {
     fn replay(
         &mut self,
         latents: &Tensor,
@@ -86,60 +165,6 @@ impl Recorded {
         self.latents.f_copy_(latents)?;
         self.context.caption().shallow_clone().f_copy_(context.caption())?;
         self.modulations.become_like(modulations)?;
-        Ok(self.recording.replay()?.f_detach_copy()?)
-    }
-}
-
-/// A recorded computation and its result, which each replay computes anew in the same place.
-#[derive(Debug)]
-pub(super) struct Recording<T> {
-    graph: Graph,
-    result: T,
-}
-
-impl<T> Recording<T> {
-    /// Computes again, from what lies in the places that the computation read.
-    pub(super) fn replay(&mut self) -> Result<&T> {
-        self.graph.replay()?;
-        Ok(&self.result)
-    }
-}
-
-/// What the recordings of a pipeline have in common.
-#[derive(Debug, Default)]
-pub(super) struct Recorder {
-    pool: Option<Pool>,
-    /// After one failed.
-    given_up: bool,
-}
-
-impl Pipeline {
-    /// Records what `work` does, which has been done before. None where there is no GPU, or if it
-    /// cannot be recorded: then nothing is recorded any more, and a remark says so.
-    pub(super) fn record<T>(
-        &self,
-        work: impl FnOnce() -> Result<T>,
-    ) -> Result<Option<Recording<T>>> {
-        let Device::Cuda(ordinal) = self.device else { return Ok(None) };
-        let recorder = &mut *self.recorder.borrow_mut();
-        if recorder.given_up {
-            return Ok(None);
-        }
-        // What the decoder launches meanwhile would spoil it.
-        self.decoding.ask(|_| Ok(())).wait()?;
-        match Graph::record(ordinal, recorder.pool, work) {
-            Ok((mut graph, result)) => {
-                if recorder.pool.is_none() {
-                    recorder.pool = Some(graph.pool()?);
-                }
-                Ok(Some(Recording { graph, result }))
-            }
-            Err(Error::Torch(error)) => Err(Error::Torch(error)),
-            Err(error) => {
-                recorder.given_up = true;
-                self.remarks.borrow_mut().push(format!("generation without CUDA graphs: {error}"));
-                Ok(None)
-            }
-        }
+        Ok(self.graph.replay()?.f_detach_copy()?)
     }
 }

@@ -1,123 +1,151 @@
-//! Prompts to captions: computed once, kept, and on a GPU replayed from a recording.
+//! The prompt cache: prompt embeddings by tokens, and per padded length the CUDA graph that
+//! computes them.
 
 use tch::{Kind, Tensor};
 
-use super::Pipeline;
-use super::cuda_graphs::Recording;
+use super::cuda_graphs::{CapturedGraph, GraphCapture};
+use super::networks::Networks;
 use crate::error::{Error, Result};
 use crate::lru::LruCache;
 use crate::ops::{Ops, Rotation};
 use crate::transformer::SEQUENCE_MULTIPLE;
 
-/// Bytes of encoded prompts that are kept: some 100 of ordinary length at the real size.
-const KEPT: usize = 64 << 20;
-/// How many prompts of a length are computed launch by launch before the launches are recorded:
-/// the first loads what is needed.
-const BEFORE_RECORDING: usize = 1;
+/// Bytes of cached embeddings: some 100 prompts of ordinary length at the real size.
+const CACHE_BYTES: usize = 64 << 20;
+/// Prompts of a length that are launched kernel by kernel before the next is captured: the first
+/// one loads the kernels.
+const LAUNCHED_FIRST: usize = 1;
 
-/// Encoded prompts by their tokens, and what computes them by their padded length.
+/// Prompt embeddings after the transformer's context refiner, and how to compute more.
 #[derive(Debug)]
 pub(super) struct PromptCache {
-    kept: LruCache<Vec<i64>, Tensor>,
-    padded: Vec<Padded>,
+    /// `[padded tokens, dim]` by tokens.
+    embeddings: LruCache<Vec<i64>, Tensor>,
+    /// One for each padded length that was asked for.
+    encoders: Vec<PaddedEncoder>,
 }
 
-/// Places for prompts of one padded length, which a recording reads.
+/// The encoding of prompts of one padded length: memory that a captured graph reads.
 #[derive(Debug)]
-struct Padded {
+struct PaddedEncoder {
     /// `[tokens]`, int64.
     ids: Tensor,
     /// `[tokens, 1]`, bool: whether it is a token or padding.
     real: Tensor,
     text_rotation: Rotation,
     caption_rotation: Rotation,
-    uses: usize,
+    launched: usize,
     /// To `[tokens, dim]`.
-    recording: Option<Recording<Tensor>>,
+    captured: Option<CapturedGraph<Tensor>>,
+}
+
+impl Default for PromptCache {
+    fn default() -> Self {
+        Self { embeddings: LruCache::new(CACHE_BYTES), encoders: Vec::new() }
+    }
 }
 
 impl PromptCache {
-    pub(super) fn new() -> Self {
-        Self { kept: LruCache::new(KEPT), padded: Vec::new() }
+    /// Drops embeddings, not the graphs that compute them.
+    pub(super) fn clear(&mut self) {
+        self.embeddings.clear();
     }
 
-    /// Forgets prompts, not how to encode them.
-    pub(super) fn forget(&mut self) {
-        self.kept.clear();
-    }
-}
-
-impl Pipeline {
-    /// A prompt's caption, `[padded tokens, dim]`.
-    pub(super) fn caption(&self, tokens: &[i64]) -> Result<Tensor> {
-        let PromptCache { kept, padded } = &mut *self.captions.borrow_mut();
-        let caption = kept.get_or_make(tokens.to_vec(), || {
-            let caption = match self.ops {
-                Ops::Plain => self.exact(tokens)?,
-                Ops::Fused(_) => self.padded(padded, tokens)?,
+    /// A prompt's embeddings, `[padded tokens, dim]`.
+    pub(super) fn embeddings(
+        &mut self,
+        networks: &Networks,
+        ops: &Ops,
+        capture: &mut GraphCapture,
+        tokens: &[i64],
+    ) -> Result<Tensor> {
+        let Self { embeddings, encoders } = self;
+        let found = embeddings.get_or_make(tokens.to_vec(), || {
+            let made = match ops {
+                Ops::Plain => unpadded(networks, ops, tokens)?,
+                Ops::Fused(_) => encoder(encoders, networks, tokens.len())?
+                    .encode(networks, ops, capture, tokens)?,
             };
-            let bytes = caption.numel() * caption.f_kind()?.elt_size_in_bytes();
-            Ok::<_, Error>((caption, bytes))
+            let bytes = made.numel() * made.f_kind()?.elt_size_in_bytes();
+            Ok::<_, Error>((made, bytes))
         })?;
-        Ok(caption.shallow_clone())
-    }
-
-    /// As the reference does it.
-    fn exact(&self, tokens: &[i64]) -> Result<Tensor> {
-        let features = self.text_features(tokens)?;
-        let padded = tokens.len().next_multiple_of(SEQUENCE_MULTIPLE as usize) as i64;
-        let rotation = self.transformer.caption_rotation(padded)?;
-        self.transformer.caption(&self.ops, &features, None, &rotation)
-    }
-
-    /// The text encoder's features: `[tokens, cap_feat_dim]`.
-    pub(super) fn text_features(&self, tokens: &[i64]) -> Result<Tensor> {
-        let ids = Tensor::f_from_slice(tokens)?.f_to_device(self.device)?;
-        let rotation = self.text_encoder.rotation(tokens.len() as i64)?;
-        self.text_encoder.forward(&self.ops, &ids, &rotation)
-    }
-
-    /// With the padding computed along, so that few lengths are recorded: no token of the text sees
-    /// those that come after it, and the padding's features give way to what stands for padding.
-    fn padded(&self, all: &mut Vec<Padded>, tokens: &[i64]) -> Result<Tensor> {
-        let length = tokens.len().next_multiple_of(SEQUENCE_MULTIPLE as usize) as i64;
-        let known = all.iter().position(|padded| padded.ids.size()[0] == length);
-        let at = match known {
-            Some(at) => at,
-            None => {
-                all.push(Padded::new(self, length)?);
-                all.len() - 1
-            }
-        };
-        let padded = &mut all[at];
-        padded.take(tokens)?;
-        padded.uses += 1;
-        if let Some(recording) = &mut padded.recording {
-            return Ok(recording.replay()?.f_detach_copy()?);
-        }
-        let caption = padded.compute(self)?;
-        if padded.uses > BEFORE_RECORDING {
-            padded.recording = self.record(|| padded.compute(self))?;
-        }
-        Ok(caption)
+        Ok(found.shallow_clone())
     }
 }
 
-impl Padded {
-    fn new(pipeline: &Pipeline, length: i64) -> Result<Self> {
-        let device = pipeline.device;
+/// The text encoder's features of a prompt: `[tokens, cap_feat_dim]`.
+pub(super) fn text_features(networks: &Networks, ops: &Ops, tokens: &[i64]) -> Result<Tensor> {
+    let ids = Tensor::f_from_slice(tokens)?.f_to_device(networks.device)?;
+    let rotation = networks.text_encoder.rotation(tokens.len() as i64)?;
+    networks.text_encoder.forward(ops, &ids, &rotation)
+}
+
+/// As the reference computes it: padding is added after the text encoder.
+fn unpadded(networks: &Networks, ops: &Ops, tokens: &[i64]) -> Result<Tensor> {
+    let features = text_features(networks, ops, tokens)?;
+    let rotation = networks.transformer.caption_rotation(padded(tokens.len()))?;
+    networks.transformer.caption(ops, &features, None, &rotation)
+}
+
+fn padded(tokens: usize) -> i64 {
+    tokens.next_multiple_of(SEQUENCE_MULTIPLE as usize) as i64
+}
+
+/// The encoder for prompts of so many tokens.
+fn encoder<'a>(
+    encoders: &'a mut Vec<PaddedEncoder>,
+    networks: &Networks,
+    tokens: usize,
+) -> Result<&'a mut PaddedEncoder> {
+    let length = padded(tokens);
+    let known = encoders.iter().position(|encoder| encoder.ids.size()[0] == length);
+    let at = match known {
+        Some(at) => at,
+        None => {
+            encoders.push(PaddedEncoder::new(networks, length)?);
+            encoders.len() - 1
+        }
+    };
+    Ok(&mut encoders[at])
+}
+
+impl PaddedEncoder {
+    fn new(networks: &Networks, length: i64) -> Result<Self> {
+        let device = networks.device;
         Ok(Self {
             ids: Tensor::f_zeros([length], (Kind::Int64, device))?,
             real: Tensor::f_zeros([length, 1], (Kind::Bool, device))?,
-            text_rotation: pipeline.text_encoder.rotation(length)?,
-            caption_rotation: pipeline.transformer.caption_rotation(length)?,
-            uses: 0,
-            recording: None,
+            text_rotation: networks.text_encoder.rotation(length)?,
+            caption_rotation: networks.transformer.caption_rotation(length)?,
+            launched: 0,
+            captured: None,
         })
     }
 
-    /// Takes a prompt into its places.
-    fn take(&mut self, tokens: &[i64]) -> Result<()> {
+    /// Encodes a prompt together with its padding, so that few lengths are captured: no token of
+    /// the text attends to those after it, and the padding's features are replaced by the learnt
+    /// padding token.
+    fn encode(
+        &mut self,
+        networks: &Networks,
+        ops: &Ops,
+        capture: &mut GraphCapture,
+        tokens: &[i64],
+    ) -> Result<Tensor> {
+        self.write(tokens)?;
+        self.launched += 1;
+        if let Some(captured) = &mut self.captured {
+            return Ok(captured.replay()?.f_detach_copy()?);
+        }
+        let embeddings = self.compute(networks, ops)?;
+        if self.launched > LAUNCHED_FIRST {
+            self.captured = capture.capture(networks, || self.compute(networks, ops))?;
+        }
+        Ok(embeddings)
+    }
+
+    /// Writes a prompt to the memory that the graph reads.
+    fn write(&mut self, tokens: &[i64]) -> Result<()> {
         let length = self.ids.size()[0] as usize;
         let mut ids = tokens.to_vec();
         ids.resize(length, 0);
@@ -127,9 +155,8 @@ impl Padded {
         Ok(())
     }
 
-    fn compute(&self, pipeline: &Pipeline) -> Result<Tensor> {
-        let ops = &pipeline.ops;
-        let features = pipeline.text_encoder.forward(ops, &self.ids, &self.text_rotation)?;
-        pipeline.transformer.caption(ops, &features, Some(&self.real), &self.caption_rotation)
+    fn compute(&self, networks: &Networks, ops: &Ops) -> Result<Tensor> {
+        let features = networks.text_encoder.forward(ops, &self.ids, &self.text_rotation)?;
+        networks.transformer.caption(ops, &features, Some(&self.real), &self.caption_rotation)
     }
 }

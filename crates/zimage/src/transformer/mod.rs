@@ -223,7 +223,7 @@ impl Transformer {
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
-    pub(crate) fn rehearse(&self, ops: &Ops, latents: &Tensor, context: &Context) -> Result<()> {
+    pub(crate) fn warm_up(&self, ops: &Ops, latents: &Tensor, context: &Context) -> Result<()> {
         let modulations = self.modulations(0.0)?;
         self.forward_through(ops, latents, &modulations, context, 1).map(drop)
     }
@@ -288,17 +288,17 @@ impl Transformer {
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
-    pub(crate) fn rehearse_image(&self, tokens: i64, grid: Grid) -> Result<()> {
+    pub(crate) fn plan_joint_attention(&self, tokens: i64, grid: Grid) -> Result<()> {
         self.rotations(tokens, grid)?;
-        self.layers.rehearse(padded(grid) + tokens, self.precision.compute, self.device)
+        self.layers.plan_attention(padded(grid) + tokens, self.precision.compute, self.device)
     }
 
     /// Makes the plan of attention over an image alone, which whatever is drawn of this size needs.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
-    pub(crate) fn rehearse_refiner(&self, grid: Grid) -> Result<()> {
-        self.noise_refiner.rehearse(padded(grid), self.precision.compute, self.device)
+    pub(crate) fn plan_refiner_attention(&self, grid: Grid) -> Result<()> {
+        self.noise_refiner.plan_attention(padded(grid), self.precision.compute, self.device)
     }
 
     /// Makes the matrices of the main layers float8, once they have been read. Refiners, embedders,

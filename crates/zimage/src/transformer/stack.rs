@@ -111,9 +111,9 @@ impl Stack {
         Ok(x)
     }
 
-    /// Attends once over so many tokens, see [`SelfAttention::rehearse`].
-    pub(super) fn rehearse(&self, tokens: i64, kind: Kind, device: Device) -> Result<()> {
-        self.0.first().map_or(Ok(()), |block| block.attention.rehearse(tokens, kind, device))
+    /// Attends once over so many tokens, see [`SelfAttention::plan`].
+    pub(super) fn plan_attention(&self, tokens: i64, kind: Kind, device: Device) -> Result<()> {
+        self.0.first().map_or(Ok(()), |block| block.attention.plan(tokens, kind, device))
     }
 
     /// Makes the matrices of attention and feed-forward float8, once they have been read.

@@ -166,7 +166,7 @@ impl WorkerCommand {
             arguments.extend(["--threads".into(), threads.to_string().into()]);
         }
         if config.eager {
-            arguments.push("--plain".into());
+            arguments.push("--eager".into());
         }
         Ok(Self { program, arguments, environment: passed })
     }
@@ -397,7 +397,7 @@ mod tests {
                 "64x128,256x256",
                 "--threads",
                 "2",
-                "--plain"
+                "--eager"
             ]
         );
         assert_eq!(words[..2], ["--parent-pid", &std::process::id().to_string()]);

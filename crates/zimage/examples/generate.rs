@@ -1,6 +1,6 @@
-//! The library in one page: draws a prompt on the CPU and writes a PPM file.
+//! The library on one page: generates an image on the CPU and writes a PPM file.
 //!
-//! usage: `draw CHECKPOINT PROMPT OUT.ppm`
+//! usage: `generate CHECKPOINT PROMPT OUT.ppm`
 
 use std::error::Error;
 use std::fs;
@@ -10,17 +10,17 @@ use zimage::{Checkpoint, DType, Options, Params, Pipeline};
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [checkpoint, prompt, out] = &args[..] else {
-        return Err("usage: draw CHECKPOINT PROMPT OUT.ppm".into());
+        return Err("usage: generate CHECKPOINT PROMPT OUT.ppm".into());
     };
     let checkpoint = Checkpoint::open(checkpoint.as_ref())?;
-    let options = Options { device: tch::Device::Cpu, dtype: DType::Float32, plain: false };
+    let options = Options { device: tch::Device::Cpu, dtype: DType::Float32, eager: false };
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_progress| {})?;
 
-    let plan = pipeline.plan(&Params { prompt: prompt.clone(), ..Params::default() })?;
-    let conditioning = pipeline.encode(&plan)?;
-    let mut generation = pipeline.start(&plan, 42)?;
+    let params = pipeline.resolve(&Params { prompt: prompt.clone(), ..Params::default() })?;
+    let conditioning = pipeline.encode(&params)?;
+    let mut generation = pipeline.start(&params, 42)?;
     while !generation.is_done() {
-        // Here a caller may look, stop, or draw something more urgent first.
+        // Here a caller may stop, show the image, or run something more urgent first.
         pipeline.step(&mut generation, &conditioning)?;
     }
     let image = pipeline.decode(&generation)?;

@@ -1,4 +1,5 @@
-//! A pipeline on weights that an earlier one left draws the same bits, and leaves them as they are.
+//! Retained weights: a pipeline on weights of an earlier one generates the same bits, and leaves
+//! them unchanged.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
@@ -14,10 +15,10 @@ fn checkpoint() -> Checkpoint {
 }
 
 fn options(dtype: DType) -> Options {
-    Options { device: Device::Cpu, dtype, plain: false }
+    Options { device: Device::Cpu, dtype, eager: false }
 }
 
-fn draw(pipeline: &Pipeline) -> (Tensor, Image) {
+fn generate(pipeline: &Pipeline) -> (Tensor, Image) {
     let params = Params {
         prompt: "a red fox in the snow".into(),
         width: Some(96),
@@ -25,9 +26,9 @@ fn draw(pipeline: &Pipeline) -> (Tensor, Image) {
         steps: Some(2),
         ..Params::default()
     };
-    let plan = pipeline.plan(&params).unwrap();
-    let conditioning = pipeline.encode(&plan).unwrap();
-    let mut generation = pipeline.start(&plan, 7).unwrap();
+    let params = pipeline.resolve(&params).unwrap();
+    let conditioning = pipeline.encode(&params).unwrap();
+    let mut generation = pipeline.start(&params, 7).unwrap();
     while !generation.is_done() {
         pipeline.step(&mut generation, &conditioning).unwrap();
     }
@@ -35,24 +36,24 @@ fn draw(pipeline: &Pipeline) -> (Tensor, Image) {
 }
 
 #[test]
-fn kept_weights_draw_the_same_bits_and_nothing_writes_into_them() {
+fn retained_weights_generate_the_same_bits_and_nothing_writes_into_them() {
     for dtype in [DType::Float32, DType::BFloat16, DType::Float16, DType::Float8] {
         let first = Pipeline::load(&checkpoint(), &options(dtype), &mut |_| {}).unwrap();
-        let (latents, image) = draw(&first);
+        let (latents, image) = generate(&first);
         // Each process sees its own stray writes.
         first.check_weights().unwrap();
-        let kept = first.retain().unwrap();
+        let retained = first.retain().unwrap();
         drop(first);
 
         let (loading, mut loader) =
-            LoadingPipeline::from_retained(&checkpoint(), &options(dtype), kept).unwrap();
+            LoadingPipeline::from_retained(&checkpoint(), &options(dtype), retained).unwrap();
         loader.run(&mut |_| panic!("nothing is read")).unwrap();
         assert!(
             matches!(loader.loaded_from(), LoadedFrom::Retained(bytes) if bytes > 100_000),
             "{dtype}"
         );
         let second = loading.complete(loader).unwrap();
-        let (again, same) = draw(&second);
+        let (again, same) = generate(&second);
         assert_eq!(again, latents, "{dtype}");
         assert!(same.rgb == image.rgb, "{dtype}");
         second.check_weights().unwrap();
@@ -62,8 +63,8 @@ fn kept_weights_draw_the_same_bits_and_nothing_writes_into_them() {
 #[test]
 fn weights_of_float32_are_not_taken_for_bfloat16() {
     let first = Pipeline::load(&checkpoint(), &options(DType::Float32), &mut |_| {}).unwrap();
-    let kept = first.retain().unwrap();
-    let error =
-        LoadingPipeline::from_retained(&checkpoint(), &options(DType::BFloat16), kept).unwrap_err();
+    let retained = first.retain().unwrap();
+    let error = LoadingPipeline::from_retained(&checkpoint(), &options(DType::BFloat16), retained)
+        .unwrap_err();
     assert!(error.to_string().starts_with("the weights are not retained: "), "{error}");
 }

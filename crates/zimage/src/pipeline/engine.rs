@@ -1,0 +1,116 @@
+//! The engine: networks, the operations that compute them, and what is cached of their results.
+//!
+//! It is a pipeline without the tokenizer and the weights' memory, so warm-up can run on it while
+//! both are still being read.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use tch::{Device, Tensor};
+
+use super::cuda_graphs::{DenoiserGraphs, GraphCapture};
+use super::decoder_thread::Answer;
+use super::memory::MemoryEstimate;
+use super::networks::Networks;
+use super::prompt_cache::PromptCache;
+use crate::error::Result;
+use crate::ops::Ops;
+use crate::params::ResolvedParams;
+use crate::transformer::Context;
+
+/// Everything that computes.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) networks: Networks,
+    pub(super) ops: Ops,
+    /// Behind a cell, as requests only read an engine, and what they cache does not change their
+    /// results. An engine stays on one thread, and the caches' functions are given what they
+    /// need of it: none borrows a second time.
+    pub(super) caches: RefCell<Caches>,
+    /// Measured by warm-up, on a GPU.
+    pub(super) memory: MemoryEstimate,
+    /// Sentences for the log that were not read yet. Reading them empties the list.
+    remarks: RefCell<Vec<String>>,
+}
+
+/// Results that are computed once, and what speeds up computing them again.
+#[derive(Debug, Default)]
+pub(super) struct Caches {
+    pub(super) prompts: PromptCache,
+    pub(super) denoiser: DenoiserGraphs,
+    pub(super) capture: GraphCapture,
+    /// Sizes of latents that the decoder is warm for: rows and columns.
+    pub(super) decoded: BTreeSet<(i64, i64)>,
+}
+
+impl Engine {
+    /// An engine, and on a GPU the answer of the decoder, whose weights, which are read, it has
+    /// laid out for the kernels.
+    pub(super) fn new(
+        networks: Networks,
+        (ops, remarks): (Ops, Vec<String>),
+    ) -> (Self, Option<Answer<()>>) {
+        let layout = match &ops {
+            Ops::Fused(kernels) => {
+                let kernels = kernels.clone();
+                Some(networks.decoder.ask(move |vae| vae.fuse(&kernels)))
+            }
+            Ops::Plain => None,
+        };
+        let engine = Self {
+            networks,
+            ops,
+            caches: RefCell::default(),
+            memory: MemoryEstimate::default(),
+            remarks: RefCell::new(remarks),
+        };
+        (engine, layout)
+    }
+
+    /// A prompt as the transformer's layers see it, beside an image of this size.
+    pub(super) fn context(&self, tokens: &[i64], params: &ResolvedParams) -> Result<Context> {
+        let Self { networks, ops, .. } = self;
+        let Caches { prompts, capture, .. } = &mut *self.caches.borrow_mut();
+        let embeddings = prompts.embeddings(networks, ops, capture, tokens)?;
+        networks.transformer.context(embeddings, networks.grid(params))
+    }
+
+    /// The transformer's output at time `t` (0 = noise, 1 = image), which is minus the velocity:
+    /// `[1, channels, height, width]` in float32, as `latents`.
+    pub(super) fn predict(&self, latents: &Tensor, t: f32, context: &Context) -> Result<Tensor> {
+        let Self { networks, ops, .. } = self;
+        let Caches { denoiser, capture, .. } = &mut *self.caches.borrow_mut();
+        denoiser.predict(networks, ops, capture, (latents, t, context))
+    }
+
+    /// Drops what was computed from the weights, for weights that were not read yet when it was
+    /// computed. How to compute it, as captured graphs, stays.
+    pub(super) fn drop_results(&self) {
+        self.caches.borrow_mut().prompts.clear();
+        self.networks.transformer.forget();
+    }
+
+    /// Frees all memory that is held only because it may be useful.
+    pub(super) fn free_caches(&self) {
+        self.networks.transformer.forget();
+        let Caches { prompts, denoiser, .. } = &mut *self.caches.borrow_mut();
+        *prompts = PromptCache::default();
+        *denoiser = DenoiserGraphs::default();
+        if let Device::Cuda(_) = self.networks.device {
+            // If libtorch refuses, no more memory is free than before, and the caller notices.
+            let _ = zimage_cuda::give_back_cache();
+        }
+    }
+
+    /// Adds a sentence for the log.
+    pub(super) fn remark(&mut self, remark: Option<String>) {
+        self.remarks.get_mut().extend(remark);
+    }
+
+    /// The sentences for the log since the last call.
+    pub(super) fn take_remarks(&self) -> Vec<String> {
+        let mut remarks = self.remarks.take();
+        remarks.extend(self.caches.borrow_mut().capture.take_remark());
+        remarks
+    }
+}

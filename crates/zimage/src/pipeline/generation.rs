@@ -1,0 +1,118 @@
+//! One image between its noise and its pixels: latents and a step number.
+
+use std::sync::{Mutex, PoisonError};
+
+use tch::{Device, Kind, Tensor};
+
+use super::engine::Engine;
+use super::guidance;
+use super::networks::Networks;
+use crate::error::Result;
+use crate::params::ResolvedParams;
+use crate::transformer::Context;
+
+/// The prompts of a request, encoded.
+#[derive(Debug)]
+pub struct Conditioning {
+    pub(super) positive: Context,
+    /// There while guidance is on.
+    pub(super) negative: Option<Context>,
+    pub(super) tokens: usize,
+}
+
+/// An image that is being generated. Its loop is the caller's: between two steps it can be
+/// stopped, preempted, shown or resumed.
+#[derive(Debug)]
+pub struct Generation {
+    params: ResolvedParams,
+    seed: u64,
+    sigmas: Vec<f32>,
+    step: usize,
+    latents: Tensor,
+}
+
+impl Conditioning {
+    /// Tokens of the prompt, template included.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+}
+
+impl Generation {
+    /// A generation before its first step: noise from the seed.
+    pub(super) fn new(networks: &Networks, params: &ResolvedParams, seed: u64) -> Result<Self> {
+        let shape = networks.latent_shape(networks.latent_size(params));
+        let latents = noise(seed, &shape)?.f_to_device(networks.device)?;
+        Ok(Self::at_step(networks, params, seed, 0, latents))
+    }
+
+    /// A generation after so many steps, from latents on the device.
+    pub(super) fn at_step(
+        networks: &Networks,
+        params: &ResolvedParams,
+        seed: u64,
+        step: usize,
+        latents: Tensor,
+    ) -> Self {
+        let sigmas = networks.sigmas(params.steps);
+        Self { params: params.clone(), seed, sigmas, step, latents }
+    }
+
+    /// One Euler step, which a GPU may still be computing on return. The result is the model's
+    /// output for it. On an error the generation is as it was.
+    pub(super) fn step(&mut self, engine: &Engine, conditioning: &Conditioning) -> Result<Tensor> {
+        let (sigma, next) = (self.sigma(), self.sigmas[self.step + 1]);
+        let t = engine.networks.time(sigma);
+        let predict = |context: &Context| engine.predict(&self.latents, t, context);
+        let positive = predict(&conditioning.positive)?;
+        let output = match &conditioning.negative {
+            Some(negative) => guidance::apply(&self.params, t, positive, || predict(negative))?,
+            None => positive,
+        };
+        // The model's output is minus the velocity.
+        let change = output.f_neg()?.f_mul_scalar(f64::from(next - sigma))?;
+        self.latents = self.latents.f_add(&change)?;
+        self.step += 1;
+        Ok(output)
+    }
+
+    /// The noise level of the latents.
+    pub(super) fn sigma(&self) -> f32 {
+        self.sigmas[self.step]
+    }
+
+    /// The parameters of the request.
+    pub(super) fn params(&self) -> &ResolvedParams {
+        &self.params
+    }
+
+    /// Whether all steps are done.
+    pub fn is_done(&self) -> bool {
+        self.step == self.sigmas.len() - 1
+    }
+
+    /// Steps done.
+    pub fn steps_done(&self) -> usize {
+        self.step
+    }
+
+    /// The seed of the noise.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The latents after the last step: `[1, channels, height / 8, width / 8]`, float32, on the
+    /// device.
+    pub fn latents(&self) -> &Tensor {
+        &self.latents
+    }
+}
+
+/// Normal numbers in float32 on the CPU.
+fn noise(seed: u64, shape: &[i64]) -> Result<Tensor> {
+    /// The generator belongs to the process: seeding it and taking numbers from it are one act.
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    let _lock = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    tch::manual_seed(seed.cast_signed());
+    Ok(Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?)
+}

@@ -1,0 +1,117 @@
+//! The networks of a checkpoint on their device, and the dimensions that generations take from it.
+
+use tch::{Device, Kind, Tensor};
+
+use super::decoder_thread::DecoderThread;
+use super::defaults;
+use crate::checkpoint::{Checkpoint, Component};
+use crate::error::Result;
+use crate::options::Options;
+use crate::params::{Defaults, Limits, Params, ResolvedParams};
+use crate::schedule;
+use crate::text_encoder::TextEncoder;
+use crate::transformer::{Grid, Transformer};
+use crate::vae::Vae;
+use crate::weights::{LoadedFrom, Loader, Target};
+
+/// Text encoder, transformer and autoencoder: allocated, whether or not their weights are read.
+#[derive(Debug)]
+pub(super) struct Networks {
+    pub(super) text_encoder: TextEncoder,
+    pub(super) transformer: Transformer,
+    pub(super) decoder: DecoderThread,
+    pub(super) device: Device,
+    pub(super) defaults: Defaults,
+    pub(super) limits: Limits,
+    /// Of the schedule.
+    shift: f64,
+    train_timesteps: u32,
+    /// Pixels along a side of a latent.
+    vae_scale: u32,
+    /// Channels of the latents.
+    channels: i64,
+}
+
+impl Networks {
+    /// Allocates all tensors on the device, and reads the few weights of the VAE: what is computed
+    /// from them can be computed from here on. Retained ones are there already; the loader checks
+    /// them with all others.
+    pub(super) fn allocate(
+        checkpoint: &Checkpoint,
+        Options { device, dtype, .. }: Options,
+        loader: &mut Loader,
+    ) -> Result<Self> {
+        let target = Target { device, kind: dtype.vae_kind() };
+        let vae = Vae::load(loader.weights(checkpoint, Component::Vae, target)?, &checkpoint.vae)?;
+        if matches!(loader.loaded_from(), LoadedFrom::Files(_)) {
+            loader.run(&mut |_| {})?;
+        }
+        let target = Target { device, kind: dtype.kind() };
+        let text_encoder = TextEncoder::load(
+            loader.weights(checkpoint, Component::TextEncoder, target)?,
+            &checkpoint.text_encoder,
+        )?;
+        let transformer = Transformer::load(
+            loader.weights(checkpoint, Component::Transformer, target)?,
+            &checkpoint.transformer,
+        )?;
+        let limits = defaults::limits(checkpoint);
+        Ok(Self {
+            text_encoder,
+            transformer,
+            decoder: DecoderThread::new(vae, device)?,
+            device,
+            defaults: defaults::defaults(checkpoint, &limits),
+            limits,
+            shift: checkpoint.scheduler.shift,
+            train_timesteps: checkpoint.scheduler.num_train_timesteps,
+            vae_scale: checkpoint.vae.scale() as u32,
+            channels: checkpoint.transformer.in_channels,
+        })
+    }
+
+    /// Checks parameters and fills in the defaults.
+    pub(super) fn resolve(&self, params: &Params) -> Result<ResolvedParams> {
+        ResolvedParams::new(params, self.defaults, self.limits)
+    }
+
+    /// Rows and columns of an image's latents.
+    pub(super) fn latent_size(&self, params: &ResolvedParams) -> (i64, i64) {
+        (i64::from(params.height / self.vae_scale), i64::from(params.width / self.vae_scale))
+    }
+
+    /// The shape of latents of this size: `[1, channels, height, width]`.
+    pub(super) fn latent_shape(&self, (height, width): (i64, i64)) -> [i64; 4] {
+        [1, self.channels, height, width]
+    }
+
+    /// Latents of zeros, on the device.
+    pub(super) fn zero_latents(&self, size: (i64, i64)) -> Result<Tensor> {
+        Ok(Tensor::f_zeros(self.latent_shape(size), (Kind::Float, self.device))?)
+    }
+
+    /// The image's tokens.
+    pub(super) fn grid(&self, params: &ResolvedParams) -> Grid {
+        let (height, width) = self.latent_size(params);
+        self.transformer.grid(height, width)
+    }
+
+    /// The noise levels of so many steps.
+    pub(super) fn sigmas(&self, steps: u32) -> Vec<f32> {
+        schedule::sigmas(steps, self.shift)
+    }
+
+    /// The transformer's time for a noise level.
+    pub(super) fn time(&self, sigma: f32) -> f32 {
+        schedule::time(sigma, self.train_timesteps)
+    }
+
+    /// Waits for the GPU, so that a stage that is reported as done is done: the GPU idles for some
+    /// 0.1 ms, and progress, times and cancellation are exact.
+    pub(super) fn synchronize(&self) -> Result<()> {
+        match self.device {
+            Device::Cuda(ordinal) => Ok(zimage_cuda::synchronize(ordinal)?),
+            _ => Ok(()),
+        }
+    }
+}
