@@ -283,10 +283,10 @@ mod tests {
     }
 
     fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("zimaged.toml");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("zimaged.toml");
         std::fs::write(&path, text).unwrap();
-        (folder, path)
+        (directory, path)
     }
 
     fn refused(args: &Args, variables: &[(&str, &str)]) -> (u8, String) {

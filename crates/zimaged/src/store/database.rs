@@ -307,8 +307,8 @@ mod tests {
 
     #[test]
     fn a_commit_is_on_the_disk_before_it_returns() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("jobs.sqlite");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("jobs.sqlite");
         Database::create(&path, 1).unwrap();
         let database = Database::open(&path).unwrap().database;
         let pragma = |name| {
@@ -332,8 +332,8 @@ mod tests {
 
     #[test]
     fn a_full_disk_rolls_back_only_what_does_not_fit() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("jobs.sqlite");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("jobs.sqlite");
         Database::create(&path, 1).unwrap();
         let mut database = Database::open(&path).unwrap().database;
         let refused = full(&mut database);

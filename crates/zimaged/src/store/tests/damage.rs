@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
-/// The first file of a folder whose name begins like this.
-fn named(folder: &Path, beginning: &str) -> Option<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+/// The first file of a directory with this prefix.
+fn named(directory: &Path, beginning: &str) -> Option<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let mut found: Vec<_> = entries
         .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(beginning))
         .collect();
@@ -23,15 +23,15 @@ enum Outcome {
     Refused,
 }
 
-/// Opens a folder whose database has these bytes, and a journal perhaps, and holds it to: all that
-/// was kept, or moved aside as it was with a new one in its place, or refused and untouched.
+/// Opens a directory whose database has these bytes, and a journal perhaps, and holds it to: all that
+/// was stored, or moved aside as it was with a new one in its place, or refused and untouched.
 fn open_damaged(files: &[(&str, &[u8])], jobs: &[(JobId, JobRecord)], what: &str) -> Outcome {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
-        fs::write(folder.path().join(name), bytes).unwrap();
+        fs::write(directory.path().join(name), bytes).unwrap();
     }
     let damaged = files[0].1;
-    match JobStore::open(folder.path(), 1_700_000_000) {
+    match JobStore::open(directory.path(), 1_700_000_000) {
         Ok((_, StoreContents { jobs: found, aside: None, .. })) => {
             assert_eq!(found, jobs, "{what}");
             Outcome::Intact
@@ -39,7 +39,7 @@ fn open_damaged(files: &[(&str, &[u8])], jobs: &[(JobId, JobRecord)], what: &str
         Ok((_, found)) => {
             let (error, aside) = found.aside.unwrap();
             assert!(found.jobs.is_empty() && error.is_damage(), "{what}: {error}");
-            assert_eq!(aside, folder.path().join("jobs.sqlite.corrupt-1700000000"));
+            assert_eq!(aside, directory.path().join("jobs.sqlite.corrupt-1700000000"));
             if files.len() == 1 {
                 assert!(fs::read(aside).unwrap() == damaged, "{what}: it was written to");
             }
@@ -49,18 +49,18 @@ fn open_damaged(files: &[(&str, &[u8])], jobs: &[(JobId, JobRecord)], what: &str
         }
         Err(error) => {
             assert!(!error.is_damage(), "{what}: {error}");
-            assert!(fs::read(folder.path().join("jobs.sqlite")).unwrap() == damaged, "{what}");
+            assert!(fs::read(directory.path().join("jobs.sqlite")).unwrap() == damaged, "{what}");
             Outcome::Refused
         }
     }
 }
 
 fn database_and_jobs() -> (Vec<u8>, Vec<(JobId, JobRecord)>) {
-    let folder = tempfile::tempdir().unwrap();
-    // Images are not what is looked at here.
-    let mut jobs = some_jobs(folder.path());
-    fs::remove_dir_all(folder.path().join("pictures")).unwrap();
-    let bytes = fs::read(folder.path().join("jobs.sqlite")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    // Images are not the subject here.
+    let mut jobs = some_jobs(directory.path());
+    fs::remove_dir_all(directory.path().join("pictures")).unwrap();
+    let bytes = fs::read(directory.path().join("jobs.sqlite")).unwrap();
     jobs.sort_by_key(|(job, _)| *job);
     (bytes, jobs)
 }
@@ -85,7 +85,7 @@ fn altered_bytes_are_noticed_or_do_not_matter() {
 }
 
 #[test]
-fn every_byte_of_the_beginning_and_of_the_seal_counts() {
+fn bytes_of_the_header_are_verified() {
     let (bytes, jobs) = database_and_jobs();
     let mut aside = 0;
     for at in 0..100 {
@@ -99,7 +99,7 @@ fn every_byte_of_the_beginning_and_of_the_seal_counts() {
 }
 
 #[test]
-fn a_file_that_was_cut_is_moved_aside() {
+fn a_truncated_file_is_moved_aside() {
     let (bytes, jobs) = database_and_jobs();
     let mut seeded = Seeded(2);
     let mut lengths = vec![0, 1, 19, 20, 100, 4096, bytes.len() - 4096];
@@ -114,7 +114,7 @@ fn a_file_that_was_cut_is_moved_aside() {
 }
 
 #[test]
-fn blocks_of_nothing_and_of_noise_are_moved_aside_or_do_not_matter() {
+fn blocks_of_zeros_and_noise_are_moved_aside_or_do_not_matter() {
     let (bytes, jobs) = database_and_jobs();
     let mut seeded = Seeded(3);
     let mut aside = 0;
@@ -133,8 +133,8 @@ fn blocks_of_nothing_and_of_noise_are_moved_aside_or_do_not_matter() {
 /// The files of a transaction that was cut short after it had written to the database, as a loss of
 /// power leaves them.
 fn cut_short(bytes: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("jobs.sqlite");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("jobs.sqlite");
     fs::write(&path, bytes).unwrap();
     let connection = rusqlite::Connection::open(&path).unwrap();
     // No page fits the cache, so each goes to the disk before the commit.
@@ -150,7 +150,7 @@ fn cut_short(bytes: &[u8]) -> (Vec<u8>, Vec<u8>) {
 }
 
 #[test]
-fn a_transaction_that_was_cut_short_never_was() {
+fn an_interrupted_transaction_is_rolled_back() {
     let (bytes, jobs) = database_and_jobs();
     let (database, journal) = cut_short(&bytes);
     let opened = |journal: &[u8], what: &str| {
@@ -174,52 +174,52 @@ fn a_transaction_that_was_cut_short_never_was() {
 }
 
 #[test]
-fn what_is_moved_aside_is_never_overwritten() {
-    let folder = tempfile::tempdir().unwrap();
-    let _ = some_jobs(folder.path());
+fn files_moved_aside_are_never_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let _ = some_jobs(directory.path());
     for round in 0_u8..3 {
-        fs::write(folder.path().join("jobs.sqlite"), [round; 30]).unwrap();
-        let (mut store, found) = JobStore::open(folder.path(), 1_700_000_000).unwrap();
+        fs::write(directory.path().join("jobs.sqlite"), [round; 30]).unwrap();
+        let (mut store, found) = JobStore::open(directory.path(), 1_700_000_000).unwrap();
         let (error, aside) = found.aside.unwrap();
         assert!(matches!(error, StoreError::Damaged(Damage::Header)), "{error}");
         assert_eq!(fs::read(aside).unwrap(), [round; 30]);
         store.accept(u64::from(round) + 1, &record(1000, "a fox", 1)).unwrap();
     }
-    let kept = named(folder.path(), "pictures.corrupt-1700000000").unwrap();
-    assert_eq!(fs::read(kept.join("3-0.rgb")).unwrap(), pixels(3, 0));
+    let stored = named(directory.path(), "pictures.corrupt-1700000000").unwrap();
+    assert_eq!(fs::read(stored.join("3-0.rgb")).unwrap(), pixels(3, 0));
     for name in ["jobs.sqlite.corrupt-1700000000", "jobs.sqlite.corrupt-1700000000-2"] {
-        assert!(folder.path().join(name).exists(), "{name}");
+        assert!(directory.path().join(name).exists(), "{name}");
     }
     // A list that is gone is as bad as one that is damaged: its images are not swept away.
-    let (mut store, _) = open(folder.path());
+    let (mut store, _) = open(directory.path());
     store.store_image(3, &started(), &image(0), &pixels(3, 0)).unwrap();
     drop(store);
-    fs::remove_file(folder.path().join("jobs.sqlite")).unwrap();
-    let (_, found) = JobStore::open(folder.path(), 1_800_000_000).unwrap();
+    fs::remove_file(directory.path().join("jobs.sqlite")).unwrap();
+    let (_, found) = JobStore::open(directory.path(), 1_800_000_000).unwrap();
     let (_, aside) = found.aside.unwrap();
     assert_eq!(fs::read(aside.join("3-0.rgb")).unwrap(), pixels(3, 0));
 }
 
 #[test]
-fn a_newer_versions_file_and_one_that_cannot_be_read_are_left_alone() {
+fn a_newer_format_and_an_unreadable_file_are_not_touched() {
     let (bytes, jobs) = database_and_jobs();
     let mut newer = bytes.clone();
     // https://sqlite.org/fileformat.html: the user version, big endian, at 60.
     newer[60..64].copy_from_slice(&2_u32.to_be_bytes());
     assert_eq!(open_damaged(&[("jobs.sqlite", &newer)], &jobs, "newer"), Outcome::Refused);
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("jobs.sqlite"), &newer).unwrap();
-    let failure = JobStore::open(folder.path(), 0).unwrap_err().failure(Path::new("/s"));
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("jobs.sqlite"), &newer).unwrap();
+    let failure = JobStore::open(directory.path(), 0).unwrap_err().failure(Path::new("/s"));
     assert_eq!(failure.kind, Kind::Version);
     assert_eq!(
         failure.message,
         "cannot store jobs in /s: a newer zimaged has written them (in format 2)"
     );
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("jobs.sqlite")).unwrap();
-    let error = JobStore::open(folder.path(), 0).unwrap_err();
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("jobs.sqlite")).unwrap();
+    let error = JobStore::open(directory.path(), 0).unwrap_err();
     assert!(!error.is_damage(), "{error}");
-    let file = folder.path().join("file");
+    let file = directory.path().join("file");
     fs::write(&file, "").unwrap();
     let failure = JobStore::open(&file.join("state"), 0).unwrap_err().failure(Path::new("/s"));
     assert_eq!(failure.kind, Kind::Io);

@@ -1,19 +1,19 @@
-//! A writer that is killed at any moment: what it has said to be kept is kept.
+//! A writer killed at random moments: everything that it reported as stored is stored.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use super::*;
 
-/// Names the folder in the process that is to be killed.
+/// The variable with the directory for the process that is killed.
 const CHILD: &str = "ZIMG_STORE_KILLED";
 const IMAGES: u32 = 2;
 
-/// Accepts, draws, ends and forgets until it is killed, and says each thing when it is kept.
-fn write_for_ever(folder: &Path) {
-    let (mut store, found) = open(folder);
+/// Accepts, stores images, ends and deletes until it is killed, and reports each step.
+fn write_until_killed(directory: &Path) {
+    let (mut store, contents) = open(directory);
     let mut out = std::io::stdout();
-    for job in found.numbers {
+    for job in contents.numbers {
         let mut say = |what: &str| writeln!(out, "{what} {job}").unwrap();
         store
             .accept(job, &record(1000, &format!("fox {job} {}", "x".repeat(3000)), IMAGES))
@@ -33,18 +33,18 @@ fn write_for_ever(folder: &Path) {
 }
 
 #[test]
-fn what_a_killed_writer_had_said_to_be_kept_is_kept() {
-    if let Some(folder) = std::env::var_os(CHILD) {
-        return write_for_ever(Path::new(&folder));
+fn what_a_killed_writer_reported_as_stored_is_stored() {
+    if let Some(directory) = std::env::var_os(CHILD) {
+        return write_until_killed(Path::new(&directory));
     }
-    let name = "store::tests::killed::what_a_killed_writer_had_said_to_be_kept_is_kept";
+    let name = "store::tests::killed::what_a_killed_writer_reported_as_stored_is_stored";
     let mut seeded = Seeded(5);
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mut said: Vec<(String, JobId)> = Vec::new();
     for round in 0..25 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([name, "--exact", "--nocapture"])
-            .env(CHILD, folder.path())
+            .env(CHILD, directory.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -62,15 +62,15 @@ fn what_a_killed_writer_had_said_to_be_kept_is_kept() {
         said.extend(words);
         child.wait().unwrap();
 
-        let (store, found) = open(folder.path());
-        check_images(&store, &found.jobs);
-        for (job, record) in &found.jobs {
+        let (store, contents) = open(directory.path());
+        check_images(&store, &contents.jobs);
+        for (job, record) in &contents.jobs {
             assert!(record.submit.params.prompt.starts_with(&format!("fox {job} ")));
         }
         for (what, job) in &said {
             let forgotten = said.contains(&("forgotten".to_owned(), *job));
             let images = said.iter().filter(|said| **said == ("image".to_owned(), *job)).count();
-            match found.jobs.iter().find(|(found, _)| found == job) {
+            match contents.jobs.iter().find(|(id, _)| id == job) {
                 // What was being done when it was killed is done or not.
                 Some((_, record)) => {
                     assert!(!forgotten, "round {round}: job {job} is back");
@@ -81,7 +81,7 @@ fn what_a_killed_writer_had_said_to_be_kept_is_kept() {
             }
         }
         let told: std::collections::HashSet<_> = said.iter().map(|(_, job)| job).collect();
-        let untold = found.jobs.iter().filter(|(job, _)| !told.contains(job)).count();
+        let untold = contents.jobs.iter().filter(|(job, _)| !told.contains(job)).count();
         assert!(untold <= round + 1, "at most the one that each killed writer was about");
     }
     assert!(said.len() > 100, "only {} things were said", said.len());

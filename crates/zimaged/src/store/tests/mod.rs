@@ -72,16 +72,16 @@ fn pixels(job: JobId, index: u32) -> Vec<u8> {
     (0..image(index).bytes).map(|_| u8::try_from(seeded.below(256)).unwrap()).collect()
 }
 
-fn open(folder: &Path) -> (JobStore, StoreContents) {
-    let (store, found) = JobStore::open(folder, 1_700_000_000).unwrap();
-    assert!(found.aside.is_none(), "{:?}", found.aside);
-    (store, found)
+fn open(directory: &Path) -> (JobStore, StoreContents) {
+    let (store, contents) = JobStore::open(directory, 1_700_000_000).unwrap();
+    assert!(contents.aside.is_none(), "{:?}", contents.aside);
+    (store, contents)
 }
 
-/// A folder with jobs in every state, and what is in it.
-fn some_jobs(folder: &Path) -> Vec<(JobId, JobRecord)> {
-    let (mut store, found) = open(folder);
-    let jobs: Vec<_> = found.numbers.take(9).collect();
+/// A directory with jobs in every state, and what is in it.
+fn some_jobs(directory: &Path) -> Vec<(JobId, JobRecord)> {
+    let (mut store, contents) = open(directory);
+    let jobs: Vec<_> = contents.numbers.take(9).collect();
     for (job, count) in jobs.iter().zip([1, 2, 3].iter().cycle()) {
         // One prompt that does not fit a page of the file.
         let prompt = "a fox ".repeat(if *job == 4 { 2000 } else { 1 });
@@ -102,33 +102,33 @@ fn some_jobs(folder: &Path) -> Vec<(JobId, JobRecord)> {
     }
     store.save_age(3600).unwrap();
     drop(store);
-    let (_, found) = open(folder);
-    assert_eq!((found.jobs.len(), found.lived_s), (6, 3600));
-    found.jobs
+    let (_, contents) = open(directory);
+    assert_eq!((contents.jobs.len(), contents.lived_s), (6, 3600));
+    contents.jobs
 }
 
 fn check_images(store: &JobStore, jobs: &[(JobId, JobRecord)]) {
     for (job, record) in jobs {
-        for kept in &record.images {
+        for stored in &record.images {
             assert_eq!(
-                store.read(*job, kept, 0, usize::MAX).unwrap(),
-                pixels(*job, kept.image.index)
+                store.read(*job, stored, 0, usize::MAX).unwrap(),
+                pixels(*job, stored.image.index)
             );
         }
     }
 }
 
 #[test]
-fn what_was_kept_is_found_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let jobs = some_jobs(folder.path());
-    let (mut store, found) = open(folder.path());
-    assert_eq!(found.jobs, jobs);
+fn stored_jobs_are_found_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let jobs = some_jobs(directory.path());
+    let (mut store, contents) = open(directory.path());
+    assert_eq!(contents.jobs, jobs);
     check_images(&store, &jobs);
     assert_eq!(jobs[2].1.images.len(), 3);
     assert_eq!(jobs[3].1.submit.params.prompt.len(), 12_000);
     assert!(matches!(jobs[5].1.end, Some(JobEnd { result: Err(_), lived_s: 60 })));
-    assert_eq!(found.numbers, 2001..3001);
+    assert_eq!(contents.numbers, 2001..3001);
     assert_eq!(store.reserve_ids(1000).unwrap(), 3001..4001);
     assert!(matches!(
         store.end(70, JobEnd { result: Ok(Timings::default()), lived_s: 0 }),
@@ -138,31 +138,31 @@ fn what_was_kept_is_found_again() {
 }
 
 #[test]
-fn a_forgotten_job_leaves_no_image_and_no_word_of_its_prompt() {
-    let folder = tempfile::tempdir().unwrap();
-    let (mut store, _) = open(folder.path());
+fn a_deleted_job_leaves_no_image_and_no_word_of_its_prompt() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(directory.path());
     store.accept(1, &record(1000, "a secret fox", 1)).unwrap();
     store.store_image(1, &started(), &image(0), &pixels(1, 0)).unwrap();
     let prompt_is_there = || {
-        let bytes = std::fs::read(folder.path().join("jobs.sqlite")).unwrap();
+        let bytes = std::fs::read(directory.path().join("jobs.sqlite")).unwrap();
         bytes.windows(12).any(|window| window == b"a secret fox")
     };
     assert!(prompt_is_there());
     store.delete(1, 1).unwrap();
     assert!(!prompt_is_there());
-    assert_eq!(std::fs::read_dir(folder.path().join("pictures")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(directory.path().join("pictures")).unwrap().count(), 0);
 }
 
 #[test]
-fn images_that_no_job_speaks_of_are_swept_away_and_foreign_files_are_not() {
-    let folder = tempfile::tempdir().unwrap();
-    let jobs = some_jobs(folder.path());
-    let at = |name: &str| folder.path().join("pictures").join(name);
+fn unreferenced_images_are_removed_and_foreign_files_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let jobs = some_jobs(directory.path());
+    let at = |name: &str| directory.path().join("pictures").join(name);
     for name in ["5-1.rgb", "8-0.rgb", "3-0.rgb.new", "notes.txt", "x-0.rgb"] {
         std::fs::write(at(name), "x").unwrap();
     }
-    let (store, found) = open(folder.path());
-    assert_eq!(found.jobs, jobs);
+    let (store, contents) = open(directory.path());
+    assert_eq!(contents.jobs, jobs);
     check_images(&store, &jobs);
     for (name, there) in [
         ("5-1.rgb", false),
@@ -176,10 +176,10 @@ fn images_that_no_job_speaks_of_are_swept_away_and_foreign_files_are_not() {
 }
 
 #[test]
-fn a_damaged_image_is_never_given_out_and_can_be_drawn_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let jobs = some_jobs(folder.path());
-    let (mut store, _) = open(folder.path());
+fn a_damaged_image_is_never_read_and_can_be_stored_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let jobs = some_jobs(directory.path());
+    let (mut store, _) = open(directory.path());
     let (job, record) = &jobs[2];
     let damaged = |store: &JobStore, index: usize| match store
         .read(*job, &record.images[index], 0, 100)
@@ -188,7 +188,7 @@ fn a_damaged_image_is_never_given_out_and_can_be_drawn_again() {
         StoreError::Damaged(damage) => damage,
         other => panic!("{other}"),
     };
-    let at = |index: u32| folder.path().join(format!("pictures/3-{index}.rgb"));
+    let at = |index: u32| directory.path().join(format!("pictures/3-{index}.rgb"));
     let mut bytes = pixels(3, 1);
     bytes[5000] ^= 1;
     std::fs::write(at(1), &bytes).unwrap();
@@ -200,20 +200,20 @@ fn a_damaged_image_is_never_given_out_and_can_be_drawn_again() {
     assert_eq!(damaged(&store, 1), Damage::ImageMissing { job: 3, index: 1 });
     store.truncate(3, 1).unwrap();
     drop(store);
-    let (mut store, found) = open(folder.path());
-    assert_eq!((found.jobs[2].1.images.len(), &found.jobs[2].1.end), (1, &None));
+    let (mut store, contents) = open(directory.path());
+    assert_eq!((contents.jobs[2].1.images.len(), &contents.jobs[2].1.end), (1, &None));
     store.store_image(3, &started(), &image(1), &pixels(3, 1)).unwrap();
     drop(store);
-    let (store, found) = open(folder.path());
-    assert_eq!(found.jobs[2].1.images.len(), 2);
-    check_images(&store, &found.jobs);
+    let (store, contents) = open(directory.path());
+    assert_eq!(contents.jobs[2].1.images.len(), 2);
+    check_images(&store, &contents.jobs);
 }
 
 #[test]
-fn one_daemon_at_a_time_has_a_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    let (_shelf, _) = open(folder.path());
-    let error = JobStore::open(folder.path(), 0).unwrap_err();
+fn one_daemon_at_a_time_has_a_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_store, _) = open(directory.path());
+    let error = JobStore::open(directory.path(), 0).unwrap_err();
     let failure = error.failure(Path::new("/var/lib/zimaged"));
     assert_eq!(failure.kind, Kind::Busy);
     let pid = std::process::id();
@@ -228,11 +228,11 @@ fn one_daemon_at_a_time_has_a_folder() {
 #[test]
 fn its_files_are_readable_by_the_owner_only() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let _ = some_jobs(folder.path());
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let _ = some_jobs(directory.path());
     let mode = |name: &str| {
-        std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777
+        std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode() & 0o777
     };
     assert_eq!(mode(""), 0o700);
     assert_eq!(mode("pictures"), 0o700);
@@ -242,12 +242,12 @@ fn its_files_are_readable_by_the_owner_only() {
 }
 
 #[test]
-fn a_full_disk_is_a_sentence_and_nothing_kept_is_lost() {
-    let folder = tempfile::tempdir().unwrap();
-    let jobs = some_jobs(folder.path());
-    let (mut store, _) = open(folder.path());
-    // A folder in whose stead there is a file takes nothing, not even from root.
-    let (images, away) = (folder.path().join("pictures"), folder.path().join("away"));
+fn a_full_disk_is_a_sentence_and_nothing_stored_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let jobs = some_jobs(directory.path());
+    let (mut store, _) = open(directory.path());
+    // A directory in whose stead there is a file takes nothing, not even from root.
+    let (images, away) = (directory.path().join("pictures"), directory.path().join("away"));
     std::fs::rename(&images, &away).unwrap();
     std::fs::write(&images, "").unwrap();
     let error = store.store_image(5, &started(), &image(1), &pixels(5, 1)).unwrap_err();
@@ -259,8 +259,8 @@ fn a_full_disk_is_a_sentence_and_nothing_kept_is_lost() {
     std::fs::rename(&away, &images).unwrap();
     store.store_image(5, &started(), &image(1), &pixels(5, 1)).unwrap();
     drop(store);
-    let (store, found) = open(folder.path());
-    assert_eq!(found.jobs[4].1.images.len(), 2);
-    check_images(&store, &found.jobs);
-    assert_eq!(found.jobs.len(), jobs.len());
+    let (store, contents) = open(directory.path());
+    assert_eq!(contents.jobs[4].1.images.len(), 2);
+    check_images(&store, &contents.jobs);
+    assert_eq!(contents.jobs.len(), jobs.len());
 }

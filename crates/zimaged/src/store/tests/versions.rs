@@ -11,8 +11,8 @@ fn fixture(version: &str) -> PathBuf {
 
 /// A copy that may be written to.
 fn copy(from: &Path) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("pictures")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("pictures")).unwrap();
     for name in [
         "jobs.sqlite",
         "pictures/3-0.rgb",
@@ -20,9 +20,9 @@ fn copy(from: &Path) -> tempfile::TempDir {
         "pictures/3-2.rgb",
         "pictures/5-0.rgb",
     ] {
-        fs::copy(from.join(name), folder.path().join(name)).unwrap();
+        fs::copy(from.join(name), directory.path().join(name)).unwrap();
     }
-    folder
+    directory
 }
 
 /// The jobs that every fixture holds, in the newest version's words.
@@ -30,19 +30,22 @@ fn copy(from: &Path) -> tempfile::TempDir {
 fn version_1_is_read() {
     let fresh = tempfile::tempdir().unwrap();
     let jobs = some_jobs(fresh.path());
-    // To make a new version's fixture: a folder that takes it.
-    if let Some(folder) = std::env::var_os("ZIMG_MAKE_STORE_FIXTURE") {
-        let _ = some_jobs(Path::new(&folder));
+    // To make a new version's fixture: a directory that takes it.
+    if let Some(directory) = std::env::var_os("ZIMG_MAKE_STORE_FIXTURE") {
+        let _ = some_jobs(Path::new(&directory));
     }
-    let folder = copy(&fixture("v1"));
-    let (mut store, found) = open(folder.path());
-    assert_eq!((&found.jobs, found.lived_s), (&jobs, 3600));
+    let directory = copy(&fixture("v1"));
+    let (mut store, contents) = open(directory.path());
+    assert_eq!((&contents.jobs, contents.lived_s), (&jobs, 3600));
     check_images(&store, &jobs);
     // And written to.
-    assert_eq!(found.numbers, 2001..3001);
+    assert_eq!(contents.numbers, 2001..3001);
     store.accept(2001, &record(1000, "a fox", 1)).unwrap();
     store.delete(3, 3).unwrap();
     drop(store);
-    let (_, found) = open(folder.path());
-    assert_eq!(found.jobs.iter().map(|(job, _)| *job).collect::<Vec<_>>(), [1, 2, 4, 5, 6, 2001]);
+    let (_, contents) = open(directory.path());
+    assert_eq!(
+        contents.jobs.iter().map(|(job, _)| *job).collect::<Vec<_>>(),
+        [1, 2, 4, 5, 6, 2001]
+    );
 }
