@@ -155,7 +155,7 @@ fn a_detached_job_is_cancelled_wherever_it_is() {
     assert_eq!(finish(watcher).unwrap_err().kind, Kind::Cancelled);
     daemon.open_gate();
     check(&daemon.draw(&draw(3, 1)).unwrap(), 3, 1);
-    assert_eq!(std::fs::read_dir(daemon.folder().join("state/images")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(daemon.folder().join("state/pictures")).unwrap().count(), 0);
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn trouble(daemon: &Daemon) -> Option<Failure> {
 }
 
 fn images(state_dir: &Path) -> (PathBuf, PathBuf) {
-    (state_dir.join("images"), state_dir.join("away"))
+    (state_dir.join("pictures"), state_dir.join("away"))
 }
 
 #[test]
@@ -389,7 +389,7 @@ fn a_damaged_image_is_generated_again_before_it_is_delivered() {
     let daemon = daemon_in(state_dir.path(), "", &[]);
     let job = detach(&daemon, draw(1, 3)).unwrap();
     wait(&daemon, job).unwrap();
-    let image = state_dir.path().join(format!("images/{job}-1.rgb"));
+    let image = state_dir.path().join(format!("pictures/{job}-1.rgb"));
     let mut bytes = std::fs::read(&image).unwrap();
     bytes[999] ^= 0x10;
     std::fs::write(&image, &bytes).unwrap();
@@ -412,7 +412,7 @@ fn what_is_not_fetched_expires() {
     check(&wait(&daemon, job).unwrap(), 1, 1);
     until("its end", || jobs(&daemon).is_empty().then_some(()));
     assert!(daemon.log().contains("expired"));
-    assert_eq!(std::fs::read_dir(state_dir.path().join("images")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(state_dir.path().join("pictures")).unwrap().count(), 0);
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn every_accepted_job_ends_whatever_is_killed_when() {
     let daemon = start(state.path(), "");
     told.fetch_all(&daemon).unwrap();
     assert!(daemon.client().jobs().unwrap().is_empty());
-    assert_eq!(std::fs::read_dir(state.path().join("images")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(state.path().join("pictures")).unwrap().count(), 0);
     let (accepted, unanswered) = told.counts();
     let answered = unanswered <= ENDS.into();
     assert!(accepted > 20 && answered, "{accepted} accepted, {unanswered} not answered");

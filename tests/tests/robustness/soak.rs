@@ -373,7 +373,7 @@ fn daemons_that_are_killed_leave_nothing_behind() {
     let daemon = Daemon::with(Options { state: Some(state.clone()), ..Options::default() });
     told.fetch_all(&daemon).unwrap();
     assert!(daemon.client().jobs().unwrap().is_empty());
-    assert_eq!(fs::read_dir(state.join("images")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(state.join("pictures")).unwrap().count(), 0);
     let (detached, unanswered) = told.counts();
     assert!(unanswered <= daemons, "{unanswered} not answered by {daemons} daemons");
     let [drawn, given_up] = [counts.drawn, counts.given_up].map(AtomicU64::into_inner);
