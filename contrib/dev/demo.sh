@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make demo`: builds, starts zimaged with the built-in model on a private socket, draws demo.png, stops it.
+# `make demo`: builds, starts zimaged with the built-in model on a private socket, generates demo.png, stops it.
 # DEVICE and OUT may name another device and file.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -30,7 +30,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Nothing of the user's own configuration takes part.
+# The user's own configuration does not take part.
 for name in $(compgen -e ZIMAGED_ || true) $(compgen -e ZIMG_ || true); do unset "$name"; done
 export ZIMG_CONFIG=
 socket=$private/zimaged.sock
@@ -47,7 +47,7 @@ until [ -S "$socket" ]; do
   sleep 0.02
 done
 
-# The daemon is still loading: the client waits, and the first image says so.
+# The daemon is still loading: the client waits.
 if ! "$bin/zimg" --socket "$socket" "$prompt" --seed 1 --force -o "$out"; then
   say "no image; the daemon's log:" >&2
   cat "$private/log" >&2

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# `make gpu-test`: on an NVIDIA GPU every kernel does what libtorch does, memory outlives its process, and the same worker binary draws; stops with one sentence where there is none.
+# `make gpu-test`: on an NVIDIA GPU, compares every kernel with libtorch, checks that memory outlives its
+# process, and generates images with the same worker binary. Exits with 69 where there is no GPU.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 if [ ! -e /dev/nvidiactl ]; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make units`: systemd's own opinion of the units. They must be without a fault, and the system
-# service's exposure at most 1.0 of 10, with and without the drop-in for the CPU.
+# `make units`: checks the units with systemd-analyze. They must have no fault, and the exposure of the
+# system service must be at most 1.0 of 10, with and without the drop-in for the CPU.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -12,7 +12,7 @@ tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 export XDG_RUNTIME_DIR=$tree SYSTEMD_COLORS=0 SYSTEMD_EMOJI=0
 
-# The units name the program, so there has to be one.
+# The units name the program, so it must exist.
 mkdir -p "$tree"/{system,user,bin}
 ln -s /bin/true "$tree/bin/zimaged"
 for unit in {system,user}/zimaged.{service,socket}; do
@@ -26,7 +26,7 @@ done
 systemd-analyze verify --man=no --recursive-errors=no "$tree"/system/*
 systemd-analyze verify --man=no --recursive-errors=no --user "$tree"/user/*
 
-# exposure WHAT: of the service as it lies in the tree; the threshold counts in tenths
+# exposure WHAT: checks the service in the tree; the threshold counts in tenths
 exposure() {
   if ! systemd-analyze security --offline=yes --threshold=10 "$tree/system/zimaged.service" >"$tree/said"; then
     grep -v '^✓' "$tree/said" >&2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make systemd-test`: boots a Debian with a real systemd in a container, with the installed tree
-# in it, and has inside.sh try the service there. As root; the machine itself is left as it is.
+# in it, and runs inside.sh there. As root; the machine itself is left as it is.
 #
 # The Debian (0.3 GB) is made once and kept in ~/.cache/zimg/systemd-test.
 set -euo pipefail
@@ -11,7 +11,7 @@ cannot() {
   exit 69
 }
 
-[ "$(id -u)" = 0 ] || cannot "it boots a container and so has to be root: sudo make systemd-test"
+[ "$(id -u)" = 0 ] || cannot "root is needed to boot a container: sudo make systemd-test"
 for tool in debootstrap:debootstrap systemd-nspawn:systemd-container; do
   command -v "${tool%:*}" >/dev/null || cannot "${tool%:*} is missing (package ${tool#*:})"
 done
@@ -35,7 +35,7 @@ if [ "$(cat "$debian.packages" 2>/dev/null)" != "$wanted" ]; then
   echo "$wanted" >"$debian.packages"
 fi
 
-# Under sudo nothing is built: what lies in target/ was built by the user.
+# Under sudo nothing is built: the programs in target/ were built by the user.
 if [ -z "${SUDO_USER:-}" ]; then
   "${CARGO:-cargo}" build --quiet --locked -p zimg -p zimaged -p zimage-worker
 fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make recording`: builds, records docs/recording.svg, and makes the images of docs/tour.md.
+# `make recording`: builds, records docs/recording.svg, and generates the images of docs/tour.md.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
