@@ -240,7 +240,10 @@ fn what_the_manager_stored_is_used_only_if_nothing_is_doubtful() {
             "memory that outlives the process is not available: ",
             Box::new(|store| *store.get(LAST) = File::open("/dev/null").unwrap().into()),
         ),
-        ("the manifest and the memory differ in number", Box::new(|store| store.lose(LAST))),
+        (
+            "the manifest and the memory differ in their number of components",
+            Box::new(|store| store.lose(LAST)),
+        ),
     ] {
         spoil(&mut store);
         let mut daemon = daemon_with("tiny", store);
