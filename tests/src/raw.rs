@@ -57,7 +57,7 @@ impl Raw {
         // Bytes that were never read turn the end into a reset.
         let mut rest = Vec::new();
         let _ = self.0.read_to_end(&mut rest);
-        assert_eq!(rest, [], "nothing comes after an error frame");
+        assert_eq!(rest, [0u8; 0], "nothing comes after an error frame");
         (error.code, error.text)
     }
 }

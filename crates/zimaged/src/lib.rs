@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use zimage_checkpoint::{Checkpoint, ModelLocation};
 use zimg_protocol::{Failure, Kind};
 
 pub use crate::args::Args;
@@ -57,7 +58,7 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
     tracing::info!(
         event = events::LISTENING,
         version = env!("CARGO_PKG_VERSION"),
-        model = config.model,
+        model = %config.model,
         socket = %guard.path.display(),
         "listening at {}",
         guard.path.display()
@@ -96,7 +97,22 @@ pub fn check(args: &Args) -> Result<(String, Option<Failure>), Failure> {
         worker: command.as_ref().ok().map(WorkerCommand::program),
         state_dir: state_dir.as_deref().ok(),
     };
-    Ok((config.shown(resolved), command.err().map(Failure::from)))
+    let shown = config.shown(resolved);
+    let wrong = command.err().map(Failure::from);
+    Ok((shown, wrong.or_else(|| verify(&config.model).err())))
+}
+
+/// Checks that a checkpoint's files are there and sound, with every tensor that the model needs.
+fn verify(model: &ModelLocation) -> Result<(), Failure> {
+    let ModelLocation::Path(folder) = model else { return Ok(()) };
+    let summary = Checkpoint::open(folder).and_then(|checkpoint| checkpoint.verify());
+    summary.map(drop).map_err(|error| {
+        let failure = Failure::new(Kind::Config, error.to_string());
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })
 }
 
 fn load(args: &Args) -> Result<DaemonConfig, Failure> {

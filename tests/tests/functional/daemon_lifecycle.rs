@@ -46,15 +46,24 @@ fn the_socket_is_for_those_it_is_for() {
 fn settings_are_checked_without_a_start() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("z.toml");
-    fs::write(&config, "model = '/m'\nworker = '/bin/sh'\nsocket = '/s'\n").unwrap();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/reference/plain");
+    let model = model.to_str().unwrap();
+    let text = format!("model = '{model}'\nworker = '/bin/sh'\nsocket = '/s'\n");
+    fs::write(&config, &text).unwrap();
     let arguments = ["--check", "--config", config.to_str().unwrap(), "--jobs", "5"];
     let output = zimaged(folder.path(), &arguments, &[("ZIMAGED_DEVICE", "cpu")]);
     assert_eq!((output.status.code(), &*said(&output)), (Some(0), ""));
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(shown.starts_with(&format!("# read from {}\n", config.display())), "{shown}");
-    for line in ["socket = \"/s\"", "model = \"/m\"", "device = \"cpu\"", "jobs = 5"] {
+    let model_line = format!("model = \"{model}\"");
+    for line in ["socket = \"/s\"", &model_line, "device = \"cpu\"", "jobs = 5"] {
         assert!(shown.lines().any(|have| have == line), "{line}: {shown}");
     }
+    fs::write(&config, text.replace(model, "/m")).unwrap();
+    let no_model = zimaged(folder.path(), &arguments, &[]);
+    assert_eq!(no_model.status.code(), Some(78));
+    assert_eq!(said(&no_model), "zimaged: the checkpoint folder /m does not exist\n");
+    assert!(!no_model.stdout.is_empty());
     let no_worker = zimaged(folder.path(), &["--check", "--worker", "/nowhere/w"], &[]);
     assert_eq!(no_worker.status.code(), Some(78));
     let sentence = "zimaged: there is no worker at /nowhere/w\nhint: build or install";

@@ -139,7 +139,7 @@ fn a_thousand_jobs_survive_hundreds_of_deaths_at_every_phase() {
     assert!(struck >= jobs / 10, "{struck} from inside");
     // None was lost, none drawn twice.
     let overview = daemon.client().overview().unwrap();
-    let images = (0..jobs).map(|number| u64::from(job(number).params.images())).sum();
+    let images: u64 = (0..jobs).map(|number| u64::from(job(number).params.images())).sum();
     assert_eq!((overview.status.done, overview.status.failed), (jobs, 0));
     assert_eq!(overview.counters.images, images);
     assert!(overview.counters.resumed > jobs / 20, "{:?}", overview.counters);

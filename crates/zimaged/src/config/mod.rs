@@ -12,6 +12,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use zimage_checkpoint::ModelLocation;
 use zimg_protocol::messages::Places;
 
 use self::error::Source;
@@ -37,8 +38,8 @@ pub struct DaemonConfig {
     pub file: Option<PathBuf>,
     /// Where to listen, if not at the default path.
     pub socket: Option<PathBuf>,
-    /// A checkpoint directory or "tiny".
-    pub model: String,
+    /// The model to load.
+    pub model: ModelLocation,
     /// Where the model runs.
     pub device: Device,
     /// "auto", "bfloat16", "float16", "float32" or "float8".
@@ -187,7 +188,7 @@ impl Layers {
         Ok(DaemonConfig {
             file,
             socket: self.text("socket", |l| &l.socket)?.map(Into::into),
-            model: self.text("model", |l| &l.model)?.unwrap_or_else(|| "tiny".to_owned()),
+            model: self.text("model", |l| &l.model)?.map(model).unwrap_or_default(),
             device: self
                 .value("device", |l| &l.device, |text| text.parse())?
                 .unwrap_or(Device::Auto),
@@ -265,6 +266,11 @@ impl Display for Device {
     }
 }
 
+/// The model that `text` names; any text names one.
+fn model(text: String) -> ModelLocation {
+    text.parse().unwrap_or_default()
+}
+
 fn dtype(text: &str) -> Result<&str, String> {
     match text {
         "auto" | "bfloat16" | "float16" | "float32" | "float8" => Ok(text),
@@ -297,7 +303,7 @@ mod tests {
     #[test]
     fn defaults_serve_the_built_in_model() {
         let config = load(&Args::default(), environment(&[("HOME", "/x")]), &[]).unwrap();
-        assert_eq!(config.model, "tiny");
+        assert_eq!(config.model, ModelLocation::BuiltIn);
         assert_eq!(config.device, Device::Auto);
         assert_eq!(config.dtype, "auto");
         assert_eq!((config.warmup, config.threads, config.socket), (None, None, None));
@@ -314,7 +320,7 @@ mod tests {
         let args = Args { config: Some(path), model: Some("/flag".into()), ..Args::default() };
         let variables = [("ZIMAGED_MODEL", "/env"), ("ZIMAGED_DEVICE", "cuda:1")];
         let config = load(&args, environment(&variables), &[]).unwrap();
-        assert_eq!(config.model, "/flag");
+        assert_eq!(config.model, ModelLocation::Path("/flag".into()));
         assert_eq!(config.device, Device::Cuda(1));
         assert_eq!(config.dtype, "float32");
         assert_eq!((config.threads, config.eager), (Some(3), true));
@@ -337,7 +343,7 @@ mod tests {
         let (_two, second) = file("model = '/second'");
         let files = ["/nowhere/zimaged.toml".into(), first, second.clone()];
         let model = |args: &Args, variables: &[(&str, &str)]| {
-            load(args, environment(variables), &files).unwrap().model
+            load(args, environment(variables), &files).unwrap().model.to_string()
         };
         assert_eq!(model(&Args::default(), &[]), "/first");
         assert_eq!(

@@ -30,7 +30,7 @@ impl DaemonConfig {
         };
         let path = |path: &Path| quoted(&path.display().to_string());
         put("socket", &path(resolved.socket));
-        put("model", &quoted(&self.model));
+        put("model", &quoted(&self.model.to_string()));
         put("device", &quoted(&self.device.to_string()));
         put("dtype", &quoted(&self.dtype));
         put("eager", &self.eager);

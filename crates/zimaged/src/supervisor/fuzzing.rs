@@ -5,6 +5,7 @@ use std::io;
 use bytes::BytesMut;
 use tokio::runtime::Builder;
 use tokio_util::codec::Decoder;
+use zimage_checkpoint::ModelLocation;
 use zimg_protocol::messages::{Generate, Params, Places, Priority, Request};
 use zimg_protocol::{Failure, Frame, Kind};
 
@@ -24,7 +25,7 @@ pub(crate) fn conversation(bytes: &[u8]) -> io::Result<[Vec<Frame>; 2]> {
     let none = || Failure::new(Kind::Config, "there is no other worker");
     let mut supervisor = Supervisor::new(SupervisorConfig {
         config: None,
-        model: "tiny".to_owned(),
+        model: ModelLocation::BuiltIn,
         plan: Err(none()),
         places: Places::default(),
         idle_unload: None,

@@ -25,6 +25,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::sleep_until;
+use zimage_checkpoint::ModelLocation;
 use zimg_protocol::messages::{Event, JobId, Places, Request, Timings};
 use zimg_protocol::{Failure, Kind};
 
@@ -79,8 +80,8 @@ struct Client {
 pub(crate) struct SupervisorConfig {
     /// The configuration file that was read.
     pub config: Option<PathBuf>,
-    /// A checkpoint's folder, or "tiny".
-    pub model: String,
+    /// The model that workers load.
+    pub model: ModelLocation,
     /// How a worker is started; without a plan every job is refused with this failure.
     pub plan: Result<WorkerCommand, Failure>,
     /// How much is taken at a time.

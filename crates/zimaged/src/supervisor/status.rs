@@ -91,7 +91,7 @@ impl Supervisor {
         let shown = |path: &Path| path.display().to_string();
         Setup {
             config: self.config.config.as_deref().map(shown),
-            model: self.config.model.clone(),
+            model: self.config.model.to_string(),
             state_dir: self.config.folder.as_deref().ok().map(shown),
         }
     }

@@ -1,6 +1,7 @@
 //! What one user may know and do of another's jobs, without connections and without a worker.
 
 use tokio::runtime::{Builder, Runtime};
+use zimage_checkpoint::ModelLocation;
 use zimg_protocol::Frame;
 use zimg_protocol::messages::{
     Capabilities, Generate, ImageInfo, JobState, ModelInfo, Params, Priority, Started,
@@ -31,7 +32,7 @@ impl Office {
         let weights = RetainedWeights::default();
         let config = SupervisorConfig {
             config: None,
-            model: "tiny".to_owned(),
+            model: ModelLocation::BuiltIn,
             plan,
             places,
             idle_unload: None,

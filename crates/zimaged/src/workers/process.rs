@@ -152,7 +152,7 @@ impl WorkerCommand {
             "--parent-pid".into(),
             std::process::id().to_string().into(),
             "--model".into(),
-            config.model.clone().into(),
+            config.model.to_string().into(),
             "--device".into(),
             device.to_string().into(),
             "--dtype".into(),
@@ -281,7 +281,7 @@ mod tests {
         DaemonConfig {
             file: None,
             socket: None,
-            model: "tiny".into(),
+            model: zimage_checkpoint::ModelLocation::BuiltIn,
             device,
             dtype: "auto".into(),
             warmup: None,

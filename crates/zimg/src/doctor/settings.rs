@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::program::{Said, ask};
-use super::{DaemonScope, Finding};
+use super::{DaemonScope, Finding, checkpoint};
 
 /// Where the system's service keeps its state.
 const SYSTEM_STATE: &str = "/var/lib/zimaged";
@@ -109,14 +109,18 @@ fn understood(said: &Said) -> (Finding, DaemonSettings) {
     if !said.well {
         let line = |beginning: &str| said.err.lines().find_map(|line| line.strip_prefix(beginning));
         let text = line("zimaged: ").map_or_else(|| said.complaint(), str::to_owned);
+        if checkpoint::is_about(settings.text("model").as_deref(), &text) {
+            return (Finding::ok("settings", source(first)), settings);
+        }
         let fix = line("hint: ").unwrap_or("correct it; `zimaged --check` tries the settings");
         return (Finding::wrong("settings", text, fix), settings);
     }
-    let text = match first.strip_prefix("# read from ") {
-        Some(file) => file.to_owned(),
-        None => "no configuration file".to_owned(),
-    };
-    (Finding::ok("settings", text), settings)
+    (Finding::ok("settings", source(first)), settings)
+}
+
+/// The file that the settings were read from, by the first line of `zimaged --check`.
+fn source(first: &str) -> String {
+    first.strip_prefix("# read from ").unwrap_or("no configuration file").to_owned()
 }
 
 #[cfg(test)]
