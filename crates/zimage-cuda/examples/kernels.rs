@@ -22,9 +22,9 @@ const FLOAT8: f64 = 0.063;
 const EPS: f64 = 1e-5;
 
 fn main() -> Result<ExitCode> {
-    let kernels = Kernels::compile(&zimage_cuda::bring_up(0)?)?;
+    let kernels = Kernels::compile(&zimage_cuda::init(0)?)?;
     let begun = Instant::now();
-    drop(Kernels::compile(&zimage_cuda::bring_up(0)?)?);
+    drop(Kernels::compile(&zimage_cuda::init(0)?)?);
     println!("compiled in {:.0} ms", begun.elapsed().as_secs_f64() * 1e3);
     let mut wrong = 0;
     let mut check = |what: String, off: f64, most: f64| {
@@ -70,7 +70,7 @@ fn rms(x: &Tensor) -> Result<Tensor> {
 /// Checks rows in either kind against what they should be.
 fn rows(name: &str, found: &Rows, wanted: &Tensor, check: Check<'_>) -> Result<()> {
     match found {
-        Rows::Plain(found) => check(name.to_owned(), off(found, wanted, 1e-3)?, BFLOAT16),
+        Rows::Dense(found) => check(name.to_owned(), off(found, wanted, 1e-3)?, BFLOAT16),
         Rows::Float8(found) => {
             let wide = found.values.f_to_kind(Kind::Float)?.f_mul(&found.scales)?;
             // A row's smallest normal float8 is 2^-6 / 448 of its largest value.
@@ -171,7 +171,7 @@ fn gates(kernels: &Kernels, count: i64, width: i64, check: Check<'_>) -> Result<
     let (gate, value) = (wide.f_narrow(1, 0, width)?, wide.f_narrow(1, width, width)?);
     let wanted = gate.f_silu()?.f_mul(&value)?;
     let name = format!("gate of {count} × {width}");
-    rows(&name, &Rows::Plain(kernels.silu_gate(&both)?), &wanted, check)?;
+    rows(&name, &Rows::Dense(kernels.silu_gate(&both)?), &wanted, check)?;
     rows(&name, &Rows::Float8(kernels.silu_gate_float8(&both)?), &wanted, check)?;
     let rows_name = format!("rows of {count} × {}", 2 * width);
     rows(&rows_name, &Rows::Float8(kernels.float8_rows(&both)?), &wide, check)

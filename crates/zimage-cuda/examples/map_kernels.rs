@@ -14,7 +14,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const DEVICE: Device = Device::Cuda(0);
 
 fn main() -> Result<()> {
-    let gpu = zimage_cuda::bring_up(0)?;
+    let gpu = zimage_cuda::init(0)?;
     let start = Instant::now();
     let kernels = Kernels::compile(&gpu)?;
     println!("{}: kernels compiled in {:.2} s", gpu.name, start.elapsed().as_secs_f64());

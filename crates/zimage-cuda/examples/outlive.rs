@@ -29,7 +29,7 @@ fn main() -> Result<ExitCode> {
         [gibibytes] if gibibytes != "free" => hold(bytes(gibibytes)? << 30),
         ["free"] => {
             zimage_cuda::make_current(0)?;
-            println!("{}", zimage_cuda::room(0)?.free);
+            println!("{}", zimage_cuda::free_memory(0)?.free);
             Ok(ExitCode::SUCCESS)
         }
         ["create", text] => create(bytes(text)?),
@@ -128,7 +128,7 @@ fn sum(memory: &Memory) -> Result<i64> {
 }
 
 fn create(bytes: usize) -> Result<ExitCode> {
-    zimage_cuda::bring_up(0)?;
+    zimage_cuda::init(0)?;
     let memory = Memory::new(0, bytes)?;
     fill(&memory)?;
     let begun = Instant::now();
@@ -153,7 +153,7 @@ fn given() -> Result<OwnedFd> {
 
 fn read(bytes: usize) -> Result<ExitCode> {
     let begun = Instant::now();
-    zimage_cuda::bring_up(0)?;
+    zimage_cuda::init(0)?;
     let context = ms(begun);
     let shared = given()?;
     let begun = Instant::now();
@@ -189,14 +189,14 @@ fn refused(memory: &Memory, what: &str) -> Result<ExitCode> {
 }
 
 fn write(bytes: usize) -> Result<ExitCode> {
-    zimage_cuda::bring_up(0)?;
+    zimage_cuda::init(0)?;
     let memory = Memory::import(0, given()?.as_fd(), bytes)?;
     refused(&memory, "who writes there is refused")
 }
 
 /// Memory that its own process made read-only.
 fn protect(bytes: usize) -> Result<ExitCode> {
-    zimage_cuda::bring_up(0)?;
+    zimage_cuda::init(0)?;
     let memory = Memory::new(0, bytes)?;
     fill(&memory)?;
     let begun = Instant::now();

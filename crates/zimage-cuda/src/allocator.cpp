@@ -1,4 +1,4 @@
-// libtorch's memory on a GPU: what tch does not reach, as a C interface.
+// C interface to libtorch's caching allocator, which tch does not expose.
 //
 // The allocator registers itself with libc10 when libtorch_cuda is loaded, so neither CUDA's headers
 // nor libtorch_cuda are needed here. Exceptions must not pass into Rust.
@@ -10,8 +10,8 @@
 
 extern "C" {
 
-// Gives cached memory back to the driver. 0 if all went well.
-int zimg_allocator_give_back() noexcept {
+// Returns cached memory to the driver. 0 on success.
+int zimg_allocator_empty_cache() noexcept {
   try {
     c10::getDeviceAllocator(c10::DeviceType::CUDA)->emptyCache();
     return 0;
@@ -20,7 +20,7 @@ int zimg_allocator_give_back() noexcept {
   }
 }
 
-// Bytes of all tensors now, the most there were since the last reset, and what the allocator holds.
+// Bytes of all tensors, their peak since the last reset, and the bytes that the allocator holds.
 int zimg_allocator_stats(int device, uint64_t bytes[3]) noexcept {
   try {
     auto stats = c10::getDeviceAllocator(c10::DeviceType::CUDA)->getDeviceStats(device);
@@ -34,7 +34,7 @@ int zimg_allocator_stats(int device, uint64_t bytes[3]) noexcept {
   }
 }
 
-// Begins anew to watch for the most there is.
+// Resets the peak to the current value.
 int zimg_allocator_reset_peak(int device) noexcept {
   try {
     c10::getDeviceAllocator(c10::DeviceType::CUDA)->resetPeakStats(device);

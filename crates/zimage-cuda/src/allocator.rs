@@ -1,13 +1,13 @@
-//! libtorch's memory on a GPU: how much there is, and giving back what it keeps for later.
+//! libtorch's caching allocator on a GPU: statistics, and emptying its cache.
 
 #![expect(unsafe_code, reason = "calls into our C++ shim")]
 
 use std::ffi::c_int;
 
-use crate::Error;
+use crate::error::Error;
 
 unsafe extern "C" {
-    fn zimg_allocator_give_back() -> c_int;
+    fn zimg_allocator_empty_cache() -> c_int;
     fn zimg_allocator_stats(device: c_int, bytes: *mut u64) -> c_int;
     fn zimg_allocator_reset_peak(device: c_int) -> c_int;
 }
@@ -15,50 +15,54 @@ unsafe extern "C" {
 /// libtorch's memory on one GPU, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allocated {
-    /// What tensors have.
+    /// Bytes of tensors.
     pub now: u64,
-    /// The most that they had since [`watch_peak`].
+    /// The peak of that since [`reset_peak`].
     pub peak: u64,
-    /// What is held for them, now or for later.
+    /// Bytes that the allocator holds, cache included.
     pub held: u64,
 }
 
-/// Gives the memory that libtorch keeps for later tensors back to the driver.
+/// Returns the memory in libtorch's cache to the driver.
 ///
 /// # Errors
 /// When libtorch refuses, which it does after a fault of the GPU.
-pub fn give_back_cache() -> Result<(), Error> {
-    // SAFETY: it takes nothing, catches exceptions, and frees only what no tensor has.
-    done(unsafe { zimg_allocator_give_back() })
+pub fn empty_cache() -> Result<(), Error> {
+    // SAFETY: it takes no arguments, catches exceptions, and frees only memory without tensors.
+    checked(unsafe { zimg_allocator_empty_cache() })
 }
 
-/// How much memory libtorch has.
+/// The allocator's statistics.
 ///
 /// # Errors
-/// When libtorch knows no such GPU.
+/// When libtorch has no such GPU.
 pub fn allocated(ordinal: usize) -> Result<Allocated, Error> {
     let mut bytes = [0; 3];
-    // SAFETY: three numbers are written, and there is room for them; exceptions are caught.
-    done(unsafe { zimg_allocator_stats(number(ordinal), bytes.as_mut_ptr()) })?;
+    // SAFETY: the function writes three numbers, and the array holds three; exceptions are caught.
+    checked(unsafe { zimg_allocator_stats(number(ordinal), bytes.as_mut_ptr()) })?;
     let [now, peak, held] = bytes;
     Ok(Allocated { now, peak, held })
 }
 
-/// Counts the peak anew from now.
+/// Resets the peak to the current value.
 ///
 /// # Errors
-/// When libtorch knows no such GPU.
-pub fn watch_peak(ordinal: usize) -> Result<(), Error> {
-    // SAFETY: it takes a number and catches exceptions.
-    done(unsafe { zimg_allocator_reset_peak(number(ordinal)) })
+/// When libtorch has no such GPU.
+pub fn reset_peak(ordinal: usize) -> Result<(), Error> {
+    // SAFETY: the argument is a number; exceptions are caught.
+    checked(unsafe { zimg_allocator_reset_peak(number(ordinal)) })
 }
 
 fn number(ordinal: usize) -> c_int {
     c_int::try_from(ordinal).unwrap_or(c_int::MAX)
 }
 
-fn done(code: c_int) -> Result<(), Error> {
-    if code == 0 { Ok(()) } else { Err(Error::Misuse("libtorch has no memory on this GPU")) }
+fn checked(code: c_int) -> Result<(), Error> {
+    if code == 0 {
+        Ok(())
+    } else {
+        Err(Error::InvalidArguments("libtorch has no allocator for this GPU"))
+    }
 }
 
 #[cfg(test)]
@@ -67,8 +71,8 @@ mod tests {
 
     #[test]
     fn without_cuda_it_is_an_error_and_no_exception() {
-        assert!(give_back_cache().is_err());
+        assert!(empty_cache().is_err());
         assert!(allocated(0).is_err() && allocated(usize::MAX).is_err());
-        assert!(watch_peak(0).is_err());
+        assert!(reset_peak(0).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Which of libtorch's kernels attention may use.
+//! The choice of libtorch's attention kernels.
 
 #![expect(unsafe_code, reason = "a call into libtorch's C++")]
 
@@ -8,16 +8,16 @@ unsafe extern "C" {
     fn zimg_use_cudnn_attention(yes: bool);
 }
 
-/// As long as it lives, attention does without cuDNN, which makes a plan for each number of tokens
-/// that takes 40 to 60 ms: more than it saves where sequences are short.
+/// A guard: while it exists, attention does not use cuDNN, which builds a plan for each sequence
+/// length in 40 to 60 ms. Short sequences do not save that much.
 ///
-/// The choice is the process's, and libtorch looks at it in each call.
+/// The setting is global to the process; libtorch reads it in each call.
 #[derive(Debug)]
-pub struct WithoutPlans(PhantomData<*const ()>);
+pub struct WithoutCudnnAttention(PhantomData<*const ()>);
 
-impl WithoutPlans {
-    /// Begins.
-    #[expect(clippy::new_without_default, reason = "it does something")]
+impl WithoutCudnnAttention {
+    /// Switches cuDNN's attention off until the guard is dropped.
+    #[expect(clippy::new_without_default, reason = "it changes a global setting")]
     pub fn new() -> Self {
         // SAFETY: it sets a flag of libtorch's context, which lives as long as the process.
         unsafe { zimg_use_cudnn_attention(false) };
@@ -25,7 +25,7 @@ impl WithoutPlans {
     }
 }
 
-impl Drop for WithoutPlans {
+impl Drop for WithoutCudnnAttention {
     fn drop(&mut self) {
         // SAFETY: as above.
         unsafe { zimg_use_cudnn_attention(true) };

@@ -1,7 +1,7 @@
-//! The driver, and the primary context of a GPU, which is libtorch's too.
+//! The driver's library, and the primary context of a GPU, which libtorch uses, too.
 //!
-//! cudarc loads libcuda when the first of its functions is called, and panics without one; so
-//! every way to the driver leads through [`load`].
+//! cudarc loads libcuda in its first call, and panics without one; so every use of the driver goes
+//! through [`load`].
 
 #![expect(unsafe_code, reason = "calls into the driver's C interface")]
 
@@ -11,7 +11,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use cudarc::driver::{DriverError, result, sys};
 use libloading::Library;
 
-use crate::Error;
+use crate::error::Error;
 
 /// Loads the driver's library, once.
 pub(crate) fn load() -> Result<(), Error> {
@@ -21,7 +21,7 @@ pub(crate) fn load() -> Result<(), Error> {
         unsafe { Library::new("libcuda.so.1") }.map_err(|e| e.to_string())?;
         // SAFETY: the same library.
         let found = unsafe { sys::is_culib_present() };
-        found.then_some(()).ok_or_else(|| "it is there, but cudarc does not find it".to_owned())
+        found.then_some(()).ok_or_else(|| "it exists, but cudarc does not find it".to_owned())
     });
     present.clone().map_err(Error::NoDriver)
 }
@@ -32,7 +32,7 @@ fn driver() -> Result<(), Error> {
     result::init().map_err(refused("cuInit"))
 }
 
-/// The GPU of this number.
+/// The driver's handle of a GPU.
 pub(crate) fn device(ordinal: usize) -> Result<sys::CUdevice, Error> {
     driver()?;
     let count = result::device::get_count().map_err(refused("cuDeviceGetCount"))?;
@@ -51,7 +51,8 @@ pub(crate) fn device(ordinal: usize) -> Result<sys::CUdevice, Error> {
 /// # Errors
 /// When there is no driver, no such GPU, or no memory for a context.
 pub fn make_current(ordinal: usize) -> Result<(), Error> {
-    /// Ordinals and their contexts' addresses; locked while one is made, so that it is made once.
+    /// Ordinals and the addresses of their contexts; locked while one is created, so that each is
+    /// created once.
     static CONTEXTS: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
     let device = device(ordinal)?;
     let mut contexts = CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,7 +60,7 @@ pub fn make_current(ordinal: usize) -> Result<(), Error> {
     let context = match known {
         Some(&(_, context)) => context as sys::CUcontext,
         None => {
-            // SAFETY: the device is one that the driver named.
+            // SAFETY: the driver returned the device.
             let context = unsafe { result::primary_ctx::retain(device) }
                 .map_err(refused("cuDevicePrimaryCtxRetain"))?;
             contexts.push((ordinal, context as usize));
@@ -70,16 +71,16 @@ pub fn make_current(ordinal: usize) -> Result<(), Error> {
     unsafe { result::ctx::set_current(context) }.map_err(refused("cuCtxSetCurrent"))
 }
 
-/// Waits until a GPU has done all it was asked for, by anybody in this process.
+/// Waits until a GPU has finished all work of this process.
 ///
 /// # Errors
-/// When the GPU failed at any of it.
+/// When any of the work failed.
 pub fn synchronize(ordinal: usize) -> Result<(), Error> {
     make_current(ordinal)?;
     result::ctx::synchronize().map_err(refused("cuCtxSynchronize"))
 }
 
-/// What a failed call of the driver is called.
+/// The error of a failed call of the driver.
 pub(crate) fn refused(call: &'static str) -> impl Fn(DriverError) -> Error {
     move |error| Error::driver(call, error)
 }

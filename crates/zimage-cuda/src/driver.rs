@@ -1,27 +1,27 @@
-//! What the NVIDIA driver says about a GPU.
+//! Device queries: what the NVIDIA driver reports about a GPU.
 
 #![expect(unsafe_code, reason = "calls into the driver's C interface")]
 
 use cudarc::driver::{result, sys};
 
-use crate::Error;
 use crate::context::{self, refused};
+use crate::error::Error;
 
 /// A GPU as the driver describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gpu {
-    /// Its number among those visible, from 0.
+    /// Its ordinal among the visible ones, from 0.
     pub ordinal: usize,
     /// The vendor's name for it.
     pub name: String,
     /// Compute capability: (9, 0) for Hopper.
     pub capability: (i32, i32),
-    /// The one GPU in the world, or the slice of one, that it is: `GPU-` and sixteen bytes.
+    /// The UUID of the GPU, or of the slice of one: `GPU-` and sixteen bytes.
     pub uuid: String,
 }
 
 impl Gpu {
-    /// Whether its tensor cores take bfloat16 (Ampere and later).
+    /// Whether its tensor cores support bfloat16 (Ampere and later).
     pub fn has_bfloat16(&self) -> bool {
         self.capability >= (8, 0)
     }
@@ -37,7 +37,7 @@ impl Gpu {
         };
         let device = context::device(ordinal)?;
         let attribute = |which| {
-            // SAFETY: the device is one that the driver named.
+            // SAFETY: the driver returned the device.
             let value = unsafe { result::device::get_attribute(device, which) };
             value.map_err(refused("cuDeviceGetAttribute"))
         };

@@ -1,16 +1,18 @@
-//! A fault for tests to plant: only in builds with the feature `faults`.
+//! Fault injection for tests: only in builds with the feature `faults`.
 
-use crate::{Error, Memory, synchronize};
+use crate::context::synchronize;
+use crate::error::Error;
+use crate::memory::Memory;
 
-/// Has a kernel write where memory was and is no more: the GPU refuses it, and from then on
-/// everything else that this process asks of it.
+/// Lets a kernel write to unmapped memory: the GPU reports an illegal access, and from then on fails
+/// all other work of this process.
 ///
 /// # Errors
-/// Always, with the driver's word for it.
-pub fn write_to_nowhere(ordinal: usize) -> Result<(), Error> {
+/// Always: the driver's error.
+pub fn write_to_unmapped_memory(ordinal: usize) -> Result<(), Error> {
     let memory = Memory::new(ordinal, 1 << 20)?;
-    let mut nowhere = memory.tensor()?;
+    let mut unmapped = memory.tensor()?;
     drop(memory);
-    let _ = nowhere.f_fill_(1)?;
+    let _ = unmapped.f_fill_(1)?;
     synchronize(ordinal)
 }

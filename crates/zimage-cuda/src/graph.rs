@@ -1,7 +1,7 @@
-//! CUDA graphs through libtorch's own `at::cuda::CUDAGraph`: many launches as one.
+//! CUDA graph capture and replay through libtorch's `at::cuda::CUDAGraph`.
 //!
-//! Of a prompt's 340 kernels each takes a launch of 10 to 30 µs and far less time to run; a replay
-//! costs one. The class is libtorch's so that its allocator knows which memory a graph needs.
+//! Encoding a prompt launches 340 kernels, at 10 to 30 µs each and with far shorter run times; a
+//! replay is one launch. The class is libtorch's so that its allocator knows the memory of a graph.
 
 #![expect(unsafe_code, reason = "calls into libtorch's C++ and into the driver")]
 
@@ -12,29 +12,30 @@ use std::sync::OnceLock;
 use cudarc::driver::{result, sys};
 
 use crate::context::{self, refused};
-use crate::{Error, libtorch};
+use crate::error::Error;
+use crate::libtorch;
 
 /// More than `sizeof(at::cuda::CUDAGraph)`, which is some hundreds of bytes in libtorch 2.11.
-const ROOM: usize = 4096;
-/// `cudaStreamCaptureModeThreadLocal`: other threads may do as they like meanwhile.
+const STORAGE_BYTES: usize = 4096;
+/// `cudaStreamCaptureModeThreadLocal`: capture does not restrict other threads.
 const THREAD_LOCAL: c_int = 1;
 
-/// The memory of graphs, which those that name the same one share: they must not run at the same
-/// time, and what one has left there the next may overwrite, but for the tensors that still live.
+/// A memory pool. Graphs that share one must not run at the same time, and a replay may overwrite the
+/// results of another graph, except for tensors that are still alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool([c_ulonglong; 2]);
 
-/// Launches that were recorded once.
+/// A captured CUDA graph.
 pub struct Graph {
-    place: Box<Place>,
+    storage: Box<GraphStorage>,
     functions: &'static Functions,
 }
 
 #[repr(C, align(64))]
-struct Place([u8; ROOM]);
+struct GraphStorage([u8; STORAGE_BYTES]);
 
 /// Members of `at::cuda::CUDAGraph`, and the two functions of libtorch's C interface that change
-/// the stream it works on.
+/// its current stream.
 struct Functions {
     new: unsafe extern "C" fn(*mut c_void, bool),
     begin: *const c_void,
@@ -81,16 +82,15 @@ unsafe extern "C" {
 }
 
 impl Graph {
-    /// Records what `work` asks of the GPU, which is not done: the tensors that it gives back hold
-    /// their values after the first [`Graph::replay`]. What it reads and writes must stay where it
-    /// is as long as the graph.
+    /// Captures the launches of `work` without running them: the tensors that it returns have their
+    /// values after the first [`Graph::replay`]. The memory that it reads and writes must stay in
+    /// place as long as the graph.
     ///
-    /// `work` must have been done before, so that all it needs is loaded, and must not wait for the
-    /// GPU.
+    /// `work` must have run before, so that its kernels are loaded, and must not wait for the GPU.
     ///
     /// # Errors
-    /// Those of `work`, or what libtorch says of it; nothing stays behind.
-    pub fn record<T, E: From<Error>>(
+    /// Those of `work`, or libtorch's; capture has ended then.
+    pub fn capture<T, E: From<Error>>(
         ordinal: usize,
         pool: Option<Pool>,
         work: impl FnOnce() -> Result<T, E>,
@@ -98,23 +98,23 @@ impl Graph {
         let functions = functions()?;
         context::make_current(ordinal)?;
         result::ctx::synchronize().map_err(refused("cuCtxSynchronize")).map_err(E::from)?;
-        let _side = Side::enter(functions, ordinal)?;
+        let _stream = CaptureStream::enter(functions, ordinal)?;
         let mut graph = Self::new(functions)?;
         let Pool([first, second]) = pool.unwrap_or(Pool([0, 0]));
         let at = graph.at();
         // SAFETY: the function is `capture_begin` and the graph was constructed.
-        told(|why, room| unsafe {
+        checked(|why, room| unsafe {
             zimg_graph_begin(functions.begin, at, first, second, THREAD_LOCAL, why, room)
         })?;
         let done = work();
-        // Also if it failed: the stream must not stay in this state.
+        // Also after an error: the stream must leave capture mode.
         let ended = graph.call(functions.end);
         let done = done?;
         ended?;
         Ok((graph, done))
     }
 
-    /// Does what was recorded, on libtorch's stream, in one launch; does not wait for it.
+    /// Launches the graph on libtorch's stream; does not wait for it.
     ///
     /// # Errors
     /// When the GPU fails.
@@ -122,40 +122,42 @@ impl Graph {
         self.call(self.functions.replay)
     }
 
-    /// Where its memory is.
+    /// Its memory pool.
     ///
     /// # Errors
-    /// When libtorch does not say.
+    /// When libtorch fails.
     pub fn pool(&mut self) -> Result<Pool, Error> {
         let mut pool = [0; 2];
         let (at, function) = (self.at(), self.functions.pool);
-        // SAFETY: the function is `pool`, the graph was constructed, and two numbers have room.
-        told(|why, room| unsafe { zimg_graph_pool(function, at, pool.as_mut_ptr(), why, room) })?;
+        // SAFETY: the function is `pool`, the graph was constructed, and the array holds two numbers.
+        checked(|why, room| unsafe {
+            zimg_graph_pool(function, at, pool.as_mut_ptr(), why, room)
+        })?;
         Ok(Pool(pool))
     }
 
     fn new(functions: &'static Functions) -> Result<Self, Error> {
-        let mut place = Box::new(Place([0; ROOM]));
-        let at = (&raw mut *place).cast();
-        // SAFETY: the function is the constructor, the place is large enough and stays.
-        told(|why, room| unsafe { zimg_graph_new(functions.new, at, why, room) })?;
-        Ok(Self { place, functions })
+        let mut storage = Box::new(GraphStorage([0; STORAGE_BYTES]));
+        let at = (&raw mut *storage).cast();
+        // SAFETY: the function is the constructor, the storage is large enough and does not move.
+        checked(|why, room| unsafe { zimg_graph_new(functions.new, at, why, room) })?;
+        Ok(Self { storage, functions })
     }
 
     fn at(&mut self) -> *mut c_void {
-        (&raw mut *self.place).cast()
+        (&raw mut *self.storage).cast()
     }
 
     fn call(&mut self, member: Member) -> Result<(), Error> {
         let at = self.at();
         // SAFETY: the function is a member of the class without arguments, the graph constructed.
-        told(|why, room| unsafe { zimg_graph_call(member, at, why, room) })
+        checked(|why, room| unsafe { zimg_graph_call(member, at, why, room) })
     }
 }
 
 impl Drop for Graph {
     fn drop(&mut self) {
-        // A graph that cannot be given back is given back with the process.
+        // A graph that cannot be destroyed ends with the process.
         let _ = self.call(self.functions.delete);
     }
 }
@@ -166,36 +168,36 @@ impl fmt::Debug for Graph {
     }
 }
 
-/// As long as it lives, libtorch works on a stream of ours: its own, the default one, cannot be
-/// recorded.
-struct Side {
+/// A guard: while it exists, libtorch uses a stream of this crate. Its own, the default stream, cannot
+/// be captured.
+struct CaptureStream {
     guard: *mut c_void,
     functions: &'static Functions,
 }
 
-impl Side {
+impl CaptureStream {
     fn enter(functions: &'static Functions, ordinal: usize) -> Result<Self, Error> {
         let stream = stream()?;
         let ordinal = c_int::try_from(ordinal).unwrap_or(c_int::MAX);
         let mut guard = std::ptr::null_mut();
-        // SAFETY: the function is of the type that `functions` says, the stream lives as long as
+        // SAFETY: the function has the type that `Functions` declares; the stream lives as long as
         // the process.
         let code = unsafe { (functions.enter)(stream, ordinal, &raw mut guard) };
         if code != 0 {
-            return Err(Error::Misuse("libtorch does not take the stream"));
+            return Err(Error::InvalidArguments("libtorch rejects the stream"));
         }
         Ok(Self { guard, functions })
     }
 }
 
-impl Drop for Side {
+impl Drop for CaptureStream {
     fn drop(&mut self) {
-        // SAFETY: the guard is the one that was made, and is deleted once.
+        // SAFETY: `enter` created the guard, and it is deleted once.
         unsafe { (self.functions.leave)(self.guard) };
     }
 }
 
-/// The stream that is recorded, made once in the current context: one GPU a process.
+/// The stream for capture, created once in the current context: one GPU a process.
 fn stream() -> Result<*mut c_void, Error> {
     static STREAM: OnceLock<usize> = OnceLock::new();
     if let Some(&stream) = STREAM.get() {
@@ -206,14 +208,14 @@ fn stream() -> Result<*mut c_void, Error> {
     Ok(*STREAM.get_or_init(|| stream as usize) as *mut c_void)
 }
 
-/// libtorch's functions, looked for once.
+/// libtorch's functions, resolved once.
 fn functions() -> Result<&'static Functions, Error> {
     static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
     if let Some(functions) = FUNCTIONS.get() {
         return Ok(functions);
     }
     // SAFETY: the names are those of libtorch 2.11 (ATen/cuda/CUDAGraph.h,
-    // torch/csrc/inductor/aoti_torch/c/shim.h), with the types that `Functions` and `shim.cpp` say;
+    // torch/csrc/inductor/aoti_torch/c/shim.h), with the types that `Functions` and `shim.cpp` declare;
     // a member function takes its object as its first argument.
     let found = unsafe {
         Functions {
@@ -232,13 +234,13 @@ fn functions() -> Result<&'static Functions, Error> {
     Ok(FUNCTIONS.get_or_init(|| found))
 }
 
-/// The outcome of a call of the shim.
-fn told(call: impl FnOnce(*mut c_char, usize) -> bool) -> Result<(), Error> {
+/// The result of a call of the shim.
+fn checked(call: impl FnOnce(*mut c_char, usize) -> bool) -> Result<(), Error> {
     let mut why = [0; 512];
     if call(why.as_mut_ptr(), why.len()) {
         return Ok(());
     }
-    // SAFETY: the shim ends what it writes with a zero, and writes whenever it fails.
+    // SAFETY: the shim writes a zero-terminated message whenever it fails.
     let why = unsafe { CStr::from_ptr(why.as_ptr()) }.to_string_lossy();
     Err(Error::Graph(why.lines().next().unwrap_or_default().to_owned()))
 }

@@ -1,5 +1,5 @@
-//! Loading libtorch_cuda.so from beside the libtorch_cpu.so in use, and what NVIDIA has in wheels
-//! beside both.
+//! Dynamic loading of libtorch_cuda.so, from the folder of the libtorch_cpu.so in use, and of
+//! NVIDIA's libraries in the wheels next to it.
 
 #![expect(unsafe_code, reason = "dlopen runs the library's initialisers")]
 
@@ -9,12 +9,12 @@ use std::sync::OnceLock;
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LOCAL, RTLD_NOW};
 
-use crate::Error;
+use crate::error::Error;
 
-/// libtorch_cuda; registered kernels point into it, so it is never unloaded.
+/// libtorch_cuda. It is never unloaded: registered kernels point into it.
 static CUDA: OnceLock<Library> = OnceLock::new();
-/// Those of NVIDIA's libraries that libtorch_cuda needs whose initialisers take longest, 0.05 s and
-/// 0.005 s. They need nothing of libtorch.
+/// The dependencies of libtorch_cuda with the longest initialisers: 0.05 s and 0.005 s. They need no
+/// libtorch.
 const SLOW: [&str; 2] = ["libcublasLt.so.13", "libnvJitLink.so.13"];
 
 /// Loads libtorch_cuda for the rest of the process.
@@ -27,7 +27,7 @@ pub(crate) fn load_cuda() -> Result<(), Error> {
         return Err(Error::NoLibtorchCuda(path.display().to_string()));
     }
     // SAFETY: the library is libtorch's own part and of the same build as the libtorch_cpu
-    // beside it; its initialisers register CUDA with libtorch and touch nothing of ours.
+    // beside it; its initialisers register CUDA with libtorch and touch no memory of this crate.
     let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) };
     match library {
         Ok(library) => {
@@ -38,27 +38,27 @@ pub(crate) fn load_cuda() -> Result<(), Error> {
     }
 }
 
-/// Loads of NVIDIA's libraries what libtorch_cuda would wait for; it finds them loaded.
+/// Loads the slow dependencies of libtorch_cuda before it does.
 ///
-/// Nothing of libtorch is called, so its initialisers need not have run.
-pub(crate) fn load_what_cuda_needs() {
-    for path in SLOW.iter().filter_map(|name| of_nvidia(name)) {
+/// Calls no libtorch, so libtorch's initialisers need not have run.
+pub(crate) fn preload_dependencies() {
+    for path in SLOW.iter().filter_map(|name| nvidia_library(name)) {
         // SAFETY: the library is of libtorch's own build; its initialisers only prepare its own
         // state.
         if let Ok(library) = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_LOCAL) } {
-            // It stays for the process, as libtorch_cuda does.
+            // It stays loaded, as libtorch_cuda does.
             std::mem::forget(library);
         }
     }
 }
 
-/// A library of NVIDIA's where libtorch's wheel looks for it.
-pub(crate) fn of_nvidia(name: &str) -> Option<PathBuf> {
+/// A library of NVIDIA's in the folder where libtorch's wheel looks for it.
+pub(crate) fn nvidia_library(name: &str) -> Option<PathBuf> {
     let path = folder()?.join("../../nvidia/cu13/lib").join(name);
     path.exists().then_some(path)
 }
 
-/// The folder of the libtorch_cpu that this process runs on. Nothing of libtorch is called.
+/// The folder of the libtorch_cpu that this process has loaded. Calls no libtorch.
 fn folder() -> Option<PathBuf> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let path = maps.lines().find_map(|line| {
@@ -75,7 +75,7 @@ fn folder() -> Option<PathBuf> {
 pub(crate) unsafe fn symbol<F: Copy>(name: &str) -> Result<F, Error> {
     let missing = || Error::NoLibtorchCuda(name.to_owned());
     let library = CUDA.get().ok_or_else(missing)?;
-    // SAFETY: the caller's promise.
+    // SAFETY: as required of the caller.
     unsafe { library.get::<F>(name.as_bytes()) }.map(|f| *f).map_err(|_| missing())
 }
 

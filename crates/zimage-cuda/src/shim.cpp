@@ -1,7 +1,8 @@
-// What Rust cannot call itself: members of libtorch's C++ classes, which may throw.
+// C interface to members of libtorch's C++ classes, which may throw exceptions.
 //
-// Of libtorch 2.11.0, whose headers are not included: those of CUDA are not on every machine that
-// builds. libtorch_cuda's functions come as addresses, since a build links libtorch_cpu alone.
+// The declarations are those of libtorch 2.11.0. Its CUDA headers are not included: not every machine
+// that builds has CUDA. Functions of libtorch_cuda are passed as addresses: a build links libtorch_cpu
+// alone.
 
 #include <cstddef>
 #include <cstdio>
@@ -22,7 +23,7 @@ namespace {
 // c10/core/MempoolId: c10::MempoolId_t
 using Pool = std::pair<unsigned long long, unsigned long long>;
 
-// Runs `work`; says in `why` what it threw.
+// Runs `work`; writes the message of an exception to `why`.
 template <class Work>
 bool caught(char* why, size_t room, Work work) {
   try {

@@ -1,8 +1,9 @@
-//! From files to the GPU: a few pinned slots that a thread fills while the GPU empties others.
+//! Host-to-device upload through a ring of pinned slots: a thread fills one slot while the GPU copies
+//! from the others.
 //!
-//! Pinned memory is slow to make (2 GB/s by `cudaHostAlloc`, 13 to 16 by registering what was
-//! touched), so it is a small ring and never the model; pageable memory reaches a ninth of the
-//! speed.
+//! Pinned memory is slow to allocate (2 GB/s with `cudaHostAlloc`, 13 to 16 GB/s by registering
+//! touched pages), so the ring is small and never as large as the model. Copies from pageable memory
+//! reach a ninth of the speed.
 
 #![expect(unsafe_code, reason = "calls into the driver's C interface")]
 
@@ -12,40 +13,41 @@ use std::ops::Range;
 use cudarc::driver::{result, sys};
 
 use crate::context::{self, refused};
-use crate::{Error, Memory};
+use crate::error::Error;
+use crate::memory::Memory;
 
-/// Slots are whole pages: those are what is pinned.
+/// Slots are whole pages, the unit of pinning.
 const PAGE: usize = 4096;
 
-/// One thread's slots and its stream. Not to be sent to another thread.
+/// The slots and the stream of one thread.
 #[derive(Debug)]
 pub struct Uploader {
     stream: sys::CUstream,
-    /// One for each slot: recorded behind its last copy.
+    /// One for each slot, recorded after its last copy.
     events: Vec<sys::CUevent>,
-    /// The slots lie one after the other from `begin`.
+    /// The slots are contiguous from `begin`.
     memory: Vec<u8>,
     begin: usize,
     slot_bytes: usize,
     registered: bool,
-    /// The slot that is filled next.
+    /// The next slot to fill.
     slot: usize,
 }
 
 impl Uploader {
-    /// `slots` slots of at least `slot_bytes` bytes, for the GPU of this number.
+    /// `slots` slots of at least `slot_bytes` bytes, for the GPU `ordinal`.
     ///
     /// # Errors
-    /// When the driver refuses: it may not pin so much memory.
+    /// When the driver fails, for example at the limit of pinned memory.
     pub fn new(ordinal: usize, slots: usize, slot_bytes: usize) -> Result<Self, Error> {
         context::make_current(ordinal)?;
         let slot_bytes = slot_bytes.next_multiple_of(PAGE);
-        // Touched by this thread, so that registering need not do it.
+        // Touched by this thread: registering touched pages is faster.
         let memory = vec![1; slots * slot_bytes + PAGE];
         let begin = memory.as_ptr().align_offset(PAGE);
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking)
             .map_err(refused("cuStreamCreate"))?;
-        // From here on dropping it gives back what there is.
+        // From here on, dropping releases everything.
         let mut uploader = Self {
             stream,
             events: Vec::with_capacity(slots),
@@ -60,7 +62,7 @@ impl Uploader {
             uploader.events.push(result::event::create(quick).map_err(refused("cuEventCreate"))?);
         }
         let (place, bytes) = uploader.pinned();
-        // SAFETY: the memory is ours and lives until it is unregistered.
+        // SAFETY: this value owns the memory, which lives until it is unregistered.
         unsafe { sys::cuMemHostRegister_v2(place, bytes, 0) }
             .result()
             .map_err(refused("cuMemHostRegister"))?;
@@ -68,35 +70,35 @@ impl Uploader {
         Ok(uploader)
     }
 
-    /// The next slot, to be filled: waits until what was in it has reached the GPU.
+    /// The next slot to fill, once its previous content has reached the GPU.
     ///
     /// # Errors
     /// When an earlier copy failed.
     pub fn slot(&mut self) -> Result<&mut [u8], Error> {
-        // SAFETY: the event is ours; one that was never recorded is no wait.
+        // SAFETY: this value owns the event; waiting for an unrecorded event returns at once.
         unsafe { result::event::synchronize(self.events[self.slot]) }
             .map_err(refused("cuEventSynchronize"))?;
         let range = self.range();
         Ok(&mut self.memory[range])
     }
 
-    /// Copies the first `bytes` bytes of the slot to `offset` in `memory`, and goes on to the next
-    /// slot; returns at once. The memory must be there until [`Uploader::finish`].
+    /// Starts to copy the first `bytes` bytes of the slot to `offset` in `memory`, and advances to the
+    /// next slot. The memory must live until [`Uploader::finish`].
     ///
     /// # Errors
-    /// When they do not fit, or the driver refuses.
+    /// When the bytes do not fit, or the driver fails.
     pub fn send(&mut self, bytes: usize, memory: &Memory, offset: usize) -> Result<(), Error> {
         if memory.bytes().checked_sub(offset).is_none_or(|room| bytes > room) {
-            return Err(Error::Misuse("a copy does not fit its memory"));
+            return Err(Error::InvalidArguments("a copy exceeds its memory"));
         }
         let to = memory.address() + offset as u64;
         let range = self.range();
         let from = &self.memory[range][..bytes];
-        // SAFETY: the slot is not written before its event says that the copy is over, and not
-        // freed before the stream has ended; the copy ends inside the GPU's memory.
+        // SAFETY: the slot is not written before its event has completed, and not freed before the
+        // stream is idle; the copy is within the GPU's memory.
         unsafe { result::memcpy_htod_async(to, from, self.stream) }
             .map_err(refused("cuMemcpyHtoDAsync"))?;
-        // SAFETY: both are ours.
+        // SAFETY: this value owns both.
         unsafe { result::event::record(self.events[self.slot], self.stream) }
             .map_err(refused("cuEventRecord"))?;
         self.slot = (self.slot + 1) % self.events.len();
@@ -108,7 +110,7 @@ impl Uploader {
     /// # Errors
     /// When a copy failed.
     pub fn finish(self) -> Result<(), Error> {
-        // SAFETY: the stream is ours.
+        // SAFETY: this value owns the stream.
         unsafe { result::stream::synchronize(self.stream) }.map_err(refused("cuStreamSynchronize"))
     }
 
@@ -126,8 +128,8 @@ impl Uploader {
 impl Drop for Uploader {
     fn drop(&mut self) {
         let (place, _) = self.pinned();
-        // SAFETY: all of these are ours, and nothing is under way once the stream has come to
-        // rest; after an error on the GPU they fail, and the process is about to end.
+        // SAFETY: this value owns all of these, and no copy runs once the stream is idle. After an
+        // error of the GPU these calls fail, and the process is about to end.
         unsafe {
             let _ = result::stream::synchronize(self.stream);
             if self.registered {

@@ -25,9 +25,9 @@ pub(crate) fn choose(
     let gpu = match device {
         DeviceChoice::Cpu => None,
         DeviceChoice::Cuda(ordinal) => {
-            Some(zimage_cuda::bring_up_timed(ordinal, !eager).map_err(|e| refusal(&e))?)
+            Some(zimage_cuda::init_timed(ordinal, !eager).map_err(|e| refusal(&e))?)
         }
-        DeviceChoice::Auto => match zimage_cuda::bring_up_timed(0, !eager) {
+        DeviceChoice::Auto => match zimage_cuda::init_timed(0, !eager) {
             Ok(found) => Some(found),
             Err(zimage_cuda::Error::NoDriver(_)) => None,
             Err(e) => {

@@ -59,7 +59,7 @@ pub(crate) fn strike(stage: Stage, device: Device) -> Result<()> {
         Some("nan") => Err(Error::NotFinite("the latents")),
         Some("panic") => panic!("a planted\nbug"),
         Some("address") => match device {
-            Device::Cuda(ordinal) => Ok(zimage_cuda::faults::write_to_nowhere(ordinal)?),
+            Device::Cuda(ordinal) => Ok(zimage_cuda::faults::write_to_unmapped_memory(ordinal)?),
             _ => Err(Error::Internal("only a GPU refuses an address".to_owned())),
         },
         _ => Ok(()),

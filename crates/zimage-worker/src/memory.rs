@@ -2,7 +2,7 @@
 
 use tch::Device;
 use zimage::{Error, ErrorKind};
-use zimage_cuda::{Holder, Room};
+use zimage_cuda::{FreeMemory, GpuProcess};
 use zimg_protocol::Failure;
 use zimg_protocol::messages::{DeviceMemory, Report};
 
@@ -14,7 +14,7 @@ const NAMED: usize = 3;
 /// Reports to the supervisor how much memory of the GPU is in use, if there is a GPU.
 pub(crate) fn report(device: Device, reports: &Reports) {
     let Device::Cuda(ordinal) = device else { return };
-    if let Ok(Room { free, total }) = zimage_cuda::room(ordinal) {
+    if let Ok(FreeMemory { free, total }) = zimage_cuda::free_memory(ordinal) {
         reports.send(Report::Memory(DeviceMemory { used: total - free, total }));
     }
 }
@@ -23,17 +23,17 @@ pub(crate) fn report(device: Device, reports: &Reports) {
 pub(crate) fn explain(failure: Failure, error: &Error, device: Device) -> Failure {
     let Device::Cuda(ordinal) = device else { return failure };
     let message = match (error.kind(), error) {
-        (ErrorKind::Memory, _) => match zimage_cuda::room(ordinal) {
+        (ErrorKind::Memory, _) => match zimage_cuda::free_memory(ordinal) {
             Ok(room) => sentence(error.bytes_needed(), room),
             Err(_) => failure.message,
         },
         (_, Error::TooLarge { .. }) => failure.message,
         _ => return failure,
     };
-    Failure { message: message + &held(&zimage_cuda::holders(ordinal)), ..failure }
+    Failure { message: message + &held(&zimage_cuda::gpu_processes(ordinal)), ..failure }
 }
 
-fn sentence(needed: Option<u64>, Room { free, total }: Room) -> String {
+fn sentence(needed: Option<u64>, FreeMemory { free, total }: FreeMemory) -> String {
     let needed = needed.map(|bytes| format!("{} at once were needed, ", gigabytes(bytes)));
     format!(
         "the GPU's memory is too small: {}{} of {} are free",
@@ -44,8 +44,8 @@ fn sentence(needed: Option<u64>, Room { free, total }: Room) -> String {
 }
 
 /// The processes that hold memory, as the end of a sentence.
-fn held(holders: &[Holder]) -> String {
-    let named = holders.iter().take(NAMED).map(|Holder { pid, name, bytes }| {
+fn held(holders: &[GpuProcess]) -> String {
+    let named = holders.iter().take(NAMED).map(|GpuProcess { pid, name, bytes }| {
         let name = name.as_deref().unwrap_or("a process");
         format!(", {name} ({pid}) holds {}", gigabytes(*bytes))
     });
@@ -63,13 +63,13 @@ mod tests {
 
     #[test]
     fn a_sentence_has_the_amount_and_the_processes() {
-        let room = Room { free: 800_000_000, total: 25_300_000_000 };
+        let room = FreeMemory { free: 800_000_000, total: 25_300_000_000 };
         assert_eq!(
             sentence(None, room),
             "the GPU's memory is too small: 0.8 GB of 25.3 GB are free"
         );
-        let blender = Holder { pid: 4711, name: Some("blender".into()), bytes: 9_100_000_000 };
-        let hidden = Holder { pid: 9, name: None, bytes: 100_000_000 };
+        let blender = GpuProcess { pid: 4711, name: Some("blender".into()), bytes: 9_100_000_000 };
+        let hidden = GpuProcess { pid: 9, name: None, bytes: 100_000_000 };
         assert_eq!(
             sentence(Some(1_610_612_736), room) + &held(&[blender, hidden]),
             "the GPU's memory is too small: 1.6 GB at once were needed, 0.8 GB of 25.3 GB are \

@@ -51,7 +51,7 @@ pub extern "C" fn run(count: c_int, words: *const *const c_char) {
             while !libc_is_initialized() {
                 thread::sleep(Duration::from_micros(50));
             }
-            zimage_cuda::begin(ordinal, kernels);
+            zimage_cuda::preinit(ordinal, kernels);
         });
     }
 }

@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut kernels = None;
     if device.is_cuda() {
-        let gpu = zimage_cuda::bring_up(0)?;
+        let gpu = zimage_cuda::init(0)?;
         let start = Instant::now();
         if mode == "fused" {
             kernels = Some(Kernels::compile(&gpu)?);

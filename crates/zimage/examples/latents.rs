@@ -26,7 +26,7 @@ fn device(name: &str) -> Result<Device, Box<dyn Error>> {
     match name.strip_prefix("cuda:") {
         Some(ordinal) => {
             let ordinal = ordinal.parse()?;
-            zimage_cuda::bring_up(ordinal)?;
+            zimage_cuda::init(ordinal)?;
             Ok(Device::Cuda(ordinal))
         }
         None if name == "cpu" => Ok(Device::Cpu),

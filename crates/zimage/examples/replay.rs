@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: replay CHECKPOINT DTYPE DEVICE".into());
     };
     let ordinal = device.strip_prefix("cuda:").ok_or("only a GPU replays")?.parse()?;
-    zimage_cuda::bring_up(ordinal)?;
+    zimage_cuda::init(ordinal)?;
     let options = Options { device: Device::Cuda(ordinal), dtype: dtype.parse()?, eager: false };
     let checkpoint = Checkpoint::open(Path::new(checkpoint))?;
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;

@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let device = match device_name.strip_prefix("cuda:") {
         Some(ordinal) => {
-            zimage_cuda::bring_up(ordinal.parse()?)?;
+            zimage_cuda::init(ordinal.parse()?)?;
             Device::Cuda(ordinal.parse()?)
         }
         None => Device::Cpu,

@@ -111,13 +111,13 @@ impl Error {
             | Self::PromptTooLong { .. }
             | Self::TooLarge { .. } => ErrorKind::Refused,
             Self::Torch(error) if is_out_of_memory(error) => ErrorKind::Memory,
-            Self::Gpu(zimage_cuda::Error::NoRoom { .. }) => ErrorKind::Memory,
+            Self::Gpu(zimage_cuda::Error::OutOfMemory { .. }) => ErrorKind::Memory,
             Self::Gpu(zimage_cuda::Error::Driver { code: OUT_OF_MEMORY, .. }) => ErrorKind::Memory,
             Self::Torch(_)
             | Self::Gpu(
                 zimage_cuda::Error::Driver { .. }
                 | zimage_cuda::Error::Graph(_)
-                | zimage_cuda::Error::Wrong(..),
+                | zimage_cuda::Error::SelfTest { .. },
             ) => ErrorKind::Fault,
             Self::Device(_) | Self::Gpu(_) => ErrorKind::Device,
             Self::NotFinite(_) | Self::OneColour(_) => ErrorKind::Silent,
@@ -129,7 +129,7 @@ impl Error {
     /// How much memory was asked for at once, if it was refused and is known.
     pub fn bytes_needed(&self) -> Option<u64> {
         match self {
-            Self::Gpu(zimage_cuda::Error::NoRoom { bytes, .. }) => Some(*bytes as u64),
+            Self::Gpu(zimage_cuda::Error::OutOfMemory { bytes, .. }) => Some(*bytes as u64),
             Self::Torch(error) => tried_to_allocate(&error.to_string()),
             _ => None,
         }
@@ -164,7 +164,7 @@ impl From<zimage_cuda::Error> for Error {
         match error {
             // So that running out of memory is told as such.
             zimage_cuda::Error::Tch(error) => Self::Torch(error),
-            zimage_cuda::Error::Misuse(_) => Self::Internal(error.to_string()),
+            zimage_cuda::Error::InvalidArguments(_) => Self::Internal(error.to_string()),
             error => Self::Gpu(error),
         }
     }
@@ -233,7 +233,7 @@ mod tests {
         ] {
             assert_eq!(torch(text).bytes_needed(), bytes, "{text}");
         }
-        let no_room = zimage_cuda::Error::NoRoom { bytes: 7, free: 1 };
+        let no_room = zimage_cuda::Error::OutOfMemory { bytes: 7, free: 1 };
         assert_eq!(Error::from(no_room).bytes_needed(), Some(7));
     }
 
@@ -247,14 +247,14 @@ mod tests {
             (torch("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), ErrorKind::Memory),
             (tch("CUDA out of memory."), ErrorKind::Memory),
             (driver(2), ErrorKind::Memory),
-            (zimage_cuda::Error::NoRoom { bytes: 2, free: 1 }.into(), ErrorKind::Memory),
+            (zimage_cuda::Error::OutOfMemory { bytes: 2, free: 1 }.into(), ErrorKind::Memory),
             (torch("CUDA error: an illegal memory access was encountered"), ErrorKind::Fault),
             (torch("CUBLAS_STATUS_EXECUTION_FAILED"), ErrorKind::Fault),
             (torch("something nobody has heard of"), ErrorKind::Fault),
             (driver(700), ErrorKind::Fault),
-            (zimage_cuda::Error::Wrong(1.0, 2).into(), ErrorKind::Fault),
+            (zimage_cuda::Error::SelfTest { found: 1.0, expected: 2 }.into(), ErrorKind::Fault),
             (zimage_cuda::Error::NoDriver("no".into()).into(), ErrorKind::Device),
-            (zimage_cuda::Error::Misuse("so").into(), ErrorKind::Internal),
+            (zimage_cuda::Error::InvalidArguments("so").into(), ErrorKind::Internal),
             (Error::NotFinite("the latents"), ErrorKind::Silent),
             (Error::OneColour([0; 3]), ErrorKind::Silent),
         ] {

@@ -8,12 +8,12 @@ use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::TextEncoderConfig;
 use crate::error::Result;
-use crate::nn::{FeedForward, Heads, Names, Precision, RmsNorm, SelfAttention};
-use crate::ops::{Ops, Rotation, Scale};
+use crate::nn::{FeedForward, Precision, ProjectionNames, SelfAttention};
+use crate::ops::{Heads, Ops, RmsNorm, Rotation, Scale};
 use crate::weights::Weights;
 
 /// What transformers calls the parts of attention.
-const NAMES: Names = Names {
+const NAMES: ProjectionNames = ProjectionNames {
     q: "q_proj",
     k: "k_proj",
     v: "v_proj",
@@ -94,7 +94,7 @@ impl TextEncoder {
         if guard == 1.0 { Ok(x) } else { Ok(x.f_to_kind(residual)?.f_div_scalar(guard)?) }
     }
 
-    /// The turns of the first `tokens` places. Cosines and sines are rounded to the compute kind,
+    /// The rotations of the first `tokens` places. Cosines and sines are rounded to the compute kind,
     /// as the reference has them. They are made on the CPU: on a GPU each of these operations would
     /// load its kernels, 0.08 s in all.
     ///
@@ -110,9 +110,9 @@ impl TextEncoder {
         let kind = self.precision.compute;
         let (cos, sin) = (angles.f_cos()?.f_to_kind(kind)?, angles.f_sin()?.f_to_kind(kind)?);
         let twice = |x: &Tensor| Tensor::f_cat(&[x, x], -1)?.f_unsqueeze(1);
-        let turns = Tensor::f_stack(&[&cos, &sin], -1)?.f_to_kind(Kind::Float)?;
+        let cos_sin = Tensor::f_stack(&[&cos, &sin], -1)?.f_to_kind(Kind::Float)?;
         Ok(Rotation::Halves {
-            turns: turns.f_to_device(self.device)?,
+            cos_sin: cos_sin.f_to_device(self.device)?,
             cos: twice(&cos)?.f_to_device(self.device)?,
             sin: twice(&sin)?.f_to_device(self.device)?,
         })
@@ -180,7 +180,7 @@ mod tests {
         padded.resize(64, 0);
         let run = |tokens: &[i64]| {
             let rotation = encoder.rotation(tokens.len() as i64).unwrap();
-            encoder.forward(&Ops::Plain, &Tensor::from_slice(tokens), &rotation).unwrap()
+            encoder.forward(&Ops::Eager, &Tensor::from_slice(tokens), &rotation).unwrap()
         };
         let want = run(&tokens);
         let got = run(&padded).narrow(0, 0, 43);

@@ -1,4 +1,4 @@
-// What all kernels share. NVRTC brings no headers, so bfloat16 is handled as bits: its 16 bits are
+// Definitions for all kernels. NVRTC has no headers, so bfloat16 is handled as bits: its 16 bits are
 // the upper half of a float's.
 
 typedef unsigned char u8;
@@ -31,7 +31,7 @@ __device__ __forceinline__ void load8(const float *from, float v[8]) {
   v[4] = b.x; v[5] = b.y; v[6] = b.z; v[7] = b.w;
 }
 
-// Stores, and leaves in `v` what the rounded numbers are.
+// Stores, and rounds `v` to what was stored.
 __device__ __forceinline__ void store8(bf16 *to, float v[8]) {
   Packed p;
 #pragma unroll
@@ -43,12 +43,12 @@ __device__ __forceinline__ void store8(bf16 *to, float v[8]) {
   *(Packed *)to = p;
 }
 
-// __fdividef gives 0 where 1 + e^-x exceeds 2^126, which is the limit.
+// __fdividef returns 0 where 1 + e^-x exceeds 2^126, which is the limit of the function.
 __device__ __forceinline__ float silu(float x) { return __fdividef(x, 1.0f + __expf(-x)); }
 
-// The sum, or the largest, over all threads of a block of whole warps; the same value in each of
-// them, and the same in every run: the order is fixed. `shared` holds 32 floats, and may be used
-// again only after a __syncthreads().
+// The sum, or the maximum, over all threads of a block of whole warps: the same value in every thread
+// and in every run, since the order is fixed. `shared` holds 32 floats, and may be reused only after a
+// __syncthreads().
 __device__ __forceinline__ float block_sum(float x, float *shared) {
 #pragma unroll
   for (int lane = 16; lane > 0; lane >>= 1) x += __shfl_xor_sync(~0u, x, lane);
@@ -73,7 +73,7 @@ __device__ __forceinline__ float block_max(float x, float *shared) {
   return x;
 }
 
-// A row as float8 (e4m3) with one scale, so that its largest value is 448, float8's largest.
+// A row as float8 (e4m3) with one scale: its largest value becomes 448, the largest of float8.
 const float FLOAT8_MAX = 448.0f;
 
 __device__ __forceinline__ float float8_scale(float largest) {

@@ -1,4 +1,4 @@
-//! From CUDA C++ to kernels in the GPU's context, through NVRTC.
+//! Compilation of the kernels with NVRTC, and loading into the GPU's context.
 
 #![expect(unsafe_code, reason = "calls of NVRTC and of the driver")]
 
@@ -12,9 +12,11 @@ use cudarc::nvrtc::{result as nvrtc, sys};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
 use super::Kernel;
-use crate::{Error, Gpu, context, libtorch};
+use crate::driver::Gpu;
+use crate::error::Error;
+use crate::{context, libtorch};
 
-/// The files by their names.
+/// The sources by file name.
 const SOURCES: [(&str, &str); 6] = [
     ("gate.cu", include_str!("gate.cu")),
     ("group_norm.cu", include_str!("group_norm.cu")),
@@ -23,27 +25,27 @@ const SOURCES: [(&str, &str); 6] = [
     ("rope.cu", include_str!("rope.cu")),
     ("softmax.cu", include_str!("softmax.cu")),
 ];
-/// What they were compiled to, once a process.
+/// The compiled sources, once a process.
 static COMPILED: [OnceLock<Compiled>; SOURCES.len()] = [const { OnceLock::new() }; SOURCES.len()];
 
-/// A file for one kind of GPU, or why it does not compile.
+/// A source compiled for one compute capability, or the compiler's message.
 struct Compiled {
     capability: (i32, i32),
     cubin: Result<Vec<c_char>, String>,
 }
 
-/// What stands before every file.
+/// The text before every source.
 const COMMON: &str = include_str!("common.cuh");
 
-/// Finds NVRTC where libtorch's wheel has it, and where the dynamic loader looks.
+/// Loads NVRTC from libtorch's wheel, or from where the dynamic loader looks.
 ///
-/// Its second half, the built-in functions, it opens itself by name, which finds what is loaded.
-pub(super) fn bring_compiler() -> Result<(), Error> {
+/// NVRTC opens its built-in functions by name, which finds the library that is loaded here.
+pub(super) fn load_nvrtc() -> Result<(), Error> {
     for name in ["libnvrtc-builtins.so.13.0", "libnvrtc.so.13"] {
-        let path = libtorch::of_nvidia(name).unwrap_or_else(|| name.into());
+        let path = libtorch::nvidia_library(name).unwrap_or_else(|| name.into());
         // SAFETY: NVRTC's initialisers only prepare its own state.
         match unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) } {
-            // It stays for the process: cudarc finds it by its name.
+            // It stays loaded: cudarc finds it by its name.
             Ok(library) => std::mem::forget(library),
             Err(e) => return Err(Error::NoCompiler(e.to_string())),
         }
@@ -52,13 +54,13 @@ pub(super) fn bring_compiler() -> Result<(), Error> {
     if unsafe { sys::is_culib_present() } {
         Ok(())
     } else {
-        Err(Error::NoCompiler("it is too new or too old".into()))
+        Err(Error::NoCompiler("its version is not supported".into()))
     }
 }
 
-/// Compiles all files, all at once, so that [`load`] finds them; what is wrong it will say.
+/// Compiles all sources in parallel, so that [`load`] finds them; [`load`] reports errors.
 pub(super) fn compile_all(gpu: &Gpu) {
-    if bring_compiler().is_ok() {
+    if load_nvrtc().is_ok() {
         thread::scope(|scope| {
             for number in 0..SOURCES.len() {
                 scope.spawn(move || compiled(gpu, number));
@@ -67,7 +69,7 @@ pub(super) fn compile_all(gpu: &Gpu) {
     }
 }
 
-/// The file of this number in [`SOURCES`], compiled.
+/// The compiled source `number` of [`SOURCES`].
 fn compiled(gpu: &Gpu, number: usize) -> Result<Cow<'static, [c_char]>, Error> {
     let compile = || compile(gpu, SOURCES[number].0, SOURCES[number].1);
     let capability = gpu.capability;
@@ -79,22 +81,22 @@ fn compiled(gpu: &Gpu, number: usize) -> Result<Cow<'static, [c_char]>, Error> {
     }
 }
 
-/// Compiles one file, if it is not, and loads it; the kernels come back in the order of their names.
+/// Loads a source, compiled if necessary; returns the kernels in the order of `names`.
 pub(super) fn load<const N: usize>(
     gpu: &Gpu,
     file: &str,
     names: [&str; N],
 ) -> Result<[Kernel; N], Error> {
     let number = SOURCES.iter().position(|(name, _)| *name == file);
-    let cubin = compiled(gpu, number.ok_or(Error::Misuse("there is no such file"))?)?;
+    let cubin = compiled(gpu, number.ok_or(Error::InvalidArguments("no such kernel source"))?)?;
     context::make_current(gpu.ordinal)?;
-    // SAFETY: the image is a cubin that NVRTC just made, and the driver copies what it needs.
+    // SAFETY: the image is a cubin from NVRTC, and the driver copies it.
     let module = unsafe { module::load_data(cubin.as_ptr().cast()) }
         .map_err(|e| Error::driver("cuModuleLoadData", e))?;
     let mut kernels = [Kernel(std::ptr::null_mut()); N];
     for (kernel, name) in kernels.iter_mut().zip(names) {
         let c_name = CString::new(name).map_err(|_| Error::Compile(name.to_owned()))?;
-        // SAFETY: the module was just loaded and stays.
+        // SAFETY: the module was just loaded and is never unloaded.
         let function = unsafe { module::get_function(module, c_name) };
         *kernel = Kernel(function.map_err(|_| Error::Compile(format!("{file} lacks {name}")))?);
     }
@@ -120,7 +122,7 @@ fn compile(gpu: &Gpu, file: &str, source: &str) -> Result<Vec<c_char>, String> {
             Err(format!("{file}: {e}: {}", log.trim_end_matches(['\0', '\n'])))
         }
     };
-    // SAFETY: it was created and is not yet destroyed. Failing to destroy it leaks some memory.
+    // SAFETY: it was created and is not yet destroyed. A failure leaks some memory.
     let _ = unsafe { nvrtc::destroy_program(program) };
     cubin
 }
@@ -129,10 +131,10 @@ fn compile(gpu: &Gpu, file: &str, source: &str) -> Result<Vec<c_char>, String> {
 /// The program must have been compiled for a real architecture.
 unsafe fn cubin(program: sys::nvrtcProgram) -> Result<Vec<c_char>, nvrtc::NvrtcError> {
     let mut size = 0;
-    // SAFETY: the caller's promise; `size` is written.
+    // SAFETY: as required of the caller; `size` is written.
     unsafe { sys::nvrtcGetCUBINSize(program, &raw mut size) }.result()?;
     let mut cubin = vec![0; size];
-    // SAFETY: the buffer has the size that was just asked for.
+    // SAFETY: the buffer has the size that NVRTC returned.
     unsafe { sys::nvrtcGetCUBIN(program, cubin.as_mut_ptr()) }.result()?;
     Ok(cubin)
 }

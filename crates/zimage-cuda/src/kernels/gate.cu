@@ -1,6 +1,6 @@
 // The gated linear unit: rows of `width` gates and then `width` values become silu(gate) · value.
 
-// Each thread takes eight numbers.
+// Each thread processes eight numbers.
 extern "C" __global__ void silu_gate(const bf16 *gates_values, int width, bf16 *out) {
   int at = (blockIdx.y * blockDim.x + threadIdx.x) * 8;
   if (at >= width) return;
@@ -13,7 +13,8 @@ extern "C" __global__ void silu_gate(const bf16 *gates_values, int width, bf16 *
   store8(out + (size_t)blockIdx.x * width + at, v);
 }
 
-// The same as float8 with one scale a row; a block a row. Not gated, it only makes rows float8.
+// The same as float8 with one scale for each row; one block for each row. Without GATED it only
+// converts rows to float8.
 template <bool GATED>
 __device__ __forceinline__ void row_to_float8(const bf16 *row, int width, u8 *out, float *scale) {
   // Rows of up to PIECES · 8 · 1024 numbers.

@@ -1,8 +1,8 @@
-// Group norm of feature maps that lie place by place, `channels` numbers each (NHWC), and the
-// residual sum before it.
+// Group norm of feature maps in NHWC (`channels` numbers for each position), and the residual sum
+// before it.
 //
-// A block takes `per_block` places. Its threads stand in `lanes` rows of channels / 8: each keeps
-// to its eight channels and takes every lanes-th place, four of them in flight.
+// A block processes `per_block` positions. Its threads form `lanes` rows of channels / 8: each thread
+// processes eight channels of every lanes-th position, with four loads in flight.
 
 const int FLIGHT = 4;
 
@@ -30,8 +30,8 @@ __device__ __forceinline__ void add8(float v[8], const float w[8]) {
 }
 
 // For each channel its mean over the block's places and the sum of squared distances from it:
-// moments[block][channel]. Sums are of distances from the block's first place, so that a mean
-// far from 0 costs no digits. With ADD the numbers are x + y + bias, rounded and stored in `sum`.
+// moments[block][channel]. Sums are of distances from the block's first position, so that a mean far
+// from 0 loses no digits. With ADD the numbers are x + y + bias, rounded and stored in `sum`.
 template <bool ADD>
 __device__ __forceinline__ void block_moments(const bf16 *x, const bf16 *y, const float *bias, bf16 *sum, int places,
                                               int channels, int per_block, float2 *moments) {
@@ -110,8 +110,8 @@ extern "C" __global__ void __launch_bounds__(256) add_moments(const bf16 *x, con
   block_moments<true>(x, y, bias, sum, places, channels, per_block, moments);
 }
 
-// From moments to what each channel is multiplied with and what is added then: norm(x + bias) =
-// x · coefficients[0][channel] + coefficients[1][channel]. One block a group.
+// From moments to a factor and an offset for each channel: norm(x + bias) =
+// x · coefficients[0][channel] + coefficients[1][channel]. One block for each group.
 extern "C" __global__ void __launch_bounds__(512) norm_coefficients(const float2 *moments, int blocks, int per_block,
                                                                     int places, int channels, int groups,
                                                                     const float *bias, const float *weight,

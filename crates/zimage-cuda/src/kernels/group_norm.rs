@@ -1,7 +1,7 @@
 //! `group_norm.cu`: group norm of feature maps, and the residual sum before it.
 //!
-//! A map here is `[places, channels]` in bfloat16: NHWC of one image. A bias is `[channels]` in
-//! float32: that of the convolution which made the map, and not yet added to it.
+//! A map here is `[positions, channels]` in bfloat16: NHWC of one image. A bias is `[channels]` in
+//! float32: the bias of the convolution before the map, which is still to be added.
 
 #![expect(unsafe_code, reason = "launches kernels")]
 
@@ -9,16 +9,17 @@ use tch::{Kind, Tensor};
 
 use super::launch::expect;
 use super::{Kernel, Kernels, compile};
-use crate::{Error, Gpu};
+use crate::driver::Gpu;
+use crate::error::Error;
 
-/// Threads of a block at most, each of which keeps to eight channels.
+/// The most threads of a block; each processes eight channels.
 const THREADS: i64 = 256;
-/// Blocks that take moments, at most. It does not depend on the GPU, so neither does the order in
-/// which is summed.
+/// The most blocks that compute moments. It does not depend on the GPU, so neither does the order of
+/// summation.
 const BLOCKS_MAX: i64 = 2048;
-/// Places whose moments a thread takes at least.
+/// The least positions of a thread that computes moments.
 const EACH: i64 = 16;
-/// Places that a thread norms: as many as it has in flight. More was slower.
+/// Positions of a thread that norms: the loads that it has in flight. More was slower.
 const NORMED_EACH: i64 = 4;
 
 #[derive(Debug)]
@@ -35,16 +36,16 @@ pub(super) struct Functions {
 pub struct Moments {
     /// `[blocks, channels, 2]` in float32.
     values: Tensor,
-    /// Places of a piece; the last may have fewer.
+    /// Positions of a piece; the last may have fewer.
     per_block: i64,
 }
 
-/// What a group norm has learnt, and its constants.
+/// The weights of a group norm, and its constants.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupNorm<'a> {
-    /// Multiplied with, `[channels]` in float32.
+    /// The factor, `[channels]` in float32.
     pub weight: &'a Tensor,
-    /// Added then, `[channels]` in float32.
+    /// Added afterwards, `[channels]` in float32.
     pub offset: &'a Tensor,
     /// How many groups the channels form.
     pub groups: i64,
@@ -68,7 +69,7 @@ impl Functions {
 }
 
 impl Kernels {
-    /// Whether maps of so many channels can be normed, added and upsampled.
+    /// Whether maps of `channels` channels can be normed, added and upsampled.
     pub fn takes_channels(channels: i64) -> bool {
         channels > 0 && channels % 8 == 0 && channels <= 8 * THREADS
     }
@@ -76,13 +77,13 @@ impl Kernels {
     /// The moments of a map.
     ///
     /// # Errors
-    /// When the tensor is not as said, or the driver refuses.
+    /// When the tensor does not fit, or the driver fails.
     pub fn moments(&self, x: &Tensor) -> Result<Moments, Error> {
         let map = Map::of(x)?;
         let moments = map.moments(x)?;
         let arguments = [
             x.into(),
-            map.places.into(),
+            map.positions.into(),
             map.channels.into(),
             moments.per_block.into(),
             (&moments.values).into(),
@@ -99,7 +100,7 @@ impl Kernels {
     /// `x + y + bias`, and its moments.
     ///
     /// # Errors
-    /// When a tensor is not as said, or the driver refuses.
+    /// When a tensor does not fit, or the driver fails.
     pub fn add(
         &self,
         x: &Tensor,
@@ -107,7 +108,7 @@ impl Kernels {
         bias: Option<&Tensor>,
     ) -> Result<(Tensor, Moments), Error> {
         let map = Map::of(x)?;
-        expect(y, Kind::BFloat16, &[map.places, map.channels])?;
+        expect(y, Kind::BFloat16, &[map.positions, map.channels])?;
         map.expect_bias(bias)?;
         let (sum, moments) = (x.f_empty_like()?, map.moments(x)?);
         let arguments = [
@@ -115,7 +116,7 @@ impl Kernels {
             y.into(),
             bias.into(),
             (&sum).into(),
-            map.places.into(),
+            map.positions.into(),
             map.channels.into(),
             moments.per_block.into(),
             (&moments.values).into(),
@@ -126,10 +127,10 @@ impl Kernels {
         Ok((sum, moments))
     }
 
-    /// The norm of `x + bias`, and then its silu if wished. `moments` are those of `x` alone.
+    /// The norm of `x + bias`, and its SiLU if `silu`. `moments` are those of `x` without the bias.
     ///
     /// # Errors
-    /// When a tensor is not as said, or the driver refuses.
+    /// When a tensor does not fit, or the driver fails.
     pub fn group_norm(
         &self,
         x: &Tensor,
@@ -143,12 +144,12 @@ impl Kernels {
         map.expect_bias(Some(norm.weight))?;
         map.expect_bias(Some(norm.offset))?;
         if norm.groups <= 0 || map.channels % norm.groups != 0 {
-            return Err(Error::Misuse("the groups do not divide the channels"));
+            return Err(Error::InvalidArguments("the groups do not divide the channels"));
         }
         if moments.per_block != map.per_block()
             || moments.values.size() != [map.blocks(), map.channels, 2]
         {
-            return Err(Error::Misuse("the moments are of another map"));
+            return Err(Error::InvalidArguments("the moments are of another map"));
         }
         let device = x.device();
         let coefficients = Tensor::f_empty([2, map.channels], (Kind::Float, device))?;
@@ -156,7 +157,7 @@ impl Kernels {
             (&moments.values).into(),
             moments.blocks().into(),
             moments.per_block.into(),
-            map.places.into(),
+            map.positions.into(),
             map.channels.into(),
             norm.groups.into(),
             bias.into(),
@@ -174,13 +175,13 @@ impl Kernels {
         let arguments = [
             x.into(),
             (&coefficients).into(),
-            map.places.into(),
+            map.positions.into(),
             map.channels.into(),
             per_block.into(),
             (&out).into(),
         ];
         let kernel = if silu { self.0.group_norm.norm_silu } else { self.0.group_norm.norm };
-        let grid = (pieces(map.places, per_block), 1);
+        let grid = (pieces(map.positions, per_block), 1);
         // SAFETY: the types are those of both kernels; map and result are of one shape.
         unsafe { self.0.stream.launch(kernel, grid, map.threads(), &arguments) }?;
         Ok(out)
@@ -193,24 +194,26 @@ impl Moments {
     }
 }
 
-/// How a map is shared out among threads.
+/// The distribution of a map over threads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Map {
-    pub(super) places: i64,
+    pub(super) positions: i64,
     pub(super) channels: i64,
 }
 
 impl Map {
-    /// That of `x`, if the kernels take it.
+    /// The distribution of `x`, if the kernels support its shape.
     pub(super) fn of(x: &Tensor) -> Result<Self, Error> {
-        let &[places, channels] = &x.size()[..] else {
-            return Err(Error::Misuse("maps are [places, channels]"));
+        let &[positions, channels] = &x.size()[..] else {
+            return Err(Error::InvalidArguments("maps are [positions, channels]"));
         };
-        expect(x, Kind::BFloat16, &[places, channels])?;
-        if places > 0 && places <= i64::from(i32::MAX) && Kernels::takes_channels(channels) {
-            Ok(Self { places, channels })
+        expect(x, Kind::BFloat16, &[positions, channels])?;
+        if positions > 0 && positions <= i64::from(i32::MAX) && Kernels::takes_channels(channels) {
+            Ok(Self { positions, channels })
         } else {
-            Err(Error::Misuse("a map is empty, too large, or its channels no multiple of 8"))
+            Err(Error::InvalidArguments(
+                "a map is empty, too large, or its channels are not a multiple of 8",
+            ))
         }
     }
 
@@ -218,7 +221,7 @@ impl Map {
         bias.map_or(Ok(()), |bias| expect(bias, Kind::Float, &[self.channels]))
     }
 
-    /// Places that a block works on at a time.
+    /// Positions that a block processes at a time.
     fn lanes(self) -> i64 {
         THREADS / (self.channels / 8)
     }
@@ -228,14 +231,14 @@ impl Map {
     }
 
     fn per_block(self) -> i64 {
-        pieces(self.places, BLOCKS_MAX).max(self.lanes() * EACH)
+        pieces(self.positions, BLOCKS_MAX).max(self.lanes() * EACH)
     }
 
     fn blocks(self) -> i64 {
-        pieces(self.places, self.per_block())
+        pieces(self.positions, self.per_block())
     }
 
-    /// Memory for the moments of `x`.
+    /// Uninitialised moments of `x`.
     fn moments(self, x: &Tensor) -> Result<Moments, Error> {
         let shape = [self.blocks(), self.channels, 2];
         let values = Tensor::f_empty(shape, (Kind::Float, x.device()))?;
@@ -243,7 +246,7 @@ impl Map {
     }
 }
 
-/// Into how many pieces of at most `size` the `count` fall.
+/// The number of pieces of at most `size` in `count`.
 pub(super) fn pieces(count: i64, size: i64) -> i64 {
     (count + size - 1) / size
 }

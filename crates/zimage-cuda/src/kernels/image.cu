@@ -1,7 +1,7 @@
-// What is left of a decoder: doubling a map's sides, and the last map's way to bytes. Maps lie
-// place by place, `channels` numbers each (NHWC).
+// The decoder's other operations: upsampling by two, and conversion of the last map to bytes. Maps are
+// in NHWC (`channels` numbers for each position).
 
-// Each place becomes four; each thread takes eight numbers of one place.
+// Each position becomes four; each thread processes eight numbers of one position.
 extern "C" __global__ void upsample(const bf16 *x, const float *bias, int places, int width, int channels, bf16 *out) {
   int vectors = channels / 8;
   long long thread = (long long)blockIdx.x * blockDim.x + threadIdx.x;
@@ -26,10 +26,10 @@ extern "C" __global__ void upsample(const bf16 *x, const float *bias, int places
 
 __device__ __forceinline__ float rounded(float x) { return low(pack(x, 0.0f)); }
 
-// Red, green and blue of about −1 to 1, the first three of eight numbers a place, to bytes. Each
-// step rounds to bfloat16 where libtorch's operations on bfloat16 would, the last to even.
-// `strange` becomes 1 if a number is not finite.
-extern "C" __global__ void to_bytes(const bf16 *x, const float *bias, int places, u8 *rgb, int *strange) {
+// Red, green and blue of about −1 to 1, the first three of eight numbers of a position, to bytes.
+// Each step rounds to bfloat16 where libtorch's operations on bfloat16 would, the last to even.
+// `not_finite` becomes 1 if a number is not finite.
+extern "C" __global__ void to_bytes(const bf16 *x, const float *bias, int places, u8 *rgb, int *not_finite) {
   int place = blockIdx.x * blockDim.x + threadIdx.x;
   if (place >= places) return;
   float v[8];
@@ -37,7 +37,7 @@ extern "C" __global__ void to_bytes(const bf16 *x, const float *bias, int places
 #pragma unroll
   for (int i = 0; i < 3; i++) {
     float unit = rounded(rounded(rounded(v[i] + bias[i]) * 0.5f) + 0.5f);
-    if (!(fabsf(unit) <= 3.4e38f)) *strange = 1;
+    if (!(fabsf(unit) <= 3.4e38f)) *not_finite = 1;
     rgb[(size_t)place * 3 + i] = (u8)__float2int_rn(fminf(fmaxf(unit, 0.0f), 1.0f) * 255.0f);
   }
 }

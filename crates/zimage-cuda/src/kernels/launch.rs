@@ -1,4 +1,4 @@
-//! Launching a kernel on libtorch's stream, so that it comes after what was asked before.
+//! Kernel launches on libtorch's stream, in order with libtorch's own.
 
 #![expect(unsafe_code, reason = "a launch hands raw addresses to the GPU")]
 
@@ -9,13 +9,15 @@ use cudarc::driver::sys::CUstream;
 use tch::{Kind, Tensor};
 
 use super::Kernel;
-use crate::{Error, Gpu, libtorch};
+use crate::driver::Gpu;
+use crate::error::Error;
+use crate::libtorch;
 
-/// Asks libtorch for the stream it works on: `AOTITorchError aoti_torch_get_current_cuda_stream(
+/// Returns libtorch's current stream: `AOTITorchError aoti_torch_get_current_cuda_stream(
 /// int32_t device, void **stream)` of its C interface.
 type CurrentStream = unsafe extern "C" fn(c_int, *mut *mut c_void) -> c_int;
 
-/// Where to launch.
+/// libtorch's current stream on a GPU.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stream {
     ordinal: c_int,
@@ -37,15 +39,19 @@ impl Stream {
         let mut stream = std::ptr::null_mut();
         // SAFETY: see `CurrentStream`; the stream is written.
         let code = unsafe { (self.current)(self.ordinal, &raw mut stream) };
-        if code == 0 { Ok(stream.cast()) } else { Err(Error::Misuse("libtorch has no stream")) }
+        if code == 0 {
+            Ok(stream.cast())
+        } else {
+            Err(Error::InvalidArguments("libtorch has no stream"))
+        }
     }
 
     /// Launches `kernel` with `grid` blocks of `threads` threads.
     ///
     /// # Safety
-    /// The arguments are the kernel's, in number and type; the addresses hold what it reads and
-    /// writes, and the tensors they belong to live until libtorch's stream has come past it
-    /// (which libtorch's allocator sees to for its own tensors).
+    /// The arguments have the kernel's number and types; the addresses are of memory that it may read
+    /// and write, and the tensors live until libtorch's stream has passed the launch (libtorch's
+    /// allocator guarantees that for its own tensors).
     pub(super) unsafe fn launch(
         &self,
         kernel: Kernel,
@@ -53,17 +59,25 @@ impl Stream {
         threads: i64,
         arguments: &[Argument],
     ) -> Result<(), Error> {
-        let size = |n: i64| u32::try_from(n).map_err(|_| Error::Misuse("a launch is too large"));
+        let size =
+            |n: i64| u32::try_from(n).map_err(|_| Error::InvalidArguments("a launch is too large"));
         let (x, y, threads) = (size(grid.0)?, size(grid.1)?, size(threads)?);
         if x == 0 || y == 0 {
             return Ok(());
         }
-        let mut places: Vec<*mut c_void> =
+        let mut addresses: Vec<*mut c_void> =
             arguments.iter().map(|a| (&raw const a.0).cast_mut().cast()).collect();
-        // SAFETY: the caller's promise; the driver copies the arguments before it returns, and
-        // reads of each as many bytes as the kernel's type has (at most eight, little-endian).
+        // SAFETY: as required of the caller; the driver copies the arguments before it returns, and
+        // reads of each the bytes of the kernel's type (at most eight, little-endian).
         unsafe {
-            result::launch_kernel(kernel.0, (x, y, 1), (threads, 1, 1), 0, self.now()?, &mut places)
+            result::launch_kernel(
+                kernel.0,
+                (x, y, 1),
+                (threads, 1, 1),
+                0,
+                self.now()?,
+                &mut addresses,
+            )
         }
         .map_err(|e| Error::driver("cuLaunchKernel", e))
     }
@@ -95,13 +109,19 @@ impl From<f64> for Argument {
     }
 }
 
-/// Refuses a tensor that a kernel would misread: it must be on a GPU, of this kind, of this shape,
-/// row after row without gaps, and at an address that whole vectors can be loaded from.
+/// Checks a tensor before a kernel reads it: on a GPU, of this kind and shape, contiguous, and at an
+/// address aligned for vector loads.
 pub(super) fn expect(tensor: &Tensor, kind: Kind, shape: &[i64]) -> Result<(), Error> {
-    let right = tensor.device().is_cuda()
+    let valid = tensor.device().is_cuda()
         && tensor.f_kind().is_ok_and(|found| found == kind)
         && tensor.size() == shape
         && tensor.is_contiguous()
         && (tensor.data_ptr() as usize).is_multiple_of(16);
-    if right { Ok(()) } else { Err(Error::Misuse("a tensor is not what the kernel takes")) }
+    if valid {
+        Ok(())
+    } else {
+        Err(Error::InvalidArguments(
+            "a tensor has the wrong device, kind, shape or alignment for a kernel",
+        ))
+    }
 }

@@ -1,11 +1,11 @@
-//! Our own kernels: a few passes over memory that libtorch makes in many.
+//! Fused kernels: each replaces several of libtorch's operations by one pass over memory.
 //!
-//! Each is one `.cu` file and one `.rs` file beside it that checks and launches. They are compiled
-//! at start-up for the very GPU there is (NVRTC, which comes with libtorch), so that a user needs
-//! no compiler and the repository holds no binary. They take and give bfloat16, compute in
-//! float32, and sum in a fixed order: the same input gives the same bits in every run. The model
-//! has a twin of each in libtorch's operations, which `zimage`'s `ops` chooses where there is no
-//! such GPU, and which `examples/kernels.rs` compares them with.
+//! Each is one `.cu` file, and one `.rs` file with the same name that checks arguments and launches.
+//! They are compiled at start-up for the GPU in use (with NVRTC, which comes with libtorch), so a user
+//! needs no compiler and the repository holds no binary. They read and write bfloat16, compute in
+//! float32, and sum in a fixed order: the same input gives the same bits in every run. Each has an
+//! eager counterpart of libtorch's operations in `zimage`'s `ops`, which runs on other devices, and
+//! which `examples/kernels.rs` compares it with.
 
 mod compile;
 mod gate;
@@ -25,7 +25,8 @@ use std::thread;
 
 use cudarc::driver::sys::CUfunction;
 
-use crate::{Error, Gpu};
+use crate::driver::Gpu;
+use crate::error::Error;
 use launch::Stream;
 
 /// The compiled kernels of one GPU; a clone is another handle to them.
@@ -43,8 +44,8 @@ struct Functions {
     softmax: softmax::Functions,
 }
 
-/// Rows as float8 (e4m3): `values` `[rows, width]`, and what each row is to be multiplied with,
-/// `scales` `[rows, 1]` in float32.
+/// Rows as float8 (e4m3): `values` `[rows, width]`, and a factor for each row, `scales` `[rows, 1]` in
+/// float32.
 #[derive(Debug)]
 pub struct Float8Rows {
     /// The numbers.
@@ -54,15 +55,15 @@ pub struct Float8Rows {
 }
 
 impl Kernels {
-    /// Compiles them for `gpu` and loads them into its context.
+    /// Compiles the kernels for `gpu` and loads them into its context.
     ///
     /// # Errors
-    /// When the GPU is older than Ampere, or NVRTC is missing or refuses.
+    /// When the GPU is older than Ampere, or NVRTC is missing or fails.
     pub fn compile(gpu: &Gpu) -> Result<Self, Error> {
         if !gpu.has_bfloat16() {
             return Err(Error::TooOld(gpu.name.clone()));
         }
-        compile::bring_compiler()?;
+        compile::load_nvrtc()?;
         compile::compile_all(gpu);
         Ok(Self(Arc::new(Functions {
             stream: Stream::of(gpu)?,
@@ -75,10 +76,10 @@ impl Kernels {
         })))
     }
 
-    /// Begins to compile them on a thread, which takes 0.1 to 0.2 s and needs no context yet.
-    pub(crate) fn begin(gpu: Gpu) {
+    /// Starts to compile the kernels on a thread: 0.1 to 0.2 s, without a context.
+    pub(crate) fn start_compiling(gpu: Gpu) {
         if gpu.has_bfloat16() {
-            // Without a thread, `compile` does it.
+            // If the thread cannot be started, `compile` compiles.
             let _ = thread::Builder::new()
                 .name("kernels".into())
                 .spawn(move || compile::compile_all(&gpu));
@@ -86,7 +87,7 @@ impl Kernels {
     }
 }
 
-/// A kernel in its loaded module, which stays loaded as long as the process.
+/// A kernel in a module that stays loaded as long as the process.
 #[derive(Clone, Copy, Debug)]
 struct Kernel(CUfunction);
 

@@ -1,7 +1,7 @@
-// Root-mean-square norms of rows, with the residual sum before them: one block a row, eight
-// numbers a thread, everything in float32 between one load and one store.
+// Root-mean-square norms of rows, with the residual sum before them: one block for each row, eight
+// numbers for each thread, float32 between one load and one store.
 
-// The row's number at `at` … `at + 7`, whose norm (without its scale) is v · the result.
+// The factor of the norm, without its weight, for a row whose numbers `at` … `at + 7` are `v`.
 __device__ __forceinline__ float inverse_rms(const float v[8], int width, float eps, float *shared) {
   float sum = 0.0f;
 #pragma unroll
@@ -9,7 +9,7 @@ __device__ __forceinline__ float inverse_rms(const float v[8], int width, float 
   return rsqrtf(block_sum(sum, shared) / width + eps);
 }
 
-// v = rms(v) · weight · factor, without the factor if there is none.
+// v = rms(v) · weight · factor; the factor is optional.
 __device__ __forceinline__ void norm(float v[8], int at, int width, const bf16 *weight, const bf16 *factor, float eps,
                                      float *shared) {
   float w[8], inverse = inverse_rms(v, width, eps, shared);
@@ -22,7 +22,7 @@ __device__ __forceinline__ void norm(float v[8], int at, int width, const bf16 *
   for (int i = 0; i < 8; i++) v[i] *= w[i];
 }
 
-// Stores a row as bfloat16, or as float8 with the row's own scale.
+// Stores a row as bfloat16, or as float8 with a scale of its own.
 __device__ __forceinline__ void put(float v[8], int row, int at, int width, bf16 *out, u8 *out8, float *out_scale,
                                     float *shared) {
   size_t place = (size_t)row * width + at;
@@ -49,8 +49,8 @@ extern "C" __global__ void __launch_bounds__(1024) rms_norm(const bf16 *x, const
   put(v, row, at, width, out, out8, out_scale, shared + 32);
 }
 
-// sum = x + rms(y) · y_weight · y_factor, or x + y without a y_weight; then out = rms(sum) ·
-// weight · factor, unless there is no weight.
+// sum = x + rms(y) · y_weight · y_factor, or x + y without y_weight; then out = rms(sum) · weight ·
+// factor, if there is a weight.
 extern "C" __global__ void __launch_bounds__(1024) residual_norm(const bf16 *x, const bf16 *y, const bf16 *y_weight,
                                                                  const bf16 *y_factor, float y_eps, bf16 *sum,
                                                                  const bf16 *weight, const bf16 *factor, float eps,

@@ -6,7 +6,8 @@ use tch::{Kind, Tensor};
 
 use super::launch::{Argument, expect};
 use super::{Float8Rows, Kernel, Kernels, compile};
-use crate::{Error, Gpu};
+use crate::driver::Gpu;
+use crate::error::Error;
 
 #[derive(Debug)]
 pub(super) struct Functions {
@@ -14,12 +15,12 @@ pub(super) struct Functions {
     residual: Kernel,
 }
 
-/// What a row's norm is multiplied with, and the norm's epsilon.
+/// The factors of a row's norm, and its epsilon.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale<'a> {
     /// The learnt weight, `[width]`.
     pub weight: &'a Tensor,
-    /// One more factor a column, `[width]`.
+    /// Another factor for each column, `[width]`.
     pub factor: Option<&'a Tensor>,
     /// Added to the mean square.
     pub eps: f64,
@@ -29,7 +30,7 @@ pub struct Scale<'a> {
 #[derive(Debug)]
 pub enum Rows {
     /// bfloat16, `[rows, width]`.
-    Plain(Tensor),
+    Dense(Tensor),
     /// float8.
     Float8(Float8Rows),
 }
@@ -48,25 +49,25 @@ impl Kernels {
         width > 0 && width % 256 == 0 && width <= 8192
     }
 
-    /// `rms(x) · scale` of rows `x` `[rows, width]`, as float8 if wished.
+    /// `rms(x) · scale` of rows `x` `[rows, width]`, as float8 if `float8`.
     ///
     /// # Errors
-    /// When a tensor is not as said, or the driver refuses.
+    /// When a tensor does not fit, or the driver fails.
     pub fn norm(&self, x: &Tensor, scale: Scale<'_>, float8: bool) -> Result<Rows, Error> {
         let (rows, width) = rows_of(x)?;
         let [weight, factor, eps] = scale_of(Some(scale), width)?;
         let out = Out::new(x, float8)?;
-        let [plain, values, scales] = out.arguments();
-        let arguments = [x.into(), weight, factor, eps, width.into(), plain, values, scales];
-        // SAFETY: the types are those of `rms_norm`; all rows were checked to be there.
+        let [dense, values, scales] = out.arguments();
+        let arguments = [x.into(), weight, factor, eps, width.into(), dense, values, scales];
+        // SAFETY: the types are those of `rms_norm`; the shapes were checked.
         unsafe { self.0.stream.launch(self.0.norm.norm, (rows, 1), width / 8, &arguments) }?;
         Ok(out.0)
     }
 
-    /// `x + rms(y) · y_scale`, or `x + y` without a scale, and, if `next` is there, its norm.
+    /// `x + rms(y) · y_scale`, or `x + y` without a scale, and with `next` its norm.
     ///
     /// # Errors
-    /// When a tensor is not as said, or the driver refuses.
+    /// When a tensor does not fit, or the driver fails.
     pub fn residual_norm(
         &self,
         x: &Tensor,
@@ -80,7 +81,7 @@ impl Kernels {
         let [weight, factor, eps] = scale_of(next.map(|(scale, _)| scale), width)?;
         let sum = x.f_empty_like()?;
         let out = next.map(|(_, float8)| Out::new(x, float8)).transpose()?;
-        let [plain, values, scales] =
+        let [dense, values, scales] =
             out.as_ref().map_or([None::<&Tensor>.into(); 3], Out::arguments);
         let arguments = [
             x.into(),
@@ -93,11 +94,11 @@ impl Kernels {
             factor,
             eps,
             width.into(),
-            plain,
+            dense,
             values,
             scales,
         ];
-        // SAFETY: the types are those of `residual_norm`; all rows were checked to be there.
+        // SAFETY: the types are those of `residual_norm`; the shapes were checked.
         unsafe { self.0.stream.launch(self.0.norm.residual, (rows, 1), width / 8, &arguments) }?;
         Ok((sum, out.map(|out| out.0)))
     }
@@ -114,23 +115,23 @@ fn scale_of(scale: Option<Scale<'_>>, width: i64) -> Result<[Argument; 3], Error
     Ok([weight.into(), factor.into(), eps.into()])
 }
 
-/// Memory for a result.
+/// The output of a norm.
 struct Out(Rows);
 
 impl Out {
-    /// For rows as many and as wide as those of `x`.
+    /// Of the shape of `x`.
     fn new(x: &Tensor, float8: bool) -> Result<Self, Error> {
         if !float8 {
-            return Ok(Self(Rows::Plain(x.f_empty_like()?)));
+            return Ok(Self(Rows::Dense(x.f_empty_like()?)));
         }
         let (rows, width) = rows_of(x)?;
         Ok(Self(Rows::Float8(Float8Rows::empty(rows, width, x.device())?)))
     }
 
-    /// The kernels' last three: where to put bfloat16, or float8 and its scales.
+    /// The kernels' last three arguments: the outputs in bfloat16, in float8, and the scales of float8.
     fn arguments(&self) -> [Argument; 3] {
         match &self.0 {
-            Rows::Plain(out) => [out.into(), None::<&Tensor>.into(), None::<&Tensor>.into()],
+            Rows::Dense(out) => [out.into(), None::<&Tensor>.into(), None::<&Tensor>.into()],
             Rows::Float8(out) => {
                 [None::<&Tensor>.into(), (&out.values).into(), (&out.scales).into()]
             }
@@ -139,7 +140,7 @@ impl Out {
 }
 
 impl Float8Rows {
-    /// Memory that nothing was written to.
+    /// Uninitialised rows.
     pub(super) fn empty(rows: i64, width: i64, device: tch::Device) -> Result<Self, Error> {
         Ok(Self {
             values: Tensor::f_empty([rows, width], (Kind::Float8e4m3fn, device))?,
@@ -148,13 +149,15 @@ impl Float8Rows {
     }
 }
 
-/// Rows and width of `x`, if a norm's kernel takes it.
+/// Rows and width of `x`, if the norm's kernel supports them.
 fn rows_of(x: &Tensor) -> Result<(i64, i64), Error> {
-    let &[rows, width] = &x.size()[..] else { return Err(Error::Misuse("rows are [rows, width]")) };
+    let &[rows, width] = &x.size()[..] else {
+        return Err(Error::InvalidArguments("rows are [rows, width]"));
+    };
     expect(x, Kind::BFloat16, &[rows, width])?;
     if Kernels::takes_rows_of(width) {
         Ok((rows, width))
     } else {
-        Err(Error::Misuse("rows are too wide or not a multiple of 256"))
+        Err(Error::InvalidArguments("rows are too wide or not a multiple of 256"))
     }
 }

@@ -1,6 +1,6 @@
-// Norm of queries and keys, and their rotation, in place on packed rows of heads of 128 numbers:
-// queries, then keys, then values, which stay as they are. One block a token, one warp a head,
-// four numbers a lane.
+// Norm and rotation of queries and keys, in place on packed rows of heads of 128 numbers: queries, then
+// keys, then values, which are unchanged. One block for each token, one warp for each head, four
+// numbers for each lane.
 
 template <bool HALVES>
 __device__ __forceinline__ void norm_and_rotate(bf16 *heads, int row_width, int queries, int keys, const bf16 *q_scale,
@@ -8,7 +8,7 @@ __device__ __forceinline__ void norm_and_rotate(bf16 *heads, int row_width, int 
   int lane = threadIdx.x & 31, warps = blockDim.x >> 5;
   bf16 *row = heads + (size_t)blockIdx.x * row_width;
   const float2 *turn = turns + (size_t)blockIdx.x * 64;
-  // Neighbours: the lane's two pairs. Halves: number i goes with i + 64, sixteen lanes further.
+  // Neighbours: the lane's two pairs. Halves: number i pairs with i + 64, sixteen lanes further.
   float2 t[4];
 #pragma unroll
   for (int i = 0; i < 4; i++) t[i] = HALVES ? turn[(lane & 15) * 4 + i] : turn[lane * 2 + (i >> 1)];

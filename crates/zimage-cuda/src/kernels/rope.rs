@@ -6,9 +6,10 @@ use tch::{Kind, Tensor};
 
 use super::launch::expect;
 use super::{Kernel, Kernels, compile};
-use crate::{Error, Gpu};
+use crate::driver::Gpu;
+use crate::error::Error;
 
-/// The width of a head that the kernel is made for.
+/// The width of a head that the kernel supports.
 const HEAD: i64 = 128;
 /// Warps of a block; 30 + 30 heads are four for each.
 const WARPS: i64 = 15;
@@ -19,7 +20,7 @@ pub(super) struct Functions {
     halves: Kernel,
 }
 
-/// Which two numbers of a head are turned together.
+/// Which two numbers of a head rotate together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pairs {
     /// 2i and 2i + 1.
@@ -43,32 +44,32 @@ impl Kernels {
     }
 
     /// Norms the first `queries` heads of each row with `q_scale`, the next `keys` with `k_scale`
-    /// (both `[128]`), and turns them; the heads after them stay.
+    /// (both `[128]`), and rotates them; the heads after them are unchanged.
     ///
-    /// `heads` is `[tokens, heads · 128]`, changed in place; `turns` is `[tokens, 64, 2]` in
+    /// `heads` is `[tokens, heads · 128]`, changed in place; `rotations` is `[tokens, 64, 2]` in
     /// float32: cosine and sine.
     ///
     /// # Errors
-    /// When a tensor is not as said, or the driver refuses.
+    /// When a tensor does not fit, or the driver fails.
     pub fn norm_and_rotate(
         &self,
         heads: &Tensor,
         (queries, keys): (i64, i64),
         (q_scale, k_scale): (&Tensor, &Tensor),
         eps: f64,
-        turns: &Tensor,
+        rotations: &Tensor,
         pairs: Pairs,
     ) -> Result<(), Error> {
         let &[tokens, width] = &heads.size()[..] else {
-            return Err(Error::Misuse("heads are [tokens, heads · width]"));
+            return Err(Error::InvalidArguments("heads are [tokens, heads · width]"));
         };
         if width % HEAD != 0 || (queries + keys) * HEAD > width {
-            return Err(Error::Misuse("there are fewer heads than said"));
+            return Err(Error::InvalidArguments("the rows have fewer heads than the arguments"));
         }
         expect(heads, Kind::BFloat16, &[tokens, width])?;
         expect(q_scale, Kind::BFloat16, &[HEAD])?;
         expect(k_scale, Kind::BFloat16, &[HEAD])?;
-        expect(turns, Kind::Float, &[tokens, HEAD / 2, 2])?;
+        expect(rotations, Kind::Float, &[tokens, HEAD / 2, 2])?;
         let arguments = [
             heads.into(),
             width.into(),
@@ -77,13 +78,13 @@ impl Kernels {
             q_scale.into(),
             k_scale.into(),
             eps.into(),
-            turns.into(),
+            rotations.into(),
         ];
         let kernel = match pairs {
             Pairs::Neighbours => self.0.rope.neighbours,
             Pairs::Halves => self.0.rope.halves,
         };
-        // SAFETY: the types are those of the kernels; all rows were checked to be there.
+        // SAFETY: the types are those of the kernels; the shapes were checked.
         unsafe { self.0.stream.launch(kernel, (tokens, 1), WARPS * 32, &arguments) }
     }
 }

@@ -1,11 +1,11 @@
-// Softmax of rows of scores: float32 in, bfloat16 out. One block a row, which it reads twice: for
-// the largest and the sum of powers, which are kept together, and for the result.
+// Softmax of rows of scores: float32 in, bfloat16 out. One block for each row, which it reads twice:
+// for the maximum together with the sum of exponentials, and for the result.
 
 extern "C" __global__ void __launch_bounds__(512) softmax_rows(const float *scores, float scale, int width,
                                                                bf16 *out) {
   __shared__ float shared[64];
   const float *row = scores + (size_t)blockIdx.x * width;
-  // Powers of two are what the GPU has.
+  // The GPU computes powers of two.
   scale *= 1.4426950408889634f;
   float largest = -3.4e38f, sum = 0.0f;
 #pragma unroll 4

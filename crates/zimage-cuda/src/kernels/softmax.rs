@@ -6,7 +6,8 @@ use tch::{Kind, Tensor};
 
 use super::launch::expect;
 use super::{Kernel, Kernels, compile};
-use crate::{Error, Gpu};
+use crate::driver::Gpu;
+use crate::error::Error;
 
 #[derive(Debug)]
 pub(super) struct Functions {
@@ -21,7 +22,7 @@ impl Functions {
 }
 
 impl Kernels {
-    /// Whether rows of so many scores are taken.
+    /// Whether rows of `width` scores are supported.
     pub fn takes_scores_of(width: i64) -> bool {
         width > 0 && width % 4 == 0
     }
@@ -29,14 +30,14 @@ impl Kernels {
     /// `softmax(scores · scale)` of rows `[rows, width]` in float32, as bfloat16.
     ///
     /// # Errors
-    /// When the tensor is not as said, or the driver refuses.
+    /// When the tensor does not fit, or the driver fails.
     pub fn softmax(&self, scores: &Tensor, scale: f64) -> Result<Tensor, Error> {
         let &[rows, width] = &scores.size()[..] else {
-            return Err(Error::Misuse("scores are [rows, width]"));
+            return Err(Error::InvalidArguments("scores are [rows, width]"));
         };
         expect(scores, Kind::Float, &[rows, width])?;
         if !Self::takes_scores_of(width) {
-            return Err(Error::Misuse("a row's scores are no multiple of 4"));
+            return Err(Error::InvalidArguments("the scores of a row are not a multiple of 4"));
         }
         let out = Tensor::f_empty([rows, width], (Kind::BFloat16, scores.device()))?;
         let arguments = [scores.into(), scale.into(), width.into(), (&out).into()];

@@ -1,18 +1,18 @@
-//! The driver's memory in two halves: a handle, which has bytes, and a mapping, which has an
-//! address. A current context is the caller's business.
+//! Handles and mappings of the driver's memory: a handle owns bytes, a mapping gives them an address.
+//! The caller provides a current context.
 
 use std::ffi::c_void;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use cudarc::driver::{DriverError, result, sys};
 
-use crate::Error;
 use crate::context::{self, refused};
+use crate::error::Error;
 
 const POSIX: sys::CUmemAllocationHandleType =
     sys::CUmemAllocationHandleType_enum::CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
 
-/// What kernels may do.
+/// The access that kernels have.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Access {
     /// Read.
@@ -26,40 +26,40 @@ pub(super) enum Access {
 pub(super) struct Handle(sys::CUmemGenericAllocationHandle);
 
 impl Handle {
-    /// `bytes` new bytes, a multiple of the granularity.
+    /// Allocates `bytes` bytes, a multiple of the granularity.
     pub(super) fn create(ordinal: usize, bytes: usize) -> Result<Self, Error> {
         let (mut handle, kind) = (0, kind(ordinal));
         // SAFETY: both pointers are to values that outlive the call.
         unsafe { sys::cuMemCreate(&raw mut handle, bytes, &raw const kind, 0) }
             .result()
-            .map_err(no_room("cuMemCreate", bytes))?;
+            .map_err(allocation_failed("cuMemCreate", bytes))?;
         Ok(Self(handle))
     }
 
-    /// That which a descriptor holds; the descriptor is not needed any longer.
+    /// The memory of a descriptor, which is not needed afterwards.
     pub(super) fn import(shared: BorrowedFd<'_>) -> Result<Self, Error> {
         let mut handle = 0;
         let number = shared.as_raw_fd() as usize as *mut c_void;
         // SAFETY: the first pointer is to a value that outlives the call; for this kind of handle
-        // the second is no pointer but the descriptor, which the driver only looks at.
+        // the second is the descriptor's number and not a pointer.
         unsafe { sys::cuMemImportFromShareableHandle(&raw mut handle, number, POSIX) }
             .result()
             .map_err(refused("cuMemImportFromShareableHandle"))?;
         Ok(Self(handle))
     }
 
-    /// That which is mapped at an address.
+    /// The memory that is mapped at an address.
     pub(super) fn of(address: sys::CUdeviceptr) -> Result<Self, Error> {
         let mut handle = 0;
         // SAFETY: the first pointer is to a value that outlives the call; the driver looks the
-        // address up in its own books.
+        // address up in its own tables.
         unsafe { sys::cuMemRetainAllocationHandle(&raw mut handle, address as *mut c_void) }
             .result()
             .map_err(refused("cuMemRetainAllocationHandle"))?;
         Ok(Self(handle))
     }
 
-    /// A descriptor that holds the memory, closed on exec.
+    /// A descriptor of the memory, closed on exec.
     pub(super) fn export(&self) -> Result<OwnedFd, Error> {
         let mut number: RawFd = -1;
         // SAFETY: for this kind of handle the driver writes an `int`, which outlives the call.
@@ -68,50 +68,52 @@ impl Handle {
         }
         .result()
         .map_err(refused("cuMemExportToShareableHandle"))?;
-        // SAFETY: the driver made the descriptor for us.
+        // SAFETY: the driver created the descriptor for this call.
         let exported = unsafe { OwnedFd::from_raw_fd(number) };
-        // A copy is closed on exec, whatever the driver's is.
-        exported.try_clone().map_err(|_| Error::Misuse("no more files can be opened"))
+        // The duplicate is closed on exec; the driver's flag is not specified.
+        exported.try_clone().map_err(|_| Error::InvalidArguments("too many open files"))
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // SAFETY: the handle is ours and is not used again; a mapping keeps the memory.
+        // SAFETY: this value owns the handle; mappings keep the memory alive.
         let _ = unsafe { sys::cuMemRelease(self.0) };
     }
 }
 
-/// Whether the driver has memory that a descriptor can hold, as it says.
-pub(super) fn is_offered(ordinal: usize) -> Result<bool, Error> {
+/// Whether the driver reports support for memory that descriptors can share.
+pub(super) fn is_supported(ordinal: usize) -> Result<bool, Error> {
     use sys::CUdevice_attribute::{
         CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED as SHARED,
         CU_DEVICE_ATTRIBUTE_VIRTUAL_ADDRESS_MANAGEMENT_SUPPORTED as MAPPED,
     };
     let device = context::device(ordinal)?;
     let has = |which| {
-        // SAFETY: the device is one that the driver named. A driver that does not know the
-        // question has no such memory.
+        // SAFETY: the driver returned the device. A driver that does not know the attribute has no
+        // such memory.
         unsafe { result::device::get_attribute(device, which) }.is_ok_and(|value| value != 0)
     };
     Ok(has(MAPPED) && has(SHARED))
 }
 
-/// Whether a code says that there is no memory of this kind, rather than that something failed.
-pub(super) fn is_a_no(code: i32) -> bool {
+/// Whether a code means that this kind of memory is unsupported, and not that a call failed.
+pub(super) fn is_unsupported(code: i32) -> bool {
     use sys::CUresult::{CUDA_ERROR_NOT_PERMITTED, CUDA_ERROR_NOT_SUPPORTED};
     [CUDA_ERROR_NOT_PERMITTED as i32, CUDA_ERROR_NOT_SUPPORTED as i32].contains(&code)
 }
 
-/// What a refused allocation of so many bytes is called.
-pub(super) fn no_room(call: &'static str, bytes: usize) -> impl Fn(DriverError) -> Error {
+/// The error of a failed allocation of `bytes` bytes.
+pub(super) fn allocation_failed(call: &'static str, bytes: usize) -> impl Fn(DriverError) -> Error {
     move |error| match (error.0, result::mem_get_info()) {
-        (sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY, Ok((free, _))) => Error::NoRoom { bytes, free },
+        (sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY, Ok((free, _))) => {
+            Error::OutOfMemory { bytes, free }
+        }
         _ => refused(call)(error),
     }
 }
 
-/// What lengths are multiples of.
+/// The granularity of allocations: lengths are multiples of it.
 pub(super) fn granularity(ordinal: usize) -> Result<usize, Error> {
     let which = sys::CUmemAllocationGranularity_flags::CU_MEM_ALLOC_GRANULARITY_RECOMMENDED;
     let (mut bytes, kind) = (0, kind(ordinal));
@@ -122,7 +124,7 @@ pub(super) fn granularity(ordinal: usize) -> Result<usize, Error> {
     Ok(bytes.max(1))
 }
 
-/// Gives `bytes` bytes of memory an address.
+/// Maps `bytes` bytes of memory, and returns the address.
 pub(super) fn map(
     ordinal: usize,
     handle: &Handle,
@@ -134,7 +136,7 @@ pub(super) fn map(
     unsafe { sys::cuMemAddressReserve(&raw mut address, bytes, 0, 0, 0) }
         .result()
         .map_err(refused("cuMemAddressReserve"))?;
-    // SAFETY: address and length are those just reserved; a handle of fewer bytes is refused.
+    // SAFETY: address and length are those just reserved; the driver rejects a handle of fewer bytes.
     let mapped = unsafe { sys::cuMemMap(address, bytes, 0, handle.0, 0) }.result();
     let allowed =
         mapped.map_err(refused("cuMemMap")).and_then(|()| allow(ordinal, address, bytes, access));
@@ -145,7 +147,7 @@ pub(super) fn map(
     Ok(address)
 }
 
-/// Says what the GPU's kernels may do there.
+/// Sets the access that kernels have.
 pub(super) fn allow(
     ordinal: usize,
     address: sys::CUdeviceptr,
@@ -160,16 +162,16 @@ pub(super) fn allow(
         Access::ReadWrite => READ_WRITE,
     };
     let access = sys::CUmemAccessDesc { location: location(ordinal), flags };
-    // SAFETY: the driver looks address and length up in its own books.
+    // SAFETY: the driver looks address and length up in its own tables.
     unsafe { sys::cuMemSetAccess(address, bytes, &raw const access, 1) }
         .result()
         .map_err(refused("cuMemSetAccess"))
 }
 
-/// Takes the address back; the memory goes with it if nothing else holds it.
+/// Unmaps the address; the memory is freed if nothing else refers to it.
 pub(super) fn unmap(address: sys::CUdeviceptr, bytes: usize) {
-    // SAFETY: the driver looks address and length up in its own books: unmapping what is not
-    // mapped is refused and changes nothing.
+    // SAFETY: the driver looks address and length up in its own tables: unmapping an unmapped
+    // address is an error without effect.
     unsafe {
         let _ = sys::cuMemUnmap(address, bytes);
         let _ = sys::cuMemAddressFree(address, bytes);

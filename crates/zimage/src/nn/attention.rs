@@ -1,41 +1,17 @@
-//! Attention of a sequence to itself, with normed and rotated queries and keys.
+//! Self-attention with normed and rotated queries and keys.
 
 use tch::{Device, Kind, Tensor};
-use zimage_cuda::{Rows, WithoutPlans};
+use zimage_cuda::{Rows, WithoutCudnnAttention};
 
-use super::{Linear, RmsNorm};
+use super::Linear;
 use crate::error::Result;
-use crate::ops::{Ops, Rotation};
+use crate::ops::{Heads, Ops, RmsNorm, Rotation, attention};
 use crate::weights::Weights;
-
-/// Which heads a layer has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Heads {
-    /// Of queries.
-    pub(crate) queries: i64,
-    /// Of keys, and of values; query heads share them evenly.
-    pub(crate) keys: i64,
-    /// Numbers of one head.
-    pub(crate) width: i64,
-}
-
-impl Heads {
-    /// Queries, keys and values, each `[tokens, heads, width]`, of rows that hold them side by side.
-    pub(crate) fn split(self, packed: &Tensor) -> Result<[Tensor; 3]> {
-        let Self { queries, keys, width } = self;
-        let all = packed.f_unflatten(1, [-1, width])?;
-        Ok([
-            all.f_narrow(1, 0, queries)?,
-            all.f_narrow(1, queries, keys)?,
-            all.f_narrow(1, queries + keys, keys)?,
-        ])
-    }
-}
 
 /// Projections, norms, rotation, attention, projection.
 #[derive(Debug)]
 pub(crate) struct SelfAttention {
-    /// Queries, keys and values side by side.
+    /// Queries, keys and values in one product.
     pub(crate) qkv: Linear,
     pub(crate) q_norm: RmsNorm,
     pub(crate) k_norm: RmsNorm,
@@ -43,14 +19,14 @@ pub(crate) struct SelfAttention {
     pub(crate) heads: Heads,
     /// Whether a token sees only itself and those before it.
     pub(crate) causal: bool,
-    /// Whether its sequences are captions: short, and of many lengths.
+    /// Whether its sequences are prompts: short, and of many lengths.
     pub(crate) short: bool,
-    /// What the input of the last projection is multiplied with.
+    /// The factor of the last projection's input.
     pub(crate) guard: f64,
 }
 
-/// What a model calls the parts.
-pub(crate) struct Names {
+/// A model's names of the projections and norms.
+pub(crate) struct ProjectionNames {
     pub(crate) q: &'static str,
     pub(crate) k: &'static str,
     pub(crate) v: &'static str,
@@ -64,7 +40,7 @@ impl SelfAttention {
     pub(crate) fn load(
         w: &mut Weights<'_>,
         name: &str,
-        names: &Names,
+        names: &ProjectionNames,
         (width, heads): (i64, Heads),
         eps: f64,
     ) -> Result<Self> {
@@ -94,8 +70,8 @@ impl SelfAttention {
         self.out.forward_rows(&ops.rows(joined, self.out.takes_float8())?)
     }
 
-    /// Attends once over `tokens` that mean nothing: cuDNN makes a plan for each number of tokens,
-    /// on each thread, which takes some 50 ms and would be the first image's to wait for.
+    /// Warms up attention over `tokens` tokens: cuDNN builds a plan for each sequence length and thread,
+    /// in some 50 ms that the first image would wait for.
     pub(crate) fn plan(&self, tokens: i64, kind: Kind, device: Device) -> Result<()> {
         let Heads { queries, keys, width } = self.heads;
         let packed = Tensor::f_empty([tokens, (queries + 2 * keys) * width], (kind, device))?;
@@ -106,16 +82,15 @@ impl SelfAttention {
     fn attend(&self, qkv: [Tensor; 3]) -> Result<Tensor> {
         let [q, k, v] = qkv;
         let [q, k, v] = [q.f_transpose(0, 1)?, k.f_transpose(0, 1)?, v.f_transpose(0, 1)?];
-        let _flash = (self.short && q.device().is_cuda()).then(WithoutPlans::new);
+        let _flash = (self.short && q.device().is_cuda()).then(WithoutCudnnAttention::new);
         let out = attention(&q, &k, &v, self.causal)?;
         Ok(out.f_transpose(0, 1)?.f_flatten(1, 2)?)
     }
 }
 
-/// What an administrator should know of the kernel that libtorch chooses, if anything: on Hopper
-/// another one than cuDNN's takes twice its time.
-pub(crate) fn remark(device: Device, kind: Kind) -> Option<String> {
-    /// cuDNN's number in libtorch's `SDPBackend`.
+/// A warning if libtorch does not choose cuDNN's kernel on Hopper: any other takes twice the time.
+pub(crate) fn attention_warning(device: Device, kind: Kind) -> Option<String> {
+    /// cuDNN in libtorch's `SDPBackend`.
     const CUDNN: i64 = 3;
     let Device::Cuda(ordinal) = device else { return None };
     let gpu = zimage_cuda::Gpu::find(ordinal).ok()?;
@@ -127,28 +102,8 @@ pub(crate) fn remark(device: Device, kind: Kind) -> Option<String> {
     let chosen =
         Tensor::f_internal_fused_sdp_choice(&x, &x, &x, none, 0.0, false, None, false).ok()?;
     (chosen != CUDNN).then(|| {
-        "attention is not cuDNN's, which is twice as fast on this GPU: is \
+        "attention does not use cuDNN, which is twice as fast on this GPU: is \
          TORCH_CUDNN_SDPA_DEPRIORITIZED set, or cuDNN older than 9.15?"
             .to_owned()
     })
-}
-
-/// Attention over all positions: `q` is `[heads, tokens, width]`, so is the result; `k` and `v`
-/// may have fewer heads, which the queries' then share.
-pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool) -> Result<Tensor> {
-    let shared = q.size()[0] / k.size()[0];
-    // libtorch repeats heads itself, without copies on a GPU; on a CPU it loses its fast kernel.
-    let by_libtorch = shared > 1 && q.device().is_cuda();
-    let repeated = |x: &Tensor| -> Result<Tensor> {
-        if shared == 1 || by_libtorch {
-            return Ok(x.f_unsqueeze(0)?);
-        }
-        Ok(x.f_repeat_interleave_self_int(shared, 0, None)?.f_unsqueeze(0)?)
-    };
-    let (k, v) = (repeated(k)?, repeated(v)?);
-    let q = q.f_unsqueeze(0)?;
-    let none = None::<&Tensor>;
-    let out =
-        Tensor::f_scaled_dot_product_attention(&q, &k, &v, none, 0.0, causal, None, by_libtorch)?;
-    Ok(out.f_squeeze_dim(0)?)
 }

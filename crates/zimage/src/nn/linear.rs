@@ -17,7 +17,7 @@ pub(crate) struct Linear {
 #[derive(Debug)]
 enum Weight {
     /// `[outputs, inputs]`.
-    Plain(Tensor),
+    Dense(Tensor),
     /// The same as float8, one scale an output.
     Float8(Float8Rows),
 }
@@ -26,7 +26,7 @@ impl Linear {
     /// Takes `{name}.weight` of shape `[outputs, inputs]`.
     pub(crate) fn load(w: &mut Weights<'_>, name: &str, inputs: i64, outputs: i64) -> Result<Self> {
         let weight = w.take(&format!("{name}.weight"), &[outputs, inputs])?;
-        Ok(Self { weight: Weight::Plain(weight), bias: None })
+        Ok(Self { weight: Weight::Dense(weight), bias: None })
     }
 
     /// Takes `{name}.weight` and `{name}.bias` of shape `[outputs]`.
@@ -51,7 +51,7 @@ impl Linear {
         let layers: Vec<(String, i64)> =
             layers.iter().map(|(name, outputs)| (format!("{name}.weight"), *outputs)).collect();
         let weight = w.take_joined(&layers, &[inputs])?;
-        Ok(Self { weight: Weight::Plain(weight), bias: None })
+        Ok(Self { weight: Weight::Dense(weight), bias: None })
     }
 
     /// Makes the weight float8, once it has been read; the inputs must be so, too, from then on.
@@ -59,7 +59,7 @@ impl Linear {
     /// # Errors
     /// When libtorch fails (out of memory).
     pub(crate) fn make_float8(&mut self) -> Result<()> {
-        if let Weight::Plain(weight) = &self.weight {
+        if let Weight::Dense(weight) = &self.weight {
             self.weight = Weight::Float8(float8::rows(weight)?);
         }
         Ok(())
@@ -73,7 +73,7 @@ impl Linear {
     /// `x` is `[…, inputs]`, the result `[…, outputs]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match &self.weight {
-            Weight::Plain(weight) => Ok(x.f_linear(weight, self.bias.as_ref())?),
+            Weight::Dense(weight) => Ok(x.f_linear(weight, self.bias.as_ref())?),
             Weight::Float8(_) => Err(Error::Internal("a float8 product of another kind".into())),
         }
     }
@@ -81,9 +81,9 @@ impl Linear {
     /// The same for rows `[rows, inputs]` as an operation of `ops` made them.
     pub(crate) fn forward_rows(&self, rows: &Rows) -> Result<Tensor> {
         match (rows, &self.weight) {
-            (Rows::Plain(x), _) => self.forward(x),
+            (Rows::Dense(x), _) => self.forward(x),
             (Rows::Float8(x), Weight::Float8(weight)) => float8::product(x, weight),
-            (Rows::Float8(_), Weight::Plain(_)) => {
+            (Rows::Float8(_), Weight::Dense(_)) => {
                 Err(Error::Internal("float8 rows for a product of another kind".into()))
             }
         }

@@ -14,10 +14,10 @@ impl Ops {
             Self::Fused(kernels) if fits && float8 => {
                 Ok(Rows::Float8(kernels.silu_gate_float8(&both)?))
             }
-            Self::Fused(kernels) if fits => Ok(Rows::Plain(kernels.silu_gate(&both)?)),
+            Self::Fused(kernels) if fits => Ok(Rows::Dense(kernels.silu_gate(&both)?)),
             _ => {
                 let out = plain(&both, guard)?;
-                Ok(if float8 { Rows::Float8(float8::rows(&out)?) } else { Rows::Plain(out) })
+                Ok(if float8 { Rows::Float8(float8::rows(&out)?) } else { Rows::Dense(out) })
             }
         }
     }

@@ -127,7 +127,7 @@ impl Ops {
         let (_, places, width) = q.size3()?;
         let kernels = match self {
             Self::Fused(kernels) if Kernels::takes_scores_of(places) => kernels,
-            _ => return crate::nn::attention(q, k, v, false),
+            _ => return super::attention(q, k, v, false),
         };
         /// Queries at a time: enough for the GPU, and at 2048² a gigabyte of scores.
         const QUERIES: i64 = 4096;
@@ -192,16 +192,16 @@ mod tests {
                     (Tensor::randn([shape[1]], FLOAT), Tensor::randn([shape[1]], FLOAT));
                 let norm = GroupNorm { weight: &weight, offset: &offset, groups, eps: 1e-6 };
                 for silu in [false, true] {
-                    let one = Ops::Plain.group_norm(&waiting, norm, silu).unwrap();
-                    let two = Ops::Plain.group_norm(&complete, norm, silu).unwrap();
+                    let one = Ops::Eager.group_norm(&waiting, norm, silu).unwrap();
+                    let two = Ops::Eager.group_norm(&complete, norm, silu).unwrap();
                     assert!(distance(&one, &two) < 1e-5);
                 }
-                let one = Ops::Plain.add(&waiting, &other).unwrap();
-                let two = Ops::Plain.add(&complete, &other_complete).unwrap();
+                let one = Ops::Eager.add(&waiting, &other).unwrap();
+                let two = Ops::Eager.add(&complete, &other_complete).unwrap();
                 assert!(one.bias().is_none());
                 assert!(distance(one.values(), two.values()) < 1e-5);
-                let one = Ops::Plain.upsample(&waiting).unwrap();
-                let two = Ops::Plain.upsample(&complete).unwrap();
+                let one = Ops::Eager.upsample(&waiting).unwrap();
+                let two = Ops::Eager.upsample(&complete).unwrap();
                 assert!(distance(&one, &two) == 0.0);
             }
         }
@@ -217,7 +217,7 @@ mod tests {
         let var = (&groups - &mean).square().mean_dim(&[1i64][..], true, Kind::Double);
         let normed = ((&groups - &mean) / (var + 1e-6).sqrt()).view([1, 12, 5, 3]);
         let want = normed * weight.view([1, -1, 1, 1]) + offset.view([1, -1, 1, 1]);
-        let got = Ops::Plain.group_norm(&Map::new(x, None), norm, false).unwrap();
+        let got = Ops::Eager.group_norm(&Map::new(x, None), norm, false).unwrap();
         assert!(distance(&got.to_kind(Kind::Double), &want) < 1e-5);
     }
 
@@ -237,14 +237,14 @@ mod tests {
     fn attention_of_one_head_is_the_formula() {
         let [q, k, v] = [0; 3].map(|_| Tensor::randn([1, 6, 16], FLOAT));
         let weights = (q.matmul(&k.transpose(1, 2)) * 0.25).softmax(-1, Kind::Float);
-        let got = Ops::Plain.wide_attention(&q, &k, &v).unwrap();
+        let got = Ops::Eager.wide_attention(&q, &k, &v).unwrap();
         assert!(distance(&got, &weights.matmul(&v)) < 1e-5);
     }
 
     #[test]
     fn colours_become_bytes() {
         let colours = Tensor::from_slice(&[-1f32, 0.0, 2.0, 1.0, -3.0, 0.5]).view([1, 3, 1, 2]);
-        let bytes = Ops::Plain.to_bytes(&Map::new(colours, None)).unwrap();
+        let bytes = Ops::Eager.to_bytes(&Map::new(colours, None)).unwrap();
         assert_eq!((bytes.size(), bytes.kind()), (vec![1, 2, 3], Kind::Uint8));
         // 0 → 127.5 → 128 and 0.5 → 191.25 → 191.
         let bytes: Vec<u8> = bytes.flatten(0, 2).try_into().unwrap();
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn nan_is_an_error_not_a_black_image() {
         let colours = Tensor::from_slice(&[f32::NAN, 0.0, 0.0]).view([1, 3, 1, 1]);
-        let bytes = Ops::Plain.to_bytes(&Map::new(colours, None));
+        let bytes = Ops::Eager.to_bytes(&Map::new(colours, None));
         assert!(matches!(bytes, Err(Error::NotFinite(_))));
     }
 }

@@ -5,9 +5,39 @@ use zimage_cuda::{Kernels, Rows, Scale as KernelScale};
 
 use super::Ops;
 use crate::error::Result;
-use crate::nn::RmsNorm;
+use crate::weights::Weights;
 
-/// A norm, and what modulation multiplies its result with.
+/// Root-mean-square norm over the last dimension, with a learnt weight.
+#[derive(Debug)]
+pub(crate) struct RmsNorm {
+    /// `[width]`.
+    pub(crate) weight: Tensor,
+    /// Added to the mean square.
+    pub(crate) eps: f64,
+}
+
+impl RmsNorm {
+    /// Takes `{name}.weight` of shape `[width]`.
+    pub(crate) fn load(w: &mut Weights<'_>, name: &str, width: i64, eps: f64) -> Result<Self> {
+        Ok(Self { weight: w.take(&format!("{name}.weight"), &[width])?, eps })
+    }
+
+    /// The same norm for inputs that are scaled by `factor`: the result is that of unscaled inputs.
+    pub(crate) fn for_scaled_input(mut self, factor: f64) -> Self {
+        self.eps *= factor * factor;
+        self
+    }
+    /// The eager norm: statistics in float32, then the weight's kind, then the weight, as in diffusers
+    /// and transformers, so that bfloat16 rounds where theirs does.
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let x = x.f_to_kind(Kind::Float)?;
+        let mean = x.f_square()?.f_mean_dim(&[-1i64][..], true, Kind::Float)?;
+        let normed = x.f_mul(&mean.f_add_scalar(self.eps)?.f_rsqrt()?)?;
+        Ok(normed.f_to_kind(self.weight.f_kind()?)?.f_mul(&self.weight)?)
+    }
+}
+
+/// A norm, and the factor of its result from modulation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale<'a> {
     /// The norm.
@@ -17,7 +47,7 @@ pub(crate) struct Scale<'a> {
 }
 
 impl Ops {
-    /// `rms(x) · weight · factor` of rows `x` `[rows, width]`, as a product takes them.
+    /// `rms(x) · weight · factor` of rows `x` `[rows, width]`, in the form that a product needs.
     pub(crate) fn norm(&self, x: &Tensor, scale: Scale<'_>, float8: bool) -> Result<Rows> {
         match self {
             Self::Fused(kernels) if Kernels::takes_rows_of(x.size()[1]) => {
@@ -73,23 +103,12 @@ impl<'a> Scale<'a> {
         KernelScale { weight: &self.norm.weight, factor: self.factor, eps: self.norm.eps }
     }
 
-    /// The plain way.
+    /// The eager norm.
     fn apply(self, x: &Tensor) -> Result<Tensor> {
         let normed = self.norm.forward(x)?;
         match self.factor {
             Some(factor) => Ok(normed.f_mul(factor)?),
             None => Ok(normed),
         }
-    }
-}
-
-impl RmsNorm {
-    /// The plain way: statistics in float32, then the weight's kind, then the weight, as diffusers
-    /// and transformers do it, so that bfloat16 rounds where theirs rounds.
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = x.f_to_kind(Kind::Float)?;
-        let mean = x.f_square()?.f_mean_dim(&[-1i64][..], true, Kind::Float)?;
-        let normed = x.f_mul(&mean.f_add_scalar(self.eps)?.f_rsqrt()?)?;
-        Ok(normed.f_to_kind(self.weight.f_kind()?)?.f_mul(&self.weight)?)
     }
 }

@@ -67,7 +67,7 @@ impl GraphCapture {
         let Self::On { pool } = self else { return Ok(None) };
         // Launches of the decoder's meanwhile would invalidate the capture.
         networks.decoder.ask(|_| Ok(())).wait()?;
-        match Graph::record(ordinal, *pool, work) {
+        match Graph::capture(ordinal, *pool, work) {
             Ok((mut graph, result)) => {
                 if pool.is_none() {
                     *pool = Some(graph.pool()?);
@@ -134,7 +134,7 @@ impl DenoiserGraphs {
             Ok::<_, Error>(output.f_to_kind(Kind::Float)?)
         };
         let shape = context.shape();
-        if matches!(ops, Ops::Plain) || shape.1.tokens() > TOKENS_MAX {
+        if matches!(ops, Ops::Eager) || shape.1.tokens() > TOKENS_MAX {
             return compute(latents, &modulations, context);
         }
         let denoiser = self.0.get_or_make(shape, || Ok::<_, Error>((Denoiser::default(), 1)))?;

@@ -55,7 +55,7 @@ impl Engine {
                 let kernels = kernels.clone();
                 Some(networks.decoder.ask(move |vae| vae.fuse(&kernels)))
             }
-            Ops::Plain => None,
+            Ops::Eager => None,
         };
         let engine = Self {
             networks,
@@ -98,7 +98,7 @@ impl Engine {
         *denoiser = DenoiserGraphs::default();
         if let Device::Cuda(_) = self.networks.device {
             // If libtorch refuses, no more memory is free than before, and the caller notices.
-            let _ = zimage_cuda::give_back_cache();
+            let _ = zimage_cuda::empty_cache();
         }
     }
 

@@ -17,7 +17,7 @@ use super::warmup::{self, LoadingWarmup, Runner, WarmupEvent};
 use crate::checkpoint::Checkpoint;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
-use crate::nn::attention_remark;
+use crate::nn::attention_warning;
 use crate::ops::Ops;
 use crate::options::Options;
 use crate::tokenizer::PromptTokenizer;
@@ -162,7 +162,7 @@ impl WarmPipeline {
             .collect();
         engine.networks.transformer.modulate(&times)?;
         let kind = engine.networks.transformer.kind();
-        engine.remark(attention_remark(engine.networks.device, kind));
+        engine.remark(attention_warning(engine.networks.device, kind));
         let tokenizer = joined(tokenizer)?;
         if let Some(layout) = layout {
             layout.wait()?;

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use tch::Device;
-use zimage_cuda::{allocated, room, watch_peak};
+use zimage_cuda::{allocated, free_memory, reset_peak};
 
 use crate::error::{Error, Result};
 use crate::params::ResolvedParams;
@@ -78,7 +78,7 @@ impl MemoryEstimate {
 /// measured.
 pub(super) fn peak_of<T>(device: Device, work: impl FnOnce() -> Result<T>) -> Result<(T, u64)> {
     let Device::Cuda(ordinal) = device else { return Ok((work()?, 0)) };
-    watch_peak(ordinal)?;
+    reset_peak(ordinal)?;
     let before = allocated(ordinal)?.now;
     let done = work()?;
     Ok((done, allocated(ordinal)?.peak.saturating_sub(before)))
@@ -119,7 +119,7 @@ fn pixels(params: &ResolvedParams) -> u64 {
 
 /// Bytes that are free on a GPU, those of libtorch's cache among them.
 fn free(ordinal: usize) -> Result<u64> {
-    let (room, ours) = (room(ordinal)?, allocated(ordinal)?);
+    let (room, ours) = (free_memory(ordinal)?, allocated(ordinal)?);
     Ok(room.free + ours.held.saturating_sub(ours.now))
 }
 

@@ -62,7 +62,7 @@ impl PromptCache {
         let Self { embeddings, encoders } = self;
         let found = embeddings.get_or_make(tokens.to_vec(), || {
             let made = match ops {
-                Ops::Plain => unpadded(networks, ops, tokens)?,
+                Ops::Eager => unpadded(networks, ops, tokens)?,
                 Ops::Fused(_) => encoder(encoders, networks, tokens.len())?
                     .encode(networks, ops, capture, tokens)?,
             };

@@ -7,15 +7,21 @@ use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::TransformerConfig;
 use crate::error::Result;
-use crate::nn::{FeedForward, Heads, Linear, Names, Precision, RmsNorm, SelfAttention};
-use crate::ops::{Ops, Rotation, Scale};
+use crate::nn::{FeedForward, Linear, Precision, ProjectionNames, SelfAttention};
+use crate::ops::{Heads, Ops, RmsNorm, Rotation, Scale};
 use crate::weights::Weights;
 
 /// The norms of queries and keys have an epsilon of their own in the reference.
 const QK_NORM_EPS: f64 = 1e-5;
 /// What the reference calls the parts of attention.
-const NAMES: Names =
-    Names { q: "to_q", k: "to_k", v: "to_v", out: "to_out.0", q_norm: "norm_q", k_norm: "norm_k" };
+const NAMES: ProjectionNames = ProjectionNames {
+    q: "to_q",
+    k: "to_k",
+    v: "to_v",
+    out: "to_out.0",
+    q_norm: "norm_q",
+    k_norm: "norm_k",
+};
 
 /// Blocks, one after the other.
 #[derive(Debug)]

@@ -60,7 +60,7 @@ impl Decoder {
             && conv_in.placed()?.1 == Kind::BFloat16
             && config.out_channels == COLOURS
             && widths.iter().all(|&channels| Kernels::takes_channels(channels));
-        let ops = Ops::Plain;
+        let ops = Ops::Eager;
         Ok(Self { conv_in, middle, up, norm_out, conv_out, can_fuse, ops })
     }
 

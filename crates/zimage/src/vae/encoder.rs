@@ -59,15 +59,15 @@ impl Encoder {
         for down in &self.down {
             x = down.forward(x)?;
         }
-        let x = self.middle.forward(&Ops::Plain, &x)?;
-        self.conv_out.forward(&self.norm_out.forward_silu(&Ops::Plain, &x)?)?.settled()
+        let x = self.middle.forward(&Ops::Eager, &x)?;
+        self.conv_out.forward(&self.norm_out.forward_silu(&Ops::Eager, &x)?)?.settled()
     }
 }
 
 impl Down {
     fn forward(&self, mut x: Map) -> Result<Map> {
         for resnet in &self.resnets {
-            x = resnet.forward(&Ops::Plain, &x)?;
+            x = resnet.forward(&Ops::Eager, &x)?;
         }
         let Some(conv) = &self.downsampler else { return Ok(x) };
         // One row below and one column to the right, as the reference pads.

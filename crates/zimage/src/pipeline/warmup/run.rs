@@ -168,7 +168,7 @@ fn measure_memory(engine: &Engine, params: &ResolvedParams, tokens: usize) -> Re
     let networks = &engine.networks;
     let device = networks.device;
     let Device::Cuda(_) = device else { return Ok(()) };
-    zimage_cuda::give_back_cache()?;
+    zimage_cuda::empty_cache()?;
     let noise = Generation::new(networks, params, 0)?;
     let context = engine.context(&prompt(networks, tokens), params)?;
     let ((), step) = peak_of(device, || {

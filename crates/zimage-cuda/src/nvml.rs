@@ -1,4 +1,5 @@
-//! Who holds a GPU's memory, from NVIDIA's management library, which comes with the driver.
+//! The processes that use a GPU's memory, from NVIDIA's management library (NVML), which comes with
+//! the driver.
 
 #![expect(unsafe_code, reason = "calls into a C library")]
 
@@ -12,19 +13,19 @@ use crate::context;
 
 /// `NVML_SUCCESS`
 const SUCCESS: c_int = 0;
-/// More processes than this on one GPU are not looked at.
+/// The most processes that are listed for one GPU.
 const PROCESSES: usize = 64;
-/// Room for "0000:00:00.0" and its zero, as the driver writes it.
+/// The length of the driver's buffer for "0000:00:00.0" and its zero.
 const BUS_ID: usize = 32;
 
-/// A process that has memory on a GPU.
+/// A process that uses memory of a GPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// The process, as this process sees it, or as the machine does from inside a container.
+pub struct GpuProcess {
+    /// Its id in this process's namespace; inside a container, in the host's.
     pub pid: u32,
-    /// What it is called, if it can be seen.
+    /// Its name, if /proc shows it.
     pub name: Option<String>,
-    /// Bytes.
+    /// Bytes that it uses.
     pub bytes: u64,
 }
 
@@ -42,14 +43,14 @@ type Init = unsafe extern "C" fn() -> c_int;
 type ByBusId = unsafe extern "C" fn(*const c_char, *mut *mut c_void) -> c_int;
 type Processes = unsafe extern "C" fn(*mut c_void, *mut c_uint, *mut Process) -> c_int;
 
-/// The processes that hold a GPU's memory, the greediest first, without this one. Empty where
-/// nothing is known: in a container others are often not seen.
-pub fn holders(ordinal: usize) -> Vec<Holder> {
+/// The processes that use a GPU's memory, the largest first, without this one. Empty where NVML
+/// reports none: in a container the processes outside are often hidden.
+pub fn gpu_processes(ordinal: usize) -> Vec<GpuProcess> {
     let mut found = processes(ordinal).unwrap_or_default();
-    // The library says "not available" with all bits set.
+    // All bits set means "not available".
     found.retain(|p| p.pid != std::process::id() && p.bytes != u64::MAX);
     found.sort_by_key(|p| std::cmp::Reverse(p.bytes));
-    found.iter().map(|p| Holder { pid: p.pid, name: name(p.pid), bytes: p.bytes }).collect()
+    found.iter().map(|p| GpuProcess { pid: p.pid, name: name(p.pid), bytes: p.bytes }).collect()
 }
 
 fn processes(ordinal: usize) -> Option<Vec<Process>> {
@@ -76,11 +77,11 @@ fn processes(ordinal: usize) -> Option<Vec<Process>> {
     }
 }
 
-/// A GPU's place on the bus, by which both libraries know it; their numbers can differ.
+/// A GPU's PCI bus id, which both libraries share; their ordinals can differ.
 fn bus_id(ordinal: usize) -> Option<[c_char; BUS_ID]> {
     let device = context::device(ordinal).ok()?;
     let mut text = [0; BUS_ID];
-    // SAFETY: the driver writes at most as many bytes as it is told there are, with the zero.
+    // SAFETY: the driver writes at most `BUS_ID` bytes, including the zero.
     let result = unsafe { sys::cuDeviceGetPCIBusId(text.as_mut_ptr(), BUS_ID as c_int, device) };
     result.result().ok().map(|()| text)
 }
@@ -95,8 +96,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_nothing_is_known_there_is_nobody() {
-        assert_eq!(holders(4711), []);
+    fn without_a_driver_no_process_is_listed() {
+        assert_eq!(gpu_processes(4711), []);
         assert!(name(std::process::id()).is_some() && name(u32::MAX).is_none());
     }
 }
