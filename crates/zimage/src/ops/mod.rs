@@ -41,7 +41,10 @@ impl Ops {
         }
         match zimage_cuda::Gpu::find(ordinal).and_then(|gpu| Kernels::compile(&gpu)) {
             Ok(kernels) => (Self::Fused(kernels), Vec::new()),
-            Err(e) => (Self::Eager, vec![format!("generation without own kernels, slower: {e}")]),
+            Err(e) => (
+                Self::Eager,
+                vec![format!("fused kernels are not available, generation is slower: {e}")],
+            ),
         }
     }
 
