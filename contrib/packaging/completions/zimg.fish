@@ -28,10 +28,10 @@ complete -c zimg -n "__fish_zimg_needs_command" -s s -l size -d 'Width and heigh
 complete -c zimg -n "__fish_zimg_needs_command" -s a -l aspect -d 'The size by its shape, as 16:9; as many pixels as the model likes' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l megapixels -d 'The size by its pixels, in units of 1024x1024; square unless --aspect says otherwise' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l steps -d 'Denoising steps, 1 to 100' -r
-complete -c zimg -n "__fish_zimg_needs_command" -l seed -d 'The number that decides the noise; the same seed draws the same image' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l seed -d 'The number that decides the noise; the same seed gives the same image' -r
 complete -c zimg -n "__fish_zimg_needs_command" -s n -l count -d 'How many images, 1 to 256' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l guidance -d 'How strongly to follow the prompt; 0 is off and fastest' -r
-complete -c zimg -n "__fish_zimg_needs_command" -l negative -d 'What not to draw; used when the guidance is above 0' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l negative -d 'What the image should not show; used when the guidance is above 0' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l guidance-normalization -d 'Limit the guided prediction to this many times the unguided norm; 0 is off' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l guidance-truncation -d 'Switch guidance off after this part of the way, 0 to 1; 1 is never' -r
 complete -c zimg -n "__fish_zimg_needs_command" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r -F
@@ -91,10 +91,10 @@ complete -c zimg -n "__fish_zimg_using_subcommand draw" -s s -l size -d 'Width a
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -s a -l aspect -d 'The size by its shape, as 16:9; as many pixels as the model likes' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l megapixels -d 'The size by its pixels, in units of 1024x1024; square unless --aspect says otherwise' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l steps -d 'Denoising steps, 1 to 100' -r
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l seed -d 'The number that decides the noise; the same seed draws the same image' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l seed -d 'The number that decides the noise; the same seed gives the same image' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -s n -l count -d 'How many images, 1 to 256' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l guidance -d 'How strongly to follow the prompt; 0 is off and fastest' -r
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l negative -d 'What not to draw; used when the guidance is above 0' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l negative -d 'What the image should not show; used when the guidance is above 0' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l guidance-normalization -d 'Limit the guided prediction to this many times the unguided norm; 0 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l guidance-truncation -d 'Switch guidance off after this part of the way, 0 to 1; 1 is never' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r -F
@@ -139,10 +139,10 @@ complete -c zimg -n "__fish_zimg_using_subcommand redo" -s s -l size -d 'Width a
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -s a -l aspect -d 'The size by its shape, as 16:9; as many pixels as the model likes' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l megapixels -d 'The size by its pixels, in units of 1024x1024; square unless --aspect says otherwise' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l steps -d 'Denoising steps, 1 to 100' -r
-complete -c zimg -n "__fish_zimg_using_subcommand redo" -l seed -d 'The number that decides the noise; the same seed draws the same image' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l seed -d 'The number that decides the noise; the same seed gives the same image' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -s n -l count -d 'How many images, 1 to 256' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l guidance -d 'How strongly to follow the prompt; 0 is off and fastest' -r
-complete -c zimg -n "__fish_zimg_using_subcommand redo" -l negative -d 'What not to draw; used when the guidance is above 0' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l negative -d 'What the image should not show; used when the guidance is above 0' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l guidance-normalization -d 'Limit the guided prediction to this many times the unguided norm; 0 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l guidance-truncation -d 'Switch guidance off after this part of the way, 0 to 1; 1 is never' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r -F

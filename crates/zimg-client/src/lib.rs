@@ -11,6 +11,7 @@ mod stream;
 
 pub use client::Client;
 pub use job::{Canceller, Image, Job, Update};
+pub use zimage_params as params;
 pub use zimage_params::{ParamsError, seed_of_image};
 pub use zimg_protocol::messages::{
     Busy, Capabilities, Counters, DeviceMemory, Generate, ImageInfo, JobId, JobInfo, JobState,

@@ -219,7 +219,7 @@ fn a_daemon_of_another_major_version_is_named_with_ours() {
     assert_eq!(failure.kind, Kind::Version);
     assert_eq!(
         failure.message,
-        "test 1 speaks protocol 1, but zimaged 9.1.0 speaks protocols 8 to 9"
+        "test 1 speaks protocol 2, but zimaged 9.1.0 speaks protocols 8 to 9"
     );
 }
 

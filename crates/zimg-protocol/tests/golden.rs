@@ -1,4 +1,4 @@
-//! The bytes of protocol 1, checked in: a change of any of them is a break with every released
+//! The bytes of protocol 2, checked in: a change of any of them is a break with every released
 //! client. A new variant is a new line; no line ever changes, but those of `Command`, `Report` and
 //! `Latents`, which daemon and worker of one build say to each other.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]

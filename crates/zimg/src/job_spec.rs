@@ -5,7 +5,7 @@ use std::io::Read;
 
 use zimg_client::{Failure, Kind, Params, Priority};
 
-use crate::cli::{DrawOptions, PriorityArg};
+use crate::cli::{DrawOptions, ParamOptions, PriorityArg};
 use crate::image_size::SizeRequest;
 use crate::metadata::to_params;
 use crate::output::{ImageOutput, LocalTime, Output, OutputRequest};
@@ -142,57 +142,28 @@ impl JobSpec {
 }
 
 impl DrawOptions {
-    /// What draws an image of this recipe again.
+    /// What generates the image of this metadata again.
     pub(crate) fn of_metadata(metadata: &GenerationMetadata) -> Self {
-        let draw = to_params(metadata);
-        Self {
-            size: draw.width.zip(draw.height),
-            steps: draw.steps,
-            seed: draw.seed,
-            count: draw.count,
-            guidance: draw.guidance,
-            negative: draw.negative,
-            guidance_normalization: draw.guidance_normalization,
-            guidance_truncation: draw.guidance_truncation,
-            ..Self::default()
-        }
+        let Params { prompt: _, width, height, .. } = metadata.params;
+        let params =
+            Params { prompt: String::new(), width: None, height: None, ..to_params(metadata) };
+        Self { size: width.zip(height), params: ParamOptions(params), ..Self::default() }
     }
 
     /// These without what is said of the image itself.
     pub(crate) fn beside_the_image(self) -> Self {
-        Self {
-            size: None,
-            aspect: None,
-            megapixels: None,
-            steps: None,
-            seed: None,
-            count: None,
-            guidance: None,
-            negative: None,
-            guidance_normalization: None,
-            guidance_truncation: None,
-            ..self
-        }
+        let params = ParamOptions::default();
+        Self { size: None, aspect: None, megapixels: None, params, ..self }
     }
 }
 
 /// The request, within the limits.
 fn request(prompt: String, options: &DrawOptions, shape: SizeRequest) -> Result<Params, Failure> {
-    let size = shape.size(None);
-    let draw = Params {
-        prompt,
-        negative: options.negative.clone(),
-        width: size.map(|size| size.0),
-        height: size.map(|size| size.1),
-        steps: options.steps,
-        guidance: options.guidance,
-        guidance_normalization: options.guidance_normalization,
-        guidance_truncation: options.guidance_truncation,
-        seed: Some(options.seed.map_or_else(random_seed, Ok)?),
-        count: options.count,
-    };
-    draw.check()?;
-    Ok(draw)
+    let (width, height) = shape.size(None).unzip();
+    let seed = Some(options.params.seed.map_or_else(random_seed, Ok)?);
+    let params = Params { prompt, width, height, seed, ..options.params.0.clone() };
+    params.check()?;
+    Ok(params)
 }
 
 /// From the system, and short enough to be typed again.

@@ -18,15 +18,14 @@ pub(crate) fn of_image(
     // Empty in jobs that zimg 0.1 stored.
     let known = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
     GenerationMetadata {
-        prompt: params.prompt.clone(),
-        negative: params.negative.clone(),
-        width: image.width,
-        height: image.height,
-        steps: started.steps,
-        guidance: started.guidance,
-        guidance_normalization: params.guidance_normalization.unwrap_or_default(),
-        guidance_truncation: params.guidance_truncation.unwrap_or(1.0),
-        seed: image.seed,
+        params: Params {
+            width: Some(image.width),
+            height: Some(image.height),
+            steps: Some(started.steps),
+            guidance: Some(started.guidance),
+            seed: Some(image.seed),
+            ..params.clone()
+        },
         model: Some(model.name.clone()),
         dtype: known(&model.dtype),
         device: known(&model.device),
@@ -36,18 +35,7 @@ pub(crate) fn of_image(
 
 /// The request that generates the image again.
 pub(crate) fn to_params(metadata: &GenerationMetadata) -> Params {
-    Params {
-        prompt: metadata.prompt.clone(),
-        negative: metadata.negative.clone(),
-        width: Some(metadata.width),
-        height: Some(metadata.height),
-        steps: Some(metadata.steps),
-        guidance: Some(metadata.guidance),
-        guidance_normalization: Some(metadata.guidance_normalization).filter(|n| *n != 0.0),
-        guidance_truncation: Some(metadata.guidance_truncation).filter(|t| *t != 1.0),
-        seed: Some(metadata.seed),
-        count: None,
-    }
+    Params { count: None, ..metadata.params.clone() }
 }
 
 /// The metadata in the file at `path`.

@@ -63,14 +63,14 @@ fn a_client_that_says_nothing_is_disconnected() {
 fn versions_that_do_not_fit_are_both_named() {
     let daemon = Daemon::ready("");
     // Newer clients, and older ones.
-    for (min_major, max_major) in [(7, 9), (0, 0)] {
+    for (min_major, max_major) in [(7, 9), (0, 0), (1, 1)] {
         let mut raw = Raw::connect(daemon.socket());
         let hello = Hello { min_major, max_major, capabilities: 0 };
         raw.0.write_all(&hello.to_bytes()).unwrap();
         assert_eq!(raw.welcome().major, 0);
         let (code, text) = raw.last_word();
         assert_eq!(code, 76);
-        assert!(text.ends_with("speaks protocol 1") && text.starts_with("zimaged "), "{text}");
+        assert!(text.ends_with("speaks protocol 2") && text.starts_with("zimaged "), "{text}");
     }
 }
 

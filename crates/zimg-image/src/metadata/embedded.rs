@@ -99,6 +99,7 @@ fn texts(bytes: &[u8]) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use zimage_params::Params;
 
     use super::super::generation::tests::metadata;
     use super::*;
@@ -132,7 +133,8 @@ mod tests {
 
     #[test]
     fn plain_text_is_in_the_chunk_that_all_can_read() {
-        let plain = GenerationMetadata { prompt: "a fox".to_owned(), ..metadata() };
+        let params = Params { prompt: "a fox".to_owned(), ..metadata().params };
+        let plain = GenerationMetadata { params, ..metadata() };
         let rgb = vec![7; 3 * 64 * 64];
         let pixels = Pixels { width: 64, height: 64, rgb: &rgb };
         let bytes = ImageFormat::Png.encode(pixels, Encoding::default(), Some(&plain)).unwrap();

@@ -1,52 +1,135 @@
 //! The generation metadata of one image: enough to generate it again.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zimage_params::{DefaultRule, Metadata, PARAMETERS, Parameter, Params, Value, ValueKind};
 
 use super::parameters;
 
-/// How an image was made. Fields are added, never changed; readers ignore fields that they do not
-/// know.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// How an image was made. As JSON it is one object: the parameters by name, then the other fields.
+/// Fields are added, never changed; readers ignore fields that they do not know.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct GenerationMetadata {
-    /// The prompt.
-    pub prompt: String,
-    /// The negative prompt.
-    #[serde(default)]
-    pub negative: Option<String>,
-    /// The width in pixels.
-    pub width: u32,
-    /// The height in pixels.
-    pub height: u32,
-    /// Denoising steps.
-    pub steps: u32,
-    /// Guidance scale; 0 is off.
-    #[serde(default)]
-    pub guidance: f32,
-    /// Limit of the guided prediction's norm; 0 is off.
-    #[serde(default)]
-    pub guidance_normalization: f32,
-    /// Part of the denoising after which guidance is off; 1 is never.
-    #[serde(default = "never")]
-    pub guidance_truncation: f32,
-    /// The seed of this image.
-    pub seed: u64,
+    /// The parameters, with the values that the model's defaults had; `seed` is this image's.
+    pub params: Params,
     /// The model's name.
-    #[serde(default)]
     pub model: Option<String>,
     /// The data type of the computation, such as "bfloat16".
-    #[serde(default)]
     pub dtype: Option<String>,
     /// The device of the computation.
-    #[serde(default)]
     pub device: Option<String>,
     /// The program that requested the image, and its version.
-    #[serde(default)]
     pub program: Option<String>,
 }
 
-/// The default of `guidance_truncation`.
-fn never() -> f32 {
-    1.0
+/// Parameters without which an image cannot be generated again.
+const REQUIRED: [&str; 5] = ["prompt", "width", "height", "steps", "seed"];
+
+impl GenerationMetadata {
+    /// The recorded parameters that have a constant default and differ from it.
+    pub fn unusual(&self) -> impl Iterator<Item = (&'static Parameter, Value)> {
+        self.params.given().filter(|(row, value)| {
+            matches!(row.metadata, Metadata::Json | Metadata::LabelUnlessDefault(_))
+                && row.default.value().as_ref() != Some(value)
+        })
+    }
+
+    /// The metadata from parameters by name; none if a required one is missing. What is left out
+    /// at its default in requests is left out here too.
+    pub(super) fn of(mut params: Params) -> Option<Self> {
+        if REQUIRED.iter().any(|name| params.get(name).is_none()) {
+            return None;
+        }
+        params.guidance.get_or_insert(0.0);
+        for row in &PARAMETERS {
+            let optional = matches!(row.metadata, Metadata::Json | Metadata::LabelUnlessDefault(_));
+            if optional && params.get(row.name) == row.default.value() {
+                // The row's own name: it cannot fail.
+                let _ = params.clear(row.name);
+            }
+        }
+        Some(Self { params, ..Self::default() })
+    }
+}
+
+impl Serialize for GenerationMetadata {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        // Both prompts first, for people who read it.
+        let (text, others): (Vec<_>, Vec<_>) = self
+            .params
+            .entries()
+            .filter(|(row, _)| row.metadata.is_recorded())
+            .partition(|(row, _)| row.kind() == ValueKind::Text);
+        for (row, value) in text.into_iter().chain(others) {
+            let constant = row.default.value().filter(|_| row.default != DefaultRule::Empty);
+            match value.or(constant) {
+                Some(Value::Text(text)) => map.serialize_entry(row.name, &text)?,
+                Some(Value::Integer(number)) => map.serialize_entry(row.name, &number)?,
+                Some(Value::Real(number)) => map.serialize_entry(row.name, &number)?,
+                Some(Value::Flag(on)) => map.serialize_entry(row.name, &on)?,
+                None => map.serialize_entry(row.name, &())?,
+            }
+        }
+        map.serialize_entry("model", &self.model)?;
+        map.serialize_entry("dtype", &self.dtype)?;
+        map.serialize_entry("device", &self.device)?;
+        map.serialize_entry("program", &self.program)?;
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for GenerationMetadata {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = GenerationMetadata;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("generation metadata")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut params = Params::default();
+                let mut prompt = false;
+                let (mut model, mut dtype, mut device, mut program) = (None, None, None, None);
+                while let Some(key) = map.next_key::<String>()? {
+                    let row = Parameter::named(&key).filter(|row| row.metadata.is_recorded());
+                    match (row, &*key) {
+                        (Some(row), _) => {
+                            let value = match row.kind() {
+                                ValueKind::Text => map.next_value::<Option<_>>()?.map(Value::Text),
+                                ValueKind::Integer => {
+                                    map.next_value::<Option<_>>()?.map(Value::Integer)
+                                }
+                                ValueKind::Real => map.next_value::<Option<_>>()?.map(Value::Real),
+                                ValueKind::Flag => map.next_value::<Option<_>>()?.map(Value::Flag),
+                            };
+                            if let Some(value) = value {
+                                prompt |= row.name == "prompt";
+                                params.set(row.name, value).map_err(A::Error::custom)?;
+                            }
+                        }
+                        (None, "model") => model = map.next_value()?,
+                        (None, "dtype") => dtype = map.next_value()?,
+                        (None, "device") => device = map.next_value()?,
+                        (None, "program") => program = map.next_value()?,
+                        (None, _) => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                let metadata = GenerationMetadata::of(params).filter(|_| prompt);
+                let metadata =
+                    metadata.ok_or_else(|| A::Error::custom("a required field is missing"))?;
+                Ok(GenerationMetadata { model, dtype, device, program, ..metadata })
+            }
+        }
+        from.deserialize_map(Object)
+    }
 }
 
 impl GenerationMetadata {
@@ -73,15 +156,17 @@ pub(crate) mod tests {
 
     pub(crate) fn metadata() -> GenerationMetadata {
         GenerationMetadata {
-            prompt: "a red fox,\nin the snow: \"❄\"".to_owned(),
-            negative: Some("a dog".to_owned()),
-            width: 1024,
-            height: 768,
-            steps: 8,
-            guidance: 1.5,
-            guidance_normalization: 0.5,
-            guidance_truncation: 0.75,
-            seed: u64::MAX,
+            params: Params {
+                negative: Some("a dog".to_owned()),
+                width: Some(1024),
+                height: Some(768),
+                steps: Some(8),
+                guidance: Some(1.5),
+                guidance_normalization: Some(0.5),
+                guidance_truncation: Some(0.75),
+                seed: Some(u64::MAX),
+                ..Params::new("a red fox,\nin the snow: \"❄\"")
+            },
             model: Some("Z-Image-Turbo".to_owned()),
             dtype: Some("bfloat16".to_owned()),
             device: Some("cuda:0, NVIDIA H100".to_owned()),
@@ -94,7 +179,10 @@ pub(crate) mod tests {
         assert_eq!(GenerationMetadata::from_json(&metadata().to_json()), Some(metadata()));
         let old = r#"{"prompt":"a","width":64,"height":64,"steps":8,"seed":1,"later":[1]}"#;
         let old = GenerationMetadata::from_json(old).unwrap();
-        assert_eq!((old.guidance, old.guidance_truncation, old.model), (0.0, 1.0, None));
+        assert_eq!((old.params.guidance, old.params.guidance_truncation), (Some(0.0), None));
+        assert_eq!(old.model, None);
+        let all: serde_json::Value = serde_json::from_str(&old.to_json()).unwrap();
+        assert_eq!((&all["guidance_truncation"], &all["negative"]), (&1.0.into(), &().into()));
         assert_eq!(GenerationMetadata::from_json(r#"{"prompt":"a"}"#), None);
     }
 }

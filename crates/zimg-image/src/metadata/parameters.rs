@@ -1,6 +1,8 @@
 //! The A1111 parameters text: the prompt, a line for the negative prompt and a line of settings, as
 //! AUTOMATIC1111's web UI writes them and other programs read them.
 
+use zimage_params::{PARAMETERS, Parameter, Params, Value, ValueKind};
+
 use super::generation::GenerationMetadata;
 
 /// The program that is named where the metadata names none.
@@ -11,21 +13,40 @@ const SETTINGS: &str = "\nSteps: ";
 
 /// The text of a metadata.
 pub(super) fn write(metadata: &GenerationMetadata) -> String {
-    let GenerationMetadata { steps, guidance, seed, width, height, .. } = metadata;
-    let negative = match metadata.negative.as_deref().unwrap_or_default() {
+    let params = &metadata.params;
+    let negative = match params.negative.as_deref().unwrap_or_default() {
         "" => String::new(),
         text => format!("{NEGATIVE}{text}"),
     };
-    let model = match metadata.model.as_deref() {
-        Some(name) => format!(", Model: {}", quoted(name)),
-        None => String::new(),
+    let mut text = format!("{}{negative}\n", params.prompt);
+    let mut setting = |label: &str, value: &str| {
+        let separator = if text.ends_with('\n') { "" } else { ", " };
+        text += &format!("{separator}{label}: {value}");
     };
-    let version = quoted(metadata.program.as_deref().unwrap_or(PROGRAM));
-    format!(
-        "{}{negative}{SETTINGS}{steps}, Sampler: Euler, CFG scale: {guidance}, Seed: {seed}, \
-         Size: {width}x{height}{model}, Version: {version}",
-        metadata.prompt
-    )
+    for (name, after) in [("steps", Some(("Sampler", "Euler"))), ("guidance", None), ("seed", None)]
+    {
+        if let (Some(row), Some(value)) = (Parameter::named(name), params.get(name))
+            && let Some(label) = row.metadata.label()
+        {
+            setting(label, &value.to_string());
+        }
+        if let Some((label, value)) = after {
+            setting(label, value);
+        }
+    }
+    if let Some((width, height)) = params.width.zip(params.height) {
+        setting("Size", &format!("{width}x{height}"));
+    }
+    for (row, value) in metadata.unusual() {
+        if let Some(label) = row.metadata.label() {
+            setting(label, &quoted(&value.to_string()));
+        }
+    }
+    if let Some(model) = &metadata.model {
+        setting("Model", &quoted(model));
+    }
+    setting("Version", &quoted(metadata.program.as_deref().unwrap_or(PROGRAM)));
+    text
 }
 
 /// A value of the settings, in quotes where it would not be told from what follows.
@@ -52,25 +73,34 @@ pub(super) fn read(text: &str) -> Option<GenerationMetadata> {
     let (width, height) =
         value("Size")?.split_once('x').map(|(w, h)| (w.to_owned(), h.to_owned()))?;
     let program = value("Version");
-    let cfg: f32 = value("CFG scale").and_then(|text| text.parse().ok()).unwrap_or(1.0);
+    let mut params = Params {
+        negative,
+        width: Some(width.parse().ok()?),
+        height: Some(height.parse().ok()?),
+        ..Params::new(prompt.strip_prefix('\n').unwrap_or(prompt))
+    };
+    for row in &PARAMETERS {
+        if let Some(value) = row.metadata.label().and_then(value)
+            && let Some(value) = parsed(row, value)
+        {
+            params.set(row.name, value).ok()?;
+        }
+    }
+    let scale = params.guidance.filter(|scale| scale.is_finite()).unwrap_or(1.0);
     // Elsewhere the scale is 1 where there is no guidance, and 0 here.
     let ours = program.as_deref().is_some_and(|program| program.starts_with("zimg "));
-    let guidance = if ours { cfg } else { (cfg - 1.0).max(0.0) };
-    Some(GenerationMetadata {
-        prompt: prompt.strip_prefix('\n').unwrap_or(prompt).to_owned(),
-        negative,
-        width: width.parse().ok()?,
-        height: height.parse().ok()?,
-        steps: value("Steps")?.parse().ok()?,
-        guidance: if guidance.is_finite() { guidance } else { 0.0 },
-        guidance_normalization: 0.0,
-        guidance_truncation: 1.0,
-        seed: value("Seed")?.parse().ok()?,
-        model: value("Model"),
-        dtype: None,
-        device: None,
-        program,
-    })
+    params.guidance = Some(if ours { scale } else { (scale - 1.0).max(0.0) });
+    let model = value("Model");
+    Some(GenerationMetadata { model, program, ..GenerationMetadata::of(params)? })
+}
+
+fn parsed(row: &Parameter, text: String) -> Option<Value> {
+    match row.kind() {
+        ValueKind::Text => Some(Value::Text(text)),
+        ValueKind::Integer => text.parse().ok().map(Value::Integer),
+        ValueKind::Real => text.parse().ok().map(Value::Real),
+        ValueKind::Flag => text.parse().ok().map(Value::Flag),
+    }
 }
 
 /// `name: value` pairs between commas; a value in quotes may have commas itself.
@@ -100,9 +130,12 @@ mod tests {
     #[test]
     fn it_is_the_text_that_viewers_know() {
         let plain = GenerationMetadata {
-            prompt: "a fox".to_owned(),
-            negative: None,
-            guidance: 0.0,
+            params: Params {
+                prompt: "a fox".to_owned(),
+                negative: None,
+                guidance: Some(0.0),
+                ..metadata().params
+            },
             ..metadata()
         };
         assert_eq!(
@@ -117,13 +150,15 @@ mod tests {
     #[test]
     fn what_it_says_is_read_back() {
         let model = Some("odd, \"name\": x".to_owned());
-        for metadata in
-            [metadata(), GenerationMetadata { prompt: String::new(), model, ..metadata() }]
-        {
+        let params = Params { prompt: String::new(), ..metadata().params };
+        for metadata in [metadata(), GenerationMetadata { params, model, ..metadata() }] {
             let read = read(&write(&metadata)).unwrap();
             let said = GenerationMetadata {
-                guidance_normalization: 0.0,
-                guidance_truncation: 1.0,
+                params: Params {
+                    guidance_normalization: None,
+                    guidance_truncation: None,
+                    ..metadata.params
+                },
                 dtype: None,
                 device: None,
                 ..metadata
@@ -139,9 +174,13 @@ mod tests {
              Size: 512x768, Model hash: 00ff, Lora hashes: \"a: 1, b: 2\", Model: z_image_turbo",
         )
         .unwrap();
-        assert_eq!((read.prompt.as_str(), read.negative.as_deref()), ("a castle", Some("blurry")));
-        assert_eq!((read.steps, read.seed, read.guidance), (9, 42, 2.5));
-        assert_eq!((read.width, read.height), (512, 768));
+        let params = &read.params;
+        assert_eq!(
+            (params.prompt.as_str(), params.negative.as_deref()),
+            ("a castle", Some("blurry"))
+        );
+        assert_eq!((params.steps, params.seed, params.guidance), (Some(9), Some(42), Some(2.5)));
+        assert_eq!((params.width, params.height), (Some(512), Some(768)));
         assert_eq!(read.model.as_deref(), Some("z_image_turbo"));
     }
 

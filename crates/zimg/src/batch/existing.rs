@@ -64,16 +64,15 @@ pub(super) fn inspect(
     }
 }
 
-/// Whether an image that was made so is the one that is asked for.
-fn is_of(made: &GenerationMetadata, draw: &Params, seed: bool) -> bool {
-    let negative = |text: &Option<String>| text.clone().unwrap_or_default();
-    made.prompt == draw.prompt
-        && negative(&made.negative) == negative(&draw.negative)
-        && (!seed || made.seed == draw.first_seed())
-        && draw.width.is_none_or(|width| width == made.width)
-        && draw.height.is_none_or(|height| height == made.height)
-        && draw.steps.is_none_or(|steps| steps == made.steps)
-        && draw.guidance.is_none_or(|guidance| guidance == made.guidance)
+/// Whether an image that was made so is the one that is asked for. What is left to the model may be
+/// anything, and so may the seed unless it is known.
+fn is_of(made: &GenerationMetadata, asked: &Params, seed: bool) -> bool {
+    let made = made.params.clone().or(&Params::constants());
+    let asked = asked.clone().or(&Params::constants());
+    asked
+        .given()
+        .filter(|(row, _)| row.metadata.is_recorded() && (seed || row.name != "seed"))
+        .all(|(row, value)| made.get(row.name) == Some(value))
 }
 
 /// Whether there are as many pixels as there are to be.
@@ -104,15 +103,7 @@ mod tests {
 
     fn metadata(draw: &Params) -> GenerationMetadata {
         GenerationMetadata {
-            prompt: draw.prompt.clone(),
-            negative: None,
-            width: 64,
-            height: 80,
-            steps: 8,
-            guidance: 0.0,
-            guidance_normalization: 0.0,
-            guidance_truncation: 1.0,
-            seed: draw.first_seed(),
+            params: Params { steps: Some(8), guidance: Some(0.0), ..draw.clone() },
             model: None,
             dtype: None,
             device: None,

@@ -4,6 +4,7 @@ use std::io::{BufRead, Read};
 
 use serde_json::{Map, Value as Json};
 use zimg_client::limits::PROMPT_BYTES;
+use zimg_client::params::Parameter;
 use zimg_client::{Failure, Kind};
 
 use crate::cli::DrawOptions;
@@ -83,7 +84,9 @@ impl BatchItem {
                 Json::Bool(on) => SettingValue::Switch(on),
                 _ => return Err(refused(format!("`{key}` is no text, number, true or false"))),
             };
-            let option = settings::option(&key, &value)
+            // Other programs' names are understood here, where whole files of theirs come in.
+            let key = Parameter::named_or_alias(&key).map_or(&*key, |(row, _)| row.name);
+            let option = settings::option(key, &value)
                 .map_err(|wrong| refused(format!("`{key}`: {wrong}")))?;
             item.options = option.or(item.options);
         }
@@ -104,8 +107,10 @@ pub(super) fn images(line: &str, otherwise: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use zimg_client::Params;
 
     use super::*;
+    use crate::cli::ParamOptions;
 
     fn refusal(line: &str) -> String {
         let failure = BatchItem::of(line).unwrap_err();
@@ -123,9 +128,12 @@ mod tests {
         .unwrap();
         let expected = DrawOptions {
             size: Some((64, 80)),
-            seed: Some(u64::MAX),
-            steps: Some(4),
-            guidance: Some(1.5),
+            params: ParamOptions(Params {
+                seed: Some(u64::MAX),
+                steps: Some(4),
+                guidance: Some(1.5),
+                ..Params::default()
+            }),
             round: true,
             no_metadata: true,
             ..DrawOptions::default()

@@ -101,14 +101,14 @@ impl BatchSource {
     fn item(&self, text: &str) -> Result<(BatchItem, u32), Failure> {
         let mut item = BatchItem::of(text)?;
         let own = item.options.output.is_some();
-        let seeded = item.options.seed.is_some();
+        let seeded = item.options.params.seed.is_some();
         item.options = item.options.or(self.options.clone());
-        let count = item.options.count.unwrap_or(1);
+        let count = item.options.params.count.unwrap_or(1);
         // Within the limits, whatever else is wrong.
         zimg_client::Params { count: Some(count), ..zimg_client::Params::new("") }.check()?;
-        if let Some(seed) = item.options.seed.filter(|_| !seeded) {
+        if let Some(seed) = item.options.params.seed.filter(|_| !seeded) {
             // One seed for all is counted through, as that of several images is.
-            item.options.seed = Some(seed_of_image(seed, self.before));
+            item.options.params.seed = Some(seed_of_image(seed, self.before));
         }
         if !own {
             item.options.output = item.options.output.map(numbered);
@@ -119,8 +119,8 @@ impl BatchSource {
     /// The image of an item with this index in it.
     fn plan(&mut self, item: &BatchItem, of_item: u32) -> Result<ImageTask, Failure> {
         let mut options = item.options.clone();
-        let seed = options.seed.map(|seed| seed_of_image(seed, of_item.into()));
-        (options.seed, options.count) = (seed, Some(1));
+        let seed = options.params.seed.map(|seed| seed_of_image(seed, of_item.into()));
+        (options.params.seed, options.params.count) = (seed, Some(1));
         let output = options.output.as_deref();
         if seed.is_none() && output.is_some_and(|output| has(output, "seed")) {
             let message = "a batch cannot go on where it stopped if its names hold unknown seeds";
@@ -174,7 +174,7 @@ pub(super) fn count(path: &Path, options: &DrawOptions) -> Option<u64> {
         match item::next(&mut lines, &mut number) {
             Ok(None) => return Some(all),
             Ok(Some(text)) => {
-                all += item::images(&text, options.count.unwrap_or(1).into());
+                all += item::images(&text, options.params.count.unwrap_or(1).into());
             }
             Err(failure) if failure.kind == Kind::Io => return None,
             Err(_) => all += 1,

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{ArgAction, Args, ValueHint};
 
+use super::params::ParamOptions;
 use super::values::{AspectRatio, GraphicsArg, PriorityArg, aspect, format, megapixels, size};
 use zimg_image::ImageFormat;
 
-const IMAGE: &str = "Image";
+pub(super) const IMAGE: &str = "Image";
 const OUTPUT: &str = "Output";
 const TERMINAL: &str = "Terminal";
 const QUEUE: &str = "Queue";
@@ -64,38 +65,8 @@ pub(crate) struct DrawOptions {
     /// Refuse a size that is not possible, whatever is set
     #[arg(long, overrides_with = "round", hide = true)]
     pub(crate) no_round: bool,
-    /// Denoising steps, 1 to 100
-    #[arg(long, value_name = "N", allow_negative_numbers = true, alias = "num-inference-steps",
-        help_heading = IMAGE)]
-    pub(crate) steps: Option<u32>,
-    /// The number that decides the noise; the same seed draws the same image
-    ///
-    /// Image i of several has the seed + i. Without it a random one below 4294967296, which is
-    /// shown.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = IMAGE)]
-    pub(crate) seed: Option<u64>,
-    /// How many images, 1 to 256
-    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true,
-        help_heading = IMAGE)]
-    pub(crate) count: Option<u32>,
-    /// How strongly to follow the prompt; 0 is off and fastest
-    ///
-    /// As in diffusers' Z-Image pipelines: prediction = positive + G · (positive - negative). A
-    /// Turbo model is made to be used without.
-    #[arg(long, value_name = "G", allow_negative_numbers = true,
-        aliases = ["guidance-scale", "cfg", "cfg-scale"], help_heading = IMAGE)]
-    pub(crate) guidance: Option<f32>,
-    /// What not to draw; used when the guidance is above 0
-    #[arg(long, value_name = "TEXT", alias = "negative-prompt", help_heading = IMAGE)]
-    pub(crate) negative: Option<String>,
-    /// Limit the guided prediction to this many times the unguided norm; 0 is off
-    #[arg(long, value_name = "R", allow_negative_numbers = true, hide_short_help = true,
-        help_heading = IMAGE)]
-    pub(crate) guidance_normalization: Option<f32>,
-    /// Switch guidance off after this part of the way, 0 to 1; 1 is never
-    #[arg(long, value_name = "T", allow_negative_numbers = true, hide_short_help = true,
-        help_heading = IMAGE)]
-    pub(crate) guidance_truncation: Option<f32>,
+    #[command(flatten)]
+    pub(crate) params: ParamOptions,
 
     /// Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output
     ///
@@ -190,13 +161,7 @@ impl DrawOptions {
             megapixels: self.megapixels.or(lower.megapixels.filter(|_| !sized)),
             round,
             no_round,
-            steps: self.steps.or(lower.steps),
-            seed: self.seed.or(lower.seed),
-            count: self.count.or(lower.count),
-            guidance: self.guidance.or(lower.guidance),
-            negative: self.negative.or(lower.negative),
-            guidance_normalization: self.guidance_normalization.or(lower.guidance_normalization),
-            guidance_truncation: self.guidance_truncation.or(lower.guidance_truncation),
+            params: self.params.or(&lower.params),
             output: self.output.or(lower.output),
             format: self.format.or(lower.format),
             quality: self.quality.or(lower.quality),

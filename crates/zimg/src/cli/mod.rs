@@ -10,6 +10,7 @@ mod docs_test;
 mod draw;
 mod help;
 mod jobs;
+mod params;
 mod status;
 mod usage_error;
 mod values;
@@ -23,6 +24,7 @@ use command_line::{CommandLine, Subcommands, usage};
 pub(crate) use common::{CommonArgs, ConfigCommand, DocsCommand, RedoArgs, ShowArgs};
 pub(crate) use draw::{DrawArgs, DrawOptions};
 pub(crate) use jobs::{CancelArgs, WaitArgs};
+pub(crate) use params::ParamOptions;
 pub(crate) use status::StatusArgs;
 pub(crate) use usage_error::{plainly, usage_error, wants_json};
 pub(crate) use values::{AspectRatio, GraphicsArg, PriorityArg};
@@ -137,7 +139,7 @@ mod tests {
         let draw = drawn(&words);
         assert_eq!(draw, drawn(&[&["draw"], &words[..]].concat()));
         assert_eq!(draw.options.size, Some((640, 480)));
-        assert_eq!((draw.options.count, draw.options.seed), (Some(2), Some(7)));
+        assert_eq!((draw.options.params.count, draw.options.params.seed), (Some(2), Some(7)));
     }
 
     #[test]

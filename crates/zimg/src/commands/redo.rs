@@ -56,7 +56,7 @@ fn plan(
     }
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let default = format!("{}-redo", stem.replace('{', "{{").replace('}', "}}"));
-    let prompt = args.prompt.clone().unwrap_or(metadata.prompt);
+    let prompt = args.prompt.clone().unwrap_or(metadata.params.prompt);
     let context = SpecContext { default: &default, index, now, priority: Priority::Interactive };
     let mut plan = JobSpec::of(prompt, &options, context)?;
     plan.drawn_by = metadata.model;

@@ -69,19 +69,22 @@ fn screen(name: Option<&Path>, metadata: &GenerationMetadata, colours: bool) -> 
     if let Some(path) = name {
         line("file", &path.display().to_string());
     }
-    line("prompt", &metadata.prompt);
-    if let Some(negative) = metadata.negative.as_deref().filter(|negative| !negative.is_empty()) {
+    let params = &metadata.params;
+    line("prompt", &params.prompt);
+    if let Some(negative) = params.negative.as_deref().filter(|negative| !negative.is_empty()) {
         line("negative", negative);
     }
-    line("seed", &metadata.seed.to_string());
-    line("size", &format!("{}x{}", metadata.width, metadata.height));
-    line("steps", &metadata.steps.to_string());
-    let mut guidance = metadata.guidance.to_string();
-    if metadata.guidance_normalization > 0.0 {
-        guidance += &format!(", normalization {}", metadata.guidance_normalization);
+    line("seed", &params.first_seed().to_string());
+    if let Some((width, height)) = params.width.zip(params.height) {
+        line("size", &format!("{width}x{height}"));
     }
-    if metadata.guidance_truncation < 1.0 {
-        guidance += &format!(", truncation {}", metadata.guidance_truncation);
+    line("steps", &params.steps.unwrap_or_default().to_string());
+    let mut guidance = params.guidance.unwrap_or_default().to_string();
+    for (row, value) in metadata.unusual() {
+        match row.name.strip_prefix("guidance_") {
+            Some(name) => guidance += &format!(", {name} {value}"),
+            None => line(row.name, &value.to_string()),
+        }
     }
     line("guidance", &guidance);
     let made = [&metadata.model, &metadata.dtype, &metadata.device];
@@ -98,22 +101,25 @@ fn screen(name: Option<&Path>, metadata: &GenerationMetadata, colours: bool) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zimg_client::Params;
 
     #[test]
     fn what_is_in_a_file_is_shown_and_not_obeyed() {
         let nasty = GenerationMetadata {
-            prompt: "a\u{1b}[31m fox\nand\ta hen".to_owned(),
+            params: Params {
+                negative: Some("a dog".to_owned()),
+                width: Some(1024),
+                height: Some(768),
+                steps: Some(8),
+                guidance: Some(1.5),
+                guidance_normalization: Some(0.5),
+                guidance_truncation: Some(0.75),
+                seed: Some(u64::MAX),
+                ..Params::new("a\u{1b}[31m fox\nand\ta hen")
+            },
             model: Some("\u{7}".to_owned()),
             dtype: None,
             device: None,
-            negative: Some("a dog".to_owned()),
-            width: 1024,
-            height: 768,
-            steps: 8,
-            guidance: 1.5,
-            guidance_normalization: 0.5,
-            guidance_truncation: 0.75,
-            seed: u64::MAX,
             program: Some("zimg 0.1.0".to_owned()),
         };
         assert_eq!(

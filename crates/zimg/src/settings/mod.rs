@@ -303,7 +303,7 @@ mod tests {
         ]])
         .unwrap()
         .options();
-        assert_eq!((options.size, options.steps), (Some((640, 480)), Some(4)));
+        assert_eq!((options.size, options.params.steps), (Some((640, 480)), Some(4)));
         assert_eq!(options.show, Some(GraphicsArg::Auto));
         assert_eq!(options.preview, Some(GraphicsArg::None));
         assert!(options.no_metadata);
@@ -319,7 +319,10 @@ mod tests {
         ])
         .unwrap();
         let options = settings.options();
-        assert_eq!((options.aspect, options.size, options.steps), (None, Some((64, 64)), Some(5)));
+        assert_eq!(
+            (options.aspect, options.size, options.params.steps),
+            (None, Some((64, 64)), Some(5))
+        );
         assert_eq!(settings.found.len(), 3);
     }
 

@@ -211,7 +211,7 @@ fn another_version_is_76_and_the_older_side_is_named() {
         });
         let ran = fake.run(&["a fox"]);
         assert_eq!(ran.code, Some(76));
-        let said = format!("speaks protocol 1, but {theirs}\nhint: {older}");
+        let said = format!("speaks protocol 2, but {theirs}\nhint: {older}");
         assert!(ran.stderr.starts_with("zimg: zimg ") && ran.stderr.contains(&said), "{said}");
         assert_eq!(ran.stderr.lines().count(), 2, "{}", ran.stderr);
     }

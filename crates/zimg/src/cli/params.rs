@@ -1,0 +1,129 @@
+//! Options of generation parameters, made from the table of `zimage-params`.
+
+use std::iter;
+use std::ops::{Deref, DerefMut};
+use std::sync::LazyLock;
+
+use clap::builder::{StyledStr, ValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
+use zimg_client::params::{PARAMETERS, Parameter, Surface, Value, ValueKind};
+use zimg_client::{Params, ParamsError};
+
+use super::draw::IMAGE;
+
+/// The parameters that have an option of their own: all but the prompt, and the sides, which
+/// `--size` sets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ParamOptions(pub(crate) Params);
+
+impl ParamOptions {
+    /// These, and where they say nothing what `lower` says.
+    pub(crate) fn or(self, lower: &Self) -> Self {
+        Self(self.0.or(&lower.0))
+    }
+}
+
+impl Deref for ParamOptions {
+    type Target = Params;
+
+    fn deref(&self) -> &Params {
+        &self.0
+    }
+}
+
+impl DerefMut for ParamOptions {
+    fn deref_mut(&mut self) -> &mut Params {
+        &mut self.0
+    }
+}
+
+impl Args for ParamOptions {
+    fn augment_args(command: Command) -> Command {
+        PARAMETERS.iter().filter_map(arg).fold(command, Command::arg)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for ParamOptions {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut options = Self::default();
+        options.update_from_arg_matches(matches)?;
+        Ok(options)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for row in PARAMETERS.iter().filter(|row| has_option(row)) {
+            if let Some(value) = value(row, matches) {
+                self.0.set(row.name, value).map_err(|error| invalid(&error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn has_option(row: &Parameter) -> bool {
+    matches!(row.surface, Surface::Option { .. })
+}
+
+/// The name on the command line, which has `-` where the table has `_`.
+fn long(name: &'static str) -> &'static str {
+    static NAMES: LazyLock<Vec<(&str, String)>> = LazyLock::new(|| {
+        let names = PARAMETERS.iter().flat_map(|row| {
+            let aliases = row.aliases.iter().map(|alias| alias.name);
+            iter::once(row.name).chain(aliases)
+        });
+        names.map(|name| (name, name.replace('_', "-"))).collect()
+    });
+    NAMES.iter().find(|(own, _)| *own == name).map_or(name, |(_, long)| long)
+}
+
+/// The option of a row, if it has one of its own.
+fn arg(row: &'static Parameter) -> Option<Arg> {
+    let Surface::Option { short, advanced } = row.surface else { return None };
+    let flag = row.kind() == ValueKind::Flag;
+    let mut arg = Arg::new(row.name)
+        .long(long(row.name))
+        .aliases(row.aliases.iter().map(|alias| long(alias.name)))
+        .help(row.help)
+        .help_heading(IMAGE)
+        .hide_short_help(advanced)
+        .value_parser(parser(row.kind()))
+        .action(if flag { ArgAction::SetTrue } else { ArgAction::Set });
+    if !flag {
+        arg = arg.value_name(row.value_name);
+    }
+    if let Some(short) = short {
+        arg = arg.short(short);
+    }
+    if let Some(details) = row.details {
+        arg = arg.long_help(StyledStr::from(format!("{}\n\n{details}", row.help)));
+    }
+    let number = matches!(row.kind(), ValueKind::Integer | ValueKind::Real);
+    Some(arg.allow_negative_numbers(number))
+}
+
+fn parser(kind: ValueKind) -> ValueParser {
+    match kind {
+        ValueKind::Text => ValueParser::string(),
+        ValueKind::Integer => value_parser!(u64).into(),
+        ValueKind::Real => value_parser!(f32).into(),
+        ValueKind::Flag => ValueParser::bool(),
+    }
+}
+
+fn value(row: &Parameter, matches: &ArgMatches) -> Option<Value> {
+    match row.kind() {
+        ValueKind::Text => matches.get_one(row.name).cloned().map(Value::Text),
+        ValueKind::Integer => matches.get_one(row.name).copied().map(Value::Integer),
+        ValueKind::Real => matches.get_one(row.name).copied().map(Value::Real),
+        ValueKind::Flag => matches.get_one(row.name).copied().filter(|on| *on).map(Value::Flag),
+    }
+}
+
+fn invalid(error: &ParamsError) -> clap::Error {
+    clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n"))
+}
