@@ -1,4 +1,4 @@
-//! Which kind of number the networks compute in.
+//! The number format that the networks compute in.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,14 +7,14 @@ use tch::Kind;
 
 use crate::error::Error;
 
-/// The kind of number of weights and matrix products.
+/// The number format of weights and matrix products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DType {
     /// 32 bits: the reference on a CPU.
     Float32,
-    /// 16 bits with float32's range: what the model was made for.
+    /// 16 bits with the range of float32: the format that the model was trained in.
     BFloat16,
-    /// 16 bits for GPUs without bfloat16; products that overflow it are scaled, the residual
+    /// 16 bits for GPUs without bfloat16; products that would overflow are scaled; the residual
     /// stream and the VAE stay in float32.
     Float16,
     /// bfloat16, but the transformer's large products in 8 bits with a scale for each row: faster

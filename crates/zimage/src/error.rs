@@ -1,4 +1,4 @@
-//! What can go wrong in the model: each error has a kind, one sentence, and perhaps a hint.
+//! Errors of the model: each has a kind, one sentence, and optionally a hint.
 
 use tch::TchError;
 use zimage_params::ParamsError;
@@ -10,7 +10,7 @@ const OUT_OF_MEMORY: i32 = 2;
 /// What this crate's functions return.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Whose business an error is.
+/// What an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// The request cannot be served as it is: prompt, size, steps.
@@ -24,7 +24,7 @@ pub enum ErrorKind {
     /// The GPU or libtorch failed at something. Whether they can go on in this process is to be
     /// found out: [`crate::Pipeline::probe`].
     Fault,
-    /// Nothing failed, and yet what came out is no image.
+    /// No call failed, but the result is not an image.
     Silent,
     /// A fault of the program.
     Internal,
@@ -39,7 +39,7 @@ pub enum Error {
     /// A generation parameter is out of its range.
     #[error(transparent)]
     Parameter(#[from] ParamsError),
-    /// The prompt does not fit; it is never cut.
+    /// The prompt is too long; it is never truncated.
     #[error("the prompt has {tokens} tokens, but at most {limit} are possible")]
     PromptTooLong {
         /// How many tokens the prompt has, with the chat template's.
@@ -70,7 +70,7 @@ pub enum Error {
     /// The checkpoint's files are missing, damaged or of another model.
     #[error(transparent)]
     Checkpoint(#[from] zimage_checkpoint::Error),
-    /// The tokenizer's file is damaged or of a kind that is not understood.
+    /// The tokenizer's file is damaged or not supported.
     #[error("the tokenizer cannot be used: {0}")]
     Tokenizer(String),
 
@@ -78,7 +78,7 @@ pub enum Error {
     #[error("the weights are not retained: {0}")]
     NotRetained(String),
 
-    /// The device is not there or cannot be used.
+    /// The device is absent or cannot be used.
     #[error("{0}")]
     Device(String),
 
@@ -91,19 +91,19 @@ pub enum Error {
     /// What was saved of an image does not fit it.
     #[error("the image cannot be gone on with: {0}")]
     NotResumable(String),
-    /// Our kernels or the driver failed.
+    /// The fused kernels or the driver failed.
     #[error("the GPU failed: {0}")]
     Gpu(zimage_cuda::Error),
     /// libtorch failed.
     #[error("libtorch failed: {}", first_line(.0))]
     Torch(#[from] TchError),
-    /// Something that cannot be, was.
+    /// A violated invariant of the program.
     #[error("{0}")]
     Internal(String),
 }
 
 impl Error {
-    /// Whose business it is.
+    /// Its kind.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Refused(_)
@@ -126,7 +126,7 @@ impl Error {
         }
     }
 
-    /// How much memory was asked for at once, if it was refused and is known.
+    /// The size of the allocation that failed, if it is known.
     pub fn bytes_needed(&self) -> Option<u64> {
         match self {
             Self::Gpu(zimage_cuda::Error::OutOfMemory { bytes, .. }) => Some(*bytes as u64),
@@ -162,7 +162,7 @@ impl Error {
 impl From<zimage_cuda::Error> for Error {
     fn from(error: zimage_cuda::Error) -> Self {
         match error {
-            // So that running out of memory is told as such.
+            // So that out-of-memory errors have their kind.
             zimage_cuda::Error::Tch(error) => Self::Torch(error),
             zimage_cuda::Error::InvalidArguments(_) => Self::Internal(error.to_string()),
             error => Self::Gpu(error),
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn how_much_was_asked_for_is_read_from_the_message() {
+    fn the_size_of_the_allocation_is_read_from_the_message() {
         for (text, bytes) in [
             ("CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has", Some(1_610_612_736)),
             ("Tried to allocate 512 bytes.", Some(512)),
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_gpu_says_is_a_fault_unless_it_is_known_to_be_less() {
+    fn unknown_errors_of_the_gpu_are_faults() {
         let tch = |text: &str| zimage_cuda::Error::Tch(TchError::Torch(text.into())).into();
         for (error, kind) in [
             (torch("CUDA out of memory. Tried to allocate 20.00 MiB"), ErrorKind::Memory),
@@ -250,7 +250,7 @@ mod tests {
             (zimage_cuda::Error::OutOfMemory { bytes: 2, free: 1 }.into(), ErrorKind::Memory),
             (torch("CUDA error: an illegal memory access was encountered"), ErrorKind::Fault),
             (torch("CUBLAS_STATUS_EXECUTION_FAILED"), ErrorKind::Fault),
-            (torch("something nobody has heard of"), ErrorKind::Fault),
+            (torch("something that is not known"), ErrorKind::Fault),
             (driver(700), ErrorKind::Fault),
             (zimage_cuda::Error::SelfTest { found: 1.0, expected: 2 }.into(), ErrorKind::Fault),
             (zimage_cuda::Error::NoDriver("no".into()).into(), ErrorKind::Device),

@@ -1,6 +1,6 @@
-//! Qwen3 as a text encoder: token ids to the features that condition the transformer.
+//! Qwen3 as a text encoder: token ids to prompt embeddings.
 //!
-//! Source: transformers `models/qwen3/modeling_qwen3.py`. The features are the residual stream
+//! Source: transformers `models/qwen3/modeling_qwen3.py`. The prompt embeddings are the residual stream
 //! before the last layer (`hidden_states[-2]`), without the final norm; neither that layer nor
 //! the norm is loaded.
 
@@ -12,7 +12,7 @@ use crate::nn::{FeedForward, Precision, ProjectionNames, SelfAttention};
 use crate::ops::{Heads, Ops, RmsNorm, Rotation, Scale};
 use crate::weights::Weights;
 
-/// What transformers calls the parts of attention.
+/// The names of attention's projections and norms in transformers.
 const NAMES: ProjectionNames = ProjectionNames {
     q: "q_proj",
     k: "k_proj",
@@ -49,10 +49,8 @@ impl TextEncoder {
     pub(crate) fn load(mut w: Weights<'_>, config: &TextEncoderConfig) -> Result<Self> {
         let precision = Precision::of(w.kind());
         let device = w.device();
-        let used = config.num_hidden_layers - 1;
-        w.skip(&format!("layers.{used}."));
-        w.skip("norm.");
-        w.skip("lm_head.");
+        let used = config.used_layers();
+        config.unused_prefixes().iter().for_each(|prefix| w.skip(prefix));
         let embeddings = w.take("embed_tokens.weight", &[config.vocab_size, config.hidden_size])?;
         let layers =
             (0..used).map(|i| Layer::load(&mut w, i, config, precision)).collect::<Result<_>>()?;
@@ -61,7 +59,7 @@ impl TextEncoder {
         Ok(Self { embeddings, layers, rope_theta, head_dim, precision, device })
     }
 
-    /// Features of a prompt's tokens: `[tokens, hidden_size]` in the residual kind; `ids` is
+    /// The embeddings of a prompt's tokens: `[tokens, hidden_size]` in the residual kind; `ids` is
     /// `[tokens]`, `rotation` that of as many.
     ///
     /// # Errors
@@ -71,15 +69,15 @@ impl TextEncoder {
             .f_to_kind(self.precision.residual)?;
         let Some(first) = self.layers.first() else { return Ok(x) };
         // A layer's residual sum is computed together with the norm that begins the next.
-        let mut normed = ops.norm(&x, plain(&first.input_norm), false)?;
+        let mut normed = ops.norm(&x, unscaled(&first.input_norm), false)?;
         for (i, layer) in self.layers.iter().enumerate() {
             let attended = layer.attention.forward(ops, &normed, rotation)?;
             let (sum, rows) =
-                ops.residual_norm(&x, &attended, None, plain(&layer.post_norm), false)?;
+                ops.residual_norm(&x, &attended, None, unscaled(&layer.post_norm), false)?;
             let fed = self.unguarded(layer.feed_forward.forward(ops, &rows)?)?;
             match self.layers.get(i + 1) {
                 Some(next) => {
-                    let begin = plain(&next.input_norm);
+                    let begin = unscaled(&next.input_norm);
                     (x, normed) = ops.residual_norm(&sum, &fed, None, begin, false)?;
                 }
                 None => x = ops.residual(&sum, &fed, None)?,
@@ -95,8 +93,8 @@ impl TextEncoder {
     }
 
     /// The rotations of the first `tokens` places. Cosines and sines are rounded to the compute kind,
-    /// as the reference has them. They are made on the CPU: on a GPU each of these operations would
-    /// load its kernels, 0.08 s in all.
+    /// as in the reference. They are computed on the CPU: on a GPU these operations would load their
+    /// kernels, in 0.08 s.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
@@ -152,7 +150,7 @@ impl Layer {
     }
 }
 
-fn plain(norm: &RmsNorm) -> Scale<'_> {
+fn unscaled(norm: &RmsNorm) -> Scale<'_> {
     Scale { norm, factor: None }
 }
 
@@ -164,7 +162,7 @@ mod tests {
     use crate::checkpoint::{Checkpoint, Component};
     use crate::weights::{Loader, Target};
 
-    /// What a GPU is given: no token sees the padding after it.
+    /// As on a GPU: no token attends to the padding after it.
     #[test]
     fn padding_on_the_right_changes_nothing() {
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR"));

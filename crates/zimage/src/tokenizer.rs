@@ -1,4 +1,4 @@
-//! Prompts to token ids: the checkpoint's own tokenizer behind the exact chat template.
+//! The tokenizer: prompts to token ids, with the checkpoint's tokenizer and the exact chat template.
 
 use tokenizers::Tokenizer;
 
@@ -18,7 +18,7 @@ impl PromptTokenizer {
     pub fn from_bytes(json: &[u8]) -> Result<Self> {
         let mut tokenizer =
             Tokenizer::from_bytes(json).map_err(|e| Error::Tokenizer(e.to_string()))?;
-        // The file may ask for either; a prompt is never cut and never padded here.
+        // The file may request either; a prompt is never truncated and never padded here.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| Error::Tokenizer(e.to_string()))?;
         Ok(Self { tokenizer })

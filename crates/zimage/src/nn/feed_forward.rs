@@ -11,15 +11,15 @@ use crate::weights::Weights;
 /// `down(silu(gate(x)) · up(x))`.
 #[derive(Debug)]
 pub(crate) struct FeedForward {
-    /// Gate and value side by side.
+    /// Gate and value in one product.
     pub(crate) gate_value: Linear,
     pub(crate) down: Linear,
-    /// What the value is multiplied with.
+    /// The factor of the value.
     guard: f64,
 }
 
 impl FeedForward {
-    /// Takes `{name}.{part}.weight` of the gate, the value and the way down.
+    /// Takes `{name}.{part}.weight` of the gate, the value and the down projection.
     pub(crate) fn load(
         w: &mut Weights<'_>,
         name: &str,

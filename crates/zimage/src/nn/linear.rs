@@ -41,8 +41,8 @@ impl Linear {
         Ok(linear)
     }
 
-    /// Takes layers of the same input, with their names and numbers of outputs, as one, whose
-    /// outputs are theirs side by side.
+    /// Takes layers of the same input, with their names and numbers of outputs, as one with concatenated
+    /// outputs.
     pub(crate) fn load_joined(
         w: &mut Weights<'_>,
         layers: &[(String, i64)],
@@ -54,7 +54,7 @@ impl Linear {
         Ok(Self { weight: Weight::Dense(weight), bias: None })
     }
 
-    /// Makes the weight float8, once it has been read; the inputs must be so, too, from then on.
+    /// Converts the weight to float8, once it is loaded; inputs must be float8 from then on.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
@@ -74,17 +74,17 @@ impl Linear {
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match &self.weight {
             Weight::Dense(weight) => Ok(x.f_linear(weight, self.bias.as_ref())?),
-            Weight::Float8(_) => Err(Error::Internal("a float8 product of another kind".into())),
+            Weight::Float8(_) => Err(Error::Internal("a float8 weight needs float8 rows".into())),
         }
     }
 
-    /// The same for rows `[rows, inputs]` as an operation of `ops` made them.
+    /// The same for rows `[rows, inputs]` from an operation of `ops`.
     pub(crate) fn forward_rows(&self, rows: &Rows) -> Result<Tensor> {
         match (rows, &self.weight) {
             (Rows::Dense(x), _) => self.forward(x),
             (Rows::Float8(x), Weight::Float8(weight)) => float8::product(x, weight),
             (Rows::Float8(_), Weight::Dense(_)) => {
-                Err(Error::Internal("float8 rows for a product of another kind".into()))
+                Err(Error::Internal("float8 rows need a float8 weight".into()))
             }
         }
     }

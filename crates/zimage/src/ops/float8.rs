@@ -1,6 +1,6 @@
 //! Rows of float8 (e4m3) numbers with one scale a row, and their products.
 //!
-//! One scale for all of a tensor would drown small rows: activations of this model reach 6.6e4.
+//! One scale for a whole tensor would lose small rows: activations of this model reach 6.6e4.
 
 use tch::{Kind, Tensor};
 use zimage_cuda::Float8Rows;
@@ -10,7 +10,7 @@ use crate::error::Result;
 /// The largest float8 number.
 const MAX: f64 = 448.0;
 
-/// `x` `[rows, width]` as float8: each row's largest number becomes 448. The plain way.
+/// `x` `[rows, width]` as float8: each row's largest number becomes 448. Eager.
 pub(crate) fn rows(x: &Tensor) -> Result<Float8Rows> {
     let x = x.f_to_kind(Kind::Float)?;
     let scales = x.f_abs()?.f_amax([-1], true)?.f_clamp_min(1e-12)?.f_div_scalar(MAX)?;

@@ -16,14 +16,15 @@ impl Ops {
             }
             Self::Fused(kernels) if fits => Ok(Rows::Dense(kernels.silu_gate(&both)?)),
             _ => {
-                let out = plain(&both, guard)?;
+                let out = eager(&both, guard)?;
                 Ok(if float8 { Rows::Float8(float8::rows(&out)?) } else { Rows::Dense(out) })
             }
         }
     }
 }
 
-fn plain(both: &Tensor, guard: f64) -> Result<Tensor> {
+/// The eager gate.
+fn eager(both: &Tensor, guard: f64) -> Result<Tensor> {
     let both = both.f_unflatten(1, [2, -1])?;
     let (gate, mut value) = (both.f_select(1, 0)?, both.f_select(1, 1)?);
     if guard != 1.0 {

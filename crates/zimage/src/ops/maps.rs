@@ -1,8 +1,7 @@
-//! Feature maps: group norm, residual sum, doubled sides, and the last map's way to bytes.
+//! Feature maps: group norm, residual sum, upsampling, and conversion of the last map to bytes.
 //!
-//! Plain, a map is NCHW and complete. Fused, it is bfloat16 in NHWC, and the bias of the
-//! convolution that made it is still to be added: whatever reads the map next does that, which
-//! saves a pass over memory.
+//! An eager map is NCHW and complete. A fused map is bfloat16 in NHWC, and the bias of the convolution
+//! before it is pending: the next operation adds it, which saves a pass over memory.
 
 use tch::{Kind, Tensor};
 use zimage_cuda::{GroupNorm, Kernels, Moments};
@@ -16,14 +15,14 @@ use crate::image::all_finite;
 pub(crate) struct Map {
     /// `[1, channels, h, w]`; fused, its strides are those of `[1, h, w, channels]`.
     values: Tensor,
-    /// Still to be added: `[channels]`, float32.
+    /// The pending bias: `[channels]`, float32.
     bias: Option<Tensor>,
-    /// What a norm of the values needs, where it is known already.
+    /// The moments for a norm, if they are known.
     moments: Option<Moments>,
 }
 
 impl Map {
-    /// `values` `[1, channels, h, w]`, to which `bias` is still to be added.
+    /// `values` `[1, channels, h, w]` with a pending `bias`.
     pub(crate) fn new(values: Tensor, bias: Option<Tensor>) -> Self {
         Self { values, bias, moments: None }
     }
@@ -33,13 +32,13 @@ impl Map {
         &self.values
     }
 
-    /// What is still to be added.
+    /// The pending bias.
     pub(crate) fn bias(&self) -> Option<&Tensor> {
         self.bias.as_ref()
     }
 
-    /// The values with the bias, in their own kind.
-    pub(crate) fn settled(&self) -> Result<Tensor> {
+    /// The values plus the bias, in their own kind.
+    pub(crate) fn complete(&self) -> Result<Tensor> {
         let Some(bias) = &self.bias else { return Ok(self.values.shallow_clone()) };
         let bias = bias.f_view([1, -1, 1, 1])?;
         Ok(self.values.f_add(&bias)?.f_to_kind(self.values.f_kind()?)?)
@@ -52,11 +51,11 @@ impl Map {
 }
 
 impl Ops {
-    /// Norm over groups of channels, then silu if wished: `[1, channels, h, w]`.
+    /// Norm over groups of channels, then SiLU if `silu`: `[1, channels, h, w]`.
     pub(crate) fn group_norm(&self, x: &Map, norm: GroupNorm<'_>, silu: bool) -> Result<Tensor> {
         let Self::Fused(kernels) = self else {
             let GroupNorm { weight, offset, groups, eps } = norm;
-            let out = x.settled()?.f_group_norm(groups, Some(weight), Some(offset), eps, true)?;
+            let out = x.complete()?.f_group_norm(groups, Some(weight), Some(offset), eps, true)?;
             return if silu { Ok(out.f_silu()?) } else { Ok(out) };
         };
         let rows = to_rows(&x.values)?;
@@ -74,7 +73,7 @@ impl Ops {
     /// The sum of two maps.
     pub(crate) fn add(&self, x: &Map, y: &Map) -> Result<Map> {
         let Self::Fused(kernels) = self else {
-            return Ok(Map::new(x.settled()?.f_add(&y.settled()?)?, None));
+            return Ok(Map::new(x.complete()?.f_add(&y.complete()?)?, None));
         };
         let bias = match (x.bias(), y.bias()) {
             (Some(one), Some(other)) => Some(one.f_add(other)?),
@@ -85,40 +84,40 @@ impl Ops {
         Ok(Map { values: from_rows(&sum, x.size()?)?, bias: None, moments: Some(moments) })
     }
 
-    /// Each place four times: `[1, channels, 2h, 2w]`.
+    /// Upsampling by two (nearest): `[1, channels, 2h, 2w]`.
     pub(crate) fn upsample(&self, x: &Map) -> Result<Tensor> {
         let (h, w) = x.size()?;
         let Self::Fused(kernels) = self else {
-            return Ok(x.settled()?.f_upsample_nearest2d([2 * h, 2 * w], None, None)?);
+            return Ok(x.complete()?.f_upsample_nearest2d([2 * h, 2 * w], None, None)?);
         };
         from_rows(&kernels.upsample(&to_rows(&x.values)?, x.bias(), w)?, (2 * h, 2 * w))
     }
 
-    /// Colours of about −1 to 1 as bytes `[h, w, 3]`. Plain, `x` has three channels; fused,
-    /// eight, of which three count.
+    /// Colours of about −1 to 1 as bytes `[h, w, 3]`. Eager, `x` has three channels; fused,
+    /// eight, of which three are used.
     ///
     /// The steps and their rounding are diffusers' `VaeImageProcessor.postprocess`: halved and
     /// clamped in the map's own kind, then float32, then half-to-even.
     pub(crate) fn to_bytes(&self, x: &Map) -> Result<Tensor> {
-        let strange = Error::NotFinite("the decoded pixels");
+        let not_finite = Error::NotFinite("the decoded pixels");
         if let (Self::Fused(kernels), Some(bias)) = (self, x.bias()) {
             let (bytes, flag) = kernels.to_bytes(&to_rows(&x.values)?, bias)?;
             let (h, w) = x.size()?;
             return match flag.f_int64_value(&[0])? {
                 0 => Ok(bytes.f_view([h, w, 3])?),
-                _ => Err(strange),
+                _ => Err(not_finite),
             };
         }
-        let unit = x.settled()?.f_mul_scalar(0.5)?.f_add_scalar(0.5)?;
+        let unit = x.complete()?.f_mul_scalar(0.5)?.f_add_scalar(0.5)?;
         if !all_finite(&unit)? {
-            return Err(strange);
+            return Err(not_finite);
         }
         let bytes = unit.f_clamp(0.0, 1.0)?.f_to_kind(Kind::Float)?.f_mul_scalar(255.0)?;
         let bytes = bytes.f_round()?.f_to_kind(Kind::Uint8)?;
         Ok(bytes.f_squeeze_dim(0)?.f_permute([1, 2, 0])?.f_contiguous()?)
     }
 
-    /// Attention of a single head over all places: `q`, `k` and `v` are `[1, places, width]`, so
+    /// Attention of a single head over all positions: `q`, `k` and `v` are `[1, positions, width]`, and so
     /// is the result.
     ///
     /// Heads of more than 256 numbers have no fast kernel in libtorch. Fused, it is two matrix
@@ -143,13 +142,13 @@ impl Ops {
     }
 }
 
-/// `[1, channels, h, w]` as places `[h · w, channels]`: a view, if the strides are NHWC.
+/// `[1, channels, h, w]` as rows `[h · w, channels]`: a view, if the strides are NHWC.
 pub(crate) fn to_rows(x: &Tensor) -> Result<Tensor> {
     let (_, channels, h, w) = x.size4()?;
     Ok(x.f_permute([0, 2, 3, 1])?.f_view([h * w, channels])?)
 }
 
-/// The other way: a view.
+/// The inverse of [`to_rows`]: a view.
 pub(crate) fn from_rows(rows: &Tensor, (h, w): (i64, i64)) -> Result<Tensor> {
     let channels = rows.size2()?.1;
     Ok(rows.f_view([1, h, w, channels])?.f_permute([0, 3, 1, 2])?)
@@ -168,7 +167,7 @@ mod tests {
 
     const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
 
-    /// A map with a bias still to be added, and the same map complete.
+    /// A map with a pending bias, and the same map complete.
     fn pending(shape: [i64; 4], nhwc: bool) -> (Map, Map) {
         let values = Tensor::randn(shape, FLOAT);
         let values = if nhwc { to_nhwc(&values).unwrap() } else { values };
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bias_that_waits_is_added_by_what_comes_next() {
+    fn the_next_operation_adds_a_pending_bias() {
         for (shape, groups) in [([1, 8, 3, 5], 2), ([1, 24, 7, 1], 3), ([1, 40, 4, 6], 5)] {
             for nhwc in [false, true] {
                 let (waiting, complete) = pending(shape, nhwc);
@@ -208,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plain_norm_is_the_formula() {
+    fn the_eager_norm_is_the_formula() {
         let x = Tensor::randn([1, 12, 5, 3], FLOAT) * 2 + 7;
         let (weight, offset) = (Tensor::randn([12], FLOAT), Tensor::randn([12], FLOAT));
         let norm = GroupNorm { weight: &weight, offset: &offset, groups: 3, eps: 1e-6 };

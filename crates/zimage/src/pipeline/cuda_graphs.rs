@@ -163,7 +163,7 @@ impl CapturedDenoiser {
         context: &Context,
     ) -> Result<Tensor> {
         self.latents.f_copy_(latents)?;
-        self.context.caption().shallow_clone().f_copy_(context.caption())?;
+        self.context.prompt().shallow_clone().f_copy_(context.prompt())?;
         self.modulations.become_like(modulations)?;
         Ok(self.graph.replay()?.f_detach_copy()?)
     }

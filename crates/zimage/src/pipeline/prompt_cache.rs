@@ -83,8 +83,8 @@ pub(super) fn text_features(networks: &Networks, ops: &Ops, tokens: &[i64]) -> R
 /// As the reference computes it: padding is added after the text encoder.
 fn unpadded(networks: &Networks, ops: &Ops, tokens: &[i64]) -> Result<Tensor> {
     let features = text_features(networks, ops, tokens)?;
-    let rotation = networks.transformer.caption_rotation(padded(tokens.len()))?;
-    networks.transformer.caption(ops, &features, None, &rotation)
+    let rotation = networks.transformer.prompt_rotation(padded(tokens.len()))?;
+    networks.transformer.refine_prompt(ops, &features, None, &rotation)
 }
 
 fn padded(tokens: usize) -> i64 {
@@ -116,7 +116,7 @@ impl PaddedEncoder {
             ids: Tensor::f_zeros([length], (Kind::Int64, device))?,
             real: Tensor::f_zeros([length, 1], (Kind::Bool, device))?,
             text_rotation: networks.text_encoder.rotation(length)?,
-            caption_rotation: networks.transformer.caption_rotation(length)?,
+            caption_rotation: networks.transformer.prompt_rotation(length)?,
             launched: 0,
             captured: None,
         })
@@ -157,6 +157,6 @@ impl PaddedEncoder {
 
     fn compute(&self, networks: &Networks, ops: &Ops) -> Result<Tensor> {
         let features = networks.text_encoder.forward(ops, &self.ids, &self.text_rotation)?;
-        networks.transformer.caption(ops, &features, Some(&self.real), &self.caption_rotation)
+        networks.transformer.refine_prompt(ops, &features, Some(&self.real), &self.caption_rotation)
     }
 }

@@ -1,4 +1,4 @@
-//! The Z-Image transformer: noisy latents, time and caption to the flow.
+//! The Z-Image transformer: noisy latents, time and prompt embeddings to the velocity prediction.
 //!
 //! Source: diffusers `models/transformers/transformer_z_image.py` (`ZImageTransformer2DModel`).
 //! One image at a time, so sequences carry no batch dimension and need no mask.
@@ -25,15 +25,12 @@ use rope::RopeTables;
 use stack::Stack;
 use time::TimeEmbedder;
 
-/// Sequences are padded to a multiple of this with learnt tokens, which are attended.
+/// Sequences are padded to a multiple of this with learnt tokens, which attention includes.
 pub(crate) const SEQUENCE_MULTIPLE: i64 = 32;
 
-/// The width of the time embedding, unless the model is narrower.
-const TIME_WIDTH: i64 = 256;
-
-/// Times whose modulation is kept: 1 MB each at the real size.
+/// Capacity of the cache of modulations, in times: 1 MB each at the real size.
 const TIMES_KEPT: usize = 32;
-/// Numbers of kept rotations, 4 bytes each: 16 sizes or so of 1024².
+/// Capacity of the cache of rotations, in numbers of 4 bytes: some 16 sizes of 1024².
 const ROTATIONS_KEPT: usize = 16 << 20;
 
 /// The transformer.
@@ -41,10 +38,10 @@ const ROTATIONS_KEPT: usize = 16 << 20;
 pub(crate) struct Transformer {
     time: TimeEmbedder,
     image_embedder: Linear,
-    caption_norm: RmsNorm,
-    caption_embedder: Linear,
+    prompt_norm: RmsNorm,
+    prompt_embedder: Linear,
     image_pad: Tensor,
-    caption_pad: Tensor,
+    prompt_pad: Tensor,
     noise_refiner: Stack,
     context_refiner: Stack,
     layers: Stack,
@@ -52,25 +49,25 @@ pub(crate) struct Transformer {
     rope: RopeTables,
     /// By the bits of the time.
     modulations: RefCell<LruCache<u32, Modulations>>,
-    /// By caption tokens and grid.
+    /// By prompt tokens and grid.
     rotations: RefCell<LruCache<(i64, Grid), Rotations>>,
     config: TransformerConfig,
     precision: Precision,
     device: Device,
 }
 
-/// A prompt as the transformer's layers see it, and where the image's tokens lie beside it.
+/// A prompt's tokens as input of the main layers, and the rotations of all tokens.
 ///
-/// Depends on the prompt and the image's size only: computed once, used at every step.
+/// It depends on the prompt and the image's size: computed once, used in every step.
 #[derive(Debug)]
 pub(crate) struct Context {
-    /// Caption tokens after the context refiner, `[padded tokens, dim]`.
-    caption: Tensor,
+    /// The prompt's tokens after the context refiner, `[padded tokens, dim]`.
+    prompt: Tensor,
     grid: Grid,
     rotations: Rotations,
 }
 
-/// The turns of an image's tokens, and of those with the caption's after them.
+/// The rotations of an image's tokens, and of the image's followed by the prompt's.
 #[derive(Debug)]
 struct Rotations {
     image: Rotation,
@@ -92,9 +89,9 @@ impl Transformer {
     pub(crate) fn load(mut w: Weights<'_>, config: &TransformerConfig) -> Result<Self> {
         let precision = Precision::of(w.kind());
         let device = w.device();
-        let (dim, time_width) = (config.dim, config.dim.min(TIME_WIDTH));
+        let (dim, time_width) = (config.dim, config.time_width());
         let patch = format!("{}-{}", config.patch_size(), config.frame_patch_size());
-        let patch_width = config.patch_size().pow(2) * config.in_channels;
+        let patch_width = config.patch_width();
         let stack = |w: &mut Weights<'_>, group: &str, count: i64, time_width: Option<i64>| {
             Stack::load(w, (group, count), config, time_width, precision)
         };
@@ -106,20 +103,20 @@ impl Transformer {
                 patch_width,
                 dim,
             )?,
-            caption_norm: RmsNorm::load(
+            prompt_norm: RmsNorm::load(
                 &mut w,
                 "cap_embedder.0",
                 config.cap_feat_dim,
                 config.norm_eps,
             )?,
-            caption_embedder: Linear::load_with_bias(
+            prompt_embedder: Linear::load_with_bias(
                 &mut w,
                 "cap_embedder.1",
                 config.cap_feat_dim,
                 dim,
             )?,
             image_pad: w.take("x_pad_token", &[1, dim])?,
-            caption_pad: w.take("cap_pad_token", &[1, dim])?,
+            prompt_pad: w.take("cap_pad_token", &[1, dim])?,
             noise_refiner: stack(
                 &mut w,
                 "noise_refiner",
@@ -127,7 +124,7 @@ impl Transformer {
                 Some(time_width),
             )?,
             context_refiner: stack(&mut w, "context_refiner", config.n_refiner_layers, None)?
-                .of_captions(),
+                .of_prompts(),
             layers: stack(&mut w, "layers", config.n_layers, Some(time_width))?,
             last: FinalLayer::load(
                 &mut w,
@@ -147,53 +144,53 @@ impl Transformer {
         Ok(model)
     }
 
-    /// A prompt's tokens after the context refiner, `[padded tokens, dim]`; `features` is
-    /// `[tokens, cap_feat_dim]`. Where `features` have rows for the padding, too, `real`
-    /// `[padded tokens, 1]` says which rows are not.
+    /// A prompt's tokens after the context refiner, `[padded tokens, dim]`; `embeddings`, the prompt
+    /// embeddings, are `[tokens, cap_feat_dim]`. If they include padding, `real` `[padded tokens, 1]`
+    /// marks the rows that are not padding.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
-    pub(crate) fn caption(
+    pub(crate) fn refine_prompt(
         &self,
         ops: &Ops,
-        features: &Tensor,
+        embeddings: &Tensor,
         real: Option<&Tensor>,
         rotation: &Rotation,
     ) -> Result<Tensor> {
-        let norm = Scale { norm: &self.caption_norm, factor: None };
-        let normed = ops.norm(features, norm, false)?;
-        let caption = self.caption_embedder.forward_rows(&normed)?;
-        let caption = match real {
-            Some(real) => caption.f_where_self(real, &self.caption_pad)?,
-            None => pad(caption, &self.caption_pad)?,
+        let norm = Scale { norm: &self.prompt_norm, factor: None };
+        let normed = ops.norm(embeddings, norm, false)?;
+        let prompt = self.prompt_embedder.forward_rows(&normed)?;
+        let prompt = match real {
+            Some(real) => prompt.f_where_self(real, &self.prompt_pad)?,
+            None => pad(prompt, &self.prompt_pad)?,
         };
-        let caption = caption.f_to_kind(self.precision.residual)?;
-        self.context_refiner.forward(ops, caption, rotation, &[], usize::MAX)
+        let prompt = prompt.f_to_kind(self.precision.residual)?;
+        self.context_refiner.forward(ops, prompt, rotation, &[], usize::MAX)
     }
 
-    /// The turns of a caption of `tokens`, padding included.
+    /// The rotation of a prompt of `tokens` tokens, padding included.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
-    pub(crate) fn caption_rotation(&self, tokens: i64) -> Result<Rotation> {
-        self.rope.rotation(&caption_positions(tokens), self.device)
+    pub(crate) fn prompt_rotation(&self, tokens: i64) -> Result<Rotation> {
+        self.rope.rotation(&prompt_positions(tokens), self.device)
     }
 
-    /// Prepares a caption for images of `grid`'s size.
+    /// Combines a prompt with images of `grid`'s size.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
-    pub(crate) fn context(&self, caption: Tensor, grid: Grid) -> Result<Context> {
-        let rotations = self.rotations(caption.size()[0], grid)?;
-        Ok(Context { caption, grid, rotations })
+    pub(crate) fn context(&self, prompt: Tensor, grid: Grid) -> Result<Context> {
+        let rotations = self.rotations(prompt.size()[0], grid)?;
+        Ok(Context { prompt, grid, rotations })
     }
 
     fn rotations(&self, tokens: i64, grid: Grid) -> Result<Rotations> {
-        let mut kept = self.rotations.borrow_mut();
-        let rotations = kept.get_or_make((tokens, grid), || {
-            // The image comes after the caption on the first axis, and before it in the sequence.
+        let mut cache = self.rotations.borrow_mut();
+        let rotations = cache.get_or_make((tokens, grid), || {
+            // The image follows the prompt on the first axis, and precedes it in the sequence.
             let image = grid.positions(tokens + 1);
-            let joint: Vec<_> = image.iter().copied().chain(caption_positions(tokens)).collect();
+            let joint: Vec<_> = image.iter().copied().chain(prompt_positions(tokens)).collect();
             let numbers = (image.len() + joint.len()) * self.rope.width();
             let rotation = |positions: &[[i64; 3]]| self.rope.rotation(positions, self.device);
             let rotations = Rotations { image: rotation(&image)?, joint: rotation(&joint)? };
@@ -236,31 +233,30 @@ impl Transformer {
         context: &Context,
         blocks: usize,
     ) -> Result<Tensor> {
-        let Context { caption, grid, rotations } = context;
+        let Context { prompt, grid, rotations } = context;
         let patches = grid.patchify(&latents.f_to_kind(self.precision.compute)?)?;
         let image = pad(self.image_embedder.forward(&patches)?, &self.image_pad)?;
         let image = image.f_to_kind(self.precision.residual)?;
         let (refiner, layers) = (&modulations.noise_refiner, &modulations.layers);
         let refined = self.noise_refiner.forward(ops, image, &rotations.image, refiner, blocks)?;
-        let joint = Tensor::f_cat(&[&refined, caption], 0)?;
+        let joint = Tensor::f_cat(&[&refined, prompt], 0)?;
         let joint = self.layers.forward(ops, joint, &rotations.joint, layers, blocks)?;
         let image = joint.f_narrow(0, 0, grid.tokens())?;
         grid.unpatchify(&self.last.forward(&image, modulations.last(), self.precision.compute)?)
     }
 
-    /// What the time `t` does, computed once for each.
+    /// The modulations of the time `t`, cached.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
     pub(crate) fn modulations(&self, t: f32) -> Result<Modulations> {
-        let mut kept = self.modulations.borrow_mut();
-        let made = kept.get_or_make(t.to_bits(), || Ok((self.modulations_at(t)?, 1)));
+        let mut cache = self.modulations.borrow_mut();
+        let made = cache.get_or_make(t.to_bits(), || Ok((self.modulations_at(t)?, 1)));
         made.map(|made| made.shallow_clone())
     }
 
-    /// Computes and keeps what these times do. One by one: a product of several rows is rounded
-    /// otherwise than one of a single row, and then an image would depend on what was drawn and
-    /// forgotten before it.
+    /// Computes and caches the modulations of these times. One by one: a product of several rows rounds
+    /// differently from one of a single row, and an image would depend on the cache's history.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
@@ -283,7 +279,7 @@ impl Transformer {
         self.precision.compute
     }
 
-    /// Makes the plan of attention and the rotations for a caption of `tokens`, a multiple of
+    /// Builds attention's plan and the rotations for a prompt of `tokens` tokens, a multiple of
     /// [`SEQUENCE_MULTIPLE`], beside an image.
     ///
     /// # Errors
@@ -293,7 +289,7 @@ impl Transformer {
         self.layers.plan_attention(padded(grid) + tokens, self.precision.compute, self.device)
     }
 
-    /// Makes the plan of attention over an image alone, which whatever is drawn of this size needs.
+    /// Builds attention's plan for an image alone, which every image of this size needs.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
@@ -301,8 +297,9 @@ impl Transformer {
         self.noise_refiner.plan_attention(padded(grid), self.precision.compute, self.device)
     }
 
-    /// Makes the matrices of the main layers float8, once they have been read. Refiners, embedders,
-    /// modulation and the final layer stay: they are a sixteenth of the work, and images suffer.
+    /// Converts the matrices of the main layers to float8, once they are loaded. Refiners, embedders,
+    /// modulation and the final layer stay as they are: they are a sixteenth of the work, and float8
+    /// there degrades images.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
@@ -341,7 +338,7 @@ impl FinalLayer {
         })
     }
 
-    /// What a time, `[1, time width]`, multiplies the norm with: `[1, dim]`.
+    /// The norm's factor at a time `[1, time width]`: `[1, dim]`.
     fn scale(&self, time: &Tensor) -> Result<Tensor> {
         Ok(self.modulation.forward(&time.f_silu()?)?.f_add_scalar(1.0)?)
     }
@@ -355,23 +352,23 @@ impl FinalLayer {
 }
 
 impl Context {
-    /// The caption, `[padded tokens, dim]`.
-    pub(crate) fn caption(&self) -> &Tensor {
-        &self.caption
+    /// The prompt's tokens, `[padded tokens, dim]`.
+    pub(crate) fn prompt(&self) -> &Tensor {
+        &self.prompt
     }
 
-    /// What a recording of a step depends on: the caption's tokens and the image's.
+    /// The shape that a captured step depends on: the prompt's tokens and the image's grid.
     pub(crate) fn shape(&self) -> (i64, Grid) {
-        (self.caption.size()[0], self.grid)
+        (self.prompt.size()[0], self.grid)
     }
 
-    /// The same with a place of its own for the caption.
+    /// A copy with its own memory for the prompt.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
     pub(crate) fn copy(&self) -> Result<Self> {
         let rotations = self.rotations.shallow_clone();
-        Ok(Self { caption: self.caption.f_detach_copy()?, grid: self.grid, rotations })
+        Ok(Self { prompt: self.prompt.f_detach_copy()?, grid: self.grid, rotations })
     }
 }
 
@@ -381,17 +378,17 @@ impl Rotations {
     }
 }
 
-/// Caption tokens, padding too, are at (1, 0, 0), (2, 0, 0), …
-fn caption_positions(tokens: i64) -> Vec<[i64; 3]> {
+/// Positions of prompt tokens, padding included: (1, 0, 0), (2, 0, 0), …
+fn prompt_positions(tokens: i64) -> Vec<[i64; 3]> {
     (1..=tokens).map(|i| [i, 0, 0]).collect()
 }
 
-/// An image's tokens, padding included.
+/// The number of an image's tokens, padding included.
 fn padded(grid: Grid) -> i64 {
     (grid.tokens() as u64).next_multiple_of(SEQUENCE_MULTIPLE as u64) as i64
 }
 
-/// Fills `x` `[tokens, dim]` with `token` `[1, dim]` up to the sequence multiple.
+/// Pads `x` `[tokens, dim]` with `token` `[1, dim]` to the sequence multiple.
 fn pad(x: Tensor, token: &Tensor) -> Result<Tensor> {
     let missing = -x.size()[0] & (SEQUENCE_MULTIPLE - 1);
     if missing == 0 {

@@ -1,11 +1,11 @@
-//! What a time does to all blocks and to the final layer.
+//! Modulations: scales and gates of all blocks and of the final layer at one time.
 
 use tch::Tensor;
 
 use super::stack::Modulation;
 use crate::error::Result;
 
-/// Scales and gates of one time, in two tensors, so that another time's can take their place.
+/// Scales and gates of one time, in two tensors, so that those of another time can be copied into them.
 #[derive(Debug)]
 pub(crate) struct Modulations {
     /// `[blocks, 4, dim]`: the noise refiner's and the main layers'.
@@ -19,7 +19,7 @@ pub(crate) struct Modulations {
 }
 
 impl Modulations {
-    /// Of `[blocks, 4, dim]`, of which the first `refiners` are the noise refiner's, and the final
+    /// From `[blocks, 4, dim]`, of which the first `refiners` are the noise refiner's, and the final
     /// layer's `[1, dim]`.
     pub(super) fn of(blocks: Tensor, last: Tensor, refiners: usize) -> Result<Self> {
         let views = blocks.f_unbind(0)?;
@@ -29,12 +29,12 @@ impl Modulations {
         Ok(Self { blocks, last, noise_refiner, layers })
     }
 
-    /// What the final layer's norm is multiplied with: `[1, dim]`.
+    /// The factor of the final layer's norm: `[1, dim]`.
     pub(super) fn last(&self) -> &Tensor {
         &self.last
     }
 
-    /// Another handle to the same numbers.
+    /// Another handle to the same tensors.
     pub(super) fn shallow_clone(&self) -> Self {
         let clone = |views: &[Modulation]| views.iter().map(Modulation::shallow_clone).collect();
         Self {
@@ -45,7 +45,7 @@ impl Modulations {
         }
     }
 
-    /// The same numbers in places of their own.
+    /// A copy with its own memory.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
@@ -54,7 +54,7 @@ impl Modulations {
         Self::of(self.blocks.f_detach_copy()?, self.last.f_detach_copy()?, refiners)
     }
 
-    /// Takes the numbers of `other`; its places stay.
+    /// Copies the numbers of `other` into its own memory.
     ///
     /// # Errors
     /// When libtorch fails.
@@ -84,6 +84,6 @@ mod tests {
         copy.become_like(&two).unwrap();
         assert_eq!(copy.layers[1].ffn_gate, two.blocks.get(2).get(3));
         assert_eq!(copy.blocks, two.blocks);
-        assert_ne!(one.blocks, two.blocks, "the copy had places of its own");
+        assert_ne!(one.blocks, two.blocks, "the copy has its own memory");
     }
 }

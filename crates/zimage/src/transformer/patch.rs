@@ -7,7 +7,7 @@ use tch::Tensor;
 use super::SEQUENCE_MULTIPLE;
 use crate::error::Result;
 
-/// The tokens of an image.
+/// The grid of an image's tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Grid {
     channels: i64,
@@ -22,12 +22,12 @@ impl Grid {
         Self { channels, rows: height / patch, columns: width / patch, patch }
     }
 
-    /// How many tokens, padding not counted.
+    /// The number of tokens without padding.
     pub(crate) fn tokens(&self) -> i64 {
         self.rows * self.columns
     }
 
-    /// Where each token is: (first, row, column); padding is at the origin.
+    /// The position of each token: (first, row, column); padding is at the origin.
     pub(super) fn positions(&self, first: i64) -> Vec<[i64; 3]> {
         let mut at: Vec<[i64; 3]> =
             (0..self.tokens()).map(|i| [first, i / self.columns, i % self.columns]).collect();

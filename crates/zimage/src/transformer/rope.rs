@@ -1,4 +1,4 @@
-//! Rotary positions over three axes (caption place, row, column).
+//! Rotary position embedding over three axes (prompt position, row, column).
 //!
 //! Source: diffusers `RopeEmbedder` and `apply_rotary_emb`: pairs are neighbours, angles are
 //! made in float64, rounded to float32, and applied in float32.
@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 use crate::error::Result;
 use crate::ops::Rotation;
 
-/// What angles are made of.
+/// The parameters of the angles.
 #[derive(Debug)]
 pub(super) struct RopeTables {
     theta: f64,
@@ -20,7 +20,7 @@ impl RopeTables {
         Self { theta, axes_dims: axes_dims.to_vec() }
     }
 
-    /// Numbers of one token's rotation.
+    /// The width of one token's rotation.
     pub(super) fn width(&self) -> usize {
         self.axes_dims.iter().sum::<i64>() as usize
     }
@@ -35,8 +35,8 @@ impl RopeTables {
             angles.push(Tensor::f_from_slice(&at)?.f_outer(&Tensor::f_from_slice(&frequencies)?)?);
         }
         let angles = Tensor::f_cat(&angles, 1)?.f_to_kind(Kind::Float)?.f_unsqueeze(1)?;
-        let turns = Tensor::f_polar(&angles.f_ones_like()?, &angles)?;
-        Ok(Rotation::Neighbours(turns.f_to_device(device)?))
+        let rotations = Tensor::f_polar(&angles.f_ones_like()?, &angles)?;
+        Ok(Rotation::Neighbours(rotations.f_to_device(device)?))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::weights::Weights;
 
 /// The norms of queries and keys have an epsilon of their own in the reference.
 const QK_NORM_EPS: f64 = 1e-5;
-/// What the reference calls the parts of attention.
+/// The reference's names of attention's projections and norms.
 const NAMES: ProjectionNames = ProjectionNames {
     q: "to_q",
     k: "to_k",
@@ -39,7 +39,7 @@ struct Block {
     modulation: Option<Linear>,
 }
 
-/// What time does to a block: each `[dim]`, a row of one tensor.
+/// The modulation of a block by the time: each `[dim]`, a row of one tensor.
 #[derive(Debug)]
 pub(super) struct Modulation {
     attention_scale: Tensor,
@@ -49,7 +49,7 @@ pub(super) struct Modulation {
 }
 
 impl Stack {
-    /// Takes `{group}.0.*` to `{group}.{count - 1}.*`; with a time width they are modulated.
+    /// Takes `{group}.0.*` to `{group}.{count - 1}.*`; with a time width, blocks are modulated.
     pub(super) fn load(
         w: &mut Weights<'_>,
         (group, count): (&str, i64),
@@ -61,16 +61,16 @@ impl Stack {
         Ok(Self((0..count).map(block).collect::<Result<_>>()?))
     }
 
-    /// The same for sequences that are captions alone.
-    pub(super) fn of_captions(mut self) -> Self {
+    /// The same for sequences that are prompts alone.
+    pub(super) fn of_prompts(mut self) -> Self {
         for block in &mut self.0 {
             block.attention.short = true;
         }
         self
     }
 
-    /// What times, `[times, time width]`, do to each block: `[times, 4, dim]`, each as
-    /// [`Modulation::of`] takes it; empty for blocks without modulation.
+    /// The modulations of each block at times `[times, time width]`: `[times, 4, dim]` for
+    /// [`Modulation::of`]; empty for blocks without modulation.
     pub(super) fn modulations(&self, time: &Tensor) -> Result<Vec<Tensor>> {
         self.0
             .iter()
@@ -79,8 +79,8 @@ impl Stack {
             .collect()
     }
 
-    /// `x` is `[tokens, dim]`, so is the result; `modulations` are those of the step, or empty. At
-    /// most the first `most` blocks count.
+    /// `x` is `[tokens, dim]`, and so is the result; `modulations` are those of the step, or empty. Runs
+    /// at most the first `most` blocks.
     pub(super) fn forward(
         &self,
         ops: &Ops,
@@ -122,7 +122,7 @@ impl Stack {
         self.0.first().map_or(Ok(()), |block| block.attention.plan(tokens, kind, device))
     }
 
-    /// Makes the matrices of attention and feed-forward float8, once they have been read.
+    /// Converts the matrices of attention and feed-forward to float8, once they are loaded.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
@@ -156,8 +156,7 @@ impl Block {
             RmsNorm::load(w, &format!("{name}.{part}"), dim, config.norm_eps)
         };
         let heads = Heads { queries: heads, keys: heads, width: dim / heads };
-        // The reference's `int(dim / 3 * 8)`.
-        let inner = (dim as f64 / 3.0 * 8.0) as i64;
+        let inner = config.feed_forward_width();
         let Precision { guard, .. } = precision;
         let mut attention = SelfAttention::load(
             w,
@@ -208,7 +207,7 @@ impl Modulation {
         Ok(Tensor::f_stack(&[scale(0)?, gate(1)?, scale(2)?, gate(3)?], 1)?)
     }
 
-    /// Another handle to the same numbers.
+    /// Another handle to the same tensors.
     pub(super) fn shallow_clone(&self) -> Self {
         Self {
             attention_scale: self.attention_scale.shallow_clone(),

@@ -2,16 +2,16 @@
 
 use tch::{Device, Kind, Tensor};
 
+use crate::checkpoint::TransformerConfig;
 use crate::error::Result;
 use crate::nn::Linear;
 use crate::weights::Weights;
 
-/// Sines and cosines there are.
-const FREQUENCIES: i64 = 256;
-/// The width between the two linear layers.
-const INNER: i64 = 1024;
+/// The number of sines and cosines, and the width between the two linear layers.
+const FREQUENCIES: i64 = TransformerConfig::TIME_EMBEDDER.0;
+const INNER: i64 = TransformerConfig::TIME_EMBEDDER.1;
 
-/// Time to a vector.
+/// The time embedding's network.
 #[derive(Debug)]
 pub(super) struct TimeEmbedder {
     first: Linear,
@@ -28,8 +28,8 @@ impl TimeEmbedder {
         })
     }
 
-    /// `[1, width]` in `compute`, for `t` from 0 (noise) to 1 (image). The waves are made on the
-    /// CPU: on a GPU their operations would load their kernels, 0.03 s in all.
+    /// `[1, width]` in `compute`, for `t` from 0 (noise) to 1 (image). The waves are computed on
+    /// the CPU: on a GPU these operations would load their kernels, in 0.03 s.
     pub(super) fn forward(&self, t: f32, compute: Kind, device: Device) -> Result<Tensor> {
         let half = FREQUENCIES / 2;
         let falling = Tensor::f_arange(half, (Kind::Float, Device::Cpu))?

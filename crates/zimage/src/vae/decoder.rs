@@ -20,7 +20,7 @@ pub(super) struct Decoder {
     up: Vec<Up>,
     norm_out: GroupNorm,
     conv_out: Conv,
-    /// Whether the kernels take every map.
+    /// Whether the fused kernels support every map.
     can_fuse: bool,
     ops: Ops,
 }
@@ -64,8 +64,8 @@ impl Decoder {
         Ok(Self { conv_in, middle, up, norm_out, conv_out, can_fuse, ops })
     }
 
-    /// Takes the kernels, if it can, and lays its weights out for them: once, after the weights
-    /// have arrived.
+    /// Uses the fused kernels, if they are supported, and changes the layout of the weights for them:
+    /// once, after loading.
     pub(super) fn fuse(&mut self, kernels: &Kernels) -> Result<()> {
         if !self.can_fuse || matches!(self.ops, Ops::Fused(_)) {
             return Ok(());
@@ -74,7 +74,7 @@ impl Decoder {
         self.lay_out()
     }
 
-    /// Lays weights out for NHWC, and leaves biases to be added by what comes next.
+    /// Changes the weights' layout to NHWC, and leaves biases pending for the next operation.
     fn lay_out(&mut self) -> Result<()> {
         self.conv_in.fuse()?;
         self.middle.fuse()?;
@@ -90,9 +90,9 @@ impl Decoder {
     /// `z` is `[1, latent channels, h, w]`; the result `[1, 3, 8h, 8w]`, of about −1 to 1.
     pub(super) fn forward(&self, z: &Tensor) -> Result<Tensor> {
         let out = self.last_map(z)?;
-        let Some(bias) = out.bias() else { return out.settled() };
+        let Some(bias) = out.bias() else { return out.complete() };
         let colours = out.values().f_narrow(1, 0, COLOURS)?;
-        Map::new(colours, Some(bias.shallow_clone())).settled()
+        Map::new(colours, Some(bias.shallow_clone())).complete()
     }
 
     /// The same as bytes `[8h, 8w, 3]`.
@@ -100,10 +100,10 @@ impl Decoder {
         self.ops.to_bytes(&self.last_map(z)?)
     }
 
-    /// What the last convolution gives. Each map is let go as soon as the next one is there.
+    /// The output of the last convolution. Each map is freed as soon as the next one exists.
     fn last_map(&self, z: &Tensor) -> Result<Map> {
         let ops = &self.ops;
-        // The first convolution sees NHWC, and the others keep to it.
+        // The first convolution gets NHWC, and the others preserve it.
         let z = if let Ops::Fused(_) = ops { to_nhwc(z)? } else { z.shallow_clone() };
         let mut x = self.middle.forward(ops, &self.conv_in.forward(&z)?)?;
         for up in &self.up {
@@ -138,8 +138,8 @@ mod tests {
     use crate::vae::Vae;
     use crate::weights::{Loader, Target};
 
-    /// What the kernels are given, NHWC and biases that wait, is the same decoder: here with
-    /// libtorch's operations in the kernels' place.
+    /// The decoder for the fused kernels, with NHWC and pending biases, gives the same pixels: here with
+    /// libtorch's operations instead of the kernels.
     #[test]
     fn weights_laid_out_for_kernels_give_the_same_pixels() {
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference");

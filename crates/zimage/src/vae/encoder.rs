@@ -60,7 +60,7 @@ impl Encoder {
             x = down.forward(x)?;
         }
         let x = self.middle.forward(&Ops::Eager, &x)?;
-        self.conv_out.forward(&self.norm_out.forward_silu(&Ops::Eager, &x)?)?.settled()
+        self.conv_out.forward(&self.norm_out.forward_silu(&Ops::Eager, &x)?)?.complete()
     }
 }
 
@@ -71,6 +71,6 @@ impl Down {
         }
         let Some(conv) = &self.downsampler else { return Ok(x) };
         // One row below and one column to the right, as the reference pads.
-        conv.forward(&x.settled()?.f_constant_pad_nd([0, 1, 0, 1])?)
+        conv.forward(&x.complete()?.f_constant_pad_nd([0, 1, 0, 1])?)
     }
 }

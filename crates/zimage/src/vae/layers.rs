@@ -1,4 +1,4 @@
-//! What encoder and decoder are made of.
+//! Layers of the encoder and the decoder.
 //!
 //! Source: diffusers `ResnetBlock2D`, `UNetMidBlock2D`, `AttnProcessor2_0`.
 
@@ -18,11 +18,11 @@ const EPS: f64 = 1e-6;
 #[derive(Debug)]
 pub(super) struct Conv {
     weight: Tensor,
-    /// `[outputs]`; in float32 if it is left to be added.
+    /// `[outputs]`; in float32 if it is left pending.
     bias: Tensor,
     stride: i64,
     padding: i64,
-    /// Whether it takes and gives NHWC, and leaves its bias to be added by what comes next.
+    /// Whether input and output are NHWC, and the bias is left pending.
     fused: bool,
 }
 
@@ -50,7 +50,7 @@ impl Conv {
         self
     }
 
-    /// Lays its weight out for NHWC.
+    /// Changes the weight's layout to NHWC.
     pub(super) fn fuse(&mut self) -> Result<()> {
         self.weight = to_nhwc(&self.weight)?;
         self.bias = self.bias.f_to_kind(Kind::Float)?;
@@ -58,14 +58,14 @@ impl Conv {
         Ok(())
     }
 
-    /// Gives it outputs that are 0 until there are `outputs`; cuDNN's fast kernels want eight.
+    /// Adds outputs that are 0, up to `outputs`; cuDNN's fast kernels need eight.
     pub(super) fn pad_outputs(&mut self, outputs: i64) -> Result<()> {
         let missing = outputs - self.weight.size()[0];
         self.weight = self.weight.f_constant_pad_nd([0, 0, 0, 0, 0, 0, 0, missing])?;
         Ok(())
     }
 
-    /// Where the weight lies, and as what.
+    /// The device and the kind of the weight.
     pub(super) fn placed(&self) -> Result<(tch::Device, Kind)> {
         Ok((self.weight.device(), self.weight.f_kind()?))
     }
@@ -78,16 +78,16 @@ impl Conv {
         Ok(Map::new(out, self.fused.then(|| self.bias.shallow_clone())))
     }
 
-    /// The same for a map, of a convolution over one place.
+    /// The same for a map, with a convolution over one position.
     fn project(&self, x: &Map) -> Result<Map> {
         if !self.fused {
-            return self.forward(&x.settled()?);
+            return self.forward(&x.complete()?);
         }
         let (outputs, inputs, _, _) = self.weight.size4()?;
         let (_, _, h, w) = x.values().size4()?;
         let weight = self.weight.f_view([outputs, inputs])?;
         let out = to_rows(x.values())?.f_linear(&weight, None::<&Tensor>)?;
-        // What is still to be added to the input goes through the weight by itself.
+        // The input's pending bias goes through the weight separately.
         let bias = match x.bias() {
             Some(bias) => self.bias.f_addmv(&weight.f_to_kind(Kind::Float)?, bias)?,
             None => self.bias.shallow_clone(),
@@ -118,7 +118,7 @@ impl GroupNorm {
         })
     }
 
-    /// Makes its weight and bias what the kernels take.
+    /// Converts weight and bias to the kernels' kind.
     pub(super) fn fuse(&mut self) -> Result<()> {
         self.weight = self.weight.f_to_kind(Kind::Float)?;
         self.bias = self.bias.f_to_kind(Kind::Float)?;
@@ -179,7 +179,7 @@ impl Resnet {
 
     pub(super) fn forward(&self, ops: &Ops, x: &Map) -> Result<Map> {
         let h = self.conv1.forward(&self.norm1.forward_silu(ops, x)?)?;
-        // Each map is let go as soon as it was read: the last ones have a gigabyte at 2048².
+        // Each map is freed as soon as it was read: the last ones have a gigabyte at 2048².
         let normed = self.norm2.forward_silu(ops, &h)?;
         drop(h);
         let h = self.conv2.forward(&normed)?;
@@ -191,7 +191,7 @@ impl Resnet {
     }
 }
 
-/// The middle: two residual blocks around single-head attention over all places.
+/// The middle: two residual blocks around single-head attention over all positions.
 #[derive(Debug)]
 pub(super) struct Middle {
     first: Resnet,
@@ -257,11 +257,11 @@ impl Attention {
         })
     }
 
-    /// `x` is `[1, channels, h, w]`, so is the result.
+    /// `x` is `[1, channels, h, w]`, and so is the result.
     fn forward(&self, ops: &Ops, x: &Map) -> Result<Map> {
-        let places = self.norm.forward(ops, x)?.f_flatten(2, 3)?.f_transpose(1, 2)?;
-        let (q, k) = (self.q.forward(&places)?, self.k.forward(&places)?);
-        let out = ops.wide_attention(&q, &k, &self.v.forward(&places)?)?;
+        let positions = self.norm.forward(ops, x)?.f_flatten(2, 3)?.f_transpose(1, 2)?;
+        let (q, k) = (self.q.forward(&positions)?, self.k.forward(&positions)?);
+        let out = ops.wide_attention(&q, &k, &self.v.forward(&positions)?)?;
         let out = self.out.forward(&out)?.f_transpose(1, 2)?.f_reshape_as(x.values())?;
         ops.add(&Map::new(out, None), x)
     }

@@ -28,12 +28,12 @@ pub struct Vae {
     decoder: Decoder,
     scaling: f64,
     shift: f64,
-    /// Pixels along a side of a latent.
+    /// Pixels a side of one latent.
     scale: i64,
     /// Channels of the latents.
     channels: i64,
     kind: Kind,
-    /// Found when the first preview is asked for.
+    /// Computed for the first preview.
     code: OnceCell<Code>,
 }
 
@@ -57,8 +57,8 @@ impl Vae {
         Ok(vae)
     }
 
-    /// Takes the kernels for decoding, where they fit: on a GPU, in bfloat16, with channels in
-    /// eights. To be called once the weights are there, as it lays them out anew.
+    /// Uses the fused kernels for decoding, where they are supported: on a GPU, in bfloat16, with channels
+    /// in multiples of eight. Must be called after loading: it changes the layout of the weights.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
@@ -83,7 +83,7 @@ impl Vae {
         Image::from_bytes(&self.bytes(latents)?)
     }
 
-    /// The same as bytes `[8h, 8w, 3]` where the autoencoder is.
+    /// The same as bytes `[8h, 8w, 3]` on the autoencoder's device.
     ///
     /// # Errors
     /// As [`Vae::image`].
@@ -102,7 +102,7 @@ impl Vae {
         Ok(mean.f_sub_scalar(self.shift)?.f_mul_scalar(self.scaling)?)
     }
 
-    /// Latents as the decoder takes them.
+    /// Latents in the decoder's scale.
     fn unscaled(&self, latents: &Tensor) -> Result<Tensor> {
         let z = latents.f_to_kind(self.kind)?;
         Ok(z.f_div_scalar(self.scaling)?.f_add_scalar(self.shift)?)

@@ -1,15 +1,14 @@
-//! Latents to a small image by one matrix product, for a look at a drawing in the making.
+//! Previews: latents to a small image with one matrix product, between denoising steps.
 //!
-//! A latent's channels are, near enough, a linear code of the mean colour of its 8×8 pixels. For
-//! the autoencoder of Z-Image the code is known; for another it is found out from how it encodes
-//! colours.
+//! A latent's channels are, approximately, a linear code of the mean colour of its 8×8 pixels. For the
+//! autoencoder of Z-Image the code is known; for others it is fitted to how they encode colours.
 
 use tch::{Device, Kind, Tensor};
 
 use super::Vae;
 use crate::error::Result;
 
-/// What channels count in red, green and blue, each of −1 to 1, on the autoencoder's device.
+/// The linear code from channels to red, green and blue of −1 to 1, on the autoencoder's device.
 #[derive(Debug)]
 pub(super) struct Code {
     /// `[channels, 3]`, float32.
@@ -21,7 +20,7 @@ pub(super) struct Code {
 /// The latents' channels, and the scaling and shift factor, of Flux's autoencoder, which is
 /// Z-Image's.
 const FLUX: (i64, f64, f64) = (16, 0.3611, 0.1159);
-/// Its code; ComfyUI's `comfy/latent_formats.py`, class `Flux`, has these values for its previews.
+/// The code of that autoencoder; ComfyUI's `comfy/latent_formats.py`, class `Flux`, has these values for its previews.
 const FLUX_FACTORS: [[f32; 3]; 16] = [
     [-0.0346, 0.0244, 0.0681],
     [0.0034, 0.0210, 0.0687],
@@ -47,9 +46,9 @@ const FLUX_BIAS: [f32; 3] = [-0.0329, -0.0718, -0.0851];
 const PATCHES: i64 = 8;
 /// Strengths of a colour.
 const LEVELS: i64 = 4;
-/// Latents along a side of a patch: the middle ones see nothing but their colour.
+/// Latents a side of a patch: the middle ones depend on their own colour alone.
 const PATCH: i64 = 4;
-/// Keeps small what the palette says nothing about, as a share of a channel's mean square.
+/// Regularisation of what the palette does not determine, as a share of a channel's mean square.
 const RIDGE: f64 = 1e-3;
 
 impl Vae {
@@ -62,7 +61,7 @@ impl Vae {
         let Code { factors, bias } = match self.code.get() {
             Some(code) => code,
             None => {
-                let code = self.find_code(latents.device())?;
+                let code = self.fit_code(latents.device())?;
                 self.code.get_or_init(|| code)
             }
         };
@@ -72,7 +71,7 @@ impl Vae {
         Ok(bytes.f_round()?.f_to_kind(Kind::Uint8)?)
     }
 
-    fn find_code(&self, device: Device) -> Result<Code> {
+    fn fit_code(&self, device: Device) -> Result<Code> {
         if (self.channels, self.scaling, self.shift) == FLUX {
             let factors = Tensor::f_from_slice(FLUX_FACTORS.as_flattened())?;
             let factors = factors.f_view([16, 3])?.f_to_device(device)?;
@@ -156,7 +155,7 @@ mod tests {
         let code = fit(&latents, &colours, Device::Cpu).unwrap();
         let off = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
         assert!(off(&code.factors, &factors) < 0.02 && off(&code.bias, &bias) < 0.02);
-        // Channels that never differ count nothing, and do no harm.
+        // Constant channels have no effect.
         let dull = Tensor::cat(&[&latents, &Tensor::zeros([1000, 2], float)], 1);
         let squares = fit(&dull, &colours, Device::Cpu);
         assert!(

@@ -8,9 +8,9 @@ use super::Vae;
 use crate::error::{Error, Result};
 use crate::image::{Image, all_finite};
 
-/// Latents along a side of a tile: 512 pixels, which take a sixteenth of a 2048² image's memory.
+/// Latents a side of a tile: 512 pixels, which take a sixteenth of a 2048² image's memory.
 const TILE: i64 = 64;
-/// Latents that neighbours share.
+/// Latents that neighbouring tiles share.
 const OVERLAP: i64 = 16;
 
 impl Vae {
@@ -53,7 +53,7 @@ impl Vae {
     }
 }
 
-/// Where tiles begin, so that each has its full length, if there is as much, and shares at least
+/// The starts of tiles: each has its full length, if the image is as long, and shares at least
 /// `overlap` with the one before.
 fn starts(length: i64, tile: i64, overlap: i64) -> impl Iterator<Item = i64> {
     let last = (length - tile).max(0);
@@ -61,8 +61,8 @@ fn starts(length: i64, tile: i64, overlap: i64) -> impl Iterator<Item = i64> {
     (0..=last).step_by(stride as usize).chain((last % stride != 0).then_some(last))
 }
 
-/// Weights along a side: rising from its ends, 1 in the middle. What lies at the image's own
-/// edge is in no other tile, so it is divided by its weight again.
+/// Weights along a side: rising from its ends, 1 in the middle. At the image's own
+/// edge there is no other tile, and the weighted sum is divided by the weight again.
 fn fade(length: i64, ramp: i64) -> Result<Tensor> {
     let ramp = ramp.min(length / 2).max(1);
     let places = Tensor::f_arange(length, (Kind::Float, Device::Cpu))?;
