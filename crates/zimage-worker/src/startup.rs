@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use zimage::weights::{LoadedFrom, Loader};
 use zimage::{
-    Checkpoint, Error, LoadingPipeline, LoadingWarmup, Options, Pipeline, Progress,
-    RetainedWeights, WarmupEvent, WarmupPlan, WarmupStep, WarmupTimings,
+    Checkpoint, Error, LoadingPipeline, LoadingWarmup, Options, Pipeline, Progress, WarmupEvent,
+    WarmupPlan, WarmupStep, WarmupTimings, WeightDescriptors,
 };
 use zimg_protocol::Failure;
 use zimg_protocol::messages::{Capabilities, ModelInfo, Report, Weights};
@@ -98,7 +98,7 @@ impl Start<'_> {
     /// Loads the weights, and warms up. [`Error::NotRetained`] says that they must be read.
     fn load(
         &self,
-        retained: Option<RetainedWeights>,
+        retained: Option<WeightDescriptors>,
         plan: &WarmupPlan,
     ) -> zimage::Result<(Pipeline, LoadedFrom)> {
         let begun = Instant::now();

@@ -5,7 +5,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use zimage::RetainedWeights;
+use zimage::WeightDescriptors;
 use zimg_protocol::Handover;
 
 use crate::log;
@@ -31,9 +31,9 @@ impl WeightsChannel {
     }
 
     /// The weights of an earlier worker.
-    pub(crate) fn retained(&self) -> Option<RetainedWeights> {
+    pub(crate) fn retained(&self) -> Option<WeightDescriptors> {
         match Handover::receive(self.0.as_ref()?) {
-            Ok(Some(Handover::Weights(descriptors))) => Some(RetainedWeights::new(descriptors)),
+            Ok(Some(Handover::Weights(descriptors))) => Some(WeightDescriptors::new(descriptors)),
             Ok(_) => None,
             Err(e) => {
                 log::line(format_args!("the retained weights cannot be received: {e}"));
@@ -53,7 +53,7 @@ impl WeightsChannel {
     }
 
     /// Offers weights to be retained.
-    pub(crate) fn offer(&self, kept: zimage::Result<RetainedWeights>) {
+    pub(crate) fn offer(&self, kept: zimage::Result<WeightDescriptors>) {
         let Some(socket) = &self.0 else { return };
         let offered = kept.map_err(|e| e.to_string()).and_then(|kept| {
             let weights = Handover::Weights(kept.into_descriptors());
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn an_offer_arrives() {
         let (supervisor, channel) = channel();
-        channel.offer(Ok(RetainedWeights::new(descriptors())));
+        channel.offer(Ok(WeightDescriptors::new(descriptors())));
         let heard = Handover::receive(&supervisor).unwrap();
         assert!(matches!(heard, Some(Handover::Weights(found)) if found.len() == 1));
     }
@@ -127,7 +127,7 @@ mod tests {
         for channel in [WeightsChannel::new(None), WeightsChannel::new(Some(file.into_raw_fd()))] {
             assert!(channel.retained().is_none());
             channel.refuse();
-            channel.offer(Ok(RetainedWeights::new(descriptors())));
+            channel.offer(Ok(WeightDescriptors::new(descriptors())));
         }
     }
 }

@@ -21,8 +21,8 @@ pub enum ErrorKind {
     Device,
     /// The device's memory is too small, at least now.
     Memory,
-    /// The GPU or libtorch failed at something. Whether they can go on in this process is to be
-    /// found out: [`crate::Pipeline::probe`].
+    /// The GPU or libtorch failed. [`crate::Pipeline::probe`] tests whether they still work in this
+    /// process.
     Fault,
     /// No call failed, but the result is not an image.
     Silent,
@@ -89,7 +89,7 @@ pub enum Error {
     #[error("all of the image has one colour, #{:02x}{:02x}{:02x}", .0[0], .0[1], .0[2])]
     OneColour([u8; 3]),
     /// What was saved of an image does not fit it.
-    #[error("the image cannot be gone on with: {0}")]
+    #[error("the generation cannot be resumed: {0}")]
     NotResumable(String),
     /// The fused kernels or the driver failed.
     #[error("the GPU failed: {0}")]

@@ -1,8 +1,6 @@
 //! The Z-Image text-to-image model on libtorch: the mathematics of diffusers' `ZImagePipeline`.
 //!
-//! A [`Checkpoint`] describes files, a [`Pipeline`] is a model on a device, a [`ResolvedParams`] is a
-//! checked request, and a [`Generation`] is one image between its noise and its pixels, whose loop
-//! is the caller's: `examples/generate.rs` shows it on one page.
+#![doc = include_str!("../README.md")]
 
 mod dtype;
 mod error;
@@ -31,5 +29,5 @@ pub use pipeline::{
 };
 pub use tokenizer::PromptTokenizer;
 pub use vae::Vae;
-pub use weights::{Progress, RetainedWeights};
+pub use weights::{Progress, WeightDescriptors};
 pub use zimage_checkpoint::{self as checkpoint, Checkpoint};

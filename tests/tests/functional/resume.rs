@@ -145,7 +145,7 @@ fn what_is_not_a_point_of_the_job_is_refused_and_the_worker_lives() {
     for (snapshot, said) in cases {
         let run = worker.draw(2, &draw(), Some(&snapshot));
         assert_eq!(failure(&run).kind, Kind::Internal);
-        assert_eq!(failure(&run).message, format!("the image cannot be gone on with: {said}"));
+        assert_eq!(failure(&run).message, format!("the generation cannot be resumed: {said}"));
     }
     let nothing = Snapshot {
         point: Point { image: 0, step: 0, bytes: 0, timings: Timings::default() },

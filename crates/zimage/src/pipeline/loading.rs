@@ -21,7 +21,7 @@ use crate::nn::attention_warning;
 use crate::ops::Ops;
 use crate::options::Options;
 use crate::tokenizer::PromptTokenizer;
-use crate::weights::{Loader, Progress, RetainedWeights};
+use crate::weights::{Loader, Progress, WeightDescriptors};
 
 /// A pipeline that cannot take requests yet.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl LoadingPipeline {
     pub fn from_retained(
         checkpoint: &Checkpoint,
         options: &Options,
-        retained: RetainedWeights,
+        retained: WeightDescriptors,
     ) -> Result<(Self, Loader)> {
         let loader = Loader::from_retained(checkpoint, options.device, retained)?;
         Self::allocate(checkpoint, options, loader)

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::params::{Defaults, Limits, Params, ResolvedParams};
 use crate::tokenizer::PromptTokenizer;
-use crate::weights::{LoadedWeights, RetainedWeights};
+use crate::weights::{LoadedWeights, WeightDescriptors};
 use engine::Engine;
 pub use generation::{Conditioning, Generation};
 pub use loading::{LoadingPipeline, WarmPipeline};
@@ -72,7 +72,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`Error::NotRetained`] where memory ends with its process, and why.
-    pub fn retain(&self) -> Result<RetainedWeights> {
+    pub fn retain(&self) -> Result<WeightDescriptors> {
         self.weights.retain()
     }
 

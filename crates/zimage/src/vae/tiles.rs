@@ -1,6 +1,6 @@
-//! DecoderThread tile by tile, where the whole does not fit the memory.
+//! Tiled decoding, for images whose decoding does not fit in memory.
 //!
-//! As diffusers' `enable_vae_tiling`: tiles overlap, and fade into each other where they do.
+//! As diffusers' `enable_vae_tiling`: tiles overlap, and are blended there.
 
 use tch::{Device, IndexOp, Kind, Tensor};
 

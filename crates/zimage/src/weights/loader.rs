@@ -10,7 +10,7 @@ use zimage_checkpoint::{Checkpoint, Component};
 use super::arena::Arena;
 use super::component::{Target, Weights};
 use super::reader::{self, Read};
-use super::retained::{ComponentManifest, Identity, Manifest, RetainedWeights, checksum};
+use super::retained::{ComponentManifest, Identity, Manifest, WeightDescriptors, checksum};
 use crate::error::{Error, Result};
 
 /// How much of the weights has been read.
@@ -104,7 +104,7 @@ impl Loader {
     pub fn from_retained(
         checkpoint: &Checkpoint,
         device: Device,
-        retained: RetainedWeights,
+        retained: WeightDescriptors,
     ) -> Result<Self> {
         let own = Identity::new(checkpoint, device)?;
         let (Manifest { identity, components }, memory) = retained.open()?;
@@ -268,12 +268,12 @@ impl LoadedWeights {
     ///
     /// # Errors
     /// [`Error::NotRetained`] where memory ends with its process, and why.
-    pub fn retain(&self) -> Result<RetainedWeights> {
+    pub fn retain(&self) -> Result<WeightDescriptors> {
         let unknown = || Error::NotRetained("their checkpoint is unknown".to_owned());
         let identity = self.identity.clone().ok_or_else(unknown)?;
         let memory = self.components.iter().map(|component| component.arena.share());
         let memory = memory.collect::<Result<Vec<_>>>()?;
         let components = self.components.iter().map(|c| c.manifest.clone()).collect();
-        RetainedWeights::of(&Manifest { identity, components }, memory)
+        WeightDescriptors::of(&Manifest { identity, components }, memory)
     }
 }

@@ -13,4 +13,4 @@ mod retained;
 
 pub use component::{Target, Weights};
 pub use loader::{LoadedFrom, LoadedWeights, Loader, Progress};
-pub use retained::RetainedWeights;
+pub use retained::WeightDescriptors;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 use zimage::checkpoint::Component;
 use zimage::weights::{LoadedFrom, Loader, Target};
-use zimage::{Error, Result, RetainedWeights};
+use zimage::{Error, Result, WeightDescriptors};
 
 use crate::folder::{Folder, TRANSFORMER, file_of, matrix};
 
@@ -48,7 +48,7 @@ fn take_retained_as(
     retained: Vec<OwnedFd>,
     kind: Kind,
 ) -> Result<(Vec<Tensor>, Loader)> {
-    let retained = RetainedWeights::new(retained);
+    let retained = WeightDescriptors::new(retained);
     take(folder, Loader::from_retained(&folder.open()?, Device::Cpu, retained)?, kind)
 }
 

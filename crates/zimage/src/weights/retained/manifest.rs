@@ -19,12 +19,12 @@ const LAYOUT_VERSION: u32 = 1;
 /// The longest manifest that is read; one of three components has some 3 KiB.
 const MANIFEST_BYTES: u64 = 256 << 10;
 
-/// Weights in memory that outlives the process that loaded them.
+/// Descriptors of retained weights: memory that outlives the process that loaded them.
 ///
 /// The first descriptor is the manifest's, the others are those of the components' memory. The memory
 /// lives as long as its descriptor is open in some process; the holder need not understand it.
 #[derive(Debug)]
-pub struct RetainedWeights(Vec<OwnedFd>);
+pub struct WeightDescriptors(Vec<OwnedFd>);
 
 /// The manifest of a model's weights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +61,7 @@ pub(crate) struct ComponentManifest {
     pub(crate) checksum: String,
 }
 
-impl RetainedWeights {
+impl WeightDescriptors {
     /// From the descriptors that another process handed over.
     pub fn new(descriptors: Vec<OwnedFd>) -> Self {
         Self(descriptors)

@@ -6,5 +6,5 @@ mod manifest;
 
 pub(super) use checksum::checksum;
 pub(super) use host_memory::HostMemory;
-pub use manifest::RetainedWeights;
+pub use manifest::WeightDescriptors;
 pub(super) use manifest::{ComponentManifest, Identity, Manifest};
