@@ -9,7 +9,7 @@ use zimg_protocol::{Failure, Frame};
 
 use crate::connection::codec;
 use crate::store::{JobRecord, jobs_in};
-use crate::supervisor::conversation;
+use crate::supervisor::fuzzing::conversation;
 
 /// Decodes what a client sends in pieces of `piece` bytes, and returns the frames up to the end or
 /// the first error.

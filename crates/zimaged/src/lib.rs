@@ -11,6 +11,7 @@ mod lock;
 mod outbox;
 #[cfg_attr(not(test), expect(dead_code, reason = "the job table takes it over"))]
 mod owner;
+mod retention;
 mod scheduler;
 mod socket;
 mod store;
@@ -33,7 +34,6 @@ use crate::connection::ConnectionSlots;
 pub use crate::events::START_FAILED;
 use crate::supervisor::{Acceptor, MESSAGES_MAX, Supervisor, SupervisorConfig};
 use crate::workers::process::WorkerCommand;
-use crate::workers::retained_weights::RetainedWeights;
 
 /// At shutdown, how long clients have to read what they were promised.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -67,13 +67,13 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
     let supervisor = SupervisorConfig {
         config: config.file.clone(),
         model: config.model.clone(),
-        plan: command.map_err(Failure::from),
+        workers: vec![command.map_err(Failure::from)],
         places: config.places,
         idle_unload: config.idle_unload,
         timeouts: config.timeouts,
         folder: state_directory(&config.state_dir),
-        terms: config.retention,
-        weights: RetainedWeights::stored(passed.weights),
+        retention: config.retention,
+        weights: passed.weights,
     };
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -164,7 +164,7 @@ async fn run(
     let (to_supervisor, from_clients) = mpsc::channel(MESSAGES_MAX);
     let slots = ConnectionSlots::new(config.places.connections as usize);
     let accepting = tokio::spawn(connection::accept(listener, slots.clone(), to_supervisor));
-    let acceptor = Acceptor { accepting: accepting.abort_handle(), is_kept_open: is_passed };
+    let acceptor = Acceptor { task: accepting.abort_handle(), is_kept_open: is_passed };
     Supervisor::new(config)?.run(from_clients, acceptor).await?;
     if tokio::time::timeout(FLUSH_TIMEOUT, slots.all_free()).await.is_err() {
         tracing::info!(

@@ -18,7 +18,7 @@ use nix::sys::socket::{
 use zimg_protocol::{Failure, Kind};
 
 use crate::lock::{self, LockError};
-use crate::workers::retained_weights;
+use crate::workers::retained_weights::FdName;
 
 /// The socket of the system's service.
 const SYSTEM_SOCKET: &str = "/run/zimaged/zimaged.sock";
@@ -115,8 +115,8 @@ pub(crate) fn is_shared(root: bool, path: &Path) -> bool {
 pub(crate) struct PassedDescriptors {
     /// The socket, by socket activation.
     pub listener: Option<(UnixListener, SocketGuard)>,
-    /// Retained weights that an earlier daemon put into the fd store, by their numbers.
-    pub weights: Vec<(usize, OwnedFd)>,
+    /// Retained weights that an earlier daemon put into the fd store, by their names.
+    pub weights: Vec<(FdName, OwnedFd)>,
 }
 
 /// Takes the descriptors that a service manager passed, if it did.
@@ -129,8 +129,8 @@ pub(crate) fn passed() -> Result<PassedDescriptors, SocketError> {
     let mut passed = PassedDescriptors::default();
     let mut sockets = Vec::new();
     for (fd, name) in sd_notify::listen_fds_with_names().map_err(|error| wrong(&error))? {
-        match retained_weights::number(&name) {
-            Some(number) => passed.weights.push((number, take(fd))),
+        match FdName::parse(&name) {
+            Some(name) => passed.weights.push((name, take(fd))),
             None => sockets.push(take(fd)),
         }
     }

@@ -16,8 +16,8 @@ use zimg_protocol::messages::Weights;
 use zimg_tests::{Daemon, Options, Store, built_worker, finish, lives, wait_until};
 
 /// The manifest and the last of three components.
-const MANIFEST: &str = "zimaged-weights-0";
-const LAST: &str = "zimaged-weights-3";
+const MANIFEST: &str = "zimaged-worker-0-weights-0";
+const LAST: &str = "zimaged-worker-0-weights-3";
 
 /// A daemon with the real worker, ready, its weights stored.
 fn daemon_with(model: &str, store: Store) -> Daemon {
@@ -194,7 +194,7 @@ fn a_daemon_that_is_started_again_keeps_the_weights() {
     let mut daemon = tiny();
     let image = draw(&daemon);
     let store = daemon.stop();
-    assert_eq!(store.names(), [0, 1, 2, 3].map(|n| format!("zimaged-weights-{n}")));
+    assert_eq!(store.names(), [0, 1, 2, 3].map(|n| format!("zimaged-worker-0-weights-{n}")));
     let mut again = daemon_with("tiny", store);
     retained(&again);
     assert!(draw(&again) == image);
@@ -259,7 +259,7 @@ fn what_the_manager_stored_is_used_only_if_nothing_is_doubtful() {
 fn a_part_that_the_manager_lost_makes_the_rest_worthless() {
     let mut daemon = tiny();
     let mut store = daemon.stop();
-    store.lose("zimaged-weights-1");
+    store.lose("zimaged-worker-0-weights-1");
     let daemon = daemon_with("tiny", store);
     assert!(matches!(weights(&daemon), Weights::Read { .. }));
     assert!(daemon.log().contains("the service manager kept only some of the weights"));

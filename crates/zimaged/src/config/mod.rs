@@ -21,7 +21,7 @@ use self::layer::{ConfigLayer, parse, read_environment, read_file};
 pub(crate) use self::shown::Resolved;
 use self::value::{ByteSize, Number, SizeList, Switch, idle_unload, retention};
 use crate::args::Args;
-use crate::jobs::detached::Retention;
+use crate::retention::Retention;
 use crate::timeouts::Timeouts;
 
 const SYSTEM_FILE: &str = "/etc/zimaged/zimaged.toml";

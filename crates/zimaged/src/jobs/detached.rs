@@ -1,411 +1,416 @@
-//! Detached jobs as the supervisor knows them: whose they are, what has come of them, how much
-//! room they take, and until when they are kept.
-//!
-//! What is said here is on the disk (`store`), or on its way there.
+//! Detached jobs and the store: images on their way to the disk, a disk that takes none, ends,
+//! damage, deletion and expiry.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
-
-use tokio::sync::watch;
-use zimg_protocol::limits::{PROMPT_SHOWN, image_bytes};
-use zimg_protocol::messages::{
-    Generate, ImageInfo, JobId, JobInfo, JobState, ModelInfo, Params, Started, Timings,
-};
+use zimg_protocol::messages::{Event, JobId, ModelInfo, Timings, Waiting};
 use zimg_protocol::{Failure, Kind};
 
-use crate::store::{JobEnd, JobRecord, StoredImage};
+use super::JobTable;
+use super::effect::Effect;
+use super::job::{Job, ended};
+use super::listing::{is_cancelled, position};
+use super::refusal::Refusal;
+use super::retention::{StoreAge, has_expired};
+use super::state::JobPhase;
+use crate::outbox::ClientId;
+use crate::store::{JobRecord, StoreContents, StoreEvent, StoreRequest, StoredImage};
 
-/// Detached jobs of all users together. A list of so many fits a frame, or nearly.
-const JOBS_MAX: usize = 500;
-/// Of one user.
-const JOBS_PER_USER: usize = 100;
-/// Characters of a failure in a list of jobs.
-const FAILURE_SHOWN: usize = 200;
-/// What a job takes on the disk besides its words and images.
-const OVERHEAD: u64 = 8 << 10;
-/// The side of an image whose size nobody has said yet: the usual model's own.
-const USUAL_SIDE: u32 = 1024;
+/// Bytes of images on their way to the disk, beyond which a job waits for it.
+const UNSAVED_MAX: u64 = 24 << 20;
 
-/// How much is kept, and how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Retention {
-    /// How long a job is kept after its end, in time that the daemon runs: no clock decides it, so
-    /// none that is set wrong loses anything.
-    pub time: Duration,
-    /// Bytes of all jobs together.
-    pub bytes: u64,
-    /// Bytes of one user's.
-    pub bytes_per_user: u64,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self::of(Duration::from_secs(7 * 24 * 3600), 4 << 30)
-    }
-}
-
-impl Retention {
-    /// So long, and so much, of which one user may have half.
-    pub(crate) fn of(time: Duration, bytes: u64) -> Self {
-        Self { time, bytes, bytes_per_user: bytes / 2 }
-    }
-}
-
-/// A detached job.
-#[derive(Debug)]
-pub(crate) struct DetachedJob {
-    pub uid: u32,
-    /// What was asked for; once it has ended only as much as a list shows.
-    pub submit: Generate,
-    /// When, in seconds since 1970.
-    pub accepted_unix_s: u64,
-    /// What the defaults became, once a worker has said it.
-    pub started: Option<Started>,
-    /// How old the folder was when the job ended, in seconds.
-    pub ended_s: Option<u64>,
-    /// What those who wait for it may have.
-    pub shown: watch::Sender<Shown>,
-    /// Bytes of images on their way to the disk.
-    pub under_way: u64,
-    /// It was drawn to its end, and that is to be kept once its images are.
-    pub drawn: Option<Timings>,
-    /// How it has ended, which is on its way to the disk.
-    pub ending: Option<JobEnd>,
-    /// The image whose pixels are coming from the worker.
-    pub arriving: Option<(ImageInfo, Vec<u8>)>,
-    /// Its images cannot be kept for now, and why: it does not wait for a worker.
-    pub held: Option<Failure>,
-    /// Bytes that it takes, or will take.
-    bytes: u64,
-}
-
-/// What those who wait for a job may have.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Shown {
-    /// Its images that are on the disk.
-    pub images: Vec<StoredImage>,
-    /// Its end.
-    pub end: Option<Result<Timings, Failure>>,
-}
-
-impl DetachedJob {
-    /// A job as it lies on the disk.
-    pub(crate) fn new(record: JobRecord, model: Option<&ModelInfo>) -> Self {
-        let JobRecord { uid, submit, accepted_unix_s, started, images, end } = record;
-        let bytes = cost(&submit.params, started.as_ref(), model);
-        let (ended_s, end) = end.map(|end| (end.lived_s, end.result)).unzip();
-        let mut entry = Self {
-            uid,
-            submit,
-            accepted_unix_s,
-            started,
-            ended_s,
-            shown: watch::Sender::new(Shown { images, end }),
-            under_way: 0,
-            drawn: None,
-            ending: None,
-            arriving: None,
-            held: None,
-            bytes,
-        };
-        entry.settle();
-        entry
+impl JobTable {
+    /// Whether it is known what is stored.
+    pub(crate) fn store_is_known(&self) -> bool {
+        self.store.is_known()
     }
 
-    /// Once it has ended it takes what it takes, and of a long prompt only the beginning is known.
-    fn settle(&mut self) {
-        let shown = self.shown.borrow();
-        if shown.end.is_some() {
-            let images: u64 = shown.images.iter().map(|kept| kept.image.bytes).sum();
-            self.bytes = OVERHEAD + words(&self.submit.params) + images;
-            drop(shown);
-            let draw = &mut self.submit.params;
-            draw.prompt = draw.prompt.chars().take(PROMPT_SHOWN).collect();
-            draw.negative = None;
-        }
-    }
-
-    /// It has ended, at this age of the folder.
-    pub(crate) fn end(&mut self, result: Result<Timings, Failure>, lived_s: u64) {
-        self.ended_s = Some(lived_s);
-        self.held = None;
-        self.shown.send_modify(|shown| shown.end = Some(result));
-        self.settle();
-    }
-
-    /// How many of its images are on the disk.
-    pub(crate) fn images(&self) -> u32 {
-        u32::try_from(self.shown.borrow().images.len()).unwrap_or(u32::MAX)
-    }
-
-    /// Bytes of one of its images, as far as that can be said.
-    pub(crate) fn image_bytes(&self) -> u64 {
-        image(&self.submit.params, self.started.as_ref(), None)
-    }
-
-    /// Whether it has ended.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.ended_s.is_some()
-    }
-
-    /// The job as its owner sees it, when no worker has or will have it.
-    pub(crate) fn info(&self, job: JobId, position: u32) -> JobInfo {
-        let shown = self.shown.borrow();
-        let draw = &self.submit.params;
-        let size = self.started.as_ref().map(|started| (started.width, started.height));
-        JobInfo {
-            job,
-            uid: self.uid,
-            state: match (&shown.end, &self.held) {
-                (None, None) => JobState::Waiting { position },
-                (None, Some(failure)) => JobState::Held(listed(failure)),
-                (Some(Ok(_)), _) => JobState::Done,
-                (Some(Err(failure)), _) => JobState::Failed(listed(failure)),
-            },
-            priority: self.submit.priority,
-            detached: true,
-            width: size.map(|size| size.0).or(draw.width),
-            height: size.map(|size| size.1).or(draw.height),
-            seed: draw.first_seed(),
-            count: draw.images(),
-            drawn: self.images(),
-            accepted_unix_s: self.accepted_unix_s,
-            prompt: draw.prompt.chars().take(PROMPT_SHOWN).collect(),
-        }
-    }
-}
-
-/// As much of a failure as a list shows.
-fn listed(failure: &Failure) -> Failure {
-    let message: String = failure.message.chars().take(FAILURE_SHOWN).collect();
-    Failure::new(failure.kind, message)
-}
-
-/// All detached jobs.
-#[derive(Debug)]
-pub(crate) struct DetachedJobs {
-    terms: Retention,
-    jobs: BTreeMap<JobId, DetachedJob>,
-    /// How old the folder was then, in seconds.
-    opened: (Instant, u64),
-}
-
-impl DetachedJobs {
-    /// None yet.
-    pub(crate) fn new(terms: Retention) -> Self {
-        Self { terms, jobs: BTreeMap::new(), opened: (Instant::now(), 0) }
-    }
-
-    /// The folder was opened now, when it was so many seconds old.
-    pub(crate) fn opened(&mut self, lived_s: u64) {
-        self.opened = (Instant::now(), lived_s);
-    }
-
-    /// How old the folder is, in seconds that a daemon has run.
-    pub(crate) fn lived_s(&self) -> u64 {
-        self.opened.1 + self.opened.0.elapsed().as_secs()
-    }
-
-    pub(crate) fn insert(&mut self, job: JobId, entry: DetachedJob) {
-        self.jobs.insert(job, entry);
-    }
-
-    pub(crate) fn remove(&mut self, job: JobId) -> Option<DetachedJob> {
-        self.jobs.remove(&job)
-    }
-
-    pub(crate) fn get(&self, job: JobId) -> Option<&DetachedJob> {
-        self.jobs.get(&job)
-    }
-
-    pub(crate) fn get_mut(&mut self, job: JobId) -> Option<&mut DetachedJob> {
-        self.jobs.get_mut(&job)
-    }
-
-    /// All of them, in the order of their numbers.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (JobId, &DetachedJob)> {
-        self.jobs.iter().map(|(job, entry)| (*job, entry))
-    }
-
-    /// Jobs that ended so long ago that they are not kept any longer.
-    pub(crate) fn expired(&self) -> Vec<JobId> {
-        let lived = self.lived_s();
-        let age = |ended: u64| lived.saturating_sub(ended);
-        let old = |entry: &DetachedJob| {
-            entry.ended_s.is_some_and(|ended| age(ended) >= self.terms.time.as_secs())
-        };
-        self.iter().filter(|(_, entry)| old(entry)).map(|(job, _)| job).collect()
-    }
-
-    /// Jobs that nobody wants any more, and that are there nevertheless.
-    pub(crate) fn unwanted(&self) -> Vec<JobId> {
-        let unwanted = |(_, entry): &(JobId, &DetachedJob)| {
-            let shown = entry.shown.borrow();
-            matches!(&shown.end, Some(Err(failure)) if failure.kind == Kind::Cancelled)
-        };
-        self.iter().filter(unwanted).map(|(job, _)| job).collect()
-    }
-
-    /// Whether there is room for what this user asks.
-    ///
-    /// # Errors
-    ///
-    /// `Busy`: his own is used up, or all of it.
-    pub(crate) fn room_for(
-        &self,
-        uid: u32,
-        draw: &Params,
+    /// The outcome of a request to the store.
+    pub(crate) fn store_event(
+        &mut self,
+        event: StoreEvent,
         model: Option<&ModelInfo>,
-    ) -> Result<(), Failure> {
-        let more = cost(draw, None, model);
-        let of = |own: bool| {
-            let those = self.jobs.values().filter(move |entry| !own || entry.uid == uid);
-            those.fold((0, 0), |(jobs, bytes), entry| (jobs + 1, bytes + entry.bytes))
-        };
-        let ((jobs, bytes), (own_jobs, own_bytes)) = (of(false), of(true));
-        let (terms, fetch) =
-            (&self.terms, "fetch some with `zimg wait`, or drop them with `zimg cancel`");
-        let message = if own_jobs >= JOBS_PER_USER {
-            format!("you already keep {own_jobs} detached jobs")
-        } else if jobs >= JOBS_MAX {
-            format!("{jobs} detached jobs are kept already")
-        } else if own_bytes + more > terms.bytes_per_user {
-            format!(
-                "your detached jobs would take {}, and you may keep {}",
-                mebibytes(own_bytes + more),
-                mebibytes(terms.bytes_per_user)
-            )
-        } else if bytes + more > terms.bytes {
-            format!(
-                "all detached jobs would take {}, and {} may be kept",
-                mebibytes(bytes + more),
-                mebibytes(terms.bytes)
-            )
-        } else {
-            return Ok(());
-        };
-        Err(Failure::new(Kind::Busy, message).hint(fetch))
-    }
-}
-
-/// What a job will take on the disk.
-fn cost(draw: &Params, started: Option<&Started>, model: Option<&ModelInfo>) -> u64 {
-    OVERHEAD + words(draw) + image(draw, started, model) * u64::from(draw.images())
-}
-
-/// Bytes of one image.
-fn image(draw: &Params, started: Option<&Started>, model: Option<&ModelInfo>) -> u64 {
-    let side = |told: Option<u32>, asked: Option<u32>, usual: Option<u32>| {
-        told.or(asked).or(usual).unwrap_or(USUAL_SIDE)
-    };
-    let width = side(started.map(|s| s.width), draw.width, model.map(|m| m.width));
-    let height = side(started.map(|s| s.height), draw.height, model.map(|m| m.height));
-    image_bytes(width, height).unwrap_or_default() as u64
-}
-
-fn words(draw: &Params) -> u64 {
-    (draw.prompt.len() + draw.negative.as_ref().map_or(0, String::len)) as u64
-}
-
-fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes.div_ceil(1 << 20))
-}
-
-#[cfg(test)]
-mod tests {
-    use zimg_protocol::messages::Priority;
-
-    use super::*;
-
-    const MIB: u64 = 1 << 20;
-
-    fn draw(count: u32) -> Params {
-        Params { count: Some(count), width: Some(1024), height: Some(1024), ..Params::new("a fox") }
-    }
-
-    fn record(uid: u32, draw: Params) -> JobRecord {
-        let submit = Generate {
-            params: draw,
-            priority: Priority::Batch,
-            detach: true,
-            previews: false,
-            ..Generate::default()
-        };
-        JobRecord::new(uid, submit, 1_700_000_000)
-    }
-
-    fn kept() -> DetachedJobs {
-        let time = Duration::from_secs(3600);
-        DetachedJobs::new(Retention { time, bytes: 40 * MIB, bytes_per_user: 20 * MIB })
-    }
-
-    #[test]
-    fn there_is_room_for_so_much_of_each_and_of_all() {
-        let mut kept = kept();
-        let take = |kept: &mut DetachedJobs, job: JobId, uid: u32, count: u32| {
-            kept.room_for(uid, &draw(count), None)?;
-            kept.insert(job, DetachedJob::new(record(uid, draw(count)), None));
-            Ok::<(), Failure>(())
-        };
-        take(&mut kept, 1, 7, 5).unwrap();
-        let failure = take(&mut kept, 2, 7, 2).unwrap_err();
-        assert_eq!(failure.kind, Kind::Busy);
-        assert_eq!(
-            failure.message,
-            "your detached jobs would take 22 MiB, and you may keep 20 MiB"
-        );
-        take(&mut kept, 3, 7, 1).unwrap();
-        take(&mut kept, 4, 8, 6).unwrap();
-        let failure = take(&mut kept, 5, 9, 2).unwrap_err();
-        assert_eq!(failure.message, "all detached jobs would take 43 MiB, and 40 MiB may be kept");
-        // A job that came to nothing takes next to nothing.
-        kept.get_mut(4).unwrap().end(Err(Failure::new(Kind::Refused, "no")), 0);
-        take(&mut kept, 6, 9, 6).unwrap();
-    }
-
-    #[test]
-    fn small_jobs_are_counted() {
-        let mut kept = kept();
-        let small = Params { width: Some(64), height: Some(64), ..Params::new("a fox") };
-        for job in 0..100 {
-            kept.room_for(7, &small, None).unwrap();
-            kept.insert(job, DetachedJob::new(record(7, small.clone()), None));
-        }
-        let failure = kept.room_for(7, &small, None).unwrap_err();
-        assert_eq!(failure.message, "you already keep 100 detached jobs");
-        kept.room_for(8, &small, None).unwrap();
-    }
-
-    #[test]
-    fn what_has_ended_is_kept_for_its_time_by_no_clock() {
-        let mut kept = kept();
-        for (job, ended) in [(1, Some(6400)), (2, Some(6401)), (3, None)] {
-            let mut entry = DetachedJob::new(record(7, draw(1)), None);
-            if let Some(ended) = ended {
-                entry.end(Ok(Timings::default()), ended);
+    ) -> Vec<Effect> {
+        match event {
+            StoreEvent::Opened(Ok(contents)) => self.store_opened(contents, model),
+            StoreEvent::Opened(Err(failure)) => {
+                let config = failure.kind == Kind::Config;
+                match self.store.closed(failure.clone()) {
+                    true if config => tracing::info!("{failure}"),
+                    true => tracing::warn!("no detached jobs: {failure}"),
+                    false => {}
+                }
+                Vec::new()
             }
-            kept.insert(job, entry);
+            StoreEvent::IdsReserved(result) => {
+                self.observe(result.as_ref().map(|_| ()));
+                self.ids.reserved(result.ok());
+                Vec::new()
+            }
+            StoreEvent::Accepted { job, result } => self.accepted(job, result),
+            StoreEvent::ImageStored { job, bytes, result } => self.image_stored(job, bytes, result),
+            StoreEvent::Ended { job, result } => self.end_stored(job, result),
+            StoreEvent::Truncated { job, result } => self.truncated(job, result),
+            StoreEvent::Deleted { job, result } => self.deleted(job, result),
+            StoreEvent::Probed { job, result } => self.probed(job, result),
+            StoreEvent::ImageDamaged { job, image } => self.image_damaged(job, image),
+            StoreEvent::Delivered { .. } | StoreEvent::Closed => Vec::new(),
         }
-        kept.opened(10_000);
-        assert_eq!(kept.expired(), [1]);
-        kept.opened(20_000);
-        assert_eq!(kept.expired(), [1, 2], "what has not ended is kept for ever");
-        kept.opened(0);
-        assert!(kept.expired().is_empty(), "an age that is lost expires nothing");
     }
 
-    #[test]
-    fn what_is_listed_is_short() {
-        let long = Params { prompt: "é".repeat(9000), negative: Some("x".into()), ..draw(2) };
-        let mut entry = DetachedJob::new(record(7, long), None);
-        assert_eq!(entry.submit.params.prompt.len(), 18_000);
-        assert_eq!(entry.info(1, 3).state, JobState::Waiting { position: 3 });
-        let image = ImageInfo { index: 0, seed: 0, width: 1024, height: 1024, bytes: 3 * MIB };
-        entry.shown.send_modify(|shown| shown.images.push(StoredImage { image, crc: 0 }));
-        entry.end(Err(Failure::new(Kind::Internal, "y".repeat(9000)).hint("z")), 0);
-        let info = entry.info(1, 0);
-        assert_eq!((info.prompt.chars().count(), info.drawn, info.detached), (200, 1, true));
-        assert_eq!(info.state, JobState::Failed(Failure::new(Kind::Internal, "y".repeat(200))));
-        assert_eq!(entry.submit.params.prompt.len(), 400);
+    /// What a request says of the disk.
+    fn observe(&mut self, result: Result<(), &Failure>) {
+        match result {
+            Err(failure) => self.store.failed(failure.clone()),
+            Ok(()) if self.blocked().next().is_none() => self.store.recovered(),
+            Ok(()) => {}
+        }
+    }
+
+    fn blocked(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.values().filter(|job| matches!(job.phase, JobPhase::Blocked(_)))
+    }
+
+    /// The store is open: detached jobs that it does not have are lost, those that it has go on.
+    fn store_opened(&mut self, contents: StoreContents, model: Option<&ModelInfo>) -> Vec<Effect> {
+        self.age = StoreAge::new(contents.lived_s);
+        self.ids.reserved(Some(contents.numbers));
+        let lost = contents.aside.map(|(damage, path)| {
+            let message = format!("detached jobs were damaged and are lost: {damage}");
+            let hint = format!("what is left of them is in {}", path.display());
+            tracing::error!("{message}; {hint}");
+            Failure::new(Kind::Io, message).hint(hint)
+        });
+        self.store.opened(lost);
+        let stored = |id: JobId| contents.jobs.iter().any(|(stored, _)| *stored == id);
+        let accepting = |job: &Job| matches!(job.phase, JobPhase::Accepting(_));
+        let lost = self.detached().filter(|job| !stored(job.id) && !accepting(job));
+        let lost: Vec<_> = lost.map(|job| job.id).collect();
+        let mut effects: Vec<_> = lost.into_iter().filter_map(|id| self.lose(id)).collect();
+        let mut unfinished = 0;
+        for (id, record) in contents.jobs {
+            if self.get(id).is_none() {
+                let job = Job::detached(id, record, JobPhase::Waiting, model);
+                let to_run = !job.phase.has_ended();
+                self.insert(job);
+                if to_run {
+                    unfinished += 1;
+                    effects.extend(self.resume(id));
+                }
+            }
+        }
+        tracing::info!(kept = self.detached().count(), to_draw = unfinished, "detached jobs");
+        effects.extend(self.reserve_ids());
+        effects
+    }
+
+    /// A detached job is not in the store any more.
+    fn lose(&mut self, id: JobId) -> Option<Effect> {
+        let stop = self.stop_run(id);
+        let failure = Failure::new(Kind::Io, format!("job {id} was lost: the disk was damaged"));
+        if let Some(mut job) = self.remove(id) {
+            job.publish_end(Err(failure));
+        }
+        stop
+    }
+
+    /// The store has accepted a new job, or not.
+    fn accepted(&mut self, id: JobId, result: Result<(), Failure>) -> Vec<Effect> {
+        self.observe(result.as_ref().map(|()| ()));
+        let client = match self.get(id).map(|job| &job.phase) {
+            Some(JobPhase::Accepting(client)) => *client,
+            // It was cancelled meanwhile.
+            _ => return Vec::new(),
+        };
+        match result {
+            Ok(()) => {
+                let mut effects = self.resume(id);
+                let position = position(&self.queue.positions(), id);
+                effects.push(Effect::ModelNeeded);
+                effects.push(Effect::Tell(client, Event::Accepted { job: id, position }));
+                effects.push(Effect::Answered(client));
+                effects
+            }
+            Err(failure) => {
+                tracing::warn!(job = id, "refused: {failure}");
+                self.remove(id);
+                self.counts.failed += 1;
+                vec![Effect::Tell(client, Event::Failed(failure)), Effect::Answered(client)]
+            }
+        }
+    }
+
+    /// A detached job goes on after its images that are in the store.
+    fn resume(&mut self, id: JobId) -> Vec<Effect> {
+        let Some(job) = self.jobs.get_mut(&id) else { return Vec::new() };
+        job.restart();
+        if job.stored_images() >= job.count() {
+            self.enter(id, JobPhase::Saving(Timings::default()));
+            return self.finish_if_saved(id);
+        }
+        self.enter(id, JobPhase::Waiting);
+        Vec::new()
+    }
+
+    /// All images of a job are of one model: if an earlier daemon had another, they are all
+    /// generated again.
+    pub(super) fn use_one_model(&mut self, id: JobId, model: Option<&ModelInfo>) -> Vec<Effect> {
+        let (Some(job), Some(model)) = (self.jobs.get_mut(&id), model) else { return Vec::new() };
+        let Some(stored) = job.stored_mut() else { return Vec::new() };
+        let Some(before) = stored.started.take_if(|started| started.model.name != model.name)
+        else {
+            return Vec::new();
+        };
+        let (before, now) = (before.model.name, &model.name);
+        let why = format!("job {id} begins anew: {before} drew it before, and now {now} does");
+        tracing::info!("{why}");
+        stored.published.send_modify(|published| published.images.clear());
+        job.progress.go_on_after(0);
+        // Subscribers may have images of both otherwise.
+        let failure = Failure::new(Kind::Busy, why).hint("wait for it again");
+        vec![Effect::Unsubscribe(id, failure)]
+    }
+
+    /// Pixels of a detached job's image: to the disk when it is complete.
+    pub(super) fn save_pixels(&mut self, id: JobId, chunk: &[u8], complete: bool) -> Vec<Effect> {
+        let Some(job) = self.jobs.get_mut(&id) else { return Vec::new() };
+        let started = job.progress.shape().cloned();
+        let Some(stored) = job.stored_mut() else { return Vec::new() };
+        if let Some((_, pixels)) = &mut stored.incoming {
+            pixels.extend_from_slice(chunk);
+        }
+        if !complete {
+            return Vec::new();
+        }
+        let (Some((image, pixels)), Some(started)) = (stored.incoming.take(), started) else {
+            return Vec::new();
+        };
+        stored.unsaved_bytes += image.bytes;
+        stored.started = Some(started.clone());
+        let request = StoreRequest::StoreImage { job: id, started, image, pixels };
+        let mut effects = vec![Effect::Store(request)];
+        let unsaved = self.detached().filter_map(Job::stored).map(|stored| stored.unsaved_bytes);
+        if unsaved.sum::<u64>() > UNSAVED_MAX {
+            let failure = Failure::new(Kind::Io, "the disk is slower than the worker");
+            effects.extend(self.block(id, failure));
+        }
+        effects
+    }
+
+    /// An image is on the disk, or the disk does not take it.
+    fn image_stored(
+        &mut self,
+        id: JobId,
+        bytes: u64,
+        result: Result<StoredImage, Failure>,
+    ) -> Vec<Effect> {
+        let Some(stored) = self.jobs.get_mut(&id).and_then(Job::stored_mut) else {
+            return Vec::new();
+        };
+        stored.unsaved_bytes = stored.unsaved_bytes.saturating_sub(bytes);
+        match result {
+            Ok(image) => {
+                stored.published.send_modify(|published| {
+                    published.images.truncate(image.image.index as usize);
+                    published.images.push(image);
+                });
+                let mut effects = self.finish_if_saved(id);
+                effects.extend(self.probe());
+                effects
+            }
+            Err(failure) => self.block(id, failure),
+        }
+    }
+
+    /// A job's images cannot be stored for now: it leaves the queue to others.
+    fn block(&mut self, id: JobId, failure: Failure) -> Vec<Effect> {
+        let Some(job) = self.get(id) else { return Vec::new() };
+        if !job.phase.is_scheduled() && !matches!(job.phase, JobPhase::Saving(_)) {
+            return Vec::new();
+        }
+        tracing::warn!(job = id, "waits for the disk: {failure}");
+        let told = job.tell(Event::Waiting(Waiting::Disk(failure.clone())));
+        let stop = self.stop_run(id);
+        self.store.failed(failure.clone());
+        self.enter(id, JobPhase::Blocked(failure));
+        [told].into_iter().chain(stop).collect()
+    }
+
+    /// Tries the disk for the job with the smallest images of those that are blocked.
+    fn probe(&self) -> Option<Effect> {
+        let unsaved = |job: &Job| job.stored().map_or(0, |stored| stored.unsaved_bytes);
+        let blocked = self.blocked().filter(|job| unsaved(job) == 0);
+        let (bytes, job) = blocked.map(|job| (job.image_bytes(), job.id)).min()?;
+        Some(Effect::Store(StoreRequest::Probe { job, bytes }))
+    }
+
+    /// The disk was tried for this job. It is tried for the next when an image of this one is
+    /// stored.
+    fn probed(&mut self, id: JobId, result: Result<(), Failure>) -> Vec<Effect> {
+        let blocked = self.get(id).is_some_and(|job| matches!(job.phase, JobPhase::Blocked(_)));
+        let mut effects = Vec::new();
+        if blocked && result.is_ok() {
+            tracing::info!(job = id, "goes on");
+            effects = self.resume(id);
+        }
+        self.observe(result.as_ref().map(|()| ()));
+        effects
+    }
+
+    /// A detached job has no more to be generated, or will not be.
+    pub(super) fn end_detached(
+        &mut self,
+        id: JobId,
+        result: Result<Timings, Failure>,
+    ) -> Vec<Effect> {
+        match result {
+            Ok(timings) => {
+                self.enter(id, JobPhase::Saving(timings));
+                self.finish_if_saved(id)
+            }
+            Err(failure) if failure.kind == Kind::Cancelled => {
+                self.set_ended(id, Err(failure));
+                self.delete_request(id).into_iter().collect()
+            }
+            Err(failure) => vec![self.store_end(id, Err(failure))],
+        }
+    }
+
+    /// A job whose images are all generated has ended when they are all stored.
+    fn finish_if_saved(&mut self, id: JobId) -> Vec<Effect> {
+        let Some(job) = self.get(id) else { return Vec::new() };
+        match job.phase {
+            JobPhase::Saving(timings) if job.stored_images() == job.count() => {
+                vec![self.store_end(id, Ok(timings))]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A job's end is on the disk, or the disk does not take it.
+    fn end_stored(&mut self, id: JobId, result: Result<(), Failure>) -> Vec<Effect> {
+        self.observe(result.as_ref().map(|()| ()));
+        if let Err(failure) = result {
+            // At worst the next daemon finds it unfinished, and generates what is missing.
+            tracing::warn!(job = id, "its end is not kept: {failure}");
+        }
+        if let Some(JobPhase::Ending(end)) = self.get(id).map(|job| job.phase.clone()) {
+            self.set_ended_at(id, end.result, end.lived_s);
+        }
+        Vec::new()
+    }
+
+    fn set_ended(&mut self, id: JobId, result: Result<Timings, Failure>) {
+        self.set_ended_at(id, result, self.age.seconds());
+    }
+
+    fn set_ended_at(&mut self, id: JobId, result: Result<Timings, Failure>, age_s: u64) {
+        self.enter(id, ended(&result, age_s));
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.publish_end(result);
+        }
+    }
+
+    /// An image differs from what was stored: it and those after it are generated again.
+    fn image_damaged(&mut self, id: JobId, image: u32) -> Vec<Effect> {
+        let Some(job) = self.jobs.get_mut(&id) else { return Vec::new() };
+        // Once, if several subscribers find it.
+        let queued = job.phase.is_scheduled() || matches!(job.phase, JobPhase::Accepting(_));
+        if job.stored_images() <= image || queued {
+            return Vec::new();
+        }
+        if let Some(stored) = job.stored() {
+            stored.published.send_modify(|published| {
+                published.images.truncate(image as usize);
+                published.end = None;
+            });
+        }
+        self.enter(id, JobPhase::Truncating);
+        vec![Effect::Store(StoreRequest::Truncate { job: id, images: image })]
+    }
+
+    fn truncated(&mut self, id: JobId, result: Result<Box<JobRecord>, Failure>) -> Vec<Effect> {
+        let Some(job) = self.jobs.get_mut(&id) else { return Vec::new() };
+        if !matches!(job.phase, JobPhase::Truncating) {
+            return Vec::new();
+        }
+        match result {
+            Ok(record) => {
+                job.request = record.submit;
+                self.resume(id)
+            }
+            Err(failure) => {
+                self.set_ended(id, Err(failure));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Deletes a job of this user that has ended, or of any for root.
+    pub(crate) fn forget(&mut self, client: ClientId, uid: u32, id: JobId) -> Vec<Effect> {
+        let ended = self.own_detached(uid, id).and_then(|id| match self.get(id) {
+            Some(job) if job.phase.has_ended() => Ok(id),
+            _ => Err(Refusal::NotEnded(id)),
+        });
+        match ended {
+            Ok(id) => self.delete(client, id),
+            Err(refusal) => vec![Effect::Tell(client, Event::Failed(refusal.into()))],
+        }
+    }
+
+    /// Deletes a job that has ended; the client is answered when it is gone.
+    pub(super) fn delete(&mut self, client: ClientId, id: JobId) -> Vec<Effect> {
+        self.deletions.push((id, client));
+        self.delete_request(id).into_iter().chain([Effect::Expect(client)]).collect()
+    }
+
+    fn delete_request(&self, id: JobId) -> Option<Effect> {
+        let images = self.get(id)?.count();
+        Some(Effect::Store(StoreRequest::Delete { job: id, images }))
+    }
+
+    fn deleted(&mut self, id: JobId, result: Result<(), Failure>) -> Vec<Effect> {
+        self.observe(result.as_ref().map(|()| ()));
+        let answer = match result {
+            Ok(()) => {
+                self.remove(id);
+                Event::Acknowledged
+            }
+            Err(failure) => {
+                tracing::warn!(job = id, "is not forgotten: {failure}");
+                Event::Failed(failure)
+            }
+        };
+        let waiting = self.deletions.extract_if(.., |(job, _)| *job == id);
+        waiting.map(|(_, client)| Effect::Tell(client, answer.clone())).collect()
+    }
+
+    /// Now and then: expired jobs are deleted, and a disk that took nothing is tried again.
+    pub(crate) fn maintain_store(&mut self, is_subscribed: impl Fn(JobId) -> bool) -> Vec<Effect> {
+        let age_s = self.age.seconds();
+        let expired = |job: &&Job| {
+            let expired = |ended_s| has_expired(&self.retention, ended_s, age_s);
+            job.phase.ended_s().is_some_and(expired) && !is_subscribed(job.id)
+        };
+        let old = self.detached().filter(expired);
+        let old = old.inspect(|job| tracing::info!(job = job.id, "expired"));
+        // What could not be deleted before is deleted now.
+        let cancelled = self.detached().filter(|job| is_cancelled(job));
+        let mut effects: Vec<_> =
+            cancelled.chain(old).filter_map(|job| self.delete_request(job.id)).collect();
+        match self.store.is_open() {
+            true => effects.extend(self.probe()),
+            false => effects.push(Effect::Store(StoreRequest::Open)),
+        }
+        if self.detached().any(|job| job.phase.has_ended())
+            && let Some(age_s) = self.age.to_save()
+        {
+            effects.push(Effect::Store(StoreRequest::SaveAge(age_s)));
+        }
+        effects.extend(self.reserve_ids());
+        effects
+    }
+
+    /// The store's age in seconds, to be saved when the daemon ends.
+    pub(crate) fn store_age_s(&self) -> u64 {
+        self.age.seconds()
     }
 }

@@ -1,299 +1,416 @@
-//! One job as the supervisor sees it: whose it is, how far it is, what its log line says.
+//! One job: what was asked for, its state, its progress, and where its images go.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use tokio::sync::watch;
 use zimg_protocol::limits::PROMPT_SHOWN;
 use zimg_protocol::messages::{
-    Command, Generate, JobId, JobInfo, JobState, ModelInfo, Params, Point, Priority, Timings,
-    Waiting,
+    Command, Event, Generate, ImageInfo, JobId, JobInfo, JobState, ModelInfo, Point, Priority,
+    Started, Timings, Waiting,
 };
 use zimg_protocol::{Failure, Kind};
 
-pub(crate) use super::progress::{Progress, Wrong};
+use super::attempts::Attempts;
+use super::effect::Effect;
+use super::progress::Progress;
+use super::retention;
+use super::state::JobPhase;
 use crate::outbox::ClientId;
 use crate::scheduler::estimates::{Estimates, Shape};
 use crate::scheduler::queue::Ticket;
-use crate::workers::exit::Fault;
+use crate::store::{JobRecord, StoredImage};
 
-/// A job that so many workers in a row died of is given up.
-const STRIKES_MAX: u32 = 2;
-/// A job during which so many workers were killed from outside is given up, so that nothing goes
-/// round for ever.
-const KILLS_MAX: u32 = 5;
+/// Characters of a failure in a list of jobs.
+const FAILURE_SHOWN: usize = 200;
 
-/// An accepted, unfinished job.
+/// An accepted job, until it has ended and, if it is detached, is deleted.
 #[derive(Debug)]
 pub(crate) struct Job {
-    ticket: Ticket,
-    /// The connection that gets its images.
-    pub client: Option<ClientId>,
-    /// Whether the client wishes previews.
-    pub previews: bool,
-    params: Params,
-    /// What has come of it.
+    pub id: JobId,
+    /// Its owner.
+    pub uid: u32,
+    /// What was asked for; of a detached job that has ended only as much as a list shows.
+    pub request: Generate,
+    pub delivery: Delivery,
+    pub phase: JobPhase,
     pub progress: Progress,
-    /// Asked to end; asked once only.
-    pub cancelled: bool,
-    /// Asked to make room for a more urgent one.
-    pub pausing: bool,
-    /// A more urgent one went first, and it has not gone on yet.
-    pub overtaken: bool,
-    /// The reason for waiting that its client knows.
-    pub told: Option<Waiting>,
-    accepted: Instant,
-    accepted_at: SystemTime,
+    pub attempts: Attempts,
+    /// The reason for waiting that its client was told last.
+    pub announced: Option<Waiting>,
+    /// When it was accepted, in seconds since 1970.
+    accepted_unix_s: u64,
+    /// When it got its place in the queue, from which its times are measured.
+    queued: Instant,
+    /// When it first got a worker.
     begun: Option<Instant>,
-    /// The present worker has begun it.
-    under_way: bool,
-    /// Workers in a row that died of it.
-    strikes: u32,
-    /// Workers that died under it for other reasons.
-    kills: u32,
-    /// Steps done of the present image, as the worker says.
+    /// Steps done of the present image, as the worker reported.
     step: u32,
     /// When the present image's last step was done.
-    drawn_at: Option<Instant>,
+    last_step: Option<Instant>,
 }
 
-/// What becomes of a job whose worker died.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Lost {
-    /// All its images had come.
-    Complete(Timings),
-    /// Another worker goes on.
-    GoesOn,
-    /// It ends.
-    Ends(Failure),
+/// Where a job's images go.
+#[derive(Debug)]
+pub(crate) enum Delivery {
+    /// To this connection, while it lasts: the job ends with it.
+    Connection(ClientId),
+    /// To the store, and from there to any number of subscribers: the job is detached.
+    Store(DetachedJob),
+}
+
+/// What a detached job has in the store, or on the way there.
+#[derive(Debug)]
+pub(crate) struct DetachedJob {
+    /// What the defaults became, once a worker has said it.
+    pub started: Option<Started>,
+    /// What its subscribers may have.
+    pub published: watch::Sender<Published>,
+    /// Bytes of images on their way to the disk.
+    pub unsaved_bytes: u64,
+    /// The image whose pixels are coming from the worker.
+    pub incoming: Option<(ImageInfo, Vec<u8>)>,
+    /// Bytes that it takes, or will take, of its owner's quota.
+    pub bytes: u64,
+}
+
+/// What the subscribers of a detached job may have.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Published {
+    /// Its images that are on the disk.
+    pub images: Vec<StoredImage>,
+    /// How it ended.
+    pub end: Option<Result<Timings, Failure>>,
 }
 
 impl Job {
-    /// A job that was just accepted, with so many before it.
-    pub(crate) fn new(ticket: Ticket, client: ClientId, submit: Generate, position: u32) -> Self {
-        let told = Some(Waiting::Queue { position });
-        Self { told, ..Self::of(ticket, Some(client), submit) }
-    }
-
-    fn of(ticket: Ticket, client: Option<ClientId>, submit: Generate) -> Self {
-        Self {
-            ticket,
-            client,
-            previews: submit.previews,
-            progress: Progress::new(&submit.params),
-            params: submit.params,
-            cancelled: false,
-            pausing: false,
-            overtaken: false,
-            told: None,
-            accepted: Instant::now(),
-            accepted_at: SystemTime::now(),
-            begun: None,
-            under_way: false,
-            strikes: 0,
-            kills: 0,
-            step: 0,
-            drawn_at: None,
-        }
-    }
-
-    /// A detached job that is drawn on after its first `images`.
-    pub(crate) fn again(ticket: Ticket, submit: &Generate, images: u32, unix_s: u64) -> Self {
-        let mut job = Self::of(ticket, None, submit.clone());
-        job.progress.go_on_after(images);
-        // Beyond what a clock can say it is at least not wrong.
-        let at = UNIX_EPOCH.checked_add(Duration::from_secs(unix_s));
-        job.accepted_at = at.unwrap_or(job.accepted_at);
+    /// A job for a client's connection.
+    pub(crate) fn attached(id: JobId, uid: u32, client: ClientId, request: Generate) -> Self {
+        let delivery = Delivery::Connection(client);
+        let mut job = Self::new(id, uid, request, delivery, JobPhase::Waiting);
+        job.accepted_unix_s = unix_s();
         job
     }
 
-    /// Its number.
-    pub(crate) fn id(&self) -> JobId {
-        self.ticket.job
+    /// A job as it is in the store.
+    pub(crate) fn detached(
+        id: JobId,
+        record: JobRecord,
+        phase: JobPhase,
+        model: Option<&ModelInfo>,
+    ) -> Self {
+        let JobRecord { uid, submit, accepted_unix_s, started, images, end } = record;
+        let phase = match &end {
+            Some(end) => ended(&end.result, end.lived_s),
+            None => phase,
+        };
+        let stored = DetachedJob {
+            bytes: retention::job_bytes(&submit.params, started.as_ref(), model),
+            published: watch::Sender::new(Published { images, end: end.map(|end| end.result) }),
+            started,
+            unsaved_bytes: 0,
+            incoming: None,
+        };
+        let mut job = Self::new(id, uid, submit, Delivery::Store(stored), phase);
+        job.accepted_unix_s = accepted_unix_s;
+        if job.phase.has_ended() {
+            job.shrink();
+        }
+        job
     }
 
-    /// Whose it is.
-    pub(crate) fn uid(&self) -> u32 {
-        self.ticket.uid
+    fn new(id: JobId, uid: u32, request: Generate, delivery: Delivery, phase: JobPhase) -> Self {
+        Self {
+            id,
+            uid,
+            progress: Progress::new(&request.params),
+            request,
+            delivery,
+            phase,
+            attempts: Attempts::default(),
+            announced: None,
+            accepted_unix_s: 0,
+            queued: Instant::now(),
+            begun: None,
+            step: 0,
+            last_step: None,
+        }
+    }
+
+    /// Puts a detached job at its first image that is not in the store, as if it had just come.
+    pub(crate) fn restart(&mut self) {
+        let images = self.stored_images();
+        self.progress = Progress::new(&self.request.params);
+        self.progress.go_on_after(images);
+        self.attempts = Attempts::default();
+        self.announced = None;
+        self.queued = Instant::now();
+        self.begun = None;
+        self.step = 0;
+        self.last_step = None;
+    }
+
+    /// What the queue knows of it.
+    pub(crate) fn ticket(&self) -> Ticket {
+        Ticket { job: self.id, uid: self.uid, priority: self.request.priority }
+    }
+
+    /// The part that only a detached job has.
+    pub(crate) fn stored(&self) -> Option<&DetachedJob> {
+        match &self.delivery {
+            Delivery::Store(stored) => Some(stored),
+            Delivery::Connection(_) => None,
+        }
+    }
+
+    /// The same, to change it.
+    pub(crate) fn stored_mut(&mut self) -> Option<&mut DetachedJob> {
+        match &mut self.delivery {
+            Delivery::Store(stored) => Some(stored),
+            Delivery::Connection(_) => None,
+        }
+    }
+
+    /// Whether it goes on without a connection.
+    pub(crate) fn is_detached(&self) -> bool {
+        self.stored().is_some()
+    }
+
+    /// Images that were asked for.
+    pub(crate) fn count(&self) -> u32 {
+        self.request.params.images()
+    }
+
+    /// How many of its images are in the store.
+    pub(crate) fn stored_images(&self) -> u32 {
+        let images = |stored: &DetachedJob| stored.published.borrow().images.len();
+        u32::try_from(self.stored().map_or(0, images)).unwrap_or(u32::MAX)
+    }
+
+    /// Bytes of one of its images, as far as its size is known.
+    pub(crate) fn image_bytes(&self) -> u64 {
+        let started = self.stored().and_then(|stored| stored.started.as_ref());
+        retention::image_bytes(&self.request.params, started, None)
+    }
+
+    /// Its client was told how many jobs are before it.
+    pub(crate) fn announce_position(&mut self, position: u32) {
+        self.announced = Some(Waiting::Queue { position });
+    }
+
+    /// Tells its client or its subscribers.
+    pub(crate) fn tell(&self, event: Event) -> Effect {
+        match self.delivery {
+            Delivery::Connection(client) => Effect::Tell(client, event),
+            Delivery::Store(_) => Effect::Publish(self.id, event),
+        }
     }
 
     /// A worker gets it: the command, and the latents that follow.
     pub(crate) fn begin(&mut self) -> (Command, Bytes) {
         self.begun.get_or_insert_with(Instant::now);
-        self.under_way = false;
-        self.pausing = false;
-        self.drawn_at = None;
+        self.last_step = None;
         let (from, latents) = self.progress.take_over().unzip();
         self.step = from.map_or(0, |point: Point| point.step);
-        let (job, params, previews) = (self.ticket.job, self.params.clone(), self.previews);
+        let (job, params) = (self.id, self.request.params.clone());
+        let previews = self.request.previews;
         (Command::Draw { job, params, previews, from }, latents.unwrap_or_default())
     }
 
-    /// The worker has begun it.
-    pub(crate) fn is_under_way(&mut self) {
-        self.under_way = true;
-    }
-
     /// The worker has done a step of `of`.
-    pub(crate) fn stepped(&mut self, step: u32, of: u32) {
+    pub(crate) fn step_done(&mut self, step: u32, of: u32) {
         self.step = step;
-        self.drawn_at = (step == of).then(Instant::now);
+        self.last_step = (step == of).then(Instant::now);
     }
 
-    /// An image has come whole: how long after its last step.
-    pub(crate) fn drew(&mut self) -> Option<Duration> {
-        self.strikes = 0;
+    /// An image is complete: how long after its last step.
+    pub(crate) fn image_complete(&mut self) -> Option<Duration> {
+        self.attempts.image_complete();
         self.step = 0;
-        self.drawn_at.take().map(|at| at.elapsed())
+        self.last_step.take().map(|at| at.elapsed())
     }
 
-    /// Its worker died.
-    pub(crate) fn lost(&mut self, fault: Fault, reason: String) -> Lost {
-        if self.progress.is_complete() {
-            return Lost::Complete(self.progress.point().timings);
-        }
-        if self.cancelled {
-            return Lost::Ends(cancelled());
-        }
-        // What died before it had begun the job did not die of it.
-        if fault == Fault::Own && self.under_way {
-            self.strikes += 1;
-        } else {
-            self.kills += 1;
-        }
-        let internal = |what: String| Failure::new(Kind::Internal, what);
-        if self.strikes >= STRIKES_MAX {
-            let what = format!("{STRIKES_MAX} workers in a row died drawing this; {reason}");
-            let hint = "others are drawn: try another size, or other settings; the daemon's log may say more";
-            return Lost::Ends(internal(what).hint(hint));
-        }
-        if self.kills >= KILLS_MAX {
-            let what = format!("{KILLS_MAX} workers were killed while they drew this; {reason}");
-            let hint = "the system's log may say by whom: `journalctl -k` if memory ran out";
-            return Lost::Ends(internal(what).hint(hint));
-        }
-        self.told = None;
-        Lost::GoesOn
-    }
-
-    /// The worker has paused it.
-    pub(crate) fn paused(&mut self) {
-        self.pausing = false;
-        self.overtaken = true;
-        self.told = None;
-    }
-
-    /// What its steps' time depends on, if the request or the model has said it.
+    /// What its steps' time depends on, if the request or the model says it.
     pub(crate) fn shape(&self, model: Option<&ModelInfo>) -> Option<Shape> {
         if let Some(started) = self.progress.shape() {
             let guided = started.guidance > 0.0;
             return Some(Shape { width: started.width, height: started.height, guided });
         }
+        let asked = &self.request.params;
         Some(Shape {
-            width: self.params.width.or(model.map(|model| model.width))?,
-            height: self.params.height.or(model.map(|model| model.height))?,
-            guided: self.params.guidance.or(model.map(|model| model.guidance)).unwrap_or(0.0) > 0.0,
+            width: asked.width.or(model.map(|model| model.width))?,
+            height: asked.height.or(model.map(|model| model.height))?,
+            guided: asked.guidance.or(model.map(|model| model.guidance)).unwrap_or(0.0) > 0.0,
         })
     }
 
-    /// How long it will still take a worker, if that can be said.
-    pub(crate) fn left(
+    /// How long it will still take a worker, if that is known.
+    pub(crate) fn time_left(
         &self,
         model: Option<&ModelInfo>,
         estimates: &Estimates,
     ) -> Option<Duration> {
         let steps = self.steps(model)?;
-        let images = u64::from(self.params.images().saturating_sub(self.progress.whole()));
+        let images = u64::from(self.count().saturating_sub(self.progress.whole()));
         let steps = (images * u64::from(steps)).saturating_sub(self.step.into());
         estimates.work(self.shape(model)?, steps, images)
     }
 
     fn steps(&self, model: Option<&ModelInfo>) -> Option<u32> {
         let started = self.progress.shape().map(|started| started.steps);
-        started.or(self.params.steps).or(model.map(|model| model.steps))
+        started.or(self.request.params.steps).or(model.map(|model| model.steps))
     }
 
     /// The worker's timings with what only the daemon knows.
     pub(crate) fn timings(&self, worker: Timings) -> Timings {
-        Timings { queued: self.queued_ms(), total: milliseconds(self.accepted), ..worker }
+        Timings { queued: self.queued_ms(), total: milliseconds(self.queued), ..worker }
     }
 
-    /// The job as its owner sees it; a position if it waits.
-    pub(crate) fn info(&self, position: Option<u32>, model: Option<&ModelInfo>) -> JobInfo {
-        let shape = self.shape(model);
+    /// Publishes how a detached job ended, and drops what a list does not show.
+    pub(crate) fn publish_end(&mut self, result: Result<Timings, Failure>) {
+        if let Some(stored) = self.stored() {
+            stored.published.send_modify(|published| published.end = Some(result));
+        }
+        self.shrink();
+    }
+
+    /// A detached job that has ended takes what it takes, and of a long prompt only the beginning
+    /// is kept in memory.
+    fn shrink(&mut self) {
+        let Delivery::Store(stored) = &mut self.delivery else { return };
+        let images: u64 =
+            stored.published.borrow().images.iter().map(|kept| kept.image.bytes).sum();
+        stored.bytes = retention::ended_bytes(&self.request.params, images);
+        let asked = &mut self.request.params;
+        asked.prompt = asked.prompt.chars().take(PROMPT_SHOWN).collect();
+        asked.negative = None;
+    }
+
+    /// The job as its owner sees it; `position` jobs are before it if it is in the queue.
+    pub(crate) fn info(&self, position: u32, model: Option<&ModelInfo>) -> JobInfo {
+        let asked = &self.request.params;
+        let started = self.stored().and_then(|stored| stored.started.as_ref());
+        let (width, height) = if self.phase.is_scheduled() {
+            self.shape(model).map(|shape| (shape.width, shape.height)).unzip()
+        } else {
+            let size = started.map(|started| (started.width, started.height));
+            (size.map(|size| size.0).or(asked.width), size.map(|size| size.1).or(asked.height))
+        };
         JobInfo {
-            job: self.ticket.job,
-            uid: self.ticket.uid,
-            state: match position {
-                Some(position) => JobState::Waiting { position },
-                None => JobState::Running {
-                    image: self.progress.whole(),
-                    step: self.step,
-                    of: self.steps(model).unwrap_or_default(),
-                },
+            job: self.id,
+            uid: self.uid,
+            state: self.public_state(position, model),
+            priority: self.request.priority,
+            detached: self.is_detached(),
+            width,
+            height,
+            seed: asked.first_seed(),
+            count: asked.images(),
+            drawn: match self.phase.is_scheduled() {
+                true => self.progress.whole(),
+                false => self.stored_images(),
             },
-            priority: self.ticket.priority,
-            detached: false,
-            width: shape.map(|shape| shape.width),
-            height: shape.map(|shape| shape.height),
-            seed: self.params.first_seed(),
-            count: self.params.images(),
-            drawn: self.progress.whole(),
-            accepted_unix_s: self
-                .accepted_at
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs()),
-            prompt: self.params.prompt.chars().take(PROMPT_SHOWN).collect(),
+            accepted_unix_s: self.accepted_unix_s,
+            prompt: asked.prompt.chars().take(PROMPT_SHOWN).collect(),
+        }
+    }
+
+    fn public_state(&self, position: u32, model: Option<&ModelInfo>) -> JobState {
+        match &self.phase {
+            JobPhase::Running(_) => JobState::Running {
+                image: self.progress.whole(),
+                step: self.step,
+                of: self.steps(model).unwrap_or_default(),
+            },
+            JobPhase::Blocked(failure) => JobState::Held(shortened(failure)),
+            JobPhase::Done { .. } => JobState::Done,
+            JobPhase::Failed { failure, .. } => JobState::Failed(shortened(failure)),
+            JobPhase::Accepting(_)
+            | JobPhase::Waiting
+            | JobPhase::Preempted
+            | JobPhase::Saving(_)
+            | JobPhase::Ending(_)
+            | JobPhase::Truncating => JobState::Waiting { position },
         }
     }
 
     /// The job's one line in the log; of the prompt only its length.
     pub(crate) fn log(&self, result: &Result<Timings, Failure>) {
+        let asked = &self.request.params;
         let (width, height, steps) = match self.progress.shape() {
             Some(started) => (started.width, started.height, started.steps),
             None => (
-                self.params.width.unwrap_or_default(),
-                self.params.height.unwrap_or_default(),
-                self.params.steps.unwrap_or_default(),
+                asked.width.unwrap_or_default(),
+                asked.height.unwrap_or_default(),
+                asked.steps.unwrap_or_default(),
             ),
         };
         let result = match result {
             Ok(_) => "done".to_owned(),
             Err(failure) => format!("failed ({}): {failure}", failure.kind.exit_code()),
         };
+        let worker = match &self.phase {
+            JobPhase::Running(run) => Some(run.worker.to_string()),
+            _ => None,
+        };
         tracing::info!(
-            job = self.ticket.job,
-            uid = self.ticket.uid,
-            batch = self.ticket.priority == Priority::Batch,
+            job = self.id,
+            uid = self.uid,
+            worker,
+            batch = self.request.priority == Priority::Batch,
             size = format_args!("{width}x{height}"),
             steps,
             images = self.progress.whole(),
-            prompt_bytes = self.params.prompt.len(),
+            prompt_bytes = asked.prompt.len(),
             queued_ms = self.queued_ms().round(),
-            ms = milliseconds(self.accepted).round(),
+            ms = milliseconds(self.queued).round(),
             "{result}"
         );
     }
 
     fn queued_ms(&self) -> f32 {
         let until = self.begun.unwrap_or_else(Instant::now);
-        until.duration_since(self.accepted).as_secs_f32() * 1e3
+        until.duration_since(self.queued).as_secs_f32() * 1e3
     }
 }
 
-/// The end of a job that somebody did not want any more.
+/// The state of a job that ended with this result, when the store was so old.
+pub(super) fn ended(result: &Result<Timings, Failure>, age_s: u64) -> JobPhase {
+    match result {
+        Ok(_) => JobPhase::Done { age_s },
+        Err(failure) => JobPhase::Failed { failure: failure.clone(), age_s },
+    }
+}
+
+/// The end of a job that was cancelled.
 pub(crate) fn cancelled() -> Failure {
     Failure::new(Kind::Cancelled, "the job was cancelled")
+}
+
+/// As much of a failure as a list shows.
+fn shortened(failure: &Failure) -> Failure {
+    let message: String = failure.message.chars().take(FAILURE_SHOWN).collect();
+    Failure::new(failure.kind, message)
 }
 
 fn milliseconds(since: Instant) -> f32 {
     since.elapsed().as_secs_f32() * 1e3
 }
 
+/// Now, in seconds since 1970.
+pub(super) fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 #[cfg(test)]
 mod tests {
+    use zimg_protocol::messages::Params;
+
     use super::*;
 
-    fn job() -> Job {
+    const MIB: u64 = 1 << 20;
+
+    fn attached() -> Job {
         let draw =
             Params { width: Some(64), height: Some(64), steps: Some(4), ..Params::new("a fox") };
         let priority = Priority::Interactive;
@@ -304,69 +421,60 @@ mod tests {
             previews: false,
             ..Generate::default()
         };
-        Job::new(Ticket { job: 1, uid: 1000, priority }, 1, submit, 0)
-    }
-
-    fn goes_on(job: &mut Job, fault: Fault) -> bool {
-        job.begin();
-        job.is_under_way();
-        match job.lost(fault, "the worker was ended by SIGSEGV: ouch".into()) {
-            Lost::GoesOn => true,
-            Lost::Ends(failure) => {
-                assert!(failure.message.ends_with("SIGSEGV: ouch"), "{failure}");
-                false
-            }
-            Lost::Complete(_) => panic!("no image came"),
-        }
-    }
-
-    #[test]
-    fn a_job_that_kills_two_workers_in_a_row_is_given_up() {
-        let mut job = job();
-        assert!(goes_on(&mut job, Fault::Own));
-        assert!(goes_on(&mut job, Fault::Outside));
-        assert!(!goes_on(&mut job, Fault::Own));
-    }
-
-    #[test]
-    fn kills_from_outside_do_not_count_but_do_not_go_on_for_ever() {
-        let mut job = job();
-        for _ in 0..4 {
-            assert!(goes_on(&mut job, Fault::Outside));
-        }
-        assert!(!goes_on(&mut job, Fault::Outside));
-    }
-
-    #[test]
-    fn a_worker_that_died_before_it_began_did_not_die_of_the_job() {
-        let mut job = job();
-        for _ in 0..4 {
-            job.begin();
-            assert_eq!(job.lost(Fault::Own, String::new()), Lost::GoesOn);
-        }
-        job.begin();
-        assert!(matches!(job.lost(Fault::Own, String::new()), Lost::Ends(_)));
+        Job::attached(1, 1000, 1, submit)
     }
 
     #[test]
     fn what_is_left_is_steps_times_their_time() {
-        let mut job = job();
+        let mut job = attached();
         let mut estimates = Estimates::default();
-        assert_eq!(job.left(None, &estimates), None, "nothing was measured");
+        assert_eq!(job.time_left(None, &estimates), None, "nothing was measured");
         let shape = job.shape(None).unwrap();
         estimates.step(shape, 100.0);
-        assert_eq!(job.left(None, &estimates), Some(Duration::from_millis(400)));
-        job.stepped(3, 4);
-        assert_eq!(job.left(None, &estimates), Some(Duration::from_millis(100)));
+        assert_eq!(job.time_left(None, &estimates), Some(Duration::from_millis(400)));
+        job.step_done(3, 4);
+        assert_eq!(job.time_left(None, &estimates), Some(Duration::from_millis(100)));
     }
 
     #[test]
     fn an_owner_sees_the_beginning_of_the_prompt() {
-        let mut job = job();
-        job.params.prompt = "é".repeat(500);
-        let info = job.info(Some(2), None);
+        let mut job = attached();
+        job.request.params.prompt = "é".repeat(500);
+        let info = job.info(2, None);
         assert_eq!(info.prompt.chars().count(), PROMPT_SHOWN);
         assert_eq!(info.state, JobState::Waiting { position: 2 });
         assert_eq!((info.width, info.height, info.drawn), (Some(64), Some(64), 0));
+    }
+
+    #[test]
+    fn what_is_listed_is_short() {
+        let draw = Params {
+            count: Some(2),
+            width: Some(1024),
+            height: Some(1024),
+            ..Params::new("a fox")
+        };
+        let long = Params { prompt: "é".repeat(9000), negative: Some("x".into()), ..draw };
+        let submit = Generate {
+            params: long,
+            priority: Priority::Batch,
+            detach: true,
+            previews: false,
+            ..Generate::default()
+        };
+        let record = JobRecord::new(7, submit, 1_700_000_000);
+        let mut job = Job::detached(1, record, JobPhase::Accepting(1), None);
+        assert_eq!(job.request.params.prompt.len(), 18_000);
+        assert_eq!(job.info(3, None).state, JobState::Waiting { position: 3 });
+        let image = ImageInfo { index: 0, seed: 0, width: 1024, height: 1024, bytes: 3 * MIB };
+        let stored = job.stored_mut().unwrap();
+        stored.published.send_modify(|shown| shown.images.push(StoredImage { image, crc: 0 }));
+        let failure = Failure::new(Kind::Internal, "y".repeat(9000)).hint("z");
+        job.phase = ended(&Err(failure.clone()), 0);
+        job.publish_end(Err(failure));
+        let info = job.info(0, None);
+        assert_eq!((info.prompt.chars().count(), info.drawn, info.detached), (200, 1, true));
+        assert_eq!(info.state, JobState::Failed(Failure::new(Kind::Internal, "y".repeat(200))));
+        assert_eq!(job.request.params.prompt.len(), 400);
     }
 }

@@ -8,7 +8,7 @@ use zimg_protocol::messages::{ImageInfo, Params, Point, Started, Step, Timings};
 
 /// What the worker must not say, in words that go on from "the worker broke the protocol:".
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Wrong(pub &'static str);
+pub(crate) struct Violation(pub &'static str);
 
 /// What has come of a job.
 #[derive(Debug)]
@@ -62,9 +62,9 @@ impl Progress {
     }
 
     /// The worker says what the defaults became: whether for the first time.
-    pub(crate) fn started(&mut self, started: &Started) -> Result<bool, Wrong> {
+    pub(crate) fn started(&mut self, started: &Started) -> Result<bool, Violation> {
         if image_bytes(started.width, started.height).is_none() || started.steps == 0 {
-            return Err(Wrong("a job of an impossible size"));
+            return Err(Violation("a job of an impossible size"));
         }
         match &self.started {
             None => {
@@ -72,7 +72,7 @@ impl Progress {
                 Ok(true)
             }
             Some(before) if before == started => Ok(false),
-            Some(_) => Err(Wrong("the job is another than before")),
+            Some(_) => Err(Violation("the job is another than before")),
         }
     }
 
@@ -82,23 +82,23 @@ impl Progress {
     }
 
     /// The worker has done a step.
-    pub(crate) fn step(&self, step: &Step) -> Result<(), Wrong> {
+    pub(crate) fn step(&self, step: &Step) -> Result<(), Violation> {
         let steps = self.started.as_ref().map_or(0, |started| started.steps);
         let fits = step.image == self.whole
             && step.of == steps
             && (1..=steps).contains(&step.step)
             && step.ms.is_finite();
         if !fits {
-            return Err(Wrong("an impossible step"));
+            return Err(Violation("an impossible step"));
         }
         Ok(())
     }
 
     /// The worker announces the latents of a step.
-    pub(crate) fn latents(&mut self, point: Point) -> Result<(), Wrong> {
-        let Some(started) = &self.started else { return Err(Wrong("latents of nothing")) };
+    pub(crate) fn latents(&mut self, point: Point) -> Result<(), Violation> {
+        let Some(started) = &self.started else { return Err(Violation("latents of nothing")) };
         if self.arriving.is_some() || self.missing > 0 {
-            return Err(Wrong("latents within an image"));
+            return Err(Violation("latents within an image"));
         }
         // The next image's beginning is known without latents.
         let limit = match point.step {
@@ -106,7 +106,7 @@ impl Progress {
             _ => latents_bytes_max(started.width, started.height),
         };
         if point.image != self.whole || point.step > started.steps || point.bytes > limit {
-            return Err(Wrong("latents of an impossible step or size"));
+            return Err(Violation("latents of an impossible step or size"));
         }
         if point.bytes == 0 {
             self.point = point;
@@ -118,11 +118,13 @@ impl Progress {
     }
 
     /// Bytes of the announced latents have come.
-    pub(crate) fn latent_bytes(&mut self, chunk: &[u8]) -> Result<(), Wrong> {
-        let Some((point, bytes)) = &mut self.arriving else { return Err(Wrong("stray latents")) };
+    pub(crate) fn latent_bytes(&mut self, chunk: &[u8]) -> Result<(), Violation> {
+        let Some((point, bytes)) = &mut self.arriving else {
+            return Err(Violation("stray latents"));
+        };
         let missing = point.bytes - bytes.len() as u64;
         if chunk.is_empty() || chunk.len() as u64 > missing {
-            return Err(Wrong("more latents than announced"));
+            return Err(Violation("more latents than announced"));
         }
         bytes.extend_from_slice(chunk);
         if chunk.len() as u64 == missing
@@ -135,32 +137,32 @@ impl Progress {
     }
 
     /// The worker announces an image.
-    pub(crate) fn image(&mut self, image: &ImageInfo) -> Result<(), Wrong> {
+    pub(crate) fn image(&mut self, image: &ImageInfo) -> Result<(), Violation> {
         if self.missing > 0 || self.arriving.is_some() {
-            return Err(Wrong("an image within an image"));
+            return Err(Violation("an image within an image"));
         }
         if image.index != self.whole || image.index >= self.count {
-            return Err(Wrong("an image out of order"));
+            return Err(Violation("an image out of order"));
         }
         if image.seed != seed_of_image(self.seed, image.index.into()) {
-            return Err(Wrong("an image of another seed"));
+            return Err(Violation("an image of another seed"));
         }
         let shape = self.started.as_ref().map(|started| (started.width, started.height));
         let bytes = image_bytes(image.width, image.height);
         if shape != Some((image.width, image.height))
             || bytes.is_none_or(|bytes| bytes as u64 != image.bytes)
         {
-            return Err(Wrong("an image of an impossible size"));
+            return Err(Violation("an image of an impossible size"));
         }
         self.missing = image.bytes;
         Ok(())
     }
 
     /// So many bytes of the announced image have come: whether it is whole now.
-    pub(crate) fn pixels(&mut self, bytes: usize) -> Result<bool, Wrong> {
+    pub(crate) fn pixels(&mut self, bytes: usize) -> Result<bool, Violation> {
         match self.missing.checked_sub(bytes as u64) {
             Some(missing) if bytes > 0 => self.missing = missing,
-            _ => return Err(Wrong("pixels that do not fit the image")),
+            _ => return Err(Violation("pixels that do not fit the image")),
         }
         if self.missing > 0 {
             return Ok(false);

@@ -1,32 +1,34 @@
-//! Who draws next: the urgent first, then in turns between users, first come first served within
-//! one user.
+//! The job queue: two priority classes, preemption at step boundaries, round-robin between users,
+//! FIFO within one user.
 //!
-//! Pure bookkeeping over job numbers. Running jobs count against the limits as waiting ones do,
-//! so there is one number to keep in mind and no way round it.
+//! Pure bookkeeping over job ids. Running jobs count against the limits as waiting ones do, so one
+//! number limits what a user has in the daemon. The job table (`jobs`) moves jobs in and out.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use zimg_protocol::messages::{JobId, Priority};
 
+use crate::workers::WorkerId;
+
 /// How many jobs may be accepted and unfinished.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct QueueLimits {
     /// Of all users together.
     pub total: usize,
     /// Of one user.
     pub per_user: usize,
 }
 
-/// Why a job was not taken.
+/// Why a job was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Full {
-    /// All places are taken; how many there are.
+pub(crate) enum QueueFull {
+    /// The limit of all users together is reached.
     Total(usize),
-    /// This user's places are taken; how many one user has.
+    /// This user's limit is reached.
     User(usize),
 }
 
-/// Whose a job is, and how urgent.
+/// What the queue knows of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket {
     pub job: JobId,
@@ -34,146 +36,140 @@ pub(crate) struct Ticket {
     pub priority: Priority,
 }
 
-/// Waiting jobs, and the one that runs.
+/// Waiting jobs, and the running job of each worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {
-    limits: Limits,
+    limits: QueueLimits,
     interactive: Line,
     batch: Line,
-    running: Option<Ticket>,
-    /// Jobs that have a place and do not wait yet.
-    coming: Vec<Ticket>,
+    running: BTreeMap<WorkerId, Ticket>,
+    /// Jobs that count against the limits and may not run yet.
+    reserved: Vec<Ticket>,
 }
 
-/// Jobs of one priority: users, the next one to be served first; no entry is empty.
+/// Jobs of one priority, by user; the user at the front is served next, and none is without jobs.
 #[derive(Clone, Debug, Default)]
 struct Line(VecDeque<(u32, VecDeque<JobId>)>);
 
 impl Queue {
     /// An empty queue.
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: QueueLimits) -> Self {
         Self {
             limits,
             interactive: Line::default(),
             batch: Line::default(),
-            running: None,
-            coming: Vec::new(),
+            running: BTreeMap::new(),
+            reserved: Vec::new(),
         }
     }
 
-    /// Adds a job at the end of its user's line, if there is a place.
-    pub(crate) fn push(&mut self, ticket: Ticket) -> Result<(), Full> {
-        self.reserve(ticket)?;
-        self.admit(ticket.job);
+    /// Whether one more job of this user is within the limits.
+    pub(crate) fn admit(&self, uid: u32) -> Result<(), QueueFull> {
+        if self.unfinished() >= self.limits.total {
+            return Err(QueueFull::Total(self.limits.total));
+        }
+        let elsewhere = self.running.values().chain(&self.reserved);
+        let elsewhere = elsewhere.filter(|other| other.uid == uid).count();
+        let waiting = self.interactive.of(uid) + self.batch.of(uid);
+        if waiting + elsewhere >= self.limits.per_user {
+            return Err(QueueFull::User(self.limits.per_user));
+        }
         Ok(())
     }
 
-    /// Adds a job that has been accepted before, whether there is a place or not.
-    pub(crate) fn restore(&mut self, ticket: Ticket) {
+    /// Counts a job that may not run yet.
+    pub(crate) fn reserve(&mut self, ticket: Ticket) {
+        self.reserved.push(ticket);
+    }
+
+    /// The job waits behind its user's others.
+    pub(crate) fn push_back(&mut self, ticket: Ticket) {
         self.line(ticket.priority).push_back(ticket);
     }
 
-    /// A job with a place is in its line from now on.
-    pub(crate) fn admit(&mut self, job: JobId) {
-        if let Some(at) = self.coming.iter().position(|ticket| ticket.job == job) {
-            let ticket = self.coming.remove(at);
-            self.restore(ticket);
-        }
+    /// The job is the next of its priority.
+    pub(crate) fn push_front(&mut self, ticket: Ticket) {
+        self.line(ticket.priority).push_front(ticket);
     }
 
-    /// Gives a job a place, if there is one, but not in its line yet.
-    pub(crate) fn reserve(&mut self, ticket: Ticket) -> Result<(), Full> {
-        if self.unfinished() >= self.limits.total {
-            return Err(Full::Total(self.limits.total));
-        }
-        let elsewhere = self.running.iter().chain(&self.coming);
-        let elsewhere = elsewhere.filter(|other| other.uid == ticket.uid).count();
-        let waiting = self.interactive.of(ticket.uid) + self.batch.of(ticket.uid);
-        if waiting + elsewhere >= self.limits.per_user {
-            return Err(Full::User(self.limits.per_user));
-        }
-        self.coming.push(ticket);
-        Ok(())
-    }
-
-    /// Makes the next job the running one; `None` when none waits or one runs.
-    pub(crate) fn start_next(&mut self) -> Option<JobId> {
-        if self.running.is_some() {
+    /// Makes the next job the running one of this worker; `None` when none waits or it has one.
+    pub(crate) fn next_for(&mut self, worker: WorkerId) -> Option<JobId> {
+        if self.running.contains_key(&worker) {
             return None;
         }
-        self.running = [Priority::Interactive, Priority::Batch].into_iter().find_map(|priority| {
+        let ticket = self.pop()?;
+        self.running.insert(worker, ticket);
+        Some(ticket.job)
+    }
+
+    fn pop(&mut self) -> Option<Ticket> {
+        [Priority::Interactive, Priority::Batch].into_iter().find_map(|priority| {
             let (uid, job) = self.line(priority).pop()?;
             Some(Ticket { job, uid, priority })
-        });
-        self.running()
+        })
     }
 
-    /// The running job has ended.
-    pub(crate) fn finish(&mut self) {
-        self.running = None;
-    }
-
-    /// The running job waits again, before all others of its priority.
-    pub(crate) fn put_back(&mut self) {
-        if let Some(ticket) = self.running.take() {
-            self.line(ticket.priority).push_front(ticket);
-        }
-    }
-
-    /// The running job, if a more urgent one waits.
-    pub(crate) fn overtaken(&self) -> Option<JobId> {
-        let running = self.running.filter(|running| running.priority == Priority::Batch)?;
-        (self.interactive.len() > 0).then_some(running.job)
-    }
-
-    /// Takes a waiting job out; false when it does not wait here.
+    /// Takes a job out, wherever it is; false when it is not here.
     pub(crate) fn remove(&mut self, job: JobId) -> bool {
-        let coming = self.coming.len();
-        self.coming.retain(|ticket| ticket.job != job);
-        self.coming.len() < coming || self.interactive.remove(job) || self.batch.remove(job)
+        let before = self.reserved.len() + self.running.len();
+        self.reserved.retain(|ticket| ticket.job != job);
+        self.running.retain(|_, ticket| ticket.job != job);
+        self.reserved.len() + self.running.len() < before
+            || self.interactive.remove(job)
+            || self.batch.remove(job)
     }
 
-    /// The running job.
-    pub(crate) fn running(&self) -> Option<JobId> {
-        self.running.map(|running| running.job)
+    /// Running batch jobs to preempt, so that each waiting interactive job has a worker.
+    pub(crate) fn preemptible(&self) -> Vec<JobId> {
+        let batch = self.running.values().filter(|running| running.priority == Priority::Batch);
+        batch.map(|running| running.job).take(self.interactive.len()).collect()
+    }
+
+    /// The job that this worker runs.
+    pub(crate) fn running_on(&self, worker: WorkerId) -> Option<JobId> {
+        self.running.get(&worker).map(|running| running.job)
+    }
+
+    /// Each worker's running job.
+    pub(crate) fn running(&self) -> impl Iterator<Item = (WorkerId, JobId)> {
+        self.running.iter().map(|(worker, running)| (*worker, running.job))
     }
 
     /// How many jobs wait.
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.interactive.len() + self.batch.len()
     }
 
-    /// How many jobs wait or run: what the limits are about.
+    /// How many jobs count against the limits: reserved, waiting and running ones.
     pub(crate) fn unfinished(&self) -> usize {
-        self.len() + usize::from(self.running.is_some()) + self.coming.len()
+        self.waiting() + self.running.len() + self.reserved.len()
     }
 
-    /// Unfinished jobs in the order in which they end, if none comes.
+    /// Unfinished jobs in the order in which they get a worker, if no job is added. Jobs that are
+    /// going to be preempted come after those that preempt them.
     pub(crate) fn order(&self) -> Vec<JobId> {
         let mut rest = self.clone();
+        for job in self.preemptible() {
+            let preempted = self.running.values().find(|running| running.job == job).copied();
+            rest.remove(job);
+            preempted.into_iter().for_each(|ticket| rest.push_front(ticket));
+        }
         let mut order = Vec::with_capacity(self.unfinished());
-        if rest.overtaken().is_some() {
-            rest.put_back();
-        }
-        order.extend(rest.running());
-        rest.finish();
-        while let Some(job) = rest.start_next() {
-            order.push(job);
-            rest.finish();
-        }
+        order.extend(rest.running.values().map(|running| running.job));
+        order.extend(std::iter::from_fn(|| rest.pop()).map(|ticket| ticket.job));
         order
     }
 
-    /// The same as if this job had come, up to it.
+    /// The same if this job were added, up to it.
     pub(crate) fn before(&self, ticket: Ticket) -> Vec<JobId> {
         let mut with = self.clone();
-        with.line(ticket.priority).push_back(ticket);
+        with.push_back(ticket);
         with.order().into_iter().take_while(|job| *job != ticket.job).collect()
     }
 
-    /// Every waiting job with the number of jobs before it, the running one included.
+    /// Every waiting job with the number of jobs before it, running ones included.
     pub(crate) fn positions(&self) -> Vec<(JobId, u32)> {
-        let waits = |job: &JobId| Some(*job) != self.running();
+        let waits = |job: &JobId| self.running.values().all(|running| running.job != *job);
         (0..).zip(self.order()).map(|(n, job)| (job, n)).filter(|(job, _)| waits(job)).collect()
     }
 
@@ -202,15 +198,15 @@ impl Line {
         }
     }
 
-    /// The job is the next, and its user's turn is now.
+    /// The job is the next, and so is its user.
     fn push_front(&mut self, Ticket { job, uid, .. }: Ticket) {
-        let place = self.0.iter().position(|(user, _)| *user == uid);
-        let (_, mut jobs) = place.and_then(|place| self.0.remove(place)).unwrap_or_default();
+        let index = self.0.iter().position(|(user, _)| *user == uid);
+        let (_, mut jobs) = index.and_then(|index| self.0.remove(index)).unwrap_or_default();
         jobs.push_front(job);
         self.0.push_front((uid, jobs));
     }
 
-    /// Takes the next job out; the turn goes to the next user.
+    /// Takes the next job out; the next user is served after it.
     fn pop(&mut self) -> Option<(u32, JobId)> {
         let (uid, mut jobs) = self.0.pop_front()?;
         let job = jobs.pop_front()?;
@@ -221,13 +217,13 @@ impl Line {
     }
 
     fn remove(&mut self, job: JobId) -> bool {
-        let found = self.0.iter().enumerate().find_map(|(place, (_, jobs))| {
-            jobs.iter().position(|waiting| *waiting == job).map(|at| (place, at))
+        let found = self.0.iter().enumerate().find_map(|(user, (_, jobs))| {
+            jobs.iter().position(|waiting| *waiting == job).map(|at| (user, at))
         });
-        let Some((place, at)) = found else { return false };
-        self.0[place].1.remove(at);
-        if self.0[place].1.is_empty() {
-            self.0.remove(place);
+        let Some((user, at)) = found else { return false };
+        self.0[user].1.remove(at);
+        if self.0[user].1.is_empty() {
+            self.0.remove(user);
         }
         true
     }
@@ -237,8 +233,11 @@ impl Line {
 mod tests {
     use super::*;
 
+    const FIRST: WorkerId = WorkerId(0);
+    const SECOND: WorkerId = WorkerId(1);
+
     fn queue() -> Queue {
-        Queue::new(Limits { total: 6, per_user: 4 })
+        Queue::new(QueueLimits { total: 6, per_user: 4 })
     }
 
     fn ticket(uid: u32, job: JobId) -> Ticket {
@@ -249,10 +248,28 @@ mod tests {
         Ticket { priority: Priority::Batch, ..ticket(uid, job) }
     }
 
+    fn push(queue: &mut Queue, ticket: Ticket) -> Result<(), QueueFull> {
+        queue.admit(ticket.uid)?;
+        queue.push_back(ticket);
+        Ok(())
+    }
+
+    /// The running job has ended.
+    fn finish(queue: &mut Queue) {
+        queue.running_on(FIRST).into_iter().for_each(|job| assert!(queue.remove(job)));
+    }
+
+    /// The running job waits again.
+    fn put_back(queue: &mut Queue) {
+        let running = queue.running.get(&FIRST).copied();
+        finish(queue);
+        running.into_iter().for_each(|ticket| queue.push_front(ticket));
+    }
+
     fn drain(queue: &mut Queue) -> Vec<JobId> {
         std::iter::from_fn(|| {
-            queue.finish();
-            queue.start_next()
+            finish(queue);
+            queue.next_for(FIRST)
         })
         .collect()
     }
@@ -261,7 +278,7 @@ mod tests {
     fn one_user_is_served_in_order() {
         let mut queue = queue();
         for job in 1..=4 {
-            queue.push(ticket(7, job)).unwrap();
+            push(&mut queue, ticket(7, job)).unwrap();
         }
         assert_eq!(drain(&mut queue), [1, 2, 3, 4]);
     }
@@ -270,7 +287,7 @@ mod tests {
     fn users_take_turns_and_positions_say_so() {
         let mut queue = queue();
         for (uid, job) in [(7, 1), (7, 2), (7, 3), (8, 4), (9, 5), (8, 6)] {
-            queue.push(ticket(uid, job)).unwrap();
+            push(&mut queue, ticket(uid, job)).unwrap();
         }
         let expected = [(1, 0), (4, 1), (5, 2), (2, 3), (6, 4), (3, 5)];
         assert_eq!(queue.positions(), expected);
@@ -278,21 +295,21 @@ mod tests {
     }
 
     #[test]
-    fn the_urgent_go_first_and_overtake() {
+    fn interactive_jobs_go_first_and_preempt() {
         let mut queue = queue();
-        queue.push(batch(7, 1)).unwrap();
-        queue.push(batch(8, 2)).unwrap();
-        assert_eq!(queue.start_next(), Some(1));
-        assert_eq!(queue.overtaken(), None, "the other is not more urgent");
+        push(&mut queue, batch(7, 1)).unwrap();
+        push(&mut queue, batch(8, 2)).unwrap();
+        assert_eq!(queue.next_for(FIRST), Some(1));
+        assert!(queue.preemptible().is_empty(), "the other is a batch job, too");
         assert!(queue.before(ticket(9, 9)).is_empty());
         assert_eq!(queue.before(batch(9, 9)), [1, 2]);
-        queue.push(ticket(8, 3)).unwrap();
-        assert_eq!(queue.overtaken(), Some(1));
+        push(&mut queue, ticket(8, 3)).unwrap();
+        assert_eq!(queue.preemptible(), [1]);
         assert_eq!(queue.positions(), [(3, 0), (2, 2)]);
-        queue.put_back();
+        put_back(&mut queue);
         assert_eq!(queue.positions(), [(3, 0), (1, 1), (2, 2)]);
-        assert_eq!(queue.start_next(), Some(3));
-        assert_eq!(queue.overtaken(), None, "what runs is urgent itself");
+        assert_eq!(queue.next_for(FIRST), Some(3));
+        assert!(queue.preemptible().is_empty(), "an interactive job runs");
         assert_eq!(queue.before(ticket(9, 9)), [3]);
         assert_eq!(drain(&mut queue), [1, 2]);
     }
@@ -300,11 +317,11 @@ mod tests {
     #[test]
     fn the_running_job_is_before_all_others() {
         let mut queue = queue();
-        queue.push(ticket(7, 1)).unwrap();
-        queue.push(ticket(7, 2)).unwrap();
-        assert_eq!(queue.start_next(), Some(1));
-        assert_eq!(queue.start_next(), None);
-        assert_eq!(queue.running(), Some(1));
+        push(&mut queue, ticket(7, 1)).unwrap();
+        push(&mut queue, ticket(7, 2)).unwrap();
+        assert_eq!(queue.next_for(FIRST), Some(1));
+        assert_eq!(queue.next_for(FIRST), None);
+        assert_eq!(queue.running_on(FIRST), Some(1));
         assert_eq!(queue.positions(), [(2, 1)]);
         assert_eq!(queue.order(), [1, 2]);
     }
@@ -313,43 +330,67 @@ mod tests {
     fn limits_count_the_running_job_and_both_priorities() {
         let mut queue = queue();
         for job in 1..=2 {
-            queue.push(ticket(7, job)).unwrap();
-            queue.push(batch(7, job + 2)).unwrap();
+            push(&mut queue, ticket(7, job)).unwrap();
+            push(&mut queue, batch(7, job + 2)).unwrap();
         }
-        assert_eq!(queue.push(ticket(7, 5)), Err(Full::User(4)));
-        queue.start_next();
-        assert_eq!(queue.push(batch(7, 5)), Err(Full::User(4)));
-        queue.push(ticket(8, 6)).unwrap();
-        queue.push(ticket(9, 7)).unwrap();
-        assert_eq!(queue.push(ticket(10, 8)), Err(Full::Total(6)));
-        assert_eq!((queue.len(), queue.unfinished()), (5, 6));
-        queue.finish();
-        queue.push(ticket(7, 9)).unwrap();
+        assert_eq!(push(&mut queue, ticket(7, 5)), Err(QueueFull::User(4)));
+        queue.next_for(FIRST);
+        assert_eq!(push(&mut queue, batch(7, 5)), Err(QueueFull::User(4)));
+        push(&mut queue, ticket(8, 6)).unwrap();
+        push(&mut queue, ticket(9, 7)).unwrap();
+        assert_eq!(push(&mut queue, ticket(10, 8)), Err(QueueFull::Total(6)));
+        assert_eq!((queue.waiting(), queue.unfinished()), (5, 6));
+        finish(&mut queue);
+        push(&mut queue, ticket(7, 9)).unwrap();
     }
 
     #[test]
     fn a_job_that_is_put_back_is_the_next() {
         let mut queue = queue();
         for (uid, job) in [(7, 1), (7, 2), (8, 3)] {
-            queue.push(ticket(uid, job)).unwrap();
+            push(&mut queue, ticket(uid, job)).unwrap();
         }
-        queue.start_next();
-        queue.put_back();
-        assert_eq!(queue.running(), None);
+        queue.next_for(FIRST);
+        put_back(&mut queue);
+        assert_eq!(queue.running_on(FIRST), None);
         assert_eq!(drain(&mut queue), [1, 3, 2]);
-        queue.put_back();
-        assert_eq!(queue.len(), 0, "nothing runs");
+        put_back(&mut queue);
+        assert_eq!(queue.waiting(), 0, "nothing runs");
     }
 
     #[test]
     fn a_removed_job_is_gone() {
         let mut queue = queue();
-        queue.push(ticket(7, 1)).unwrap();
-        queue.push(batch(8, 2)).unwrap();
+        push(&mut queue, ticket(7, 1)).unwrap();
+        push(&mut queue, batch(8, 2)).unwrap();
         assert!(queue.remove(1));
         assert!(!queue.remove(1));
         assert_eq!(queue.positions(), [(2, 0)]);
         assert_eq!(drain(&mut queue), [2]);
-        assert_eq!(queue.len(), 0);
+        assert_eq!(queue.waiting(), 0);
+    }
+
+    #[test]
+    fn each_worker_has_a_job_of_its_own_and_all_count() {
+        let mut queue = queue();
+        for job in [batch(7, 1), batch(7, 2), batch(8, 3)] {
+            push(&mut queue, job).unwrap();
+        }
+        assert_eq!(queue.next_for(SECOND), Some(1));
+        assert_eq!(queue.next_for(FIRST), Some(3));
+        assert_eq!(queue.next_for(FIRST), None);
+        assert_eq!(queue.running().collect::<Vec<_>>(), [(FIRST, 3), (SECOND, 1)]);
+        assert_eq!(queue.order(), [3, 1, 2]);
+        assert_eq!((queue.waiting(), queue.unfinished()), (1, 3));
+        // One interactive job takes one worker, two take both.
+        push(&mut queue, ticket(9, 4)).unwrap();
+        assert_eq!(queue.preemptible(), [3]);
+        assert_eq!(queue.order(), [1, 4, 3, 2]);
+        push(&mut queue, ticket(9, 5)).unwrap();
+        assert_eq!(queue.preemptible(), [3, 1]);
+        push(&mut queue, ticket(9, 6)).unwrap();
+        assert_eq!(push(&mut queue, ticket(10, 7)), Err(QueueFull::Total(6)));
+        assert!(queue.remove(1));
+        assert_eq!(queue.next_for(SECOND), Some(4));
     }
 }

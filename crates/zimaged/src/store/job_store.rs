@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 
 use zimg_protocol::messages::{ImageInfo, JobId, Started};
 
+use super::IDS_RESERVED;
 use super::database::{Database, OpenedDatabase};
 use super::directory::StateDirectory;
 use super::error::{Damage, StoreError};
 use super::images::ImageFiles;
 use super::record::{JobEnd, JobRecord, StoredImage};
 use super::reserve::ReserveFile;
-use crate::jobs::id::BLOCK;
 
 /// An open store.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl JobStore {
         let reserve = ReserveFile::fill(directory.reserve());
         let mut store = Self { directory, database, images, reserve };
         // On a full disk there are no new ids, but stored jobs can still be fetched.
-        let numbers = store.reserve_ids(BLOCK).unwrap_or_default();
+        let numbers = store.reserve_ids(IDS_RESERVED).unwrap_or_default();
         Ok((store, StoreContents { jobs, lived_s, numbers, aside }))
     }
 

@@ -22,6 +22,9 @@ pub(crate) use self::directory::default_path;
 pub(crate) use self::job_store::StoreContents;
 pub(crate) use self::record::{JobEnd, JobRecord, StoredImage};
 
+/// How many job ids are reserved at a time.
+pub(crate) const IDS_RESERVED: u32 = 1000;
+
 /// Syncs the entries of the directory that contains `path`.
 fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {

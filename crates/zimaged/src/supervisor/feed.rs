@@ -1,34 +1,33 @@
-//! A detached job's images, on their way from the disk to one who waits for them, as fast as he
-//! takes them.
+//! The feed of one subscriber: a detached job's images, from the store to the client, as fast as
+//! the client reads.
 
 use tokio::sync::{mpsc, watch};
 use zimg_protocol::messages::{Event, JobId};
 use zimg_protocol::{Failure, Kind};
 
-use crate::jobs::detached::Shown;
+use crate::jobs::Published;
 use crate::outbox::{ClientId, Outbox};
 use crate::store::{ReadError, Store, StoreEvent, StoredImage};
 
-/// Bytes that are read at a time: what one who reads slowly costs is a few of these.
+/// Bytes that are read at a time: a client that reads slowly costs a few of these.
 const PIECE: usize = 256 << 10;
-/// Frames that may wait for him before more is read.
+/// Frames that may wait for the client before more is read.
 const UNTAKEN: usize = 2;
 
-/// One who waits for a job.
+/// A subscriber, and the job that it waits for.
 #[derive(Debug)]
 pub(crate) struct Feed {
     pub client: ClientId,
     pub job: JobId,
     pub outbox: Outbox,
     pub store: Store,
-    pub shown: watch::Receiver<Shown>,
+    pub published: watch::Receiver<Published>,
     pub supervisor: mpsc::UnboundedSender<StoreEvent>,
 }
 
 impl Feed {
-    /// Delivers each image when it is there, and leaves the last word to the supervisor. A job
-    /// that has ended is introduced first; that of one that has not is the supervisor's, who
-    /// speaks of it meanwhile.
+    /// Sends each image when it is stored, and leaves the final event to the supervisor. Here a job
+    /// that has ended is introduced first; one that has not, the supervisor introduces.
     pub(crate) async fn run(mut self, ended: bool) {
         let introduced = if ended { self.introduce().await } else { Ok(()) };
         let end = match introduced {
@@ -36,7 +35,7 @@ impl Feed {
             Err(failure) => Event::Failed(failure),
         };
         let Self { client, job, supervisor, .. } = self;
-        // Without a supervisor there is nobody to speak to either.
+        // At shutdown the supervisor may be gone.
         let _ = supervisor.send(StoreEvent::Delivered { client, job, end });
     }
 
@@ -53,33 +52,33 @@ impl Feed {
     async fn deliver(&mut self) -> Result<Event, Failure> {
         let mut next = 0;
         loop {
-            let (kept, end) = {
-                let shown = self.shown.borrow_and_update();
-                (shown.images.get(next).cloned(), shown.end.clone())
+            let (stored, end) = {
+                let published = self.published.borrow_and_update();
+                (published.images.get(next).cloned(), published.end.clone())
             };
-            match (kept, end) {
-                (Some(kept), _) if self.image(&kept).await? => next += 1,
+            match (stored, end) {
+                (Some(stored), _) if self.image(&stored).await? => next += 1,
                 (None, Some(Ok(timings))) => return Ok(Event::Done(timings)),
                 (None, Some(Err(failure))) => return Err(failure),
-                // It is not there yet, or is to be drawn again.
-                _ => self.shown.changed().await.map_err(|_| forgotten(self.job))?,
+                // It is not stored yet, or is generated again.
+                _ => self.published.changed().await.map_err(|_| forgotten(self.job))?,
             }
         }
     }
 
-    /// Sends an image; false if it is not what was kept, before any of it was sent.
-    async fn image(&self, kept: &StoredImage) -> Result<bool, Failure> {
+    /// Sends an image; false if it differs from what was stored, before any of it was sent.
+    async fn image(&self, stored: &StoredImage) -> Result<bool, Failure> {
         let mut offset = 0;
-        while offset < kept.image.bytes {
+        while offset < stored.image.bytes {
             self.outbox.at_most(UNTAKEN).await;
             if self.outbox.is_closed() {
                 return Err(Failure::new(Kind::Cancelled, "nobody waits any more"));
             }
-            let pixels = match self.store.pixels(self.job, kept.clone(), offset, PIECE).await {
+            let pixels = match self.store.pixels(self.job, stored.clone(), offset, PIECE).await {
                 Ok(pixels) => pixels,
                 Err(ReadError::Damaged(what)) if offset == 0 => {
                     tracing::warn!("{what}; it is drawn again");
-                    let (job, image) = (self.job, kept.image.index);
+                    let (job, image) = (self.job, stored.image.index);
                     let _ = self.supervisor.send(StoreEvent::ImageDamaged { job, image });
                     return Ok(false);
                 }
@@ -87,7 +86,7 @@ impl Feed {
                 Err(ReadError::Failed(failure)) => return Err(failure),
             };
             if offset == 0 {
-                self.outbox.event(Event::Image(kept.image.clone()));
+                self.outbox.event(Event::Image(stored.image.clone()));
             }
             offset += pixels.len() as u64;
             self.outbox.pixels(pixels);

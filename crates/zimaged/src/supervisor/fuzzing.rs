@@ -1,4 +1,4 @@
-//! A worker that is nothing but a string of bytes, and what comes of it: for `fuzzing.rs`.
+//! A supervisor whose worker is a string of bytes: for `crate::fuzzing`.
 
 use std::io;
 
@@ -10,13 +10,17 @@ use zimg_protocol::messages::{Generate, Params, Places, Priority, Request};
 use zimg_protocol::{Failure, Frame, Kind};
 
 use super::{FromClient, Supervisor, SupervisorConfig};
-use crate::jobs::detached::Retention;
 use crate::outbox::Outbox;
+use crate::retention::Retention;
+use crate::store::StoreEvent;
 use crate::timeouts::Timeouts;
+use crate::workers::WorkerId;
 use crate::workers::exit::Exit;
-use crate::workers::lifecycle::state::Input;
+use crate::workers::lifecycle::state::WorkerInput;
 use crate::workers::link::{FromWorker, Link, frames_of_worker, understand};
-use crate::workers::retained_weights::RetainedWeights;
+
+/// The only worker.
+const WORKER: WorkerId = WorkerId(0);
 
 /// See `fuzzing::run_worker_bytes`.
 pub(crate) fn conversation(bytes: &[u8]) -> io::Result<[Vec<Frame>; 2]> {
@@ -26,18 +30,20 @@ pub(crate) fn conversation(bytes: &[u8]) -> io::Result<[Vec<Frame>; 2]> {
     let mut supervisor = Supervisor::new(SupervisorConfig {
         config: None,
         model: ModelLocation::BuiltIn,
-        plan: Err(none()),
+        workers: vec![Err(none())],
         places: Places::default(),
         idle_unload: None,
         timeouts: Timeouts::default(),
         folder: Err(none()),
-        terms: Retention::default(),
-        weights: RetainedWeights::default(),
+        retention: Retention::default(),
+        weights: Vec::new(),
     })?;
     runtime.block_on(supervisor.open_store());
-    supervisor.store.numbers.come(Some(1..100));
-    let (link, _commands) = Link::to_nobody();
-    supervisor.worker.link = Some(link);
+    supervisor.store_event(StoreEvent::IdsReserved(Ok(1..100)));
+    let (link, _commands) = Link::without_process();
+    if let Some(slot) = supervisor.workers.get_mut(WORKER) {
+        slot.link_to(link);
+    }
 
     let clients = [(0, Priority::Interactive), (1, Priority::Batch)].map(|(id, priority)| {
         let size = Some(64);
@@ -80,11 +86,11 @@ fn hear(supervisor: &mut Supervisor, bytes: &[u8]) {
         let said = match codec.decode(&mut bytes) {
             Ok(Some(body)) => understand(body.freeze()),
             Ok(None) => return,
-            Err(error) => FromWorker::Nonsense(error.to_string()),
+            Err(error) => FromWorker::Violation(error.to_string()),
         };
-        let over = matches!(said, FromWorker::Nonsense(_));
-        supervisor.heard(said);
-        supervisor.settle();
+        let over = matches!(said, FromWorker::Violation(_));
+        supervisor.worker_message(WORKER, said);
+        supervisor.dispatch();
         if over {
             return;
         }
@@ -93,7 +99,7 @@ fn hear(supervisor: &mut Supervisor, bytes: &[u8]) {
 
 /// The worker dies, and there is no other.
 fn end(supervisor: &mut Supervisor) {
-    supervisor.heard(FromWorker::Exited(Exit::default()));
-    supervisor.happened(Input::TimeUp);
-    supervisor.settle();
+    supervisor.worker_message(WORKER, FromWorker::Exited(Exit::default()));
+    supervisor.happened(WORKER, WorkerInput::TimeUp);
+    supervisor.dispatch();
 }

@@ -1,23 +1,24 @@
-//! The one owner of the daemon's state: clients, jobs, the worker. It receives messages and never
-//! waits for anybody.
+//! The supervisor: an event loop that routes what clients, workers and the store say to the
+//! tables, and performs the effects that these return. It never waits for any of them.
 //!
-//! What clients ask is in `clients`, what the worker says in `reports`, the worker's life in
-//! `work`, the end of it all in `end`, and what it tells about itself in `overview`.
+//! Jobs are in `jobs::JobTable`, workers in `workers::Workers`; here are the connections
+//! (`clients`), those that wait for detached jobs (`subscriptions`), one file for each request
+//! (`requests`), and the shutdown.
 
-mod blocked;
-mod detached;
+mod clients;
+mod effects;
 mod feed;
 #[cfg(feature = "fuzzing")]
-mod fuzzing;
+pub(crate) mod fuzzing;
 mod reports;
 mod requests;
 mod shutdown;
-mod status;
 mod store;
+mod store_events;
 mod subscriptions;
-mod workers;
 
-use std::collections::HashMap;
+use std::future::poll_fn;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -26,28 +27,25 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::sleep_until;
 use zimage_checkpoint::ModelLocation;
-use zimg_protocol::messages::{Event, JobId, Places, Request, Timings};
-use zimg_protocol::{Failure, Kind};
+use zimg_protocol::Failure;
+use zimg_protocol::messages::{Places, Request};
 
-#[cfg(feature = "fuzzing")]
-pub(crate) use self::fuzzing::conversation;
-use self::status::Tally;
+use self::clients::Clients;
 use self::store::StoreHandle;
-use self::subscriptions::Subscription;
-use self::workers::Worker;
-use crate::jobs::detached::Retention;
-use crate::jobs::job::Job;
+use self::subscriptions::Subscriptions;
+use crate::jobs::JobTable;
 use crate::outbox::{ClientId, Outbox};
-use crate::scheduler::estimates::Estimates;
-use crate::scheduler::queue::{Limits, Queue};
+use crate::retention::Retention;
+use crate::scheduler::queue::QueueLimits;
 use crate::store::StoreEvent;
 use crate::systemd::Notifier;
 use crate::timeouts::Timeouts;
-use crate::workers::lifecycle::Lifecycle;
-use crate::workers::lifecycle::state::Input;
-use crate::workers::link::{FromWorker, UNHEARD_MAX};
+use crate::workers::WorkerId;
+use crate::workers::lifecycle::state::{WorkerInput, WorkerPhase};
+use crate::workers::link::FromWorker;
 use crate::workers::process::WorkerCommand;
-use crate::workers::retained_weights::RetainedWeights;
+use crate::workers::retained_weights::FdName;
+use crate::workers::set::{WorkerMessages, Workers};
 
 /// Messages of clients that may wait for the supervisor.
 pub(crate) const MESSAGES_MAX: usize = 64;
@@ -57,7 +55,7 @@ pub(crate) const MESSAGES_MAX: usize = 64;
 pub(crate) enum FromClient {
     /// A connection is open.
     Joined { id: ClientId, uid: u32, outbox: Outbox },
-    /// It asks something.
+    /// It sends a request.
     Asked { id: ClientId, request: Request },
     /// It asked something that this version does not take.
     Refused { id: ClientId, failure: Failure },
@@ -65,43 +63,32 @@ pub(crate) enum FromClient {
     Left { id: ClientId },
 }
 
-#[derive(Debug)]
-struct Client {
-    uid: u32,
-    outbox: Outbox,
-    /// Its unfinished job.
-    job: Option<JobId>,
-    /// The detached job that it waits for.
-    subscription: Option<Subscription>,
-}
-
-/// What a supervisor is told at its beginning.
+/// What the supervisor starts with.
 #[derive(Debug)]
 pub(crate) struct SupervisorConfig {
     /// The configuration file that was read.
     pub config: Option<PathBuf>,
     /// The model that workers load.
     pub model: ModelLocation,
-    /// How a worker is started; without a plan every job is refused with this failure.
-    pub plan: Result<WorkerCommand, Failure>,
-    /// How much is taken at a time.
+    /// How each worker is started; a worker without a command refuses every job with the failure.
+    pub workers: Vec<Result<WorkerCommand, Failure>>,
+    /// The limits of what clients may have at a time.
     pub places: Places,
-    /// The worker is ended when nothing was asked for so long.
+    /// A worker that had nothing to do for so long is ended.
     pub idle_unload: Option<Duration>,
     pub timeouts: Timeouts,
-    /// Where detached jobs are kept, or why nowhere.
+    /// Where detached jobs are stored, or why nowhere.
     pub folder: Result<PathBuf, Failure>,
     /// How much of them, and how long.
-    pub terms: Retention,
+    pub retention: Retention,
     /// Weights that a daemon before this one left.
-    pub weights: RetainedWeights,
+    pub weights: Vec<(FdName, OwnedFd)>,
 }
 
-/// Where clients come in.
+/// The task that accepts connections.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
-    /// Lets them in.
-    pub accepting: AbortHandle,
+    pub task: AbortHandle,
     /// A service manager listens on when this daemon does no more, for the next one.
     pub is_kept_open: bool,
 }
@@ -111,18 +98,15 @@ pub(crate) struct Acceptor {
 pub(crate) struct Supervisor {
     config: SupervisorConfig,
     started: Instant,
-    clients: HashMap<ClientId, Client>,
-    queue: Queue,
-    jobs: HashMap<JobId, Job>,
+    clients: Clients,
+    subscriptions: Subscriptions,
+    jobs: JobTable,
+    workers: Workers,
+    from_workers: WorkerMessages,
     store: StoreHandle,
-    life: Lifecycle,
-    worker: Worker,
-    from_worker: mpsc::Receiver<FromWorker>,
-    estimates: Estimates,
-    tally: Tally,
-    /// Who waits for the worker to be asleep.
+    /// Clients that wait until the device is free.
     sleepers: Vec<ClientId>,
-    /// Until when the running job may go on, once the daemon ends.
+    /// Until when the running jobs may go on, once the daemon shuts down.
     stop_by: Option<Instant>,
     notifier: Notifier,
 }
@@ -130,11 +114,11 @@ pub(crate) struct Supervisor {
 /// What woke the supervisor.
 enum Woken {
     Client(FromClient),
-    Worker(FromWorker),
+    Worker(WorkerId, FromWorker),
     Store(StoreEvent),
-    Look,
-    Weights,
-    TimeUp,
+    StoreDue,
+    WeightsOffered,
+    Deadline,
     Watchdog,
     Terminate,
     HangUp,
@@ -142,31 +126,30 @@ enum Woken {
 }
 
 impl Supervisor {
-    /// A supervisor that has started nothing yet, but looking for what is kept.
+    /// A supervisor that has started nothing yet but the store.
     ///
     /// # Errors
     ///
     /// There is no room for a thread.
     pub(crate) fn new(mut config: SupervisorConfig) -> std::io::Result<Self> {
-        let store = StoreHandle::start(config.folder.clone(), config.terms)?;
-        let (to_supervisor, from_worker) = mpsc::channel(UNHEARD_MAX);
-        let now = Instant::now();
-        // Two daemons on one machine do not wait in step.
-        let seed = std::process::id().into();
+        let (workers, from_workers) = Workers::new(
+            std::mem::take(&mut config.workers),
+            std::mem::take(&mut config.weights),
+            config.timeouts,
+            config.idle_unload,
+        );
+        let limits = QueueLimits {
+            total: config.places.jobs as usize,
+            per_user: config.places.jobs_per_user as usize,
+        };
         Ok(Self {
-            started: now,
-            clients: HashMap::new(),
-            queue: Queue::new(Limits {
-                total: config.places.jobs as usize,
-                per_user: config.places.jobs_per_user as usize,
-            }),
-            jobs: HashMap::new(),
-            store,
-            life: Lifecycle::new(config.timeouts, config.idle_unload, seed, now),
-            worker: Worker::new(to_supervisor, std::mem::take(&mut config.weights), now),
-            from_worker,
-            estimates: Estimates::default(),
-            tally: Tally::default(),
+            started: Instant::now(),
+            clients: Clients::default(),
+            subscriptions: Subscriptions::default(),
+            jobs: JobTable::new(limits, config.retention),
+            workers,
+            from_workers,
+            store: StoreHandle::start(config.folder.clone())?,
             sleepers: Vec::new(),
             stop_by: None,
             notifier: Notifier::new(sd_notify::watchdog_enabled()),
@@ -174,9 +157,9 @@ impl Supervisor {
         })
     }
 
-    /// Works until told to end by SIGTERM or SIGINT; then the running job may finish, while who
-    /// comes is told why nothing is drawn, or waits at the acceptor for the next daemon. The worker is
-    /// gone when this returns. A second signal cuts it short.
+    /// Works until told to end by SIGTERM or SIGINT. Then running jobs may finish; later clients
+    /// are refused, or wait in the socket for the next daemon. The workers are gone when this
+    /// returns. A second signal cuts it short.
     ///
     /// # Errors
     ///
@@ -189,21 +172,23 @@ impl Supervisor {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
-        self.spawn();
+        for worker in self.workers.ids() {
+            self.spawn(worker);
+        }
         self.open_store().await;
         loop {
-            self.settle();
-            if self.stop_by.is_some() && self.queue.running().is_none() {
+            self.dispatch();
+            if self.stop_by.is_some() && self.jobs.running() == 0 {
                 break;
             }
-            let deadline = self.deadline();
+            let deadline = self.deadlines().map(|(_, at)| at).min();
             let woken = tokio::select! {
                 Some(message) = clients.recv() => Woken::Client(message),
-                Some(message) = self.from_worker.recv() => Woken::Worker(message),
-                Some(answer) = self.store.answers.recv() => Woken::Store(answer),
-                () = at(Some(self.store.next_look)) => Woken::Look,
-                () = self.worker.kept.heard() => Woken::Weights,
-                () = at(deadline) => Woken::TimeUp,
+                Some((worker, message)) = self.from_workers.recv() => Woken::Worker(worker, message),
+                Some(event) = self.store.events.recv() => Woken::Store(event),
+                () = at(Some(self.store.next_check)) => Woken::StoreDue,
+                () = poll_fn(|context| self.workers.poll_offers(context)) => Woken::WeightsOffered,
+                () = at(deadline) => Woken::Deadline,
                 () = at(self.notifier.next_ping()) => Woken::Watchdog,
                 () = at(self.stop_by) => Woken::StopNow,
                 () = either(&mut terminate, &mut interrupt) => Woken::Terminate,
@@ -211,99 +196,86 @@ impl Supervisor {
             };
             match woken {
                 Woken::Client(message) => self.client(message),
-                Woken::Worker(message) => self.heard(message),
-                Woken::Store(answer) => self.kept(answer),
-                Woken::Look => self.look_after_kept(),
-                Woken::Weights => {}
-                Woken::TimeUp => self.time_up(deadline),
-                Woken::Watchdog => self.notifier.ping(!self.life.is_stuck(Instant::now())),
+                Woken::Worker(worker, message) => self.worker_message(worker, message),
+                Woken::Store(event) => self.store_event(event),
+                Woken::StoreDue => self.maintain_store(),
+                Woken::WeightsOffered => {}
+                Woken::Deadline => self.deadline_passed(),
+                Woken::Watchdog => self.notifier.ping(!self.workers.are_stuck(Instant::now())),
                 Woken::HangUp => tracing::info!("SIGHUP: a new configuration needs a restart"),
                 Woken::Terminate if self.stop_by.is_none() => {
                     if acceptor.is_kept_open {
-                        acceptor.accepting.abort();
+                        acceptor.task.abort();
                     }
-                    self.stop();
+                    self.shut_down();
                 }
                 Woken::Terminate | Woken::StopNow => self.stop_now(),
             }
         }
-        acceptor.accepting.abort();
+        acceptor.task.abort();
         self.close_store().await;
         self.dismiss(&mut clients);
-        self.end_worker().await;
+        self.end_workers().await;
         Ok(())
     }
 
-    /// When the worker's deadline passes.
-    fn deadline(&self) -> Option<Instant> {
-        let job = self.queue.running().and_then(|job| self.jobs.get(&job));
-        let shape = job.and_then(|job| job.shape(self.worker.model.as_ref()));
-        self.life.deadline(shape.and_then(|shape| self.estimates.step_at_most(shape)))
+    /// When each worker's deadline passes.
+    fn deadlines(&self) -> impl Iterator<Item = (WorkerId, Instant)> {
+        self.workers.iter().filter_map(|slot| {
+            let step = self.jobs.step_at_most(slot.id, slot.model.as_ref());
+            Some((slot.id, slot.lifecycle.deadline(step)?))
+        })
     }
 
-    fn time_up(&mut self, deadline: Option<Instant>) {
+    fn deadline_passed(&mut self) {
         let now = Instant::now();
-        let late = deadline.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        if late >= self.config.timeouts.suspended {
-            // Stopped, or the whole machine was: the worker may have been too.
-            tracing::info!("did not run for {} s; deadlines begin anew", late.as_secs());
-            self.life.excuse(now);
-        } else {
-            self.happened(Input::TimeUp);
+        let passed: Vec<_> = self.deadlines().filter(|(_, at)| *at <= now).collect();
+        let late = passed.iter().map(|(_, at)| now.saturating_duration_since(*at)).max();
+        match late {
+            Some(late) if late >= self.config.timeouts.suspended => {
+                // Stopped, or the whole machine was: the workers may have been too.
+                tracing::info!("did not run for {} s; deadlines begin anew", late.as_secs());
+                self.workers.iter_mut().for_each(|slot| slot.lifecycle.excuse(now));
+            }
+            _ => {
+                for (worker, _) in passed {
+                    self.happened(worker, WorkerInput::TimeUp);
+                }
+            }
         }
     }
 
-    /// After every message: a ready worker gets the next job, one that draws makes room for a
-    /// more urgent one, one that sleeps is woken, and who waits learns why.
-    fn settle(&mut self) {
+    /// After every message: ready workers get the next jobs, batch jobs make room for interactive
+    /// ones, sleeping workers are woken for jobs, and waiting clients learn why they wait.
+    fn dispatch(&mut self) {
         if self.stop_by.is_none() {
-            self.hand_out();
+            for worker in self.workers.ids() {
+                let Some(slot) = self.workers.get(worker) else { continue };
+                match slot.lifecycle.phase() {
+                    WorkerPhase::Ready => {
+                        let effects = self.jobs.dispatch(worker, slot.model.as_ref());
+                        self.perform(effects);
+                    }
+                    WorkerPhase::Asleep | WorkerPhase::Draining if self.jobs.waiting() > 0 => {
+                        self.happened(worker, WorkerInput::Wake);
+                    }
+                    _ => {}
+                }
+            }
+            let workers = &self.workers;
+            let effects = self.jobs.preempt(|worker| {
+                let slot = workers.get(worker);
+                slot.is_some_and(|s| matches!(s.lifecycle.phase(), WorkerPhase::Busy { .. }))
+            });
+            self.perform(effects);
         }
-        self.tell_who_waits();
+        let state = self.workers.state();
+        let effects = self.jobs.announce(&state);
+        self.perform(effects);
         if self.stop_by.is_none() {
-            self.notifier.worker(&self.life.told(Instant::now()));
+            self.notifier.worker(&self.workers.state());
         }
     }
-
-    fn tell(&self, job: JobId, event: Event) {
-        self.tell_followers(job, &event);
-        let client = self.jobs.get(&job).and_then(|job| job.client);
-        if let Some(client) = client.and_then(|client| self.clients.get(&client)) {
-            client.outbox.event(event);
-        }
-    }
-
-    /// A job's only end: the queue, the counters, the log and the client learn of it. A job that
-    /// has ended already is left in peace.
-    fn end(&mut self, job: JobId, result: Result<Timings, Failure>) {
-        let Some(ended) = self.jobs.remove(&job) else { return };
-        if self.queue.running() == Some(job) {
-            self.queue.finish();
-        } else {
-            self.queue.remove(job);
-        }
-        if self.store.jobs.get(job).is_some_and(|kept| kept.held.is_some() || kept.has_ended()) {
-            // It was ended before, for the worker to hear of it.
-            return;
-        }
-        ended.log(&result);
-        self.tally.ended(&result);
-        if self.is_detached(job) {
-            return self.end_detached(job, result.map(|timings| ended.timings(timings)));
-        }
-        let event = match result {
-            Ok(timings) => Event::Done(ended.timings(timings)),
-            Err(failure) => Event::Failed(failure),
-        };
-        if let Some(client) = ended.client.and_then(|client| self.clients.get_mut(&client)) {
-            client.job = None;
-            client.outbox.event(event);
-        }
-    }
-}
-
-fn shutting_down() -> Failure {
-    Failure::new(Kind::Busy, "zimaged is shutting down").hint("try again once it is back")
 }
 
 /// Waits until then, or for ever.

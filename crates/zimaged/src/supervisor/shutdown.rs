@@ -1,46 +1,51 @@
-//! The end of the daemon: who waits is refused, who is drawn for may finish, the worker goes.
+//! Shutdown: waiting jobs are refused, running ones may finish, the workers end.
 
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use zimg_protocol::Failure;
+use zimg_protocol::messages::Event;
 
-use super::{FromClient, Supervisor, shutting_down};
-use crate::workers::lifecycle::state::Input;
+use super::{FromClient, Supervisor};
+use crate::jobs::Refusal;
+use crate::workers::lifecycle::state::WorkerInput;
 use crate::workers::link::FromWorker;
 
 impl Supervisor {
-    /// No more jobs; those that wait are refused.
-    pub(super) fn stop(&mut self) {
-        let drain = self.config.timeouts.shutdown;
+    /// No more jobs; attached ones that wait are refused.
+    pub(super) fn shut_down(&mut self) {
+        let time = self.config.timeouts.shutdown;
         tracing::info!(
-            queued = self.queue.len(),
-            running = self.queue.running(),
+            queued = self.jobs.waiting(),
+            running = self.jobs.running(),
             "shutting down; the running job has {} s, a second signal ends it",
-            drain.as_secs()
+            time.as_secs()
         );
         self.notifier.stopping();
-        self.stop_by = Some(Instant::now() + drain);
-        self.happened(Input::Stop);
-        self.refuse_sleepers(&shutting_down());
-        self.refuse_waiting(&shutting_down());
-        self.leave_detached();
+        self.stop_by = Some(Instant::now() + time);
+        for worker in self.workers.ids() {
+            self.happened(worker, WorkerInput::Stop);
+        }
+        let failure = Failure::from(Refusal::ShuttingDown);
+        self.refuse_sleepers(&failure);
+        let effects = self.jobs.shut_down();
+        self.perform(effects);
+        for client in self.subscriptions.end_all() {
+            self.clients.tell(client, Event::Failed(failure.clone()));
+        }
     }
 
-    /// The running job had its time.
+    /// The running jobs had their time.
     pub(super) fn stop_now(&mut self) {
         tracing::info!("the running job is given up");
-        if let Some(job) = self.queue.running() {
-            self.end(job, Err(shutting_down()));
-        }
+        let effects = self.jobs.give_up();
+        self.perform(effects);
     }
 
-    /// Connections end when they have written what they were promised; what they still say is of
-    /// no interest.
+    /// Connections end when they have written what they were promised; later requests are ignored.
     pub(super) fn dismiss(&self, clients: &mut mpsc::Receiver<FromClient>) {
-        for client in self.clients.values() {
-            client.outbox.close();
-        }
+        self.clients.close();
         clients.close();
         while let Ok(message) = clients.try_recv() {
             if let FromClient::Joined { outbox, .. } = message {
@@ -49,22 +54,28 @@ impl Supervisor {
         }
     }
 
-    /// Closes the worker's input, which ends it, and waits; kills it when that takes long.
-    pub(super) async fn end_worker(&mut self) {
-        let Some(mut link) = self.worker.link.take() else { return };
-        link.close();
-        let leave = self.config.timeouts.exit;
-        if timeout(leave, self.exited()).await.is_ok() {
+    /// Closes the workers' inputs, which ends them, and waits; kills those that take long.
+    pub(super) async fn end_workers(&mut self) {
+        let mut left = self.workers.iter_mut().map(|slot| usize::from(slot.close())).sum();
+        let time = self.config.timeouts.exit;
+        if timeout(time, self.exited(&mut left)).await.is_ok() {
             return;
         }
-        link.kill();
+        self.workers.iter().for_each(|slot| slot.kill());
         // A killed process is reaped in a moment, or the kernel is stuck with it.
-        if timeout(leave, self.exited()).await.is_err() {
+        if timeout(time, self.exited(&mut left)).await.is_err() {
             tracing::warn!("the worker does not end");
         }
     }
 
-    async fn exited(&mut self) {
-        while !matches!(self.from_worker.recv().await, Some(FromWorker::Exited(_)) | None) {}
+    /// Waits until so many more processes have exited.
+    async fn exited(&mut self, left: &mut usize) {
+        while *left > 0 {
+            match self.from_workers.recv().await {
+                Some((_, FromWorker::Exited(_))) => *left -= 1,
+                Some(_) => {}
+                None => return,
+            }
+        }
     }
 }

@@ -2,10 +2,8 @@
 
 use tokio::runtime::{Builder, Runtime};
 use zimage_checkpoint::ModelLocation;
-use zimg_protocol::Frame;
-use zimg_protocol::messages::{
-    Capabilities, Generate, ImageInfo, JobState, ModelInfo, Params, Priority, Started,
-};
+use zimg_protocol::messages::{Event, Generate, JobState, Params, Priority};
+use zimg_protocol::{Frame, Kind};
 
 use super::*;
 
@@ -22,37 +20,34 @@ struct Office {
 
 impl Office {
     fn new(places: Places) -> Self {
-        Self::store(places, Err(Failure::new(Kind::Config, "this zimaged keeps no jobs")))
+        Self::storing(places, Err(Failure::new(Kind::Config, "this zimaged keeps no jobs")))
     }
 
     /// One that keeps detached jobs in this folder.
-    fn store(places: Places, folder: Result<PathBuf, Failure>) -> Self {
-        let plan = Err(Failure::new(Kind::Config, "there is no worker"));
-        let (timeouts, terms) = (Timeouts::default(), Retention::default());
-        let weights = RetainedWeights::default();
+    fn storing(places: Places, folder: Result<PathBuf, Failure>) -> Self {
         let config = SupervisorConfig {
             config: None,
             model: ModelLocation::BuiltIn,
-            plan,
+            workers: vec![Err(Failure::new(Kind::Config, "there is no worker"))],
             places,
             idle_unload: None,
-            timeouts,
+            timeouts: Timeouts::default(),
             folder,
-            terms,
-            weights,
+            retention: Retention::default(),
+            weights: Vec::new(),
         };
         let mut supervisor = Supervisor::new(config).unwrap();
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(supervisor.open_store());
-        // Where nothing is kept they are made up.
-        supervisor.store.numbers.come(Some(1..1000));
+        // Without a store they are made up.
+        supervisor.store_event(StoreEvent::IdsReserved(Ok(1..1000)));
         Self { supervisor, outboxes: Vec::new(), runtime }
     }
 
-    /// Hears what the store says, once.
-    fn hear_of_the_store(&mut self) {
-        let answer = self.runtime.block_on(self.supervisor.store.answers.recv()).unwrap();
-        self.supervisor.kept(answer);
+    /// The next event of the store.
+    fn store_answers(&mut self) {
+        let answer = self.runtime.block_on(self.supervisor.store.events.recv()).unwrap();
+        self.supervisor.store_event(answer);
     }
 
     /// A connection of this user.
@@ -162,11 +157,11 @@ fn who_goes_takes_his_jobs_along() {
 #[test]
 fn a_detached_job_is_its_owners_and_roots() {
     let folder = tempfile::tempdir().unwrap();
-    let mut office = Office::store(Places::default(), Ok(folder.path().to_owned()));
+    let mut office = Office::storing(Places::default(), Ok(folder.path().to_owned()));
     let ann = office.join(ANN);
     let submit = Generate { detach: true, ..usual_submit() };
     office.supervisor.client(FromClient::Asked { id: ann, request: Request::Generate(submit) });
-    office.hear_of_the_store();
+    office.store_answers();
     let job = 1;
     assert_eq!(office.next(ann), Event::Accepted { job, position: 0 });
     let [bob, root] = [BOB, ROOT].map(|uid| office.join(uid));
@@ -187,7 +182,7 @@ fn a_detached_job_is_its_owners_and_roots() {
         assert!(jobs.len() == 1 && jobs[0].job == job && jobs[0].detached && jobs[0].uid == ANN);
     }
     assert_eq!(office.ask(root, Request::CancelJob { job }), Event::Acknowledged);
-    office.hear_of_the_store();
+    office.store_answers();
     assert_eq!(office.ask(ann, Request::Jobs), Event::Jobs(Vec::new()));
 }
 
@@ -195,7 +190,7 @@ fn a_detached_job_is_its_owners_and_roots() {
 fn who_goes_leaves_his_detached_jobs_and_they_take_up_places() {
     let folder = tempfile::tempdir().unwrap();
     let places = Places { jobs: 9, jobs_per_user: 2, connections: 32 };
-    let mut office = Office::store(places, Ok(folder.path().to_owned()));
+    let mut office = Office::storing(places, Ok(folder.path().to_owned()));
     let ann = office.join(ANN);
     for _ in 0..2 {
         let submit = Generate { detach: true, ..usual_submit() };
@@ -205,8 +200,8 @@ fn who_goes_leaves_his_detached_jobs_and_they_take_up_places() {
     let (_, refused) = office.draw(ANN);
     assert!(matches!(refused, Event::Busy(busy) if busy.depth == 2), "of two");
     office.supervisor.client(FromClient::Left { id: ann });
-    office.hear_of_the_store();
-    office.hear_of_the_store();
+    office.store_answers();
+    office.store_answers();
     let root = office.join(ROOT);
     let Event::Jobs(jobs) = office.ask(root, Request::Jobs) else { panic!("no jobs") };
     assert_eq!(jobs.iter().map(|job| job.job).collect::<Vec<_>>(), [1, 2]);
@@ -215,84 +210,4 @@ fn who_goes_leaves_his_detached_jobs_and_they_take_up_places() {
 fn usual_submit() -> Generate {
     let (draw, priority) = (Params::new("a secret"), Priority::Interactive);
     Generate { params: draw, priority, detach: false, previews: false, ..Generate::default() }
-}
-
-/// An office with one detached job, which is accepted.
-fn with_a_detached_job(folder: &tempfile::TempDir) -> Office {
-    let mut office = Office::store(Places::default(), Ok(folder.path().to_owned()));
-    let ann = office.join(ANN);
-    let draw =
-        Params { width: Some(64), height: Some(64), count: Some(3), ..Params::new("a secret") };
-    let submit = Generate { params: draw, detach: true, ..usual_submit() };
-    office.supervisor.client(FromClient::Asked { id: ann, request: Request::Generate(submit) });
-    office.hear_of_the_store();
-    assert_eq!(office.next(ann), Event::Accepted { job: 1, position: 0 });
-    office
-}
-
-/// A worker with this model draws the image of the job, which is the next one.
-fn drawn(office: &mut Office, model: &str, index: u32) {
-    let supervisor = &mut office.supervisor;
-    let model = ModelInfo { name: model.into(), ..ModelInfo::default() };
-    let started = Started { model, width: 64, height: 64, steps: 8, guidance: 0.0 };
-    let progress = &mut supervisor.jobs.get_mut(&1).unwrap().progress;
-    progress.started(&started).unwrap();
-    let bytes = 3 * 64 * 64;
-    let image = ImageInfo { index, seed: index.into(), width: 64, height: 64, bytes };
-    progress.image(&image).unwrap();
-    progress.pixels(3 * 64 * 64).unwrap();
-    supervisor.image_comes(1, &image);
-    supervisor.pixels_to_keep(1, &[7; 3 * 64 * 64], true);
-}
-
-#[test]
-fn a_disk_that_is_slower_than_the_worker_holds_the_job_up() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut office = with_a_detached_job(&folder);
-    drawn(&mut office, "mock", 0);
-    let waits = |office: &Office| office.supervisor.queue.len();
-    assert_eq!(waits(&office), 1, "one image is soon written");
-    office.supervisor.store.jobs.get_mut(1).unwrap().under_way += 24 << 20;
-    drawn(&mut office, "mock", 1);
-    assert_eq!(waits(&office), 0);
-    let held = office.supervisor.store.jobs.get(1).unwrap().held.clone().unwrap();
-    assert_eq!(held.message, "the disk is slower than the worker");
-    // What is under way comes to the disk all the same.
-    office.hear_of_the_store();
-    office.hear_of_the_store();
-    let entry = office.supervisor.store.jobs.get_mut(1).unwrap();
-    assert_eq!(entry.images(), 2);
-    entry.under_way -= 24 << 20;
-    assert_eq!(entry.under_way, 0);
-    office.supervisor.look_after_kept();
-    office.hear_of_the_store();
-    assert_eq!(waits(&office), 1);
-    assert_eq!(office.supervisor.jobs[&1].progress.point().image, 2, "it goes on after them");
-    assert!(office.supervisor.store.trouble().is_none());
-}
-
-#[test]
-fn all_images_of_a_job_are_of_one_model() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut office = with_a_detached_job(&folder);
-    drawn(&mut office, "old", 0);
-    office.hear_of_the_store();
-    let supervisor = &mut office.supervisor;
-    let model = |name: &str| ModelInfo {
-        name: name.into(),
-        device: "cpu".into(),
-        dtype: "float32".into(),
-        width: 64,
-        height: 64,
-        steps: 8,
-        guidance: 0.0,
-        max_tokens: 512,
-        capabilities: Capabilities::default(),
-    };
-    for (name, kept) in [("old", 1), ("new", 0)] {
-        supervisor.worker.model = Some(model(name));
-        supervisor.one_model(1);
-        assert_eq!(supervisor.store.jobs.get(1).unwrap().images(), kept, "{name}");
-        assert_eq!(supervisor.jobs[&1].progress.whole(), kept);
-    }
 }

@@ -1,8 +1,8 @@
 //! The worker's life as one value and one transition function, without processes or clocks.
 //!
 //! `Lifecycle::apply` takes what happened, and when, and answers what must be done; the supervisor does
-//! it. `Lifecycle::deadline` says when to come back with `Input::TimeUp` if nothing happens. A job that
-//! loses its worker is handed back (`Action::LoseJob`) and not judged here.
+//! it. `Lifecycle::deadline` says when to come back with `WorkerInput::TimeUp` if nothing happens. A job that
+//! loses its worker is handed back (`WorkerAction::LoseJob`) and not judged here.
 
 pub(crate) mod state;
 
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use zimg_protocol::error::{Failure, Kind};
 use zimg_protocol::messages::{JobId, WorkerState};
 
-use self::state::{Action, Input, Killed, State};
+use self::state::{Killed, WorkerAction, WorkerInput, WorkerPhase};
 use super::exit::{Exit, Fault};
 use crate::timeouts::Timeouts;
 
@@ -23,7 +23,7 @@ const JITTER: f64 = 0.2;
 /// The worker's state and what must be remembered to judge the next death.
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
-    state: State,
+    phase: WorkerPhase,
     /// The last progress in this state, from which its deadline counts.
     since: Instant,
     timeouts: Timeouts,
@@ -50,7 +50,7 @@ impl Lifecycle {
     /// of the pauses' jitter.
     pub(crate) fn new(timeouts: Timeouts, idle: Option<Duration>, seed: u64, now: Instant) -> Self {
         Self {
-            state: State::Spawning,
+            phase: WorkerPhase::Spawning,
             since: now,
             timeouts,
             idle,
@@ -67,8 +67,8 @@ impl Lifecycle {
     }
 
     /// The present state.
-    pub(crate) fn state(&self) -> &State {
-        &self.state
+    pub(crate) fn phase(&self) -> &WorkerPhase {
+        &self.phase
     }
 
     /// How often a process was started after one had died.
@@ -83,35 +83,38 @@ impl Lifecycle {
 
     /// The job whose reports count.
     pub(crate) fn job(&self) -> Option<JobId> {
-        match &self.state {
-            State::Busy { job, .. } => Some(*job),
-            State::Reaping(killed) if killed.trusted => killed.job,
+        match &self.phase {
+            WorkerPhase::Busy { job, .. } => Some(*job),
+            WorkerPhase::Reaping(killed) if killed.trusted => killed.job,
             _ => None,
         }
     }
 
-    /// When `Input::TimeUp` is due, given how long a step of the present job may be expected to
+    /// When `WorkerInput::TimeUp` is due, given how long a step of the present job may be expected to
     /// take.
     pub(crate) fn deadline(&self, step: Option<Duration>) -> Option<Instant> {
         let timeouts = &self.timeouts;
-        let time = match &self.state {
-            State::Spawning => timeouts.spawn,
-            State::Loading { .. } => timeouts.load,
-            State::Warming => timeouts.warmup,
-            State::Ready => self.idle?,
-            State::Busy { .. } => timeouts.for_step(step),
-            State::Draining => timeouts.exit,
-            State::BackingOff { pause, .. } => *pause,
+        let time = match &self.phase {
+            WorkerPhase::Spawning => timeouts.spawn,
+            WorkerPhase::Loading { .. } => timeouts.load,
+            WorkerPhase::Warming => timeouts.warmup,
+            WorkerPhase::Ready => self.idle?,
+            WorkerPhase::Busy { .. } => timeouts.for_step(step),
+            WorkerPhase::Draining => timeouts.exit,
+            WorkerPhase::BackingOff { pause, .. } => *pause,
             // What is wrong may pass: a driver comes late, another program leaves the GPU.
-            State::Failed(failure) if failure.kind != Kind::Config => timeouts.backoff_max,
-            State::Reaping(_) | State::Failed(_) | State::Asleep | State::Gone => return None,
+            WorkerPhase::Failed(failure) if failure.kind != Kind::Config => timeouts.backoff_max,
+            WorkerPhase::Reaping(_)
+            | WorkerPhase::Failed(_)
+            | WorkerPhase::Asleep
+            | WorkerPhase::Gone => return None,
         };
         self.since.checked_add(time)
     }
 
     /// Whether a killed process does not go away.
     pub(crate) fn is_stuck(&self, now: Instant) -> bool {
-        matches!(self.state, State::Reaping(_))
+        matches!(self.phase, WorkerPhase::Reaping(_))
             && now.saturating_duration_since(self.since) > self.timeouts.reap
     }
 
@@ -122,113 +125,127 @@ impl Lifecycle {
     }
 
     /// The state as clients are told.
-    pub(crate) fn told(&self, now: Instant) -> WorkerState {
-        match &self.state {
-            State::Spawning => WorkerState::Starting,
-            State::Loading { done, total } => WorkerState::Loading { done: *done, total: *total },
-            State::Warming => WorkerState::Warming,
-            State::Ready => WorkerState::Ready,
-            State::Busy { .. } if self.stopping => WorkerState::Draining,
-            State::Busy { job, step, of } => WorkerState::Busy { job: *job, step: *step, of: *of },
-            State::Reaping(Killed { reason, .. }) => {
+    pub(crate) fn shown(&self, now: Instant) -> WorkerState {
+        match &self.phase {
+            WorkerPhase::Spawning => WorkerState::Starting,
+            WorkerPhase::Loading { done, total } => {
+                WorkerState::Loading { done: *done, total: *total }
+            }
+            WorkerPhase::Warming => WorkerState::Warming,
+            WorkerPhase::Ready => WorkerState::Ready,
+            WorkerPhase::Busy { .. } if self.stopping => WorkerState::Draining,
+            WorkerPhase::Busy { job, step, of } => {
+                WorkerState::Busy { job: *job, step: *step, of: *of }
+            }
+            WorkerPhase::Reaping(Killed { reason, .. }) => {
                 WorkerState::Restarting { in_ms: 0, reason: reason.clone() }
             }
-            State::BackingOff { pause, reason } => {
+            WorkerPhase::BackingOff { pause, reason } => {
                 let left = pause.saturating_sub(now.saturating_duration_since(self.since));
                 let in_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
                 WorkerState::Restarting { in_ms, reason: reason.clone() }
             }
-            State::Failed(failure) => WorkerState::Failed(failure.clone()),
-            State::Draining | State::Asleep => WorkerState::Asleep,
-            State::Gone => WorkerState::Draining,
+            WorkerPhase::Failed(failure) => WorkerState::Failed(failure.clone()),
+            WorkerPhase::Draining | WorkerPhase::Asleep => WorkerState::Asleep,
+            WorkerPhase::Gone => WorkerState::Draining,
         }
     }
 
     /// The transition function: what happened → the next state and what must be done.
-    pub(crate) fn apply(&mut self, input: Input, now: Instant) -> Vec<Action> {
+    pub(crate) fn apply(&mut self, input: WorkerInput, now: Instant) -> Vec<WorkerAction> {
         match input {
-            Input::Loading { done, total } => match self.state {
-                State::Loading { done: before, .. } if done <= before => {
-                    self.state = State::Loading { done, total };
+            WorkerInput::Loading { done, total } => match self.phase {
+                WorkerPhase::Loading { done: before, .. } if done <= before => {
+                    self.phase = WorkerPhase::Loading { done, total };
                     Vec::new()
                 }
-                State::Spawning | State::Loading { .. } => {
-                    self.to(State::Loading { done, total }, now)
+                WorkerPhase::Spawning | WorkerPhase::Loading { .. } => {
+                    self.to(WorkerPhase::Loading { done, total }, now)
                 }
                 _ => self.unexpected("it loads again", now),
             },
-            Input::Warming => match self.state {
-                State::Spawning | State::Loading { .. } | State::Warming => {
-                    self.to(State::Warming, now)
+            WorkerInput::Warming => match self.phase {
+                WorkerPhase::Spawning | WorkerPhase::Loading { .. } | WorkerPhase::Warming => {
+                    self.to(WorkerPhase::Warming, now)
                 }
                 _ => self.unexpected("it warms up again", now),
             },
-            Input::Ready => match self.state {
-                State::Spawning | State::Loading { .. } | State::Warming => {
+            WorkerInput::Ready => match self.phase {
+                WorkerPhase::Spawning | WorkerPhase::Loading { .. } | WorkerPhase::Warming => {
                     self.ready = Some(now);
                     self.failed_loads = 0;
                     self.nothing_to_do(now)
                 }
                 _ => self.unexpected("it is ready again", now),
             },
-            Input::Given(job) => {
-                debug_assert_eq!(self.state, State::Ready, "only a ready worker is given a job");
-                self.to(State::Busy { job, step: 0, of: 0 }, now)
+            WorkerInput::Given(job) => {
+                debug_assert_eq!(
+                    self.phase,
+                    WorkerPhase::Ready,
+                    "only a ready worker is given a job"
+                );
+                self.to(WorkerPhase::Busy { job, step: 0, of: 0 }, now)
             }
-            Input::Step { job, step, of } => match &self.state {
-                State::Busy { job: present, .. } if *present == job => {
-                    self.to(State::Busy { job, step, of }, now)
+            WorkerInput::Step { job, step, of } => match &self.phase {
+                WorkerPhase::Busy { job: present, .. } if *present == job => {
+                    self.to(WorkerPhase::Busy { job, step, of }, now)
                 }
-                State::Reaping(killed) if killed.job == Some(job) => Vec::new(),
+                WorkerPhase::Reaping(killed) if killed.job == Some(job) => Vec::new(),
                 _ => self.unexpected("it draws a job that it was not given", now),
             },
-            Input::Alive => {
-                if matches!(self.state, State::Busy { .. }) {
+            WorkerInput::Alive => {
+                if matches!(self.phase, WorkerPhase::Busy { .. }) {
                     self.since = now;
                 }
                 Vec::new()
             }
-            Input::Drawn => {
+            WorkerInput::ImageComplete => {
                 self.deaths = 0;
                 Vec::new()
             }
-            Input::Ended(job) => match &mut self.state {
-                State::Busy { job: present, .. } if *present == job => self.nothing_to_do(now),
-                State::Reaping(killed) if killed.job == Some(job) => {
+            WorkerInput::Ended(job) => match &mut self.phase {
+                WorkerPhase::Busy { job: present, .. } if *present == job => {
+                    self.nothing_to_do(now)
+                }
+                WorkerPhase::Reaping(killed) if killed.job == Some(job) => {
                     killed.job = None;
                     Vec::new()
                 }
                 _ => self.unexpected("it ended a job that it was not given", now),
             },
-            Input::Fatal(failure) => {
+            WorkerInput::Fatal(failure) => {
                 self.last_error = Some(failure.message.clone());
                 self.fatal = Some(failure);
                 Vec::new()
             }
-            Input::Nonsense(what) => self.unexpected(&what, now),
-            Input::NotStarted(failure) => {
+            WorkerInput::Violation(what) => self.unexpected(&what, now),
+            WorkerInput::NotStarted(failure) => {
                 let config = failure.kind == Kind::Config;
                 self.dead(failure.message.clone(), None, config.then_some(failure), now)
             }
-            Input::Exited(exit) => self.exited(exit, now),
-            Input::TimeUp => self.time_up(now),
-            Input::Sleep => match self.state {
-                State::Ready | State::Spawning | State::Loading { .. } | State::Warming => {
-                    self.lie_down(now)
-                }
-                State::Busy { .. } | State::Reaping(_) => {
+            WorkerInput::Exited(exit) => self.exited(exit, now),
+            WorkerInput::TimeUp => self.time_up(now),
+            WorkerInput::Sleep => match self.phase {
+                WorkerPhase::Ready
+                | WorkerPhase::Spawning
+                | WorkerPhase::Loading { .. }
+                | WorkerPhase::Warming => self.lie_down(now),
+                WorkerPhase::Busy { .. } | WorkerPhase::Reaping(_) => {
                     self.sleepy = true;
                     Vec::new()
                 }
-                State::BackingOff { .. } => self.to(State::Asleep, now),
-                State::Draining | State::Failed(_) | State::Asleep | State::Gone => Vec::new(),
+                WorkerPhase::BackingOff { .. } => self.to(WorkerPhase::Asleep, now),
+                WorkerPhase::Draining
+                | WorkerPhase::Failed(_)
+                | WorkerPhase::Asleep
+                | WorkerPhase::Gone => Vec::new(),
             },
-            Input::Wake => {
+            WorkerInput::Wake => {
                 self.sleepy = false;
-                match self.state {
-                    State::Asleep => self.spawn(now),
-                    State::BackingOff { .. } => self.spawn_again(now),
-                    State::Failed(_) => {
+                match self.phase {
+                    WorkerPhase::Asleep => self.spawn(now),
+                    WorkerPhase::BackingOff { .. } => self.spawn_again(now),
+                    WorkerPhase::Failed(_) => {
                         self.deaths = 0;
                         self.failed_loads = 0;
                         self.spawn_again(now)
@@ -236,92 +253,94 @@ impl Lifecycle {
                     _ => Vec::new(),
                 }
             }
-            Input::Stop => {
+            WorkerInput::Stop => {
                 self.stopping = true;
-                match self.state {
-                    State::BackingOff { .. } | State::Failed(_) | State::Asleep => {
-                        self.to(State::Gone, now)
-                    }
+                match self.phase {
+                    WorkerPhase::BackingOff { .. }
+                    | WorkerPhase::Failed(_)
+                    | WorkerPhase::Asleep => self.to(WorkerPhase::Gone, now),
                     _ => Vec::new(),
                 }
             }
         }
     }
 
-    fn to(&mut self, state: State, now: Instant) -> Vec<Action> {
-        self.state = state;
+    fn to(&mut self, phase: WorkerPhase, now: Instant) -> Vec<WorkerAction> {
+        self.phase = phase;
         self.since = now;
         Vec::new()
     }
 
-    fn spawn(&mut self, now: Instant) -> Vec<Action> {
-        self.to(State::Spawning, now);
-        vec![Action::Spawn]
+    fn spawn(&mut self, now: Instant) -> Vec<WorkerAction> {
+        self.to(WorkerPhase::Spawning, now);
+        vec![WorkerAction::Spawn]
     }
 
-    fn spawn_again(&mut self, now: Instant) -> Vec<Action> {
+    fn spawn_again(&mut self, now: Instant) -> Vec<WorkerAction> {
         self.restarts = self.restarts.saturating_add(1);
         self.spawn(now)
     }
 
-    fn nothing_to_do(&mut self, now: Instant) -> Vec<Action> {
+    fn nothing_to_do(&mut self, now: Instant) -> Vec<WorkerAction> {
         if self.sleepy {
             return self.lie_down(now);
         }
-        self.to(State::Ready, now)
+        self.to(WorkerPhase::Ready, now)
     }
 
-    fn lie_down(&mut self, now: Instant) -> Vec<Action> {
+    fn lie_down(&mut self, now: Instant) -> Vec<WorkerAction> {
         self.sleepy = true;
-        self.to(State::Draining, now);
-        vec![Action::Close]
+        self.to(WorkerPhase::Draining, now);
+        vec![WorkerAction::Close]
     }
 
-    fn kill(&mut self, reason: String, trusted: bool, now: Instant) -> Vec<Action> {
+    fn kill(&mut self, reason: String, trusted: bool, now: Instant) -> Vec<WorkerAction> {
         let job = self.job();
-        self.to(State::Reaping(Killed { job, reason, trusted }), now);
-        vec![Action::Kill]
+        self.to(WorkerPhase::Reaping(Killed { job, reason, trusted }), now);
+        vec![WorkerAction::Kill]
     }
 
     /// The worker broke the protocol: it cannot be trusted with another job.
-    fn unexpected(&mut self, what: &str, now: Instant) -> Vec<Action> {
-        match &mut self.state {
+    fn unexpected(&mut self, what: &str, now: Instant) -> Vec<WorkerAction> {
+        match &mut self.phase {
             // It was told to go, or is gone: what it still says counts for nothing.
-            State::Reaping(killed) => {
+            WorkerPhase::Reaping(killed) => {
                 killed.trusted = false;
                 Vec::new()
             }
-            State::Draining
-            | State::BackingOff { .. }
-            | State::Failed(_)
-            | State::Asleep
-            | State::Gone => Vec::new(),
+            WorkerPhase::Draining
+            | WorkerPhase::BackingOff { .. }
+            | WorkerPhase::Failed(_)
+            | WorkerPhase::Asleep
+            | WorkerPhase::Gone => Vec::new(),
             _ => self.kill(format!("the worker broke the protocol: {what}"), false, now),
         }
     }
 
-    fn time_up(&mut self, now: Instant) -> Vec<Action> {
+    fn time_up(&mut self, now: Instant) -> Vec<WorkerAction> {
         let seconds = now.saturating_duration_since(self.since).as_secs();
-        let doing = match &self.state {
-            State::Spawning => "starting",
-            State::Loading { .. } => "loading",
-            State::Warming => "warming up",
-            State::Busy { .. } => "drawing",
-            State::Ready => return self.lie_down(now),
-            State::BackingOff { .. } | State::Failed(_) => return self.spawn_again(now),
-            State::Draining => {
+        let doing = match &self.phase {
+            WorkerPhase::Spawning => "starting",
+            WorkerPhase::Loading { .. } => "loading",
+            WorkerPhase::Warming => "warming up",
+            WorkerPhase::Busy { .. } => "drawing",
+            WorkerPhase::Ready => return self.lie_down(now),
+            WorkerPhase::BackingOff { .. } | WorkerPhase::Failed(_) => {
+                return self.spawn_again(now);
+            }
+            WorkerPhase::Draining => {
                 return self.kill("the worker did not go to sleep".to_owned(), true, now);
             }
-            State::Reaping(_) | State::Asleep | State::Gone => return Vec::new(),
+            WorkerPhase::Reaping(_) | WorkerPhase::Asleep | WorkerPhase::Gone => return Vec::new(),
         };
         self.kill(format!("the worker hung while {doing}, for {seconds} s"), true, now)
     }
 
-    fn exited(&mut self, exit: Exit, now: Instant) -> Vec<Action> {
+    fn exited(&mut self, exit: Exit, now: Instant) -> Vec<WorkerAction> {
         let fatal = self.fatal.take();
-        let (reason, fault) = match (&fatal, &self.state) {
+        let (reason, fault) = match (&fatal, &self.phase) {
             (Some(failure), _) => (failure.message.clone(), Fault::Own),
-            (None, State::Reaping(killed)) => (exit.with_stderr(&killed.reason), Fault::Own),
+            (None, WorkerPhase::Reaping(killed)) => (exit.with_stderr(&killed.reason), Fault::Own),
             (None, _) => (exit.sentence(), exit.fault()),
         };
         let config = match fatal {
@@ -334,11 +353,11 @@ impl Lifecycle {
             }
             _ => None,
         };
-        if matches!(self.state, State::Draining) && !self.stopping {
+        if matches!(self.phase, WorkerPhase::Draining) && !self.stopping {
             self.ready = None;
             // Somebody may have woken it while it went.
             return if std::mem::take(&mut self.sleepy) {
-                self.to(State::Asleep, now)
+                self.to(WorkerPhase::Asleep, now)
             } else {
                 self.spawn(now)
             };
@@ -354,19 +373,19 @@ impl Lifecycle {
         fault: Option<Fault>,
         config: Option<Failure>,
         now: Instant,
-    ) -> Vec<Action> {
+    ) -> Vec<WorkerAction> {
         let mut actions = Vec::new();
-        let held = match &self.state {
-            State::Busy { job, .. } => Some(*job),
-            State::Reaping(killed) => killed.job,
+        let held = match &self.phase {
+            WorkerPhase::Busy { job, .. } => Some(*job),
+            WorkerPhase::Reaping(killed) => killed.job,
             _ => None,
         };
         if let (Some(job), Some(fault)) = (held, fault) {
-            actions.push(Action::LoseJob { job, fault, reason: reason.clone() });
+            actions.push(WorkerAction::LoseJob { job, fault, reason: reason.clone() });
         }
         let ready = self.ready.take();
         if self.stopping {
-            self.to(State::Gone, now);
+            self.to(WorkerPhase::Gone, now);
             return actions;
         }
         self.last_error = Some(reason.clone());
@@ -388,15 +407,15 @@ impl Lifecycle {
             })
         });
         if let Some(failure) = given_up {
-            self.to(State::Failed(failure.clone()), now);
-            actions.push(Action::RefuseAll(failure));
+            self.to(WorkerPhase::Failed(failure.clone()), now);
+            actions.push(WorkerAction::RefuseAll(failure));
         } else if std::mem::take(&mut self.sleepy) {
-            self.to(State::Asleep, now);
+            self.to(WorkerPhase::Asleep, now);
         } else {
             let pause = self.pause();
             self.deaths = self.deaths.saturating_add(1);
-            self.to(State::BackingOff { pause, reason: reason.clone() }, now);
-            actions.push(Action::BackOff { pause, reason });
+            self.to(WorkerPhase::BackingOff { pause, reason: reason.clone() }, now);
+            actions.push(WorkerAction::BackOff { pause, reason });
         }
         actions
     }

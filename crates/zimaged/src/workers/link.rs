@@ -1,5 +1,5 @@
-//! One worker process: what it says goes to the supervisor, commands go to it, and its end is
-//! told exactly once, after all that it had said.
+//! The link to one worker process: its messages go to the supervisor, commands go to it, and its
+//! exit is reported exactly once, after all its messages.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,6 +22,7 @@ use zimg_protocol::limits::TO_CLIENT_BYTES;
 use zimg_protocol::messages::{Command, Report};
 use zimg_protocol::{Frame, FrameError};
 
+use super::WorkerId;
 use super::exit::Exit;
 
 /// What a worker says is heard for this long after its process ended, or its socket closed.
@@ -34,8 +35,8 @@ const FEW: usize = 64 << 10;
 const LINES_KEPT: usize = 3;
 /// Commands that may wait for the worker: a job, its pause and its cancellation, with room.
 const COMMANDS_MAX: usize = 8;
-/// What a worker has said and the supervisor has not heard yet: frames of at most a mebibyte.
-pub(crate) const UNHEARD_MAX: usize = 8;
+/// Messages of one worker that may wait for the supervisor: frames of at most a mebibyte.
+pub(crate) const PENDING_MAX: usize = 8;
 
 /// What comes from a worker.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ pub(crate) enum FromWorker {
     /// The next latents of the point announced last.
     Latents(Bytes),
     /// Something it must not say; nothing after it is heard.
-    Nonsense(String),
+    Violation(String),
     /// Its end; the last that is heard of it.
     Exited(Exit),
 }
@@ -65,31 +66,28 @@ pub(crate) struct Link {
 impl Link {
     /// Takes a fresh process over. `Exited` will come on `supervisor`, whatever happens.
     pub(crate) fn new(
+        worker: WorkerId,
         child: Child,
         socket: UnixStream,
-        supervisor: mpsc::Sender<FromWorker>,
+        supervisor: mpsc::Sender<(WorkerId, FromWorker)>,
     ) -> Self {
         let (commands, waiting) = mpsc::channel(COMMANDS_MAX);
         let kill = Arc::new(Notify::new());
         let link = Self { pid: child.id(), commands: Some(commands), kill: Arc::clone(&kill) };
-        tokio::spawn(attend(child, socket, waiting, kill, supervisor));
+        tokio::spawn(attend(worker, child, socket, waiting, kill, supervisor));
         link
     }
 
     /// A link without a process: what would be said to it can be read.
     #[cfg(feature = "fuzzing")]
-    pub(crate) fn to_nobody() -> (Self, mpsc::Receiver<(Command, Bytes)>) {
+    pub(crate) fn without_process() -> (Self, mpsc::Receiver<(Command, Bytes)>) {
         let (commands, said) = mpsc::channel(COMMANDS_MAX);
         (Self { pid: None, commands: Some(commands), kill: Arc::default() }, said)
     }
 
-    /// Sends a command; a worker that cannot take it is dying, which will be heard.
-    pub(crate) fn command(&self, command: Command) {
-        self.command_with(command, Bytes::new());
-    }
-
-    /// Sends a command and the latents that it announces.
-    pub(crate) fn command_with(&self, command: Command, latents: Bytes) {
+    /// Sends a command and the latents that it announces. A worker that cannot take it is dying,
+    /// which its exit will report.
+    pub(crate) fn command(&self, command: Command, latents: Bytes) {
         let commands = self.commands.as_ref();
         if commands.is_none_or(|commands| commands.try_send((command, latents)).is_err()) {
             tracing::debug!("the worker takes no command");
@@ -108,16 +106,17 @@ impl Link {
 }
 
 async fn attend(
+    worker: WorkerId,
     mut child: Child,
     socket: UnixStream,
     commands: mpsc::Receiver<(Command, Bytes)>,
     kill: Arc<Notify>,
-    supervisor: mpsc::Sender<FromWorker>,
+    supervisor: mpsc::Sender<(WorkerId, FromWorker)>,
 ) {
     let lines = Lines::default();
     let logs = [
-        child.stdout.take().map(|pipe| tokio::spawn(copy_log(pipe, lines.clone()))),
-        child.stderr.take().map(|pipe| tokio::spawn(copy_log(pipe, lines.clone()))),
+        child.stdout.take().map(|pipe| tokio::spawn(copy_log(worker, pipe, lines.clone()))),
+        child.stderr.take().map(|pipe| tokio::spawn(copy_log(worker, pipe, lines.clone()))),
     ];
     let (read, write) = socket.into_split();
     let writer = tokio::spawn(write_commands(write, commands));
@@ -141,14 +140,14 @@ async fn attend(
                         exit.truncated = true;
                         None
                     }
-                    Some(Err(error)) => Some(FromWorker::Nonsense(error.to_string())),
+                    Some(Err(error)) => Some(FromWorker::Violation(error.to_string())),
                     Some(Ok(body)) => Some(understand(body.freeze())),
                 };
-                open = matches!(&said, Some(said) if !matches!(said, FromWorker::Nonsense(_)));
+                open = matches!(&said, Some(said) if !matches!(said, FromWorker::Violation(_)));
                 if !open {
                     patience.get_or_insert(Instant::now() + LAST_WORDS);
                 }
-                if let Some(said) = said && supervisor.send(said).await.is_err() {
+                if let Some(said) = said && supervisor.send((worker, said)).await.is_err() {
                     open = false;
                 }
             }
@@ -178,7 +177,7 @@ async fn attend(
     exit.signal = status.and_then(|status| status.signal());
     exit.stderr_tail = lines.stderr_tail();
     // The supervisor is gone only when the daemon ends.
-    let _ = supervisor.send(FromWorker::Exited(exit)).await;
+    let _ = supervisor.send((worker, FromWorker::Exited(exit))).await;
 }
 
 fn end(child: &mut Child) {
@@ -209,8 +208,8 @@ pub(crate) fn understand(body: Bytes) -> FromWorker {
         }
         Ok(Frame::Pixels(pixels)) => FromWorker::Pixels(pixels),
         Ok(Frame::Latents(latents)) => FromWorker::Latents(latents),
-        Ok(other) => FromWorker::Nonsense(FrameError::Kind(other.kind()).to_string()),
-        Err(error) => FromWorker::Nonsense(error.to_string()),
+        Ok(other) => FromWorker::Violation(FrameError::Kind(other.kind()).to_string()),
+        Err(error) => FromWorker::Violation(error.to_string()),
     }
 }
 
@@ -251,7 +250,7 @@ impl Lines {
 }
 
 /// Copies a log to ours, line by line, whatever is in it.
-async fn copy_log(pipe: impl AsyncRead + Unpin, lines: Lines) {
+async fn copy_log(worker: WorkerId, pipe: impl AsyncRead + Unpin, lines: Lines) {
     let mut pipe = BufReader::new(pipe);
     let mut bytes = Vec::new();
     loop {
@@ -265,7 +264,7 @@ async fn copy_log(pipe: impl AsyncRead + Unpin, lines: Lines) {
         if line.is_empty() {
             continue;
         }
-        tracing::info!(target: "worker", "{line}");
+        tracing::info!(target: "worker", worker = worker.0, "{line}");
         // Rust's advice on backtraces follows the reason of a panic and explains nothing.
         if !line.starts_with("note: run with `RUST_BACKTRACE") {
             lines.push(line);
@@ -283,7 +282,7 @@ mod tests {
         log.extend([b'x'; 5000]);
         log.extend(b"\n\xff\nnote: run with `RUST_BACKTRACE=1`\n");
         let lines = Lines::default();
-        copy_log(&log[..], lines.clone()).await;
+        copy_log(WorkerId(0), &log[..], lines.clone()).await;
         let kept = lines.stderr_tail().unwrap();
         assert_eq!(kept, format!("{} {} \u{fffd}", "x".repeat(4096), "x".repeat(904)));
         assert_eq!(Lines::default().stderr_tail(), None);
@@ -292,7 +291,7 @@ mod tests {
     #[test]
     fn only_reports_and_pixels_make_sense() {
         let nonsense = |body: &'static [u8]| {
-            matches!(understand(Bytes::from_static(body)), FromWorker::Nonsense(_))
+            matches!(understand(Bytes::from_static(body)), FromWorker::Violation(_))
         };
         assert!(nonsense(b""));
         assert!(nonsense(b"\x09"));

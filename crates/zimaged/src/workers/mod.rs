@@ -1,5 +1,5 @@
-//! The worker: its lifecycle, its process and exit, its link to the supervisor and the weights that
-//! outlive it.
+//! The workers: for each its lifecycle, its process, its link to the supervisor and the weights
+//! that outlive it.
 
 pub(crate) mod exit;
 pub(crate) mod lifecycle;
@@ -7,3 +7,7 @@ pub(crate) mod link;
 mod oom;
 pub(crate) mod process;
 pub(crate) mod retained_weights;
+pub(crate) mod set;
+pub(crate) mod slot;
+
+pub(crate) use zimg_protocol::messages::WorkerId;

@@ -274,7 +274,7 @@ mod tests {
 
     use super::*;
     use crate::config::StateDir;
-    use crate::jobs::detached::Retention;
+    use crate::retention::Retention;
     use crate::timeouts::Timeouts;
 
     fn config(device: Device) -> DaemonConfig {

@@ -4,9 +4,10 @@
 //! nobody maps it. The service manager gets copies, so that they outlive the daemon too. Closing
 //! the last one frees the memory.
 
-use std::future::pending;
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::task::{Context, Poll, ready};
 
 use rustix::fs::fcntl_get_seals;
 use tokio::io::Interest;
@@ -14,19 +15,18 @@ use tokio::net::UnixStream;
 use zimg_protocol::Handover;
 use zimg_protocol::handover::DESCRIPTORS_MAX;
 
-use super::oom;
+use super::{WorkerId, oom};
 use crate::systemd;
 
-/// What they are called in the service manager's store, before their number.
-const NAME: &str = "zimaged-weights-";
-/// So many workers may die before they are ready with weights that were kept; then these are
+/// After so many workers that died before they were ready with retained weights, the weights are
 /// suspected.
 const TRIES: u32 = 2;
 
-/// What is kept, and the present worker's way to change it.
-#[derive(Debug, Default)]
+/// The descriptors, and the present worker's channel to change them.
+#[derive(Debug)]
 pub(crate) struct RetainedWeights {
-    held: Vec<OwnedFd>,
+    worker: WorkerId,
+    retained: Vec<Retained>,
     /// No stream but a socket of packets: only when it can be read is asked of it.
     channel: Option<UnixStream>,
     /// Workers that were given them since one was ready with them.
@@ -35,17 +35,66 @@ pub(crate) struct RetainedWeights {
     oom_kills: Option<u64>,
 }
 
-impl RetainedWeights {
-    /// Those that the service manager kept, by their numbers.
-    pub(crate) fn stored(mut stored: Vec<(usize, OwnedFd)>) -> Self {
-        stored.sort_by_key(|(number, _)| *number);
-        let whole = stored.iter().enumerate().all(|(place, (number, _))| place == *number);
-        if !whole || stored.len() > DESCRIPTORS_MAX {
-            tracing::warn!("the service manager kept only some of the weights");
-            stored.drain(..).for_each(|(number, _)| systemd::remove_fds(&name(number)));
+/// One descriptor, with its name in the service manager's store.
+#[derive(Debug)]
+struct Retained {
+    name: FdName,
+    descriptor: OwnedFd,
+}
+
+/// The name of a descriptor of weights in the service manager's store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FdName {
+    /// Whose weights.
+    pub worker: WorkerId,
+    /// Which descriptor; 0 is the manifest.
+    pub number: usize,
+    /// As version 0.1 named it, when there was one worker.
+    is_legacy: bool,
+}
+
+impl FdName {
+    fn new(worker: WorkerId, number: usize) -> Self {
+        Self { worker, number, is_legacy: false }
+    }
+
+    /// The name as the service manager has it, if it is one of weights.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        if let Some(number) = name.strip_prefix("zimaged-weights-") {
+            let (worker, number) = (WorkerId(0), number.parse().ok()?);
+            return Some(Self { worker, number, is_legacy: true });
         }
-        let held = stored.into_iter().map(|(_, descriptor)| descriptor).collect();
-        Self { held, ..Self::default() }
+        let (worker, number) = name.strip_prefix("zimaged-worker-")?.split_once("-weights-")?;
+        Some(Self::new(WorkerId(worker.parse().ok()?), number.parse().ok()?))
+    }
+}
+
+impl fmt::Display for FdName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.is_legacy {
+            true => write!(f, "zimaged-weights-{}", self.number),
+            false => write!(f, "zimaged-worker-{}-weights-{}", self.worker, self.number),
+        }
+    }
+}
+
+impl RetainedWeights {
+    /// None yet.
+    pub(crate) fn new(worker: WorkerId) -> Self {
+        Self { worker, retained: Vec::new(), channel: None, tries: 0, oom_kills: None }
+    }
+
+    /// Those of this worker that the service manager has stored; the others stay in `stored`.
+    pub(crate) fn restore(worker: WorkerId, stored: &mut Vec<(FdName, OwnedFd)>) -> Self {
+        let own = stored.extract_if(.., |(name, _)| name.worker == worker);
+        let mut own: Vec<_> = own.map(|(name, descriptor)| Retained { name, descriptor }).collect();
+        own.sort_by_key(|retained| retained.name.number);
+        let numbers = own.iter().map(|retained| retained.name.number);
+        if !numbers.eq(0..own.len()) || own.len() > DESCRIPTORS_MAX {
+            tracing::warn!(worker = worker.0, "the service manager kept only some of the weights");
+            own.drain(..).for_each(|retained| systemd::remove_fds(&retained.name.to_string()));
+        }
+        Self { retained: own, ..Self::new(worker) }
     }
 
     /// A way to a worker that is about to be started: its end. On it lies what is kept.
@@ -57,7 +106,11 @@ impl RetainedWeights {
         self.channel = None;
         self.oom_kills = oom::kills();
         let (ours, theirs) = Handover::pair()?;
-        let copies = self.held.iter().map(OwnedFd::try_clone).collect::<io::Result<Vec<_>>>()?;
+        let copies = self
+            .retained
+            .iter()
+            .map(|retained| retained.descriptor.try_clone())
+            .collect::<io::Result<Vec<_>>>()?;
         if copies.is_empty() {
             Handover::Nothing.send(&ours)?;
         } else {
@@ -70,11 +123,21 @@ impl RetainedWeights {
         Ok(theirs)
     }
 
-    /// Waits until the worker has said what is to be kept, and does it; for ever without a worker.
-    pub(crate) async fn heard(&mut self) {
-        let Some(channel) = &self.channel else { return pending().await };
-        let said = channel.async_io(Interest::READABLE, || Handover::receive(channel)).await;
-        self.take(said);
+    /// Ready when the worker has said what is to be retained, which is done then; never without a
+    /// worker.
+    pub(crate) fn poll_offer(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let Some(channel) = &self.channel else { return Poll::Pending };
+            let said = match ready!(channel.poll_read_ready(context)) {
+                Ok(()) => channel.try_io(Interest::READABLE, || Handover::receive(channel)),
+                Err(error) => Err(error),
+            };
+            // It was not readable after all: polled again.
+            if !matches!(&said, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+                self.receive(said);
+                return Poll::Ready(());
+            }
+        }
     }
 
     /// The worker is ready: what it was given is good.
@@ -85,7 +148,7 @@ impl RetainedWeights {
     /// The worker is gone. What it said last counts.
     pub(crate) fn ended(&mut self) {
         while let Some(channel) = &self.channel {
-            self.take(Handover::receive(channel));
+            self.receive(Handover::receive(channel));
         }
         if self.is_of_the_host() && oom::kills() > self.oom_kills {
             // Nobody is charged for it: the kernel would end one process after the other.
@@ -100,27 +163,28 @@ impl RetainedWeights {
 
     /// Lets go of everything: once the worker is gone too, the memory is free.
     pub(crate) fn forget(&mut self) {
-        for number in 0..self.held.len() {
-            systemd::remove_fds(&name(number));
+        for retained in self.retained.drain(..) {
+            systemd::remove_fds(&retained.name.to_string());
         }
-        self.held.clear();
         self.tries = 0;
     }
 
     /// Whether it is the machine's own memory and not a GPU's: only that has seals.
     fn is_of_the_host(&self) -> bool {
-        self.held.last().is_some_and(|memory| fcntl_get_seals(memory).is_ok())
+        self.retained.last().is_some_and(|memory| fcntl_get_seals(&memory.descriptor).is_ok())
     }
 
-    fn take(&mut self, said: io::Result<Option<Handover>>) {
+    fn receive(&mut self, said: io::Result<Option<Handover>>) {
         match said {
             Ok(Some(Handover::Weights(descriptors))) => {
                 self.forget();
-                self.held = descriptors;
-                for (number, descriptor) in self.held.iter().enumerate() {
-                    systemd::store_fd(&name(number), descriptor);
+                for (number, descriptor) in descriptors.into_iter().enumerate() {
+                    let name = FdName::new(self.worker, number);
+                    systemd::store_fd(&name.to_string(), &descriptor);
+                    self.retained.push(Retained { name, descriptor });
                 }
-                tracing::debug!("{} descriptors of weights are kept", self.held.len());
+                let (worker, count) = (self.worker.0, self.retained.len());
+                tracing::debug!(worker, "{count} descriptors of weights are retained");
             }
             Ok(Some(Handover::Nothing)) => {
                 self.forget();
@@ -142,18 +206,10 @@ impl RetainedWeights {
     }
 }
 
-fn name(number: usize) -> String {
-    format!("{NAME}{number}")
-}
-
-/// The number of a descriptor in the service manager's store, if it is one of weights.
-pub(crate) fn number(name: &str) -> Option<usize> {
-    name.strip_prefix(NAME)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+    use std::future::poll_fn;
     use std::io::Read;
 
     use super::*;
@@ -167,6 +223,20 @@ mod tests {
     /// Waits for ever if somebody still holds it.
     fn is_let_go(mut reader: File) {
         assert_eq!(reader.read(&mut [0]).unwrap(), 0);
+    }
+
+    async fn offer(weights: &mut RetainedWeights) {
+        poll_fn(|context| weights.poll_offer(context)).await;
+    }
+
+    /// What the service manager has stored of the first worker.
+    fn stored(stored: Vec<(usize, OwnedFd)>) -> RetainedWeights {
+        let worker = WorkerId(0);
+        let mut all = stored
+            .into_iter()
+            .map(|(number, descriptor)| (FdName::new(worker, number), descriptor))
+            .collect();
+        RetainedWeights::restore(worker, &mut all)
     }
 
     fn given(worker: &OwnedFd) -> Vec<OwnedFd> {
@@ -187,27 +257,27 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_worker_offers_the_next_one_finds() {
-        let mut kept = RetainedWeights::default();
+        let mut kept = RetainedWeights::new(WorkerId(0));
         let worker = kept.open().unwrap();
         assert!(given(&worker).is_empty());
         let (descriptor, reader) = held();
         Handover::Weights(vec![descriptor]).send(&worker).unwrap();
-        kept.heard().await;
+        offer(&mut kept).await;
         drop(worker);
-        kept.heard().await;
+        offer(&mut kept).await;
         kept.ended();
         let worker = kept.open().unwrap();
         drop(given(&worker));
         // Another offer takes the place of the first.
         let (another, _reader) = held();
         Handover::Weights(vec![another]).send(&worker).unwrap();
-        kept.heard().await;
+        offer(&mut kept).await;
         is_let_go(reader);
     }
 
     #[tokio::test]
     async fn a_dead_workers_last_offer_counts() {
-        let mut kept = RetainedWeights::default();
+        let mut kept = RetainedWeights::new(WorkerId(0));
         let worker = kept.open().unwrap();
         Handover::Weights(vec![held().0]).send(&worker).unwrap();
         drop(worker);
@@ -218,11 +288,11 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_is_answered_once_they_are_gone() {
         let (descriptor, reader) = held();
-        let mut kept = RetainedWeights::stored(vec![(0, descriptor)]);
+        let mut kept = stored(vec![(0, descriptor)]);
         let worker = kept.open().unwrap();
         assert_eq!(given(&worker).len(), 1);
         Handover::Nothing.send(&worker).unwrap();
-        kept.heard().await;
+        offer(&mut kept).await;
         assert!(matches!(Handover::receive(&worker), Ok(Some(Handover::Nothing))));
         is_let_go(reader);
         drop(worker);
@@ -232,7 +302,7 @@ mod tests {
 
     #[tokio::test]
     async fn workers_that_die_of_them_are_given_them_twice_and_not_again() {
-        let mut kept = RetainedWeights::stored(vec![(0, held().0)]);
+        let mut kept = stored(vec![(0, held().0)]);
         for _ in 0..3 {
             starts_with(&mut kept, 1);
             let _worker = kept.open().unwrap();
@@ -246,11 +316,11 @@ mod tests {
 
     #[tokio::test]
     async fn nonsense_changes_nothing() {
-        let mut kept = RetainedWeights::stored(vec![(0, held().0)]);
+        let mut kept = stored(vec![(0, held().0)]);
         let worker = kept.open().unwrap();
         rustix::net::send(&worker, b"garbage", rustix::net::SendFlags::empty()).unwrap();
         Handover::Nothing.send(&worker).unwrap();
-        kept.heard().await;
+        offer(&mut kept).await;
         kept.ready();
         kept.ended();
         starts_with(&mut kept, 1);
@@ -259,7 +329,7 @@ mod tests {
     #[tokio::test]
     async fn forgetting_frees_the_memory() {
         let (descriptor, reader) = held();
-        let mut kept = RetainedWeights::stored(vec![(0, descriptor)]);
+        let mut kept = stored(vec![(0, descriptor)]);
         kept.forget();
         is_let_go(reader);
         starts_with(&mut kept, 0);
@@ -271,10 +341,32 @@ mod tests {
             [(vec![2, 0, 1], 3), (vec![0, 2], 0), (vec![1], 0), (vec![0, 0], 0), (vec![], 0)]
         {
             let stored = numbers.iter().map(|number| (*number, held().0)).collect();
-            starts_with(&mut RetainedWeights::stored(stored), count);
+            starts_with(&mut self::stored(stored), count);
         }
-        assert_eq!(number("zimaged-weights-12"), Some(12));
-        assert_eq!(number("zimaged-weights-"), None);
-        assert_eq!(number("zimaged.socket"), None);
+    }
+
+    #[test]
+    fn names_are_understood_and_those_of_the_first_version_too() {
+        let [first, second] = [0, 1].map(WorkerId);
+        let legacy = FdName { worker: first, number: 12, is_legacy: true };
+        assert_eq!(FdName::parse("zimaged-weights-12"), Some(legacy));
+        assert_eq!(FdName::parse("zimaged-worker-1-weights-3"), Some(FdName::new(second, 3)));
+        for name in ["zimaged-weights-12", "zimaged-worker-1-weights-3"] {
+            assert_eq!(FdName::parse(name).unwrap().to_string(), name);
+        }
+        for other in ["zimaged-weights-", "zimaged-worker-1-weights-", "zimaged.socket"] {
+            assert_eq!(FdName::parse(other), None);
+        }
+    }
+
+    #[test]
+    fn each_worker_finds_its_own() {
+        let mut all: Vec<_> = [(1, 0), (0, 0), (1, 1)]
+            .map(|(worker, number)| (FdName::new(WorkerId(worker), number), held().0))
+            .into();
+        let first = RetainedWeights::restore(WorkerId(0), &mut all);
+        assert_eq!((first.retained.len(), all.len()), (1, 2));
+        let second = RetainedWeights::restore(WorkerId(1), &mut all);
+        assert_eq!((second.retained.len(), all.len()), (2, 0));
     }
 }

@@ -10,7 +10,7 @@ use crate::workers::exit::{Exit, Fault};
 
 /// Where the worker stands.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum State {
+pub(crate) enum WorkerPhase {
     /// The process runs and has said nothing yet.
     Spawning,
     /// Weights are being read; bytes.
@@ -49,7 +49,7 @@ pub(crate) struct Killed {
 
 /// What happened.
 #[derive(Clone, Debug)]
-pub(crate) enum Input {
+pub(crate) enum WorkerInput {
     /// The process could not be started.
     NotStarted(Failure),
     /// It reads weights; bytes.
@@ -65,13 +65,13 @@ pub(crate) enum Input {
     /// The worker said something else about its job.
     Alive,
     /// An image has come whole.
-    Drawn,
+    ImageComplete,
     /// The job has ended, or waits again.
     Ended(JobId),
     /// It cannot go on.
     Fatal(Failure),
     /// It said something that it must not say.
-    Nonsense(String),
+    Violation(String),
     /// The process has ended, and all that it had said was heard.
     Exited(Exit),
     /// The deadline has passed.
@@ -86,7 +86,7 @@ pub(crate) enum Input {
 
 /// What must be done.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Action {
+pub(crate) enum WorkerAction {
     /// Start a process.
     Spawn,
     /// Close the process's input, which ends it.

@@ -18,46 +18,46 @@ impl Clocked {
 
     fn ready() -> Self {
         let mut life = Self::new();
-        assert_eq!(life.apply(Input::Loading { done: 1, total: 2 }), []);
-        assert_eq!(life.apply(Input::Warming), []);
-        assert_eq!(life.apply(Input::Ready), []);
+        assert_eq!(life.apply(WorkerInput::Loading { done: 1, total: 2 }), []);
+        assert_eq!(life.apply(WorkerInput::Warming), []);
+        assert_eq!(life.apply(WorkerInput::Ready), []);
         life
     }
 
     fn busy() -> Self {
         let mut life = Self::ready();
-        assert_eq!(life.apply(Input::Given(3)), []);
+        assert_eq!(life.apply(WorkerInput::Given(3)), []);
         life
     }
 
-    fn apply(&mut self, input: Input) -> Vec<Action> {
+    fn apply(&mut self, input: WorkerInput) -> Vec<WorkerAction> {
         self.life.apply(input, self.now)
     }
 
     /// Nothing happens until the deadline.
-    fn time_up(&mut self) -> Vec<Action> {
+    fn time_up(&mut self) -> Vec<WorkerAction> {
         self.now = self.life.deadline(None).unwrap();
-        self.apply(Input::TimeUp)
+        self.apply(WorkerInput::TimeUp)
     }
 
-    fn state(&self) -> &State {
-        self.life.state()
+    fn phase(&self) -> &WorkerPhase {
+        self.life.phase()
     }
 }
 
-fn exit(code: i32) -> Input {
-    Input::Exited(Exit { code: Some(code), ..Exit::default() })
+fn exit(code: i32) -> WorkerInput {
+    WorkerInput::Exited(Exit { code: Some(code), ..Exit::default() })
 }
 
-fn killed(signal: i32, words: &str) -> Input {
+fn killed(signal: i32, words: &str) -> WorkerInput {
     let stderr_tail = Some(words.into());
-    Input::Exited(Exit { signal: Some(signal), stderr_tail, ..Exit::default() })
+    WorkerInput::Exited(Exit { signal: Some(signal), stderr_tail, ..Exit::default() })
 }
 
 /// The pause after a death, in milliseconds.
-fn pause(actions: &[Action]) -> u128 {
+fn pause(actions: &[WorkerAction]) -> u128 {
     match actions {
-        [.., Action::BackOff { pause, .. }] => pause.as_millis(),
+        [.., WorkerAction::BackOff { pause, .. }] => pause.as_millis(),
         other => panic!("expected a pause, got {other:?}"),
     }
 }
@@ -65,11 +65,11 @@ fn pause(actions: &[Action]) -> u128 {
 #[test]
 fn a_job_goes_through() {
     let mut life = Clocked::busy();
-    assert_eq!(life.apply(Input::Step { job: 3, step: 2, of: 8 }), []);
-    assert_eq!(life.life.told(life.now), WorkerState::Busy { job: 3, step: 2, of: 8 });
+    assert_eq!(life.apply(WorkerInput::Step { job: 3, step: 2, of: 8 }), []);
+    assert_eq!(life.life.shown(life.now), WorkerState::Busy { job: 3, step: 2, of: 8 });
     assert_eq!(life.life.job(), Some(3));
-    assert_eq!(life.apply(Input::Ended(3)), []);
-    assert_eq!(*life.state(), State::Ready);
+    assert_eq!(life.apply(WorkerInput::Ended(3)), []);
+    assert_eq!(*life.phase(), WorkerPhase::Ready);
     assert_eq!(life.life.job(), None);
 }
 
@@ -83,24 +83,24 @@ fn the_table() {
         ("Spawning", Clocked::new),
         ("Loading", || {
             let mut life = Clocked::new();
-            life.apply(Input::Loading { done: 5, total: 9 });
+            life.apply(WorkerInput::Loading { done: 5, total: 9 });
             life
         }),
         ("Warming", || {
             let mut life = Clocked::new();
-            life.apply(Input::Warming);
+            life.apply(WorkerInput::Warming);
             life
         }),
         ("Ready", Clocked::ready),
         ("Busy", Clocked::busy),
         ("Draining", || {
             let mut life = Clocked::ready();
-            life.apply(Input::Sleep);
+            life.apply(WorkerInput::Sleep);
             life
         }),
         ("Reaping", || {
             let mut life = Clocked::busy();
-            life.apply(Input::Nonsense("x".into()));
+            life.apply(WorkerInput::Violation("x".into()));
             life
         }),
         ("BackingOff", || {
@@ -115,39 +115,39 @@ fn the_table() {
         }),
         ("Asleep", || {
             let mut life = Clocked::ready();
-            life.apply(Input::Sleep);
+            life.apply(WorkerInput::Sleep);
             life.apply(exit(0));
             life
         }),
         ("Gone", || {
             let mut life = Clocked::new();
-            life.apply(Input::Stop);
+            life.apply(WorkerInput::Stop);
             life.apply(exit(0));
             life
         }),
     ];
     // In the order of the states above: where each input leads. "=" stays, "-" cannot happen.
-    let loading = Input::Loading { done: 6, total: 9 };
-    let step = Input::Step { job: 3, step: 1, of: 8 };
-    let nonsense = Input::Nonsense("y".into());
+    let loading = WorkerInput::Loading { done: 6, total: 9 };
+    let step = WorkerInput::Step { job: 3, step: 1, of: 8 };
+    let nonsense = WorkerInput::Violation("y".into());
     let table = [
         (loading, "Loading = Reaping Reaping Reaping = = = = = ="),
-        (Input::Warming, "Warming Warming = Reaping Reaping = = = = = ="),
-        (Input::Ready, "Ready Ready Ready Reaping Reaping = = = = = ="),
+        (WorkerInput::Warming, "Warming Warming = Reaping Reaping = = = = = ="),
+        (WorkerInput::Ready, "Ready Ready Ready Reaping Reaping = = = = = ="),
         (step, "Reaping Reaping Reaping Reaping = = = = = = ="),
-        (Input::Ended(3), "Reaping Reaping Reaping Reaping Ready = = = = = ="),
+        (WorkerInput::Ended(3), "Reaping Reaping Reaping Reaping Ready = = = = = ="),
         (nonsense, "Reaping Reaping Reaping Reaping Reaping = = = = = ="),
         (
             killed(9, "x"),
             "BackingOff BackingOff BackingOff BackingOff BackingOff Asleep BackingOff - - - -",
         ),
-        (Input::TimeUp, "Reaping Reaping Reaping - Reaping Reaping = Spawning - = ="),
-        (Input::Sleep, "Draining Draining Draining Draining = = = Asleep = = ="),
-        (Input::Wake, "= = = = = = = Spawning Spawning Spawning ="),
-        (Input::Stop, "= = = = = = = Gone Gone Gone ="),
+        (WorkerInput::TimeUp, "Reaping Reaping Reaping - Reaping Reaping = Spawning - = ="),
+        (WorkerInput::Sleep, "Draining Draining Draining Draining = = = Asleep = = ="),
+        (WorkerInput::Wake, "= = = = = = = Spawning Spawning Spawning ="),
+        (WorkerInput::Stop, "= = = = = = = Gone Gone Gone ="),
     ];
     let name = |life: &Clocked| {
-        let shown = format!("{:?}", life.state());
+        let shown = format!("{:?}", life.phase());
         shown.split([' ', '(']).next().unwrap().to_owned()
     };
     for (input, expected) in table {
@@ -159,11 +159,11 @@ fn the_table() {
                 let actions = life.apply(input.clone());
                 let to = if to == "=" { *from } else { to };
                 assert_eq!(name(&life), to, "{from} + {input:?}");
-                let spawns = actions.contains(&Action::Spawn);
+                let spawns = actions.contains(&WorkerAction::Spawn);
                 assert_eq!(spawns, to == "Spawning" && *from != to, "{from} + {input:?}");
-                let kills = actions.contains(&Action::Kill);
+                let kills = actions.contains(&WorkerAction::Kill);
                 assert_eq!(kills, to == "Reaping" && *from != to, "{from} + {input:?}");
-                let closes = actions.contains(&Action::Close);
+                let closes = actions.contains(&WorkerAction::Close);
                 assert_eq!(closes, to == "Draining" && *from != to, "{from} + {input:?}");
             }
         }
@@ -177,13 +177,13 @@ fn a_death_while_drawing_loses_the_job_and_starts_anew_at_once() {
     assert_eq!(
         life.apply(killed(11, "illegal address")),
         [
-            Action::LoseJob { job: 3, fault: Fault::Own, reason: reason.clone() },
-            Action::BackOff { pause: Duration::ZERO, reason: reason.clone() }
+            WorkerAction::LoseJob { job: 3, fault: Fault::Own, reason: reason.clone() },
+            WorkerAction::BackOff { pause: Duration::ZERO, reason: reason.clone() }
         ]
     );
-    assert_eq!(life.life.told(life.now), WorkerState::Restarting { in_ms: 0, reason });
+    assert_eq!(life.life.shown(life.now), WorkerState::Restarting { in_ms: 0, reason });
     assert_eq!(life.life.deadline(None), Some(life.now));
-    assert_eq!(life.time_up(), [Action::Spawn]);
+    assert_eq!(life.time_up(), [WorkerAction::Spawn]);
     assert_eq!(life.life.restarts(), 1);
 }
 
@@ -192,7 +192,7 @@ fn an_operators_kill_is_not_the_jobs_doing() {
     for signal in [9, 15] {
         let mut life = Clocked::busy();
         let actions = life.apply(killed(signal, "x"));
-        assert!(matches!(actions[0], Action::LoseJob { job: 3, fault: Fault::Outside, .. }));
+        assert!(matches!(actions[0], WorkerAction::LoseJob { job: 3, fault: Fault::Outside, .. }));
     }
 }
 
@@ -202,7 +202,7 @@ fn pauses_double_to_a_minute_and_an_image_resets_them() {
     let mut pauses = vec![pause(&life.apply(exit(1)))];
     for _ in 0..9 {
         life.time_up();
-        life.apply(Input::Ready);
+        life.apply(WorkerInput::Ready);
         pauses.push(pause(&life.apply(exit(1))));
     }
     let shares = [0, 500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000];
@@ -211,9 +211,9 @@ fn pauses_double_to_a_minute_and_an_image_resets_them() {
     }
     assert_ne!(pauses[8], pauses[9], "two daemons do not stay in step");
     life.time_up();
-    life.apply(Input::Ready);
-    life.apply(Input::Given(1));
-    life.apply(Input::Drawn);
+    life.apply(WorkerInput::Ready);
+    life.apply(WorkerInput::Given(1));
+    life.apply(WorkerInput::ImageComplete);
     assert_eq!(pause(&life.apply(exit(1))), 0);
 }
 
@@ -222,12 +222,12 @@ fn the_same_seed_has_the_same_pauses() {
     let pauses = |seed| {
         let now = Instant::now();
         let mut life = Lifecycle::new(Timeouts::default(), None, seed, now);
-        life.apply(Input::Ready, now);
+        life.apply(WorkerInput::Ready, now);
         let mut all = Vec::new();
         for _ in 0..4 {
             all.push(pause(&life.apply(exit(1), now)));
-            life.apply(Input::TimeUp, now);
-            life.apply(Input::Ready, now);
+            life.apply(WorkerInput::TimeUp, now);
+            life.apply(WorkerInput::Ready, now);
         }
         all
     };
@@ -240,11 +240,11 @@ fn a_worker_that_was_long_ready_dies_for_the_first_time() {
     let mut life = Clocked::ready();
     life.apply(exit(1));
     life.time_up();
-    life.apply(Input::Ready);
+    life.apply(WorkerInput::Ready);
     life.now += Timeouts::default().stable - SECOND;
     assert!(pause(&life.apply(exit(1))) > 0);
     life.time_up();
-    life.apply(Input::Ready);
+    life.apply(WorkerInput::Ready);
     life.now += Timeouts::default().stable;
     assert_eq!(pause(&life.apply(exit(1))), 0);
 }
@@ -258,13 +258,13 @@ fn five_starts_that_come_to_nothing_are_enough_until_somebody_asks() {
     }
     // Even if the last was killed from outside, as by the kernel for lack of memory.
     let actions = life.apply(killed(9, "no memory"));
-    let [Action::RefuseAll(failure)] = &actions[..] else { panic!("{actions:?}") };
+    let [WorkerAction::RefuseAll(failure)] = &actions[..] else { panic!("{actions:?}") };
     assert_eq!(failure.kind, Kind::Internal);
     assert_eq!(
         failure.message,
         "the worker did not get ready 5 times in a row; the worker was ended by SIGKILL: no memory"
     );
-    assert_eq!(life.apply(Input::Wake), [Action::Spawn]);
+    assert_eq!(life.apply(WorkerInput::Wake), [WorkerAction::Spawn]);
     assert_eq!(pause(&life.apply(exit(1))), 0, "counted anew");
 }
 
@@ -275,13 +275,13 @@ fn what_may_pass_is_tried_again_every_minute() {
         life.apply(exit(1));
         life.time_up();
     }
-    assert!(matches!(&life.apply(exit(1))[..], [Action::RefuseAll(_)]));
+    assert!(matches!(&life.apply(exit(1))[..], [WorkerAction::RefuseAll(_)]));
     assert_eq!(life.life.deadline(None), Some(life.now + 60 * SECOND));
-    assert_eq!(life.time_up(), [Action::Spawn]);
-    assert!(matches!(&life.apply(exit(1))[..], [Action::RefuseAll(_)]), "still");
-    assert_eq!(life.time_up(), [Action::Spawn]);
-    life.apply(Input::Ready);
-    assert_eq!(*life.state(), State::Ready);
+    assert_eq!(life.time_up(), [WorkerAction::Spawn]);
+    assert!(matches!(&life.apply(exit(1))[..], [WorkerAction::RefuseAll(_)]), "still");
+    assert_eq!(life.time_up(), [WorkerAction::Spawn]);
+    life.apply(WorkerInput::Ready);
+    assert_eq!(*life.phase(), WorkerPhase::Ready);
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn a_ready_worker_starts_the_count_of_loads_anew() {
             pause(&life.apply(exit(1)));
             life.time_up();
         }
-        life.apply(Input::Ready);
+        life.apply(WorkerInput::Ready);
         pause(&life.apply(exit(1)));
         life.time_up();
     }
@@ -302,31 +302,31 @@ fn a_ready_worker_starts_the_count_of_loads_anew() {
 fn a_wrong_configuration_ends_the_attempts_until_somebody_asks() {
     let failure = Failure::new(Kind::Config, "no weights in /models");
     let mut life = Clocked::new();
-    assert_eq!(life.apply(Input::Fatal(failure.clone())), []);
-    assert_eq!(life.apply(exit(78)), [Action::RefuseAll(failure.clone())]);
-    assert_eq!(*life.state(), State::Failed(failure));
+    assert_eq!(life.apply(WorkerInput::Fatal(failure.clone())), []);
+    assert_eq!(life.apply(exit(78)), [WorkerAction::RefuseAll(failure.clone())]);
+    assert_eq!(*life.phase(), WorkerPhase::Failed(failure));
     assert_eq!(life.life.deadline(None), None);
-    assert_eq!(life.apply(Input::Wake), [Action::Spawn]);
+    assert_eq!(life.apply(WorkerInput::Wake), [WorkerAction::Spawn]);
 }
 
 #[test]
 fn exit_78_alone_is_a_wrong_configuration_with_the_last_words_as_reason() {
     let mut life = Clocked::new();
-    let actions = life.apply(Input::Exited(Exit {
+    let actions = life.apply(WorkerInput::Exited(Exit {
         code: Some(78),
         stderr_tail: Some("no such folder".into()),
         ..Exit::default()
     }));
-    assert_eq!(actions, [Action::RefuseAll(Failure::new(Kind::Config, "no such folder"))]);
+    assert_eq!(actions, [WorkerAction::RefuseAll(Failure::new(Kind::Config, "no such folder"))]);
 }
 
 #[test]
 fn another_fatal_reason_is_told_and_tried_again() {
     let mut life = Clocked::busy();
-    life.apply(Input::Fatal(Failure::new(Kind::Internal, "an illegal address")));
+    life.apply(WorkerInput::Fatal(Failure::new(Kind::Internal, "an illegal address")));
     let actions = life.apply(exit(71));
     let reason = "an illegal address".to_owned();
-    assert_eq!(actions[0], Action::LoseJob { job: 3, fault: Fault::Own, reason });
+    assert_eq!(actions[0], WorkerAction::LoseJob { job: 3, fault: Fault::Own, reason });
     assert_eq!(pause(&actions), 0);
     assert_eq!(life.life.last_error(), Some("an illegal address"));
 }
@@ -335,29 +335,32 @@ fn another_fatal_reason_is_told_and_tried_again() {
 fn a_process_that_cannot_start_is_judged_by_its_kind() {
     let mut life = Clocked::new();
     let failure = Failure::new(Kind::Config, "there is no worker");
-    assert_eq!(life.apply(Input::NotStarted(failure.clone())), [Action::RefuseAll(failure)]);
+    assert_eq!(
+        life.apply(WorkerInput::NotStarted(failure.clone())),
+        [WorkerAction::RefuseAll(failure)]
+    );
 
     let mut life = Clocked::new();
     let failure = Failure::new(Kind::Internal, "no memory for a process");
-    assert_eq!(pause(&life.apply(Input::NotStarted(failure))), 0);
+    assert_eq!(pause(&life.apply(WorkerInput::NotStarted(failure))), 0);
 }
 
 #[test]
 fn nonsense_ends_the_process_and_its_job() {
     for nonsense in [
-        Input::Nonsense("a frame of kind 9".into()),
-        Input::Ready,
-        Input::Step { job: 4, step: 1, of: 8 },
-        Input::Ended(4),
+        WorkerInput::Violation("a frame of kind 9".into()),
+        WorkerInput::Ready,
+        WorkerInput::Step { job: 4, step: 1, of: 8 },
+        WorkerInput::Ended(4),
     ] {
         let mut life = Clocked::busy();
-        assert_eq!(life.apply(nonsense.clone()), [Action::Kill], "{nonsense:?}");
+        assert_eq!(life.apply(nonsense.clone()), [WorkerAction::Kill], "{nonsense:?}");
         assert_eq!(life.life.job(), None, "what it says counts no more");
         assert_eq!(life.apply(nonsense), [], "said once more while it ends");
         let actions = life.apply(killed(9, "bye"));
         assert!(matches!(
             &actions[..],
-            [Action::LoseJob { job: 3, fault: Fault::Own, reason }, Action::BackOff { .. }]
+            [WorkerAction::LoseJob { job: 3, fault: Fault::Own, reason }, WorkerAction::BackOff { .. }]
                 if reason.starts_with("the worker broke the protocol: ") && reason.ends_with(": bye")
         ));
     }
@@ -366,12 +369,12 @@ fn nonsense_ends_the_process_and_its_job() {
 #[test]
 fn who_says_nothing_hangs_and_who_says_something_does_not() {
     let mut life = Clocked::new();
-    life.apply(Input::Loading { done: 5, total: 9 });
+    life.apply(WorkerInput::Loading { done: 5, total: 9 });
     let deadline = life.life.deadline(None);
     life.now += SECOND;
-    life.apply(Input::Loading { done: 5, total: 9 });
+    life.apply(WorkerInput::Loading { done: 5, total: 9 });
     assert_eq!(life.life.deadline(None), deadline, "the same bytes are no progress");
-    life.apply(Input::Loading { done: 6, total: 9 });
+    life.apply(WorkerInput::Loading { done: 6, total: 9 });
     assert_eq!(life.life.deadline(None), Some(life.now + 60 * SECOND));
 
     let mut life = Clocked::busy();
@@ -379,22 +382,26 @@ fn who_says_nothing_hangs_and_who_says_something_does_not() {
     assert_eq!(within(&life, SECOND / 10), 30 * SECOND);
     assert_eq!(within(&life, 2 * SECOND), 40 * SECOND);
     life.now += 20 * SECOND;
-    life.apply(Input::Alive);
+    life.apply(WorkerInput::Alive);
     assert_eq!(within(&life, SECOND / 10), 30 * SECOND);
     life.now += 31 * SECOND;
-    assert_eq!(life.apply(Input::TimeUp), [Action::Kill]);
+    assert_eq!(life.apply(WorkerInput::TimeUp), [WorkerAction::Kill]);
     // What it had said before it was killed still counts.
     assert_eq!(life.life.job(), Some(3));
-    assert_eq!(life.apply(Input::Ended(3)), []);
+    assert_eq!(life.apply(WorkerInput::Ended(3)), []);
     let actions = life.apply(killed(9, "deep in a kernel"));
     let reason = "the worker hung while drawing, for 31 s: deep in a kernel".to_owned();
-    assert_eq!(actions, [Action::BackOff { pause: Duration::ZERO, reason }], "its job was done");
+    assert_eq!(
+        actions,
+        [WorkerAction::BackOff { pause: Duration::ZERO, reason }],
+        "its job was done"
+    );
 }
 
 #[test]
 fn a_process_that_cannot_be_killed_is_stuck() {
     let mut life = Clocked::busy();
-    life.apply(Input::Nonsense("x".into()));
+    life.apply(WorkerInput::Violation("x".into()));
     life.now += 30 * SECOND;
     assert!(!life.life.is_stuck(life.now));
     life.now += SECOND;
@@ -414,33 +421,33 @@ fn time_in_which_the_daemon_slept_is_nobodys_fault() {
 #[test]
 fn sleep_waits_for_the_running_job_and_a_prompt_wakes() {
     let mut life = Clocked::busy();
-    assert_eq!(life.apply(Input::Sleep), []);
-    assert_eq!(life.apply(Input::Ended(3)), [Action::Close]);
-    assert_eq!(life.life.told(life.now), WorkerState::Asleep);
+    assert_eq!(life.apply(WorkerInput::Sleep), []);
+    assert_eq!(life.apply(WorkerInput::Ended(3)), [WorkerAction::Close]);
+    assert_eq!(life.life.shown(life.now), WorkerState::Asleep);
     assert_eq!(life.apply(exit(0)), []);
-    assert_eq!(*life.state(), State::Asleep);
+    assert_eq!(*life.phase(), WorkerPhase::Asleep);
     assert_eq!(life.life.last_error(), None);
-    assert_eq!(life.apply(Input::Wake), [Action::Spawn]);
+    assert_eq!(life.apply(WorkerInput::Wake), [WorkerAction::Spawn]);
     assert_eq!(life.life.restarts(), 0, "nothing had gone wrong");
     // Another prompt comes before the running job has ended.
     let mut life = Clocked::busy();
-    life.apply(Input::Sleep);
-    life.apply(Input::Wake);
-    assert_eq!(life.apply(Input::Ended(3)), []);
-    assert_eq!(*life.state(), State::Ready);
+    life.apply(WorkerInput::Sleep);
+    life.apply(WorkerInput::Wake);
+    assert_eq!(life.apply(WorkerInput::Ended(3)), []);
+    assert_eq!(*life.phase(), WorkerPhase::Ready);
     // Or while the worker goes.
-    life.apply(Input::Sleep);
-    life.apply(Input::Wake);
-    assert_eq!(life.apply(exit(0)), [Action::Spawn]);
+    life.apply(WorkerInput::Sleep);
+    life.apply(WorkerInput::Wake);
+    assert_eq!(life.apply(exit(0)), [WorkerAction::Spawn]);
 }
 
 #[test]
 fn who_does_not_go_to_sleep_is_made_to() {
     let mut life = Clocked::ready();
-    life.apply(Input::Sleep);
-    assert_eq!(life.time_up(), [Action::Kill]);
+    life.apply(WorkerInput::Sleep);
+    assert_eq!(life.time_up(), [WorkerAction::Kill]);
     assert_eq!(life.apply(killed(9, "")), []);
-    assert_eq!(*life.state(), State::Asleep);
+    assert_eq!(*life.phase(), WorkerPhase::Asleep);
 }
 
 #[test]
@@ -448,14 +455,14 @@ fn an_idle_worker_is_sent_to_sleep_if_so_wished() {
     let mut life = Clocked::ready();
     assert_eq!(life.life.deadline(None), None);
     life.life.idle = Some(60 * SECOND);
-    assert_eq!(life.time_up(), [Action::Close]);
+    assert_eq!(life.time_up(), [WorkerAction::Close]);
 }
 
 #[test]
 fn a_stopping_daemon_starts_nothing() {
     let mut life = Clocked::busy();
-    assert_eq!(life.apply(Input::Stop), []);
-    assert_eq!(life.life.told(life.now), WorkerState::Draining);
-    assert!(matches!(&life.apply(killed(11, "x"))[..], [Action::LoseJob { job: 3, .. }]));
-    assert_eq!(*life.state(), State::Gone);
+    assert_eq!(life.apply(WorkerInput::Stop), []);
+    assert_eq!(life.life.shown(life.now), WorkerState::Draining);
+    assert!(matches!(&life.apply(killed(11, "x"))[..], [WorkerAction::LoseJob { job: 3, .. }]));
+    assert_eq!(*life.phase(), WorkerPhase::Gone);
 }

@@ -1,0 +1,208 @@
+//! Retention of detached jobs: how many there may be, how much room they take, and until when
+//! those that have ended stay.
+
+use std::time::Instant;
+
+use zimg_protocol::limits::image_bytes as bytes_of;
+use zimg_protocol::messages::{ModelInfo, Params, Started};
+
+use super::job::Job;
+use super::refusal::Refusal;
+use crate::retention::Retention;
+
+/// Detached jobs of all users together. A list of so many fits a frame, or nearly.
+const JOBS_MAX: usize = 500;
+/// Detached jobs of one user.
+const JOBS_PER_USER: usize = 100;
+/// Bytes that a job takes on the disk besides its prompts and images.
+const OVERHEAD: u64 = 8 << 10;
+/// The side of an image whose size is not known yet: the usual model's own.
+const USUAL_SIDE: u32 = 1024;
+/// The store's age is saved when it has grown by so many seconds.
+const SAVED_EVERY_S: u64 = 600;
+
+/// How long daemons have run on the store, in seconds. Jobs expire by it, so that no clock that is
+/// set wrong loses anything.
+#[derive(Debug)]
+pub(crate) struct StoreAge {
+    /// The age at an instant.
+    opened: (Instant, u64),
+    saved_s: u64,
+}
+
+impl StoreAge {
+    /// A store that is opened now, at this age.
+    pub(crate) fn new(age_s: u64) -> Self {
+        Self { opened: (Instant::now(), age_s), saved_s: age_s }
+    }
+
+    /// The present age in seconds.
+    pub(crate) fn seconds(&self) -> u64 {
+        self.opened.1 + self.opened.0.elapsed().as_secs()
+    }
+
+    /// The age, if it has grown so much that it is to be saved.
+    pub(crate) fn to_save(&mut self) -> Option<u64> {
+        let age_s = self.seconds();
+        (age_s >= self.saved_s + SAVED_EVERY_S).then(|| {
+            self.saved_s = age_s;
+            age_s
+        })
+    }
+}
+
+/// Whether a job that ended at one age of the store has expired at another.
+pub(crate) fn has_expired(retention: &Retention, ended_s: u64, age_s: u64) -> bool {
+    age_s.saturating_sub(ended_s) >= retention.time.as_secs()
+}
+
+/// Whether these detached jobs leave room for one more of this user.
+pub(crate) fn admit<'a>(
+    retention: &Retention,
+    detached: impl Iterator<Item = &'a Job> + Clone,
+    uid: u32,
+    asked: &Params,
+    model: Option<&ModelInfo>,
+) -> Result<(), Refusal> {
+    let more = job_bytes(asked, None, model);
+    let used = |own: bool| {
+        let jobs = detached.clone().filter(move |job| !own || job.uid == uid);
+        jobs.filter_map(Job::stored).fold((0, 0), |(n, bytes), job| (n + 1, bytes + job.bytes))
+    };
+    let ((jobs, bytes), (own_jobs, own_bytes)) = (used(false), used(true));
+    if own_jobs >= JOBS_PER_USER {
+        return Err(Refusal::OwnDetachedJobs(own_jobs));
+    }
+    if jobs >= JOBS_MAX {
+        return Err(Refusal::DetachedJobs(jobs));
+    }
+    if own_bytes + more > retention.bytes_per_user {
+        let (needed, limit) = (own_bytes + more, retention.bytes_per_user);
+        return Err(Refusal::OwnQuota { needed, limit });
+    }
+    if bytes + more > retention.bytes {
+        return Err(Refusal::Quota { needed: bytes + more, limit: retention.bytes });
+    }
+    Ok(())
+}
+
+/// Bytes that a job will take on the disk.
+pub(crate) fn job_bytes(
+    asked: &Params,
+    started: Option<&Started>,
+    model: Option<&ModelInfo>,
+) -> u64 {
+    OVERHEAD + prompt_bytes(asked) + image_bytes(asked, started, model) * u64::from(asked.images())
+}
+
+/// Bytes that a job takes that has ended with so many bytes of images.
+pub(crate) fn ended_bytes(asked: &Params, images: u64) -> u64 {
+    OVERHEAD + prompt_bytes(asked) + images
+}
+
+/// Bytes of one image, as far as its size is known.
+pub(crate) fn image_bytes(
+    asked: &Params,
+    started: Option<&Started>,
+    model: Option<&ModelInfo>,
+) -> u64 {
+    let side = |told: Option<u32>, asked: Option<u32>, usual: Option<u32>| {
+        told.or(asked).or(usual).unwrap_or(USUAL_SIDE)
+    };
+    let width = side(started.map(|s| s.width), asked.width, model.map(|m| m.width));
+    let height = side(started.map(|s| s.height), asked.height, model.map(|m| m.height));
+    bytes_of(width, height).unwrap_or_default() as u64
+}
+
+fn prompt_bytes(asked: &Params) -> u64 {
+    (asked.prompt.len() + asked.negative.as_ref().map_or(0, String::len)) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use zimg_protocol::messages::{Generate, JobId, Priority};
+    use zimg_protocol::{Failure, Kind};
+
+    use super::super::job::ended;
+    use super::super::state::JobPhase;
+    use super::*;
+    use crate::store::JobRecord;
+
+    const MIB: u64 = 1 << 20;
+
+    fn draw(count: u32) -> Params {
+        Params { count: Some(count), width: Some(1024), height: Some(1024), ..Params::new("a fox") }
+    }
+
+    fn job(id: JobId, uid: u32, draw: Params) -> Job {
+        let submit = Generate {
+            params: draw,
+            priority: Priority::Batch,
+            detach: true,
+            previews: false,
+            ..Generate::default()
+        };
+        let record = JobRecord::new(uid, submit, 1_700_000_000);
+        Job::detached(id, record, JobPhase::Waiting, None)
+    }
+
+    fn retention() -> Retention {
+        let time = Duration::from_secs(3600);
+        Retention { time, bytes: 40 * MIB, bytes_per_user: 20 * MIB }
+    }
+
+    #[test]
+    fn quotas_are_of_each_user_and_of_all() {
+        let mut jobs = Vec::new();
+        let take = |jobs: &mut Vec<Job>, id: JobId, uid: u32, count: u32| {
+            admit(&retention(), jobs.iter(), uid, &draw(count), None)?;
+            jobs.push(job(id, uid, draw(count)));
+            Ok::<(), Refusal>(())
+        };
+        take(&mut jobs, 1, 7, 5).unwrap();
+        let refusal = take(&mut jobs, 2, 7, 2).unwrap_err();
+        let failure = Failure::from(refusal);
+        assert_eq!(failure.kind, Kind::Busy);
+        assert_eq!(
+            failure.message,
+            "your detached jobs would take 22 MiB, and you may keep 20 MiB"
+        );
+        take(&mut jobs, 3, 7, 1).unwrap();
+        take(&mut jobs, 4, 8, 6).unwrap();
+        let refusal = take(&mut jobs, 5, 9, 2).unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            "all detached jobs would take 43 MiB, and 40 MiB may be kept"
+        );
+        // A job that failed without an image takes next to nothing.
+        let failed = Err(Failure::new(Kind::Refused, "no"));
+        jobs[2].phase = ended(&failed, 0);
+        jobs[2].publish_end(failed);
+        take(&mut jobs, 6, 9, 6).unwrap();
+    }
+
+    #[test]
+    fn small_jobs_are_counted() {
+        let mut jobs = Vec::new();
+        let small = Params { width: Some(64), height: Some(64), ..Params::new("a fox") };
+        for id in 0..100 {
+            admit(&retention(), jobs.iter(), 7, &small, None).unwrap();
+            jobs.push(job(id, 7, small.clone()));
+        }
+        let refusal = admit(&retention(), jobs.iter(), 7, &small, None).unwrap_err();
+        assert_eq!(refusal, Refusal::OwnDetachedJobs(100));
+        assert_eq!(refusal.to_string(), "you already keep 100 detached jobs");
+        admit(&retention(), jobs.iter(), 8, &small, None).unwrap();
+    }
+
+    #[test]
+    fn what_has_ended_expires_by_the_age_of_the_store() {
+        let expired = |ended_s, age_s| has_expired(&retention(), ended_s, age_s);
+        assert!(expired(6400, 10_000));
+        assert!(!expired(6401, 10_000));
+        assert!(expired(6401, 20_000));
+        assert!(!expired(6400, 0), "an age that is lost expires nothing");
+    }
+}

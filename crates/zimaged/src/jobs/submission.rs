@@ -1,0 +1,128 @@
+//! New jobs: accepted into the queue, or refused with a reason.
+
+use zimg_protocol::Failure;
+use zimg_protocol::messages::{Busy, Event, Generate, JobId, ModelInfo};
+
+use super::effect::Effect;
+use super::job::{Job, unix_s};
+use super::listing::{count, position};
+use super::refusal::Refusal;
+use super::state::JobPhase;
+use super::{JobTable, retention};
+use crate::outbox::ClientId;
+use crate::scheduler::queue::QueueFull;
+use crate::store::{JobRecord, StoreRequest};
+use crate::workers::WorkerId;
+
+/// Workers that serve jobs, each with its model.
+pub(crate) type Serving<'a> = [(WorkerId, &'a ModelInfo)];
+
+impl JobTable {
+    /// A client submits a job. A detached one is answered when it is in the store.
+    pub(crate) fn submit(
+        &mut self,
+        client: ClientId,
+        uid: u32,
+        request: Generate,
+        model: Option<&ModelInfo>,
+        serving: &Serving<'_>,
+    ) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match self.admit(uid, &request, model, serving, &mut effects) {
+            Ok(id) if request.detach => {
+                let record = JobRecord::new(uid, request, unix_s());
+                let phase = JobPhase::Accepting(client);
+                self.insert(Job::detached(id, record.clone(), phase, model));
+                let record = Box::new(record);
+                effects.push(Effect::Expect(client));
+                effects.push(Effect::Store(StoreRequest::Accept { job: id, record }));
+            }
+            Ok(id) => {
+                self.insert(Job::attached(id, uid, client, request));
+                let position = position(&self.queue.positions(), id);
+                if let Some(job) = self.jobs.get_mut(&id) {
+                    job.announce_position(position);
+                }
+                effects.push(Effect::Tell(client, Event::Accepted { job: id, position }));
+                effects.push(Effect::ModelNeeded);
+            }
+            Err(refusal) => effects.push(Effect::Tell(client, self.refuse(uid, refusal))),
+        }
+        effects
+    }
+
+    /// Refuses a job: what its client is told.
+    pub(crate) fn refuse(&mut self, uid: u32, refusal: Refusal) -> Event {
+        self.counts.failed += 1;
+        let free_in = match &refusal {
+            Refusal::QueueFull { free_in, .. } | Refusal::OwnQueueFull { free_in, .. } => {
+                self.counts.counters.busy += 1;
+                Some(*free_in)
+            }
+            _ => None,
+        };
+        let failure = Failure::from(refusal);
+        tracing::info!(uid, result = failure.kind.exit_code(), "refused: {failure}");
+        match free_in {
+            Some(free_in) => Event::Busy(Busy {
+                failure,
+                depth: count(self.queue.unfinished()),
+                wait_ms: free_in.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+            }),
+            None => Event::Failed(failure),
+        }
+    }
+
+    /// An id for a job that is within all limits.
+    fn admit(
+        &mut self,
+        uid: u32,
+        request: &Generate,
+        model: Option<&ModelInfo>,
+        serving: &Serving<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<JobId, Refusal> {
+        if let Some(image) = request.images.first() {
+            return Err(Refusal::ImageInput(image.role.name()));
+        }
+        if request.on_behalf_of.is_some() {
+            return Err(Refusal::OnBehalfOf(uid));
+        }
+        request.params.check().map_err(|error| Refusal::Failed(error.into()))?;
+        if request.detach {
+            if !self.store.is_open() {
+                effects.push(Effect::Store(StoreRequest::Open));
+                return Err(self.store.why_closed());
+            }
+            retention::admit(&self.retention, self.detached(), uid, &request.params, model)?;
+        }
+        self.queue.admit(uid).map_err(|full| self.full(uid, full, serving))?;
+        let id = if request.detach { self.ids.next_unique() } else { Some(self.ids.next()) };
+        effects.extend(self.reserve_ids());
+        id.ok_or_else(|| self.store.why_no_id())
+    }
+
+    /// The queue is full: when one of the jobs in question will have ended.
+    fn full(&self, uid: u32, full: QueueFull, serving: &Serving<'_>) -> Refusal {
+        let order = self.queue.order();
+        match full {
+            QueueFull::Total(jobs) => {
+                let first = order.get(..self.running().max(1)).unwrap_or(&order);
+                let ends = self.ends_of(first, serving);
+                Refusal::QueueFull { jobs, free_in: ends.and_then(|ends| ends.into_iter().min()) }
+            }
+            QueueFull::User(jobs) => {
+                let own = |id: &JobId| self.get(*id).is_some_and(|job| job.uid == uid);
+                let upto = order.iter().position(own).map_or(1, |before| before + 1);
+                let ends = self.ends_of(order.get(..upto).unwrap_or_default(), serving);
+                Refusal::OwnQueueFull { jobs, free_in: ends.and_then(|ends| ends.last().copied()) }
+            }
+        }
+    }
+
+    /// More ids are reserved before they run out.
+    pub(super) fn reserve_ids(&mut self) -> Option<Effect> {
+        let reserve = self.store.is_open() && self.ids.needs_more();
+        reserve.then(|| Effect::Store(StoreRequest::ReserveIds(crate::store::IDS_RESERVED)))
+    }
+}

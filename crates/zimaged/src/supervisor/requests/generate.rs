@@ -1,0 +1,27 @@
+//! `Request::Generate`: a job for this connection, or a detached one.
+
+use zimg_protocol::messages::Generate;
+
+use crate::jobs::Refusal;
+use crate::outbox::ClientId;
+use crate::supervisor::Supervisor;
+
+impl Supervisor {
+    pub(super) fn generate(&mut self, id: ClientId, uid: u32, request: Generate) {
+        if !self.is_free(id) {
+            return;
+        }
+        let refusal = match self.workers.failure() {
+            _ if self.stop_by.is_some() => Some(Refusal::ShuttingDown),
+            Some(failure) => Some(Refusal::NoWorker(failure.clone())),
+            None => None,
+        };
+        if let Some(refusal) = refusal {
+            let event = self.jobs.refuse(uid, refusal);
+            return self.clients.tell(id, event);
+        }
+        let (model, serving) = (self.workers.model(), self.workers.serving());
+        let effects = self.jobs.submit(id, uid, request, model, &serving);
+        self.perform(effects);
+    }
+}

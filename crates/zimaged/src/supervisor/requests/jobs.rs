@@ -1,0 +1,13 @@
+//! `Request::Jobs`: the jobs of a user, or all for root.
+
+use zimg_protocol::messages::Event;
+
+use crate::outbox::ClientId;
+use crate::supervisor::Supervisor;
+
+impl Supervisor {
+    pub(super) fn list_jobs(&self, id: ClientId, uid: u32) {
+        let jobs = self.jobs.list(uid, self.workers.model());
+        self.clients.tell(id, Event::Jobs(jobs));
+    }
+}

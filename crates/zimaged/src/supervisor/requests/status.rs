@@ -1,0 +1,62 @@
+//! `Request::Status`, `Request::Overview` and `Request::Setup`: what the daemon says about itself.
+
+use std::path::Path;
+
+use zimg_protocol::messages::{Event, Overview, Setup, Status};
+
+use crate::outbox::ClientId;
+use crate::supervisor::Supervisor;
+use crate::workers::slot::WorkerSlot;
+
+impl Supervisor {
+    pub(super) fn tell_status(&self, id: ClientId) {
+        self.clients.tell(id, Event::Status(Box::new(self.status())));
+    }
+
+    pub(super) fn tell_overview(&self, id: ClientId, uid: u32) {
+        self.clients.tell(id, Event::Overview(Box::new(self.overview(uid))));
+    }
+
+    pub(super) fn tell_setup(&self, id: ClientId) {
+        let shown = |path: &Path| path.display().to_string();
+        let setup = Setup {
+            config: self.config.config.as_deref().map(shown),
+            model: self.config.model.to_string(),
+            state_dir: self.config.folder.as_deref().ok().map(shown),
+        };
+        self.clients.tell(id, Event::Setup(Box::new(setup)));
+    }
+
+    /// The daemon on one screen.
+    fn status(&self) -> Status {
+        let counts = self.jobs.counts();
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            uptime_s: self.started.elapsed().as_secs(),
+            queued: count(self.jobs.waiting()),
+            done: counts.done,
+            failed: counts.failed,
+            workers: self.workers.iter().map(WorkerSlot::status).collect(),
+        }
+    }
+
+    /// The daemon in full, for a user who may submit a job.
+    fn overview(&self, uid: u32) -> Overview {
+        let wait = self.jobs.wait_for(uid, &self.workers.serving());
+        Overview {
+            status: self.status(),
+            places: self.config.places,
+            unfinished: count(self.jobs.unfinished()),
+            connections: count(self.clients.len()),
+            kept: count(self.jobs.retained()),
+            wait_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+            counters: self.jobs.counts().counters,
+            keeping: self.jobs.store_trouble(),
+        }
+    }
+}
+
+fn count(things: usize) -> u32 {
+    u32::try_from(things).unwrap_or(u32::MAX)
+}
