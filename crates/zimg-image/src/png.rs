@@ -2,7 +2,8 @@
 
 use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter};
 
-use crate::metadata::{GenerationMetadata, JSON_KEYWORD, PARAMETERS_KEYWORD};
+use crate::metadata::GenerationMetadata;
+use crate::metadata::keywords::{JSON_KEYWORD, PARAMETERS_KEYWORD};
 use crate::pixels::Pixels;
 
 /// Writes a PNG file. Fast compression is a deflate made for PNG: at 1024x1024 the default takes

@@ -8,7 +8,8 @@ use std::path::Path;
 use png::{Decoder, Limits};
 
 use super::generation::GenerationMetadata;
-use super::{JSON_KEYWORD, PARAMETERS_KEYWORD, exif, parameters};
+use super::keywords::{JSON_KEYWORD, PARAMETERS_KEYWORD};
+use super::{exif, parameters};
 use crate::error::Error;
 
 /// The longest file that is read: several times the largest image there is.

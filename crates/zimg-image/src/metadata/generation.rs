@@ -7,8 +7,6 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zimage_params::{DefaultRule, Metadata, PARAMETERS, Parameter, Params, Value, ValueKind};
 
-use super::parameters;
-
 /// How an image was made. As JSON it is one object: the parameters by name, then the other fields.
 /// Fields are added, never changed; readers ignore fields that they do not know.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -142,11 +140,6 @@ impl GenerationMetadata {
     /// Reads [`Self::to_json`] of this or another version; none if a required field is missing.
     pub fn from_json(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
-    }
-
-    /// The parameters text that AUTOMATIC1111's web UI writes, for other programs and for people.
-    pub fn to_parameters(&self) -> String {
-        parameters::write(self)
     }
 }
 

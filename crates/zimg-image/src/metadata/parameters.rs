@@ -11,8 +11,14 @@ const PROGRAM: &str = concat!("zimg ", env!("CARGO_PKG_VERSION"));
 const NEGATIVE: &str = "\nNegative prompt: ";
 const SETTINGS: &str = "\nSteps: ";
 
-/// The text of a metadata.
-pub(super) fn write(metadata: &GenerationMetadata) -> String {
+impl GenerationMetadata {
+    /// The parameters text that AUTOMATIC1111's web UI writes, for other programs and for people.
+    pub fn to_parameters(&self) -> String {
+        write(self)
+    }
+}
+
+fn write(metadata: &GenerationMetadata) -> String {
     let params = &metadata.params;
     let negative = match params.negative.as_deref().unwrap_or_default() {
         "" => String::new(),
