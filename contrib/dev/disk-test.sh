@@ -38,7 +38,7 @@ stop() {
 }
 zimg() { run "$bin/zimg" "$@"; }
 # Jobs are looked at in the JSON of `zimg jobs`, not in its table.
-a_job_is_blocked() { zimg jobs --json && [ "$code" = 0 ] && [[ $said == *'"state":"held"'* ]]; }
+a_job_is_blocked() { zimg jobs --json && [ "$code" = 0 ] && [[ $said == *'"state":"blocked"'* ]]; }
 no_job_is_left() { zimg jobs --json && [ "$code" = 0 ] && [ -z "$said" ]; }
 
 # There is room for the list, the reserve of 256 KiB and some images of 12 KiB, but not for all.

@@ -8,13 +8,13 @@ pub(crate) fn advice(draw: &Params, model: &ModelInfo) -> Vec<String> {
     let name = &model.name;
     let mut said = Vec::new();
     if draw.prompt.trim().is_empty() {
-        said.push("the prompt is empty: the image may be of anything".to_owned());
+        said.push("the prompt is empty: the image is unconditioned".to_owned());
     }
     // A distilled model is one whose own guidance is 0.
     if let Some(guidance) = draw.guidance.filter(|g| *g > 0.0 && model.guidance <= 0.0) {
         said.push(format!(
-            "{name} is made to draw without guidance: {guidance} takes twice the time and seldom \
-             helps"
+            "{name} is distilled for guidance 0: guidance {guidance} doubles the time and seldom \
+             improves the image"
         ));
     }
     if draw.negative.is_some() && draw.guidance.unwrap_or(model.guidance) <= 0.0 {
@@ -24,10 +24,12 @@ pub(crate) fn advice(draw: &Params, model: &ModelInfo) -> Vec<String> {
         let own = model.steps;
         if steps > own.saturating_mul(2) {
             said.push(format!(
-                "{name} draws in {own} steps: {steps} take longer and are seldom better"
+                "{name} is made for {own} steps: {steps} steps take longer and are seldom better"
             ));
         } else if steps.saturating_mul(2) < own {
-            said.push(format!("{name} draws in {own} steps: {steps} may leave the image rough"));
+            said.push(format!(
+                "{name} is made for {own} steps: after {steps} steps the image may be rough"
+            ));
         }
     }
     if let (Some(width), Some(height)) = (draw.width, draw.height) {
@@ -35,7 +37,7 @@ pub(crate) fn advice(draw: &Params, model: &ModelInfo) -> Vec<String> {
         let pixels = u64::from(width) * u64::from(height);
         if pixels > 4 * own || pixels * 8 < own {
             let (w, h) = (model.width, model.height);
-            said.push(format!("{name} draws best at about {w}x{h}, not at {width}x{height}"));
+            said.push(format!("{name} works best at about {w}x{h}, not at {width}x{height}"));
         }
     }
     said
@@ -88,9 +90,9 @@ mod tests {
         assert_eq!(
             advice(&all, &model(0.0)),
             [
-                "Z is made to draw without guidance: 4 takes twice the time and seldom helps",
-                "Z draws in 8 steps: 30 take longer and are seldom better",
-                "Z draws best at about 1024x1024, not at 64x64",
+                "Z is distilled for guidance 0: guidance 4 doubles the time and seldom improves the image",
+                "Z is made for 8 steps: 30 steps take longer and are seldom better",
+                "Z works best at about 1024x1024, not at 64x64",
             ]
         );
         let few = Params { steps: Some(3), negative: Some("x".to_owned()), ..Params::new("a fox") };
@@ -98,10 +100,10 @@ mod tests {
             advice(&few, &model(0.0)),
             [
                 "the negative prompt has no effect while the guidance is 0",
-                "Z draws in 8 steps: 3 may leave the image rough",
+                "Z is made for 8 steps: after 3 steps the image may be rough",
             ]
         );
-        let empty = ["the prompt is empty: the image may be of anything"];
+        let empty = ["the prompt is empty: the image is unconditioned"];
         assert_eq!(advice(&Params::new(" \n"), &model(0.0)), empty);
     }
 }

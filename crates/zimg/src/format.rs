@@ -15,7 +15,7 @@ pub(crate) fn waiting(waiting: &Waiting) -> String {
         Waiting::Queue { position: 1 } => "waiting: 1 job is before this one".to_owned(),
         Waiting::Queue { position } => format!("waiting: {position} jobs are before this one"),
         Waiting::Worker(state) => format!("waiting: {}", worker(state)),
-        Waiting::Overtaken { .. } => "waiting: a more urgent image goes first".to_owned(),
+        Waiting::Overtaken { .. } => "waiting: preempted by an interactive job".to_owned(),
         Waiting::Disk(failure) => format!("waiting: {failure}"),
     }
 }
@@ -30,7 +30,7 @@ pub(crate) fn worker(state: &WorkerState) -> String {
         }
         WorkerState::Warming => "warming up".to_owned(),
         WorkerState::Ready => "ready".to_owned(),
-        WorkerState::Busy { job, step, of } => format!("drawing job {job}, step {step} of {of}"),
+        WorkerState::Busy { job, step, of } => format!("running job {job}, step {step} of {of}"),
         WorkerState::Draining => "finishing the last image before it ends".to_owned(),
         WorkerState::Restarting { in_ms, reason } => {
             format!("the worker starts again in {} ({reason})", seconds(*in_ms as f32 / 1e3))

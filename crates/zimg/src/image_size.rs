@@ -70,7 +70,7 @@ fn refusal(width: u32, height: u32) -> Failure {
     let below = |side: u32| side.clamp(SIZE_MIN, SIZE_MAX) / SIZE_MULTIPLE * SIZE_MULTIPLE;
     let above = |side: u32| side.clamp(SIZE_MIN, SIZE_MAX).next_multiple_of(SIZE_MULTIPLE);
     let message = format!(
-        "{width}x{height} is not possible: sides are multiples of {SIZE_MULTIPLE} from {SIZE_MIN} \
+        "the size is {width}x{height}, expected sides that are multiples of {SIZE_MULTIPLE} from {SIZE_MIN} \
          to {SIZE_MAX}"
     );
     let small = format!("{}x{}", below(width), below(height));
@@ -78,7 +78,7 @@ fn refusal(width: u32, height: u32) -> Failure {
     let near = format!("{}x{}", nearest(width), nearest(height));
     let would = if small == large { small } else { format!("{small} or {large}") };
     Failure::new(Kind::Refused, message)
-        .hint(format!("{would} would be; --round takes the nearest, {near}"))
+        .hint(format!("use {would}; --round takes the nearest, {near}"))
 }
 
 /// The possible size that is nearest to this shape and number of pixels.
@@ -111,16 +111,16 @@ mod tests {
         assert_eq!(failure.kind, Kind::Refused);
         assert_eq!(
             failure.message,
-            "1000x600 is not possible: sides are multiples of 16 from 64 to 2048"
+            "the size is 1000x600, expected sides that are multiples of 16 from 64 to 2048"
         );
         assert_eq!(
             failure.hint.as_deref(),
-            Some("992x592 or 1008x608 would be; --round takes the nearest, 1008x608")
+            Some("use 992x592 or 1008x608; --round takes the nearest, 1008x608")
         );
         let failure = SizeRequest::of(&options(Some((0, 9999)), false)).unwrap_err();
         assert_eq!(
             failure.hint.as_deref(),
-            Some("64x2048 would be; --round takes the nearest, 64x2048")
+            Some("use 64x2048; --round takes the nearest, 64x2048")
         );
     }
 

@@ -56,7 +56,8 @@ impl Interrupt {
     /// `Internal`: the system refuses.
     pub(crate) fn install() -> Result<Self, Failure> {
         let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
-        let refused = |error| Failure::new(Kind::Internal, format!("cannot take signals: {error}"));
+        let refused =
+            |error| Failure::new(Kind::Internal, format!("cannot handle signals: {error}"));
         signals.thread_block().map_err(|error| refused(error.into()))?;
         let interrupt = Self(Arc::default());
         let state = interrupt.clone();

@@ -17,7 +17,7 @@ pub(crate) fn read(typed: &str) -> Result<String, Failure> {
 fn from_stdin() -> Result<String, Failure> {
     let stdin = io::stdin().lock();
     if stdin.is_terminal() {
-        let _ = io::stderr().write_all(b"the prompt, then Ctrl-D:\n");
+        let _ = io::stderr().write_all(b"type the prompt, then Ctrl-D:\n");
     }
     let mut bytes = Vec::new();
     // One byte more than fits, and its newline, so that the limit's own check refuses it.
@@ -26,7 +26,10 @@ fn from_stdin() -> Result<String, Failure> {
     // A character cut by the bound is too long all the same.
     if bytes.len() > limits::PROMPT_BYTES + 2 {
         let limit = limits::PROMPT_BYTES;
-        return Err(Failure::new(Kind::Refused, format!("the prompt has more than {limit} bytes")));
+        return Err(Failure::new(
+            Kind::Refused,
+            format!("the prompt is longer than {limit} bytes"),
+        ));
     }
     let text = String::from_utf8(bytes)
         .map_err(|_| Failure::new(Kind::Refused, "the prompt on standard input is not UTF-8"))?;

@@ -10,7 +10,7 @@ use crate::sentences::{Said, said};
 
 /// Sentences that no user meets, and why.
 const UNMET: &[(&str, &str)] = &[
-    ("an image without a name", "names are given before anything is drawn"),
+    ("internal error: the image has no output file", "names are given before anything is drawn"),
     ("`…`: …", "an option in a line of a batch, with the sentence of the command line"),
     ("nobody waits any more", "is said to him who has left"),
     ("the job store is not open yet", "is replaced before any request"),

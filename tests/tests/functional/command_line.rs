@@ -66,7 +66,7 @@ fn a_batch_is_generated_by_a_daemon_that_takes_less_than_it_has() {
     let output = daemon.zimg(&words).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{}", daemon.log());
-    assert!(said.contains("30 images: 30 drawn, 0 there already, 0 failed"), "{said}");
+    assert!(said.contains("30 images: 30 generated, 0 exist already, 0 failed"), "{said}");
     for seed in 1..=30_u8 {
         let bytes = fs::read(daemon.folder().join(format!("p-{seed}-{seed}.ppm"))).unwrap();
         // The mock draws one colour: the seed.
@@ -74,6 +74,6 @@ fn a_batch_is_generated_by_a_daemon_that_takes_less_than_it_has() {
     }
     let again = daemon.zimg(&words).output().unwrap();
     let said = String::from_utf8_lossy(&again.stderr);
-    assert!(said.contains("30 images: 0 drawn, 30 there already, 0 failed"), "{said}");
+    assert!(said.contains("30 images: 0 generated, 30 exist already, 0 failed"), "{said}");
     assert_eq!(daemon.status().done, 30);
 }

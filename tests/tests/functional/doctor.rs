@@ -73,7 +73,7 @@ fn a_daemon_that_is_well_passes() {
     let disk = found.text.lines().find(|line| line.contains(" disk ")).unwrap();
     assert!(disk.contains(&daemon.folder().join("state").display().to_string()), "{disk}");
     assert_eq!(found.line("ok", "model").0, "tiny, the built-in one");
-    assert!(found.text.lines().last().unwrap().contains(" looks: "), "{}", found.text);
+    assert!(found.text.lines().last().unwrap().contains(" checks: "), "{}", found.text);
     daemon.end();
 }
 
@@ -92,7 +92,7 @@ fn without_a_daemon_it_says_what_to_type_and_looks_on() {
     assert!(found.line("ok", "libtorch").0.contains("/lib"), "{}", found.text);
     let config = home.path().join(".config/zimaged/zimaged.toml").display().to_string();
     assert_eq!(found.line("ok", "settings").0, config);
-    assert_eq!(found.line("ok", "gpu").0, "none is used: the device is set to cpu");
+    assert_eq!(found.line("ok", "gpu").0, "not used: `device` is cpu");
     assert!(found.said.starts_with("zimg: 1 of "), "{}", found.said);
     assert!(found.said.contains(" found a failure: daemon"), "{}", found.said);
 }

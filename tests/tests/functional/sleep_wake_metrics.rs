@@ -125,7 +125,7 @@ fn the_whole_state_is_one_line() {
     has(&format!("\"config\":\"{}\"", daemon.folder().join("zimaged.toml").display()));
     has(&format!("\"folder\":\"{}\"", daemon.folder().join("state").display()));
     has("\"path\":\"tiny\"");
-    has("\"places\":64,\"places_per_user\":8");
+    has("\"limit\":64,\"limit_per_user\":8");
     daemon.end();
 }
 

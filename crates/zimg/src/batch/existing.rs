@@ -46,14 +46,14 @@ pub(super) fn inspect(
     }
     let another = |what: &str| {
         Failure::new(Kind::CannotCreate, format!("{shown} exists already and {what}"))
-            .hint("--force replaces it, -o gives other names")
+            .hint("--force replaces it, -o gives another name")
     };
     if matches!(format, ImageFormat::Ppm | ImageFormat::Raw) {
         let whole = plain(&bytes, format, draw.width.zip(draw.height));
         return if whole { Ok(ExistingFile::Complete) } else { Ok(ExistingFile::Incomplete) };
     }
     let Some(found) = EmbeddedMetadata::from_bytes(&bytes) else {
-        return Err(another("is no image"));
+        return Err(another("is not an image"));
     };
     if image::load_from_memory(&bytes).is_err() {
         return Ok(ExistingFile::Incomplete);

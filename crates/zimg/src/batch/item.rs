@@ -38,10 +38,13 @@ pub(super) fn next(source: &mut dyn BufRead, number: &mut u64) -> Result<Option<
         if bytes.len() - usize::from(whole) > LINE_MAX {
             let skipped = if whole { Ok(0) } else { source.skip_until(b'\n') };
             skipped.map_err(|error| unreadable(&error))?;
-            return Err(Failure::new(Kind::Refused, format!("it is longer than {LINE_MAX} bytes")));
+            return Err(Failure::new(
+                Kind::Refused,
+                format!("the line is longer than {LINE_MAX} bytes"),
+            ));
         }
-        let text =
-            String::from_utf8(bytes).map_err(|_| Failure::new(Kind::Refused, "it is not UTF-8"))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Failure::new(Kind::Refused, "the line is not UTF-8"))?;
         let text = text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
         if !text.trim().is_empty() {
             return Ok(Some(text.to_owned()));
@@ -65,13 +68,13 @@ impl BatchItem {
             return Ok(Self { prompt: line.to_owned(), options: DrawOptions::default() });
         }
         let object: Map<String, Json> = serde_json::from_str(line)
-            .map_err(|error| refused(format!("it is not JSON: {error}")))?;
+            .map_err(|error| refused(format!("the line is not valid JSON: {error}")))?;
         let mut item = Self::default();
         let mut prompt = None;
         for (key, value) in object {
             if key == "prompt" {
                 let Json::String(text) = value else {
-                    return Err(refused("`prompt` is no text".to_owned()));
+                    return Err(refused("`prompt` is not a string".to_owned()));
                 };
                 prompt = Some(text);
                 continue;
@@ -82,7 +85,11 @@ impl BatchItem {
                 Json::String(text) => SettingValue::Text(text),
                 Json::Number(number) => SettingValue::Number(number.to_string()),
                 Json::Bool(on) => SettingValue::Switch(on),
-                _ => return Err(refused(format!("`{key}` is no text, number, true or false"))),
+                _ => {
+                    return Err(refused(format!(
+                        "`{key}` is not a string, a number, true or false"
+                    )));
+                }
             };
             // Other programs' names are understood here, where whole files of theirs come in.
             let key = Parameter::named_or_alias(&key).map_or(&*key, |(row, _)| row.name);
@@ -90,7 +97,7 @@ impl BatchItem {
                 .map_err(|wrong| refused(format!("`{key}`: {wrong}")))?;
             item.options = option.or(item.options);
         }
-        item.prompt = prompt.ok_or_else(|| refused("it has no `prompt`".to_owned()))?;
+        item.prompt = prompt.ok_or_else(|| refused("the object has no `prompt`".to_owned()))?;
         Ok(item)
     }
 }
@@ -143,16 +150,16 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        assert!(refusal("{").starts_with("it is not JSON: "));
-        assert_eq!(refusal("{}"), "it has no `prompt`");
-        assert_eq!(refusal(r#"{"prompt":1}"#), "`prompt` is no text");
+        assert!(refusal("{").starts_with("the line is not valid JSON: "));
+        assert_eq!(refusal("{}"), "the object has no `prompt`");
+        assert_eq!(refusal(r#"{"prompt":1}"#), "`prompt` is not a string");
         assert_eq!(
             refusal(r#"{"prompt":"a","sede":1}"#),
             "`sede`: there is no such setting, but `seed`"
         );
         assert_eq!(
             refusal(r#"{"prompt":"a","size":[1]}"#),
-            "`size` is no text, number, true or false"
+            "`size` is not a string, a number, true or false"
         );
         assert!(refusal(r#"{"prompt":"a","size":"big"}"#).contains("a size is WxH"));
     }
@@ -168,11 +175,11 @@ mod tests {
         };
         assert_eq!(next(), (Ok(Some("a".to_owned())), 1));
         assert_eq!(next(), (Ok(Some("b".to_owned())), 4));
-        assert_eq!(next(), (Err(format!("it is longer than {LINE_MAX} bytes")), 5));
+        assert_eq!(next(), (Err(format!("the line is longer than {LINE_MAX} bytes")), 5));
         assert_eq!(next(), (Ok(Some("c".to_owned())), 6));
         assert_eq!(next(), (Ok(None), 6));
         let mut odd = &b"\xff\n"[..];
-        assert_eq!(super::next(&mut odd, &mut 0).unwrap_err().message, "it is not UTF-8");
+        assert_eq!(super::next(&mut odd, &mut 0).unwrap_err().message, "the line is not UTF-8");
     }
 
     #[test]

@@ -147,7 +147,7 @@ impl BatchRun<'_> {
         loop {
             match run_job::run(plan, self.session, &mut one) {
                 Err(Exit::Failed(failure)) if self.is_gone(&failure) && Instant::now() < until => {
-                    one.warn("the daemon is gone; waiting for it to come back")?;
+                    one.warn("the daemon does not answer; waiting for a restart")?;
                     self.session.interrupt.sleep(ABSENCE_PACE)?;
                 }
                 other => return other,

@@ -26,7 +26,7 @@ enum BatchEvent<'a> {
         failure: FailureFields<'a>,
     },
     /// The batch is at its end.
-    Summary { drawn: u64, skipped: u64, failed: u64, ms: u64 },
+    Summary { generated: u64, skipped: u64, failed: u64, ms: u64 },
 }
 
 /// How far a batch is.
@@ -164,17 +164,17 @@ impl BatchReporter {
         let all = drawn + there + failed;
         if self.style == ReportStyle::Json {
             let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            json::print(&BatchEvent::Summary { drawn, skipped: there, failed, ms })?;
+            json::print(&BatchEvent::Summary { generated: drawn, skipped: there, failed, ms })?;
         }
         let took = format::seconds(took.as_secs_f32());
         self.say(&format!(
-            "{}: {drawn} drawn, {there} there already, {failed} failed, {took}",
+            "{}: {drawn} generated, {there} exist already, {failed} failed, {took}",
             format::images(all)
         ));
         if interrupted {
             let message = format!("interrupted after {}", format::images(drawn + there));
             return Err(Failure::new(Kind::Cancelled, message)
-                .hint("the same command goes on from there")
+                .hint("the same command continues from there")
                 .into());
         }
         match self.worst {
@@ -194,7 +194,7 @@ impl BatchReporter {
         let done = self.drawn + self.there + self.failed;
         let of = self.all.map(|all| format!(" of {}", all.max(done))).unwrap_or_default();
         let mut text = format!("{done}{of} images");
-        for (count, what) in [(self.there, "there already"), (self.failed, "failed")] {
+        for (count, what) in [(self.there, "exist already"), (self.failed, "failed")] {
             if count > 0 {
                 text += &format!(", {count} {what}");
             }

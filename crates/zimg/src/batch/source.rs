@@ -123,9 +123,9 @@ impl BatchSource {
         (options.params.seed, options.params.count) = (seed, Some(1));
         let output = options.output.as_deref();
         if seed.is_none() && output.is_some_and(|output| has(output, "seed")) {
-            let message = "a batch cannot go on where it stopped if its names hold unknown seeds";
+            let message = "-o has {seed}, but the batch has no seed: a second run could not find finished images";
             return Err(Failure::new(Kind::Usage, message)
-                .hint("give a seed with --seed N or in each line, or name them with {index}"));
+                .hint("give a seed with --seed N or in each line, or use {index} in -o"));
         }
         let force = options.force;
         // Files that are there are looked at and not refused.
@@ -139,14 +139,18 @@ impl BatchSource {
         let mut plan = JobSpec::of(item.prompt.clone(), &options, context)?;
         plan.wait = true;
         let Output { images: ImageOutput::Files(files), .. } = &plan.output else {
-            let message = "a batch needs files";
-            return Err(Failure::new(Kind::Usage, message).hint("name them with -o"));
+            let message = "a batch writes files, not standard output";
+            return Err(Failure::new(Kind::Usage, message).hint("give a file name with -o"));
         };
         let Some(file) = files.first() else {
-            return Err(Failure::new(Kind::Internal, "an image without a name"));
+            return Err(Failure::new(
+                Kind::Internal,
+                "internal error: the image has no output file",
+            ));
         };
         if !file.special && !self.names.insert(file.path.clone()) {
-            let message = format!("several images would be {}", file.path.display());
+            let message =
+                format!("several images would have the file name {}", file.path.display());
             return Err(Failure::new(Kind::Usage, message));
         }
         if file.special || force {

@@ -79,10 +79,10 @@ impl Cli {
             None => Command::Draw(Box::new(typed.draw)),
             // A prompt of several words without quotes, one of which is a command.
             Some(_) if typed.draw.prompt.is_some() => {
-                return Err(usage("a prompt of several words needs quotes around it"));
+                return Err(usage("quote a prompt of several words"));
             }
             Some(_) if typed.draw != DrawArgs::default() => {
-                return Err(usage("options for drawing come after the prompt or the word draw"));
+                return Err(usage("options of `zimg draw` go after the prompt or after `draw`"));
             }
             Some(Subcommands::Draw(draw)) => Command::Draw(Box::new(draw)),
             Some(Subcommands::Redo(redo)) => Command::Redo(Box::new(redo)),
@@ -103,7 +103,7 @@ impl Cli {
         };
         if matches!(&command, Command::Draw(draw) if draw.prompt.is_none() && draw.batch.is_none())
         {
-            return Err(usage("what to draw? Give a prompt, or - to read it from standard input"));
+            return Err(usage("no prompt: give one, or - to read it from standard input"));
         }
         Ok(Self { command, common: typed.common })
     }
@@ -166,8 +166,8 @@ mod tests {
 
     #[test]
     fn missing_quotes_are_hinted_at() {
-        assert!(error(&["a", "red", "fox"]).contains("needs quotes around it"));
-        assert!(error(&["the", "status"]).contains("needs quotes around it"));
+        assert!(error(&["a", "red", "fox"]).contains("quote a prompt"));
+        assert!(error(&["the", "status"]).contains("quote a prompt"));
     }
 
     #[test]
@@ -176,16 +176,16 @@ mod tests {
         assert!(error(&["stauts", "--", "x"]).contains("did you mean `zimg status`?"));
         assert_eq!(near_command("show"), None);
         assert_eq!(near_command("a fox"), None);
-        assert!(error(&["a fox", "a.png"]).contains("the image's name is given with -o a.png"));
+        assert!(error(&["a fox", "a.png"]).contains("give the output file with -o a.png"));
         assert!(error(&["x", "-W", "64"]).contains("the size is --size WxH"));
         assert!(error(&["x", "--nagetive", "y"]).contains("'--negative'"));
     }
 
     #[test]
     fn mistakes_are_explained() {
-        assert!(error(&["draw"]).contains("what to draw?"));
-        assert!(error(&["-n", "2"]).contains("what to draw?"));
-        assert!(error(&["-n", "2", "draw", "x"]).contains("come after"));
+        assert!(error(&["draw"]).contains("no prompt: give one"));
+        assert!(error(&["-n", "2"]).contains("no prompt: give one"));
+        assert!(error(&["-n", "2", "draw", "x"]).contains("go after"));
         assert!(error(&["x", "--sizes", "1x1"]).contains("'--size'"), "did you mean");
         for bad in ["1024", "x", "1024x", "axb", "-1x64", "64x64x64", "1e3x64"] {
             let message = error(&["x", &format!("--size={bad}")]);

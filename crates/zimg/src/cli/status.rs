@@ -20,9 +20,9 @@ pub(crate) struct StatusArgs {
 }
 
 fn pace(text: &str) -> Result<Duration, String> {
-    let seconds: f32 = text.parse().map_err(|_| "it is no number of seconds".to_owned())?;
+    let seconds: f32 = text.parse().map_err(|_| "it is not a number of seconds".to_owned())?;
     if !PACES.contains(&seconds) {
-        return Err(format!("it must be from {} to {} seconds", PACES.start(), PACES.end()));
+        return Err(format!("expected {} to {} seconds", PACES.start(), PACES.end()));
     }
     Ok(Duration::from_secs_f32(seconds))
 }

@@ -10,14 +10,14 @@ use zimg_client::{Failure, Kind};
 use super::command_line::{CommandLine, near_command, usage};
 use zimg_image::ImageFormat;
 
-const QUOTES: &str = "a prompt of several words needs quotes around it";
+const QUOTES: &str = "quote a prompt of several words";
 
 /// Options that go by other names elsewhere, and what there is here.
 const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["--width", "--height", "-W", "-H"], "the size is --size WxH"),
-    (&["--batch-size", "--batch-count", "-b", "--num-images"], "several images are -n N"),
-    (&["-p", "--prompt"], "the prompt needs no option, only quotes"),
-    (&["-m", "--model", "--device"], "the service has the model: it is an option of zimaged"),
+    (&["--batch-size", "--batch-count", "-b", "--num-images"], "the number of images is -n N"),
+    (&["-p", "--prompt"], "the prompt is an argument in quotes, not an option"),
+    (&["-m", "--model", "--device"], "model and device are options of zimaged"),
 ];
 
 /// Whether `--json` was among the words, which asks for the usage error as a line of JSON.
@@ -41,12 +41,12 @@ pub(crate) fn usage_error(
         _ => None,
     };
     let message = match unknown.filter(|_| error.kind() == ErrorKind::UnknownArgument) {
-        Some(word) => format!("there is no option {word} here"),
+        Some(word) => format!("unknown option {word}"),
         None => first_paragraph(&text),
     };
     // Elsewhere -1 is a random one.
     let seed = error.kind() == ErrorKind::ValueValidation && message.contains("for '--seed <N>'");
-    let random = seed.then(|| "without --seed it is random, and shown".to_owned());
+    let random = seed.then(|| "omit --seed for a random seed, which is shown".to_owned());
     let hint = suggested(error).or(random).unwrap_or_else(|| format!("see `{}`", help_of(words)));
     Some(Failure::new(Kind::Usage, message).hint(hint))
 }
@@ -63,7 +63,7 @@ pub(super) fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Erro
     let first = words.first().and_then(|first| first.to_str()).unwrap_or_default();
     let near = |word| near_command(word).map(|name| format!("did you mean `zimg {name}`?"));
     if error.kind() == ErrorKind::InvalidSubcommand && first == "help" {
-        let (tip, error) = (near(word), usage(&format!("there is no command {word}")));
+        let (tip, error) = (near(word), usage(&format!("unknown command {word}")));
         return match tip {
             Some(tip) => suggesting(error, tip),
             None => error,
@@ -80,7 +80,7 @@ pub(super) fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Erro
         None => match near(first) {
             Some(tip) => tip,
             None if ImageFormat::of(Path::new(word)).is_some() => {
-                format!("the image's name is given with -o {word}")
+                format!("give the output file with -o {word}")
             }
             None => QUOTES.to_owned(),
         },
@@ -107,9 +107,9 @@ fn first_paragraph(text: &str) -> String {
 /// Without Rust's own words for numbers.
 pub(crate) fn plainly(text: &str) -> String {
     let text = text
-        .replace("invalid digit found in string", "it is no whole number from 0 on")
+        .replace("invalid digit found in string", "it is not a whole number of 0 or more")
         .replace("number too large to fit in target type", "it is too large")
-        .replace("invalid float literal", "it is no number");
+        .replace("invalid float literal", "it is not a number");
     match text.split_once(" is not in ") {
         Some((before, range)) if range.contains("..=") => {
             format!("{before} is not within {}", range.replace("..=", " to "))
@@ -158,27 +158,23 @@ mod tests {
     #[test]
     fn a_mistake_is_a_sentence_and_a_hint() {
         let expected = [
-            (
-                &["x", "--stesp", "4"][..],
-                "there is no option --stesp here",
-                "did you mean --steps?",
-            ),
-            (&["x", "-W", "64"], "there is no option -W here", "the size is --size WxH"),
+            (&["x", "--stesp", "4"][..], "unknown option --stesp", "did you mean --steps?"),
+            (&["x", "-W", "64"], "unknown option -W", "the size is --size WxH"),
             (
                 &["x", "--model", "dir"],
-                "there is no option --model here",
-                "the service has the model: it is an option of zimaged",
+                "unknown option --model",
+                "model and device are options of zimaged",
             ),
             (
                 &["wait", "seven"],
-                "invalid value 'seven' for '<JOB>...': it is no whole number from 0 on",
+                "invalid value 'seven' for '<JOB>...': it is not a whole number of 0 or more",
                 "see `zimg wait --help`",
             ),
             (&["status", "x"], "unexpected argument 'x' found", "see `zimg status --help`"),
             (
                 &["draw", "a", "fox"],
                 "unexpected argument 'fox' found",
-                "a prompt of several words needs quotes around it",
+                "quote a prompt of several words",
             ),
             (
                 &["x", "--quality=0"],
@@ -188,15 +184,11 @@ mod tests {
             (
                 &["x", "--seed=18446744073709551616"],
                 "invalid value '18446744073709551616' for '--seed <N>': it is too large",
-                "without --seed it is random, and shown",
+                "omit --seed for a random seed, which is shown",
             ),
-            (&["help", "drow"], "there is no command drow", "did you mean `zimg draw`?"),
-            (&["jobs", "--vim"], "there is no option --vim here", "see `zimg jobs --help`"),
-            (
-                &["a", "red", "fox"],
-                "a prompt of several words needs quotes around it",
-                "see `zimg --help`",
-            ),
+            (&["help", "drow"], "unknown command drow", "did you mean `zimg draw`?"),
+            (&["jobs", "--vim"], "unknown option --vim", "see `zimg jobs --help`"),
+            (&["a", "red", "fox"], "quote a prompt of several words", "see `zimg --help`"),
             (
                 &["x", "--show=kity"],
                 "invalid value 'kity' for '--show[=<HOW>]' \
@@ -205,7 +197,7 @@ mod tests {
             ),
             (
                 &["x", "--steps", "many"],
-                "invalid value 'many' for '--steps <N>': it is no whole number from 0 on",
+                "invalid value 'many' for '--steps <N>': it is not a whole number of 0 or more",
                 "see `zimg --help`",
             ),
             (

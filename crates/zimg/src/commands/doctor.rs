@@ -61,17 +61,16 @@ pub(crate) fn run(common: &CommonArgs) -> Result<(), Exit> {
     })?;
     if failures.is_empty() {
         let warned = match warnings {
-            0 => "all is well".to_owned(),
-            1 => "nothing keeps images from being drawn, 1 thing is odd".to_owned(),
-            n => format!("nothing keeps images from being drawn, {n} things are odd"),
+            0 => "no problems".to_owned(),
+            1 => "images can be generated, 1 warning".to_owned(),
+            n => format!("images can be generated, {n} warnings"),
         };
-        return if common.json { Ok(()) } else { print(&format!("{looks} looks: {warned}\n")) };
+        return if common.json { Ok(()) } else { print(&format!("{looks} checks: {warned}\n")) };
     }
     let is_config = failures.iter().any(|(_, kind)| *kind == Kind::Config);
     let kind = if is_config { Kind::Config } else { Kind::Unavailable };
     let topics: Vec<_> = failures.iter().map(|(topic, _)| *topic).collect();
-    let message =
-        format!("{} of {looks} looks found a failure: {}", topics.len(), topics.join(", "));
+    let message = format!("{} of {looks} checks failed: {}", topics.len(), topics.join(", "));
     Err(Failure::new(kind, message).into())
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &DrawArgs, common: &CommonArgs) -> Result<(), Exit> {
     let near = args.prompt.as_deref().and_then(near_command);
     let advice = near.map(|name| {
         let word = &plan.draw.prompt;
-        format!("drawing an image of {word:?}; the command is `zimg {name}`")
+        format!("generating an image of {word:?}; the command is `zimg {name}`")
     });
     let frame = Invocation { args: &args.options, options: &options, common, interrupt };
     frame.draw(plan, &settings, advice.as_deref())
@@ -99,10 +99,10 @@ impl Invocation<'_> {
 }
 
 /// Why `--show` and `--preview` show nothing.
-const UNSEEN: &str = "standard error is no terminal that shows images";
+const UNSEEN: &str =
+    "--show and --preview have no effect: standard error is not a terminal that shows images";
 /// Why a terminal shows none that could show half blocks.
-const UNCOLOURED: &str =
-    "without colours the terminal shows no images: NO_COLOR is set, or TERM is dumb";
+const UNCOLOURED: &str = "--show and --preview have no effect: NO_COLOR is set, or TERM is dumb";
 
 /// That what was args, and is set (`options`), is possible together.
 pub(super) fn check(
@@ -119,8 +119,8 @@ pub(super) fn check(
         && let Some(named) = ImageFormat::of(Path::new(name)).filter(|named| *named != format)
     {
         let (named, format) = (named.extension(), format.extension());
-        let message = format!("{name} names {named}, and --format says {format}");
-        return Err(Failure::new(Kind::Usage, message).hint("leave out one of the two"));
+        let message = format!("-o {name} is {named}, but --format is {format}");
+        return Err(Failure::new(Kind::Usage, message).hint("give one of the two"));
     }
     Ok(())
 }
@@ -135,6 +135,7 @@ fn check_quality(args: &DrawOptions, options: &DrawOptions) -> Result<(), Failur
         return Ok(());
     }
     let format = format.extension();
-    let message = format!("--quality is a JPEG's or a WebP's, and this is an image in {format}");
-    Err(Failure::new(Kind::Usage, message).hint("leave it out, or end the name in .jpg or .webp"))
+    let message = format!("--quality applies to JPEG and WebP, but the format is {format}");
+    Err(Failure::new(Kind::Usage, message)
+        .hint("omit --quality, or end the file name in .jpg or .webp"))
 }

@@ -13,9 +13,9 @@ use crate::settings::UserSettings;
 use crate::version::PROGRAM;
 use crate::{format, json};
 
-const HEAD: [&str; 7] = ["JOB", "USER", "STATE", "DRAWN", "SIZE", "SEED", "SINCE"];
+const HEAD: [&str; 7] = ["JOB", "USER", "STATE", "IMAGES", "SIZE", "SEED", "SINCE"];
 /// What a narrow terminal has no room for, as a job is told by its prompt.
-const WIDE: [&str; 3] = ["DRAWN", "SIZE", "SEED"];
+const WIDE: [&str; 3] = ["IMAGES", "SIZE", "SEED"];
 /// Columns from which on a terminal is not narrow.
 const NARROW: usize = 60;
 
@@ -33,7 +33,7 @@ struct JobListEvent<'a> {
     height: Option<u32>,
     seed: u64,
     count: u32,
-    drawn: u32,
+    generated: u32,
     accepted_unix_s: u64,
     prompt: &'a str,
 }
@@ -46,7 +46,7 @@ enum JobStateFields<'a> {
     Running { image: u64, step: u32, of: u32 },
     Done,
     Failed(FailureFields<'a>),
-    Held(FailureFields<'a>),
+    Blocked(FailureFields<'a>),
 }
 
 impl<'a> From<&'a JobInfo> for JobListEvent<'a> {
@@ -61,7 +61,7 @@ impl<'a> From<&'a JobInfo> for JobListEvent<'a> {
                 }
                 JobState::Done => JobStateFields::Done,
                 JobState::Failed(failure) => JobStateFields::Failed(failure.into()),
-                JobState::Held(failure) => JobStateFields::Held(failure.into()),
+                JobState::Held(failure) => JobStateFields::Blocked(failure.into()),
             },
             priority: match info.priority {
                 Priority::Interactive => "interactive",
@@ -72,7 +72,7 @@ impl<'a> From<&'a JobInfo> for JobListEvent<'a> {
             height: info.height,
             seed: info.seed,
             count: info.count,
-            drawn: info.drawn,
+            generated: info.drawn,
             accepted_unix_s: info.accepted_unix_s,
             prompt: &info.prompt,
         }
@@ -195,7 +195,7 @@ mod tests {
         ];
         assert_eq!(
             table(&jobs, 1065, 1000, None),
-            "JOB  STATE         DRAWN   SIZE      SEED  SINCE  PROMPT\n\
+            "JOB  STATE         IMAGES  SIZE      SEED  SINCE  PROMPT\n\
              7    after 3 more  1 of 2            42    1 min  a fox\\nin the snow\n\
              12   step 3 of 8   1 of 2  1024x768  42    1 min  a hen\n\
              13   done          1 of 2  1024x768  42    1 min\n\

@@ -35,7 +35,7 @@ const STATES: [&str; 9] = [
 pub(crate) fn run(common: &CommonArgs) -> Result<(), Exit> {
     if common.json {
         let failure = Failure::new(Kind::Usage, "metrics are text for Prometheus, not JSON");
-        return Err(failure.hint("zimg status --json says how the daemon is").into());
+        return Err(failure.hint("`zimg status --json` prints the state of the daemon").into());
     }
     let socket = UserSettings::read()?.find_socket(common.socket.as_deref())?;
     let asked = ask(&socket);
@@ -46,8 +46,8 @@ pub(crate) fn run(common: &CommonArgs) -> Result<(), Exit> {
 fn ask(socket: &std::path::Path) -> Result<Overview, Failure> {
     let mut client = Client::connect(PROGRAM, socket)?;
     if client.minor() == 0 {
-        let message = "this zimaged is too old to say its figures";
-        return Err(Failure::new(Kind::Version, message).hint("install a newer one"));
+        let message = "this zimaged is too old: it does not report metrics";
+        return Err(Failure::new(Kind::Version, message).hint("install a newer zimaged"));
     }
     client.overview()
 }
@@ -79,70 +79,94 @@ impl Page {
     fn daemon(&mut self, overview: &Overview) {
         let status = &overview.status;
         let versions = [("version", &*status.version), ("zimg_version", env!("CARGO_PKG_VERSION"))];
-        self.family("build_info", "gauge", "The versions of zimaged, and of zimg which asked it.");
+        self.family("build_info", "gauge", "Versions of zimaged and of zimg.");
         self.sample("build_info", &versions, 1.0);
-        self.gauge("uptime_seconds", "Since the daemon started.", status.uptime_s as f64);
-        self.gauge("connections", "Open now.", overview.connections.into());
-        self.gauge("connections_max", "Places for them.", overview.places.connections.into());
+        self.gauge("uptime_seconds", "Time since the daemon's start.", status.uptime_s as f64);
+        self.gauge("connections", "Open connections.", overview.connections.into());
+        self.gauge("connections_max", "Limit of connections.", overview.places.connections.into());
     }
 
     fn worker(&mut self, overview: &Overview) {
         let status = &overview.status;
         let present = state(&status.first_worker().state);
-        self.family("worker_state", "gauge", "What the worker does: 1 for one of the states.");
+        self.family("worker_state", "gauge", "The worker's state: 1 for one of the states.");
         for name in STATES {
             self.sample("worker_state", &[("state", name)], flag(name == present));
         }
         if let Some(age) = overview.status.first_worker().age_s {
-            self.gauge("worker_age_seconds", "Since the worker was started.", age as f64);
+            self.gauge("worker_age_seconds", "Time since the worker's start.", age as f64);
         }
         self.counter(
             "worker_restarts",
-            "Starts after the first.",
+            "Restarts of the worker.",
             status.first_worker().restarts.into(),
         );
         if let Some(seconds) = status.first_worker().load_s {
-            self.gauge("load_seconds", "From the worker's start to ready.", seconds.into());
+            self.gauge("load_seconds", "Time from the worker's start to ready.", seconds.into());
         }
         if let Some(model) = &status.first_worker().model {
             let words =
                 [("name", &*model.name), ("device", &*model.device), ("dtype", &*model.dtype)];
-            self.family("model_info", "gauge", "What is loaded, and where.");
+            self.family("model_info", "gauge", "The loaded model and its device.");
             self.sample("model_info", &words, 1.0);
         }
         if let Some(weights) = overview.status.first_worker().weights {
             let (Weights::Read { bytes } | Weights::Kept { bytes }) = weights;
             let kept = matches!(weights, Weights::Kept { .. });
-            self.gauge("weights_bytes", "Of the model.", bytes as f64);
-            self.gauge("weights_kept", "Whether the worker read none of them.", flag(kept));
+            self.gauge("weights_bytes", "Size of the weights.", bytes as f64);
+            self.gauge(
+                "weights_retained",
+                "Whether they come from an earlier worker: 1 if nothing was read.",
+                flag(kept),
+            );
         }
         if let Some(memory) = overview.status.first_worker().memory {
-            self.gauge("memory_used_bytes", "Of the device, by anybody.", memory.used as f64);
-            self.gauge("memory_total_bytes", "Of the device.", memory.total as f64);
+            self.gauge(
+                "memory_used_bytes",
+                "Used device memory, by all processes.",
+                memory.used as f64,
+            );
+            self.gauge("memory_total_bytes", "Device memory.", memory.total as f64);
         }
     }
 
     fn jobs(&mut self, overview: &Overview) {
         let Overview { status, counters, places, .. } = overview;
-        self.gauge("jobs", "Unfinished: running and waiting.", overview.unfinished.into());
-        self.gauge("jobs_queued", "Waiting.", status.queued.into());
-        self.gauge("jobs_max", "Places for unfinished jobs.", places.jobs.into());
-        self.gauge("jobs_kept", "Detached, with images to fetch.", overview.kept.into());
+        self.gauge("jobs", "Unfinished jobs: running and waiting.", overview.unfinished.into());
+        self.gauge("jobs_queued", "Waiting jobs.", status.queued.into());
+        self.gauge("jobs_max", "Limit of unfinished jobs.", places.jobs.into());
+        self.gauge("jobs_detached", "Detached jobs with images to fetch.", overview.kept.into());
         if let Some(ms) = overview.wait_ms {
             let seconds = ms as f64 / 1e3;
-            self.gauge("wait_seconds", "Until a job that came now would begin.", seconds);
+            self.gauge("wait_seconds", "Estimated wait of a job that is submitted now.", seconds);
         }
         let troubled = overview.keeping.is_some();
-        self.gauge("keeping_trouble", "Whether no detached job is taken.", flag(troubled));
-        self.counter("jobs_done", "Answered with all images.", status.done as f64);
-        self.counter("jobs_failed", "Answered with a failure.", status.failed as f64);
-        self.counter("jobs_cancelled", "Cancelled.", counters.cancelled as f64);
-        self.counter("jobs_busy", "Sent away for want of a place.", counters.busy as f64);
-        self.counter("jobs_resumed", "Went on after a worker's death.", counters.resumed as f64);
-        self.counter("jobs_overtaken", "Times a job was overtaken.", counters.overtaken as f64);
-        self.counter("images", "Delivered or kept.", counters.images as f64);
-        self.counter("steps", "Drawn.", counters.steps as f64);
-        self.counter("step_seconds", "That these steps took.", counters.step_seconds);
+        self.gauge(
+            "store_failing",
+            "Whether the job store fails and detached jobs are refused.",
+            flag(troubled),
+        );
+        self.counter("jobs_done", "Jobs that succeeded.", status.done as f64);
+        self.counter("jobs_failed", "Jobs that failed.", status.failed as f64);
+        self.counter("jobs_cancelled", "Cancelled jobs.", counters.cancelled as f64);
+        self.counter(
+            "jobs_busy",
+            "Jobs refused because a limit was reached.",
+            counters.busy as f64,
+        );
+        self.counter(
+            "jobs_resumed",
+            "Jobs resumed after a worker's death.",
+            counters.resumed as f64,
+        );
+        self.counter(
+            "jobs_preempted",
+            "Preemptions by interactive jobs.",
+            counters.overtaken as f64,
+        );
+        self.counter("images", "Images delivered or stored.", counters.images as f64);
+        self.counter("steps", "Denoising steps.", counters.steps as f64);
+        self.counter("step_seconds", "Time of these steps.", counters.step_seconds);
     }
 
     /// What may fall again.

@@ -65,7 +65,8 @@ fn plan(
 
 /// The file does not say it.
 pub(super) fn unsaid(path: &Path) -> Failure {
-    let message = format!("{} does not say how it was made", path.display());
-    Failure::new(Kind::Refused, message)
-        .hint("images by zimg do unless they were drawn with --no-metadata or edited since")
+    let message = format!("{} has no generation metadata", path.display());
+    Failure::new(Kind::Refused, message).hint(
+        "images by zimg have it, unless they were generated with --no-metadata or edited since",
+    )
 }

@@ -14,7 +14,7 @@ use zimg_image::{EmbeddedMetadata, GenerationMetadata};
 
 /// The `--json` event of one image's generation metadata.
 #[derive(Serialize)]
-#[serde(tag = "event", rename = "recipe")]
+#[serde(tag = "event", rename = "metadata")]
 struct MetadataEvent<'a> {
     path: String,
     #[serde(flatten)]

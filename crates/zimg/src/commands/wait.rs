@@ -37,7 +37,7 @@ pub(crate) fn run(args: &WaitArgs, common: &CommonArgs) -> Result<(), Exit> {
         if matches!(style, ReportStyle::Line | ReportStyle::Plain) {
             session
                 .interrupt
-                .set_farewell(format!("job {job} goes on; `zimg wait {job}` saves it\n"));
+                .set_farewell(format!("job {job} continues; `zimg wait {job}` saves its images\n"));
         }
         let context =
             SpecContext { default: "zimg-{seed}", index, now: &now, priority: Priority::default() };
@@ -101,5 +101,5 @@ fn forget(job: JobId, fetched: &Result<u32, Exit>, session: &RunContext) -> Resu
 }
 
 fn unasked() -> Failure {
-    Failure::new(Kind::Internal, "the daemon does not say what the job draws")
+    Failure::new(Kind::Internal, "the daemon did not send the job's parameters")
 }

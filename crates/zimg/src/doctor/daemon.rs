@@ -33,7 +33,7 @@ pub(super) fn look(path: &Path) -> (Vec<Finding>, Option<DaemonState>) {
 }
 
 fn hint(failure: &Failure) -> String {
-    let usual = "look into its log: `journalctl -u zimaged`, or the terminal it runs in";
+    let usual = "read its log: `journalctl -u zimaged`, or the terminal it runs in";
     failure.hint.clone().unwrap_or_else(|| usual.to_owned())
 }
 
@@ -42,14 +42,14 @@ fn socket(path: &Path) -> Finding {
     const TOPIC: &str = "socket";
     let folder = path.parent().unwrap_or(path);
     if let Some(closed) = closed(path) {
-        let text = format!("you may not look into {}", closed.display());
+        let text = format!("no permission to read {}", closed.display());
         return Finding::fail(TOPIC, text, socket::how_to_be_allowed(path));
     }
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let text = format!("there is none at {}", path.display());
-            return Finding::warn(TOPIC, text, "a daemon makes it when it starts");
+            let text = format!("there is no socket at {}", path.display());
+            return Finding::warn(TOPIC, text, "the daemon creates it when it starts");
         }
         Err(error) => {
             let text = format!("{}: {error}", path.display());
@@ -57,7 +57,7 @@ fn socket(path: &Path) -> Finding {
         }
     };
     if !found.file_type().is_socket() {
-        let text = format!("{} is no socket", path.display());
+        let text = format!("{} is not a socket", path.display());
         return Finding::wrong(TOPIC, text, "name the daemon's with --socket or ZIMG_SOCKET");
     }
     let inside = fs::metadata(folder).ok();
@@ -66,16 +66,16 @@ fn socket(path: &Path) -> Finding {
     let loose = |mode: u32| mode & ANYBODY != 0 && mode & STICKY == 0;
     if let Some(folder_mode) = inside.map(|folder| folder.mode()).filter(|mode| loose(*mode)) {
         let fix = format!("`chmod o-w {}`", format::quoted(folder));
-        let text = format!("{text}: anybody may put another one there ({folder_mode:o})");
+        let text = format!("{text}: every user can replace the socket ({folder_mode:o})");
         return Finding::warn(TOPIC, text, fix);
     }
     if found.mode() & ANYBODY != 0 {
         let fix = format!("`chmod o-w {}`, unless that is meant", format::quoted(path));
-        return Finding::warn(TOPIC, format!("{text}: every user may draw"), fix);
+        return Finding::warn(TOPIC, format!("{text}: every user can use it"), fix);
     }
     if ![0, nix::unistd::geteuid().as_raw()].contains(&found.uid()) && !is_services(&found) {
-        let fix = "make sure that you know who that is: he sees your prompts";
-        return Finding::warn(TOPIC, format!("{text}: it is another user's"), fix);
+        let fix = "check that you trust that user: the owner of the socket sees your prompts";
+        return Finding::warn(TOPIC, format!("{text}: it belongs to another user"), fix);
     }
     Finding::ok(TOPIC, text)
 }
@@ -123,10 +123,10 @@ fn answers(seen: &DaemonState) -> Finding {
     match &status.first_worker().last_error {
         Some(error) if status.first_worker().restarts > 0 => {
             let text = format!(
-                "{text}; its worker died {} times: {error}",
+                "{text}; its worker was restarted {} times: {error}",
                 status.first_worker().restarts
             );
-            Finding::warn(TOPIC, text, "its log says more: `journalctl -u zimaged`")
+            Finding::warn(TOPIC, text, "see its log: `journalctl -u zimaged`")
         }
         _ => Finding::ok(TOPIC, text),
     }
@@ -158,12 +158,12 @@ mod tests {
         assert_eq!(good.level, Level::Ok, "{good:?}");
         assert!(good.text.contains(", 0600 ") && good.text.contains(" in 0700 "), "{good:?}");
         mode(&path, 0o666);
-        assert!(socket(&path).text.ends_with("every user may draw"));
+        assert!(socket(&path).text.ends_with("every user can use it"));
         mode(folder.path(), 0o777);
         let loose = socket(&path);
-        assert!(loose.text.contains("anybody may put another one there"), "{loose:?}");
+        assert!(loose.text.contains("every user can replace the socket"), "{loose:?}");
         mode(folder.path(), 0o1777);
-        assert!(socket(&path).text.ends_with("every user may draw"));
+        assert!(socket(&path).text.ends_with("every user can use it"));
         let file = folder.path().join("f");
         fs::write(&file, "").unwrap();
         assert_eq!(socket(&file).kind, Kind::Config);

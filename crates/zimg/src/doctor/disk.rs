@@ -25,7 +25,7 @@ pub(super) fn look(settings: &DaemonSettings, seen: Option<&DaemonState>) -> Fin
         None => settings.text("state_dir").filter(|folder| folder != "off"),
     };
     let Some(folder) = folder else {
-        return Finding::ok(TOPIC, "no detached jobs are kept");
+        return Finding::ok(TOPIC, "detached jobs are off");
     };
     let trouble = seen.and_then(|seen| seen.overview.as_ref()?.keeping.as_ref());
     room(Path::new(&folder), settings.number("retention_bytes"), trouble)
@@ -36,7 +36,8 @@ fn room(folder: &Path, most: Option<u64>, trouble: Option<&Failure>) -> Finding 
     let at = folder.display();
     if let Some(failure) = trouble {
         let fix = failure.hint.clone();
-        let fix = fix.unwrap_or_else(|| format!("look at {at}: is it full, or not zimaged's?"));
+        let fix =
+            fix.unwrap_or_else(|| format!("check that {at} has free space and belongs to zimaged"));
         return Finding::fail(TOPIC, &*failure.message, fix);
     }
     // Before the first start there is none yet; it will be made in the nearest one that is there.
@@ -45,7 +46,7 @@ fn room(folder: &Path, most: Option<u64>, trouble: Option<&Failure>) -> Finding 
         Ok(found) => found.blocks_available().saturating_mul(found.fragment_size()),
         Err(error) => {
             let text = format!("{}: {}", there.display(), io::Error::from(error));
-            return Finding::warn(TOPIC, text, "`sudo zimg doctor` may see more");
+            return Finding::warn(TOPIC, text, "`sudo zimg doctor` can read more");
         }
     };
     let most = most.map(|most| format!(", of which {} may be used", format::bytes(most)));
@@ -58,10 +59,10 @@ fn room(folder: &Path, most: Option<u64>, trouble: Option<&Failure>) -> Finding 
     if let Ok(mode) = mode
         && mode & 0o077 != 0
     {
-        let fix = format!("`chmod 700 {}`: prompts lie there", format::quoted(folder));
+        let fix = format!("`chmod 700 {}`: prompts are stored there", format::quoted(folder));
         return Finding::warn(
             TOPIC,
-            format!("{text}, but others may look into it ({mode:o})"),
+            format!("{text}, but other users can read it ({mode:o})"),
             fix,
         );
     }

@@ -44,11 +44,11 @@ fn judged(whose: &str, variable: impl Fn(&str) -> Option<OsString>) -> Finding {
         fixes.push("unset it");
     }
     if let Some(libtorch) = variable("LIBTORCH").filter(|value| !Path::new(value).exists()) {
-        odd.push(format!("LIBTORCH is {libtorch}, which is not there"));
+        odd.push(format!("LIBTORCH is {libtorch}, which does not exist"));
         fixes.push("unset it before you build");
     }
     if odd.is_empty() {
-        return Finding::ok(TOPIC, format!("nothing odd in {whose}"));
+        return Finding::ok(TOPIC, format!("no conflicts in {whose}"));
     }
     fixes.dedup();
     Finding::warn(TOPIC, format!("{} ({whose})", odd.join("; ")), fixes.join("; "))

@@ -91,22 +91,22 @@ fn pairing(
     device: &str,
 ) -> Finding {
     if device == "cpu" {
-        return Finding::ok(TOPIC, "none is used: the device is set to cpu");
+        return Finding::ok(TOPIC, "not used: `device` is cpu");
     }
-    // Asked for by name it must be there; else images are drawn on the CPU.
+    // Asked for by name it must be there; else images are generated on the CPU.
     let must = device != "auto";
     let without = |text: String, fix: &str| {
         if must {
-            Finding::wrong(TOPIC, format!("{text}, and the device is set to {device}"), fix)
+            Finding::wrong(TOPIC, format!("{text}, and `device` is {device}"), fix)
         } else {
-            Finding::warn(TOPIC, format!("{text}: images are drawn on the CPU"), fix)
+            Finding::warn(TOPIC, format!("{text}: images are generated on the CPU"), fix)
         }
     };
     let Some(driver) = driver else {
         return if must {
             without("there is no NVIDIA driver".to_owned(), "install it, or set `device` to cpu")
         } else {
-            Finding::ok(TOPIC, "no NVIDIA driver: images are drawn on the CPU")
+            Finding::ok(TOPIC, "no NVIDIA driver: images are generated on the CPU")
         };
     };
     let named: Vec<_> = gpus.iter().map(|gpu| &*gpu.name).collect();
@@ -114,7 +114,7 @@ fn pairing(
     let text = format!("{named}driver {driver}");
     if libtorch.is_some_and(|libtorch| !libtorch.has_cuda) {
         let fix = "`make libtorch CUDA=1`, then build and install again";
-        return without(format!("{text}, but libtorch is one without CUDA"), fix);
+        return without(format!("{text}, but libtorch is built without CUDA"), fix);
     }
     let major: Option<u32> = driver.split('.').next().and_then(|major| major.parse().ok());
     if major.is_some_and(|major| major < OLDEST_DRIVER) {
@@ -123,7 +123,7 @@ fn pairing(
     }
     if gpus.is_empty() {
         let text = format!("{text}, but nvidia-smi shows no GPU");
-        return without(text, "type `nvidia-smi`: it says why");
+        return without(text, "`nvidia-smi` prints the reason");
     }
     Finding::ok(TOPIC, text)
 }
@@ -146,7 +146,7 @@ fn memory(gpu: &Gpu, holders: &[Holder], needed: Option<u64>) -> Option<Finding>
     Some(match needed.filter(|needed| *needed > free) {
         Some(needed) => {
             let text = format!("{text}; the model alone takes {}", format::bytes(needed));
-            let fix = "end other programs on the GPU, or set `idle_unload` where they take turns";
+            let fix = "stop other programs on the GPU, or set `idle_unload` to share it";
             Finding::warn(MEMORY, text, fix)
         }
         None => Finding::ok(MEMORY, text),

@@ -11,14 +11,14 @@ const JOIN: &str = "`sudo usermod -aG zimaged $USER`, then log in again";
 /// Looks for this user in the group.
 pub(super) fn look(scope: DaemonScope) -> Finding {
     if scope != DaemonScope::System {
-        return Finding::ok(TOPIC, "none is needed for a daemon of one's own");
+        return Finding::ok(TOPIC, "not needed: the daemon is not the system's service");
     }
     if geteuid().is_root() {
-        return Finding::ok(TOPIC, "root needs none");
+        return Finding::ok(TOPIC, "not needed: root may use every daemon");
     }
     let Ok(Some(group)) = Group::from_name(NAME) else {
         let fix = "`sudo systemd-sysusers`, once the service is installed";
-        return Finding::warn(TOPIC, "there is no group zimaged", fix);
+        return Finding::warn(TOPIC, "the group zimaged does not exist", fix);
     };
     let has_now = getgroups().is_ok_and(|groups| groups.contains(&group.gid));
     let own = User::from_uid(geteuid()).ok().flatten();

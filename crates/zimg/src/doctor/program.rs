@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 /// A program that says nothing for so long hangs; a worker's libraries may have to come from a
 /// slow disk first.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a program said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,9 @@ impl Said {
     pub(super) fn complaint(&self) -> String {
         let last =
             |text: &str| text.lines().map(str::trim).rfind(|l| !l.is_empty()).map(str::to_owned);
-        last(&self.err).or_else(|| last(&self.out)).unwrap_or_else(|| "it says nothing".to_owned())
+        last(&self.err)
+            .or_else(|| last(&self.out))
+            .unwrap_or_else(|| "it printed nothing".to_owned())
     }
 }
 
@@ -37,15 +39,15 @@ impl Said {
 ///
 /// Why not, in words: it is not there, or it hangs.
 pub(super) fn ask(command: &mut Command) -> Result<Said, String> {
-    ask_for(command, PATIENCE)
+    ask_for(command, TIMEOUT)
 }
 
-fn ask_for(command: &mut Command, patience: Duration) -> Result<Said, String> {
+fn ask_for(command: &mut Command, timeout: Duration) -> Result<Said, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => format!("{name} is not there"),
-        _ => format!("{name} cannot be run: {error}"),
+        io::ErrorKind::NotFound => format!("{name} is not installed"),
+        _ => format!("cannot run {name}: {error}"),
     })?;
     let pid = Pid::from_raw(child.id().cast_signed());
     let (ended, ends) = channel();
@@ -53,17 +55,17 @@ fn ask_for(command: &mut Command, patience: Duration) -> Result<Said, String> {
         // Nobody waits any more if it took too long.
         let _ = ended.send(child.wait_with_output());
     });
-    match ends.recv_timeout(patience) {
+    match ends.recv_timeout(timeout) {
         Ok(Ok(output)) => Ok(Said {
             well: output.status.success(),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
         }),
-        Ok(Err(error)) => Err(format!("{name} cannot be heard: {error}")),
+        Ok(Err(error)) => Err(format!("cannot read the output of {name}: {error}")),
         Err(_) => {
-            // It is not buried yet: the thread that does so waits for it.
+            // The thread has not waited for it yet, so the process id is still its own.
             let _ = kill(pid, Signal::SIGKILL);
-            Err(format!("{name} does not end"))
+            Err(format!("{name} did not exit within {timeout:?}"))
         }
     }
 }
@@ -83,14 +85,14 @@ mod tests {
         let said = ask(&mut sh("echo a; echo b >&2; echo ' c ' >&2; echo >&2; exit 3")).unwrap();
         assert_eq!((said.well, &*said.out, said.complaint()), (false, "a\n", "c".to_owned()));
         let quiet = ask(&mut sh("exit 0")).unwrap();
-        assert_eq!((quiet.well, quiet.complaint()), (true, "it says nothing".to_owned()));
+        assert_eq!((quiet.well, quiet.complaint()), (true, "it printed nothing".to_owned()));
     }
 
     #[test]
     fn what_is_not_there_or_hangs_is_said() {
         let nothing = ask(&mut Command::new("/nowhere/at-all")).unwrap_err();
-        assert_eq!(nothing, "/nowhere/at-all is not there");
+        assert_eq!(nothing, "/nowhere/at-all is not installed");
         let hangs = ask_for(&mut sh("exec sleep 1000"), Duration::from_millis(20)).unwrap_err();
-        assert_eq!(hangs, "/bin/sh does not end");
+        assert_eq!(hangs, "/bin/sh did not exit within 20ms");
     }
 }

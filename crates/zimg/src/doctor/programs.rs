@@ -46,11 +46,15 @@ pub(super) fn look(service: &Service, scope: DaemonScope, seen: Option<&DaemonSt
     let Some(zimaged) = own.or_else(|| service.program.clone()) else {
         let finding = match seen {
             // It runs, and somebody else knows from where.
-            Some(seen) => {
-                Finding::ok("zimaged", format!("{}, not to be seen", seen.status.version))
-            }
+            Some(seen) => Finding::ok(
+                "zimaged",
+                format!(
+                    "{}, at an unknown path: the process belongs to another user",
+                    seen.status.version
+                ),
+            ),
             None => {
-                let text = "it is neither beside zimg nor in PATH";
+                let text = "not found beside zimg or in PATH";
                 Finding::fail("zimaged", text, "install it: `make install`")
             }
         };
@@ -96,7 +100,7 @@ fn version(topic: &'static str, program: &Path, running: Option<&Running>) -> Fi
 fn broken(topic: &'static str, program: &Path, complaint: &str) -> Finding {
     let text = format!("{} does not run: {complaint}", program.display());
     let fix = if complaint.contains("shared libraries") {
-        "bring libtorch with `make libtorch`, then `make build` and `make install`"
+        "download libtorch with `make libtorch`, then `make build` and `make install`"
     } else {
         INSTALL
     };
@@ -129,7 +133,7 @@ fn loaded(worker: &Path, said: &Said) -> (Finding, Option<Libtorch>) {
     });
     let Some(folder) = found.as_deref().and_then(Path::parent) else {
         // A worker that is a script, as in tests, has none of its own.
-        let text = format!("{} does not load one by itself", worker.display());
+        let text = format!("{} loads no libtorch", worker.display());
         return (Finding::ok("libtorch", text), None);
     };
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
@@ -185,7 +189,7 @@ mod tests {
         let other = version("zimaged", Path::new("/bin/echo"), None);
         assert_eq!(other.level, Level::Warn, "{other:?}");
         let none = version("zimaged", Path::new("/nowhere"), None);
-        assert_eq!((none.level, &*none.text), (Level::Fail, "/nowhere is not there"));
+        assert_eq!((none.level, &*none.text), (Level::Fail, "/nowhere is not installed"));
         let broken = version("worker", Path::new("/bin/false"), None);
         assert_eq!(broken.level, Level::Fail);
     }

@@ -15,13 +15,13 @@ const ASKED: &str = "--property=Id,LoadState,ActiveState,UnitFileState,Result,Ex
 pub(super) fn look(scope: DaemonScope, service: &Service) -> Vec<Finding> {
     let user = match scope {
         DaemonScope::ByHand => {
-            return vec![Finding::ok(TOPIC, "not asked: the socket is not a service's")];
+            return vec![Finding::ok(TOPIC, "not checked: the socket is not that of a service")];
         }
         DaemonScope::System if service.system.is_some() => false,
         DaemonScope::User if service.user.is_some() => true,
         DaemonScope::System | DaemonScope::User => {
             let text = match &service.supervisord {
-                Some(file) => format!("supervisord has it in {}", file.display()),
+                Some(file) => format!("supervisord runs it: {}", file.display()),
                 None => "none is installed: zimaged runs by hand".to_owned(),
             };
             return vec![Finding::ok(TOPIC, text)];
@@ -35,8 +35,8 @@ pub(super) fn look(scope: DaemonScope, service: &Service) -> Vec<Finding> {
     match said {
         Ok(said) if said.well => vec![judged(&units(&said.out), user)],
         Ok(said) => {
-            let text = format!("systemctl does not say: {}", said.complaint());
-            vec![Finding::warn(TOPIC, text, "is this user's systemd running? Log in anew")]
+            let text = format!("systemctl failed: {}", said.complaint());
+            vec![Finding::warn(TOPIC, text, "is this user's systemd running? Log out and in again")]
         }
         Err(why) => vec![Finding::warn(TOPIC, why, "look with `systemctl status zimaged`")],
     }

@@ -29,8 +29,8 @@ pub(super) fn check(
         let format = ImageFormat::of(&path).or(otherwise).or(special.then_some(ImageFormat::Png));
         match format {
             Some(format) => Ok(OutputFile { path, format, special }),
-            None => Err(usage(format!("{} names no format that zimg knows", path.display()))
-                .hint("end it in .png, .jpg, .webp or .ppm, or give a --format")),
+            None => Err(usage(format!("{} has no known image extension", path.display()))
+                .hint("end it in .png, .jpg, .webp, .ppm or .raw, or give --format")),
         }
     };
     match fs::metadata(&path) {

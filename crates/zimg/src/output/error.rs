@@ -3,7 +3,7 @@
 use zimg_client::{Failure, Kind};
 
 pub(super) fn terminal() -> Failure {
-    usage("an image is no text for a terminal".to_owned())
+    usage("standard output is a terminal, and an image is binary data".to_owned())
         .hint("give a file with -o FILE, or pipe the image to another program")
 }
 

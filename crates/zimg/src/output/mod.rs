@@ -62,15 +62,17 @@ impl Output {
             files.push(check::check(path, request.format, request.force, &mut tried)?);
         }
         if request.count > 1 && files.iter().any(|file| file.special) {
-            return Err(usage("a pipe or device takes one image".to_owned()));
+            return Err(usage("-o is a pipe or a device, which takes one image".to_owned()));
         }
         let sheet = match request.grid {
             None => None,
             Some(name) => {
                 let path = request.sheet(name, &pattern)?;
                 if files.iter().any(|file| file.path == path) {
-                    let message = format!("{} is an image's name already", path.display());
-                    return Err(usage(message).hint("give the sheet another with --grid=FILE"));
+                    let message = format!("{} is already the name of an image", path.display());
+                    return Err(
+                        usage(message).hint("give the contact sheet another name with --grid=FILE")
+                    );
                 }
                 let file = check::check(path, request.format, request.force, &mut tried)?;
                 Some(SheetOutput::File(file))
@@ -94,8 +96,9 @@ impl OutputRequest<'_> {
         // apart.
         if self.count > 1 && !matches!(format, ImageFormat::Ppm | ImageFormat::Raw) {
             let message = format!("standard output takes one image, not {}", self.count);
-            return Err(usage(message)
-                .hint("give files with -o FILE, a sheet with --grid, or --format ppm or raw"));
+            return Err(usage(message).hint(
+                "give files with -o FILE, --grid for a contact sheet, or --format ppm or raw",
+            ));
         }
         Ok(Output { images: ImageOutput::Stdout(format), sheet: None })
     }
@@ -110,7 +113,10 @@ impl OutputRequest<'_> {
         }
         let mut seen = HashSet::new();
         if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_path())) {
-            return Err(usage(format!("several images would be {}", twice.display())));
+            return Err(usage(format!(
+                "several images would have the file name {}",
+                twice.display()
+            )));
         }
         Ok((pattern, names))
     }
@@ -258,7 +264,7 @@ mod tests {
         assert_eq!(sheet("{index:04}.png", "").unwrap(), "grid.png");
         assert_eq!(sheet("fox.png", "all-{seed}.jpg").unwrap(), "all-7.jpg");
         let failure = sheet("fox.png", "fox-1.png").unwrap_err();
-        assert!(failure.message.ends_with("fox-1.png is an image's name already"));
+        assert!(failure.message.ends_with("fox-1.png is already the name of an image"));
     }
 
     #[test]

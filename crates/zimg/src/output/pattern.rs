@@ -50,7 +50,7 @@ pub(crate) struct PlaceholderValues<'a> {
 pub(crate) fn complete(output: Option<&str>, default: &str, count: u32) -> Result<String, Failure> {
     let Some(output) = output else { return number(default, count) };
     if output.is_empty() {
-        return Err(usage("-o needs the name of a file".to_owned()));
+        return Err(usage("-o is empty, expected a file name".to_owned()));
     }
     if output.ends_with('/') || Path::new(output).is_dir() {
         return number(&format!("{}/{default}", output.trim_end_matches('/')), count);
@@ -95,8 +95,8 @@ pub(crate) fn fill(pattern: &str, values: PlaceholderValues<'_>) -> Result<Strin
             let inside = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
             let value = inside.and_then(|(name, _)| placeholder(name, values));
             let Some((value, (_, after))) = value.zip(inside) else {
-                return Err(usage(format!("-o {pattern} has a placeholder that is not known"))
-                    .hint("{seed}, {index}, {index:04}, {prompt}, {date} and {time} are; {{ and }} stand for braces"));
+                return Err(usage(format!("-o {pattern} has an unknown placeholder"))
+                    .hint("known are {seed}, {index}, {index:04}, {prompt}, {date} and {time}; {{ and }} stand for braces"));
             };
             (filled, rest) = (filled + &value, after);
         }

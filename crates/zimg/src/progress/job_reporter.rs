@@ -76,7 +76,7 @@ impl JobReporter {
         let Some(job) = self.job.filter(|_| self.style != ReportStyle::Json) else { return Ok(()) };
         self.progress.wipe();
         writeln!(io::stdout().lock(), "{job}").map_err(|error| Exit::stdout(&error))?;
-        self.say(&format!("job {job} is drawn without you; `zimg wait {job}` saves it"));
+        self.say(&format!("job {job} runs in the background; `zimg wait {job}` saves its images"));
         Ok(())
     }
 
@@ -153,10 +153,10 @@ impl JobReporter {
         let Started { model, width, height, steps, .. } = started;
         self.size = (*width, *height);
         if self.style == ReportStyle::Plain {
-            self.say(&format!("drawing {width}x{height} in {steps} steps with {}", model.name));
+            self.say(&format!("generating {width}x{height} in {steps} steps with {}", model.name));
         }
         self.part = Some(0.0);
-        self.show("reading the prompt");
+        self.show("encoding the prompt");
     }
 
     fn step(&mut self, step: &Step) {
@@ -223,7 +223,7 @@ impl JobObserver for JobReporter {
             Update::Preview(preview) => self.preview(preview),
             Update::Resumed { image, step } => {
                 let which = self.which(*image);
-                self.say(&format!("{which}going on after step {step}"));
+                self.say(&format!("{which}resuming after step {step}"));
             }
         }
         Ok(())
@@ -267,7 +267,7 @@ impl JobObserver for JobReporter {
         let again = format::seconds(pause.as_secs_f32());
         match self.style {
             ReportStyle::Line => self.show(&format!("{failure}; asking again in {again}")),
-            _ => self.say(&format!("{failure}; waiting for a place")),
+            _ => self.say(&format!("{failure}; waiting")),
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ use crate::format;
 use crate::interrupt::Interrupt;
 
 /// How long the terminal may take to answer: longer than a far one does.
-const PATIENCE: Duration = Duration::from_millis(300);
+const TIMEOUT: Duration = Duration::from_millis(300);
 /// Whether it knows kitty's graphics; how large a cell is; whether a colour of 24 bits that it is
 /// given is the one that it then has (<https://github.com/termstandard/colors>); and last what it
 /// is, which all answer.
@@ -124,9 +124,9 @@ fn ask() -> Option<Answer> {
     Some(understood(&answer))
 }
 
-/// What comes until the last answer is there, or for `PATIENCE`.
+/// What comes until the last answer is there, or for `TIMEOUT`.
 fn listen(tty: &mut File) -> Vec<u8> {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     let (mut answer, mut buffer) = (Vec::new(), [0; 256]);
     while !complete(&answer) && answer.len() < ANSWER_MAX {
         let left = until.saturating_duration_since(Instant::now());

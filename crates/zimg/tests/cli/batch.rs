@@ -69,7 +69,7 @@ fn a_list_of_prompts_becomes_numbered_images_at_low_priority() {
     let expected = [("a fox", 7), ("a hen", 8), ("a dog", 9)];
     assert_eq!(prompts(&asked), expected.map(|(prompt, seed)| (prompt.to_owned(), seed)));
     let last = ran.stderr.lines().last().unwrap();
-    let start = "3 images: 3 drawn, 0 there already, 0 failed, ";
+    let start = "3 images: 3 generated, 0 exist already, 0 failed, ";
     assert!(last.starts_with(start), "{}", ran.stderr);
 }
 
@@ -106,9 +106,9 @@ fn it_goes_on_after_failures_and_ends_with_the_worst() {
     for said in [
         "l, line 2: it is bad\n",
         "l, line 3: `sise`: there is no such setting, but `size`\n",
-        "l, line 4: 65x64 is not possible: ",
-        "l, line 5: 0005.png exists already and is no image (--force replaces it, ",
-        "5 images: 1 drawn, 0 there already, 4 failed, ",
+        "l, line 4: the size is 65x64, expected ",
+        "l, line 5: 0005.png exists already and is not an image (--force replaces it, ",
+        "5 images: 1 generated, 0 exist already, 4 failed, ",
         "zimg: 4 of 5 images failed\n",
     ] {
         assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
@@ -133,7 +133,7 @@ fn it_draws_what_is_not_there_or_not_whole() {
     fs::write(fake.out().join("3.png"), &whole[..whole.len() - 20]).unwrap();
     let (code, said) = run(&words);
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("4 images: 2 drawn, 2 there already, 0 failed, "), "{said}");
+    assert!(said.contains("4 images: 2 generated, 2 exist already, 0 failed, "), "{said}");
     assert_eq!(prompts(&asked), [("a hen".to_owned(), 8), ("a dog".to_owned(), 9)]);
     assert_eq!(fs::read(fake.out().join("3.png")).unwrap(), whole);
     // All there, but another seed is another image.
@@ -244,7 +244,7 @@ fn a_daemon_that_is_restarted_is_waited_for() {
     drop(second);
     let mut said = BufReader::new(child.stderr.take().unwrap());
     let mut text = String::new();
-    while !text.contains("the daemon is gone; waiting for it to come back\n") {
+    while !text.contains("the daemon does not answer; waiting for a restart\n") {
         assert!(said.read_line(&mut text).unwrap() > 0, "{text}");
     }
     // The second life.
@@ -252,7 +252,7 @@ fn a_daemon_that_is_restarted_is_waited_for() {
     (0..2).for_each(|_| serve(accept(&listener)));
     said.read_to_string(&mut text).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{text}");
-    assert!(text.contains("3 images: 3 drawn, 0 there already, 0 failed"), "{text}");
+    assert!(text.contains("3 images: 3 generated, 0 exist already, 0 failed"), "{text}");
 }
 
 #[test]
@@ -262,12 +262,12 @@ fn names_that_could_not_be_found_again_are_refused() {
     fs::write(fake.out().join("l"), "a fox\n").unwrap();
     let ran = fake.run(&["--batch", "l", "-o", "{seed}.png"]);
     assert_eq!(ran.code, Some(64));
-    assert!(ran.stderr.contains("names hold unknown seeds"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("the batch has no seed"), "{}", ran.stderr);
     let fake = daemon(&asked);
     fs::write(fake.out().join("l"), "a fox\na fox\n").unwrap();
     let ran = fake.run(&["--batch", "l", "-o", "{prompt}.png"]);
     assert_eq!(ran.code, Some(64));
-    assert!(ran.stderr.contains("l, line 2: several images would be a-fox.png"));
+    assert!(ran.stderr.contains("l, line 2: several images would have the file name a-fox.png"));
     assert_eq!(ran.files, ["a-fox.png", "l"]);
 }
 
@@ -293,7 +293,7 @@ fn prompts_may_come_from_a_pipe_and_json_tells_all() {
             r#"{"v":1,"event":"item_failed","line":3,"image":3,"kind":"refused","code":65,"message":"it is bad","hint":null}"#,
         ]
     );
-    let summary = r#"{"v":1,"event":"summary","drawn":1,"skipped":1,"failed":1,"ms":"#;
+    let summary = r#"{"v":1,"event":"summary","generated":1,"skipped":1,"failed":1,"ms":"#;
     assert!(lines[3].starts_with(summary), "{}", lines[3]);
     assert!(lines[4].contains(r#""event":"failed","kind":"refused""#) && lines.len() == 5);
 }
@@ -321,11 +321,9 @@ fn ctrl_c_cancels_those_under_way_and_says_how_far_it_is() {
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
     let ran = fake.finish(child.wait_with_output().unwrap());
     assert_eq!(ran.code, Some(130), "{}", ran.stderr);
-    assert!(ran.stderr.contains("1 image: 1 drawn, 0 there already, 0 failed, "));
-    assert!(
-        ran.stderr.ends_with(
-            "zimg: interrupted after 1 image\nhint: the same command goes on from there\n"
-        )
-    );
+    assert!(ran.stderr.contains("1 image: 1 generated, 0 exist already, 0 failed, "));
+    assert!(ran.stderr.ends_with(
+        "zimg: interrupted after 1 image\nhint: the same command continues from there\n"
+    ));
     assert_eq!(ran.files, ["0001.png", "l"]);
 }

@@ -15,7 +15,7 @@ fn an_image_is_where_it_was_asked_for() {
     ran.assert_image("fox.png", 7, 80, 64);
     assert_eq!(ran.text(), "");
     let (first, last) = ran.stderr.split_once('\n').unwrap();
-    assert_eq!(first, "drawing 80x64 in 2 steps with fake");
+    assert_eq!(first, "generating 80x64 in 2 steps with fake");
     assert!(last.starts_with("fox.png: 80x64, seed 7, ") && last.ends_with(" s\n"), "{last}");
 }
 
@@ -140,7 +140,7 @@ fn a_log_gets_lines_and_no_control_characters() {
         [
             "the negative prompt has no effect while the guidance is 0",
             "waiting: loading the model (2 MB)",
-            "drawing 64x64 in 2 steps with fake",
+            "generating 64x64 in 2 steps with fake",
         ]
     );
     assert!(lines.len() == 4 && !ran.stderr.contains(['\r', '\x1b']), "{}", ran.stderr);

@@ -67,8 +67,8 @@ fn usage_is_64() {
 fn parameters_refused_is_65() {
     let (code, text) = alone(&["a fox", "--size", "1000x64"]);
     assert_eq!(code, Some(65));
-    let said = "zimg: 1000x64 is not possible: sides are multiples of 16 from 64 to 2048\n\
-                hint: 992x64 or 1008x64 would be; --round takes the nearest, 1008x64\n";
+    let said = "zimg: the size is 1000x64, expected sides that are multiples of 16 from 64 to 2048\n\
+                hint: use 992x64 or 1008x64; --round takes the nearest, 1008x64\n";
     assert_eq!(text, said);
     let many: [&[&str]; 7] = [
         &["--steps", "0"],
@@ -104,7 +104,7 @@ fn a_daemon_that_is_about_to_listen_is_waited_for() {
     let mut line = String::new();
     said.read_line(&mut line).unwrap();
     assert!(
-        line.starts_with("no daemon runs: ") && line.ends_with("; waiting for one\n"),
+        line.starts_with("no daemon runs: ") && line.ends_with("; waiting for a daemon\n"),
         "{line}"
     );
     let listener = UnixListener::bind(&socket).unwrap();

@@ -81,7 +81,10 @@ fn a_detached_job_is_a_number() {
     let words = ["a fox", "--detach", "--seed", "7", "-n", "2"];
     let Ran { code, stdout, stderr, files, .. } = fake().run(&words);
     assert_eq!((code, &*stdout), (Some(0), &b"9\n"[..]));
-    assert!(stderr.ends_with("job 9 is drawn without you; `zimg wait 9` saves it\n"), "{stderr}");
+    assert!(
+        stderr.ends_with("job 9 runs in the background; `zimg wait 9` saves its images\n"),
+        "{stderr}"
+    );
     assert!(files.is_empty());
     let ran = fake().run(&[&words[..], &["--json"]].concat());
     assert_eq!(ran.text(), "{\"v\":1,\"event\":\"accepted\",\"job\":9,\"position\":3}\n");
@@ -203,7 +206,11 @@ fn ctrl_c_ends_the_waiting_and_not_the_job() {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
     let ran = fake.finish(child.wait_with_output().unwrap());
     assert_eq!(ran.code, Some(130));
-    assert!(ran.stderr.ends_with("job 9 goes on; `zimg wait 9` saves it\n"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.ends_with("job 9 continues; `zimg wait 9` saves its images\n"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]

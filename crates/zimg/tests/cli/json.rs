@@ -41,9 +41,9 @@ fn a_job_is_these_lines() {
     assert_eq!((ran.code, &*ran.stderr), (Some(0), ""));
     assert_eq!(
         ran.text(),
-        r#"{"v":1,"event":"warning","message":"fake is made to draw without guidance: 0.1 takes twice the time and seldom helps"}
+        r#"{"v":1,"event":"warning","message":"fake is distilled for guidance 0: guidance 0.1 doubles the time and seldom improves the image"}
 {"v":1,"event":"waiting","state":"queued","position":2}
-{"v":1,"event":"waiting","state":"overtaken","position":1}
+{"v":1,"event":"waiting","state":"preempted","position":1}
 {"v":1,"event":"waiting","state":"disk","message":"the disk is full"}
 {"v":1,"event":"waiting","state":"starting"}
 {"v":1,"event":"waiting","state":"loading","done":5,"total":10}
@@ -90,9 +90,9 @@ fn a_wrong_command_line_is_told_as_well() {
     assert_eq!(
         wrong(&["a fox", "--json", "--seed", "-1"]),
         "{\"v\":1,\"event\":\"failed\",\"kind\":\"usage\",\"code\":64,\"message\":\"invalid value '-1' \
-         for '--seed <N>': it is no whole number from 0 on\",\"hint\":\"without --seed it is random, and shown\"}\n"
+         for '--seed <N>': it is not a whole number of 0 or more\",\"hint\":\"omit --seed for a random seed, which is shown\"}\n"
     );
-    assert!(wrong(&["--json"]).contains("what to draw?"));
+    assert!(wrong(&["--json"]).contains("no prompt: give one"));
     assert_eq!(wrong(&["a fox", "--seed", "x", "--", "--json"]), "");
 }
 

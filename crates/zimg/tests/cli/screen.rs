@@ -278,10 +278,7 @@ fn all_colours_are_sent_where_the_terminal_says_that_it_has_them() {
 fn who_wants_no_colours_is_sent_none() {
     let text = terminal(&["--show"], &[("NO_COLOR", "1")], "\x1b[?1;2c");
     assert!(!text.contains('▀'), "{text:?}");
-    assert!(
-        text.contains("without colours the terminal shows no images: NO_COLOR is set"),
-        "{text:?}"
-    );
+    assert!(text.contains("--show and --preview have no effect: NO_COLOR is set"), "{text:?}");
 }
 
 #[test]
@@ -289,7 +286,8 @@ fn a_pipe_is_sent_no_image_and_no_question() {
     let ran = Fake::honest().run(&["a fox", "--show", "--preview", "-o", "a.png", "--seed=7"]);
     assert_eq!(ran.code, Some(0));
     assert!(!ran.stderr.contains('\x1b'), "{}", ran.stderr);
-    let told = "standard error is no terminal that shows images\n";
+    let told =
+        "--show and --preview have no effect: standard error is not a terminal that shows images\n";
     assert!(ran.stderr.starts_with(told), "{}", ran.stderr);
     ran.assert_image("a.png", 7, 64, 64);
     assert!(ran.stdout.is_empty() && pixels(7, 64, 64).len() == 3 * 64 * 64);

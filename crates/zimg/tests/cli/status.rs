@@ -143,26 +143,26 @@ fn status_is_a_screen_or_a_line() {
         asked(&["status"]),
         format!(
             "zimaged 9.9.9, pid 7, up 1 h 1 min\n\
-             worker   ready, pid 8, started again 0 times\n\
+             worker   ready, pid 8, restarted 0 times\n\
              jobs     0 of 64 places taken, 0 waiting; 3 done, 1 failed\n\
              clients  1 of 32 connections\n\
-             kept     0 detached jobs to fetch in /var/lib/zimaged\n\
-             settings /etc/zimaged/zimaged.toml\n\
+             detached 0 jobs to fetch in /var/lib/zimaged\n\
+             config   /etc/zimaged/zimaged.toml\n\
              version  zimg is {version}, zimaged 9.9.9: install both from one build, then restart \
              zimaged\n"
         )
     );
     let counters = "{\"images\":0,\"steps\":0,\"step_seconds\":0.0,\"cancelled\":0,\"busy\":0,\
-                    \"resumed\":0,\"overtaken\":0}";
+                    \"resumed\":0,\"preempted\":0}";
     assert_eq!(
         asked(&["status", "--json"]),
         format!(
             "{{\"v\":1,\"event\":\"status\",\"version\":\"9.9.9\",\"pid\":7,\"uptime_s\":3661,\
              \"worker\":{{\"state\":\"ready\",\"pid\":8,\"restarts\":0,\"load_s\":null,\
              \"last_error\":null,\"age_s\":null}},\"model\":null,\"jobs\":{{\"queued\":0,\"done\":3,\
-             \"failed\":1,\"unfinished\":0,\"places\":64,\"places_per_user\":8,\"wait_ms\":null}},\
+             \"failed\":1,\"unfinished\":0,\"limit\":64,\"limit_per_user\":8,\"wait_ms\":null}},\
              \"zimg\":\"{version}\",\"weights\":null,\"memory\":null,\"connections\":{{\"open\":1,\
-             \"places\":32}},\"kept\":{{\"jobs\":0,\"folder\":\"/var/lib/zimaged\",\"trouble\":null}},\
+             \"limit\":32}},\"detached\":{{\"jobs\":0,\"directory\":\"/var/lib/zimaged\",\"error\":null}},\
              \"counters\":{counters},\"config\":\"/etc/zimaged/zimaged.toml\"}}\n"
         )
     );
@@ -275,7 +275,7 @@ fn elsewhere_each_change_is_a_line() {
     assert_eq!(lines.read_line(&mut said).unwrap(), 0, "{said}");
     let said: Vec<_> = said.lines().map(|line| line.split_once(' ').unwrap()).collect();
     let ends: Vec<_> = said.iter().map(|(_, text)| text.split(';').next().unwrap()).collect();
-    let expected = ["ready", "drawing job 3, step 1 of 8", "ready", "drawing job 3, step 2 of 8"];
+    let expected = ["ready", "running job 3, step 1 of 8", "ready", "running job 3, step 2 of 8"];
     assert_eq!(ends, expected);
     assert!(said.iter().all(|(clock, _)| clock.len() == 8 && clock.matches(':').count() == 2));
     fake.joined();

@@ -65,7 +65,7 @@ fn one_line_says_how_far_it_is_and_then_goes() {
         "",
         "waiting: 1 job is before this one",
         "━━━━━───────────────  waiting: loading the model, 25 % (5 MB of 20 MB)",
-        "────────────────────  reading the prompt",
+        "────────────────────  encoding the prompt",
         "━━━━━───────────────  image 1 of 2, step 1 of 2, 0.8 s left",
         "━━━━━━━━━━──────────  image 1 of 2, step 2 of 2, 0.5 s left",
         "━━━━━━━━━━──────────  image 1 of 2, decoding",
@@ -138,11 +138,17 @@ fn colours_are_left_out_where_they_are_not_wanted() {
         text
     };
     let coloured = said("NO_COLOR", "");
-    assert!(coloured.starts_with("\x1b[1;31mzimg:\x1b[0m 1x1 is not possible"), "{coloured:?}");
-    assert!(coloured.contains("\n\x1b[36mhint:\x1b[0m 64x64 would be"), "{coloured:?}");
+    assert!(
+        coloured.starts_with("\x1b[1;31mzimg:\x1b[0m the size is 1x1, expected "),
+        "{coloured:?}"
+    );
+    assert!(coloured.contains("\n\x1b[36mhint:\x1b[0m use 64x64; "), "{coloured:?}");
     for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
         let plain = said(name, value);
-        assert!(plain.starts_with("zimg: 1x1 ") && !plain.contains('\x1b'), "{plain:?}");
+        assert!(
+            plain.starts_with("zimg: the size is 1x1, ") && !plain.contains('\x1b'),
+            "{plain:?}"
+        );
     }
 }
 
@@ -175,7 +181,7 @@ fn a_dumb_terminal_is_sent_lines_and_nothing_to_obey() {
     let text = seen(pty.master);
     assert_eq!(child.wait().unwrap().code(), Some(0), "{text:?}");
     assert!(!text.contains('\x1b'), "{text:?}");
-    assert!(text.starts_with("without colours the terminal shows no images: "), "{text:?}");
+    assert!(text.starts_with("--show and --preview have no effect: "), "{text:?}");
     assert!(text.contains("a.png: 64x64, seed 7, "), "{text:?}");
 }
 
@@ -201,7 +207,7 @@ fn ctrl_c_is_answered() {
     drop(zimg);
     let mut terminal = File::from(pty.master);
     let mut text = String::new();
-    while !text.contains("reading the prompt") {
+    while !text.contains("encoding the prompt") {
         let mut buffer = [0; 512];
         let bytes = terminal.read(&mut buffer).unwrap();
         text += str::from_utf8(&buffer[..bytes]).unwrap();
@@ -223,7 +229,12 @@ fn a_terminal_gets_no_image() {
     let output = child.unwrap();
     assert_eq!(output.status.code(), Some(64));
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.starts_with("zimg: an image is no text for a terminal\nhint: "), "{text}");
+    assert!(
+        text.starts_with(
+            "zimg: standard output is a terminal, and an image is binary data\nhint: "
+        ),
+        "{text}"
+    );
     drop(zimg);
     assert_eq!(seen(pty.master), "");
 }
@@ -236,7 +247,12 @@ fn a_terminal_by_its_name_gets_no_image_either() {
     let output = zimg(directory.path()).args(["a fox", "-o"]).arg(name).output().unwrap();
     assert_eq!(output.status.code(), Some(64));
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.starts_with("zimg: an image is no text for a terminal\nhint: "), "{text}");
+    assert!(
+        text.starts_with(
+            "zimg: standard output is a terminal, and an image is binary data\nhint: "
+        ),
+        "{text}"
+    );
     drop(pty.slave);
     assert_eq!(seen(pty.master), "");
 }

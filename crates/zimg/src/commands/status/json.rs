@@ -21,7 +21,7 @@ pub(crate) struct StatusEvent<'a> {
     weights: Option<WeightsObject>,
     memory: Option<MemoryObject>,
     connections: Option<ConnectionsObject>,
-    kept: Option<KeptObject<'a>>,
+    detached: Option<DetachedObject<'a>>,
     counters: Option<CountersObject>,
     config: Option<&'a str>,
 }
@@ -57,8 +57,8 @@ struct JobsObject {
     done: u64,
     failed: u64,
     unfinished: Option<u32>,
-    places: Option<u32>,
-    places_per_user: Option<u32>,
+    limit: Option<u32>,
+    limit_per_user: Option<u32>,
     wait_ms: Option<u64>,
 }
 
@@ -77,14 +77,14 @@ struct MemoryObject {
 #[derive(Serialize)]
 struct ConnectionsObject {
     open: u32,
-    places: u32,
+    limit: u32,
 }
 
 #[derive(Serialize)]
-struct KeptObject<'a> {
+struct DetachedObject<'a> {
     jobs: u32,
-    folder: Option<&'a str>,
-    trouble: Option<FailureFields<'a>>,
+    directory: Option<&'a str>,
+    error: Option<FailureFields<'a>>,
 }
 
 #[derive(Serialize)]
@@ -95,7 +95,7 @@ struct CountersObject {
     cancelled: u64,
     busy: u64,
     resumed: u64,
-    overtaken: u64,
+    preempted: u64,
 }
 
 /// The event of this state.
@@ -120,15 +120,15 @@ pub(crate) fn status_event(seen: &DaemonState) -> StatusEvent<'_> {
             done: status.done,
             failed: status.failed,
             unfinished: overview.map(|overview| overview.unfinished),
-            places: overview.map(|overview| overview.places.jobs),
-            places_per_user: overview.map(|overview| overview.places.jobs_per_user),
+            limit: overview.map(|overview| overview.places.jobs),
+            limit_per_user: overview.map(|overview| overview.places.jobs_per_user),
             wait_ms: overview.and_then(|overview| overview.wait_ms),
         },
         zimg: VERSION,
         weights: overview.and_then(|overview| overview.status.first_worker().weights).map(
             |weights| match weights {
                 Weights::Read { bytes } => WeightsObject { from: "checkpoint", bytes },
-                Weights::Kept { bytes } => WeightsObject { from: "kept", bytes },
+                Weights::Kept { bytes } => WeightsObject { from: "retained", bytes },
             },
         ),
         memory: overview
@@ -136,9 +136,9 @@ pub(crate) fn status_event(seen: &DaemonState) -> StatusEvent<'_> {
             .map(|DeviceMemory { used, total }| MemoryObject { used, total }),
         connections: overview.map(|overview| ConnectionsObject {
             open: overview.connections,
-            places: overview.places.connections,
+            limit: overview.places.connections,
         }),
-        kept: overview.map(|overview| kept(overview, setup)),
+        detached: overview.map(|overview| detached(overview, setup)),
         counters: overview.map(|overview| counted(&overview.counters)),
         config: setup.and_then(|setup| setup.config.as_deref()),
     }
@@ -158,15 +158,15 @@ fn model<'a>(model: &'a ModelInfo, setup: Option<&'a Setup>) -> ModelObject<'a> 
     }
 }
 
-fn kept<'a>(overview: &'a Overview, setup: Option<&'a Setup>) -> KeptObject<'a> {
-    KeptObject {
+fn detached<'a>(overview: &'a Overview, setup: Option<&'a Setup>) -> DetachedObject<'a> {
+    DetachedObject {
         jobs: overview.kept,
-        folder: setup.and_then(|setup| setup.state_dir.as_deref()),
-        trouble: overview.keeping.as_ref().map(FailureFields::from),
+        directory: setup.and_then(|setup| setup.state_dir.as_deref()),
+        error: overview.keeping.as_ref().map(FailureFields::from),
     }
 }
 
 fn counted(counters: &Counters) -> CountersObject {
     let Counters { images, steps, step_seconds, cancelled, busy, resumed, overtaken } = *counters;
-    CountersObject { images, steps, step_seconds, cancelled, busy, resumed, overtaken }
+    CountersObject { images, steps, step_seconds, cancelled, busy, resumed, preempted: overtaken }
 }

@@ -43,7 +43,8 @@ impl Keys {
     pub(super) fn take(keys: bool) -> Result<Self, Failure> {
         let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGWINCH];
         let signals = SigSet::from_iter(signals);
-        let refused = |error| Failure::new(Kind::Internal, format!("cannot take signals: {error}"));
+        let refused =
+            |error| Failure::new(Kind::Internal, format!("cannot handle signals: {error}"));
         signals.thread_block().map_err(refused)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&signals, flags).map_err(refused)?;

@@ -29,7 +29,7 @@ pub(super) fn lines(seen: &DaemonState) -> Vec<String> {
         let (width, height, steps) = (model.width, model.height, model.steps);
         let (guidance, tokens) = (model.guidance, model.max_tokens);
         line(
-            "draws",
+            "defaults",
             &format!(
                 "{width}x{height} in {steps} steps, guidance {guidance}, \
                  prompts of up to {tokens} tokens"
@@ -53,10 +53,10 @@ pub(super) fn lines(seen: &DaemonState) -> Vec<String> {
         line("clients", &format!("{open} of {places} connections"));
     }
     if let Some(kept) = overview.as_ref().and_then(|overview| kept(overview, seen)) {
-        line("kept", &kept);
+        line("detached", &kept);
     }
     if let Some(config) = setup.as_ref().and_then(|setup| setup.config.as_ref()) {
-        line("settings", config);
+        line("config", config);
     }
     if let Some(error) = &status.first_worker().last_error {
         line("error", error);
@@ -98,13 +98,15 @@ fn worker(status: &Status, overview: Option<&Overview>) -> String {
         text += &format!(", up {}", format::uptime(age));
     }
     let again = if status.first_worker().restarts == 1 { "time" } else { "times" };
-    text + &format!(", started again {} {again}", status.first_worker().restarts)
+    text + &format!(", restarted {} {again}", status.first_worker().restarts)
 }
 
 fn weights_of(weights: Weights) -> String {
     match weights {
         Weights::Read { bytes } => format!("read from the checkpoint, {}", format::bytes(bytes)),
-        Weights::Kept { bytes } => format!("kept from an earlier worker, {}", format::bytes(bytes)),
+        Weights::Kept { bytes } => {
+            format!("retained from an earlier worker, {}", format::bytes(bytes))
+        }
     }
 }
 
@@ -126,8 +128,8 @@ fn kept(overview: &Overview, seen: &DaemonState) -> Option<String> {
     let folder = seen.setup.as_ref().and_then(|setup| setup.state_dir.as_ref());
     let place = folder.map(|folder| format!(" in {folder}")).unwrap_or_default();
     let jobs = match overview.kept {
-        1 => "1 detached job".to_owned(),
-        kept => format!("{kept} detached jobs"),
+        1 => "1 job".to_owned(),
+        kept => format!("{kept} jobs"),
     };
     match &overview.keeping {
         None => Some(format!("{jobs} to fetch{place}")),
@@ -208,7 +210,7 @@ mod tests {
             shown(&DaemonState { status, overview: None, setup: None }),
             format!(
                 "zimaged 0.0.9, pid 7, up 3 s\n\
-                 worker   loading the model, 25 % (5 MB of 20 MB), pid 8, started again 1 time\n\
+                 worker   loading the model, 25 % (5 MB of 20 MB), pid 8, restarted 1 time\n\
                  jobs     2 waiting, 0 done, 1 failed\n\
                  error    the worker was killed\\nby signal \\u{{1b}}[1m9\n\
                  version  zimg is {VERSION}, zimaged 0.0.9: install both from one build, then restart \
@@ -244,16 +246,16 @@ mod tests {
             text,
             format!(
                 "zimaged {VERSION}, pid 7, up 3 s\n\
-                 worker   ready, pid 8, up 1 h 1 min, started again 1 time\n\
+                 worker   ready, pid 8, up 1 h 1 min, restarted 1 time\n\
                  model    Z-Image-Turbo on cuda:0 (NVIDIA H100), bfloat16, ready after 1.40 s\n\
-                 draws    1024x1024 in 8 steps, guidance 0, prompts of up to 1504 tokens\n\
-                 weights  kept from an earlier worker, 20.5 GB\n\
+                 defaults 1024x1024 in 8 steps, guidance 0, prompts of up to 1504 tokens\n\
+                 weights  retained from an earlier worker, 20.5 GB\n\
                  memory   22.9 GB of the device's 85.5 GB in use\n\
                  jobs     3 of 64 places taken, 2 waiting; a new one would wait about 2.30 s; 0 done, \
                  1 failed\n\
                  clients  4 of 32 connections\n\
-                 kept     1 detached job to fetch in /var/lib/zimaged\n\
-                 settings /etc/zimaged/zimaged.toml"
+                 detached 1 job to fetch in /var/lib/zimaged\n\
+                 config   /etc/zimaged/zimaged.toml"
             )
         );
         assert!(text.lines().count() <= 24);
@@ -298,7 +300,7 @@ mod tests {
             };
             shown(&DaemonState { overview: Some(overview), status, setup: Some(setup) })
         };
-        let kept = "kept     1 detached job to fetch in /s: cannot store jobs in /s: it is full; make room";
+        let kept = "detached 1 job to fetch in /s: cannot store jobs in /s: it is full; make room";
         assert!(said(Some("/s")).lines().any(|line| line == kept), "{}", said(Some("/s")));
         assert!(said(Some("/s")).contains("weights  read from the checkpoint, 1 kB"));
         assert!(!said(None).contains("kept "), "{}", said(None));
