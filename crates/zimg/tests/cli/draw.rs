@@ -47,7 +47,7 @@ fn every_option_reaches_the_daemon() {
         peer.draws(&expected);
     });
     let mut words: Vec<_> = "draw --size=128x64 --steps=3 --guidance=4.5 --seed=9 -o a.png \
-        --guidance-normalization=1 --guidance-truncation=0.75 --count=1"
+        --guidance-normalization=1 --guidance-truncation=0.75"
         .split_whitespace()
         .collect();
     words.extend(["--negative", "a dog", "a fox"]);

@@ -109,7 +109,6 @@ fn it_is_drawn_again_as_it_was() {
         guidance_normalization: Some(0.5),
         guidance_truncation: Some(0.25),
         seed: Some(8),
-        count: Some(1),
         ..Params::new("a fox")
     };
     assert_eq!(draw, same);
@@ -139,9 +138,6 @@ fn what_other_programs_wrote_is_drawn_again() {
         steps: Some(9),
         guidance: Some(0.0),
         seed: Some(42),
-        count: Some(1),
-        guidance_normalization: Some(0.0),
-        guidance_truncation: Some(1.0),
         ..Params::new("a castle")
     };
     assert_eq!(draw, read);
