@@ -29,7 +29,7 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) struct ResumePoint {
     pub(crate) point: Point,
-    /// As many bytes as the point says.
+    /// As many bytes as the point announces.
     pub(crate) latents: Vec<u8>,
 }
 

@@ -53,10 +53,10 @@ impl WeightsChannel {
     }
 
     /// Offers weights to be retained.
-    pub(crate) fn offer(&self, kept: zimage::Result<WeightDescriptors>) {
+    pub(crate) fn offer(&self, weights: zimage::Result<WeightDescriptors>) {
         let Some(socket) = &self.0 else { return };
-        let offered = kept.map_err(|e| e.to_string()).and_then(|kept| {
-            let weights = Handover::Weights(kept.into_descriptors());
+        let offered = weights.map_err(|e| e.to_string()).and_then(|weights| {
+            let weights = Handover::Weights(weights.into_descriptors());
             weights.send(socket).map_err(|e| e.to_string())
         });
         if let Err(why) = offered {

@@ -182,8 +182,8 @@ impl Pipeline {
         let latents = generation.latents().shallow_clone();
         let bytes = networks.decoder.ask(move |vae| vae.bytes(&latents)).wait()?;
         caches.borrow_mut().decoded.insert(networks.latent_size(generation.params()));
-        // Copied to host memory by this thread: memory that another thread frees is mapped anew
-        // each time.
+        // Copied to host memory by this thread: the kernel maps memory that another thread frees
+        // again for each image.
         Image::from_bytes(&bytes)
     }
 

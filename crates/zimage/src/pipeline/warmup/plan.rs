@@ -7,8 +7,8 @@ use crate::params::{Limits, Params};
 /// What is run before requests need it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WarmupPlan {
-    /// While the weights are loading, if that may be: on a GPU, which computes as long as it
-    /// likes while others read. On a CPU both need all cores, and float8 weights are made from
+    /// While the weights are loading, where that gains time: on a GPU, which computes while the
+    /// CPU's threads read. On a CPU both need all cores, and float8 weights are made from
     /// weights that are there.
     pub while_loading: Option<LoadingWarmup>,
     /// Once the weights are there, before the first request.
@@ -34,7 +34,7 @@ pub struct LoadingWarmup {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WarmupStep {
     /// Builds cuDNN's plan of attention over an image's tokens and, if `tokens` is given, those of
-    /// a prompt of up to so many, padded: some 0.05 s for each number, for this thread alone.
+    /// a prompt of up to that many, padded: some 0.05 s per number of tokens, for this thread alone.
     /// Without them it is the refiner's, which all images of the size need. Nothing on a CPU.
     Attention {
         /// The image's size.
