@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod imports;
 mod linking;
 mod promises;
 mod sources;
+mod vocabulary;
 
 use std::fs;
 use std::path::{Path, PathBuf};
