@@ -11,15 +11,13 @@ thread_local! {
     static FOLDER: OnceCell<TempDir> = const { OnceCell::new() };
 }
 
-/// A record is read and encoded again to the same bytes; one of an older format to bytes of the
-/// present format, which are then stable. A record begins with the number of its format.
+/// A record that is read is encoded to bytes that are read and encoded to the same again. They need
+/// not be those that were read: the present format replaces an older one, and a parameter may be
+/// left out or given its default.
 pub fn record(bytes: &[u8]) {
     let encode =
         |bytes: &[u8]| within(3 * bytes.len(), || zimaged::fuzzing::reencode_record(bytes));
     if let Some(again) = encode(bytes) {
-        if again.get(..4) == bytes.get(..4) {
-            assert_eq!(again, bytes);
-        }
         assert_eq!(encode(&again).as_ref(), Some(&again));
     }
 }

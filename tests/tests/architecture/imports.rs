@@ -14,6 +14,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 const PENDING: &[(&str, &str, &str)] = &[
     ("zimage-cuda", "", "context"),
     ("zimage-cuda", "", "libtorch"),
+    ("zimg", "cli::draw", "cli::params"),
     ("zimage-params", "error", "parameter"),
     ("zimage-params", "parameter", "table"),
     ("zimg-image", "metadata::generation", "metadata::parameters"),

@@ -163,7 +163,9 @@ fn package(words: &[String], place: &str) {
     for (option, place_of) in
         [("--test", "tests"), ("--example", "examples"), ("--bench", "benches")]
     {
-        if let Some(name) = after(option) {
+        // `--test NAME` stands for any of them.
+        let named = after(option).filter(|name| name.contains(|c: char| c.is_lowercase()));
+        if let Some(name) = named {
             let top = folder.as_ref().unwrap().join(place_of);
             let sorted = fs::read_dir(&top).unwrap().map(|entry| entry.unwrap().path());
             let there = sorted

@@ -85,7 +85,8 @@ fn variables_that_are_named_are_read() {
     let daemons = daemons.get_arguments().filter_map(|arg| arg.get_long()).map(str::to_owned);
     let daemons: BTreeSet<_> = daemons.collect();
     let mut seen = BTreeSet::new();
-    for page in pages() {
+    // The changelog also has the old names.
+    for page in pages().iter().filter(|page| page.name != "CHANGELOG.md") {
         let is_part = |c: char| c.is_ascii_uppercase() || c == '_';
         for word in page.text.split(|c| !is_part(c)) {
             // `ZIMG_…` is any of them.

@@ -66,7 +66,7 @@ fn it_asks_how_the_daemon_is() {
     let (code, printed, said) = run(&daemon, &["--status"]);
     assert_eq!((code, &*said), (Some(0), ""));
     let version = format!("'version': '{}'", env!("CARGO_PKG_VERSION"));
-    for part in [&*version, "'worker': {'name': 'Ready'}", "'model': {'name': 'mock'"] {
+    for part in [&*version, "'state': {'name': 'Ready'}", "'model': {'name': 'mock'"] {
         assert!(printed.contains(part), "{part} is not in {printed}");
     }
     daemon.end();
