@@ -1,4 +1,4 @@
-//! What is said of settings that the model makes no use of, or was not made for.
+//! Advice about parameters that the model ignores or is not made for.
 
 use zimg_client::{ModelInfo, Params};
 

@@ -1,11 +1,11 @@
-//! Why a command ends before its end.
+//! Early exit of a command: a failure, a closed pipe or a signal.
 
 use std::io;
 
 use nix::sys::signal::Signal;
 use zimg_client::{Failure, Kind};
 
-/// A failure, or nobody there to read the output any more, which is none.
+/// Why a command ends early.
 #[derive(Debug)]
 pub(crate) enum Exit {
     /// Said on standard error; its kind is the exit code.

@@ -1,4 +1,4 @@
-//! States and figures in words, for people.
+//! Formatting for people: states, sizes, durations, terminal columns and colours.
 
 use std::env;
 use std::ffi::OsStr;
@@ -89,7 +89,7 @@ pub(crate) fn quoted(path: &Path) -> String {
     if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
-/// Whether standard error is a terminal that shows colours to somebody who wants them
+/// Whether standard error is a terminal, and colours are not switched off
 /// (<https://no-color.org>).
 pub(crate) fn coloured() -> bool {
     io::stderr().is_terminal() && wants_colours()

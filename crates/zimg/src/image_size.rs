@@ -1,5 +1,5 @@
-//! An image's width and height: as given, or from a shape and a number of pixels. What is not
-//! possible is refused with what would be, and rounded only when that is asked for.
+//! Width and height of an image: as given, or from an aspect ratio and a number of pixels. An
+//! invalid size is refused with the nearest valid ones, and rounded only with `--round`.
 
 use zimg_client::limits::{SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE, side_fits};
 use zimg_client::{Failure, Kind};
@@ -8,7 +8,7 @@ use crate::cli::{AspectRatio, DrawOptions};
 
 /// A megapixel here is 1024x1024, as in the sizes that models are trained at.
 const MEGAPIXEL: f64 = (1024 * 1024) as f64;
-/// How much worse a wrong shape is than a wrong number of pixels: who asks for 16:9 means it.
+/// Weight of a wrong aspect ratio against a wrong number of pixels: 16:9 is meant exactly.
 const SHAPE_COUNTS: f64 = 100.0;
 
 /// How width and height are to be found.
@@ -83,11 +83,11 @@ fn refusal(width: u32, height: u32) -> Failure {
 
 /// The possible size that is nearest to this shape and number of pixels.
 fn fit(aspect: AspectRatio, pixels: f64) -> (u32, u32) {
-    let wished = aspect.width / aspect.height;
+    let ratio = aspect.width / aspect.height;
     let sides = || (SIZE_MIN..=SIZE_MAX).step_by(SIZE_MULTIPLE as usize);
     let cost = |width: u32, height: u32| {
         let (width, height) = (f64::from(width), f64::from(height));
-        let shape = (width / height / wished).ln().abs();
+        let shape = (width / height / ratio).ln().abs();
         let area = (width * height / pixels).ln().abs();
         SHAPE_COUNTS * shape + area
     };

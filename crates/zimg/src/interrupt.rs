@@ -1,5 +1,5 @@
-//! Ctrl-C: the first asks the daemon to stop the jobs at their next step, the second ends zimg at
-//! once.
+//! Signal handling: the first Ctrl-C asks the daemon to stop the jobs at their next step, the second
+//! ends zimg at once.
 
 use std::io::{self, Write};
 use std::process;

@@ -1,4 +1,5 @@
-//! What is to be drawn and where it goes: what was typed and what is set, understood and checked.
+//! The specification of a job: the request and its outputs, resolved from options and settings, and
+//! checked.
 
 use std::fs;
 use std::io::Read;
@@ -42,7 +43,7 @@ pub(crate) struct SpecContext<'a> {
     /// The first image's number in names, from 1.
     pub(crate) index: u64,
     pub(crate) now: &'a LocalTime,
-    /// Who goes first unless an option says it.
+    /// The priority, unless an option gives it.
     pub(crate) priority: Priority,
 }
 

@@ -1,5 +1,5 @@
-//! The inside of zimg. A library so that what reads foreign bytes can be fuzzed and what is to be
-//! fast can be measured; the program is `main.rs`, and nobody else is promised anything here.
+//! Implementation of the `zimg` program. It is a library only so that its parsers can be fuzzed; its
+//! API is not stable.
 
 mod advice;
 mod batch;

@@ -1,4 +1,4 @@
-//! zimg: draw images from the command line through zimaged.
+//! The `zimg` program: generate images from the command line through zimaged.
 
 use std::process::ExitCode;
 

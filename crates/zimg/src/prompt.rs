@@ -1,4 +1,4 @@
-//! A prompt from standard input.
+//! The prompt: from the command line or from standard input.
 
 use std::io::{self, IsTerminal, Read, Write};
 

@@ -1,4 +1,4 @@
-//! Whether an image is there already, so that it need not be drawn again.
+//! Check for an existing image, so that a batch does not generate it again.
 
 use std::fs;
 use std::io::{self, Read};

@@ -1,4 +1,4 @@
-//! `--batch`: many images, several under way at a time so that the GPU never waits for a file.
+//! `--batch`: many images, several jobs at a time so that the GPU never waits for a file.
 
 mod existing;
 mod item;

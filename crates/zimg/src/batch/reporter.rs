@@ -1,4 +1,4 @@
-//! Tells how a batch goes: what is done, what failed, how long it takes.
+//! Progress of a batch: images that are done, failures, and time left.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -210,7 +210,7 @@ impl BatchReporter {
         self.progress.show(part, &text);
     }
 
-    /// A line that stays, unless only errors are wished.
+    /// Prints a permanent line, unless `--quiet`.
     fn say(&mut self, text: &str) {
         if matches!(self.style, ReportStyle::Line | ReportStyle::Plain) {
             self.progress.say(text);

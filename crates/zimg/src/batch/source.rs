@@ -1,4 +1,4 @@
-//! The images of a batch, one after the other, each planned and checked when its turn comes.
+//! The images of a batch, in order; each is resolved and checked when it is next.
 
 use std::collections::HashSet;
 use std::fs;
@@ -53,7 +53,7 @@ impl BatchSource {
     ///
     /// # Errors
     ///
-    /// `Io`: it cannot be opened. `Usage`: names would hold seeds that nobody knows.
+    /// `Io`: it cannot be opened. `Usage`: file names would have unknown seeds.
     pub(super) fn open(path: &Path, options: DrawOptions) -> Result<Self, Failure> {
         let lines: Box<dyn BufRead + Send> = if path == Path::new("-") {
             Box::new(BufReader::new(std::io::stdin()))

@@ -13,17 +13,17 @@ use super::help;
 use super::jobs::{CancelArgs, WaitArgs};
 use super::status::StatusArgs;
 
-/// Colours of the help and of mistakes, where a terminal shows them to somebody who wants them.
+/// Colours of help and usage errors, on a terminal with colours.
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-/// Draw images with zimaged
+/// Generate images with zimaged
 ///
-/// zimg sends a prompt to the zimaged service and writes the image it draws. Sizes, steps and
-/// guidance that are not given are the model's own defaults.
+/// zimg sends a prompt to the zimaged service and saves the image that it generates. Parameters
+/// that are not given have the model's defaults.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -45,46 +45,46 @@ pub(super) struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Subcommands {
-    /// Draw images; the word may be left out
+    /// Generate images; the word draw may be omitted
     #[command(after_long_help = help::DRAW)]
     Draw(DrawArgs),
-    /// Draw an image again as it was made, but for what is typed
+    /// Generate an image again from its metadata, with the options that are given
     #[command(after_help = help::REDO)]
     Redo(RedoArgs),
-    /// Print how an image was made
+    /// Print the generation metadata of an image
     #[command(after_help = help::SHOW)]
     Show(ShowArgs),
-    /// List your jobs: those that wait, are drawn, or are kept
+    /// List your jobs: waiting, running, and detached ones with images to fetch
     #[command(after_help = help::JOBS)]
     Jobs,
-    /// Save the images of detached jobs, once they are drawn
+    /// Wait for detached jobs and save their images
     #[command(after_help = help::WAIT)]
     Wait(Box<WaitArgs>),
-    /// Stop jobs, or drop what is kept of them
+    /// Stop jobs, or delete the stored images of detached ones
     Cancel(CancelArgs),
-    /// Say how the daemon and its worker are
+    /// Print the state of the daemon and its worker
     #[command(after_help = help::STATUS)]
     Status(StatusArgs),
-    /// Print the daemon's figures for Prometheus
+    /// Print the daemon's metrics for Prometheus
     #[command(after_help = help::METRICS)]
     Metrics,
-    /// Look for what keeps images from being drawn, and say what to type
+    /// Find what prevents images from being generated, and print what to do
     #[command(after_help = help::DOCTOR)]
     Doctor,
     /// Free the GPU until the next prompt
     Sleep,
-    /// Bring the model back before a prompt does
+    /// Load the model before a prompt does
     Wake,
-    /// Print the settings that are in force
+    /// Print the settings in force
     #[command(subcommand, after_long_help = help::CONFIG)]
     Config(ConfigCommand),
-    /// Print completions for a shell
+    /// Print the completions of a shell
     #[command(after_help = help::COMPLETIONS)]
     Completions {
         /// The shell
         shell: Shell,
     },
-    /// Print the manual page, or write all pages into a folder
+    /// Print the man page, or write all pages to a folder
     Man {
         /// Where to write zimg.1, zimg-draw.1 and so on
         #[arg(value_hint = ValueHint::DirPath)]

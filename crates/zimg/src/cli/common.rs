@@ -17,9 +17,9 @@ pub(crate) struct CommonArgs {
     /// $XDG_RUNTIME_DIR/zimaged/zimaged.sock if it exists, then /run/zimaged/zimaged.sock.
     #[arg(long, value_name = "PATH", global = true, value_hint = ValueHint::FilePath)]
     pub(crate) socket: Option<PathBuf>,
-    /// Print what happens as lines of JSON on standard output
+    /// Print events as lines of JSON on standard output
     ///
-    /// One object a line, with the fields "v" (1) and "event"; a failure is the last line.
+    /// One object a line, with the fields "v" (1) and "event". A failure is the last line.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
@@ -27,7 +27,7 @@ pub(crate) struct CommonArgs {
 /// An image to draw again.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RedoArgs {
-    /// Images by zimg, or by another program that writes its settings as the web UIs do
+    /// Images by zimg, or by a program that writes its parameters as A1111's web UI does
     #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<PathBuf>,
     /// Another prompt
@@ -43,7 +43,7 @@ pub(crate) struct ShowArgs {
     /// PNG, JPEG or WebP files
     #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<PathBuf>,
-    /// Print the text that other programs read
+    /// Print the A1111 parameters text, which other programs read
     #[arg(long, conflicts_with = "json")]
     pub(crate) parameters: bool,
 }
@@ -51,13 +51,13 @@ pub(crate) struct ShowArgs {
 /// What to print of the settings.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Print all settings in the form of the file
+    /// Print all settings in the format of the configuration file
     Show {
-        /// Say where each is from
+        /// Print where each setting is from
         #[arg(long)]
         origin: bool,
     },
-    /// Print where the file is
+    /// Print the path of the configuration file
     Path,
 }
 

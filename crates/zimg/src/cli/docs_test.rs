@@ -1,4 +1,4 @@
-//! docs/cli.md has every command and every long option, and none that there is not.
+//! Test that docs/cli.md has every command and long option, and no other.
 
 use std::collections::BTreeSet;
 

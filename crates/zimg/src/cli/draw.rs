@@ -1,4 +1,4 @@
-//! The options of a drawing.
+//! Arguments of `zimg draw`, and the options that other commands share with it.
 
 use std::path::PathBuf;
 
@@ -14,55 +14,55 @@ const OUTPUT: &str = "Output";
 const TERMINAL: &str = "Terminal";
 const QUEUE: &str = "Queue";
 
-/// What to draw and where to put it.
+/// Arguments of `zimg draw`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(crate) struct DrawArgs {
-    /// What to draw; "-" reads it from standard input
+    /// The prompt; "-" reads it from standard input
     #[arg(value_name = "PROMPT")]
     pub(crate) prompt: Option<String>,
     #[command(flatten)]
     pub(crate) options: DrawOptions,
-    /// Draw many: FILE has a prompt or a JSON object a line; "-" is standard input
+    /// Generate many images: a prompt or a JSON object per line; "-" is standard input
     ///
-    /// An object has "prompt" and whatever options, under their long names. Images that are
-    /// there and whole are not drawn again, so an interrupted batch goes on with the same command;
-    /// --force draws all. Failures do not end it. Without -o the names are 0001.png and so on.
+    /// An object has "prompt" and options under their long names. Complete images that exist are
+    /// not generated again, so the same command continues an interrupted batch; --force
+    /// generates all. A failure does not end a batch. Without -o the names are 0001.png and so on.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = QUEUE,
         conflicts_with_all = ["prompt", "grid", "show", "preview"])]
     pub(crate) batch: Option<PathBuf>,
-    /// How many images of a batch are under way at a time, 1 to 16 [default: 4]
+    /// Jobs of a batch at a time, 1 to 16 [default: 4]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(1..=16),
         requires = "batch", hide_short_help = true, help_heading = QUEUE)]
     pub(crate) parallel: Option<u32>,
-    /// Let the daemon draw and keep it: print the job's number and end
+    /// Submit a detached job: print its number and exit
     ///
-    /// The job goes on over crashes and restarts. `zimg jobs` lists it, `zimg wait JOB` saves its
-    /// images, `zimg cancel JOB` drops it.
+    /// The job survives crashes and restarts. `zimg jobs` lists it, `zimg wait JOB` saves its images,
+    /// `zimg cancel JOB` deletes it.
     #[arg(long, help_heading = QUEUE,
         conflicts_with_all = ["batch", "output", "format", "quality", "grid", "show", "preview"])]
     pub(crate) detach: bool,
 }
 
-/// What can be said of a drawing beside its prompt, on the command line and, but for what is of
-/// use once only, in the environment and the configuration file.
+/// Options of a generation beside its prompt: on the command line, and except `--force` in the
+/// environment and the configuration file.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(crate) struct DrawOptions {
     /// Width and height in pixels: multiples of 16 from 64 to 2048
     #[arg(short, long, value_name = "WxH", value_parser = size, allow_negative_numbers = true,
         conflicts_with_all = ["aspect", "megapixels"], help_heading = IMAGE)]
     pub(crate) size: Option<(u32, u32)>,
-    /// The size by its shape, as 16:9; as many pixels as the model likes
+    /// The aspect ratio, as 16:9, with the model's number of pixels
     #[arg(short, long, value_name = "W:H", value_parser = aspect, allow_negative_numbers = true,
         help_heading = IMAGE)]
     pub(crate) aspect: Option<AspectRatio>,
-    /// The size by its pixels, in units of 1024x1024; square unless --aspect says otherwise
+    /// The number of pixels in units of 1024x1024; square without --aspect
     #[arg(long, value_name = "MP", value_parser = megapixels, allow_negative_numbers = true,
         hide_short_help = true, help_heading = IMAGE)]
     pub(crate) megapixels: Option<f64>,
-    /// Take the nearest size that is possible instead of refusing one that is not
+    /// Round an invalid size to the nearest valid one instead of refusing it
     #[arg(long, overrides_with = "no_round", hide_short_help = true, help_heading = IMAGE)]
     pub(crate) round: bool,
-    /// Refuse a size that is not possible, whatever is set
+    /// Refuse an invalid size, whatever is set
     #[arg(long, overrides_with = "round", hide = true)]
     pub(crate) no_round: bool,
     #[command(flatten)]
@@ -70,34 +70,34 @@ pub(crate) struct DrawOptions {
 
     /// Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output
     ///
-    /// {seed} and {index} (from 1) stand for the image's own, {index:04} with zeros in front,
-    /// {prompt} for the prompt's words (at most 60 characters, {prompt:20} at most 20), {date} and
-    /// {time} for now; {{ and }} for braces. Several images without {seed} or {index} become
-    /// FILE-1.png, FILE-2.png and so on. A directory gets the default names. Without -o:
-    /// zimg-SEED.png in the current directory, and its path on standard output.
+    /// Placeholders: {seed} and {index} (from 1; {index:04} pads with zeros), {prompt} (at most 60
+    /// characters; {prompt:20} at most 20), {date} and {time}; {{ and }} are braces. Several images
+    /// without {seed} or {index} become FILE-1.png, FILE-2.png and so on. A directory gets the
+    /// default names. Without -o: zimg-SEED.png in the current directory, and its path on standard
+    /// output.
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = OUTPUT)]
     pub(crate) output: Option<String>,
-    /// The format, where no name says it: on standard output, and of the default name
+    /// The format on standard output and of default file names
     #[arg(long, value_parser = format(), value_name = "FORMAT", hide_short_help = true,
         help_heading = OUTPUT)]
     pub(crate) format: Option<ImageFormat>,
-    /// Of a JPEG, 1 to 100 [default: 92], or of a WebP [default: lossless]
+    /// The quality of a JPEG [default: 92] or a WebP [default: lossless], 1 to 100
     #[arg(long, value_name = "Q", value_parser = RangedU64ValueParser::<u8>::new().range(1..=100),
         allow_negative_numbers = true, hide_short_help = true, help_heading = OUTPUT)]
     pub(crate) quality: Option<u8>,
-    /// Save a sheet with all images as well: to FILE, or beside them
+    /// Also save a contact sheet of all images: to FILE, or beside them
     ///
-    /// With -o - the sheet alone is written.
+    /// With -o - only the contact sheet is written.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true,
         default_missing_value = "", help_heading = OUTPUT)]
     pub(crate) grid: Option<String>,
-    /// Do not write into the image how it was made
+    /// Do not write generation metadata into the image
     ///
-    /// Otherwise prompt, seed, size, steps, guidance and model are in it: `zimg show FILE` prints
-    /// them, `zimg redo FILE` draws it again.
+    /// Otherwise the image carries prompt, seed, size, steps, guidance and model: `zimg show FILE`
+    /// prints them, `zimg redo FILE` generates the image again.
     #[arg(long, overrides_with = "metadata", hide_short_help = true, help_heading = OUTPUT)]
     pub(crate) no_metadata: bool,
-    /// Write into the image how it was made
+    /// Write generation metadata into the image
     #[arg(long, overrides_with = "no_metadata", hide = true)]
     pub(crate) metadata: bool,
     /// Replace files that exist
@@ -106,13 +106,13 @@ pub(crate) struct DrawOptions {
 
     /// Show the finished images in the terminal
     ///
-    /// Detected, unless HOW says it: auto, kitty, iterm2, sixel, blocks or none.
+    /// HOW is auto (detected), kitty, iterm2, sixel, blocks or none.
     #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1, require_equals = true,
         default_missing_value = "auto", hide_possible_values = true, help_heading = TERMINAL)]
     pub(crate) show: Option<GraphicsArg>,
-    /// Show in the terminal how the image comes to be
+    /// Show previews of the image in the terminal while it is generated
     ///
-    /// Detected, unless HOW says it: auto, kitty, iterm2, sixel, blocks or none.
+    /// HOW is auto (detected), kitty, iterm2, sixel, blocks or none.
     #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1, require_equals = true,
         default_missing_value = "auto", hide_possible_values = true, help_heading = TERMINAL)]
     pub(crate) preview: Option<GraphicsArg>,
@@ -120,31 +120,31 @@ pub(crate) struct DrawOptions {
     #[arg(short, long, action = ArgAction::SetTrue, overrides_with = "no_quiet",
         help_heading = TERMINAL)]
     pub(crate) quiet: bool,
-    /// Show how it goes, whatever is set
+    /// Show progress, whatever is set
     #[arg(long, overrides_with = "quiet", hide = true)]
     pub(crate) no_quiet: bool,
 
-    /// Who goes first; batch jobs yield to interactive ones at any step
+    /// The priority: interactive jobs preempt batch jobs at the next step
     ///
-    /// A --batch is one, a single prompt interactive.
-    #[arg(long, value_enum, value_name = "WHO", hide_short_help = true, help_heading = QUEUE)]
+    /// The default is batch for --batch, else interactive.
+    #[arg(long, value_enum, value_name = "PRIORITY", hide_short_help = true, help_heading = QUEUE)]
     pub(crate) priority: Option<PriorityArg>,
-    /// Wait for a place when the daemon has none, and for a daemon when there is none
+    /// Wait while the daemon is busy or does not run
     #[arg(long, overrides_with = "no_wait", hide_short_help = true, help_heading = QUEUE)]
     pub(crate) wait: bool,
-    /// Fail when the daemon has no place, whatever is set
+    /// Fail when the daemon is busy, whatever is set
     #[arg(long, overrides_with = "wait", hide = true)]
     pub(crate) no_wait: bool,
 }
 
 impl DrawOptions {
-    /// Whether an image is to be seen in the terminal.
+    /// Whether images are shown in the terminal.
     pub(crate) fn shows(&self) -> bool {
         [self.show, self.preview].into_iter().flatten().any(|how| how != GraphicsArg::None)
     }
 
-    /// These, and where they say nothing what `lower` says. What is said of the size here makes
-    /// void what is said of it there.
+    /// These options over `lower`: an option that is not given here is that of `lower`. A size here
+    /// overrides aspect and megapixels there, and the reverse.
     #[must_use]
     pub(crate) fn or(self, lower: Self) -> Self {
         let sized = self.size.is_some();

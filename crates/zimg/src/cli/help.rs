@@ -1,4 +1,4 @@
-//! What `--help` says beside the options: examples first of all.
+//! Examples and exit codes in the output of `--help`.
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -15,11 +15,11 @@ Examples:
   zimg \"a red fox in the snow\" --aspect 16:9 --show
   zimg \"a red fox in the snow\" --size 1280x720 -o - | display
   zimg - < prompt.txt -o '{date}-{prompt}.webp'
-  zimg draw \"status\"        draws the word; `zimg status` asks the daemon
-  zimg show fox.png         prints how it was made
+  zimg draw \"status\"        an image of the word; `zimg status` is the command
+  zimg show fox.png         prints its metadata
   zimg redo fox.png --seed 8
   zimg --batch prompts.txt --seed 1 -o 'out/{index:04}-{prompt}.png'
-  zimg \"a red fox in the snow\" --detach      prints the job's number and ends
+  zimg \"a red fox in the snow\" --detach      prints the job's number
   zimg wait 7 -o fox.png    saves that job's image; `zimg jobs` lists them
   zimg status --json
 
@@ -39,8 +39,8 @@ A line of jobs.jsonl:
 
 pub(super) const REDO: &str = "\
 Examples:
-  zimg redo fox.png                           the same image once more
-  zimg redo fox.png --seed 8 -o other.png     another one of the same
+  zimg redo fox.png                           the same image again
+  zimg redo fox.png --seed 8 -o other.png     with another seed
   zimg redo fox.png --size 1536x1024          larger
   zimg redo a.png b.jpg -o 'again/{index}.webp'
 
@@ -71,8 +71,8 @@ Examples:
   zimg doctor
   zimg doctor --json | jq -r 'select(.level != \"ok\") | .fix'
 
-It works without a daemon and changes nothing. It ends with 0 unless something fails: then with
-78 for a setting or a file, else with 69.";
+It needs no daemon and changes nothing. The exit code is 0 unless a check fails: 78 for a setting
+or a file, else 69.";
 
 pub(super) const WAIT: &str = "\
 Examples:
@@ -80,10 +80,10 @@ Examples:
   zimg wait \"$job\" -o fox.png
   zimg wait 7 8 9 -o '{prompt}-{seed}.webp'
 
-A job is forgotten by the daemon when all its images are saved, unless --keep is given.";
+The daemon deletes a job when all its images are saved, unless --keep is given.";
 
 pub(super) const CONFIG: &str = "\
-Every long option of a drawing but --force is a key of the file and a variable:
+Every long option of `zimg draw` except --force is a key of the file and a variable:
 
   # ~/.config/zimg/config.toml
   aspect = \"16:9\"
@@ -93,9 +93,8 @@ Every long option of a drawing but --force is a key of the file and a variable:
 
   ZIMG_STEPS=4 zimg \"a red fox\"
 
-What is typed goes before ZIMG_*, and that before the file: --metadata, --no-round, --no-wait,
---no-quiet and --show=none switch back what is set there. ZIMG_CONFIG names another file, or none
-when it is empty.";
+Options override ZIMG_*, which override the file: --metadata, --no-round, --no-wait, --no-quiet and
+--show=none undo what is set there. ZIMG_CONFIG names another file; empty, it means no file.";
 
 pub(super) const COMPLETIONS: &str = "\
 Examples:
@@ -103,4 +102,4 @@ Examples:
   zimg completions zsh > ~/.zfunc/_zimg
   zimg completions fish > ~/.config/fish/completions/zimg.fish
 
-`make install` puts them where the shells look.";
+`make install` installs them.";

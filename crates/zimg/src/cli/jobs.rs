@@ -1,4 +1,4 @@
-//! What can be asked about jobs that the daemon has.
+//! Arguments of `zimg wait` and `zimg cancel`.
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueHint};
@@ -13,7 +13,7 @@ pub(crate) struct WaitArgs {
     /// The jobs' numbers, as `zimg jobs` prints them
     #[arg(value_name = "JOB", required = true)]
     pub(crate) jobs: Vec<u64>,
-    /// Let the daemon keep the jobs after their images are saved
+    /// Do not delete the jobs in the daemon after their images are saved
     #[arg(long)]
     pub(crate) keep: bool,
     /// Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output
@@ -22,17 +22,17 @@ pub(crate) struct WaitArgs {
     /// zimg-SEED.png in the current directory, and its path on standard output.
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<String>,
-    /// The format, where no name says it
+    /// The format, if no file name has an extension
     #[arg(long, value_parser = format(), value_name = "FORMAT")]
     format: Option<ImageFormat>,
-    /// Of a JPEG, 1 to 100 [default: 92], or of a WebP [default: lossless]
+    /// The quality of a JPEG [default: 92] or a WebP [default: lossless], 1 to 100
     #[arg(long, value_name = "Q", value_parser = RangedU64ValueParser::<u8>::new().range(1..=100))]
     quality: Option<u8>,
-    /// Save a sheet with all of a job's images as well: to FILE, or beside them
+    /// Also save a contact sheet of all images of a job: to FILE, or beside them
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true,
         default_missing_value = "")]
     grid: Option<String>,
-    /// Do not write into the image how it was made
+    /// Do not write generation metadata into the image
     #[arg(long)]
     no_metadata: bool,
     /// Replace files that exist
@@ -48,7 +48,7 @@ pub(crate) struct WaitArgs {
 }
 
 impl WaitArgs {
-    /// What is said of the images' saving, as of a drawing's.
+    /// The options of saving, as those of `zimg draw`.
     pub(crate) fn options(&self) -> DrawOptions {
         let Self { format, quality, no_metadata, force, show, quiet, .. } = *self;
         DrawOptions {
@@ -65,7 +65,7 @@ impl WaitArgs {
     }
 }
 
-/// Jobs that nobody wants any more.
+/// Jobs to stop or to delete.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CancelArgs {
     /// The jobs' numbers, as `zimg jobs` prints them

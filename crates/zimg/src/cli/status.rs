@@ -1,4 +1,4 @@
-//! How the daemon's state is shown.
+//! Arguments of `zimg status`.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ const PACES: std::ops::RangeInclusive<f32> = 0.1..=30.0;
 /// How the daemon's state is shown.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StatusArgs {
-    /// Show it live, until q or Ctrl-C; a look each 0.5 seconds, or as many as are said
+    /// Update the output until q or Ctrl-C, every 0.5 seconds or SECONDS
     ///
-    /// On a terminal the screen is redrawn in place, with your jobs below it; elsewhere each change
-    /// is a line. A daemon that is restarted is looked for again.
+    /// On a terminal the table is redrawn in place, with your jobs below it; elsewhere each change
+    /// is a line. zimg reconnects to a daemon that restarts.
     #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, require_equals = true,
         default_missing_value = "0.5", value_parser = pace)]
     pub(crate) watch: Option<Duration>,

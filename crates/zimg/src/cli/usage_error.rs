@@ -1,4 +1,4 @@
-//! What clap has to say of a usage error, as zimg says everything else: a sentence and a hint.
+//! Usage errors: clap's errors as a sentence and a hint.
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What an option's value is made of.
+//! Values of options, and their parsers.
 
 use clap::ValueEnum;
 use clap::builder::{EnumValueParser, TypedValueParser};
@@ -14,7 +14,7 @@ pub(crate) struct AspectRatio {
 /// How a terminal is to show an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum GraphicsArg {
-    /// What the terminal can do best
+    /// The best protocol of the terminal
     Auto,
     /// kitty, Ghostty, WezTerm, Konsole
     Kitty,
@@ -25,16 +25,16 @@ pub(crate) enum GraphicsArg {
     Sixel,
     /// Half blocks in 24-bit colours: any terminal
     Blocks,
-    /// Not at all
+    /// None
     None,
 }
 
-/// Who goes first.
+/// The priority of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PriorityArg {
-    /// Before batch jobs, at the next step of the running one
+    /// Preempts batch jobs at their next step
     Interactive,
-    /// When nobody waits
+    /// When no interactive job waits
     Batch,
 }
 

@@ -1,4 +1,4 @@
-//! `zimg cancel`: stops jobs, or drops what the daemon keeps of them.
+//! `zimg cancel`: stops jobs, or deletes the stored images of detached ones.
 
 use std::io::{self, Write};
 

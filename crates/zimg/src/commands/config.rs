@@ -1,4 +1,4 @@
-//! `zimg config`: the settings that are in force, and where each comes from.
+//! `zimg config`: prints the settings in force and their origins.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};

@@ -1,4 +1,4 @@
-//! `zimg doctor`: looks for what keeps images from being drawn, and says what to type.
+//! `zimg doctor`: finds what prevents images from being generated, and prints what to do.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! `zimg draw`, or just `zimg "prompt"`.
+//! `zimg draw`, or `zimg "prompt"`: generates images and saves them.
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &DrawArgs, common: &CommonArgs) -> Result<(), Exit> {
     frame.draw(plan, &settings, advice.as_deref())
 }
 
-/// What is around a plan: who is told of it, and how.
+/// The context of a job specification: options, output and signals.
 pub(super) struct Invocation<'a> {
     /// What was args.
     pub(super) args: &'a DrawOptions,

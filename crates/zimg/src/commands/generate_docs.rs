@@ -1,5 +1,5 @@
-//! `zimg completions` and `zimg man`: made from the definition of the command line, so that they
-//! say what it takes.
+//! `zimg completions` and `zimg man`: shell completions and man pages, generated from the definition
+//! of the command line.
 
 use std::fs;
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! `zimg jobs`: the user's jobs, one line each; all users' for root.
+//! `zimg jobs`: lists the user's jobs, one line each; for root the jobs of all users.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! `zimg metrics`: the daemon's figures in Prometheus' text format, for node_exporter's textfile
+//! `zimg metrics`: the daemon's metrics in Prometheus' text format, for node_exporter's textfile
 //! collector.
 //!
 //! Source: Prometheus' "Exposition formats", text format 0.0.4, and its names' conventions: base

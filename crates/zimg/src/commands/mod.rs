@@ -1,4 +1,4 @@
-//! The commands, one file each.
+//! The commands of `zimg`, one file each.
 
 mod cancel;
 mod config;

@@ -1,4 +1,4 @@
-//! `zimg redo`: draws an image again as it says that it was made, but for what is args.
+//! `zimg redo`: generates an image again from its metadata, with the options that are given.
 
 use std::path::Path;
 

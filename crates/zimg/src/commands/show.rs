@@ -1,4 +1,4 @@
-//! `zimg show`: how an image was made, as it says itself.
+//! `zimg show`: prints the generation metadata of an image.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};

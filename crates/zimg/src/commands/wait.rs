@@ -1,4 +1,4 @@
-//! `zimg wait`: saves the images of detached jobs, and lets the daemon forget them then.
+//! `zimg wait`: saves the images of detached jobs, then deletes them in the daemon.
 
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ fn forget(job: JobId, fetched: &Result<u32, Exit>, session: &RunContext) -> Resu
     let connect = || Client::connect(PROGRAM, &session.socket);
     if fetched.is_ok() {
         return match connect()?.forget(job) {
-            // Somebody else has waited for it, too, and was quicker.
+            // Another `zimg wait` has fetched and deleted it first.
             Err(failure) if failure.kind == Kind::Refused => Ok(()),
             other => other,
         };

@@ -1,4 +1,4 @@
-//! `zimg wake`: brings the model back before a prompt does.
+//! `zimg wake`: loads the model before a prompt does.
 
 use zimg_client::Client;
 

@@ -1,4 +1,4 @@
-//! The socket, the folders that it lies in, and who answers there.
+//! Checks of the socket: its type, modes and owners, and the daemon that answers at it.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -15,10 +15,10 @@ use crate::version::PROGRAM;
 
 /// Others may write.
 const ANYBODY: u32 = 0o002;
-/// Who may write into a folder may not remove what is another's.
+/// The sticky bit: only the owner of a file may remove it.
 const STICKY: u32 = 0o1000;
 
-/// Looks at the socket and asks who is there.
+/// Checks the socket and asks the daemon for its state.
 pub(super) fn look(path: &Path) -> (Vec<Finding>, Option<DaemonState>) {
     let mut findings = vec![socket(path)];
     let seen = Client::connect(PROGRAM, path).and_then(|mut client| DaemonState::ask(&mut client));

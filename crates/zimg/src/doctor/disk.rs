@@ -1,4 +1,4 @@
-//! Where detached jobs are kept, and how much room there is.
+//! Check of the job store: free space, and the modes of its directory.
 
 use std::fs;
 use std::io;

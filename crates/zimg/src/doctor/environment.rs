@@ -1,5 +1,5 @@
-//! Variables that lead a worker astray: of the running daemon where they can be seen, else one's
-//! own.
+//! Check of environment variables that break a worker: the running daemon's if they can be read,
+//! else the user's.
 
 use std::env;
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! The GPU: the driver, whether it fits the libtorch, free memory and who holds the rest.
+//! Checks of the GPU: driver, libtorch with CUDA, free memory and the processes that use the rest.
 //!
 //! Source: nvidia-smi(1)'s queries, and /proc/driver/nvidia/version where there is none.
 

@@ -1,4 +1,4 @@
-//! Whether this user is in the group that may draw with the system's service.
+//! Check of the group that may use the system's service.
 
 use nix::unistd::{Group, User, geteuid, getgroups};
 

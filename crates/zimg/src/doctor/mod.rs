@@ -1,5 +1,5 @@
-//! What `zimg doctor` looks at. Each look is a finding, with what to type where something is wrong;
-//! none needs a daemon, and none changes anything.
+//! The checks of `zimg doctor`. Each returns findings with what to do; none needs a daemon or
+//! changes anything.
 
 mod checkpoint;
 mod daemon;

@@ -1,4 +1,4 @@
-//! Asking another program, which may be missing or hang.
+//! Running another program with a timeout, and its output.
 
 use std::io;
 use std::process::{Command, Stdio};
@@ -52,7 +52,7 @@ fn ask_for(command: &mut Command, timeout: Duration) -> Result<Said, String> {
     let pid = Pid::from_raw(child.id().cast_signed());
     let (ended, ends) = channel();
     thread::spawn(move || {
-        // Nobody waits any more if it took too long.
+        // Sending fails if the timeout has passed.
         let _ = ended.send(child.wait_with_output());
     });
     match ends.recv_timeout(timeout) {

@@ -1,4 +1,4 @@
-//! The programs and the libtorch: where they are, of which version, whether they run.
+//! Checks of the programs and of libtorch: paths, versions, and whether they run.
 
 use std::env;
 use std::fs;
@@ -45,7 +45,7 @@ pub(super) fn look(service: &Service, scope: DaemonScope, seen: Option<&DaemonSt
     let own = running.as_ref().map(|running| running.program.clone());
     let Some(zimaged) = own.or_else(|| service.program.clone()) else {
         let finding = match seen {
-            // It runs, and somebody else knows from where.
+            // It runs as another user, so its path is not visible.
             Some(seen) => Finding::ok(
                 "zimaged",
                 format!(

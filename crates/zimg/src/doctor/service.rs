@@ -1,4 +1,4 @@
-//! The service's units, as systemd has them. It is asked where it runs, and not needed.
+//! Check of the systemd units. systemd is asked if it runs; it is not needed.
 
 use std::collections::BTreeMap;
 use std::process::Command;

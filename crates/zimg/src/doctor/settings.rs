@@ -1,5 +1,5 @@
-//! The daemon's settings, as `zimaged --check` prints them; of a running one with its own options
-//! and environment, where these can be seen.
+//! The daemon's configuration as `zimaged --check` prints it; for a running daemon with its own
+//! options and environment, if they can be read.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

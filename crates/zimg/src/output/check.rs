@@ -1,4 +1,4 @@
-//! Whether a file can come to be at a path, found out before anything is drawn.
+//! Check that a file can be created, before anything is generated.
 
 use std::collections::HashSet;
 use std::fs;

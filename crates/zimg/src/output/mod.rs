@@ -1,4 +1,4 @@
-//! Where the images go: all names, worked out and checked before anything is drawn.
+//! Output files: all names are resolved and checked before anything is generated.
 
 mod check;
 mod error;

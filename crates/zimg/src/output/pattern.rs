@@ -1,4 +1,4 @@
-//! Names of files from a pattern: `{seed}`, `{index}`, `{prompt}`, `{date}`, `{time}`.
+//! File name patterns: `{seed}`, `{index}`, `{prompt}`, `{date}`, `{time}`.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Bytes to a file, all or nothing.
+//! Atomic file creation: a file appears complete or not at all.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write};

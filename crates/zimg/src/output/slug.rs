@@ -1,4 +1,4 @@
-//! A prompt as a part of a file's name.
+//! Slugs: a prompt as part of a file name.
 
 /// What a prompt without a letter becomes.
 const NOTHING: &str = "image";

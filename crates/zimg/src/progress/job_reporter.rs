@@ -1,4 +1,4 @@
-//! Tells the user how a job goes: a line on a terminal, plain lines elsewhere, JSON, or nothing.
+//! Progress of one job: a line on a terminal, plain lines elsewhere, JSON, or nothing.
 
 use std::io::{self, Write};
 use std::path::Path;

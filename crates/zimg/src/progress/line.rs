@@ -1,4 +1,4 @@
-//! One line on standard error that changes in place, and lines that stay above it.
+//! A progress line on standard error that changes in place, and permanent lines above it.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! `ZIMG_SIZE` and the like: each key in capitals.
+//! Settings in the environment: `ZIMG_` and the key in capitals, such as `ZIMG_SIZE`.
 
 use std::ffi::OsString;
 

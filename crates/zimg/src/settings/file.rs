@@ -1,4 +1,4 @@
-//! The configuration file: TOML, one key an option.
+//! Settings in the configuration file: TOML, one key for each option.
 
 use std::ffi::OsString;
 use std::fs;

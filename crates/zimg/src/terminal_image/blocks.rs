@@ -1,4 +1,5 @@
-//! Half blocks: an upper one in the colour of the upper pixel, on the colour of the lower one.
+//! Half-block encoder: an upper half block in the colour of the upper pixel, on the colour of the
+//! lower one.
 
 use super::cells::{CellArea, ColourDepth};
 use zimg_image::{Pixels, scaled};

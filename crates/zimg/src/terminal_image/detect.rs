@@ -1,4 +1,4 @@
-//! What the terminal can: by its environment, else by asking it.
+//! Detection of the terminal's image protocol: from its environment, else by a query.
 
 use std::env;
 use std::ffi::OsString;
@@ -43,7 +43,7 @@ struct Answer {
     cell: Option<(u32, u32)>,
 }
 
-/// The terminal that standard error is, for what is wished; none if it shows no images.
+/// The terminal of standard error, for the requested protocol; none if it shows no images.
 pub(super) fn terminal(how: GraphicsArg, interrupt: &Interrupt) -> Option<ImageTerminal> {
     let variable = |name: &str| env::var_os(name);
     let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn some_terminals_say_who_they_are() {
+    fn some_terminals_name_themselves() {
         let named = |given: &[(&str, &str)]| {
             let given = given.to_owned();
             by_name(move |name| Some(given.iter().find(|pair| pair.0 == name)?.1.into()))

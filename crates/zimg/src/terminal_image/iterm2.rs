@@ -1,5 +1,5 @@
-//! iTerm2's inline images <https://iterm2.com/documentation-images.html>: also WezTerm's, VS
-//! Code's and mintty's.
+//! Encoder of iTerm2's inline images <https://iterm2.com/documentation-images.html>, which WezTerm,
+//! VS Code and mintty have too.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 

@@ -1,5 +1,5 @@
-//! kitty's graphics protocol <https://sw.kovidgoyal.net/kitty/graphics-protocol/>: also Ghostty's,
-//! WezTerm's and Konsole's.
+//! Encoder of kitty's graphics protocol <https://sw.kovidgoyal.net/kitty/graphics-protocol/>, which
+//! Ghostty, WezTerm and Konsole have too.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 

@@ -1,4 +1,4 @@
-//! Images in the terminal that standard error is: a block of cells that can be drawn over.
+//! Images in the terminal of standard error: a block of cells that is redrawn in place.
 
 mod blocks;
 mod cells;
@@ -39,8 +39,8 @@ impl TerminalImage {
     /// For what the options ask; none where they ask for nothing, or standard error is no
     /// terminal that shows it. Asks the terminal what it can, unless its environment says it.
     pub(crate) fn choose(options: &DrawOptions, interrupt: &Interrupt) -> Option<Self> {
-        let wished = |how: Option<GraphicsArg>| how.filter(|how| *how != GraphicsArg::None);
-        let (show, preview) = (wished(options.show), wished(options.preview));
+        let enabled = |how: Option<GraphicsArg>| how.filter(|how| *how != GraphicsArg::None);
+        let (show, preview) = (enabled(options.show), enabled(options.preview));
         let how = show.or(preview)?;
         if !io::stderr().is_terminal() {
             return None;

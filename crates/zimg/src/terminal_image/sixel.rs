@@ -1,4 +1,4 @@
-//! Sixels, as DEC's terminals had them: bands of six rows, each colour by itself.
+//! Sixel encoder (DEC VT340): bands of six rows, each colour by itself.
 
 use color_quant::NeuQuant;
 

@@ -1,4 +1,4 @@
-//! Many images: several at a time, over failures, and on from where it stopped.
+//! Batches: several jobs at a time, failures, and continuing where a batch stopped.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -150,7 +150,7 @@ fn it_draws_what_is_not_there_or_not_whole() {
 }
 
 #[test]
-fn several_are_under_way_at_a_time_and_no_more_than_are_wished() {
+fn several_are_under_way_at_a_time_and_no_more_than_requested() {
     for (words, most) in [(&[][..], 4), (&["--parallel", "2"], 2)] {
         // Each waits until as many are there as are to be; more are never there.
         let meeting = Arc::new((Mutex::new((0, 0)), Condvar::new()));
@@ -234,7 +234,7 @@ fn a_daemon_that_is_restarted_is_waited_for() {
         }
     };
     // The first life: the question how many it takes, one image, and the beginning of another,
-    // when nobody can connect any more.
+    // when no client can connect any more.
     (0..2).for_each(|_| serve(accept(&listener)));
     let mut second = accept(&listener);
     drop(listener);

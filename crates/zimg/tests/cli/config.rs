@@ -106,7 +106,7 @@ fn what_is_not_set_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = zimg(folder.path());
     let (_, text, _) = printed(command.args(["config", "show"]));
-    assert!(text.contains("# metadata: Write into the image how it was made\n"), "{text}");
+    assert!(text.contains("# metadata: Write generation metadata into the image\n"), "{text}");
     assert!(text.contains("# socket: The daemon's socket\n"), "{text}");
     let explained = |line: &str| line.split_once(": ").is_some_and(|(_, what)| !what.is_empty());
     assert!(text.lines().all(explained), "{text}");

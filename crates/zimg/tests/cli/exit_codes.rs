@@ -17,7 +17,7 @@ use crate::fake::{Fake, Peer, Ran, drawing, overview, zimg};
 /// zimg without a daemon: its exit code and standard error.
 fn alone(arguments: &[&str]) -> (Option<i32>, String) {
     let directory = tempfile::tempdir().unwrap();
-    let socket = directory.path().join("nobody");
+    let socket = directory.path().join("no-daemon");
     let output =
         zimg(directory.path()).env("ZIMG_SOCKET", socket).args(arguments).output().unwrap();
     assert!(output.stdout.is_empty());
@@ -230,7 +230,7 @@ fn a_socket_that_may_not_be_used_is_77() {
     let _listener = UnixListener::bind(at("socket")).unwrap();
     mode("", 0o755).unwrap();
     mode("socket", 0).unwrap();
-    // Root may all, so somebody else runs zimg, and from where anybody can.
+    // Root has every permission, so another user runs zimg, from a directory that every user can read.
     // (Copied by another process: a file that any process has open for writing cannot be run,
     // and what this one has open all those have that other tests are just starting.)
     let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_zimg")).arg(at("zimg")).status();

@@ -72,7 +72,7 @@ impl Fake {
                 let mut peer = Peer(stream.unwrap());
                 let script = Arc::clone(&script);
                 let mut byte = [0];
-                // The one who says no hello wishes it to end.
+                // A client that sends no hello ends the daemon.
                 if peer.0.read(&mut byte).unwrap() == 0 {
                     break;
                 }

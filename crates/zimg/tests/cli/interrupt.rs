@@ -1,4 +1,4 @@
-//! Ctrl-C: once to cancel, twice to leave.
+//! Ctrl-C: once to cancel, twice to leave at once.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -86,7 +86,7 @@ fn a_pipe_that_is_not_read_can_be_left() {
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut zimg = fake.zimg(&["a fox", "-o", "pipe.ppm", "--size", "512x512", "-q"]);
     let child = zimg.spawn().unwrap();
-    // More than a pipe holds is on its way, and nobody takes the rest.
+    // More than a pipe holds is on its way, and the rest is not read.
     let mut reader = File::open(&pipe).unwrap();
     reader.read_exact(&mut [0; 2]).unwrap();
     send(Signal::SIGTERM, &child);

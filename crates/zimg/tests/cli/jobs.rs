@@ -1,4 +1,4 @@
-//! Jobs that the daemon draws alone: `--detach`, `jobs`, `wait` and `cancel`.
+//! Detached jobs: `--detach`, `jobs`, `wait` and `cancel`.
 
 use std::process::Stdio;
 use std::sync::mpsc;

@@ -1,4 +1,4 @@
-//! `--json`, to the letter: other programs read it.
+//! `--json` output, byte for byte.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -133,7 +133,8 @@ fn all_lines() -> Vec<String> {
     text += &lost();
     let folder = tempfile::tempdir().unwrap();
     let mut doctor = zimg(folder.path());
-    let doctor = doctor.env("ZIMG_SOCKET", folder.path().join("nobody")).args(["doctor", "--json"]);
+    let doctor =
+        doctor.env("ZIMG_SOCKET", folder.path().join("no-daemon")).args(["doctor", "--json"]);
     text += &String::from_utf8(doctor.output().unwrap().stdout).unwrap();
     let busy = std::sync::atomic::AtomicBool::new(true);
     let batch = Fake::many(move |peer, request| {

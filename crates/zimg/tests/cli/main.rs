@@ -1,4 +1,4 @@
-//! The whole program against a scripted daemon.
+//! Tests of the whole program against a scripted daemon.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
 mod batch;
@@ -6,13 +6,13 @@ mod config;
 mod draw;
 mod exit_codes;
 mod fake;
+mod generated_docs;
 mod help;
 mod interrupt;
 mod jobs;
 mod json;
+mod metadata;
 mod output;
-mod papers;
-mod recipe;
 mod schema;
 mod screen;
 mod status;

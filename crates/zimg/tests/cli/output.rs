@@ -1,4 +1,4 @@
-//! Sizes, names, formats and sheets.
+//! Sizes, names, formats and contact sheets.
 
 use crate::fake::{Fake, drawing, pixels, zimg};
 

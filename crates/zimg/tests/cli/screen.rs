@@ -275,7 +275,7 @@ fn all_colours_are_sent_where_the_terminal_says_that_it_has_them() {
 }
 
 #[test]
-fn who_wants_no_colours_is_sent_none() {
+fn no_color_switches_colours_off() {
     let text = terminal(&["--show"], &[("NO_COLOR", "1")], "\x1b[?1;2c");
     assert!(!text.contains('▀'), "{text:?}");
     assert!(text.contains("--show and --preview have no effect: NO_COLOR is set"), "{text:?}");

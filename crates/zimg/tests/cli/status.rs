@@ -293,7 +293,7 @@ pub(crate) fn lost() -> String {
     let socket = fake.out().parent().unwrap().join("socket");
     std::fs::remove_file(socket).unwrap();
     lines.read_line(&mut said).unwrap();
-    // Nobody reads on: that is no failure.
+    // A closed reader is no failure.
     drop(lines);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     fake.joined();
@@ -320,7 +320,7 @@ fn a_daemon_that_has_gone_is_said() {
 fn without_a_daemon_there_is_nothing_to_watch() {
     let directory = tempfile::tempdir().unwrap();
     let output = crate::fake::zimg(directory.path())
-        .env("ZIMG_SOCKET", directory.path().join("nobody"))
+        .env("ZIMG_SOCKET", directory.path().join("no-daemon"))
         .args(["status", "--watch"])
         .output()
         .unwrap();

@@ -1,4 +1,4 @@
-//! What a person at a terminal sees, through a pseudo-terminal.
+//! Terminal output as a pseudo-terminal receives it.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -99,7 +99,7 @@ fn a_place_in_the_queue_comes_with_an_estimate() {
 }
 
 #[test]
-fn a_place_is_waited_for_when_that_is_wished() {
+fn a_place_is_waited_for_when_requested() {
     use std::sync::Mutex;
     use zimg_protocol::messages::Busy;
     let tries = Mutex::new(0);

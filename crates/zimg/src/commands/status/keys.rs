@@ -1,5 +1,4 @@
-//! What ends `zimg status --watch`, and what wakes it: keys of a terminal, signals, readers that
-//! have gone.
+//! Input of `zimg status --watch`: keys of a terminal, signals, and a closed pipe.
 
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -56,7 +55,7 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// Ctrl-C or another signal came, or nobody reads standard output any more.
+    /// Ctrl-C or another signal came, or the reader of standard output has closed it.
     pub(super) fn wait(&self, time: Duration) -> Result<Woken, Exit> {
         let (stdin, stdout) = (io::stdin(), io::stdout());
         let mut watched = vec![

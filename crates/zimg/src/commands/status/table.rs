@@ -1,4 +1,4 @@
-//! What `zimg status` shows: a line for each thing that there is to say.
+//! The output of `zimg status`: one line for each topic.
 
 use zimg_client::{Overview, Status, Weights, WorkerState};
 
@@ -123,7 +123,7 @@ fn jobs(status: &Status, overview: Option<&Overview>) -> String {
     format!("{unfinished} of {} places taken, {queued} waiting{wait}; {ended}", places.jobs)
 }
 
-/// What is kept of detached jobs, and where; nothing where nobody wants it.
+/// Detached jobs with images to fetch, and their directory; none if detached jobs are off.
 fn kept(overview: &Overview, seen: &DaemonState) -> Option<String> {
     let folder = seen.setup.as_ref().and_then(|setup| setup.state_dir.as_ref());
     let place = folder.map(|folder| format!(" in {folder}")).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! `zimg status --watch`: on a terminal the screen, redrawn in place, with the user's jobs below
-//! it; elsewhere a line for each change. A daemon that is restarted is looked for again.
+//! `zimg status --watch`: on a terminal a table that is redrawn in place, with the user's jobs below
+//! it; elsewhere a line for each change. It reconnects to a daemon that restarts.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! The manual pages and completions in contrib/ and the reference in docs/ are those of the command
-//! line as it is.
+//! The man pages and completions in contrib/ and the reference in docs/ are those of the command
+//! line.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,12 +36,12 @@ fn the_manual_pages_are_those_of_the_options() {
     let status = zimg(folder.path()).args(["man", "."]).status().unwrap();
     assert!(status.success());
     let (made, kept) = (texts(folder.path()), texts(&contrib().join("man")));
-    assert!(made.keys().eq(kept.keys()), "`make docs` makes them anew");
+    assert!(made.keys().eq(kept.keys()), "run `make docs`");
     for (name, text) in &made {
-        assert!(kept[name] == *text, "{name} is out of date: `make docs` makes it anew");
+        assert!(kept[name] == *text, "{name} is out of date: run `make docs`");
     }
     assert!(made["zimg.1"].contains("guidance") && made.contains_key("zimg-redo.1"));
-    for said in ["Take the nearest size that is possible", "when there is none"] {
+    for said in ["Round an invalid size to the nearest valid one", "when there is none"] {
         assert!(made["zimg.1"].contains(said) && made["zimg-draw.1"].contains(said), "{said}");
     }
     assert_eq!(printed(&["man"]), made["zimg.1"]);
@@ -52,7 +52,7 @@ fn the_completions_are_those_of_the_options() {
     let kept = texts(&contrib().join("completions"));
     for (shell, name) in [("bash", "zimg.bash"), ("zsh", "_zimg"), ("fish", "zimg.fish")] {
         let made = printed(&["completions", shell]);
-        assert!(kept[name] == made, "{name} is out of date: `make docs` makes it anew");
+        assert!(kept[name] == made, "{name} is out of date: run `make docs`");
         assert!(made.contains("aspect"));
     }
     // After a prompt come options, too.
@@ -71,7 +71,7 @@ fn the_reference_is_what_the_commands_print() {
         made += &format!("\n## {name}\n\n```text\n{}\n```\n", help.trim_end());
     }
     let kept = fs::read_to_string(contrib().join("../../docs/reference.md")).unwrap();
-    assert!(kept.ends_with(&made), "docs/reference.md is out of date: `make docs` makes it anew");
+    assert!(kept.ends_with(&made), "docs/reference.md is out of date: run `make docs`");
     assert!(made.contains("--aspect") && made.contains("## zimg doctor"));
 }
 

@@ -1,4 +1,4 @@
-//! Images that say how they were made, and are drawn again.
+//! Generation metadata in files: `show` and `redo`.
 
 use std::fs;
 use std::path::Path;
@@ -57,7 +57,7 @@ fn every_format_says_how_it_was_made() {
 }
 
 #[test]
-fn nothing_is_said_where_that_is_wished() {
+fn no_metadata_is_written_when_requested() {
     for name in ["a.png", "a.jpg", "a.webp"] {
         let bytes = drawn(name, &["--no-metadata"]);
         let text = String::from_utf8_lossy(&bytes);
