@@ -56,7 +56,7 @@ blocks\t'Half blocks in 24-bit colours: any terminal'
 none\t'None'"
 complete -c zimg -n "__fish_zimg_needs_command" -l priority -d 'The priority: interactive jobs preempt batch jobs at the next step' -r -f -a "interactive\t'Preempts batch jobs at their next step'
 batch\t'When no interactive job waits'"
-complete -c zimg -n "__fish_zimg_needs_command" -l batch -d 'Generate many images: a prompt or a JSON object per line; "-" is standard input' -r -F
+complete -c zimg -n "__fish_zimg_needs_command" -l batch -d 'Generate many images: a prompt or a JSON object per line of FILE or "-"' -r -F
 complete -c zimg -n "__fish_zimg_needs_command" -l parallel -d 'Jobs of a batch at a time, 1 to 16 [default: 4]' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_needs_command" -l round -d 'Round an invalid size to the nearest valid one instead of refusing it'
@@ -119,7 +119,7 @@ blocks\t'Half blocks in 24-bit colours: any terminal'
 none\t'None'"
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l priority -d 'The priority: interactive jobs preempt batch jobs at the next step' -r -f -a "interactive\t'Preempts batch jobs at their next step'
 batch\t'When no interactive job waits'"
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l batch -d 'Generate many images: a prompt or a JSON object per line; "-" is standard input' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l batch -d 'Generate many images: a prompt or a JSON object per line of FILE or "-"' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l parallel -d 'Jobs of a batch at a time, 1 to 16 [default: 4]' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l round -d 'Round an invalid size to the nearest valid one instead of refusing it'

@@ -22,11 +22,12 @@ pub(crate) struct DrawArgs {
     pub(crate) prompt: Option<String>,
     #[command(flatten)]
     pub(crate) options: DrawOptions,
-    /// Generate many images: a prompt or a JSON object per line; "-" is standard input
+    /// Generate many images: a prompt or a JSON object per line of FILE or "-"
     ///
-    /// An object has "prompt" and options under their long names. Complete images that exist are
-    /// not generated again, so the same command continues an interrupted batch; --force
-    /// generates all. A failure does not end a batch. Without -o the names are 0001.png and so on.
+    /// "-" is standard input. An object has "prompt" and options under their long names. Complete
+    /// images that exist are not generated again, so the same command continues an interrupted
+    /// batch; --force generates all. A failure does not end a batch. Without -o the names are
+    /// 0001.png and so on.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = QUEUE,
         conflicts_with_all = ["prompt", "grid", "show", "preview"])]
     pub(crate) batch: Option<PathBuf>,

@@ -41,7 +41,7 @@ fn the_manual_pages_are_those_of_the_options() {
         assert!(kept[name] == *text, "{name} is out of date: run `make docs`");
     }
     assert!(made["zimg.1"].contains("guidance") && made.contains_key("zimg-redo.1"));
-    for said in ["Round an invalid size to the nearest valid one", "when there is none"] {
+    for said in ["Round an invalid size to the nearest valid one", "while the daemon is busy"] {
         assert!(made["zimg.1"].contains(said) && made["zimg-draw.1"].contains(said), "{said}");
     }
     assert_eq!(printed(&["man"]), made["zimg.1"]);
