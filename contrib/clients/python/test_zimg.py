@@ -59,19 +59,19 @@ class BytesTest(unittest.TestCase):
                 sent.extend(data)
                 raise Ends
 
-        wishes = {
-            "negative": "blur", "width": 1024, "steps": 8, "guidance": 4.0, "guidance_normalization": 1.0,
-            "guidance_truncation": 0.5, "seed": 0x0102030405060708, "count": 2,
+        options = {
+            "width": 1024, "steps": 8, "seed": 0x0102030405060708, "count": 2, "guidance": 4.0, "negative": "blur",
+            "guidance_normalization": 1.0, "guidance_truncation": 0.5,
         }
         with self.assertRaises(Ends):
-            next(Fake().draw("a réd fox", **wishes))
+            next(Fake().draw("a réd fox", **options))
         body = golden("Request::")["Generate"]
         self.assertEqual(bytes(sent), struct.pack(">I", len(body)) + body)
 
-    def test_a_wish_that_there_is_not_is_refused(self) -> None:
+    def test_a_value_that_no_parameter_has_is_refused(self) -> None:
         with self.assertRaises(zimg.Failed) as caught:
-            next(zimg.Client.draw(None, "a fox", stpes=3))
-        self.assertEqual((caught.exception.code, str(caught.exception)), (64, "parameter stpes is unknown"))
+            next(zimg.Client.draw(None, "a fox", steps=[3]))
+        self.assertEqual((caught.exception.code, str(caught.exception)), (64, "parameter steps is neither text nor a number"))
 
     def test_every_kind_of_failure_has_its_code(self) -> None:
         codes = [zimg.read("EVENT", frame[1:])[0]["failure"]["kind"] for frame in golden("Kind::").values()]

@@ -13,39 +13,29 @@ import zlib
 # Messages by their names: fields and their types, or a list of variants, whose place is their number. A type is a
 # letter of struct, "s" for a string, or the name of a message; "?" before it: it may be missing, "*": a list.
 TYPES = {
-    "FAILURE": "kind:I message:s hint:?s",
-    "STATE": [
-        "Starting", "Loading done:Q total:Q", "Warming", "Ready", "Busy job:Q step:I of:I", "Draining",
-        "Restarting in_ms:Q reason:s", "Failed failure:FAILURE", "Asleep",
-    ],
+    "FAILURE": "kind:I message:s hint:?s", "WEIGHTS": ["Read bytes:Q", "Kept bytes:Q"], "MEMORY": "used:Q total:Q",
+    "STATE": ["Starting", "Loading done:Q total:Q", "Warming", "Ready", "Busy job:Q step:I of:I", "Draining",
+              "Restarting in_ms:Q reason:s", "Failed failure:FAILURE", "Asleep"],
     "WAITING": ["Queue position:I", "Worker worker:STATE", "Overtaken position:I", "Disk failure:FAILURE"],
-    "CAPABILITIES": "parameters:*s guidance:B negative_prompt:B side_min:I side_max:I side_multiple:I images_max:I"
+    "CAN": "parameters:*s guidance:B negative_prompt:B side_min:I side_max:I side_multiple:I images_max:I"
     " initial_image:B mask:B control_image:B lora:B layouts:*I",
-    "MODEL": "name:s device:s dtype:s width:I height:I steps:I guidance:f max_tokens:I capabilities:CAPABILITIES",
-    "WEIGHTS": ["Read bytes:Q", "Kept bytes:Q"],
-    "MEMORY": "used:Q total:Q",
+    "MODEL": "name:s device:s dtype:s width:I height:I steps:I guidance:f max_tokens:I capabilities:CAN",
     "WORKER": "worker:I state:STATE pid:?I restarts:I model:?MODEL load_s:?f age_s:?Q weights:?WEIGHTS memory:?MEMORY"
     " last_error:?s",
     "STATUS": "version:s pid:I uptime_s:Q workers:*WORKER queued:I done:Q failed:Q",
-    "EVENT": [
-        "Accepted job:Q position:I", "Waiting why:WAITING", "Started model:MODEL width:I height:I steps:I guidance:f",
+    "EVENT": ["Accepted job:Q position:I", "Waiting why:WAITING", "Started model:MODEL width:I height:I steps:I guidance:f",
         "Step image:I step:I of:I ms:f", "Decoding image:I", "Image index:I seed:Q width:I height:I bytes:Q",
         "Done queued:f text:f steps:f decode:f total:f", "Failed failure:FAILURE", "Status status:STATUS",
-        "Busy failure:FAILURE depth:I wait_ms:?Q", None, None, "Acknowledged", None, "Resumed image:I step:I",
-    ],  # None: an answer to what is not asked here
+        "Busy failure:FAILURE depth:I wait_ms:?Q", None, None, "Acknowledged", None, "Resumed image:I step:I"],  # None: an answer to what is not asked here
 }
-PARAMETERS = "prompt:s width:Q height:Q steps:Q seed:Q count:Q guidance:f negative:s guidance_normalization:f"
-PARAMETERS += " guidance_truncation:f"
 TREATED = bytes(4 + 1 + 1 + 8 + 1)  # interactive, neither detached nor with previews, no images, for nobody else
-TAGS = {"s": 0, "Q": 1, "f": 2}  # of a value's variants
+TAGS = {str: (0, "s"), int: (1, "Q"), float: (2, "f"), bool: (3, "B")}  # of a parameter's value, and its type
 CODES = [64, 65, 69, 70, 73, 74, 75, 76, 77, 78, 130]  # of the kinds of failures
-REQUEST, EVENTS, PIXELS, ERROR = 0x01, 0x02, 0x10, 0xFF  # kinds of frames
-LONGEST = 1_048_577  # bytes of a frame to the client
+REQUEST, EVENTS, PIXELS, ERROR, LONGEST = 0x01, 0x02, 0x10, 0xFF, 1_048_577  # kinds of frames; bytes of one to us
 
 
 class Failed(Exception):
     """What the daemon refused, in a sentence; `code` is the exit code that fits."""
-
     def __init__(self, code, message, hint=None):
         super().__init__(message)
         self.code, self.hint = code, hint
@@ -64,15 +54,14 @@ def read(kind, data, at=0):
     """A value at a place in bytes, and where it ends. A message is a dictionary, a variant has its "name" in it."""
     if kind[0] == "?":
         return read(kind[1:], data, at + 1) if data[at] else (None, at + 1)
-    if kind[0] == "*":
-        (count,), at, items = struct.unpack_from("<Q", data, at), at + 8, []
-        for _ in range(count):
+    if kind[0] in "*s":
+        (length,), at, items = struct.unpack_from("<Q", data, at), at + 8, []
+        if kind == "s":
+            return data[at : at + length].decode(), at + length
+        while len(items) < length:
             item, at = read(kind[1:], data, at)
             items.append(item)
         return items, at
-    if kind == "s":
-        (length,), at = struct.unpack_from("<Q", data, at), at + 8
-        return data[at : at + length].decode(), at + length
     if kind not in TYPES:
         return struct.unpack_from("<" + kind, data, at)[0], at + struct.calcsize(kind)
     fields, value = TYPES[kind], {}
@@ -86,7 +75,6 @@ def read(kind, data, at=0):
 
 class Client:
     """A connection, which draws one job at a time."""
-
     def __init__(self, path=None):
         own = os.path.join(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere", "zimaged/zimaged.sock")
         path = path or os.environ.get("ZIMG_SOCKET") or (own if os.path.exists(own) else "/run/zimaged/zimaged.sock")
@@ -103,8 +91,7 @@ class Client:
         start = self.exactly(4)
         # Without a place for us it says why at once, else after a Welcome if no version fits.
         if start != b"ZIMG" or struct.unpack(">HHQ", self.exactly(12))[0] != 2:
-            self.frame(start if start != b"ZIMG" else None)
-            raise Failed(76, "that is no daemon of this protocol")
+            raise Failed(76, f"no daemon of this protocol: {self.frame(start if start != b'ZIMG' else None)}")
         self.stream.settimeout(None)
 
     def exactly(self, count):
@@ -112,9 +99,9 @@ class Client:
             data = self.file.read(count)
         except OSError as error:
             raise Failed(75 if isinstance(error, TimeoutError) else 70, f"the daemon does not answer: {error}") from None
-        if len(data) < count:
-            raise Failed(70, "the daemon ended the connection before it was done")
-        return data
+        if len(data) == count:
+            return data
+        raise Failed(70, "the daemon ended the connection before it was done")
 
     def frame(self, length=None):
         (length,) = struct.unpack(">I", length or self.exactly(4))
@@ -155,12 +142,12 @@ class Client:
 
     def draw(self, prompt, **options):
         """Yields events to the last one, Done; a Image when it has come whole, with its "rgb"."""
-        wanted = {**options, "prompt": prompt}
-        kinds = dict(field.split(":") for field in PARAMETERS.split())
-        if unknown := wanted.keys() - kinds.keys():
-            raise Failed(64, f"parameter {', '.join(unknown)} is unknown")
-        pairs = (write("s", n) + write("I", TAGS[k]) + write(k, wanted[n]) for n, k in kinds.items() if n in wanted)
-        self.send(0, struct.pack("<Q", len(wanted)) + b"".join(pairs) + TREATED)
+        wanted = {"prompt": prompt, **{name: value for name, value in options.items() if value is not None}}
+        if odd := [name for name, value in wanted.items() if type(value) not in TAGS]:
+            raise Failed(64, f"parameter {', '.join(odd)} is neither text nor a number")
+        pairs = ((write("s", name), *TAGS[type(value)], value) for name, value in wanted.items())
+        written = b"".join(name + write("I", tag) + write(kind, value) for name, tag, kind, value in pairs)
+        self.send(0, write("Q", len(wanted)) + written + TREATED)
         event = {"name": "Accepted"}
         while event["name"] != "Done":
             event = self.receive()
@@ -192,8 +179,8 @@ def main(words):
         return print(Client().status())
     if len(words) < 2 or not all("=" in word for word in words[2:]):
         raise Failed(64, __doc__.strip())
-    prompt, path, *pairs = words
-    numbers = {key: float(value) if "." in value else int(value) for key, _, value in (w.partition("=") for w in pairs)}
+    prompt, path, pairs = *words[:2], (word.partition("=") for word in words[2:])
+    numbers = {key: float(value) if "." in value else int(value) for key, _, value in pairs}
     for event in Client().draw(prompt, **numbers):
         if event["name"] == "Step":
             print(f"step {event['step']} of {event['of']}", file=sys.stderr)

@@ -5,7 +5,7 @@ use std::{iter, mem};
 use crate::error::ParamsError;
 use crate::parameter::Parameter;
 use crate::table::{COUNT, PARAMETERS, Params};
-use crate::value::Value;
+use crate::value::{Value, ValueKind};
 
 /// The seed of image `index` (from 0) of a request whose first image has the seed `first`.
 pub const fn seed_of_image(first: u64, index: u64) -> u64 {
@@ -66,7 +66,8 @@ impl Params {
         self.fields().into_iter().nth(index)?.get()
     }
 
-    /// Sets the parameter with this name. The range is checked by [`Params::check`].
+    /// Sets the parameter with this name; an integer stands for a real too. The range is checked by
+    /// [`Params::check`].
     ///
     /// # Errors
     ///
@@ -75,6 +76,11 @@ impl Params {
         let found = PARAMETERS.iter().zip(self.fields_mut()).find(|(row, _)| row.name == name);
         let Some((parameter, field)) = found else {
             return Err(ParamsError::Unknown { name: name.to_owned() });
+        };
+        let value = match (parameter.kind(), value) {
+            // A number without a fraction may be written without one.
+            (ValueKind::Real, Value::Integer(number)) => Value::Real(number as f32),
+            (_, value) => value,
         };
         if value.kind() != parameter.kind() {
             return Err(ParamsError::WrongKind { parameter, found: value.kind() });
@@ -157,7 +163,6 @@ mod tests {
     use super::*;
     use crate::limits::{COUNT_MAX, PROMPT_BYTES};
     use crate::parameter::DefaultRule;
-    use crate::value::ValueKind;
 
     fn message(change: impl FnOnce(&mut Params)) -> String {
         let mut params = Params::new("a fox");
@@ -170,7 +175,6 @@ mod tests {
         Params::new("").check().unwrap();
         Params::constants().check().unwrap();
         let params = Params {
-            prompt: "x".repeat(PROMPT_BYTES),
             negative: Some("y".repeat(PROMPT_BYTES)),
             width: Some(64),
             height: Some(2048),
@@ -180,8 +184,10 @@ mod tests {
             guidance_truncation: Some(0.0),
             seed: Some(u64::MAX),
             count: Some(COUNT_MAX),
+            ..Params::new("x".repeat(PROMPT_BYTES))
         };
         params.check().unwrap();
+        let params = params.or(&Params::constants());
         assert_eq!(params.given().count(), PARAMETERS.len());
     }
 
@@ -298,6 +304,8 @@ mod tests {
         assert_eq!(Params::from_pairs(pairs()), Ok(params.clone()));
         let twice = Params::from_pairs(pairs().chain(pairs())).unwrap_err();
         assert_eq!(twice.to_string(), "`prompt` is given twice");
+        let whole = Params::from_pairs([("guidance", Value::Integer(4))]).unwrap();
+        assert_eq!(whole.guidance, Some(4.0));
         let wrong = Params::from_pairs([("seed", Value::Text("7".into()))]).unwrap_err();
         assert_eq!(wrong.to_string(), "`seed` is text, expected an integer");
     }

@@ -82,7 +82,6 @@ fn any_draw() -> impl Strategy<Value = Params> {
     let reals = (proptest::option::of(-1e9f32..1e9), -1e9f32..1e9, -1e9f32..1e9);
     (texts, [size.clone(), size.clone(), size], reals, any::<u64>(), any::<u32>()).prop_map(
         |((prompt, negative), [width, height, steps], reals, seed, count)| Params {
-            prompt,
             negative,
             width,
             height,
@@ -92,6 +91,7 @@ fn any_draw() -> impl Strategy<Value = Params> {
             guidance_truncation: Some(reals.2),
             seed: Some(seed),
             count: Some(count),
+            ..Params::new(prompt)
         },
     )
 }

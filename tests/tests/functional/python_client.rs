@@ -101,6 +101,8 @@ fn failures_have_their_codes() {
         "{said}"
     );
     assert!(said.contains("\nhint: the nearest valid value is 96\n"), "{said}");
+    let (code, _, said) = run(&refused, &["a fox", "a.png", "stpes=3"]);
+    assert!(code == Some(65) && said.contains("parameter `stpes` is unknown"), "{said}");
     assert_eq!(run(&refused, &["a fox"]).0, Some(64));
     let mut absent = python(&refused);
     let absent = absent.arg(format!("{CLIENT}/zimg.py")).arg("--status").env("ZIMG_SOCKET", "/no");

@@ -71,7 +71,6 @@ impl From<DrawV1> for Params {
     fn from(old: DrawV1) -> Self {
         let DrawV1 { prompt, negative, width, height, steps, guidance, .. } = old;
         Self {
-            prompt,
             negative,
             width,
             height,
@@ -81,6 +80,7 @@ impl From<DrawV1> for Params {
             guidance_truncation: Some(old.guidance_truncation).filter(|t| *t != 1.0),
             seed: Some(old.seed),
             count: Some(old.count),
+            ..Self::new(prompt)
         }
     }
 }

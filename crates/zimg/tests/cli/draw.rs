@@ -22,7 +22,6 @@ fn an_image_is_where_it_was_asked_for() {
 #[test]
 fn every_option_reaches_the_daemon() {
     let expected = Params {
-        prompt: "a fox".to_owned(),
         negative: Some("a dog".to_owned()),
         width: Some(128),
         height: Some(64),
@@ -31,7 +30,7 @@ fn every_option_reaches_the_daemon() {
         guidance_normalization: Some(1.0),
         guidance_truncation: Some(0.75),
         seed: Some(9),
-        count: None,
+        ..Params::new("a fox")
     };
     let fake = Fake::new(move |peer, request| {
         let priority = Priority::Interactive;
