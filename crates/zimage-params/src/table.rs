@@ -132,6 +132,19 @@ parameters! {
         value_name: "R",
         surface: ADVANCED,
     }
+    /// Share of the guided prediction that is rescaled to the positive prediction's deviation.
+    guidance_rescale: Option<f32> {
+        range: Range::Real { min: 0.0, max: 1.0 },
+        default: DefaultRule::Real(0.0),
+        help: "Rescale the guided prediction to the unguided deviation by this share, 0 to 1; 0 is off",
+        details: Some(
+            "As guidance_rescale in diffusers' Stable Diffusion pipelines, against overexposed \
+             images at high guidance.",
+        ),
+        value_name: "PHI",
+        surface: ADVANCED,
+        metadata: Metadata::LabelUnlessDefault("Guidance rescale"),
+    }
     /// diffusers' `cfg_truncation`: guidance is off once t (0 = noise, 1 = done) exceeds this.
     guidance_truncation: Option<f32> {
         range: Range::Real { min: 0.0, max: 1.0 },

@@ -60,6 +60,9 @@ pub struct ResolvedParams {
     pub guidance: f32,
     /// At most this many times the norm of the positive prediction; 0 is off.
     pub guidance_normalization: f32,
+    /// Share of the guided prediction that is rescaled to the deviation of the positive one; 0 is
+    /// off.
+    pub guidance_rescale: f32,
     /// Guidance is off once the time exceeds this.
     pub guidance_truncation: f32,
 }
@@ -90,6 +93,7 @@ impl ResolvedParams {
             steps: params.steps.unwrap_or_default(),
             guidance,
             guidance_normalization: params.guidance_normalization.unwrap_or_default(),
+            guidance_rescale: params.guidance_rescale.unwrap_or_default(),
             guidance_truncation: params.guidance_truncation.unwrap_or_default(),
         })
     }

@@ -2,7 +2,9 @@
 //! are combined.
 //!
 //! Source: diffusers `pipeline_z_image.py` (`guidance_scale`, `cfg_truncation`,
-//! `cfg_normalization`).
+//! `cfg_normalization`); `guidance_rescale` is `rescale_noise_cfg` of its Stable Diffusion
+//! pipelines, from Lin et al. 2023, "Common Diffusion Noise Schedules and Sample Steps are Flawed",
+//! section 3.4.
 
 use tch::Tensor;
 
@@ -25,6 +27,7 @@ pub(super) fn apply(
         return Ok(positive);
     }
     let guided = extrapolate(&positive, &negative()?, scale)?;
+    let guided = rescale(&positive, guided, params.guidance_rescale)?;
     limit_norm(&positive, guided, params.guidance_normalization)
 }
 
@@ -37,6 +40,21 @@ fn scale_at(params: &ResolvedParams, t: f32) -> f32 {
 fn extrapolate(positive: &Tensor, negative: &Tensor, scale: f32) -> Result<Tensor> {
     let difference = positive.f_sub(negative)?.f_mul_scalar(f64::from(scale))?;
     Ok(positive.f_add(&difference)?)
+}
+
+/// Mixes `guided` with itself at the standard deviation of `positive`: `phi` of the rescaled one;
+/// 0 is none. The deviation is over all elements, as there is one image in a batch.
+fn rescale(positive: &Tensor, guided: Tensor, phi: f32) -> Result<Tensor> {
+    if phi <= 0.0 {
+        return Ok(guided);
+    }
+    let deviation = |x: &Tensor| -> Result<f64> { Ok(x.f_std(true)?.f_double_value(&[])?) };
+    let (target, now) = (deviation(positive)?, deviation(&guided)?);
+    if now <= 0.0 {
+        return Ok(guided);
+    }
+    let phi = f64::from(phi);
+    Ok(guided.f_mul_scalar(phi * target / now + (1.0 - phi))?)
 }
 
 /// Scales `guided` down to `limit` times the norm of `positive`; 0 is no limit.
@@ -77,6 +95,14 @@ mod tests {
             apply(params, t, positive.shallow_clone(), || Ok(negative.shallow_clone())).unwrap()
         };
         assert_eq!(output(&params(|_| {}), 0.1), Tensor::from_slice(&[3.0, 20.0]));
+        let rescaled = |phi| output(&params(|p| p.guidance_rescale = Some(phi)), 0.1);
+        assert_eq!(rescaled(0.0), Tensor::from_slice(&[3.0, 20.0]));
+        // By hand: the deviations are 1/sqrt(2) and 17/sqrt(2), so all of it has a factor of 1/17
+        // and half of it of (1/17 + 1)/2 = 9/17.
+        for (phi, factor) in [(1.0, 1.0 / 17.0), (0.5, 9.0 / 17.0)] {
+            let expected = Tensor::from_slice(&[3.0 * factor, 20.0 * factor]);
+            assert!(rescaled(phi).allclose(&expected, 1e-6, 1e-9, false), "{phi}");
+        }
         let limited = output(&params(|p| p.guidance_normalization = Some(1.0)), 0.1);
         assert!((limited.norm().double_value(&[]) - 5.0).abs() < 1e-6);
         let off = params(|p| p.guidance_truncation = Some(0.5));
