@@ -63,11 +63,11 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
         "listening at {}",
         guard.path.display()
     );
-    let command = WorkerCommand::new(&config, &program_directory()?, std::env::vars_os());
+    let workers = WorkerCommand::for_devices(&config, &program_directory()?, std::env::vars_os());
     let supervisor = SupervisorConfig {
         config: config.file.clone(),
         model: config.model.clone(),
-        workers: vec![command.map_err(Failure::from)],
+        workers: workers.into_iter().map(|command| command.map_err(Failure::from)).collect(),
         places: config.places,
         idle_unload: config.idle_unload,
         timeouts: config.timeouts,
@@ -89,12 +89,13 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
 /// The configuration is invalid.
 pub fn check(args: &Args) -> Result<(String, Option<Failure>), Failure> {
     let config = load(args)?;
-    let command = WorkerCommand::new(&config, &program_directory()?, std::env::vars_os());
+    let workers = WorkerCommand::for_devices(&config, &program_directory()?, std::env::vars_os());
+    let command: Result<Vec<_>, _> = workers.into_iter().collect();
     let socket = socket_path(&config, nix::unistd::geteuid().is_root());
     let state_dir = state_directory(&config.state_dir);
     let resolved = Resolved {
         socket: &socket,
-        worker: command.as_ref().ok().map(WorkerCommand::program),
+        worker: command.as_ref().ok().and_then(|all| all.first()).map(WorkerCommand::program),
         state_dir: state_dir.as_deref().ok(),
     };
     let shown = config.shown(resolved);

@@ -40,8 +40,9 @@ pub struct DaemonConfig {
     pub socket: Option<PathBuf>,
     /// The model to load.
     pub model: ModelLocation,
-    /// Where the model runs.
-    pub device: Device,
+    /// The device of each worker. The documented setting is one device; a list of them, separated by
+    /// commas, starts a worker for each.
+    pub devices: Vec<Device>,
     /// "auto", "bfloat16", "float16", "float32" or "float8".
     pub dtype: String,
     /// Width and height in pixels of each warm-up image; `None`: the model's default.
@@ -189,9 +190,9 @@ impl Layers {
             file,
             socket: self.text("socket", |l| &l.socket)?.map(Into::into),
             model: self.text("model", |l| &l.model)?.map(model).unwrap_or_default(),
-            device: self
-                .value("device", |l| &l.device, |text| text.parse())?
-                .unwrap_or(Device::Auto),
+            devices: self
+                .value("device", |l| &l.device, |text| text.split(',').map(str::parse).collect())?
+                .unwrap_or_else(|| vec![Device::Auto]),
             dtype: self
                 .value("dtype", |l| &l.dtype, |text| dtype(text))?
                 .unwrap_or("auto")
@@ -304,7 +305,7 @@ mod tests {
     fn defaults_serve_the_built_in_model() {
         let config = load(&Args::default(), environment(&[("HOME", "/x")]), &[]).unwrap();
         assert_eq!(config.model, ModelLocation::BuiltIn);
-        assert_eq!(config.device, Device::Auto);
+        assert_eq!(config.devices, [Device::Auto]);
         assert_eq!(config.dtype, "auto");
         assert_eq!((config.warmup, config.threads, config.socket), (None, None, None));
         assert_eq!(config.places, Places { jobs: 64, jobs_per_user: 8, connections: 32 });
@@ -321,7 +322,7 @@ mod tests {
         let variables = [("ZIMAGED_MODEL", "/env"), ("ZIMAGED_DEVICE", "cuda:1")];
         let config = load(&args, environment(&variables), &[]).unwrap();
         assert_eq!(config.model, ModelLocation::Path("/flag".into()));
-        assert_eq!(config.device, Device::Cuda(1));
+        assert_eq!(config.devices, [Device::Cuda(1)]);
         assert_eq!(config.dtype, "float32");
         assert_eq!((config.threads, config.eager), (Some(3), true));
         let off = [("ZIMAGED_EAGER", "0")];

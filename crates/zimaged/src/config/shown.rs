@@ -31,7 +31,8 @@ impl DaemonConfig {
         let path = |path: &Path| quoted(&path.display().to_string());
         put("socket", &path(resolved.socket));
         put("model", &quoted(&self.model.to_string()));
-        put("device", &quoted(&self.device.to_string()));
+        let devices: Vec<_> = self.devices.iter().map(ToString::to_string).collect();
+        put("device", &quoted(&devices.join(",")));
         put("dtype", &quoted(&self.dtype));
         put("eager", &self.eager);
         if let Some(sizes) = &self.warmup {

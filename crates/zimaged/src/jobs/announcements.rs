@@ -39,7 +39,10 @@ impl JobTable {
         if !self.store.is_open() {
             return Err(self.store.why_closed());
         }
-        Err(Refusal::NoDetachedJob { job: id, root: uid == ROOT })
+        Err(match uid {
+            ROOT => Refusal::NoDetachedJob(id),
+            _ => Refusal::NoOwnDetachedJob(id),
+        })
     }
 
     /// What a new subscriber of an unfinished detached job is told first.

@@ -23,7 +23,10 @@ impl JobTable {
                 effects
             }
             None => {
-                let refusal = Refusal::NoUnfinishedJob { job: id, root: uid == ROOT };
+                let refusal = match uid {
+                    ROOT => Refusal::NoUnfinishedJob(id),
+                    _ => Refusal::NoOwnUnfinishedJob(id),
+                };
                 vec![Effect::Tell(client, Event::Failed(refusal.into()))]
             }
         }

@@ -8,10 +8,13 @@ use zimg_protocol::{Failure, Kind};
 
 use super::job::Job;
 use super::state::JobPhase;
-use super::submission::Serving;
 use super::{JobTable, ROOT};
 use crate::scheduler::forecast::Forecast;
 use crate::scheduler::queue::Ticket;
+use crate::workers::WorkerId;
+
+/// Workers that serve jobs, each with its model.
+pub(crate) type Serving<'a> = [(WorkerId, &'a ModelInfo)];
 
 /// What a job takes in a list besides its prompt: the longest failure and the rest.
 const LISTED_BYTES: usize = 1 << 10;

@@ -46,10 +46,16 @@ pub(crate) enum Refusal {
     StoreOpening,
     #[error("no detached job can be numbered now")]
     NoJobId,
-    #[error("{} no detached job {job}", has(*.root))]
-    NoDetachedJob { job: JobId, root: bool },
-    #[error("{} no unfinished job {job}", has(*.root))]
-    NoUnfinishedJob { job: JobId, root: bool },
+    /// Of root's requests, which are about all jobs.
+    #[error("there is no detached job {0}")]
+    NoDetachedJob(JobId),
+    #[error("you have no detached job {0}")]
+    NoOwnDetachedJob(JobId),
+    /// Of root's requests, which are about all jobs.
+    #[error("there is no unfinished job {0}")]
+    NoUnfinishedJob(JobId),
+    #[error("you have no unfinished job {0}")]
+    NoOwnUnfinishedJob(JobId),
     #[error("job {0} has not ended")]
     NotEnded(JobId),
     /// The device is not freed.
@@ -66,8 +72,13 @@ impl Refusal {
     fn kind(&self) -> Kind {
         match self {
             Self::NoWorker(failure) | Self::Failed(failure) => failure.kind,
-            Self::NoDetachedJob { .. } | Self::NotEnded(_) | Self::ImageInput(_) => Kind::Refused,
-            Self::NoUnfinishedJob { .. } | Self::OnBehalfOf(_) => Kind::Permission,
+            Self::NoDetachedJob(_)
+            | Self::NoOwnDetachedJob(_)
+            | Self::NotEnded(_)
+            | Self::ImageInput(_) => Kind::Refused,
+            Self::NoUnfinishedJob(_) | Self::NoOwnUnfinishedJob(_) | Self::OnBehalfOf(_) => {
+                Kind::Permission
+            }
             Self::ConnectionBusy => Kind::Usage,
             _ => Kind::Busy,
         }
@@ -83,7 +94,10 @@ impl Refusal {
             | Self::OwnQuota { .. }
             | Self::Quota { .. } => "fetch some with `zimg wait`, or drop them with `zimg cancel`",
             Self::StoreOpening | Self::NoJobId => "try again",
-            Self::NoDetachedJob { .. } | Self::NoUnfinishedJob { .. } => "`zimg jobs` lists them",
+            Self::NoDetachedJob(_)
+            | Self::NoOwnDetachedJob(_)
+            | Self::NoUnfinishedJob(_)
+            | Self::NoOwnUnfinishedJob(_) => "`zimg jobs` lists them",
             Self::NotEnded(job) => return Some(format!("`zimg cancel {job}` ends it")),
             Self::JobsWaiting(_) => "try again when they have ended",
             Self::ModelNeeded => "try again later",
@@ -118,10 +132,6 @@ fn waits(jobs: usize) -> String {
 
 fn ends(free_in: Option<Duration>) -> String {
     free_in.map_or_else(String::new, |time| format!("; one of them ends in {}", about(time)))
-}
-
-fn has(root: bool) -> &'static str {
-    if root { "there is" } else { "you have" }
 }
 
 fn mebibytes(bytes: u64) -> String {

@@ -6,7 +6,6 @@ use std::time::Instant;
 use zimg_protocol::limits::image_bytes as bytes_of;
 use zimg_protocol::messages::{ModelInfo, Params, Started};
 
-use super::job::Job;
 use super::refusal::Refusal;
 use crate::retention::Retention;
 
@@ -56,18 +55,18 @@ pub(crate) fn has_expired(retention: &Retention, ended_s: u64, age_s: u64) -> bo
     age_s.saturating_sub(ended_s) >= retention.time.as_secs()
 }
 
-/// Whether these detached jobs leave room for one more of this user.
-pub(crate) fn admit<'a>(
+/// Whether detached jobs, each with its owner and its bytes, leave room for one more of this user.
+pub(crate) fn admit(
     retention: &Retention,
-    detached: impl Iterator<Item = &'a Job> + Clone,
+    detached: impl Iterator<Item = (u32, u64)> + Clone,
     uid: u32,
     asked: &Params,
     model: Option<&ModelInfo>,
 ) -> Result<(), Refusal> {
     let more = job_bytes(asked, None, model);
     let used = |own: bool| {
-        let jobs = detached.clone().filter(move |job| !own || job.uid == uid);
-        jobs.filter_map(Job::stored).fold((0, 0), |(n, bytes), job| (n + 1, bytes + job.bytes))
+        let jobs = detached.clone().filter(move |(owner, _)| !own || *owner == uid);
+        jobs.fold((0, 0), |(n, sum), (_, bytes)| (n + 1, sum + bytes))
     };
     let ((jobs, bytes), (own_jobs, own_bytes)) = (used(false), used(true));
     if own_jobs >= JOBS_PER_USER {
@@ -122,30 +121,14 @@ fn prompt_bytes(asked: &Params) -> u64 {
 mod tests {
     use std::time::Duration;
 
-    use zimg_protocol::messages::{Generate, JobId, Priority};
     use zimg_protocol::{Failure, Kind};
 
-    use super::super::job::ended;
-    use super::super::state::JobPhase;
     use super::*;
-    use crate::store::JobRecord;
 
     const MIB: u64 = 1 << 20;
 
-    fn draw(count: u32) -> Params {
+    fn params(count: u32) -> Params {
         Params { count: Some(count), width: Some(1024), height: Some(1024), ..Params::new("a fox") }
-    }
-
-    fn job(id: JobId, uid: u32, draw: Params) -> Job {
-        let submit = Generate {
-            params: draw,
-            priority: Priority::Batch,
-            detach: true,
-            previews: false,
-            ..Generate::default()
-        };
-        let record = JobRecord::new(uid, submit, 1_700_000_000);
-        Job::detached(id, record, JobPhase::Waiting, None)
     }
 
     fn retention() -> Retention {
@@ -156,45 +139,42 @@ mod tests {
     #[test]
     fn quotas_are_of_each_user_and_of_all() {
         let mut jobs = Vec::new();
-        let take = |jobs: &mut Vec<Job>, id: JobId, uid: u32, count: u32| {
-            admit(&retention(), jobs.iter(), uid, &draw(count), None)?;
-            jobs.push(job(id, uid, draw(count)));
+        let take = |jobs: &mut Vec<(u32, u64)>, uid: u32, count: u32| {
+            admit(&retention(), jobs.iter().copied(), uid, &params(count), None)?;
+            jobs.push((uid, job_bytes(&params(count), None, None)));
             Ok::<(), Refusal>(())
         };
-        take(&mut jobs, 1, 7, 5).unwrap();
-        let refusal = take(&mut jobs, 2, 7, 2).unwrap_err();
-        let failure = Failure::from(refusal);
+        take(&mut jobs, 7, 5).unwrap();
+        let failure = Failure::from(take(&mut jobs, 7, 2).unwrap_err());
         assert_eq!(failure.kind, Kind::Busy);
         assert_eq!(
             failure.message,
             "your detached jobs would take 22 MiB, and you may keep 20 MiB"
         );
-        take(&mut jobs, 3, 7, 1).unwrap();
-        take(&mut jobs, 4, 8, 6).unwrap();
-        let refusal = take(&mut jobs, 5, 9, 2).unwrap_err();
+        take(&mut jobs, 7, 1).unwrap();
+        take(&mut jobs, 8, 6).unwrap();
+        let refusal = take(&mut jobs, 9, 2).unwrap_err();
         assert_eq!(
             refusal.to_string(),
             "all detached jobs would take 43 MiB, and 40 MiB may be kept"
         );
         // A job that failed without an image takes next to nothing.
-        let failed = Err(Failure::new(Kind::Refused, "no"));
-        jobs[2].phase = ended(&failed, 0);
-        jobs[2].publish_end(failed);
-        take(&mut jobs, 6, 9, 6).unwrap();
+        jobs[2].1 = ended_bytes(&params(6), 0);
+        take(&mut jobs, 9, 6).unwrap();
     }
 
     #[test]
     fn small_jobs_are_counted() {
         let mut jobs = Vec::new();
         let small = Params { width: Some(64), height: Some(64), ..Params::new("a fox") };
-        for id in 0..100 {
-            admit(&retention(), jobs.iter(), 7, &small, None).unwrap();
-            jobs.push(job(id, 7, small.clone()));
+        for _ in 0..100 {
+            admit(&retention(), jobs.iter().copied(), 7, &small, None).unwrap();
+            jobs.push((7, job_bytes(&small, None, None)));
         }
-        let refusal = admit(&retention(), jobs.iter(), 7, &small, None).unwrap_err();
+        let refusal = admit(&retention(), jobs.iter().copied(), 7, &small, None).unwrap_err();
         assert_eq!(refusal, Refusal::OwnDetachedJobs(100));
         assert_eq!(refusal.to_string(), "you already keep 100 detached jobs");
-        admit(&retention(), jobs.iter(), 8, &small, None).unwrap();
+        admit(&retention(), jobs.iter().copied(), 8, &small, None).unwrap();
     }
 
     #[test]

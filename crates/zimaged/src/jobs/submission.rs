@@ -5,17 +5,13 @@ use zimg_protocol::messages::{Busy, Event, Generate, JobId, ModelInfo};
 
 use super::effect::Effect;
 use super::job::{Job, unix_s};
-use super::listing::{count, position};
+use super::listing::{Serving, count, position};
 use super::refusal::Refusal;
 use super::state::JobPhase;
 use super::{JobTable, retention};
 use crate::outbox::ClientId;
 use crate::scheduler::queue::QueueFull;
 use crate::store::{JobRecord, StoreRequest};
-use crate::workers::WorkerId;
-
-/// Workers that serve jobs, each with its model.
-pub(crate) type Serving<'a> = [(WorkerId, &'a ModelInfo)];
 
 impl JobTable {
     /// A client submits a job. A detached one is answered when it is in the store.
@@ -94,7 +90,8 @@ impl JobTable {
                 effects.push(Effect::Store(StoreRequest::Open));
                 return Err(self.store.why_closed());
             }
-            retention::admit(&self.retention, self.detached(), uid, &request.params, model)?;
+            let used = self.detached().filter_map(|job| Some((job.uid, job.stored()?.bytes)));
+            retention::admit(&self.retention, used, uid, &request.params, model)?;
         }
         self.queue.admit(uid).map_err(|full| self.full(uid, full, serving))?;
         let id = if request.detach { self.ids.next_unique() } else { Some(self.ids.next()) };

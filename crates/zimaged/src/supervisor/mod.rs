@@ -194,6 +194,7 @@ impl Supervisor {
                 () = either(&mut terminate, &mut interrupt) => Woken::Terminate,
                 _ = hang_up.recv() => Woken::HangUp,
             };
+            self.excuse_suspension(deadline);
             match woken {
                 Woken::Client(message) => self.client(message),
                 Woken::Worker(worker, message) => self.worker_message(worker, message),
@@ -230,18 +231,19 @@ impl Supervisor {
     fn deadline_passed(&mut self) {
         let now = Instant::now();
         let passed: Vec<_> = self.deadlines().filter(|(_, at)| *at <= now).collect();
-        let late = passed.iter().map(|(_, at)| now.saturating_duration_since(*at)).max();
-        match late {
-            Some(late) if late >= self.config.timeouts.suspended => {
-                // Stopped, or the whole machine was: the workers may have been too.
-                tracing::info!("did not run for {} s; deadlines begin anew", late.as_secs());
-                self.workers.iter_mut().for_each(|slot| slot.lifecycle.excuse(now));
-            }
-            _ => {
-                for (worker, _) in passed {
-                    self.happened(worker, WorkerInput::TimeUp);
-                }
-            }
+        for (worker, _) in passed {
+            self.happened(worker, WorkerInput::TimeUp);
+        }
+    }
+
+    /// A deadline that passed long ago, whatever woke the loop: the daemon was stopped, or the whole
+    /// machine was, and the workers may have been too.
+    fn excuse_suspension(&mut self, deadline: Option<Instant>) {
+        let now = Instant::now();
+        let late = deadline.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        if late >= self.config.timeouts.suspended {
+            tracing::info!("did not run for {} s; deadlines begin anew", late.as_secs());
+            self.workers.iter_mut().for_each(|slot| slot.lifecycle.excuse(now));
         }
     }
 

@@ -121,6 +121,19 @@ pub(crate) struct StartOptions {
 }
 
 impl WorkerCommand {
+    /// The command of each worker: one for each configured device.
+    pub(crate) fn for_devices(
+        config: &DaemonConfig,
+        own_directory: &Path,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Vec<Result<Self, WorkerCommandError>> {
+        let environment: Vec<_> = environment.collect();
+        let command = |device: &Device| {
+            Self::new(config, *device, own_directory, environment.iter().cloned())
+        };
+        config.devices.iter().map(command).collect()
+    }
+
     /// The command for this configuration, the directory of zimaged and its environment.
     ///
     /// # Errors
@@ -128,6 +141,7 @@ impl WorkerCommand {
     /// The program is missing, or the GPU is not among the visible ones.
     pub(crate) fn new(
         config: &DaemonConfig,
+        device: Device,
         own_directory: &Path,
         environment: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Self, WorkerCommandError> {
@@ -147,7 +161,7 @@ impl WorkerCommand {
         if !passed.iter().any(|(name, _)| name == ALLOCATOR.0) {
             passed.push((ALLOCATOR.0.into(), ALLOCATOR.1.into()));
         }
-        let device = pin(config.device, &mut passed)?;
+        let device = pin(device, &mut passed)?;
         let mut arguments: Vec<OsString> = vec![
             "--parent-pid".into(),
             std::process::id().to_string().into(),
@@ -282,7 +296,7 @@ mod tests {
             file: None,
             socket: None,
             model: zimage_checkpoint::ModelLocation::BuiltIn,
-            device,
+            devices: vec![device],
             dtype: "auto".into(),
             warmup: None,
             worker: Some("/bin/sh".into()),
@@ -302,7 +316,7 @@ mod tests {
         environment: &[(&str, &str)],
     ) -> Result<WorkerCommand, WorkerCommandError> {
         let environment: Vec<_> = environment.iter().map(|(k, v)| (k.into(), v.into())).collect();
-        WorkerCommand::new(config, Path::new("/nowhere"), environment.into_iter())
+        WorkerCommand::for_devices(config, Path::new("/nowhere"), environment.into_iter()).remove(0)
     }
 
     fn value<'a>(command: &'a WorkerCommand, name: &str) -> Option<&'a str> {
