@@ -2,15 +2,15 @@
 
 use zimg_client::{ModelInfo, Params};
 
-/// One sentence for each setting that the user would rather know about. What was not given is the
-/// model's own and no matter.
+/// One sentence for each unusual parameter. Parameters that are not given have the model's
+/// defaults.
 pub(crate) fn advice(draw: &Params, model: &ModelInfo) -> Vec<String> {
     let name = &model.name;
     let mut said = Vec::new();
     if draw.prompt.trim().is_empty() {
         said.push("the prompt is empty: the image is unconditioned".to_owned());
     }
-    // A distilled model is one whose own guidance is 0.
+    // A model whose default guidance is 0 is distilled.
     if let Some(guidance) = draw.guidance.filter(|g| *g > 0.0 && model.guidance <= 0.0) {
         said.push(format!(
             "{name} is distilled for guidance 0: guidance {guidance} doubles the time and seldom \

@@ -8,11 +8,11 @@ use zimg_client::{Failure, Kind};
 /// Why a command ends early.
 #[derive(Debug)]
 pub(crate) enum Exit {
-    /// Said on standard error; its kind is the exit code.
+    /// Printed on standard error; its kind is the exit code.
     Failed(Failure),
-    /// Standard output's reader has gone, like `head` does: quiet, exit code 0.
+    /// The reader of standard output has closed it, as `head` does: no message, exit code 0.
     PipeClosed,
-    /// This signal came, and there is nothing to be said: exit code 128 and its number.
+    /// This signal came: no message, exit code 128 plus its number.
     Signalled(Signal),
 }
 
@@ -23,7 +23,7 @@ impl From<Failure> for Exit {
 }
 
 impl Exit {
-    /// For an error of writing to standard output.
+    /// From an error of writing to standard output.
     pub(crate) fn stdout(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::PipeClosed;

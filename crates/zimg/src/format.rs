@@ -8,7 +8,7 @@ use std::path::Path;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use zimg_client::{Waiting, WorkerState};
 
-/// Why a job waits.
+/// The reason why a job waits.
 pub(crate) fn waiting(waiting: &Waiting) -> String {
     match waiting {
         Waiting::Queue { position: 0 } => "waiting: next in the queue".to_owned(),
@@ -20,7 +20,7 @@ pub(crate) fn waiting(waiting: &Waiting) -> String {
     }
 }
 
-/// What the worker is doing.
+/// The state of the worker.
 pub(crate) fn worker(state: &WorkerState) -> String {
     match state {
         WorkerState::Starting => "the worker starts".to_owned(),
@@ -40,8 +40,8 @@ pub(crate) fn worker(state: &WorkerState) -> String {
     }
 }
 
-/// The text on one line of a terminal: file names and other programs' words may hold control
-/// characters, which are shown (`\n`, `\u{1b}`) and not obeyed.
+/// The text on one line of a terminal. Control characters, as in file names and other programs'
+/// output, are escaped (`\n`, `\u{1b}`).
 pub(crate) fn printable(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
         if c.is_control() {
@@ -53,7 +53,7 @@ pub(crate) fn printable(text: &str) -> String {
     })
 }
 
-/// The same of a sentence that may end in the system's words, without the number behind them.
+/// [`printable`], without the error number behind the system's message.
 pub(crate) fn sentence(text: &str) -> String {
     let number = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit());
     let mut parts = text.split(" (os error ");
@@ -67,12 +67,12 @@ pub(crate) fn sentence(text: &str) -> String {
     printable(&plain)
 }
 
-/// Columns that the text takes on a terminal: letters of Chinese and pictographs take two.
+/// Columns of the text on a terminal: Chinese characters and emoji take two.
 pub(crate) fn columns(text: &str) -> usize {
     text.width()
 }
 
-/// As much of the text as so many columns hold.
+/// The beginning of the text that fits into this many columns.
 pub(crate) fn cut(text: &str, columns: usize) -> &str {
     let mut taken = 0;
     let end = text.char_indices().find(|(_, c)| {
@@ -82,7 +82,7 @@ pub(crate) fn cut(text: &str, columns: usize) -> &str {
     end.map_or(text, |(end, _)| &text[..end])
 }
 
-/// A path as a shell takes it, in quotes if need be.
+/// A path quoted for a shell, if necessary.
 pub(crate) fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:@,%".contains(c);
@@ -95,28 +95,28 @@ pub(crate) fn coloured() -> bool {
     io::stderr().is_terminal() && wants_colours()
 }
 
-/// The same of standard output.
+/// The same for standard output.
 pub(crate) fn prints_colours() -> bool {
     io::stdout().is_terminal() && wants_colours()
 }
 
-/// Whether a terminal is to show colours.
+/// Whether colours are not switched off.
 pub(crate) fn wants_colours() -> bool {
     let is = |name: &str, no: fn(&OsStr) -> bool| env::var_os(name).is_some_and(|value| no(&value));
     !is("NO_COLOR", |value| !value.is_empty()) && !is("TERM", |value| value == "dumb")
 }
 
-/// Whether the terminal takes plain text alone.
+/// Whether the terminal is dumb: it takes no control sequences.
 pub(crate) fn is_dumb() -> bool {
     env::var_os("TERM").is_none_or(|term| term == "dumb")
 }
 
-/// So many images.
+/// The number of images in words.
 pub(crate) fn images(count: u64) -> String {
     if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
 }
 
-/// Bytes in the unit that fits, three digits or so.
+/// Bytes in a unit that leaves about three digits.
 pub(crate) fn bytes(bytes: u64) -> String {
     match bytes as f64 {
         b if b < 1e3 => format!("{b} B"),
@@ -126,7 +126,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
     }
 }
 
-/// Seconds as people say them.
+/// A duration in seconds or minutes.
 pub(crate) fn seconds(seconds: f32) -> String {
     match seconds {
         s if s < 10.0 => format!("{s:.2} s"),
@@ -135,12 +135,12 @@ pub(crate) fn seconds(seconds: f32) -> String {
     }
 }
 
-/// Seconds that are only guessed.
+/// An estimated duration.
 pub(crate) fn about(guess: f32) -> String {
     if guess < 10.0 { format!("{guess:.1} s") } else { seconds(guess) }
 }
 
-/// How long a daemon is up.
+/// The uptime of a daemon.
 pub(crate) fn uptime(s: u64) -> String {
     let (minutes, hours, days) = (s / 60 % 60, s / 3600 % 24, s / 86400);
     match s {

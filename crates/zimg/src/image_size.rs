@@ -6,28 +6,28 @@ use zimg_client::{Failure, Kind};
 
 use crate::cli::{AspectRatio, DrawOptions};
 
-/// A megapixel here is 1024x1024, as in the sizes that models are trained at.
+/// A megapixel is 1024x1024 here, as in the sizes that models are trained at.
 const MEGAPIXEL: f64 = (1024 * 1024) as f64;
 /// Weight of a wrong aspect ratio against a wrong number of pixels: 16:9 is meant exactly.
 const SHAPE_COUNTS: f64 = 100.0;
 
-/// How width and height are to be found.
+/// How width and height are determined.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum SizeRequest {
-    /// As the model likes.
+    /// The model's default.
     ModelDefault,
     /// These, in pixels.
     Exact(u32, u32),
-    /// This shape, of as many pixels as the model likes.
+    /// This aspect ratio, with the model's number of pixels.
     Aspect(AspectRatio),
 }
 
 impl SizeRequest {
-    /// What the options say.
+    /// From the options.
     ///
     /// # Errors
     ///
-    /// `Refused`: a size that is not possible, unless it may be rounded.
+    /// `Refused`: an invalid size without `--round`.
     pub(crate) fn of(options: &DrawOptions) -> Result<Self, Failure> {
         let square = AspectRatio { width: 1.0, height: 1.0 };
         match (options.size, options.aspect, options.megapixels) {
@@ -47,7 +47,8 @@ impl SizeRequest {
         }
     }
 
-    /// Width and height, for a model that likes to draw `model`; none where only the model knows.
+    /// Width and height; `model` is the model's default size. None if the size depends on a model
+    /// that is not known yet.
     pub(crate) fn size(self, model: Option<(u32, u32)>) -> Option<(u32, u32)> {
         match self {
             Self::ModelDefault => None,
@@ -59,7 +60,7 @@ impl SizeRequest {
     }
 }
 
-/// The side nearest to this one that is possible.
+/// The nearest valid side.
 fn nearest(side: u32) -> u32 {
     let below = side.clamp(SIZE_MIN, SIZE_MAX) / SIZE_MULTIPLE * SIZE_MULTIPLE;
     let above = (below + SIZE_MULTIPLE).min(SIZE_MAX);
@@ -81,7 +82,7 @@ fn refusal(width: u32, height: u32) -> Failure {
         .hint(format!("use {would}; --round takes the nearest, {near}"))
 }
 
-/// The possible size that is nearest to this shape and number of pixels.
+/// The valid size nearest to this aspect ratio and number of pixels.
 fn fit(aspect: AspectRatio, pixels: f64) -> (u32, u32) {
     let ratio = aspect.width / aspect.height;
     let sides = || (SIZE_MIN..=SIZE_MAX).step_by(SIZE_MULTIPLE as usize);

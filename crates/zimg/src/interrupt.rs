@@ -10,14 +10,14 @@ use std::time::Duration;
 use nix::sys::signal::{SigSet, Signal};
 use zimg_client::{Canceller, Failure, Kind};
 
-/// The thread that waits for signals, and what it may do.
+/// Handle of the thread that waits for signals.
 #[derive(Clone, Debug)]
 pub(crate) struct Interrupt(Arc<InterruptShared>);
 
 #[derive(Debug, Default)]
 struct InterruptShared {
     state: Mutex<InterruptState>,
-    /// Rings at the first Ctrl-C.
+    /// Notified at the first Ctrl-C.
     wakeup: Condvar,
 }
 
@@ -27,15 +27,15 @@ pub(crate) struct InterruptState {
     next: u64,
     /// The first Ctrl-C has come.
     interrupted: bool,
-    /// There is something to bring to an end even while no job runs.
+    /// The first Ctrl-C does not exit even while no job runs.
     deferred: bool,
-    /// There is a progress line on a terminal.
+    /// A progress line is shown on a terminal.
     line: bool,
-    /// What is said where Ctrl-C ends zimg at once.
+    /// Printed when Ctrl-C ends zimg at once.
     farewell: String,
 }
 
-/// While this lives the first Ctrl-C cancels its job.
+/// Guard: while it lives the first Ctrl-C cancels its job.
 #[derive(Debug)]
 pub(crate) struct CancelGuard {
     interrupt: Interrupt,
@@ -49,7 +49,7 @@ impl Drop for CancelGuard {
 }
 
 impl Interrupt {
-    /// Takes SIGINT, SIGTERM and SIGHUP from now on, before any other thread starts.
+    /// Handles SIGINT, SIGTERM and SIGHUP from now on; call it before any other thread starts.
     ///
     /// # Errors
     ///
@@ -68,28 +68,29 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// The first Ctrl-C cancels this job, while what is returned lives. `line`: a progress line
-    /// shows it.
+    /// Lets the first Ctrl-C cancel this job while the guard lives. `line`: a progress line is
+    /// shown.
     pub(crate) fn cancel_on_interrupt(&self, mut canceller: Canceller, line: bool) -> CancelGuard {
         let mut state = self.hold();
         state.line = line;
         state.next += 1;
         let number = state.next;
         if state.interrupted {
-            // It came while this job was being asked for. A daemon that is gone has cancelled it.
+            // Ctrl-C came while the job was submitted. A closed connection has cancelled it
+            // already.
             let _ = canceller.cancel();
         }
         state.cancellers.push((number, canceller));
         CancelGuard { interrupt: self.clone(), number }
     }
 
-    /// Where Ctrl-C ends zimg at once, this is said.
+    /// Sets the message for a Ctrl-C that ends zimg at once.
     pub(crate) fn set_farewell(&self, farewell: String) {
         self.hold().farewell = farewell;
     }
 
-    /// The first Ctrl-C ends nothing at once even when no job runs: the caller looks at
-    /// [`Interrupt::interrupted`] and comes to an end.
+    /// Lets the first Ctrl-C never exit at once: the caller checks [`Interrupt::interrupted`] and
+    /// ends.
     pub(crate) fn defer_exit(&self) {
         self.hold().deferred = true;
     }
@@ -99,11 +100,11 @@ impl Interrupt {
         self.hold().interrupted
     }
 
-    /// Sleeps, unless Ctrl-C comes.
+    /// Sleeps until `time` is over or Ctrl-C comes.
     ///
     /// # Errors
     ///
-    /// `Cancelled`: it came.
+    /// `Cancelled`: Ctrl-C came.
     pub(crate) fn sleep(&self, time: Duration) -> Result<(), Failure> {
         let (state, _) = self
             .0
@@ -116,7 +117,7 @@ impl Interrupt {
         Ok(())
     }
 
-    /// While this is held no signal ends the process: a temporary file is never left behind.
+    /// While the lock is held no signal ends the process, so no temporary file is left behind.
     pub(crate) fn hold(&self) -> MutexGuard<'_, InterruptState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -132,7 +133,7 @@ impl Interrupt {
                 .fold(0, |n, (_, canceller)| n + u32::from(canceller.cancel().is_ok()));
             let stays = first && (cancelled > 0 || state.deferred);
             if state.line {
-                // Behind the ^C that the terminal shows, and before the daemon answers.
+                // After the ^C that the terminal echoes, and before the daemon answers.
                 let text = if stays { " cancelling at the next step" } else { "" };
                 let _ = io::stderr().write_all(format!("{text}\r\n").as_bytes());
             }

@@ -13,34 +13,34 @@ use crate::output::{ImageOutput, LocalTime, Output, OutputRequest};
 use zimg_image::Encoding;
 use zimg_image::GenerationMetadata;
 
-/// A drawing that can begin.
+/// A job that can be submitted.
 #[derive(Clone, Debug)]
 pub(crate) struct JobSpec {
-    /// The request. Its size is open where only the model knows it.
+    /// The request. Its size is open if it depends on the model.
     pub(crate) draw: Params,
     pub(crate) shape: SizeRequest,
     pub(crate) output: Output,
     pub(crate) encoding: Encoding,
-    /// Whether the images say how they were made.
+    /// Whether images carry generation metadata.
     pub(crate) metadata: bool,
     pub(crate) force: bool,
     pub(crate) priority: Priority,
-    /// Whether to wait for a place when there is none.
+    /// Whether to wait while the daemon is busy.
     pub(crate) wait: bool,
     /// Whether to ask for previews.
     pub(crate) previews: bool,
-    /// What this image was drawn by before, when it is drawn again.
+    /// The model that generated the image before, if it is generated again.
     pub(crate) drawn_by: Option<String>,
-    /// Whether the daemon draws and keeps it without zimg.
+    /// Whether the job is detached.
     pub(crate) detach: bool,
 }
 
-/// What a plan needs that is no option.
+/// Inputs of a job specification beside options.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SpecContext<'a> {
-    /// The names' pattern without `-o`, less the extension.
+    /// The file name pattern without `-o`, without extension.
     pub(crate) default: &'a str,
-    /// The first image's number in names, from 1.
+    /// The index of the first image in file names, from 1.
     pub(crate) index: u64,
     pub(crate) now: &'a LocalTime,
     /// The priority, unless an option gives it.
@@ -48,12 +48,11 @@ pub(crate) struct SpecContext<'a> {
 }
 
 impl JobSpec {
-    /// Everything that can be checked without a daemon is: sizes and numbers, and that each file
-    /// can come to be.
+    /// Checks all that needs no daemon: sizes and numbers, and that each file can be created.
     ///
     /// # Errors
     ///
-    /// `Refused`, `Usage` or `CannotCreate`, about the first that is wrong.
+    /// `Refused`, `Usage` or `CannotCreate` for the first fault.
     pub(crate) fn of(
         prompt: String,
         options: &DrawOptions,
@@ -64,11 +63,11 @@ impl JobSpec {
         Self::saving(draw, shape, options, context)
     }
 
-    /// A drawing that the daemon keeps: its images go nowhere here.
+    /// A detached job: the daemon stores its images.
     ///
     /// # Errors
     ///
-    /// `Refused`, about the first that is wrong.
+    /// `Refused` for the first fault.
     pub(crate) fn detached(
         prompt: String,
         options: &DrawOptions,
@@ -80,11 +79,11 @@ impl JobSpec {
         Ok(Self { detach: true, ..Self::with(draw, shape, output, options, context) })
     }
 
-    /// What the daemon has drawn, or will have, and where it goes.
+    /// The specification to save the images of a job that the daemon has.
     ///
     /// # Errors
     ///
-    /// `Usage` or `CannotCreate`, about the first name that is wrong.
+    /// `Usage` or `CannotCreate` for the first invalid file name.
     pub(crate) fn of_job(
         draw: Params,
         options: &DrawOptions,
@@ -103,7 +102,7 @@ impl JobSpec {
             output: options.output.as_deref(),
             default: context.default,
             format: options.format,
-            // One image is its own sheet.
+            // A single image needs no contact sheet.
             grid: options.grid.as_deref().filter(|_| draw.images() > 1),
             force: options.force,
             seed: draw.first_seed(),
@@ -143,7 +142,7 @@ impl JobSpec {
 }
 
 impl DrawOptions {
-    /// What generates the image of this metadata again.
+    /// The options that generate the image of this metadata again.
     pub(crate) fn of_metadata(metadata: &GenerationMetadata) -> Self {
         let Params { prompt: _, width, height, .. } = metadata.params;
         let params =
@@ -151,14 +150,14 @@ impl DrawOptions {
         Self { size: width.zip(height), params: ParamOptions(params), ..Self::default() }
     }
 
-    /// These without what is said of the image itself.
+    /// These options without the generation parameters.
     pub(crate) fn beside_the_image(self) -> Self {
         let params = ParamOptions::default();
         Self { size: None, aspect: None, megapixels: None, params, ..self }
     }
 }
 
-/// The request, within the limits.
+/// The request, checked against the limits.
 fn request(prompt: String, options: &DrawOptions, shape: SizeRequest) -> Result<Params, Failure> {
     let (width, height) = shape.size(None).unzip();
     let seed = Some(options.params.seed.map_or_else(random_seed, Ok)?);
@@ -167,7 +166,7 @@ fn request(prompt: String, options: &DrawOptions, shape: SizeRequest) -> Result<
     Ok(params)
 }
 
-/// From the system, and short enough to be typed again.
+/// A random seed of 32 bits: short enough to type again.
 fn random_seed() -> Result<u64, Failure> {
     let mut bytes = [0; 4];
     fs::File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes)).map_err(

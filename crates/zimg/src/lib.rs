@@ -32,7 +32,7 @@ use zimg_client::{Failure, Kind};
 use crate::cli::{Cli, usage_error, wants_json};
 use crate::exit::Exit;
 
-/// Does what the process's arguments say.
+/// Runs the program with the arguments of the process.
 pub fn run() -> ExitCode {
     let cli = match Cli::read() {
         Ok(cli) => cli,
@@ -41,7 +41,7 @@ pub fn run() -> ExitCode {
             if let Some(failure) = usage_error(&error, words()) {
                 return tell(&failure, wants_json(words()));
             }
-            // Help and version are no errors; a closed pipe while printing them is none either.
+            // Help and version are no errors, nor is a closed pipe while they are printed.
             let _ = error.print();
             let code = if error.use_stderr() { Kind::Usage.exit_code() } else { 0 };
             return code.into();
@@ -54,7 +54,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// The failure on standard error, and its exit code.
+/// Prints the failure on standard error and returns its exit code.
 fn tell(failure: &Failure, json: bool) -> ExitCode {
     if json {
         let _ = json::print(&json::FailedEvent::from(failure));

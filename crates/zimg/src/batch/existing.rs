@@ -8,25 +8,26 @@ use zimg_client::{Failure, Kind, Params};
 
 use zimg_image::{EmbeddedMetadata, GenerationMetadata, ImageFormat};
 
-/// The longest file that is looked at.
+/// The longest file that is read.
 const FILE_MAX: u64 = 64 << 20;
 
-/// What is at an image's place.
+/// The state of an image's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ExistingFile {
-    /// Nothing: it is to be drawn.
+    /// No file.
     Missing,
-    /// The image.
+    /// A complete image with these parameters.
     Complete,
-    /// A part of one, which is to be drawn again.
+    /// A truncated image, which is generated again.
     Incomplete,
 }
 
-/// Looks at `path` for the image that `draw` would give; `seed` says whether its seed is known.
+/// Reads `path` and compares it with the image of these parameters. `seed`: whether the seed is
+/// given.
 ///
 /// # Errors
 ///
-/// `CannotCreate`: there is something else. `Io`: it cannot be read.
+/// `CannotCreate`: the file is another image or none. `Io`: it cannot be read.
 pub(super) fn inspect(
     path: &Path,
     format: ImageFormat,
@@ -64,8 +65,8 @@ pub(super) fn inspect(
     }
 }
 
-/// Whether an image that was made so is the one that is asked for. What is left to the model may be
-/// anything, and so may the seed unless it is known.
+/// Whether the metadata fits the parameters. Parameters that are not given fit any value, and so
+/// does the seed unless it is given.
 fn is_of(made: &GenerationMetadata, asked: &Params, seed: bool) -> bool {
     let made = made.params.clone().or(&Params::constants());
     let asked = asked.clone().or(&Params::constants());
@@ -75,7 +76,7 @@ fn is_of(made: &GenerationMetadata, asked: &Params, seed: bool) -> bool {
         .all(|(row, value)| made.get(row.name) == Some(value))
 }
 
-/// Whether there are as many pixels as there are to be.
+/// Whether a file without metadata has the right number of pixels.
 fn plain(bytes: &[u8], format: ImageFormat, size: Option<(u32, u32)>) -> bool {
     let pixels = |(width, height): (u32, u32)| 3 * width as usize * height as usize;
     if format == ImageFormat::Raw {

@@ -10,17 +10,17 @@ use zimg_client::{Failure, Kind};
 use crate::cli::DrawOptions;
 use crate::settings::{self, SettingValue};
 
-/// The longest line: prompt and negative prompt, each character escaped.
+/// The longest line: prompt and negative prompt with each character escaped.
 const LINE_MAX: usize = 16 * PROMPT_BYTES;
 
-/// What a line asks for.
+/// The prompt and the options of a line.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct BatchItem {
     pub(crate) prompt: String,
     pub(crate) options: DrawOptions,
 }
 
-/// The next line that is not blank, without its end; or none when there is no more.
+/// The next line that is not blank, without its end; none at the end.
 ///
 /// # Errors
 ///
@@ -57,11 +57,11 @@ fn unreadable(error: &std::io::Error) -> Failure {
 }
 
 impl BatchItem {
-    /// Understands a line.
+    /// Parses a line.
     ///
     /// # Errors
     ///
-    /// `Refused`: it is JSON, but not such an object.
+    /// `Refused`: the line is invalid JSON or not such an object.
     pub(crate) fn of(line: &str) -> Result<Self, Failure> {
         let refused = |why: String| Failure::new(Kind::Refused, why);
         if !line.trim_start().starts_with('{') {
@@ -80,7 +80,7 @@ impl BatchItem {
                 continue;
             }
             let value = match value {
-                // As if it were not there: what programs write for nothing.
+                // `null` is the same as no key.
                 Json::Null => continue,
                 Json::String(text) => SettingValue::Text(text),
                 Json::Number(number) => SettingValue::Number(number.to_string()),
@@ -102,7 +102,7 @@ impl BatchItem {
     }
 }
 
-/// How many images a line will be, as far as that is seen at a glance.
+/// The number of images of a line, without validation.
 pub(super) fn images(line: &str, otherwise: u64) -> u64 {
     if !line.trim_start().starts_with('{') {
         return otherwise;

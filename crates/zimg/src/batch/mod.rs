@@ -24,27 +24,27 @@ use reporter::{BatchReporter, SavedBatchImage};
 use source::{BatchSource, ImageTask, NextImage};
 use zimg_image::Pixels;
 
-/// Images under way at a time, where the daemon has place for them.
+/// Jobs at a time, if the daemon's limit allows them.
 const PARALLEL: u32 = 4;
 
-/// How long a daemon that is gone is waited for, and how often it is looked for.
+/// How long to wait for a daemon that has gone, and the interval of attempts.
 const ABSENCE: Duration = Duration::from_secs(60);
 const ABSENCE_PACE: Duration = Duration::from_millis(250);
 
-/// A batch that can begin.
+/// A batch before it starts.
 pub(crate) struct Batch<'a> {
     /// The file, or "-".
     pub(crate) path: &'a Path,
-    /// How many images are to be under way.
+    /// Jobs at a time.
     pub(crate) parallel: Option<u32>,
-    /// What was typed and is set, for all lines.
+    /// Options and settings for all lines.
     pub(crate) options: DrawOptions,
-    /// Whether the names are news to the user.
+    /// Whether to print the names, which the user did not choose.
     pub(crate) paths: bool,
     pub(crate) style: ReportStyle,
 }
 
-/// What the threads share.
+/// State that the threads of a batch share.
 struct BatchRun<'a> {
     source: Mutex<BatchSource>,
     reporter: Mutex<BatchReporter>,
@@ -54,11 +54,12 @@ struct BatchRun<'a> {
 }
 
 impl Batch<'_> {
-    /// Draws all images that are not there yet.
+    /// Generates all images that do not exist yet.
     ///
     /// # Errors
     ///
-    /// The worst failure's kind. What makes every image fail, such as no daemon, ends the batch.
+    /// The kind of the worst failure. A failure that every image would have, such as no daemon,
+    /// ends the batch.
     pub(crate) fn draw(self, session: &RunContext) -> Result<(), Exit> {
         let all = source::count(self.path, &self.options);
         let source = BatchSource::open(self.path, self.options)?;
@@ -89,16 +90,16 @@ impl Batch<'_> {
     }
 }
 
-/// How many jobs the daemon takes of one user.
+/// The daemon's limit of jobs per user.
 fn places(session: &RunContext) -> Result<u32, Failure> {
     let asked = Instant::now();
     let ask = || Client::connect(PROGRAM, &session.socket)?.overview();
     loop {
         match ask() {
             Ok(overview) => return Ok(overview.places.jobs_per_user),
-            // A daemon that does not say it.
+            // The daemon does not report it.
             Err(failure) if failure.kind == Kind::Usage => return Ok(PARALLEL),
-            // ImageObserver that was started a moment ago does not listen yet.
+            // A daemon that was started a moment ago does not listen yet.
             Err(failure)
                 if failure.kind == Kind::Unavailable && asked.elapsed() < session.absence =>
             {
@@ -110,7 +111,7 @@ fn places(session: &RunContext) -> Result<u32, Failure> {
 }
 
 impl BatchRun<'_> {
-    /// Takes images until there are no more.
+    /// Generates images until there are no more.
     fn work(&self) {
         while !self.session.interrupt.interrupted() && locked(&self.end).is_none() {
             let Some(turn) = locked(&self.source).next() else { return };
@@ -128,7 +129,7 @@ impl BatchRun<'_> {
             Err(failure) => Err(failure.into()),
         };
         match done {
-            // Ctrl-C, or `zimg cancel`, which is no failure of the batch but of this image.
+            // Ctrl-C ends the batch; `zimg cancel` is a failure of this image only.
             Err(Exit::Failed(failure)) if self.session.interrupt.interrupted() => {
                 if failure.kind == Kind::Cancelled { Ok(()) } else { Err(failure.into()) }
             }
@@ -139,8 +140,8 @@ impl BatchRun<'_> {
         }
     }
 
-    /// Draws an image. A daemon that answered before and is gone is waited for: a service that
-    /// is restarted is no reason to end a night's work.
+    /// Generates an image. Waits for a daemon that has gone: a restart of the service does not end
+    /// a batch.
     fn draw(&self, index: u64, plan: &JobSpec) -> Result<(), Exit> {
         let mut one = ImageObserver { reporter: &self.reporter, index };
         let until = Instant::now() + ABSENCE;
@@ -157,7 +158,7 @@ impl BatchRun<'_> {
 }
 
 impl BatchRun<'_> {
-    /// Whether the daemon is not there: it was not found, or it went while it drew.
+    /// Whether the daemon does not run: it was not found, or it went during the job.
     fn is_gone(&self, failure: &Failure) -> bool {
         let absent = |failure: &Failure| failure.kind == Kind::Unavailable;
         let now = || Client::connect(PROGRAM, &self.session.socket).err();
@@ -165,7 +166,7 @@ impl BatchRun<'_> {
     }
 }
 
-/// What the next image would fail of as well.
+/// Whether every other image would fail with this kind, too.
 fn ends_all(kind: Kind) -> bool {
     matches!(kind, Kind::Unavailable | Kind::Version | Kind::Permission | Kind::Config)
 }
@@ -174,7 +175,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Puts one image on the reporter.
+/// Observer of one image, which reports to the batch.
 struct ImageObserver<'a> {
     reporter: &'a Mutex<BatchReporter>,
     index: u64,

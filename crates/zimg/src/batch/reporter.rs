@@ -29,22 +29,22 @@ enum BatchEvent<'a> {
     Summary { generated: u64, skipped: u64, failed: u64, ms: u64 },
 }
 
-/// How far a batch is.
+/// The progress of a batch.
 #[derive(Debug)]
 pub(super) struct BatchReporter {
     style: ReportStyle,
-    /// What the batch is called in messages.
+    /// The name of the batch in messages.
     name: String,
     /// Print paths on standard output.
     paths: bool,
-    /// Images in all, if that is known.
+    /// The number of images, if known.
     all: Option<u64>,
     drawn: u64,
     there: u64,
     failed: u64,
     /// The highest exit code so far.
     worst: Option<Kind>,
-    /// What was said and need not be said again.
+    /// Warnings that were printed.
     warned: Vec<String>,
     since: Instant,
     progress: ProgressLine,
@@ -107,7 +107,7 @@ impl BatchReporter {
         Ok(())
     }
 
-    /// An image was there.
+    /// An image exists already.
     pub(super) fn there(&mut self, index: u64, path: &Path) -> Result<(), Exit> {
         self.there += 1;
         if self.style == ReportStyle::Json {
@@ -139,7 +139,7 @@ impl BatchReporter {
         Ok(())
     }
 
-    /// Something the user would rather know, once.
+    /// A warning, printed once.
     pub(super) fn warn(&mut self, text: &str) -> Result<(), Exit> {
         if self.warned.iter().any(|warned| warned == text) {
             return Ok(());
@@ -152,11 +152,11 @@ impl BatchReporter {
         Ok(())
     }
 
-    /// The one line at the end, and what the batch is worth.
+    /// The summary at the end, and the result of the batch.
     ///
     /// # Errors
     ///
-    /// The worst failure's kind, if there was one; standard output is closed or full.
+    /// The kind of the worst failure, if any; standard output is closed or full.
     pub(super) fn finish(mut self, interrupted: bool) -> Result<(), Exit> {
         self.progress.wipe();
         let took = self.since.elapsed();
@@ -186,7 +186,7 @@ impl BatchReporter {
         }
     }
 
-    /// The changing line; only on a terminal.
+    /// Updates the progress line; only on a terminal.
     pub(super) fn show(&mut self) {
         if self.style != ReportStyle::Line {
             return;

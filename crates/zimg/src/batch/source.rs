@@ -13,43 +13,43 @@ use crate::cli::DrawOptions;
 use crate::job_spec::{JobSpec, SpecContext};
 use crate::output::{ImageOutput, LocalTime, Output, has};
 
-/// The names without `-o`, less the extension.
+/// The pattern without `-o`, without extension.
 const DEFAULT: &str = "{index:04}";
 
-/// Where a batch comes from, and how far it is read.
+/// The lines of a batch, and the position in them.
 pub(super) struct BatchSource {
     lines: Box<dyn BufRead + Send>,
     line: u64,
-    /// Images of the present line that are still to come, and their index in it.
+    /// The current line, the index of its next image, and its number of images.
     item: Option<(BatchItem, u32, u32)>,
-    /// Images before this one.
+    /// The number of images before the next one.
     before: u64,
-    /// What was typed and is set, for all lines.
+    /// Options and settings for all lines.
     options: DrawOptions,
     now: LocalTime,
-    /// Names that are given away.
+    /// File names that are in use.
     names: HashSet<PathBuf>,
 }
 
-/// An image's turn.
+/// The next image of a batch.
 pub(super) struct NextImage {
-    /// The line that asks for it, from 1.
+    /// Its line, from 1.
     pub(super) line: u64,
     /// Its number in the batch, from 1.
     pub(super) index: u64,
     pub(super) task: Result<ImageTask, Failure>,
 }
 
-/// What is to be done.
+/// What to do for an image.
 pub(super) enum ImageTask {
-    /// Draw it.
+    /// Generate it.
     Generate(Box<JobSpec>),
-    /// Nothing: it is there.
+    /// Nothing: it exists.
     Exists(PathBuf),
 }
 
 impl BatchSource {
-    /// Of a file, or with "-" of standard input.
+    /// Opens a file, or for "-" standard input.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl BatchSource {
         Ok(Self { lines, line: 0, item: None, before: 0, options, now, names: HashSet::new() })
     }
 
-    /// The next image; none when all had their turn.
+    /// The next image; none at the end.
     pub(super) fn next(&mut self) -> Option<NextImage> {
         let (item, of_item, count) = match self.item.take() {
             Some(item) => item,
@@ -75,7 +75,7 @@ impl BatchSource {
                     Ok((item, count)) => (item, 0, count),
                     Err(failure) => return Some(self.failed(failure)),
                 },
-                // What cannot be read any more is the last turn.
+                // A read error is the last image.
                 Err(failure) => {
                     if failure.kind == Kind::Io {
                         self.lines = Box::new(std::io::empty());
@@ -97,17 +97,17 @@ impl BatchSource {
         NextImage { line: self.line, index: self.before, task: Err(failure) }
     }
 
-    /// What a line asks for, and how many images.
+    /// The parsed line and its number of images.
     fn item(&self, text: &str) -> Result<(BatchItem, u32), Failure> {
         let mut item = BatchItem::of(text)?;
         let own = item.options.output.is_some();
         let seeded = item.options.params.seed.is_some();
         item.options = item.options.or(self.options.clone());
         let count = item.options.params.count.unwrap_or(1);
-        // Within the limits, whatever else is wrong.
+        // The count is checked first, since it bounds the loop.
         zimg_client::Params { count: Some(count), ..zimg_client::Params::new("") }.check()?;
         if let Some(seed) = item.options.params.seed.filter(|_| !seeded) {
-            // One seed for all is counted through, as that of several images is.
+            // One seed for all lines is incremented for each image.
             item.options.params.seed = Some(seed_of_image(seed, self.before));
         }
         if !own {
@@ -116,7 +116,7 @@ impl BatchSource {
         Ok((item, count))
     }
 
-    /// The image of an item with this index in it.
+    /// Resolves the image with this index in the line.
     fn plan(&mut self, item: &BatchItem, of_item: u32) -> Result<ImageTask, Failure> {
         let mut options = item.options.clone();
         let seed = options.params.seed.map(|seed| seed_of_image(seed, of_item.into()));
@@ -128,7 +128,7 @@ impl BatchSource {
                 .hint("give a seed with --seed N or in each line, or use {index} in -o"));
         }
         let force = options.force;
-        // Files that are there are looked at and not refused.
+        // Existing files are inspected below, not refused here.
         options.force = true;
         let context = SpecContext {
             default: DEFAULT,
@@ -167,7 +167,7 @@ impl BatchSource {
     }
 }
 
-/// How many images a file's batch has, if it is a file that can be read twice.
+/// The number of images of a batch, if it is a regular file, which can be read twice.
 pub(super) fn count(path: &Path, options: &DrawOptions) -> Option<u64> {
     if !fs::metadata(path).ok()?.is_file() {
         return None;
@@ -186,12 +186,12 @@ pub(super) fn count(path: &Path, options: &DrawOptions) -> Option<u64> {
     }
 }
 
-/// A pattern that gives every image another name.
+/// A pattern with a different name for each image.
 fn numbered(output: String) -> String {
     if ["index", "seed", "prompt"].iter().any(|name| has(&output, name)) || output == "-" {
         return output;
     }
-    // A directory gets the default names; a device is written to as it is.
+    // A directory gets the default names; a device is written to.
     let special = fs::metadata(&output).is_ok_and(|meta| !meta.is_file());
     if output.ends_with('/') || special {
         return output;

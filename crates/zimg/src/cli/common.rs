@@ -8,7 +8,7 @@ use zimg_client::{Failure, Kind};
 
 use super::draw::DrawOptions;
 
-/// What every command takes.
+/// Arguments of every command.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct CommonArgs {
     /// The daemon's socket
@@ -24,7 +24,7 @@ pub(crate) struct CommonArgs {
     pub(crate) json: bool,
 }
 
-/// An image to draw again.
+/// Arguments of `zimg redo`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RedoArgs {
     /// Images by zimg, or by a program that writes its parameters as A1111's web UI does
@@ -37,7 +37,7 @@ pub(crate) struct RedoArgs {
     pub(crate) options: DrawOptions,
 }
 
-/// Images to be asked.
+/// Arguments of `zimg show`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ShowArgs {
     /// PNG, JPEG or WebP files
@@ -48,7 +48,7 @@ pub(crate) struct ShowArgs {
     pub(crate) parameters: bool,
 }
 
-/// What to print of the settings.
+/// Subcommands of `zimg config`.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Print all settings in the format of the configuration file
@@ -61,7 +61,7 @@ pub(crate) enum ConfigCommand {
     Path,
 }
 
-/// What is printed about zimg itself.
+/// Arguments of `zimg completions` and `zimg man`.
 #[derive(Clone, Debug)]
 pub(crate) enum DocsCommand {
     Completions(Shell),

@@ -7,7 +7,7 @@ use super::draw::DrawOptions;
 use super::values::{GraphicsArg, format};
 use zimg_image::ImageFormat;
 
-/// Detached jobs to fetch.
+/// Arguments of `zimg wait`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct WaitArgs {
     /// The jobs' numbers, as `zimg jobs` prints them
@@ -65,7 +65,7 @@ impl WaitArgs {
     }
 }
 
-/// Jobs to stop or to delete.
+/// Arguments of `zimg cancel`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CancelArgs {
     /// The jobs' numbers, as `zimg jobs` prints them

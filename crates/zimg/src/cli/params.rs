@@ -18,7 +18,7 @@ use super::draw::IMAGE;
 pub(crate) struct ParamOptions(pub(crate) Params);
 
 impl ParamOptions {
-    /// These, and where they say nothing what `lower` says.
+    /// These options over `lower`.
     pub(crate) fn or(self, lower: &Self) -> Self {
         Self(self.0.or(&lower.0))
     }

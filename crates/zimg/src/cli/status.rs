@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-/// Seconds between two looks.
+/// The interval of updates in seconds.
 const PACES: std::ops::RangeInclusive<f32> = 0.1..=30.0;
 
-/// How the daemon's state is shown.
+/// Arguments of `zimg status`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StatusArgs {
     /// Update the output until q or Ctrl-C, every 0.5 seconds or SECONDS

@@ -12,7 +12,7 @@ use zimg_image::ImageFormat;
 
 const QUOTES: &str = "quote a prompt of several words";
 
-/// Options that go by other names elsewhere, and what there is here.
+/// Names of options in other programs, and the option of zimg.
 const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["--width", "--height", "-W", "-H"], "the size is --size WxH"),
     (&["--batch-size", "--batch-count", "-b", "--num-images"], "the number of images is -n N"),
@@ -20,13 +20,12 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["-m", "--model", "--device"], "model and device are options of zimaged"),
 ];
 
-/// Whether `--json` was among the words, which asks for the usage error as a line of JSON.
+/// Whether `--json` is among the arguments: then the usage error is printed as JSON.
 pub(crate) fn wants_json(words: impl IntoIterator<Item = OsString>) -> bool {
     words.into_iter().take_while(|word| word != "--").any(|word| word == "--json")
 }
 
-/// The usage error in these words, those after the program's name; none if what clap prints is no
-/// usage error but help.
+/// The usage error of these arguments (without the program name); none if clap prints help.
 pub(crate) fn usage_error(
     error: &clap::Error,
     words: impl IntoIterator<Item = OsString>,
@@ -44,15 +43,15 @@ pub(crate) fn usage_error(
         Some(word) => format!("unknown option {word}"),
         None => first_paragraph(&text),
     };
-    // Elsewhere -1 is a random one.
+    // Other programs use -1 for a random seed.
     let seed = error.kind() == ErrorKind::ValueValidation && message.contains("for '--seed <N>'");
     let random = seed.then(|| "omit --seed for a random seed, which is shown".to_owned());
     let hint = suggested(error).or(random).unwrap_or_else(|| format!("see `{}`", help_of(words)));
     Some(Failure::new(Kind::Usage, message).hint(hint))
 }
 
-/// What may have been meant by a word that is not known: `zimg a red fox` lacks quotes, `zimg shwo
-/// a.png` is a slip, and some options have other names elsewhere.
+/// Adds a tip for an unknown argument: `zimg a red fox` lacks quotes, `zimg shwo a.png` is
+/// misspelt, and some options have other names in other programs.
 pub(super) fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Error {
     let word = match error.kind() {
         ErrorKind::UnknownArgument => error.get(ContextKind::InvalidArg),
@@ -73,7 +72,7 @@ pub(super) fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Erro
     let tip = match elsewhere {
         Some((_, tip)) => (*tip).to_owned(),
         None if word.starts_with('-') => return error,
-        // What a command of its own takes is in its help.
+        // The arguments of a command are in its help.
         None if first != "draw" && CommandLine::command().find_subcommand(first).is_some() => {
             return error;
         }
@@ -97,14 +96,14 @@ fn suggesting(mut error: clap::Error, tip: String) -> clap::Error {
     error
 }
 
-/// clap's first lines as one, without the word before them.
+/// clap's first paragraph as one line, without "error: ".
 fn first_paragraph(text: &str) -> String {
     let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
     let line = lines.collect::<Vec<_>>().join(" ");
     plainly(line.strip_prefix("error: ").unwrap_or(&line))
 }
 
-/// Without Rust's own words for numbers.
+/// Replaces Rust's parse errors by plain words.
 pub(crate) fn plainly(text: &str) -> String {
     let text = text
         .replace("invalid digit found in string", "it is not a whole number of 0 or more")
@@ -118,7 +117,7 @@ pub(crate) fn plainly(text: &str) -> String {
     }
 }
 
-/// What may have been meant.
+/// clap's suggestions as one sentence.
 fn suggested(error: &clap::Error) -> Option<String> {
     let names = error.get(ContextKind::SuggestedArg).or(error.get(ContextKind::SuggestedValue));
     match (names, error.get(ContextKind::Suggested)) {
@@ -133,7 +132,7 @@ fn suggested(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// The command that prints the help of what was typed.
+/// The command that prints the help for these arguments.
 fn help_of(words: impl IntoIterator<Item = OsString>) -> String {
     let zimg = CommandLine::command();
     let mut words = words.into_iter().filter_map(|word| word.into_string().ok());

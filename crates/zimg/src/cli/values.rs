@@ -4,14 +4,14 @@ use clap::ValueEnum;
 use clap::builder::{EnumValueParser, TypedValueParser};
 use zimg_image::ImageFormat;
 
-/// An image's width by its height.
+/// The aspect ratio of an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct AspectRatio {
     pub(crate) width: f64,
     pub(crate) height: f64,
 }
 
-/// How a terminal is to show an image.
+/// The image protocol of a terminal, as an option names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum GraphicsArg {
     /// The best protocol of the terminal
@@ -83,7 +83,7 @@ pub(super) fn aspect(text: &str) -> Result<AspectRatio, String> {
     let (width, height) = text.split_once([':', '/']).unwrap_or((text, "1"));
     let number = |text: &str| text.parse::<f64>().ok().filter(|n| n.is_finite() && *n > 0.0);
     match (number(width), number(height)) {
-        // Longer than the longest image there is.
+        // The limit is the ratio of the longest valid image, 2048x64.
         (Some(width), Some(height)) if (1.0 / 32.0..=32.0).contains(&(width / height)) => {
             Ok(AspectRatio { width, height })
         }

@@ -18,11 +18,11 @@ struct CancelledEvent {
     job: u64,
 }
 
-/// Cancels each, up to the first that cannot be.
+/// Cancels each job, up to the first that cannot be cancelled.
 ///
 /// # Errors
 ///
-/// No daemon, or a job that is not there.
+/// No daemon answers, or a job does not exist.
 pub(crate) fn run(args: &CancelArgs, common: &CommonArgs) -> Result<(), Exit> {
     let socket = UserSettings::read()?.find_socket(common.socket.as_deref())?;
     let mut client = Client::connect(PROGRAM, &socket)?;

@@ -20,11 +20,11 @@ struct SettingEvent<'a> {
     origin: Option<&'a str>,
 }
 
-/// Prints the settings, or the file's path.
+/// Prints the settings, or the path of the configuration file.
 ///
 /// # Errors
 ///
-/// A setting is wrong, or standard output is full.
+/// A setting is invalid, or standard output is closed or full.
 pub(crate) fn run(args: &ConfigCommand, common: &CommonArgs) -> Result<(), Exit> {
     let text = match args {
         ConfigCommand::Show { .. } if common.json => return lines(&UserSettings::read()?),
@@ -41,9 +41,9 @@ pub(crate) fn run(args: &ConfigCommand, common: &CommonArgs) -> Result<(), Exit>
     io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::stdout(&error))
 }
 
-/// All keys, as JSON.
+/// Prints all keys as JSON.
 fn lines(settings: &UserSettings) -> Result<(), Exit> {
-    // A value in the form of the file is JSON, except floats such as `1.`.
+    // A value in the format of the file is JSON, except floats such as `1.`.
     let parsed = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| text.into());
     keys().iter().try_for_each(|(key, _)| {
         let set = settings.found.iter().find(|setting| setting.key == *key);
@@ -60,7 +60,7 @@ fn from(origin: &SettingOrigin) -> String {
     }
 }
 
-/// All keys, in the form of the file; those that are not set as comments.
+/// All keys in the format of the file; keys that are not set are comments.
 fn screen(settings: &UserSettings, origin: bool) -> String {
     let mut text = String::new();
     for (key, arg) in keys() {

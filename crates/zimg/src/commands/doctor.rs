@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::settings::UserSettings;
 use crate::{format, json};
 
-/// Columns of the levels and the things.
+/// Columns of the level and of the topic.
 const COLUMNS: (usize, usize) = (6, 11);
 
 /// The `--json` event of one finding.
@@ -40,7 +40,7 @@ impl<'a> CheckEvent<'a> {
 ///
 /// # Errors
 ///
-/// Something fails: `Config` if it is a setting or a file, else `Unavailable`.
+/// A check fails: `Config` for a setting or a file, else `Unavailable`.
 pub(crate) fn run(common: &CommonArgs) -> Result<(), Exit> {
     let socket = UserSettings::read()?.find_socket(common.socket.as_deref())?;
     let colours = format::prints_colours();
@@ -78,7 +78,7 @@ fn print(text: &str) -> Result<(), Exit> {
     io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::stdout(&error))
 }
 
-/// A finding's line, and what to type below it.
+/// The line of a finding, and the remedy below it.
 fn line(finding: &Finding, colours: bool) -> String {
     let (name, colour) = match finding.level {
         Level::Ok => ("ok", "\x1b[32m"),

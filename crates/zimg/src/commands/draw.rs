@@ -19,11 +19,11 @@ use crate::settings::UserSettings;
 use crate::terminal_image::TerminalImage;
 use zimg_image::ImageFormat;
 
-/// Draws what was typed and saves it.
+/// Generates images and saves them.
 ///
 /// # Errors
 ///
-/// Whatever went wrong first. Images saved before stay.
+/// The first failure. Images that were saved before stay.
 pub(crate) fn run(args: &DrawArgs, common: &CommonArgs) -> Result<(), Exit> {
     let interrupt = Interrupt::install()?;
     let settings = UserSettings::read()?;
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &DrawArgs, common: &CommonArgs) -> Result<(), Exit> {
     if let Some(path) = &args.batch {
         let style = ReportStyle::choose(common.json, options.quiet);
         let socket = settings.find_socket(common.socket.as_deref())?;
-        // A batch waits by itself for a daemon that goes on the way.
+        // A batch itself waits for a daemon that restarts.
         let (line, absence) = (style == ReportStyle::Line, RunContext::START);
         let session = RunContext { socket, interrupt, line, absence };
         let (parallel, paths) = (args.parallel, args.options.output.is_none());
@@ -61,17 +61,16 @@ pub(crate) fn run(args: &DrawArgs, common: &CommonArgs) -> Result<(), Exit> {
 
 /// The context of a job specification: options, output and signals.
 pub(super) struct Invocation<'a> {
-    /// What was args.
+    /// The options of the command line.
     pub(super) args: &'a DrawOptions,
-    /// That, and what is set elsewhere.
+    /// These options and the user's settings.
     pub(super) options: &'a DrawOptions,
     pub(super) common: &'a CommonArgs,
     pub(super) interrupt: Interrupt,
 }
 
 impl Invocation<'_> {
-    /// Draws what is planned, and tells it on the terminal or to a program. `advice` is said
-    /// first.
+    /// Runs the job and reports its progress. `advice` is printed first.
     pub(super) fn draw(
         self,
         mut plan: JobSpec,
@@ -81,7 +80,7 @@ impl Invocation<'_> {
         let socket = settings.find_socket(self.common.socket.as_deref())?;
         let json = self.common.json;
         let style = ReportStyle::choose(json, self.options.quiet);
-        // Where other programs read nothing is shown.
+        // With `--json` no image is shown.
         let screen = if json { None } else { TerminalImage::choose(self.options, &self.interrupt) };
         let unseen = (screen.is_none() && self.args.shows()).then_some(match format::coloured() {
             false if io::stderr().is_terminal() => UNCOLOURED,
@@ -98,13 +97,14 @@ impl Invocation<'_> {
     }
 }
 
-/// Why `--show` and `--preview` show nothing.
+/// The warning of `--show` and `--preview` without a terminal.
 const UNSEEN: &str =
     "--show and --preview have no effect: standard error is not a terminal that shows images";
-/// Why a terminal shows none that could show half blocks.
+/// The warning of `--show` and `--preview` without colours.
 const UNCOLOURED: &str = "--show and --preview have no effect: NO_COLOR is set, or TERM is dumb";
 
-/// That what was args, and is set (`options`), is possible together.
+/// Checks that the options of the command line (`args`) and those with the settings (`options`) do
+/// not conflict.
 pub(super) fn check(
     args: &DrawOptions,
     options: &DrawOptions,
@@ -114,7 +114,7 @@ pub(super) fn check(
         let message = "standard output cannot carry both the image and JSON";
         return Err(Failure::new(Kind::Usage, message).hint("give a file with -o FILE"));
     }
-    // Of what is set elsewhere the nearer word wins.
+    // Settings do not conflict: the option overrides them.
     if let (Some(name), Some(format)) = (args.output.as_deref(), args.format)
         && let Some(named) = ImageFormat::of(Path::new(name)).filter(|named| *named != format)
     {
@@ -125,7 +125,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// That a quality that was typed is some file's: a PNG has none.
+/// Checks that a given quality applies to a file: a PNG has none.
 fn check_quality(args: &DrawOptions, options: &DrawOptions) -> Result<(), Failure> {
     let named =
         |name: &Option<String>| name.as_deref().and_then(|name| ImageFormat::of(Path::new(name)));

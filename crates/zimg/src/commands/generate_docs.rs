@@ -12,10 +12,10 @@ use zimg_client::{Failure, Kind};
 use crate::cli::{Cli, CommonArgs, DocsCommand};
 use crate::exit::Exit;
 
-/// The name that pages and completions are for.
+/// The name of the program.
 const NAME: &str = "zimg";
 
-/// Prints the shell's completions, or writes the manual's pages.
+/// Prints the completions of a shell, or writes the man pages.
 ///
 /// # Errors
 ///
@@ -39,8 +39,8 @@ fn completions(shell: Shell) -> Vec<u8> {
     if shell == Shell::Fish { after_prompts(text) } else { text }
 }
 
-/// clap has fish take any first word for a command, after which nothing of a drawing comes. It may
-/// as well be the prompt.
+/// Fixes clap's completions for fish: they take any first word for a command, and offer no options
+/// after a prompt.
 fn after_prompts(fish: Vec<u8>) -> Vec<u8> {
     let Ok(text) = String::from_utf8(fish) else { return Vec::new() };
     let command = Cli::command();
@@ -51,16 +51,17 @@ fn after_prompts(fish: Vec<u8>) -> Vec<u8> {
 
 fn page(command: clap::Command) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
-    // The page is the long help: otherwise it names what the short one leaves out, and says nothing.
+    // The man page is the long help: otherwise options that the short help hides would have no
+    // text.
     let command = command.mut_args(|arg| arg.hide_short_help(false));
-    // Without a date: the same program writes the same page.
+    // No date, so that the same program writes the same page.
     Man::new(command).date("").render(&mut text).map_err(|error| {
         Failure::new(Kind::Internal, format!("cannot write the manual: {error}"))
     })?;
     Ok(text)
 }
 
-/// One page for zimg and one for each command.
+/// Writes one page for zimg and one for each command.
 fn pages(folder: &Path) -> Result<(), Failure> {
     let mut all = Cli::command();
     all.build();
@@ -68,7 +69,7 @@ fn pages(folder: &Path) -> Result<(), Failure> {
     let has_page = |name: &str| name != "help";
     for command in all.get_subcommands().filter(|command| has_page(command.get_name())) {
         let name = format!("{NAME}-{}", command.get_name());
-        // `zimg-draw` is the page's name, and clap wants it to be the program's life long.
+        // `zimg-draw` is the name of the page; clap wants a static string.
         let leaked: &'static str = name.clone().leak();
         found.push((name, command.clone().name(leaked)));
     }

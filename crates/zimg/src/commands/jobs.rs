@@ -14,9 +14,9 @@ use crate::version::PROGRAM;
 use crate::{format, json};
 
 const HEAD: [&str; 7] = ["JOB", "USER", "STATE", "IMAGES", "SIZE", "SEED", "SINCE"];
-/// What a narrow terminal has no room for, as a job is told by its prompt.
+/// Columns that a narrow terminal omits, since the prompt identifies a job.
 const WIDE: [&str; 3] = ["IMAGES", "SIZE", "SEED"];
-/// Columns from which on a terminal is not narrow.
+/// The width of a terminal that is not narrow.
 const NARROW: usize = 60;
 
 /// The `--json` event of a job in the list.
@@ -79,11 +79,11 @@ impl<'a> From<&'a JobInfo> for JobListEvent<'a> {
     }
 }
 
-/// Asks the daemon and prints its answer.
+/// Prints the list of jobs.
 ///
 /// # Errors
 ///
-/// No daemon, or standard output is full.
+/// No daemon answers, or standard output is closed or full.
 pub(crate) fn run(common: &CommonArgs) -> Result<(), Exit> {
     let socket = UserSettings::read()?.find_socket(common.socket.as_deref())?;
     let jobs = Client::connect(PROGRAM, &socket)?.jobs()?;
@@ -96,20 +96,20 @@ pub(crate) fn run(common: &CommonArgs) -> Result<(), Exit> {
     written.map_err(|error| Exit::stdout(&error))
 }
 
-/// The table as of now.
+/// The table at the current time.
 pub(super) fn table_now(jobs: &[JobInfo], width: Option<usize>) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     table(jobs, now, nix::unistd::getuid().as_raw(), width)
 }
 
-/// Columns of the terminal that standard output is.
+/// The width of the terminal of standard output.
 fn columns() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
-/// The table; without jobs a sentence. Users are told apart where there are others than `me`, and
-/// lines are cut to `width`.
+/// The table, or a sentence if there are no jobs. The column of users is shown if there are others
+/// than `me`; lines are cut to `width`.
 fn table(jobs: &[JobInfo], now: u64, me: u32, width: Option<usize>) -> String {
     if jobs.is_empty() {
         return "no jobs\n".to_owned();

@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::settings::UserSettings;
 use crate::version::PROGRAM;
 
-/// The worker's states, by the names that `zimg status --json` gives them.
+/// The states of a worker, named as in `zimg status --json`.
 const STATES: [&str; 9] = [
     "starting",
     "loading",
@@ -27,11 +27,11 @@ const STATES: [&str; 9] = [
     "asleep",
 ];
 
-/// Asks the daemon and prints its answer. Where there is no daemon that is a figure, too.
+/// Prints the metrics. That no daemon answers is a metric, too.
 ///
 /// # Errors
 ///
-/// No daemon, `--json`, or standard output is full.
+/// No daemon answers, `--json` was given, or standard output is closed or full.
 pub(crate) fn run(common: &CommonArgs) -> Result<(), Exit> {
     if common.json {
         let failure = Failure::new(Kind::Usage, "metrics are text for Prometheus, not JSON");
@@ -56,7 +56,7 @@ fn print(text: &str) -> Result<(), Exit> {
     io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::stdout(&error))
 }
 
-/// All figures of a daemon; of one that is not there, that it is not.
+/// All metrics of a daemon; `zimg_up 0` if none answers.
 fn text(overview: Option<&Overview>) -> String {
     let mut page = Page::default();
     page.gauge("up", "Whether the daemon answers.", flag(overview.is_some()));
@@ -169,13 +169,13 @@ impl Page {
         self.counter("step_seconds", "Time of these steps.", counters.step_seconds);
     }
 
-    /// What may fall again.
+    /// A value that rises and falls.
     fn gauge(&mut self, name: &str, help: &str, value: f64) {
         self.family(name, "gauge", help);
         self.sample(name, &[], value);
     }
 
-    /// What only grows until the daemon is started again.
+    /// A value that only rises until the daemon restarts.
     fn counter(&mut self, name: &str, help: &str, value: f64) {
         let name = format!("{name}_total");
         self.family(&name, "counter", help);
@@ -196,7 +196,7 @@ impl Page {
     }
 }
 
-/// A label's value as the format has it.
+/// The value of a label, escaped.
 fn escaped(value: &str) -> String {
     value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
 }

@@ -17,11 +17,11 @@ mod wake;
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
 
-/// Does what was args.
+/// Runs the command.
 ///
 /// # Errors
 ///
-/// The command's own.
+/// The failure of the command.
 pub(crate) fn run(cli: &Cli) -> Result<(), Exit> {
     match &cli.command {
         Command::Draw(args) => draw::run(args, &cli.common),

@@ -14,12 +14,12 @@ use crate::output::LocalTime;
 use crate::settings::UserSettings;
 use zimg_image::ImageFormat;
 
-/// Draws each file's image again, into other files. All are read and checked before the first
-/// is drawn.
+/// Generates the image of each file again, into other files. All are read and checked before the
+/// first job.
 ///
 /// # Errors
 ///
-/// Whatever went wrong first. Images saved before stay.
+/// The first failure. Images that were saved before stay.
 pub(crate) fn run(args: &RedoArgs, common: &CommonArgs) -> Result<(), Exit> {
     let interrupt = Interrupt::install()?;
     check(&args.options, &args.options, common)?;
@@ -45,7 +45,8 @@ fn plan(
     now: &LocalTime,
 ) -> Result<JobSpec, Failure> {
     let metadata = metadata::read(path)?.generation.ok_or_else(|| unsaid(path))?;
-    // What was args, then the image's own, then what is set but says nothing of the image.
+    // Options override the metadata, which overrides the settings, of which only those that are no
+    // parameters count.
     let mut options = args.options.clone().or(DrawOptions::of_metadata(&metadata));
     options = options.or(settings.options().beside_the_image());
     if args.options.format.is_none() {
@@ -63,7 +64,7 @@ fn plan(
     Ok(plan)
 }
 
-/// The file does not say it.
+/// The failure of a file without metadata.
 pub(super) fn unsaid(path: &Path) -> Failure {
     let message = format!("{} has no generation metadata", path.display());
     Failure::new(Kind::Refused, message).hint(

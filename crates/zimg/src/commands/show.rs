@@ -21,11 +21,11 @@ struct MetadataEvent<'a> {
     metadata: &'a GenerationMetadata,
 }
 
-/// Prints what each file says.
+/// Prints the metadata of each file.
 ///
 /// # Errors
 ///
-/// A file cannot be read, is no image, or does not say it; standard output is full.
+/// A file cannot be read, is not an image or has no metadata; standard output is closed or full.
 pub(crate) fn run(args: &ShowArgs, common: &CommonArgs) -> Result<(), Exit> {
     for path in &args.files {
         let EmbeddedMetadata { generation, parameters } = metadata::read(path)?;
@@ -52,7 +52,7 @@ fn print(text: &str) -> Result<(), Exit> {
     io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::stdout(&error))
 }
 
-/// The lines of a text that anybody may have written.
+/// The lines of an untrusted text, escaped.
 fn printable_lines(text: &str) -> String {
     text.lines().map(format::printable).collect::<Vec<_>>().join("\n")
 }
@@ -61,7 +61,7 @@ fn screen(name: Option<&Path>, metadata: &GenerationMetadata, colours: bool) -> 
     let [dim, plain] = if colours { ["\x1b[2m", "\x1b[0m"] } else { [""; 2] };
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
-        // Further lines of a prompt stand below its first one.
+        // Further lines of a prompt are indented below the first.
         let value = printable_lines(value).replace('\n', "\n          ");
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{dim}{name:<9}{plain} {value}");

@@ -10,11 +10,11 @@ use crate::json;
 use crate::settings::UserSettings;
 use crate::version::PROGRAM;
 
-/// Returns when it is free: the image that is being drawn is finished first.
+/// Returns when the GPU is free: a running image is finished first.
 ///
 /// # Errors
 ///
-/// No daemon, or jobs wait.
+/// No daemon answers, or jobs wait.
 pub(crate) fn run(common: &CommonArgs) -> Result<(), Exit> {
     let socket = UserSettings::read()?.find_socket(common.socket.as_deref())?;
     let mut client = Client::connect(PROGRAM, &socket)?;

@@ -20,8 +20,8 @@ use crate::version::PROGRAM;
 ///
 /// # Errors
 ///
-/// Whatever went wrong first: a job's own failure, too. Images saved before stay, and jobs that
-/// are not all saved stay with the daemon.
+/// The first failure, which may be that of a job. Images that were saved before stay, and so do
+/// jobs in the daemon whose images are not all saved.
 pub(crate) fn run(args: &WaitArgs, common: &CommonArgs) -> Result<(), Exit> {
     let interrupt = Interrupt::install()?;
     let settings = UserSettings::read()?;
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &WaitArgs, common: &CommonArgs) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Saves a job's images: how many there are.
+/// Saves the images of a job and returns their number.
 fn fetch(
     job: JobId,
     options: &DrawOptions,
@@ -69,7 +69,7 @@ fn fetch(
     let count = draw.images();
     let plan = JobSpec::of_job(draw, options, context)?;
     let mut report = report(count);
-    // It is accepted long since; how many jobs are before it comes again if it waits.
+    // The job was accepted long ago; if it waits, its position is reported again.
     if matches!(accepted, Update::Accepted { .. }) {
         report.update(&accepted)?;
     }
@@ -77,7 +77,7 @@ fn fetch(
     Ok(count)
 }
 
-/// Lets the daemon forget a job that is saved, or whose failure was told.
+/// Deletes a job in the daemon after its images are saved or its failure is reported.
 fn forget(job: JobId, fetched: &Result<u32, Exit>, session: &RunContext) -> Result<(), Failure> {
     let connect = || Client::connect(PROGRAM, &session.socket);
     if fetched.is_ok() {
@@ -91,7 +91,7 @@ fn forget(job: JobId, fetched: &Result<u32, Exit>, session: &RunContext) -> Resu
         let infos = client.jobs().unwrap_or_default();
         infos.iter().any(|info| info.job == job && matches!(info.state, JobState::Failed(_)))
     };
-    // The failure is what counts now: one more of the same connection says nothing new.
+    // Errors are ignored: the failure of the job is the one to report.
     if let Ok(mut client) = connect()
         && failed(&mut client)
     {

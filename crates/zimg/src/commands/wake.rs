@@ -10,11 +10,11 @@ use crate::json;
 use crate::settings::UserSettings;
 use crate::version::PROGRAM;
 
-/// Returns when that has begun: `zimg status` says how far it is.
+/// Returns when loading has begun; `zimg status` shows its progress.
 ///
 /// # Errors
 ///
-/// No daemon, or it ends.
+/// No daemon answers, or it shuts down.
 pub(crate) fn run(common: &CommonArgs) -> Result<(), Exit> {
     let socket = UserSettings::read()?.find_socket(common.socket.as_deref())?;
     let mut client = Client::connect(PROGRAM, &socket)?;

@@ -13,7 +13,7 @@ use crate::daemon_state::DaemonState;
 use crate::format;
 use crate::version::PROGRAM;
 
-/// Others may write.
+/// Write permission of others.
 const ANYBODY: u32 = 0o002;
 /// The sticky bit: only the owner of a file may remove it.
 const STICKY: u32 = 0o1000;
@@ -37,7 +37,7 @@ fn hint(failure: &Failure) -> String {
     failure.hint.clone().unwrap_or_else(|| usual.to_owned())
 }
 
-/// The socket and its folder, their modes and owners.
+/// Checks the socket and its directory: modes and owners.
 fn socket(path: &Path) -> Finding {
     const TOPIC: &str = "socket";
     let folder = path.parent().unwrap_or(path);
@@ -80,13 +80,13 @@ fn socket(path: &Path) -> Finding {
     Finding::ok(TOPIC, text)
 }
 
-/// Whether a file belongs to the service's user.
+/// Whether a file belongs to the user of the service.
 fn is_services(found: &Metadata) -> bool {
     let user = User::from_uid(Uid::from_raw(found.uid())).ok().flatten();
     user.is_some_and(|user| user.name == "zimaged")
 }
 
-/// The first folder on the way, if any, that this user may not look into.
+/// The first directory of the path that this user cannot search.
 fn closed(path: &Path) -> Option<&Path> {
     let mut way: Vec<_> = path.ancestors().collect();
     way.reverse();

@@ -14,10 +14,10 @@ use crate::daemon_state::DaemonState;
 use crate::format;
 
 const TOPIC: &str = "disk";
-/// Less than this is little: some tens of images.
+/// Free space that is warned about: some tens of images.
 const LITTLE: u64 = 256 << 20;
 
-/// Looks at the state folder: the running daemon's, else the one that is set.
+/// Checks the state directory of the running daemon, else the configured one.
 pub(super) fn look(settings: &DaemonSettings, seen: Option<&DaemonState>) -> Finding {
     let running = seen.and_then(|seen| seen.setup.as_ref());
     let folder = match running {
@@ -31,7 +31,7 @@ pub(super) fn look(settings: &DaemonSettings, seen: Option<&DaemonState>) -> Fin
     room(Path::new(&folder), settings.number("retention_bytes"), trouble)
 }
 
-/// `most` bytes may be kept there.
+/// Checks a directory in which `most` bytes may be used.
 fn room(folder: &Path, most: Option<u64>, trouble: Option<&Failure>) -> Finding {
     let at = folder.display();
     if let Some(failure) = trouble {
@@ -40,7 +40,7 @@ fn room(folder: &Path, most: Option<u64>, trouble: Option<&Failure>) -> Finding 
             fix.unwrap_or_else(|| format!("check that {at} has free space and belongs to zimaged"));
         return Finding::fail(TOPIC, &*failure.message, fix);
     }
-    // Before the first start there is none yet; it will be made in the nearest one that is there.
+    // Before the first start the directory does not exist: its nearest parent counts.
     let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(folder);
     let free = match statvfs(there) {
         Ok(found) => found.blocks_available().saturating_mul(found.fragment_size()),

@@ -9,11 +9,11 @@ use super::finding::Finding;
 use super::settings::Running;
 
 const TOPIC: &str = "variables";
-/// Libraries that are the worker's own business.
+/// Libraries that the worker finds by itself.
 const LIBRARIES: [&str; 4] =
     ["libtorch_cpu.so", "libtorch_cuda.so", "libcudart.so.13", "libcudnn.so.9"];
 
-/// Looks at the daemon's environment.
+/// Checks the environment of the daemon.
 pub(super) fn look(pid: Option<u32>) -> Finding {
     match pid.and_then(Running::find) {
         Some(running) => judged("zimaged's", |name| running.variable(name).cloned()),

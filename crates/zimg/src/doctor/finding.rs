@@ -2,27 +2,27 @@
 
 use zimg_client::Kind;
 
-/// How a thing is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
     Ok,
-    /// It may be meant so.
+    /// A warning: it may be intended.
     Warn,
-    /// Nothing is drawn like that.
+    /// A failure: no image can be generated.
     Fail,
 }
 
-/// What was found of one thing.
+/// The finding of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
-    /// The thing, one word.
+    /// The subject, one word.
     pub(crate) topic: &'static str,
     pub(crate) level: Level,
     /// One sentence.
     pub(crate) text: String,
-    /// What to type or change.
+    /// What to do.
     pub(crate) fix: Option<String>,
-    /// Of a failure, what it is one of: `Config` or `Unavailable`.
+    /// The kind of a failure: `Config` or `Unavailable`.
     pub(crate) kind: Kind,
 }
 
@@ -39,7 +39,7 @@ impl Finding {
         Self { level: Level::Warn, fix: Some(fix.into()), ..Self::ok(topic, text) }
     }
 
-    /// Something that is not there.
+    /// Something does not exist or does not work.
     pub(super) fn fail(
         topic: &'static str,
         text: impl Into<String>,
@@ -48,7 +48,7 @@ impl Finding {
         Self { level: Level::Fail, ..Self::warn(topic, text, fix) }
     }
 
-    /// Something that is set wrongly, or damaged.
+    /// Something is misconfigured or damaged.
     pub(super) fn wrong(
         topic: &'static str,
         text: impl Into<String>,

@@ -16,15 +16,15 @@ const MEMORY: &str = "memory";
 const OLDEST_DRIVER: u32 = 580;
 const DRIVER: &str = "/proc/driver/nvidia/version";
 
-/// What nvidia-smi shows of one.
+/// A GPU as nvidia-smi shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Gpu {
     name: String,
-    /// Bytes, where the driver says them.
+    /// Bytes, if the driver reports them.
     memory: Option<(u64, u64)>,
 }
 
-/// A process that holds memory.
+/// A process that uses memory of the GPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Holder {
     pid: u32,
@@ -32,8 +32,8 @@ struct Holder {
     name: String,
 }
 
-/// Looks at the GPUs. `device` is the setting; `needed` are the bytes that a worker would need
-/// first of all, if none runs.
+/// Checks the GPUs. `device` is the setting; `needed` is the size of the weights, if no worker
+/// runs.
 pub(super) fn look(libtorch: Option<&Libtorch>, device: &str, needed: Option<u64>) -> Vec<Finding> {
     let driver = fs::read_to_string(DRIVER).ok().and_then(|text| driver_of(&text));
     let query = "--query-gpu=driver_version,memory.used,memory.total,name";
@@ -42,7 +42,7 @@ pub(super) fn look(libtorch: Option<&Libtorch>, device: &str, needed: Option<u64
         driver.or_else(|| Some(gpus.lines().next()?.split(',').next()?.trim().to_owned()));
     let gpus: Vec<_> = gpus.lines().filter_map(gpu).collect();
     let mut findings = vec![pairing(&gpus, version.as_deref(), libtorch, device)];
-    // The worker sees the one that is set, else the first.
+    // The worker uses the configured GPU, else the first.
     let number = device.strip_prefix("cuda:").and_then(|n| n.parse().ok()).unwrap_or(0);
     if let Some(gpu) = gpus.get::<usize>(number).filter(|_| device != "cpu") {
         let holders = smi("--query-compute-apps=pid,used_memory,process_name").unwrap_or_default();
@@ -58,7 +58,7 @@ fn smi(query: &str) -> Option<String> {
     said.well.then_some(said.out)
 }
 
-/// The version in what the kernel's module says: the first word that is one.
+/// The version in the text of the kernel module: its first word that is one.
 fn driver_of(text: &str) -> Option<String> {
     let line = text.lines().find(|line| line.starts_with("NVRM version:"))?;
     let is_version =
@@ -83,7 +83,7 @@ fn mebibytes(text: &str) -> Option<u64> {
     text.parse::<u64>().ok()?.checked_mul(1 << 20)
 }
 
-/// Driver, libtorch and scope, which must fit each other.
+/// Checks that driver, libtorch and `device` fit each other.
 fn pairing(
     gpus: &[Gpu],
     driver: Option<&str>,
@@ -93,7 +93,7 @@ fn pairing(
     if device == "cpu" {
         return Finding::ok(TOPIC, "not used: `device` is cpu");
     }
-    // Asked for by name it must be there; else images are generated on the CPU.
+    // A GPU that is configured by name must exist; else images are generated on the CPU.
     let must = device != "auto";
     let without = |text: String, fix: &str| {
         if must {

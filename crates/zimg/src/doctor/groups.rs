@@ -8,7 +8,7 @@ const TOPIC: &str = "group";
 const NAME: &str = "zimaged";
 const JOIN: &str = "`sudo usermod -aG zimaged $USER`, then log in again";
 
-/// Looks for this user in the group.
+/// Checks that this user is in the group.
 pub(super) fn look(scope: DaemonScope) -> Finding {
     if scope != DaemonScope::System {
         return Finding::ok(TOPIC, "not needed: the daemon is not the system's service");
@@ -27,7 +27,7 @@ pub(super) fn look(scope: DaemonScope) -> Finding {
     judged(has_now, listed)
 }
 
-/// `has_now`: this process; `listed`: those of the next login.
+/// `has_now`: the groups of this process; `listed`: those of the next login.
 fn judged(has_now: bool, listed: bool) -> Finding {
     match (has_now, listed) {
         (true, _) => Finding::ok(TOPIC, "you are in zimaged"),

@@ -23,12 +23,11 @@ use scope::DaemonScope;
 
 use crate::exit::Exit;
 
-/// Looks at everything that drawing with the daemon at `path` needs, and tells each finding as it
-/// comes.
+/// Runs all checks for the daemon at `path`, and passes each finding to `tell` at once.
 ///
 /// # Errors
 ///
-/// What `tell` says.
+/// The error of `tell`.
 pub(crate) fn examine(
     path: &Path,
     tell: &mut dyn FnMut(Finding) -> Result<(), Exit>,

@@ -9,21 +9,20 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A program that says nothing for so long hangs; a worker's libraries may have to come from a
-/// slow disk first.
+/// The time limit of a program: a worker may load its libraries from a slow disk.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a program said.
+/// The output of a program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Said {
-    /// It ended with status 0.
+    /// Whether the exit status was 0.
     pub(super) well: bool,
     pub(super) out: String,
     pub(super) err: String,
 }
 
 impl Said {
-    /// Its last words, one line.
+    /// The last line of its output.
     pub(super) fn complaint(&self) -> String {
         let last =
             |text: &str| text.lines().map(str::trim).rfind(|l| !l.is_empty()).map(str::to_owned);
@@ -33,11 +32,11 @@ impl Said {
     }
 }
 
-/// Runs it to its end.
+/// Runs a program and returns its output.
 ///
 /// # Errors
 ///
-/// Why not, in words: it is not there, or it hangs.
+/// The reason in words: the program does not exist or hangs.
 pub(super) fn ask(command: &mut Command) -> Result<Said, String> {
     ask_for(command, TIMEOUT)
 }

@@ -15,7 +15,7 @@ use crate::daemon_state::DaemonState;
 const OURS: &str = env!("CARGO_PKG_VERSION");
 const INSTALL: &str = "install them from one build: `make install`";
 
-/// What is known of the programs.
+/// The findings about the programs, and what later checks need.
 #[derive(Debug, Default)]
 pub(super) struct Programs {
     pub(super) findings: Vec<Finding>,
@@ -26,19 +26,20 @@ pub(super) struct Programs {
 /// The libtorch that a worker loads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Libtorch {
-    /// The folder of its libraries.
+    /// The directory of its libraries.
     pub(super) folder: PathBuf,
-    /// It can use an NVIDIA GPU.
+    /// Whether it supports NVIDIA GPUs.
     pub(super) has_cuda: bool,
 }
 
-/// This program.
+/// The finding about this program.
 pub(super) fn zimg() -> Finding {
     let place = env::current_exe().map(|path| format!(" at {}", path.display()));
     Finding::ok("zimg", format!("{OURS}{}", place.unwrap_or_default()))
 }
 
-/// The others: those of the running daemon, if that can be seen, else those that would be started.
+/// Checks the other programs: those of the running daemon if they are visible, else those that
+/// would be started.
 pub(super) fn look(service: &Service, scope: DaemonScope, seen: Option<&DaemonState>) -> Programs {
     let running = seen.and_then(|seen| Running::find(seen.status.pid));
     let running = running.filter(|running| running.program.ends_with("zimaged"));
@@ -74,7 +75,7 @@ pub(super) fn look(service: &Service, scope: DaemonScope, seen: Option<&DaemonSt
     Programs { findings, settings, libtorch }
 }
 
-/// What a program says of its version.
+/// Checks the version of a program.
 fn version(topic: &'static str, program: &Path, running: Option<&Running>) -> Finding {
     let at = program.display();
     if running.is_some_and(|running| running.replaced) {
@@ -96,7 +97,7 @@ fn version(topic: &'static str, program: &Path, running: Option<&Running>) -> Fi
     }
 }
 
-/// A program that does not run, most often for want of a library.
+/// The finding of a program that does not run, mostly because of a missing library.
 fn broken(topic: &'static str, program: &Path, complaint: &str) -> Finding {
     let text = format!("{} does not run: {complaint}", program.display());
     let fix = if complaint.contains("shared libraries") {
@@ -107,7 +108,7 @@ fn broken(topic: &'static str, program: &Path, complaint: &str) -> Finding {
     Finding::wrong(topic, text, fix)
 }
 
-/// Where the worker's libtorch is, without starting it: what ldd(1) does.
+/// Finds the worker's libtorch without running the worker, as ldd(1) does.
 fn libtorch_of(worker: &Path) -> (Finding, Option<Libtorch>) {
     match ask(Command::new(worker).arg("--version").env("LD_TRACE_LOADED_OBJECTS", "1")) {
         Ok(said) => loaded(worker, &said),
@@ -132,7 +133,7 @@ fn loaded(worker: &Path, said: &Said) -> (Finding, Option<Libtorch>) {
         (name == "libtorch_cpu.so").then(|| PathBuf::from(path))
     });
     let Some(folder) = found.as_deref().and_then(Path::parent) else {
-        // A worker that is a script, as in tests, has none of its own.
+        // A worker that is a script, as in tests, loads no libtorch.
         let text = format!("{} loads no libtorch", worker.display());
         return (Finding::ok("libtorch", text), None);
     };

@@ -5,19 +5,19 @@ use std::path::Path;
 use zimg_client::service::Service;
 use zimg_client::socket;
 
-/// Whose daemon it is that one would draw with.
+/// The daemon that is examined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DaemonScope {
     /// The system's service.
     System,
-    /// The user's own, as a service or from a terminal.
+    /// The user's own daemon, as a service or from a terminal.
     User,
-    /// One with a socket elsewhere.
+    /// A daemon with another socket.
     ByHand,
 }
 
 impl DaemonScope {
-    /// By the socket, and by what is installed where there is no socket at all.
+    /// From the socket's path, and from the installed services if no socket exists.
     pub(super) fn of(path: &Path, service: &Service) -> Self {
         if path != Path::new(socket::SYSTEM) {
             let is_own = socket::user().is_some_and(|own| own == path);

@@ -11,7 +11,7 @@ use super::{DaemonScope, Finding};
 const TOPIC: &str = "service";
 const ASKED: &str = "--property=Id,LoadState,ActiveState,UnitFileState,Result,ExecMainStatus";
 
-/// Asks systemd about the service that this setting has.
+/// Checks the service of this scope.
 pub(super) fn look(scope: DaemonScope, service: &Service) -> Vec<Finding> {
     let user = match scope {
         DaemonScope::ByHand => {
@@ -71,7 +71,7 @@ fn judged(units: &BTreeMap<String, BTreeMap<&str, &str>>, user: bool) -> Finding
         let text = format!("it failed ({}, status {status})", is("Result"));
         let fix = format!("see why: `{journal} -n 20`; then {}", type_this("restart zimaged"));
         let finding = Finding::fail(TOPIC, text, fix);
-        // What zimaged says of its configuration.
+        // The exit code of an invalid configuration.
         return if status == "78" {
             Finding::wrong(TOPIC, finding.text, finding.fix.unwrap_or_default())
         } else {

@@ -11,38 +11,38 @@ use std::process::Command;
 use super::program::{Said, ask};
 use super::{DaemonScope, Finding, checkpoint};
 
-/// Where the system's service keeps its state.
+/// The state directory of the system's service.
 const SYSTEM_STATE: &str = "/var/lib/zimaged";
 
-/// What is set, as far as it is known.
+/// The configuration, as far as it is known.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DaemonSettings(toml::Table);
 
 impl DaemonSettings {
-    /// A key's text.
+    /// The text of a key.
     pub(super) fn text(&self, key: &str) -> Option<String> {
         Some(self.0.get(key)?.as_str()?.to_owned())
     }
 
-    /// A key's number.
+    /// The number of a key.
     pub(super) fn number(&self, key: &str) -> Option<u64> {
         self.0.get(key)?.as_integer()?.try_into().ok()
     }
 }
 
-/// A daemon's process, as the system shows it to its owner and to root.
+/// The process of a running daemon, visible to its owner and to root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Running {
-    /// The file that it was started from.
+    /// The file of its program.
     pub(super) program: PathBuf,
-    /// That file has been replaced or removed since.
+    /// Whether the file has been replaced or removed since the start.
     pub(super) replaced: bool,
     arguments: Vec<OsString>,
     environment: BTreeMap<OsString, OsString>,
 }
 
 impl Running {
-    /// The process with this number, if it can be looked into.
+    /// The process with this id, if it is visible.
     pub(super) fn find(pid: u32) -> Option<Self> {
         let words = |name: &str| {
             let bytes = fs::read(format!("/proc/{pid}/{name}")).ok()?;
@@ -66,13 +66,14 @@ impl Running {
         Some(Self { program, replaced, arguments, environment })
     }
 
-    /// What a variable of its environment is.
+    /// The value of a variable of its environment.
     pub(super) fn variable(&self, name: &str) -> Option<&OsString> {
         self.environment.get(&OsString::from(name))
     }
 }
 
-/// Asks `zimaged` for the settings: of the running daemon, or of one that would be started.
+/// Asks `zimaged --check` for the configuration of the running daemon, or of one that would be
+/// started.
 pub(super) fn look(
     zimaged: &Path,
     scope: DaemonScope,
@@ -83,7 +84,7 @@ pub(super) fn look(
         (Some(running), _) => {
             command.args(&running.arguments).env_clear().envs(&running.environment);
         }
-        // As its service manager starts it: the user's own settings are none of its.
+        // The environment of the service manager, without the user's own settings.
         (None, DaemonScope::System) => {
             for (name, _) in std::env::vars_os() {
                 if name.to_string_lossy().starts_with("ZIMAGED_") {

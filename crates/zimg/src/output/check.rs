@@ -15,9 +15,9 @@ use super::file::{OutputFile, directory_of};
 use crate::format;
 use zimg_image::ImageFormat;
 
-/// That a file can come to be at `path`; each directory is tried once.
+/// Checks that a file can be created at `path`; each directory is tried once.
 ///
-/// `otherwise` is the format of a name that says none.
+/// `otherwise` is the format of a name without extension.
 pub(super) fn check(
     path: PathBuf,
     otherwise: Option<ImageFormat>,
@@ -40,7 +40,7 @@ pub(super) fn check(
             return file(path, true);
         }
         Ok(_) if force => {
-            // Through a link to the file itself, so that it and not the link is replaced.
+            // Follows a link, so that its target and not the link is replaced.
             let link = path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
             let real = if link { path.canonicalize().ok() } else { None };
             let real = real.unwrap_or_else(|| path.clone());
@@ -51,7 +51,7 @@ pub(super) fn check(
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(no_file(format!("cannot create {shown}: {error}")));
         }
-        // A link to nowhere is there all the same.
+        // A dangling link exists, too.
         _ if !force && path.symlink_metadata().is_ok() => {
             return Err(no_file(format!("{shown} exists already"))
                 .hint("--force replaces it, -o FILE gives another name"));
@@ -63,8 +63,8 @@ pub(super) fn check(
     Ok(file)
 }
 
-/// That a pipe or device takes an image: not a disk, of which an image would be the ruin, and
-/// not a terminal.
+/// Checks that a pipe or device can take an image: not a disk, which it would overwrite, and not a
+/// terminal.
 fn try_special(path: &Path, kind: fs::FileType) -> Result<(), Failure> {
     let shown = path.display();
     if kind.is_socket() || kind.is_block_device() {
@@ -73,7 +73,7 @@ fn try_special(path: &Path, kind: fs::FileType) -> Result<(), Failure> {
     }
     eaccess(path, AccessFlags::W_OK)
         .map_err(|error| no_file(format!("cannot write to {shown}: {}", error.desc())))?;
-    // A pipe without a reader is waited for when there is something to write.
+    // A pipe without a reader blocks only when the image is written.
     let mut open = fs::OpenOptions::new();
     open.write(true).custom_flags(O_NOCTTY | O_NONBLOCK);
     if kind.is_char_device() && open.open(path).is_ok_and(|device| device.is_terminal()) {
@@ -82,7 +82,7 @@ fn try_special(path: &Path, kind: fs::FileType) -> Result<(), Failure> {
     Ok(())
 }
 
-/// That the directory of `path` takes a file: creates one without a name, which is gone at once.
+/// Checks that the directory of `path` is writable, with an unnamed temporary file.
 fn try_directory(path: &Path, tried: &mut HashSet<PathBuf>) -> Result<(), Failure> {
     let directory = directory_of(path);
     if !tried.insert(directory.to_owned()) {

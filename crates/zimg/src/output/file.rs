@@ -4,41 +4,41 @@ use std::path::{Path, PathBuf};
 
 use zimg_image::ImageFormat;
 
-/// Where each image goes, and the sheet with all of them.
+/// The destinations of the images and of the contact sheet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Output {
     pub(crate) images: ImageOutput,
     pub(crate) sheet: Option<SheetOutput>,
 }
 
-/// Where the images go.
+/// The destinations of the images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ImageOutput {
-    /// To standard output, one after the other.
+    /// Standard output, one after the other.
     Stdout(ImageFormat),
-    /// One file an image.
+    /// One file per image.
     Files(Vec<OutputFile>),
-    /// Only onto the sheet.
+    /// None: only the contact sheet is written.
     Nowhere,
 }
 
-/// Where the sheet goes.
+/// The destination of the contact sheet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SheetOutput {
     Stdout(ImageFormat),
     File(OutputFile),
 }
 
-/// A file to be.
+/// An output file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OutputFile {
     pub(crate) path: PathBuf,
     pub(crate) format: ImageFormat,
-    /// A pipe or a device: written to as it stands, not replaced.
+    /// A pipe or a device: written to, not replaced.
     pub(crate) special: bool,
 }
 
-/// The directory that `path` lies in.
+/// The directory of `path`.
 pub(crate) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

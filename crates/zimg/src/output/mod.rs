@@ -21,22 +21,22 @@ pub(crate) use save::save;
 
 use zimg_image::ImageFormat;
 
-/// What was said of the output, and what its names are made of.
+/// The output options, and the values of placeholders.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OutputRequest<'a> {
     /// `-o`.
     pub(crate) output: Option<&'a str>,
-    /// The pattern without `-o`, less its extension.
+    /// The pattern without `-o`, without extension.
     pub(crate) default: &'a str,
-    /// The format where no name says it.
+    /// The format of names without extension.
     pub(crate) format: Option<ImageFormat>,
-    /// `--grid`; empty where no file was given.
+    /// `--grid`; empty without a file.
     pub(crate) grid: Option<&'a str>,
     /// Whether files may be replaced.
     pub(crate) force: bool,
-    /// The first image's.
+    /// The seed of the first image.
     pub(crate) seed: u64,
-    /// The first image's, from 1.
+    /// The index of the first image, from 1.
     pub(crate) index: u64,
     pub(crate) count: u32,
     pub(crate) prompt: &'a str,
@@ -44,13 +44,12 @@ pub(crate) struct OutputRequest<'a> {
 }
 
 impl Output {
-    /// Works out the names and checks that all files can come to be.
+    /// Resolves the names and checks that all files can be created.
     ///
     /// # Errors
     ///
-    /// `Usage`: an unknown format or placeholder, pixels for a terminal, several images for one
-    /// stream or one name. `CannotCreate`: a file is there already (unless `force`), or could not
-    /// be created.
+    /// `Usage`: an unknown format or placeholder, an image for a terminal, several images for one
+    /// stream or one name. `CannotCreate`: a file exists (unless `force`) or cannot be created.
     pub(crate) fn plan(request: &OutputRequest<'_>) -> Result<Self, Failure> {
         if request.output == Some("-") {
             return request.on_stdout();
@@ -92,8 +91,8 @@ impl OutputRequest<'_> {
             let sheet = Some(SheetOutput::Stdout(format));
             return Ok(Output { images: ImageOutput::Nowhere, sheet });
         }
-        // Pixels one after the other are what programs for films read; other files are not told
-        // apart.
+        // Video programs read a stream of pixels; files of other formats have no boundary in a
+        // stream.
         if self.count > 1 && !matches!(format, ImageFormat::Ppm | ImageFormat::Raw) {
             let message = format!("standard output takes one image, not {}", self.count);
             return Err(usage(message).hint(
@@ -103,7 +102,7 @@ impl OutputRequest<'_> {
         Ok(Output { images: ImageOutput::Stdout(format), sheet: None })
     }
 
-    /// The pattern, and one name an image, no two alike.
+    /// The pattern, and a different name for each image.
     pub(crate) fn names(&self) -> Result<(String, Vec<PathBuf>), Failure> {
         let extension = self.format.unwrap_or(ImageFormat::Png).extension();
         let pattern = complete(self.output, &format!("{}.{extension}", self.default), self.count)?;
@@ -131,14 +130,14 @@ impl OutputRequest<'_> {
         }
     }
 
-    /// The sheet's name: the images' with "grid" for the index, or at the end.
+    /// The name of the contact sheet: the pattern with "grid" as the index, or at the end.
     fn sheet(&self, name: &str, pattern: &str) -> Result<PathBuf, Failure> {
         let name = if name.is_empty() { beside(pattern) } else { name.to_owned() };
         fill(&name, self.values(0)).map(PathBuf::from)
     }
 }
 
-/// The pattern of the sheet beside images of this pattern.
+/// The pattern of the contact sheet beside images of this pattern.
 fn beside(pattern: &str) -> String {
     if has(pattern, "index")
         && let Some((before, rest)) = pattern.split_once("{index")

@@ -8,14 +8,14 @@ use zimg_client::Failure;
 use super::error::usage;
 use super::slug::slug;
 
-/// Characters of a prompt in a name, unless the pattern says otherwise.
+/// Characters of a prompt in a name by default.
 const PROMPT_LENGTH: usize = 60;
-/// The most: file names end at 255 bytes, and a character may have four.
+/// The limit: a file name has at most 255 bytes, and a character up to four.
 const PROMPT_LENGTH_MAX: usize = 60;
-/// The most digits: those of the largest seed.
+/// The most digits: as many as the largest seed has.
 const DIGITS_MAX: usize = 20;
 
-/// Day and time of day as names have them, the same for all images of a command.
+/// Date and time for file names, the same for all images of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LocalTime {
     /// `2026-11-24`
@@ -25,7 +25,7 @@ pub(crate) struct LocalTime {
 }
 
 impl LocalTime {
-    /// By the system's clock and time zone.
+    /// From the system's clock and time zone.
     pub(crate) fn local() -> Self {
         let now = ZonedDateTime::now();
         Self {
@@ -35,7 +35,7 @@ impl LocalTime {
     }
 }
 
-/// What the placeholders of one image stand for.
+/// The values of the placeholders for one image.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlaceholderValues<'a> {
     pub(crate) seed: u64,
@@ -45,8 +45,8 @@ pub(crate) struct PlaceholderValues<'a> {
     pub(crate) now: &'a LocalTime,
 }
 
-/// The pattern for a drawing of `count` images, from what `-o` says: `default` without it or
-/// for a directory, numbered where several images would have one name.
+/// The pattern for `count` images from `-o`: `default` without it or for a directory, numbered if
+/// several images would have one name.
 pub(crate) fn complete(output: Option<&str>, default: &str, count: u32) -> Result<String, Failure> {
     let Some(output) = output else { return number(default, count) };
     if output.is_empty() {
@@ -73,14 +73,14 @@ pub(crate) fn has(pattern: &str, name: &str) -> bool {
     plain.contains(&format!("{{{name}}}")) || plain.contains(&format!("{{{name}:"))
 }
 
-/// What is before the last dot of the file's name, and the rest.
+/// Splits a path before the last dot of its file name.
 pub(super) fn parts(path: &str) -> (&str, &str) {
     let name_starts = path.rfind('/').map_or(0, |slash| slash + 1);
     let dot = path[name_starts..].rfind('.').map_or(path.len(), |dot| name_starts + dot);
     path.split_at(dot)
 }
 
-/// The pattern with this image's values in place of the placeholders.
+/// The pattern with the values of one image.
 pub(crate) fn fill(pattern: &str, values: PlaceholderValues<'_>) -> Result<String, Failure> {
     let mut filled = String::with_capacity(pattern.len() + 8);
     let mut rest = pattern;
@@ -104,8 +104,8 @@ pub(crate) fn fill(pattern: &str, values: PlaceholderValues<'_>) -> Result<Strin
     Ok(filled + rest)
 }
 
-/// A name, perhaps with a width: digits for `seed:04`, at most so many characters for
-/// `prompt:20`.
+/// The value of a placeholder, which may have a width: digits in `seed:04`, at most 20 characters
+/// in `prompt:20`.
 fn placeholder(name: &str, values: PlaceholderValues<'_>) -> Option<String> {
     let (name, width) = match name.split_once(':') {
         Some((name, width)) => (name, Some(width)),

@@ -8,12 +8,11 @@ use zimg_client::{Failure, Kind};
 
 use super::file::{OutputFile, directory_of};
 
-/// Writes a temporary file beside `file`, syncs it and renames it into place. The mode is what
-/// the umask leaves of 0666.
+/// Writes a temporary file beside `file`, syncs it and renames it. The mode is 0666 less the umask.
 ///
 /// # Errors
 ///
-/// `CannotCreate`: no file can be created, or one has come to be there meanwhile (unless
+/// `CannotCreate`: the file cannot be created, or another one was created meanwhile (unless
 /// `force`). `Io`: writing failed; nothing is left behind.
 pub(crate) fn save(file: &OutputFile, bytes: &[u8], force: bool) -> Result<(), Failure> {
     let cannot = |kind| {
@@ -30,7 +29,8 @@ pub(crate) fn save(file: &OutputFile, bytes: &[u8], force: bool) -> Result<(), F
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(directory_of(&file.path))
         .map_err(cannot(Kind::CannotCreate))?;
-    // The file's own error: the temporary one's would name a path that the user never saw.
+    // The error of the file handle: that of the temporary file would name a path unknown to the
+    // user.
     temporary.as_file_mut().write_all(bytes).map_err(cannot(Kind::Io))?;
     temporary.as_file().sync_all().map_err(cannot(Kind::Io))?;
     let placed =

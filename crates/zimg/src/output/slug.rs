@@ -1,10 +1,10 @@
 //! Slugs: a prompt as part of a file name.
 
-/// What a prompt without a letter becomes.
+/// The slug of a prompt without letters and digits.
 const NOTHING: &str = "image";
 
-/// The letters and digits of `text`, whatever their script, with a `-` for all that is between
-/// them, at most `length` characters, cut between words where that leaves half of them.
+/// The letters and digits of `text` in any script, joined by `-`, at most `length` characters, cut
+/// between words if at least half of them remain.
 pub(super) fn slug(text: &str, length: usize) -> String {
     let mut slug = String::new();
     let mut characters = 0;
@@ -17,7 +17,7 @@ pub(super) fn slug(text: &str, length: usize) -> String {
             continue;
         }
         characters += 1;
-        // One more than fits: whether the last word is whole.
+        // One character more than fits shows whether the last word is complete.
         if characters > length {
             break;
         }

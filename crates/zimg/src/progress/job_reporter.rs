@@ -17,7 +17,7 @@ use crate::terminal_image::TerminalImage;
 use crate::{format, json};
 use zimg_image::Pixels;
 
-/// Tells how one job goes.
+/// Reports the progress of one job.
 #[derive(Debug)]
 pub(crate) struct JobReporter {
     style: ReportStyle,
@@ -27,11 +27,11 @@ pub(crate) struct JobReporter {
     screen: Option<TerminalImage>,
     /// Width and height of the images, once the job has started.
     size: (u32, u32),
-    /// When the job may begin, if that can be said.
+    /// When the job may begin, if it can be estimated.
     begins: Option<Instant>,
     said: String,
     progress: ProgressLine,
-    /// Which part of the drawing is done, once it has started.
+    /// The part of the job that is done, once it has started.
     part: Option<f32>,
     /// The job's number, once it has one.
     job: Option<JobId>,
@@ -41,8 +41,7 @@ pub(crate) struct JobReporter {
 }
 
 impl JobReporter {
-    /// For a job of `count` images. `paths`: their names are news to the user. `screen` shows
-    /// images.
+    /// For a job of `count` images. `paths`: print the file names. `screen` shows images.
     pub(crate) fn new(
         style: ReportStyle,
         count: u32,
@@ -66,7 +65,7 @@ impl JobReporter {
         }
     }
 
-    /// Tells of a detached job: its number on standard output, what to do with it on standard
+    /// Prints the number of a detached job on standard output, and what to do with it on standard
     /// error.
     ///
     /// # Errors
@@ -80,7 +79,7 @@ impl JobReporter {
         Ok(())
     }
 
-    /// Shows how the image looks so far, above the progress line.
+    /// Shows a preview above the progress line.
     fn preview(&mut self, preview: &Preview) {
         let Preview { image, width, height, rgb, .. } = preview;
         let size = self.size;
@@ -91,7 +90,7 @@ impl JobReporter {
         }
     }
 
-    /// Shows the finished image, or takes its preview away.
+    /// Shows the finished image, or removes its preview.
     fn finished(&mut self, image: &Image) {
         let ImageInfo { index, width, height, .. } = image.info;
         if let Some(mut screen) = self.screen.take() {
@@ -107,7 +106,8 @@ impl JobReporter {
         }
     }
 
-    /// Tells of a file: its path on standard output if that is news, what it is on standard error.
+    /// Reports a saved file: its path on standard output unless the user chose it, its properties
+    /// on standard error.
     fn kept(&mut self, path: Option<&Path>, what: &str) -> Result<(), Exit> {
         self.progress.wipe();
         if self.paths
@@ -139,7 +139,7 @@ impl JobReporter {
                 self.show(&text);
                 self.part = before;
             }
-            // In a log the kind of waiting is worth a line, not each per cent.
+            // A log gets a line for each reason to wait, not for each per cent.
             Waiting::Worker(WorkerState::Loading { total, .. }) => {
                 self.say(&format!("waiting: loading the model ({})", format::bytes(*total)));
             }
@@ -179,14 +179,14 @@ impl JobReporter {
         }
     }
 
-    /// The changing line; only on a terminal.
+    /// Updates the progress line; only on a terminal.
     fn show(&mut self, text: &str) {
         if self.style == ReportStyle::Line {
             self.progress.show(self.part, text);
         }
     }
 
-    /// A line that stays; the same one is not said twice on end.
+    /// Prints a permanent line, unless it is the same as the last one.
     fn say(&mut self, text: &str) {
         if matches!(self.style, ReportStyle::Line | ReportStyle::Plain) && self.said != text {
             self.progress.say(text);

@@ -4,16 +4,16 @@ use std::io::{self, Write};
 
 use crate::format;
 
-/// Columns where the terminal does not say how many it has.
+/// The width of a terminal that does not report it.
 const COLUMNS: u16 = 80;
-/// Back to the line's start, and wipe it.
+/// Carriage return, and erase the line.
 const WIPE: &str = "\r\x1b[K";
-/// What is written between these is shown at once, by terminals that know it.
+/// Synchronized output: terminals that have it show what is between these at once.
 const AT_ONCE: [&str; 2] = ["\x1b[?2026h", "\x1b[?2026l"];
 /// Columns of the bar.
 const BAR: usize = 20;
 
-/// The changing line.
+/// A progress line.
 #[derive(Debug, Default)]
 pub(crate) struct ProgressLine {
     shown: bool,
@@ -23,9 +23,8 @@ pub(crate) struct ProgressLine {
 }
 
 impl ProgressLine {
-    /// Shows this in place of what was shown before, cut to the terminal's width: a wrapped line
-    /// could not be wiped. Before it a bar, where it is known which part of the work is done and
-    /// there is room.
+    /// Replaces the line, cut to the terminal's width: a wrapped line could not be erased. A bar
+    /// comes first, if the part that is done is known and there is room.
     pub(crate) fn show(&mut self, part: Option<f32>, text: &str) {
         let size = rustix::termios::tcgetwinsize(io::stderr());
         let columns = size.ok().map(|size| size.ws_col).filter(|columns| *columns > 1);
@@ -36,7 +35,7 @@ impl ProgressLine {
         text.clone_into(&mut self.text);
     }
 
-    /// Draws something above the line, which is away meanwhile, but not seen to be.
+    /// Prints something above the line, without flicker.
     pub(crate) fn aside(&mut self, draw: impl FnOnce()) {
         let shown = self.shown;
         to_stderr(AT_ONCE[0]);
@@ -49,13 +48,13 @@ impl ProgressLine {
         to_stderr(AT_ONCE[1]);
     }
 
-    /// A line that stays.
+    /// Prints a permanent line.
     pub(crate) fn say(&mut self, text: &str) {
         self.wipe();
         to_stderr(&format!("{}\n", format::printable(text)));
     }
 
-    /// Takes the changing line away.
+    /// Erases the line.
     pub(crate) fn wipe(&mut self) {
         if std::mem::take(&mut self.shown) {
             to_stderr(WIPE);
@@ -63,17 +62,17 @@ impl ProgressLine {
     }
 }
 
-/// The line goes, whatever ends the work.
+/// Erases the line however the work ends.
 impl Drop for ProgressLine {
     fn drop(&mut self) {
         self.wipe();
     }
 }
 
-/// The bar and the text in so many columns.
+/// The bar and the text in this many columns.
 fn line(part: Option<f32>, text: &str, room: usize, colours: bool) -> String {
     let text: String = text.chars().filter(|c| !c.is_control()).collect();
-    // In a narrow terminal no line has one, lest it come and go.
+    // A narrow terminal never has a bar, so that it does not come and go.
     let fits = room >= 3 * BAR - 1 && room >= BAR + 2 + format::columns(&text);
     match part.filter(|_| fits) {
         Some(part) => format!("{}  {text}", bar(part, colours)),
@@ -81,14 +80,14 @@ fn line(part: Option<f32>, text: &str, room: usize, colours: bool) -> String {
     }
 }
 
-/// What is done is heavy, what is left light.
+/// The done part is heavy, the rest light.
 fn bar(part: f32, colours: bool) -> String {
     let done = (part.clamp(0.0, 1.0) * BAR as f32) as usize;
     let (heavy, light) = ("━".repeat(done), "─".repeat(BAR - done));
     if colours { format!("\x1b[36m{heavy}\x1b[90m{light}\x1b[0m") } else { heavy + &light }
 }
 
-/// ProgressLine that cannot be told is no reason to stop drawing.
+/// Write errors are ignored: the job continues without progress output.
 fn to_stderr(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }

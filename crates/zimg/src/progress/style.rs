@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 
 use crate::format;
 
-/// How to tell.
+/// The kind of progress output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReportStyle {
     /// `--json`: lines on standard output, nothing on standard error.
@@ -13,12 +13,12 @@ pub(crate) enum ReportStyle {
     Quiet,
     /// One line on standard error that changes in place.
     Line,
-    /// Lines on standard error, for what is worth a line in a log.
+    /// Lines on standard error, as for a log.
     Plain,
 }
 
 impl ReportStyle {
-    /// What the options and standard error ask for.
+    /// From the options and standard error.
     pub(crate) fn choose(json: bool, quiet: bool) -> Self {
         match () {
             () if json => Self::Json,

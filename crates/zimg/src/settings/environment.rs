@@ -6,8 +6,8 @@ use zimg_client::{Failure, Kind};
 
 use super::{SOCKET, SettingOrigin, SettingValue, keys, needs_value, text};
 
-/// The keys that have a variable which is not empty. `ZIMG_SOCKET` is not among them: it is
-/// older than the file, and what looks for a socket looks at it.
+/// The keys with a variable that is not empty. `ZIMG_SOCKET` is not among them: finding the socket
+/// reads it.
 pub(super) fn read(
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Vec<(String, SettingValue, SettingOrigin)>, Failure> {
@@ -30,7 +30,7 @@ pub(super) fn read(
     Ok(found)
 }
 
-/// That no variable is a slip of one that is read: others are other programs' affair.
+/// Checks that no variable is a misspelt key: other variables belong to other programs.
 pub(super) fn check(names: impl Iterator<Item = String>) -> Result<(), Failure> {
     let known: Vec<_> = keys().iter().map(|(key, _)| name(key)).collect();
     for variable in names.filter(|name| name.starts_with("ZIMG_") && !known.contains(name)) {

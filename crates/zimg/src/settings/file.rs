@@ -9,8 +9,8 @@ use zimg_client::{Failure, Kind};
 
 use super::{FILE_VARIABLE, SettingOrigin, SettingValue, wrong};
 
-/// Where the file is: what `ZIMG_CONFIG` names, else `zimg/config.toml` in `$XDG_CONFIG_HOME`,
-/// else in `~/.config`.
+/// The path of the file: `ZIMG_CONFIG`, else `zimg/config.toml` in `$XDG_CONFIG_HOME`, else in
+/// `~/.config`.
 pub(super) fn path(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     if let Some(named) = variable(FILE_VARIABLE) {
         return (!named.is_empty()).then(|| named.into());
@@ -20,7 +20,7 @@ pub(super) fn path(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBu
     Some(folder.join("zimg/config.toml"))
 }
 
-/// The keys of the file at `path`; none if there is no file, unless `named`.
+/// The keys of the file at `path`. A missing file has no keys; if it is `named` it is an error.
 pub(super) fn read(
     path: &Path,
     named: bool,
@@ -29,7 +29,7 @@ pub(super) fn read(
     let config = |message: String| Failure::new(Kind::Config, message);
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
-        // With another's home, as after `sudo -u`, a file that may not be read is not one's own.
+        // After `sudo -u` the home directory is another user's, and its file is not readable.
         Err(error)
             if !named
                 && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) =>

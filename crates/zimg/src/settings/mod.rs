@@ -13,14 +13,14 @@ use zimg_client::{Failure, Kind, socket};
 
 use crate::cli::{DrawOptions, plainly};
 
-/// The variable that names another file, or none at all when it is empty.
+/// The variable that names another file, or no file if it is empty.
 pub(crate) const FILE_VARIABLE: &str = "ZIMG_CONFIG";
-/// The daemon's socket: the one key that is no option of a drawing.
+/// The daemon's socket: the only key that is not an option of `zimg draw`.
 const SOCKET: &str = "socket";
-/// Options that are of use once only.
+/// Options that are no settings.
 const NO_SETTINGS: [&str; 1] = ["force"];
 
-/// Where a setting comes from.
+/// The origin of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SettingOrigin {
     /// This environment variable.
@@ -33,16 +33,16 @@ pub(crate) enum SettingOrigin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UserSetting {
     pub(crate) key: String,
-    /// As it would be typed in the file.
+    /// The value in the format of the file.
     pub(crate) value: String,
     pub(crate) origin: SettingOrigin,
 }
 
-/// A value, wherever it was written.
+/// A value from any origin.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum SettingValue {
     Text(String),
-    /// As it was written.
+    /// As text.
     Number(String),
     Switch(bool),
 }
@@ -50,7 +50,7 @@ pub(crate) enum SettingValue {
 /// All keys that are set, those of the file first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct UserSettings {
-    /// The file, be it there or not.
+    /// The path of the file, whether it exists or not.
     pub(crate) file: Option<PathBuf>,
     pub(crate) found: Vec<UserSetting>,
     options: DrawOptions,
@@ -62,7 +62,7 @@ impl UserSettings {
     ///
     /// # Errors
     ///
-    /// `Config`: a key that there is not, or a value that its option does not take.
+    /// `Config`: an unknown key, or an invalid value.
     pub(crate) fn read() -> Result<Self, Failure> {
         let variable = |name: &str| std::env::var_os(name);
         let path = file::path(variable);
@@ -78,7 +78,7 @@ impl UserSettings {
         Ok(settings)
     }
 
-    /// What was not typed, as it is set here.
+    /// The options that are set.
     pub(crate) fn options(&self) -> DrawOptions {
         self.options.clone()
     }
@@ -95,7 +95,7 @@ impl UserSettings {
         socket::find(given.or(file))
     }
 
-    /// Puts a layer over those before.
+    /// Adds a layer that overrides those before.
     fn take(
         &mut self,
         layer: Vec<(String, SettingValue, SettingOrigin)>,
@@ -123,7 +123,7 @@ impl UserSettings {
 }
 
 impl SettingValue {
-    /// `~/` at its beginning is the home directory, which no shell has put in.
+    /// Expands `~/` at the beginning, which no shell has done.
     fn at_home(self, home: Option<&Path>) -> Self {
         match (self, home) {
             (Self::Text(text), Some(home)) if text.starts_with("~/") => {
@@ -135,14 +135,14 @@ impl SettingValue {
 
     fn as_toml(&self) -> String {
         match self {
-            // What JSON has for text is a basic string of TOML's.
+            // A JSON string is a basic string of TOML.
             Self::Text(text) => serde_json::Value::from(text.as_str()).to_string(),
             Self::Number(text) => text.clone(),
             Self::Switch(on) => on.to_string(),
         }
     }
 
-    /// As the command line takes it; none where that takes no such thing.
+    /// The value as an argument of the command line; none if the option has no such form.
     fn as_word(&self, arg: &Arg) -> Option<String> {
         let long = arg.get_long()?;
         let takes_value = arg.get_action().takes_values();
@@ -162,16 +162,16 @@ impl SettingValue {
     }
 }
 
-/// What is wrong with a key and its value.
+/// Why a setting is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InvalidSetting {
     why: String,
-    /// The key that may have been meant.
+    /// The similar key that exists.
     near: Option<String>,
 }
 
 impl InvalidSetting {
-    /// As a failure of what stands at `origin`.
+    /// The failure of the setting at `origin`.
     fn at(self, origin: &SettingOrigin, key: &str) -> Failure {
         let failure = wrong(origin, key, &self.why);
         match self.near {
@@ -188,11 +188,11 @@ impl fmt::Display for InvalidSetting {
     }
 }
 
-/// One key's value as the option of that name understands it.
+/// Parses the value of a key as its option does.
 ///
 /// # Errors
 ///
-/// There is no such option, or it does not take this.
+/// The key is unknown, or the value is invalid.
 pub(crate) fn option(key: &str, value: &SettingValue) -> Result<DrawOptions, InvalidSetting> {
     let plain = |why: String| InvalidSetting { why, near: None };
     let Some(arg) = argument(key) else {
@@ -210,7 +210,7 @@ pub(crate) fn option(key: &str, value: &SettingValue) -> Result<DrawOptions, Inv
     parsed(&word).map_err(plain)
 }
 
-/// The keys that can be set, with the options that they stand for.
+/// All keys with their options.
 pub(crate) fn keys() -> Vec<(String, Option<Arg>)> {
     let mut keys: Vec<_> = arguments()
         .into_iter()
@@ -221,7 +221,7 @@ pub(crate) fn keys() -> Vec<(String, Option<Arg>)> {
     keys
 }
 
-/// Whether the option is nothing without a value.
+/// Whether the option needs a value.
 fn needs_value(arg: &Arg) -> bool {
     let least = arg.get_num_args().map_or(1, |values| values.min_values());
     arg.get_action().takes_values() && least > 0
@@ -240,7 +240,7 @@ fn argument(key: &str) -> Option<Arg> {
     arguments().into_iter().find(|arg| arg.get_id() == key)
 }
 
-/// One option, as the command line understands it.
+/// Parses one option as the command line does.
 fn parsed(word: &str) -> Result<DrawOptions, String> {
     let command = DrawOptions::augment_args(Command::new("settings").no_binary_name(true));
     let matches = command.try_get_matches_from([word]);
@@ -260,7 +260,7 @@ fn wrong(origin: &SettingOrigin, key: &str, why: &str) -> Failure {
     Failure::new(Kind::Config, message)
 }
 
-/// A variable's text.
+/// The text of a variable.
 fn text(name: &str, value: OsString) -> Result<String, Failure> {
     value.into_string().map_err(|_| Failure::new(Kind::Config, format!("{name} is not UTF-8")))
 }

@@ -4,7 +4,7 @@
 use super::cells::{CellArea, ColourDepth};
 use zimg_image::{Pixels, scaled};
 
-/// The image in `area`'s cells.
+/// The image as the cells of `area`.
 pub(super) fn image(area: CellArea, pixels: Pixels<'_>, colours: ColourDepth) -> String {
     let (width, height) = (area.columns, 2 * area.rows);
     let rgb = scaled(pixels, width, height);
@@ -37,7 +37,7 @@ fn colour(rgb: &[u8], colours: ColourDepth) -> String {
     }
 }
 
-/// The number of xterm's colour that is nearest.
+/// The index of the nearest colour of xterm.
 fn nearest(rgb: [u8; 3]) -> u8 {
     const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     let level =

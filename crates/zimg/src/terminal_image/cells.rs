@@ -1,13 +1,13 @@
 //! A block of character cells, and the colours that they have.
 
-/// A block's size in cells.
+/// The size of a block in cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CellArea {
     pub(crate) columns: u32,
     pub(crate) rows: u32,
 }
 
-/// How many colours the terminal has.
+/// The colours of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ColourDepth {
     /// 24 bits.

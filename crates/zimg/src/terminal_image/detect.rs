@@ -20,24 +20,24 @@ use crate::cli::GraphicsArg;
 use crate::format;
 use crate::interrupt::Interrupt;
 
-/// How long the terminal may take to answer: longer than a far one does.
+/// How long to wait for the terminal's answer: longer than over a slow ssh connection.
 const TIMEOUT: Duration = Duration::from_millis(300);
 /// Whether it knows kitty's graphics; how large a cell is; whether a colour of 24 bits that it is
 /// given is the one that it then has (<https://github.com/termstandard/colors>); and last what it
 /// is, which all answer.
 const QUESTION: &[u8] = b"\x1b_Gi=1,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[16t\
     \x1b[48;2;1;2;3m\x1bP$qm\x1b\\\x1b[49m\x1b[c";
-/// The longest answer that is listened to.
+/// The longest answer that is read.
 const ANSWER_MAX: usize = 4096;
-/// A cell where the terminal does not say how large one is.
+/// The cell size if the terminal does not report it.
 const CELL: (u32, u32) = (10, 20);
 
-/// What was answered.
+/// The terminal's answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Answer {
     kitty: bool,
     sixel: bool,
-    /// ColourDepth have 24 bits: the environment says it seldom over ssh.
+    /// Colours have 24 bits: over ssh the environment seldom says so.
     true_colours: bool,
     /// A cell's width and height in pixels.
     cell: Option<(u32, u32)>,
@@ -51,7 +51,7 @@ pub(super) fn terminal(how: GraphicsArg, interrupt: &Interrupt) -> Option<ImageT
     let pixels = (u32::from(size.ws_xpixel) / columns, u32::from(size.ws_ypixel) / rows);
     let known = Some(pixels).filter(|cell| cell.0 > 0 && cell.1 > 0);
     let named = match how {
-        // It takes no sequences at all, not even the question.
+        // A dumb terminal takes no control sequences, not even the query.
         GraphicsArg::Auto if format::is_dumb() => return None,
         GraphicsArg::Auto => by_name(variable),
         GraphicsArg::Kitty => Some(ImageProtocol::Kitty),
@@ -64,7 +64,7 @@ pub(super) fn terminal(how: GraphicsArg, interrupt: &Interrupt) -> Option<ImageT
     let answer = if blocks || (named.is_some() && known.is_some()) {
         Answer::default()
     } else {
-        // No signal ends zimg while the terminal does not show what is typed.
+        // No signal ends zimg while the terminal does not echo.
         let _no_exit = interrupt.hold();
         ask().unwrap_or_default()
     };
@@ -79,8 +79,8 @@ pub(super) fn terminal(how: GraphicsArg, interrupt: &Interrupt) -> Option<ImageT
     Some(ImageTerminal { protocol, columns, rows, cell: known.or(answer.cell).unwrap_or(CELL) })
 }
 
-/// The protocol of a terminal that says in the environment which one it is. Inside a multiplexer
-/// that is not the terminal that is written to.
+/// The protocol of a terminal that names itself in the environment. Inside a multiplexer that is
+/// another terminal.
 fn by_name(variable: impl Fn(&str) -> Option<OsString>) -> Option<ImageProtocol> {
     let text = |name: &str| variable(name).and_then(|value| value.into_string().ok());
     if text("TMUX").is_some() || text("STY").is_some() {
@@ -108,12 +108,12 @@ fn colours(variable: impl Fn(&str) -> Option<OsString>) -> ColourDepth {
     }
 }
 
-/// Asks the terminal; none if that is not possible without disturbing.
+/// Queries the terminal; none if that would disturb it.
 fn ask() -> Option<Answer> {
     let path = ttyname(std::io::stderr()).ok()?;
     let mut tty =
         OpenOptions::new().read(true).write(true).custom_flags(O_NOCTTY).open(path).ok()?;
-    // In the background it would stop here. (On another terminal than its own it would not.)
+    // A background process would be stopped here, on its own terminal.
     if tcgetpgrp(&tty).is_ok_and(|foreground| foreground != getpgrp()) {
         return None;
     }
@@ -124,7 +124,7 @@ fn ask() -> Option<Answer> {
     Some(understood(&answer))
 }
 
-/// What comes until the last answer is there, or for `TIMEOUT`.
+/// Reads until the last answer or for `TIMEOUT`.
 fn listen(tty: &mut File) -> Vec<u8> {
     let until = Instant::now() + TIMEOUT;
     let (mut answer, mut buffer) = (Vec::new(), [0; 256]);
@@ -147,7 +147,7 @@ fn listen(tty: &mut File) -> Vec<u8> {
     answer
 }
 
-/// A terminal that does not echo, and gives characters as they come; as before when dropped.
+/// A terminal without echo and line mode, restored on drop.
 struct Quiet {
     tty: File,
     before: Termios,

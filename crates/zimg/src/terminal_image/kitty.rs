@@ -6,7 +6,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use super::cells::CellArea;
 use zimg_image::{Encoding, ImageFormat, Pixels};
 
-/// The most base64 in one escape sequence.
+/// Characters of base64 in one escape sequence.
 const CHUNK: usize = 4096;
 
 /// A PNG over `area`, without moving the cursor. The number of an image is one a process, so
@@ -33,12 +33,12 @@ pub(super) fn image(image: u32, area: CellArea, pixels: Pixels<'_>) -> String {
     }
 }
 
-/// Takes the image away, and its data out of the terminal's memory.
+/// Deletes the image and its data in the terminal.
 pub(super) fn forget(image: u32) -> String {
     format!("\x1b_Ga=d,d=I,i={},q=2\x1b\\", id(image))
 }
 
-/// Never 0, which is no name.
+/// An image id, never 0, which is invalid.
 fn id(image: u32) -> u32 {
     (std::process::id() << 8 | image & 0xff) & 0x7fff_ffff | 1 << 30
 }

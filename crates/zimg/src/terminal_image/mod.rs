@@ -16,7 +16,7 @@ use crate::cli::{DrawOptions, GraphicsArg};
 use crate::interrupt::Interrupt;
 use zimg_image::Pixels;
 
-/// Shows images, and what they are before they are finished.
+/// Shows images and previews.
 #[derive(Debug)]
 pub(crate) struct TerminalImage {
     terminal: ImageTerminal,
@@ -25,19 +25,19 @@ pub(crate) struct TerminalImage {
     block: Option<Block>,
 }
 
-/// The block of cells that was drawn last.
+/// The block of cells that was written last.
 #[derive(Clone, Copy, Debug)]
 struct Block {
-    /// Which image is in it.
+    /// The index of its image.
     image: u32,
     area: CellArea,
-    /// Lines of text that came below it.
+    /// Lines of text below it.
     below: u32,
 }
 
 impl TerminalImage {
-    /// For what the options ask; none where they ask for nothing, or standard error is no
-    /// terminal that shows it. Asks the terminal what it can, unless its environment says it.
+    /// From the options; none if they request no images, or standard error is not a terminal that
+    /// shows them. Queries the terminal unless the environment names it.
     pub(crate) fn choose(options: &DrawOptions, interrupt: &Interrupt) -> Option<Self> {
         let enabled = |how: Option<GraphicsArg>| how.filter(|how| *how != GraphicsArg::None);
         let (show, preview) = (enabled(options.show), enabled(options.preview));
@@ -59,8 +59,8 @@ impl TerminalImage {
         self.show
     }
 
-    /// Draws `pixels` as what image number `image`, which has `size` when it is finished,
-    /// looks like: over what was drawn of it before.
+    /// Shows `pixels` as the image with index `image` and the final size `size`, over its last
+    /// preview.
     pub(crate) fn draw(&mut self, image: u32, size: (u32, u32), pixels: Pixels<'_>) {
         let area = self.terminal.area(size.0, size.1);
         let mut text = String::new();
@@ -69,7 +69,7 @@ impl TerminalImage {
                 text += &up(area.rows + block.below);
             }
             _ => {
-                // Room below the cursor first, so that nothing scrolls while it is drawn.
+                // Makes room below the cursor first, so that nothing scrolls later.
                 text += &"\n".repeat(area.rows as usize);
                 text += &up(area.rows);
                 self.block = Some(Block { image, area, below: 0 });
@@ -86,7 +86,7 @@ impl TerminalImage {
         }
     }
 
-    /// A line of text came below; above the top nothing can be drawn any more.
+    /// A line of text was printed below. A block that scrolls off the top cannot be redrawn.
     pub(crate) fn line_came(&mut self) {
         if let Some(block) = &mut self.block {
             block.below += 1;
@@ -96,8 +96,7 @@ impl TerminalImage {
         }
     }
 
-    /// The image in the block is finished and stays; or, where only previews are shown, it goes
-    /// with what is below it.
+    /// The image is finished: it stays, or if only previews are shown it is removed.
     pub(crate) fn finished(&mut self) {
         if self.show {
             self.block = None;
@@ -115,7 +114,7 @@ fn up(rows: u32) -> String {
     format!("\x1b[{rows}A")
 }
 
-/// An image that cannot be shown is no reason to stop drawing.
+/// Write errors are ignored: the job continues without the image on the terminal.
 fn to_stderr(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }

@@ -4,7 +4,7 @@ use color_quant::NeuQuant;
 
 use zimg_image::Pixels;
 
-/// The most colours that terminals agree on.
+/// The number of colours that all terminals have.
 const COLOURS: usize = 256;
 /// How many pixels the palette is learnt from: every so many. 1 is all, 30 the fewest.
 const SAMPLE: i32 = 10;

@@ -5,20 +5,20 @@ use zimg_image::{Pixels, scaled};
 use super::cells::{CellArea, ColourDepth};
 use super::{blocks, iterm2, kitty, sixel};
 
-/// Lines that are left for text above and below an image.
+/// Rows for text above and below an image.
 const LINES_LEFT: u32 = 4;
 
-/// How a terminal takes images.
+/// The protocol of images in a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ImageProtocol {
     Kitty,
     Iterm2,
     Sixel,
-    /// Two pixels a character, in so many colours.
+    /// Two pixels per character, in these colours.
     Blocks(ColourDepth),
 }
 
-/// The terminal: what it takes, and how large it is.
+/// The terminal: its protocol and its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ImageTerminal {
     pub(crate) protocol: ImageProtocol,
@@ -46,10 +46,10 @@ impl ImageTerminal {
         CellArea { columns: cells(wide, cell.0, most.0), rows: cells(high, cell.1, most.1) }
     }
 
-    /// What draws the image from the cursor on, which may end anywhere.
+    /// The escape sequences of the image at the cursor, whose position afterwards is undefined.
     pub(super) fn image(&self, image: u32, area: CellArea, pixels: Pixels<'_>) -> String {
         let size = (area.columns * self.cell.0, area.rows * self.cell.1);
-        // Nothing is gained by sending more pixels than are shown.
+        // More pixels than are shown would be wasted.
         let small = |pixels: Pixels<'_>| {
             let (width, height) = (pixels.width.min(size.0), pixels.height.min(size.1));
             (width, height, scaled(pixels, width, height))

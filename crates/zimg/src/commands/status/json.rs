@@ -7,7 +7,7 @@ use crate::daemon_state::DaemonState;
 use crate::json::{FailureFields, WorkerFields};
 use crate::version::VERSION;
 
-/// What is `null` a daemon of an older minor version does not say.
+/// A daemon of an older minor version does not report the fields that are `null`.
 #[derive(Serialize)]
 #[serde(tag = "event", rename = "status")]
 pub(crate) struct StatusEvent<'a> {
@@ -47,7 +47,7 @@ struct ModelObject<'a> {
     steps: u32,
     guidance: f32,
     max_tokens: u32,
-    /// A folder, or "tiny".
+    /// A directory, or "tiny".
     path: Option<&'a str>,
 }
 

@@ -13,28 +13,28 @@ use zimg_client::{Failure, Kind};
 
 use crate::exit::Exit;
 
-/// Ctrl-C, where the terminal makes no signal of it.
+/// Ctrl-C as a key, while the terminal makes no signal of it.
 const CTRL_C: u8 = 3;
 
-/// Waits for a while, or for what ends it.
+/// Waits for keys, signals and a timeout.
 #[derive(Debug)]
 pub(super) struct Keys {
     signals: SignalFd,
-    /// The terminal as it was before, if keys are read.
+    /// The terminal's attributes before, if keys are read.
     terminal: Option<Termios>,
 }
 
-/// Why the wait is over.
+/// The reason why a wait ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Woken {
-    /// The time is over, or the terminal has another size.
+    /// The time is over, or the terminal was resized.
     Look,
     /// q was pressed.
     Quit,
 }
 
 impl Keys {
-    /// Takes signals from now on; with `keys` also the terminal's keys, if standard input is one.
+    /// Handles signals from now on; with `keys` also reads keys, if standard input is a terminal.
     ///
     /// # Errors
     ///
@@ -51,7 +51,7 @@ impl Keys {
         Ok(Self { signals, terminal: terminal.map_err(refused)? })
     }
 
-    /// Waits for so long.
+    /// Waits for at most this time.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl Keys {
         let (stdin, stdout) = (io::stdin(), io::stdout());
         let mut watched = vec![
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-            // An error is heard without being asked for.
+            // poll reports errors without a flag.
             PollFd::new(stdout.as_fd(), PollFlags::empty()),
         ];
         if self.terminal.is_some() {
@@ -94,7 +94,7 @@ impl Keys {
     }
 }
 
-/// What the keys say; a terminal that has gone says no more.
+/// The action of the keys that were pressed. A terminal that has gone quits.
 fn pressed(stdin: BorrowedFd<'_>) -> Result<Woken, Exit> {
     let mut keys = [0; 64];
     match nix::unistd::read(stdin, &mut keys) {
@@ -106,7 +106,7 @@ fn pressed(stdin: BorrowedFd<'_>) -> Result<Woken, Exit> {
     }
 }
 
-/// Gives each key at once and shows none; how the terminal was before.
+/// Switches line mode and echo off; returns the attributes before.
 fn single_keys() -> Result<Termios, Errno> {
     let before = termios::tcgetattr(io::stdin())?;
     let mut now = before.clone();
@@ -117,7 +117,7 @@ fn single_keys() -> Result<Termios, Errno> {
     Ok(before)
 }
 
-/// The terminal is as it was, whatever ended the watching.
+/// Restores the terminal however the command ends.
 impl Drop for Keys {
     fn drop(&mut self) {
         if let Some(before) = &self.terminal {

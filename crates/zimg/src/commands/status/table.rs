@@ -6,10 +6,10 @@ use crate::daemon_state::DaemonState;
 use crate::format;
 use crate::version::VERSION;
 
-/// Columns of the names before the lines.
+/// Width of the names before the lines.
 const NAME: usize = 9;
 
-/// The lines; each is safe to show on a terminal.
+/// The lines of the table, escaped for a terminal.
 pub(super) fn lines(seen: &DaemonState) -> Vec<String> {
     let DaemonState { status, overview, setup } = seen;
     let uptime = format::uptime(status.uptime_s);
@@ -67,7 +67,7 @@ pub(super) fn lines(seen: &DaemonState) -> Vec<String> {
     lines
 }
 
-/// The same lines in colours: the names stand back, and the worker's state says how well it is.
+/// The lines with colours: dim names, and the worker's state by its severity.
 pub(super) fn tinted(lines: Vec<String>, worker: &WorkerState) -> Vec<String> {
     let state = match worker {
         WorkerState::Ready | WorkerState::Busy { .. } => "32",

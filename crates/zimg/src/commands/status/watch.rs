@@ -19,11 +19,11 @@ use crate::json::FailureFields;
 use crate::version::PROGRAM;
 use crate::{format, json};
 
-/// Shows the daemon's state until q, Ctrl-C, or the end of standard output's reader.
+/// Shows the state of the daemon until q, Ctrl-C, or a closed standard output.
 ///
 /// # Errors
 ///
-/// There is no daemon at the beginning, or standard output is full.
+/// No daemon answers at the beginning, or standard output is full.
 pub(super) fn run(socket: &Path, pace: Duration, json: bool) -> Result<(), Exit> {
     let mut client = Some(Client::connect(PROGRAM, socket)?);
     let terminal = io::stdout().is_terminal() && !format::is_dumb() && !json;
@@ -50,7 +50,7 @@ struct LostEvent<'a> {
     failure: FailureFields<'a>,
 }
 
-/// What there is to see, or why nothing.
+/// The state and the jobs, or why the daemon does not answer.
 type Look = Result<(DaemonState, Vec<JobInfo>), Failure>;
 
 fn look(client: &mut Option<Client>, socket: &Path, with_jobs: bool) -> Look {
@@ -65,7 +65,7 @@ fn look(client: &mut Option<Client>, socket: &Path, with_jobs: bool) -> Look {
         *client = Some(before);
         return Ok(look);
     }
-    // It may be another daemon by now.
+    // The daemon may have been restarted.
     let mut now = Client::connect(PROGRAM, socket)?;
     let look = ask(&mut now)?;
     *client = Some(now);
@@ -74,7 +74,7 @@ fn look(client: &mut Option<Client>, socket: &Path, with_jobs: bool) -> Look {
 
 enum View {
     Terminal(LiveTable),
-    /// With the last line that was printed.
+    /// `said` is the last line that was printed.
     Lines {
         json: bool,
         said: String,
@@ -120,13 +120,13 @@ impl View {
     }
 }
 
-/// The screen where there is no daemon.
+/// The lines if no daemon answers.
 fn lost(failure: &Failure) -> Vec<String> {
     let hint = failure.hint.iter().map(|hint| format!("hint: {}", format::printable(hint)));
     std::iter::once(format::printable(&failure.message)).chain(hint).collect()
 }
 
-/// What is worth a line when it changes.
+/// The line that is printed when it changes.
 fn change(seen: &DaemonState) -> String {
     let status = &seen.status;
     let mut text = format!(
@@ -142,7 +142,7 @@ fn change(seen: &DaemonState) -> String {
     format::printable(&text)
 }
 
-/// Lines that are drawn again where they were.
+/// Lines that are redrawn in place.
 #[derive(Debug, Default)]
 struct LiveTable {
     shown: usize,
@@ -151,7 +151,7 @@ struct LiveTable {
 impl LiveTable {
     fn show(&mut self, lines: &[String]) -> Result<(), Exit> {
         let rows = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| size.ws_row);
-        // One row is left for the cursor: a full terminal would scroll.
+        // One row remains for the cursor: a full terminal would scroll.
         let room = if rows < 2 { usize::MAX } else { usize::from(rows) - 1 };
         let text = redrawn(lines, room, self.shown);
         self.shown = lines.len().min(room);
@@ -159,7 +159,7 @@ impl LiveTable {
     }
 }
 
-/// The cursor comes back, and stays below what was shown last.
+/// Shows the cursor again, below the last lines.
 impl Drop for LiveTable {
     fn drop(&mut self) {
         if self.shown > 0 {
@@ -168,8 +168,8 @@ impl Drop for LiveTable {
     }
 }
 
-/// What draws these lines in place of `shown` earlier ones. Long lines are cut by the terminal
-/// itself, which knows how wide characters are.
+/// The escape sequences that replace `shown` earlier lines. The terminal cuts long lines, since it
+/// knows the width of characters.
 fn redrawn(lines: &[String], room: usize, shown: usize) -> String {
     let mut text = "\x1b[?25l\x1b[?7l".to_owned();
     if shown > 0 {
