@@ -8,8 +8,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use zimage_ipc::{Command, Report};
 use zimg_protocol::Kind;
-use zimg_protocol::messages::{Command, Params, Report};
+use zimg_protocol::messages::Params;
 use zimg_tests::{Run, Worker, built_worker, faulty_worker};
 
 const ARGUMENTS: [&str; 4] = ["--device", "cuda:0", "--warmup", "512x512"];

@@ -8,12 +8,11 @@ use std::process::{Child, Command as Program, ExitStatus, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use zimg_protocol::Frame;
-use zimg_protocol::frame::write_latents;
+use zimage_ipc::WorkerFrame;
+use zimage_ipc::write_latents;
+use zimage_ipc::{Command, Point, Report};
 use zimg_protocol::limits::TO_CLIENT_BYTES;
-use zimg_protocol::messages::{
-    Command, DeviceMemory, JobId, ModelInfo, Params, Point, Preview, Report,
-};
+use zimg_protocol::messages::{DeviceMemory, JobId, ModelInfo, Params, Preview};
 
 use crate::programs::built_worker;
 
@@ -87,9 +86,9 @@ impl Worker {
         let mut worker = Self { folder, child, socket, model: None };
         while worker.model.is_none() {
             match worker.frame() {
-                Some(Frame::Report(Report::Ready(model))) => worker.model = Some(model),
-                Some(Frame::Report(Report::Fatal(failure))) => panic!("not ready: {failure}"),
-                Some(Frame::Report(_)) => {}
+                Some(WorkerFrame::Report(Report::Ready(model))) => worker.model = Some(model),
+                Some(WorkerFrame::Report(Report::Fatal(failure))) => panic!("not ready: {failure}"),
+                Some(WorkerFrame::Report(_)) => {}
                 other => panic!("not ready but {other:?}"),
             }
         }
@@ -113,21 +112,21 @@ impl Worker {
 
     /// Sends a command.
     pub fn send(&mut self, command: Command) {
-        Frame::Command(command).write(&mut self.socket).unwrap();
+        WorkerFrame::Command(command).write(&mut self.socket).unwrap();
     }
 
     /// Sends a job, to be begun or gone on with.
     pub fn submit(&mut self, job: JobId, draw: &Params, previews: bool, from: Option<&Snapshot>) {
         let point = from.map(|snapshot| snapshot.point);
-        self.send(Command::Draw { job, params: draw.clone(), previews, from: point });
+        self.send(Command::Generate { job, params: draw.clone(), previews, from: point });
         if let Some(snapshot) = from {
             write_latents(&mut self.socket, &snapshot.latents).unwrap();
         }
     }
 
     /// The next frame; `None` at the end.
-    pub fn frame(&mut self) -> Option<Frame> {
-        Frame::read(&mut self.socket, TO_CLIENT_BYTES).unwrap()
+    pub fn frame(&mut self) -> Option<WorkerFrame> {
+        WorkerFrame::read(&mut self.socket, TO_CLIENT_BYTES).unwrap()
     }
 
     /// Draws a job to its end.
@@ -141,7 +140,7 @@ impl Worker {
         let mut run = Run::default();
         while run.end.is_none() {
             let report = match self.frame() {
-                Some(Frame::Report(report)) => report,
+                Some(WorkerFrame::Report(report)) => report,
                 Some(other) => panic!("not a report but kind {:#x}", other.kind()),
                 None => return run,
             };
@@ -186,7 +185,9 @@ impl Worker {
         let mut bytes = Vec::new();
         while bytes.len() < length {
             match self.frame() {
-                Some(Frame::Pixels(chunk) | Frame::Latents(chunk)) => bytes.extend(chunk),
+                Some(WorkerFrame::Pixels(chunk) | WorkerFrame::Latents(chunk)) => {
+                    bytes.extend(chunk)
+                }
                 other => panic!("not bytes but {other:?}"),
             }
         }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, Tensor};
 use zimage_cuda::Memory;
-use zimg_protocol::Handover;
+use zimage_ipc::Handover;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 

@@ -30,13 +30,13 @@ fn the_protocol_page_lists_every_parameter_as_it_is() {
     assert_eq!(table, expected.join("\n"), "the table has to be:\n{}\n", expected.join("\n"));
 }
 
-/// The `recipe` event of `zimg show --json`.
+/// The `metadata` event of `zimg show --json`.
 #[test]
 fn the_json_schema_has_every_recorded_parameter() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/zimg-json.schema.json");
     let schema = std::fs::read_to_string(path).unwrap();
     let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
-    let event = &schema["$defs"]["event_recipe"];
+    let event = &schema["$defs"]["event_metadata"];
     for row in PARAMETERS.iter().filter(|row| row.metadata.is_recorded()) {
         let kind = match row.kind() {
             ValueKind::Text => "string",

@@ -3,9 +3,11 @@
 use std::io::Read;
 use std::sync::mpsc::Sender;
 
+use zimage_ipc::WorkerFrame;
+use zimage_ipc::{Command, Point};
+use zimg_protocol::FrameError;
 use zimg_protocol::limits::TO_CLIENT_BYTES;
-use zimg_protocol::messages::{Command, JobId, Params, Point};
-use zimg_protocol::{Frame, FrameError};
+use zimg_protocol::messages::{JobId, Params};
 
 use crate::control::{Control, ControlFlag};
 
@@ -44,9 +46,9 @@ pub(crate) fn read(from: &mut impl Read, jobs: &Sender<Job>) -> Result<(), Frame
         Some((id, control)) if *id == job => control.raise(request),
         _ => {}
     };
-    while let Some(frame) = Frame::read(from, TO_CLIENT_BYTES)? {
+    while let Some(frame) = WorkerFrame::read(from, TO_CLIENT_BYTES)? {
         match frame {
-            Frame::Command(Command::Draw { job: id, params, previews, from: point }) => {
+            WorkerFrame::Command(Command::Generate { job: id, params, previews, from: point }) => {
                 let control = ControlFlag::default();
                 latest = Some((id, control.clone()));
                 let at = point
@@ -57,8 +59,8 @@ pub(crate) fn read(from: &mut impl Read, jobs: &Sender<Job>) -> Result<(), Frame
                 // The model thread ends only with the process.
                 let _ = jobs.send(Job { id, params, previews, from: at, control });
             }
-            Frame::Command(Command::Cancel { job }) => raise(&latest, job, Control::Cancel),
-            Frame::Command(Command::Pause { job }) => raise(&latest, job, Control::Pause),
+            WorkerFrame::Command(Command::Cancel { job }) => raise(&latest, job, Control::Cancel),
+            WorkerFrame::Command(Command::Pause { job }) => raise(&latest, job, Control::Pause),
             other => return Err(FrameError::Kind(other.kind())),
         }
     }
@@ -74,11 +76,11 @@ fn latents(from: &mut impl Read, point: Point) -> Result<Vec<u8>, FrameError> {
     }
     let mut latents = Vec::new();
     while latents.len() < length {
-        match Frame::read(from, TO_CLIENT_BYTES)? {
-            Some(Frame::Latents(bytes)) if latents.len() + bytes.len() <= length => {
+        match WorkerFrame::read(from, TO_CLIENT_BYTES)? {
+            Some(WorkerFrame::Latents(bytes)) if latents.len() + bytes.len() <= length => {
                 latents.extend_from_slice(&bytes);
             }
-            Some(Frame::Latents(bytes)) => {
+            Some(WorkerFrame::Latents(bytes)) => {
                 let length = latents.len() + bytes.len();
                 return Err(FrameError::Length { length, limit: latents.capacity() });
             }
@@ -93,14 +95,14 @@ fn latents(from: &mut impl Read, point: Point) -> Result<Vec<u8>, FrameError> {
 mod tests {
     use std::sync::mpsc;
 
-    use zimg_protocol::frame::{kind, write_latents};
+    use zimage_ipc::{kind, write_latents};
     use zimg_protocol::limits::CHUNK_BYTES;
     use zimg_protocol::messages::Timings;
 
     use super::*;
 
     fn draw(job: JobId, from: Option<Point>) -> Command {
-        Command::Draw { job, params: Params::new("a fox"), previews: true, from }
+        Command::Generate { job, params: Params::new("a fox"), previews: true, from }
     }
 
     fn point(bytes: u64) -> Option<Point> {
@@ -110,7 +112,7 @@ mod tests {
     fn bytes(commands: &[Command]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for command in commands {
-            Frame::Command(command.clone()).write(&mut bytes).unwrap();
+            WorkerFrame::Command(command.clone()).write(&mut bytes).unwrap();
         }
         bytes
     }

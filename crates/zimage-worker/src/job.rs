@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use zimage::{Conditioning, Error, ErrorKind, Fit, Generation, Pipeline, ResolvedParams, Snapshot};
-use zimg_protocol::messages::{ImageInfo, ModelInfo, Point, Report, Started, Step, Timings};
+use zimage_ipc::{Point, Report};
+use zimg_protocol::messages::{ImageInfo, ModelInfo, Started, Step, Timings};
 use zimg_protocol::{Failure, Kind};
 
 use crate::commands::{Job, ResumePoint};

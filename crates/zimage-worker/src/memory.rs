@@ -3,8 +3,9 @@
 use tch::Device;
 use zimage::{Error, ErrorKind};
 use zimage_cuda::{FreeMemory, GpuProcess};
+use zimage_ipc::Report;
 use zimg_protocol::Failure;
-use zimg_protocol::messages::{DeviceMemory, Report};
+use zimg_protocol::messages::DeviceMemory;
 
 use crate::reports::Reports;
 

@@ -7,9 +7,12 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
 use zimage::{Image, Snapshot};
-use zimg_protocol::frame::{write_latents, write_pixels};
-use zimg_protocol::messages::{JobId, Point, Preview, Report};
-use zimg_protocol::{Frame, FrameError};
+use zimage_ipc::WorkerFrame;
+use zimage_ipc::write_latents;
+use zimage_ipc::{Point, Report};
+use zimg_protocol::FrameError;
+use zimg_protocol::frame::write_pixels;
+use zimg_protocol::messages::{JobId, Preview};
 
 use crate::log;
 
@@ -86,7 +89,7 @@ fn write(
     let mut to = BufWriter::new(to);
     while let Ok(next) = outgoing.recv() {
         match next {
-            Outgoing::Report(report) => Frame::Report(*report).write(&mut to)?,
+            Outgoing::Report(report) => WorkerFrame::Report(*report).write(&mut to)?,
             Outgoing::Pixels(rgb) => write_pixels(&mut to, &rgb)?,
             Outgoing::Latents(job, point, snapshot) => {
                 let (bytes, preview) = (snapshot.to_bytes(), snapshot.preview());
@@ -115,10 +118,10 @@ fn write_step(
     preview: Option<Image>,
 ) -> Result<(), FrameError> {
     let point = Point { bytes: latents.len() as u64, ..point };
-    Frame::Report(Report::Latents { job, point }).write(to)?;
+    WorkerFrame::Report(Report::Latents { job, point }).write(to)?;
     write_latents(to, latents)?;
     let Some(Image { width, height, rgb }) = preview else { return Ok(()) };
     let Point { image, step, .. } = point;
     let preview = Preview { image, step, width, height, rgb: rgb.into() };
-    Frame::Report(Report::Preview { job, preview }).write(to)
+    WorkerFrame::Report(Report::Preview { job, preview }).write(to)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
-use zimg_protocol::messages::Report;
+use zimage_ipc::Report;
 use zimg_protocol::{Failure, Kind};
 
 use crate::args::Args;

@@ -12,8 +12,9 @@ use zimage::{
     Checkpoint, Error, LoadingPipeline, LoadingWarmup, Options, Pipeline, Progress, WarmupEvent,
     WarmupPlan, WarmupStep, WarmupTimings, WeightDescriptors,
 };
+use zimage_ipc::Report;
 use zimg_protocol::Failure;
-use zimg_protocol::messages::{Capabilities, ModelInfo, Report, Weights};
+use zimg_protocol::messages::{Capabilities, ModelInfo, Weights};
 
 use crate::args::{Args, Model};
 use crate::failure::{at_start, from_model};

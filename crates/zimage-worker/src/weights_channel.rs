@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use zimage::WeightDescriptors;
-use zimg_protocol::Handover;
+use zimage_ipc::Handover;
 
 use crate::log;
 

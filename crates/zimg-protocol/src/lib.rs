@@ -5,12 +5,12 @@
 pub mod codec;
 pub mod error;
 pub mod frame;
-pub mod handover;
+pub mod framing;
 pub mod hello;
 pub mod limits;
 pub mod messages;
 
 pub use error::{Failure, Kind};
-pub use frame::{Frame, FrameError};
-pub use handover::Handover;
+pub use frame::Frame;
+pub use framing::FrameError;
 pub use hello::{Hello, Welcome};

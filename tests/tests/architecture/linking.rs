@@ -80,6 +80,15 @@ fn only_the_protocol_names_its_codec() {
 }
 
 #[test]
+fn clients_link_nothing_of_the_workers_protocol() {
+    assert!(dependencies("zimaged").iter().any(|name| name == "zimage-ipc"));
+    for package in ["zimg-protocol", "zimg-client", "zimg"] {
+        let names = dependencies(package);
+        assert!(!names.iter().any(|name| name == "zimage-ipc"), "{package}");
+    }
+}
+
+#[test]
 fn the_model_knows_no_socket() {
     let names = dependencies("zimage");
     for foreign in ["tokio", "mio", "socket2", "nix", "zimg-protocol", "zimg-client"] {

@@ -3,7 +3,8 @@
 
 #![expect(clippy::panic, reason = "a helper fails its test by panicking")]
 
-use zimg_protocol::messages::{Command, Params, Point, Report, Timings};
+use zimage_ipc::{Command, Point, Report};
+use zimg_protocol::messages::{Params, Timings};
 use zimg_protocol::{Failure, Kind};
 use zimg_tests::{Run, Snapshot, Worker};
 

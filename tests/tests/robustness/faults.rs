@@ -5,8 +5,9 @@
 
 use std::os::unix::process::ExitStatusExt;
 
+use zimage_ipc::Report;
 use zimg_client::Image;
-use zimg_protocol::messages::{Params, Report};
+use zimg_protocol::messages::Params;
 use zimg_protocol::{Failure, Kind};
 use zimg_tests::{Daemon, Options, Run, Worker, faulty_starts, faulty_worker};
 

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use zimage_ipc::Report;
+use zimage_ipc::WorkerFrame;
 use zimg_protocol::Frame;
-use zimg_protocol::messages::{
-    Capabilities, Event, ImageInfo, ModelInfo, Report, Started, Timings,
-};
+use zimg_protocol::messages::{Capabilities, Event, ImageInfo, ModelInfo, Started, Timings};
 use zimg_tests::fuzzing::{ALL, Counting, frames, worker};
 
 #[global_allocator]
@@ -66,7 +66,7 @@ fn drawing(chunk: usize) -> Vec<u8> {
         max_tokens: 9,
         capabilities: Capabilities::default(),
     };
-    let mut said = vec![Frame::Report(Report::Ready(model))];
+    let mut said = vec![WorkerFrame::Report(Report::Ready(model))];
     for job in 1..=2 {
         let started = Started {
             model: ModelInfo { name: "m".into(), ..ModelInfo::default() },
@@ -75,14 +75,14 @@ fn drawing(chunk: usize) -> Vec<u8> {
             steps: 4,
             guidance: 0.0,
         };
-        said.push(Frame::Report(Report::Started { job, started }));
+        said.push(WorkerFrame::Report(Report::Started { job, started }));
         for index in 0..2 {
             let bytes = rgb.len() as u64;
             let image = ImageInfo { index, seed: index.into(), width, height, bytes };
-            said.push(Frame::Report(Report::Image { job, image }));
-            said.extend(rgb.chunks(chunk).map(|chunk| Frame::Pixels(chunk.to_vec().into())));
+            said.push(WorkerFrame::Report(Report::Image { job, image }));
+            said.extend(rgb.chunks(chunk).map(|chunk| WorkerFrame::Pixels(chunk.to_vec().into())));
         }
-        said.push(Frame::Report(Report::Done { job, timings: Timings::default() }));
+        said.push(WorkerFrame::Report(Report::Done { job, timings: Timings::default() }));
     }
     let mut bytes = Vec::new();
     said.iter().for_each(|frame| frame.write(&mut bytes).unwrap());

@@ -1,8 +1,9 @@
 //! Jobs that are cancelled, refused or left because the daemon ends.
 
 use bytes::Bytes;
+use zimage_ipc::Command;
 use zimg_protocol::Failure;
-use zimg_protocol::messages::{Command, Event, JobId};
+use zimg_protocol::messages::{Event, JobId};
 
 use super::effect::Effect;
 use super::job::{Job, cancelled};

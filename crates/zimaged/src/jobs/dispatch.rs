@@ -1,7 +1,8 @@
 //! Jobs get workers, make room for interactive ones, and lose workers that die.
 
+use zimage_ipc::Command;
 use zimg_protocol::Failure;
-use zimg_protocol::messages::{Command, JobId, ModelInfo};
+use zimg_protocol::messages::{JobId, ModelInfo};
 
 use bytes::Bytes;
 

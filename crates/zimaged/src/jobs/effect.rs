@@ -1,8 +1,9 @@
 //! What the job table asks the supervisor to do.
 
 use bytes::Bytes;
+use zimage_ipc::Command;
 use zimg_protocol::Failure;
-use zimg_protocol::messages::{Command, Event, JobId};
+use zimg_protocol::messages::{Event, JobId};
 
 use crate::outbox::ClientId;
 use crate::store::StoreRequest;

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use zimage_ipc::{Command, Point};
 use zimg_protocol::limits::PROMPT_SHOWN;
 use zimg_protocol::messages::{
-    Command, Event, Generate, ImageInfo, JobId, JobInfo, JobState, ModelInfo, Point, Priority,
-    Started, Timings, Waiting,
+    Event, Generate, ImageInfo, JobId, JobInfo, JobState, ModelInfo, Priority, Started, Timings,
+    Waiting,
 };
 use zimg_protocol::{Failure, Kind};
 
@@ -214,7 +215,7 @@ impl Job {
         self.step = from.map_or(0, |point: Point| point.step);
         let (job, params) = (self.id, self.request.params.clone());
         let previews = self.request.previews;
-        (Command::Draw { job, params, previews, from }, latents.unwrap_or_default())
+        (Command::Generate { job, params, previews, from }, latents.unwrap_or_default())
     }
 
     /// The worker has done a step of `of`.

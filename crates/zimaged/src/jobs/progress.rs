@@ -2,9 +2,10 @@
 //! worker can go on to the same image, bit for bit.
 
 use bytes::Bytes;
+use zimage_ipc::Point;
 use zimage_params::seed_of_image;
 use zimg_protocol::limits::{image_bytes, latents_bytes_max};
-use zimg_protocol::messages::{ImageInfo, Params, Point, Started, Step, Timings};
+use zimg_protocol::messages::{ImageInfo, Params, Started, Step, Timings};
 
 /// What the worker must not say, in words that go on from "the worker broke the protocol:".
 #[derive(Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! What a worker reports about its job: progress for clients, images for clients or the store.
 
 use bytes::Bytes;
-use zimg_protocol::messages::{Event, JobId, Point, Preview, Report, Started, Step};
+use zimage_ipc::{Point, Report};
+use zimg_protocol::messages::{Event, JobId, Preview, Started, Step};
 
 use super::JobTable;
 use super::effect::Effect;

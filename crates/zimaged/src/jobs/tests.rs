@@ -2,10 +2,9 @@
 //! processes, sockets or a disk.
 
 use bytes::Bytes;
+use zimage_ipc::{Command, Report};
 use zimg_protocol::Kind;
-use zimg_protocol::messages::{
-    Command, Generate, ImageInfo, Params, Priority, Report, Started, WorkerState,
-};
+use zimg_protocol::messages::{Generate, ImageInfo, Params, Priority, Started, WorkerState};
 
 use super::*;
 use crate::store::{JobRecord, StoreContents, StoreEvent, StoredImage};
@@ -298,7 +297,9 @@ fn a_ready_worker_gets_the_job_and_its_client_hears_of_each_step() {
     else {
         panic!("{effects:?}")
     };
-    assert!(matches!(**command, Command::Draw { job: 1, from: None, .. }) && latents.is_empty());
+    assert!(
+        matches!(**command, Command::Generate { job: 1, from: None, .. }) && latents.is_empty()
+    );
     assert!(matches!(given, WorkerInput::Given(1)));
     let started = Started { model: model("m"), width: 64, height: 64, steps: 8, guidance: 0.0 };
     let effects = table.report(SECOND, 1, Report::Started { job: 1, started });

@@ -1,6 +1,7 @@
 //! Messages of workers, routed to their slot and to the job table.
 
-use zimg_protocol::messages::{JobId, Report};
+use zimage_ipc::Report;
+use zimg_protocol::messages::JobId;
 
 use super::Supervisor;
 use crate::workers::WorkerId;

@@ -17,10 +17,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::StreamExt;
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
-use zimg_protocol::frame::write_latents;
+use zimage_ipc::WorkerFrame;
+use zimage_ipc::write_latents;
+use zimage_ipc::{Command, Report};
+use zimg_protocol::FrameError;
 use zimg_protocol::limits::TO_CLIENT_BYTES;
-use zimg_protocol::messages::{Command, Report};
-use zimg_protocol::{Frame, FrameError};
 
 use super::WorkerId;
 use super::exit::Exit;
@@ -200,14 +201,14 @@ pub(crate) fn frames_of_worker() -> LengthDelimitedCodec {
 
 /// What a frame of a worker's says.
 pub(crate) fn understand(body: Bytes) -> FromWorker {
-    match Frame::decode(body) {
-        Ok(Frame::Report(report)) => FromWorker::Report(report),
+    match WorkerFrame::decode(body) {
+        Ok(WorkerFrame::Report(report)) => FromWorker::Report(report),
         // A few of them would hold all that was read with them.
-        Ok(Frame::Pixels(pixels)) if pixels.len() < FEW => {
+        Ok(WorkerFrame::Pixels(pixels)) if pixels.len() < FEW => {
             FromWorker::Pixels(Bytes::copy_from_slice(&pixels))
         }
-        Ok(Frame::Pixels(pixels)) => FromWorker::Pixels(pixels),
-        Ok(Frame::Latents(latents)) => FromWorker::Latents(latents),
+        Ok(WorkerFrame::Pixels(pixels)) => FromWorker::Pixels(pixels),
+        Ok(WorkerFrame::Latents(latents)) => FromWorker::Latents(latents),
         Ok(other) => FromWorker::Violation(FrameError::Kind(other.kind()).to_string()),
         Err(error) => FromWorker::Violation(error.to_string()),
     }
@@ -217,7 +218,7 @@ pub(crate) fn understand(body: Bytes) -> FromWorker {
 async fn write_commands(mut write: OwnedWriteHalf, mut commands: mpsc::Receiver<(Command, Bytes)>) {
     while let Some((command, latents)) = commands.recv().await {
         let mut bytes = Vec::new();
-        let encoded = Frame::Command(command).write(&mut bytes);
+        let encoded = WorkerFrame::Command(command).write(&mut bytes);
         if let Err(error) = encoded.and_then(|()| Ok(write_latents(&mut bytes, &latents)?)) {
             tracing::error!("cannot encode a command: {error}");
             continue;

@@ -12,8 +12,8 @@ use std::task::{Context, Poll, ready};
 use rustix::fs::fcntl_get_seals;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
-use zimg_protocol::Handover;
-use zimg_protocol::handover::DESCRIPTORS_MAX;
+use zimage_ipc::DESCRIPTORS_MAX;
+use zimage_ipc::Handover;
 
 use super::{WorkerId, oom};
 use crate::systemd;

@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use zimg_protocol::messages::{
-    Command, DeviceMemory, ModelInfo, Weights, WorkerState, WorkerStatus,
-};
+use zimage_ipc::Command;
+use zimg_protocol::messages::{DeviceMemory, ModelInfo, Weights, WorkerState, WorkerStatus};
 use zimg_protocol::{Failure, Kind};
 
 use super::WorkerId;

@@ -8,7 +8,6 @@ mod image_input;
 mod jobs;
 mod request;
 mod status;
-mod worker;
 
 pub use event::{Busy, Event, ImageInfo, Preview, Started, Step, Timings, Waiting};
 pub use image_input::{ImageInput, ImageRole, ImageSource, PixelLayout};
@@ -19,7 +18,6 @@ pub use status::{
     Capabilities, Counters, DeviceMemory, ModelInfo, Overview, Places, Setup, Status, Weights,
     WorkerId, WorkerState, WorkerStatus,
 };
-pub use worker::{Command, Point, Report};
 pub use zimage_params::Params;
 
 /// A job's number: unique while the daemon lives, never 0; of detached jobs unique for ever.

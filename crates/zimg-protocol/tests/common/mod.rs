@@ -81,10 +81,6 @@ fn preview() -> Preview {
     Preview { image: 1, step: 2, width: 2, height: 1, rgb: vec![1, 2, 3, 4, 5, 6].into() }
 }
 
-fn point() -> Point {
-    Point { image: 1, step: 2, bytes: 64, timings: timings() }
-}
-
 fn memory() -> DeviceMemory {
     DeviceMemory { used: 3, total: 4 }
 }
@@ -219,35 +215,8 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
         ("Event::Resumed", Frame::Event(Event::Resumed { image: 1, step: 2 })),
         ("Event::Asked", Frame::Event(Event::Asked(Box::new(draw())))),
         ("Event::Setup", Frame::Event(Event::Setup(Box::new(setup())))),
-        (
-            "Command::Draw",
-            Frame::Command(Command::Draw {
-                job,
-                params: draw(),
-                previews: true,
-                from: Some(point()),
-            }),
-        ),
-        ("Command::Cancel", Frame::Command(Command::Cancel { job })),
-        ("Command::Pause", Frame::Command(Command::Pause { job })),
-        ("Report::Loading", Frame::Report(Report::Loading { done: 1, total: 2 })),
-        ("Report::Warming", Frame::Report(Report::Warming)),
-        ("Report::Ready", Frame::Report(Report::Ready(model()))),
-        ("Report::Started", Frame::Report(Report::Started { job, started: started() })),
-        ("Report::Step", Frame::Report(Report::Step { job, step: step() })),
-        ("Report::Decoding", Frame::Report(Report::Decoding { job, image: 1 })),
-        ("Report::Image", Frame::Report(Report::Image { job, image: image() })),
-        ("Report::Done", Frame::Report(Report::Done { job, timings: timings() })),
-        ("Report::Failed", Frame::Report(Report::Failed { job, failure: failure() })),
-        ("Report::Fatal", Frame::Report(Report::Fatal(failure()))),
-        ("Report::Latents", Frame::Report(Report::Latents { job, point: point() })),
-        ("Report::Paused", Frame::Report(Report::Paused { job })),
-        ("Report::Preview", Frame::Report(Report::Preview { job, preview: preview() })),
-        ("Report::Weights", Frame::Report(Report::Weights(Weights::Kept { bytes: 9 }))),
-        ("Report::Memory", Frame::Report(Report::Memory(memory()))),
         ("Image", Frame::Image(vec![1, 2, 3].into())),
         ("Pixels", Frame::Pixels(vec![1, 2, 3].into())),
-        ("Latents", Frame::Latents(vec![1, 2, 3].into())),
         ("Error", Frame::Error((&failure()).into())),
     ]
     .into_iter()

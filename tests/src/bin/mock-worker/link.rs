@@ -7,9 +7,10 @@ use std::process;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
-use zimg_protocol::Frame;
+use zimage_ipc::WorkerFrame;
+use zimage_ipc::{Command, Point};
 use zimg_protocol::limits::TO_CLIENT_BYTES;
-use zimg_protocol::messages::{Command, JobId, Params, Point};
+use zimg_protocol::messages::{JobId, Params};
 
 /// A job from the supervisor.
 pub(crate) struct Job {
@@ -75,16 +76,16 @@ impl Write for Link {
 
 /// Commands, until there can be no more.
 fn listen(socket: &mut impl Read, jobs: &mpsc::Sender<Job>, requests: &Mutex<Requests>) {
-    while let Ok(Some(frame)) = Frame::read(socket, TO_CLIENT_BYTES) {
+    while let Ok(Some(frame)) = WorkerFrame::read(socket, TO_CLIENT_BYTES) {
         let mut requested = requests.lock().unwrap_or_else(PoisonError::into_inner);
         match frame {
-            Frame::Command(Command::Draw { job: id, params, previews, from }) => {
+            WorkerFrame::Command(Command::Generate { job: id, params, previews, from }) => {
                 *requested = Requests::default();
                 let from = from.map(|point| (point, latents(socket, point)));
                 let _ = jobs.send(Job { id, params, previews, from });
             }
-            Frame::Command(Command::Cancel { job }) => requested.cancelled = job,
-            Frame::Command(Command::Pause { job }) => requested.paused = job,
+            WorkerFrame::Command(Command::Cancel { job }) => requested.cancelled = job,
+            WorkerFrame::Command(Command::Pause { job }) => requested.paused = job,
             _ => process::abort(),
         }
     }
@@ -94,8 +95,8 @@ fn listen(socket: &mut impl Read, jobs: &mpsc::Sender<Job>, requests: &Mutex<Req
 fn latents(socket: &mut impl Read, point: Point) -> Vec<u8> {
     let mut latents = Vec::new();
     while (latents.len() as u64) < point.bytes {
-        match Frame::read(socket, TO_CLIENT_BYTES) {
-            Ok(Some(Frame::Latents(chunk))) => latents.extend_from_slice(&chunk),
+        match WorkerFrame::read(socket, TO_CLIENT_BYTES) {
+            Ok(Some(WorkerFrame::Latents(chunk))) => latents.extend_from_slice(&chunk),
             _ => process::abort(),
         }
     }

@@ -10,13 +10,15 @@ use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::getppid;
-use zimg_protocol::frame::{write_latents, write_pixels};
+use zimage_ipc::WorkerFrame;
+use zimage_ipc::write_latents;
+use zimage_ipc::{Point, Report};
+use zimg_protocol::frame::write_pixels;
 use zimg_protocol::limits::latents_bytes_max;
 use zimg_protocol::messages::{
-    Capabilities, DeviceMemory, ImageInfo, ModelInfo, Point, Preview, Report, Started, Step,
-    Timings, Weights,
+    Capabilities, DeviceMemory, ImageInfo, ModelInfo, Preview, Started, Step, Timings, Weights,
 };
-use zimg_protocol::{Failure, Frame, Kind};
+use zimg_protocol::{Failure, Kind};
 use zimg_tests::mock::{decoded, stepped};
 
 use self::link::{Job, Link, Requests};
@@ -246,6 +248,6 @@ impl Mock {
     }
 
     fn report(&mut self, report: Report) -> io::Result<()> {
-        Frame::Report(report).write(&mut self.link).map_err(io::Error::other)
+        WorkerFrame::Report(report).write(&mut self.link).map_err(io::Error::other)
     }
 }

@@ -1,9 +1,8 @@
-//! Weights that outlive the worker, between supervisor and worker: descriptors of memory, on a
-//! socket of their own.
+//! Passing of weight descriptors: retained weights, on a socket of their own.
 //!
-//! The supervisor tells a new worker what is kept; the worker tells it what to keep. Each message
-//! is one packet of one byte, with the descriptors beside it. What they hold is the worker's
-//! business alone.
+//! The supervisor sends a new worker the retained descriptors; the worker sends those to retain.
+//! Each message is one packet of one byte with the descriptors beside it. The supervisor treats
+//! their contents as opaque.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -21,13 +20,13 @@ pub const DESCRIPTORS_MAX: usize = 8;
 const WEIGHTS: u8 = b'W';
 const NOTHING: u8 = b'N';
 
-/// What is said.
+/// A message about retained weights.
 #[derive(Debug)]
 pub enum Handover {
-    /// By the supervisor: these are kept. By the worker: keep these, instead of all others.
+    /// From the supervisor: these are retained. From the worker: retain these instead of all others.
     Weights(Vec<OwnedFd>),
-    /// By the supervisor: nothing is kept. By the worker: what was kept is of no use, let it go;
-    /// it is answered by the same once that is done.
+    /// From the supervisor: nothing is retained. From the worker: close what is retained; answered by
+    /// the same message once that is done.
     Nothing,
 }
 
@@ -35,7 +34,7 @@ impl Handover {
     /// Two connected sockets, closed on exec.
     ///
     /// # Errors
-    /// When the system has no room.
+    /// When the system has no descriptors left.
     pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
         Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
     }
@@ -48,7 +47,7 @@ impl Handover {
     /// Sends a message, and never waits: a socket that has room for none has a dead reader.
     ///
     /// # Errors
-    /// When nobody is there to read it, or there are too many descriptors.
+    /// When the other end is closed, or there are too many descriptors.
     pub fn send(&self, socket: impl AsFd) -> io::Result<()> {
         let (kind, descriptors): (_, Vec<BorrowedFd<'_>>) = match self {
             Self::Weights(descriptors) => (WEIGHTS, descriptors.iter().map(AsFd::as_fd).collect()),
@@ -70,8 +69,8 @@ impl Handover {
     /// The next message, or none when the other end is closed. Waits, unless the socket does not.
     ///
     /// # Errors
-    /// `WouldBlock`; or `InvalidData` for anything that is no message: all descriptors that came
-    /// with it are closed.
+    /// `WouldBlock`; or `InvalidData` for anything that is not a message; the
+    /// descriptors that came with it are closed.
     pub fn receive(socket: impl AsFd) -> io::Result<Option<Self>> {
         // One byte more than there may be, so that a longer packet is seen.
         let mut bytes = [0; 2];

@@ -1,21 +1,22 @@
-//! Between the supervisor and its worker. Both come from one build: no promise to anyone.
+//! Commands of the supervisor and reports of the worker.
 
 use serde::{Deserialize, Serialize};
 use zimage_params::Params;
-
-use super::{DeviceMemory, ImageInfo, JobId, ModelInfo, Preview, Started, Step, Timings, Weights};
-use crate::error::Failure;
+use zimg_protocol::Failure;
+use zimg_protocol::messages::{
+    DeviceMemory, ImageInfo, JobId, ModelInfo, Preview, Started, Step, Timings, Weights,
+};
 
 /// Supervisor to worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
     /// Generate; answered by `Report`s for this job that end in `Done`, `Failed` or `Paused`.
-    Draw {
+    Generate {
         /// The job.
         job: JobId,
-        /// What.
+        /// Its parameters.
         params: Params,
-        /// Whether `Report::Preview`s are wished.
+        /// Whether to send `Report::Preview`s.
         previews: bool,
         /// Where to go on; its latents follow in `kind::LATENTS` frames.
         from: Option<Point>,

@@ -1,0 +1,12 @@
+//! The protocol between the supervisor and its workers: commands, reports, latents, and descriptors
+//! of weight memory.
+//!
+#![doc = include_str!("../README.md")]
+
+mod frame;
+mod messages;
+mod weights_fd;
+
+pub use frame::{WorkerFrame, kind, write_latents};
+pub use messages::{Command, Point, Report};
+pub use weights_fd::{DESCRIPTORS_MAX, Handover};
