@@ -94,7 +94,7 @@ fn without_a_daemon_it_says_what_to_type_and_looks_on() {
     assert_eq!(found.line("ok", "settings").0, config);
     assert_eq!(found.line("ok", "gpu").0, "not used: `device` is cpu");
     assert!(found.said.starts_with("zimg: 1 of "), "{}", found.said);
-    assert!(found.said.contains(" found a failure: daemon"), "{}", found.said);
+    assert!(found.said.contains(" checks failed: daemon"), "{}", found.said);
 }
 
 #[test]
@@ -106,12 +106,12 @@ fn wrong_settings_and_damaged_checkpoints_are_78() {
     assert!(text.contains("zimaged.toml: line 1: unknown field `modle`"), "{text}");
     let model = home.path().join("turbo");
     fs::create_dir(&model).unwrap();
-    fs::write(model.join("model_index.json"), "{}").unwrap();
+    fs::write(model.join("model_index.json"), r#"{"_class_name": "ZImagePipeline"}"#).unwrap();
     let config = format!("model = '{}'", model.display());
     let found = Found::by(&mut alone(home.path(), &config));
     assert_eq!(found.code, Some(78), "{}", found.text);
     let (text, fix) = found.line("FAIL", "model");
-    assert_eq!(text, format!("{}/scheduler/scheduler_config.json is missing", model.display()));
+    assert_eq!(text, format!("{}/transformer/config.json is missing", model.display()));
     assert!(!fix.is_empty());
     let json = Found::by(alone(home.path(), &config).arg("--json"));
     let last = json.text.lines().last().unwrap();

@@ -123,7 +123,7 @@ fn the_whole_state_is_one_line() {
     assert_eq!((code, &*said), (Some(0), ""));
     let has = |part: &str| assert!(line.contains(part), "{part} is not in {line}");
     has(&format!("\"config\":\"{}\"", daemon.folder().join("zimaged.toml").display()));
-    has(&format!("\"folder\":\"{}\"", daemon.folder().join("state").display()));
+    has(&format!("\"directory\":\"{}\"", daemon.folder().join("state").display()));
     has("\"path\":\"tiny\"");
     has("\"limit\":64,\"limit_per_user\":8");
     daemon.end();

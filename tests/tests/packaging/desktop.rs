@@ -82,7 +82,7 @@ fn the_watcher_generates_what_is_put_there_once() {
     assert_eq!((code, printed), (Some(0), format!("{}\n", image.display())), "{said}");
     assert_eq!(seed_of(&image), 7);
     let failed = fs::read_to_string(folder.join("long.failed")).unwrap();
-    assert!(failed.contains("more than 65536 bytes"), "{failed}");
+    assert!(failed.contains("longer than 65536 bytes"), "{failed}");
     assert_eq!(once("8"), (Some(0), String::new(), String::new()), "all is done");
     fs::write(folder.join("long.txt"), "a hen").unwrap();
     fs::write(folder.join("a fox.txt"), "another fox").unwrap();
