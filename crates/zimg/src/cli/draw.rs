@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{ArgAction, Args, ValueHint};
 
-use super::params::ParamOptions;
+use super::params::{IMAGE, ParamOptions};
 use super::values::{AspectRatio, GraphicsArg, PriorityArg, aspect, format, megapixels, size};
 use zimg_image::ImageFormat;
 
-pub(super) const IMAGE: &str = "Image";
 const OUTPUT: &str = "Output";
 const TERMINAL: &str = "Terminal";
 const QUEUE: &str = "Queue";

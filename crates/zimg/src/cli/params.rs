@@ -10,7 +10,8 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_pars
 use zimg_client::params::{PARAMETERS, Parameter, Surface, Value, ValueKind};
 use zimg_client::{Params, ParamsError};
 
-use super::draw::IMAGE;
+/// The heading of generation parameters in the help.
+pub(super) const IMAGE: &str = "Image";
 
 /// The parameters that have an option of their own: all but the prompt, and the sides, which
 /// `--size` sets.
