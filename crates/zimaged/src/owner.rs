@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Who a job belongs to: fair sharing, quotas and permissions are by this key.
+/// The owner of a job: fair sharing, quotas and permissions are by this key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Owner {
     /// The peer's user id.

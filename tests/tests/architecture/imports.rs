@@ -22,8 +22,6 @@ const PENDING: &[(&str, &str, &str)] = &[
     ("zimage", "nn::attention", "ops::heads"),
     ("zimage", "weights::component", "weights::loader"),
     ("zimaged", "store::record", "store::record_v1"),
-    ("zimaged", "jobs::job", "jobs::retention"),
-    ("zimaged", "jobs::listing", "jobs::submission"),
 ];
 
 /// A module by the names from the crate's root, which is empty.

@@ -12,7 +12,7 @@ use crate::sentences::{Said, said};
 const UNMET: &[(&str, &str)] = &[
     ("internal error: the image has no output file", "names are given before anything is drawn"),
     ("`…`: …", "an option in a line of a batch, with the sentence of the command line"),
-    ("nobody waits any more", "is said to him who has left"),
+    ("the client has left", "no client is there to read it"),
     ("the job store is not open yet", "is replaced before any request"),
     ("the job store is closed", "comes after the last client has left"),
     ("…, but …", "two of *… speaks protocol …*"),

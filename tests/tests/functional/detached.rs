@@ -395,7 +395,9 @@ fn a_damaged_image_is_generated_again_before_it_is_delivered() {
     std::fs::write(&image, &bytes).unwrap();
     check(&wait(&daemon, job).unwrap(), 1, 3);
     assert_eq!(state(&daemon, job), Some(JobState::Done));
-    assert!(daemon.log().contains(&format!("image 1 of job {job} has changed; it is drawn again")));
+    assert!(
+        daemon.log().contains(&format!("image 1 of job {job} has changed; it is generated again"))
+    );
     std::fs::remove_file(&image).unwrap();
     let waiting: Vec<_> = (0..2).map(|_| daemon.client().wait(job).unwrap()).collect();
     for waiting in waiting {
@@ -425,7 +427,7 @@ fn there_is_room_for_so_much_and_what_is_fetched_makes_room() {
     let job = detach(&daemon, large(1)).unwrap();
     let failure = detach(&daemon, large(2)).unwrap_err();
     assert_eq!(failure.kind, Kind::Busy);
-    assert_eq!(failure.message, "your detached jobs would take 2 MiB, and you may keep 1 MiB");
+    assert_eq!(failure.message, "your detached jobs would take 2 MiB, and your quota is 1 MiB");
     assert_eq!(
         failure.hint.unwrap(),
         "fetch some with `zimg wait`, or drop them with `zimg cancel`"

@@ -60,7 +60,7 @@ fn a_worker_with_waiting_jobs_does_not_sleep() {
     let jobs = [0; 2].map(|_| daemon.submit(&draw()).0);
     daemon.held();
     let failure = daemon.client().sleep().unwrap_err();
-    assert_eq!((failure.kind, &*failure.message), (Kind::Busy, "1 job waits to be drawn"));
+    assert_eq!((failure.kind, &*failure.message), (Kind::Busy, "1 job waits for a worker"));
     daemon.open_gate();
     for job in jobs {
         finish(job).unwrap();

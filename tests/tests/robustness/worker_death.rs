@@ -94,9 +94,9 @@ fn a_job_that_kills_two_workers_in_a_row_fails_alone_with_their_last_words() {
     assert_eq!(failure.kind, Kind::Internal);
     assert_eq!(
         failure.message,
-        "2 workers in a row died drawing this; the worker was ended by SIGABRT: an illegal address"
+        "2 workers in a row died running this job; the worker was ended by SIGABRT: an illegal address"
     );
-    assert!(failure.hint.unwrap().starts_with("others are drawn"));
+    assert!(failure.hint.unwrap().starts_with("other jobs go on"));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn kills_from_outside_do_not_count_against_the_job_but_are_not_endless() {
     assert_eq!(failure.kind, Kind::Internal);
     assert_eq!(
         failure.message,
-        "5 workers were killed while they drew this; the worker was ended by SIGTERM"
+        "5 workers were killed while they ran this job; the worker was ended by SIGTERM"
     );
 }
 

@@ -21,9 +21,9 @@ pub(crate) struct Attempts {
 /// Why a job is not tried again.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub(crate) enum RetriesExhausted {
-    #[error("{CRASHES_MAX} workers in a row died drawing this; {reason}")]
+    #[error("{CRASHES_MAX} workers in a row died running this job; {reason}")]
     Crashes { reason: String },
-    #[error("{KILLS_MAX} workers were killed while they drew this; {reason}")]
+    #[error("{KILLS_MAX} workers were killed while they ran this job; {reason}")]
     Kills { reason: String },
 }
 
@@ -59,7 +59,7 @@ impl From<RetriesExhausted> for Failure {
     fn from(error: RetriesExhausted) -> Self {
         let hint = match error {
             RetriesExhausted::Crashes { .. } => {
-                "others are drawn: try another size, or other settings; the daemon's log may say more"
+                "other jobs go on: try another size, or other settings; the daemon's log may say more"
             }
             RetriesExhausted::Kills { .. } => {
                 "the system's log may say by whom: `journalctl -k` if memory ran out"

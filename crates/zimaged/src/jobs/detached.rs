@@ -41,7 +41,7 @@ impl JobTable {
                 Vec::new()
             }
             StoreEvent::IdsReserved(result) => {
-                self.observe(result.as_ref().map(|_| ()));
+                self.observe(&result);
                 self.ids.reserved(result.ok());
                 Vec::new()
             }
@@ -57,11 +57,11 @@ impl JobTable {
     }
 
     /// What a request says of the disk.
-    fn observe(&mut self, result: Result<(), &Failure>) {
+    fn observe<T>(&mut self, result: &Result<T, Failure>) {
         match result {
             Err(failure) => self.store.failed(failure.clone()),
-            Ok(()) if self.blocked().next().is_none() => self.store.recovered(),
-            Ok(()) => {}
+            Ok(_) if self.blocked().next().is_none() => self.store.recovered(),
+            Ok(_) => {}
         }
     }
 
@@ -97,7 +97,7 @@ impl JobTable {
                 }
             }
         }
-        tracing::info!(kept = self.detached().count(), to_draw = unfinished, "detached jobs");
+        tracing::info!(stored = self.detached().count(), unfinished, "detached jobs");
         effects.extend(self.reserve_ids());
         effects
     }
@@ -114,7 +114,7 @@ impl JobTable {
 
     /// The store has accepted a new job, or not.
     fn accepted(&mut self, id: JobId, result: Result<(), Failure>) -> Vec<Effect> {
-        self.observe(result.as_ref().map(|()| ()));
+        self.observe(&result);
         let client = match self.get(id).map(|job| &job.phase) {
             Some(JobPhase::Accepting(client)) => *client,
             // It was cancelled meanwhile.
@@ -160,7 +160,9 @@ impl JobTable {
             return Vec::new();
         };
         let (before, now) = (before.model.name, &model.name);
-        let why = format!("job {id} begins anew: {before} drew it before, and now {now} does");
+        let why = format!(
+            "job {id} starts again: its first images are of {before}, and the model is now {now}"
+        );
         tracing::info!("{why}");
         stored.published.send_modify(|published| published.images.clear());
         job.progress.go_on_after(0);
@@ -251,7 +253,7 @@ impl JobTable {
             tracing::info!(job = id, "goes on");
             effects = self.resume(id);
         }
-        self.observe(result.as_ref().map(|()| ()));
+        self.observe(&result);
         effects
     }
 
@@ -287,10 +289,10 @@ impl JobTable {
 
     /// A job's end is on the disk, or the disk does not take it.
     fn end_stored(&mut self, id: JobId, result: Result<(), Failure>) -> Vec<Effect> {
-        self.observe(result.as_ref().map(|()| ()));
+        self.observe(&result);
         if let Err(failure) = result {
             // At worst the next daemon finds it unfinished, and generates what is missing.
-            tracing::warn!(job = id, "its end is not kept: {failure}");
+            tracing::warn!(job = id, "its end is not stored: {failure}");
         }
         if let Some(JobPhase::Ending(end)) = self.get(id).map(|job| job.phase.clone()) {
             self.set_ended_at(id, end.result, end.lived_s);
@@ -368,14 +370,14 @@ impl JobTable {
     }
 
     fn deleted(&mut self, id: JobId, result: Result<(), Failure>) -> Vec<Effect> {
-        self.observe(result.as_ref().map(|()| ()));
+        self.observe(&result);
         let answer = match result {
             Ok(()) => {
                 self.remove(id);
                 Event::Acknowledged
             }
             Err(failure) => {
-                tracing::warn!(job = id, "is not forgotten: {failure}");
+                tracing::warn!(job = id, "is not deleted: {failure}");
                 Event::Failed(failure)
             }
         };
@@ -401,7 +403,7 @@ impl JobTable {
             false => effects.push(Effect::Store(StoreRequest::Open)),
         }
         if self.detached().any(|job| job.phase.has_ended())
-            && let Some(age_s) = self.age.to_save()
+            && let Some(age_s) = self.age.due_for_saving()
         {
             effects.push(Effect::Store(StoreRequest::SaveAge(age_s)));
         }

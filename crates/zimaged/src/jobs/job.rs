@@ -57,7 +57,7 @@ pub(crate) enum Delivery {
     /// To this connection, while it lasts: the job ends with it.
     Connection(ClientId),
     /// To the store, and from there to any number of subscribers: the job is detached.
-    Store(DetachedJob),
+    Store(Box<DetachedJob>),
 }
 
 /// What a detached job has in the store, or on the way there.
@@ -112,7 +112,7 @@ impl Job {
             unsaved_bytes: 0,
             incoming: None,
         };
-        let mut job = Self::new(id, uid, submit, Delivery::Store(stored), phase);
+        let mut job = Self::new(id, uid, submit, Delivery::Store(Box::new(stored)), phase);
         job.accepted_unix_s = accepted_unix_s;
         if job.phase.has_ended() {
             job.shrink();
@@ -276,11 +276,11 @@ impl Job {
     }
 
     /// A detached job that has ended takes what it takes, and of a long prompt only the beginning
-    /// is kept in memory.
+    /// stays in memory.
     fn shrink(&mut self) {
         let Delivery::Store(stored) = &mut self.delivery else { return };
         let images: u64 =
-            stored.published.borrow().images.iter().map(|kept| kept.image.bytes).sum();
+            stored.published.borrow().images.iter().map(|stored| stored.image.bytes).sum();
         stored.bytes = retention::ended_bytes(&self.request.params, images);
         let asked = &mut self.request.params;
         asked.prompt = asked.prompt.chars().take(PROMPT_SHOWN).collect();

@@ -1,5 +1,5 @@
-//! How far a job is: which images have come whole, and the point and latents from which another
-//! worker can go on to the same image, bit for bit.
+//! Progress of a job: its complete images, and the resume point with the latents from which another
+//! worker continues to the same image, bit for bit.
 
 use bytes::Bytes;
 use zimage_ipc::Point;
@@ -7,38 +7,38 @@ use zimage_params::seed_of_image;
 use zimg_protocol::limits::{image_bytes, latents_bytes_max};
 use zimg_protocol::messages::{ImageInfo, Params, Started, Step, Timings};
 
-/// What the worker must not say, in words that go on from "the worker broke the protocol:".
+/// A violation of the worker protocol, in words that continue "the worker broke the protocol:".
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Violation(pub &'static str);
 
-/// What has come of a job.
+/// The progress of one job.
 #[derive(Debug)]
 pub(crate) struct Progress {
     count: u32,
     seed: u64,
     /// What the defaults became, once a worker has said it.
     started: Option<Started>,
-    /// Images that came whole.
+    /// Complete images.
     whole: u32,
-    /// Bytes of the announced image that have not come yet.
+    /// Bytes of the announced image that are still to come.
     missing: u64,
-    /// Where another worker can go on, and the latents that it needs for that.
+    /// The resume point, and its latents.
     point: Point,
     latents: Bytes,
-    /// The latents that are just coming.
+    /// The latents of the next resume point, while they arrive.
     arriving: Option<(Point, Vec<u8>)>,
 }
 
-/// A job's beginning.
+/// The resume point of a job that has not begun.
 const BEGINNING: Point = Point { image: 0, step: 0, bytes: 0, timings: NO_TIME };
 const NO_TIME: Timings = Timings { queued: 0.0, text: 0.0, steps: 0.0, decode: 0.0, total: 0.0 };
 
 impl Progress {
-    /// Nothing yet.
-    pub(crate) fn new(draw: &Params) -> Self {
+    /// A job that has not begun.
+    pub(crate) fn new(asked: &Params) -> Self {
         Self {
-            count: draw.images(),
-            seed: draw.first_seed(),
+            count: asked.images(),
+            seed: asked.first_seed(),
             started: None,
             whole: 0,
             missing: 0,
@@ -48,7 +48,7 @@ impl Progress {
         }
     }
 
-    /// So many images were drawn by an earlier daemon.
+    /// So many images are in the store already.
     pub(crate) fn go_on_after(&mut self, images: u32) {
         self.whole = images;
         self.point = Point { image: images, ..BEGINNING };
@@ -169,7 +169,7 @@ impl Progress {
             return Ok(false);
         }
         self.whole += 1;
-        // Whatever happens now, this image is not drawn again.
+        // Whatever happens now, this image is not generated again.
         let timings = self.point.timings;
         self.point = Point { image: self.whole, timings, ..BEGINNING };
         self.latents = Bytes::new();

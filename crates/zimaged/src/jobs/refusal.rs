@@ -26,25 +26,25 @@ pub(crate) enum Refusal {
     QueueFull { jobs: usize, free_in: Option<Duration> },
     #[error("you already have {} in the queue{}", counted(*.jobs), ends(*.free_in))]
     OwnQueueFull { jobs: usize, free_in: Option<Duration> },
-    #[error("you already keep {0} detached jobs")]
+    #[error("you already have {0} detached jobs")]
     OwnDetachedJobs(usize),
-    #[error("{0} detached jobs are kept already")]
+    #[error("there are {0} detached jobs already")]
     DetachedJobs(usize),
     #[error(
-        "your detached jobs would take {}, and you may keep {}",
+        "your detached jobs would take {}, and your quota is {}",
         mebibytes(*.needed),
         mebibytes(*.limit)
     )]
     OwnQuota { needed: u64, limit: u64 },
     #[error(
-        "all detached jobs would take {}, and {} may be kept",
+        "all detached jobs would take {}, and the limit is {}",
         mebibytes(*.needed),
         mebibytes(*.limit)
     )]
     Quota { needed: u64, limit: u64 },
-    #[error("it is not known yet which jobs are kept")]
+    #[error("the job store is still being opened")]
     StoreOpening,
-    #[error("no detached job can be numbered now")]
+    #[error("there is no job id for a detached job now")]
     NoJobId,
     /// Of root's requests, which are about all jobs.
     #[error("there is no detached job {0}")]
@@ -59,7 +59,7 @@ pub(crate) enum Refusal {
     #[error("job {0} has not ended")]
     NotEnded(JobId),
     /// The device is not freed.
-    #[error("{} to be drawn", waits(*.0))]
+    #[error("{} for a worker", waits(*.0))]
     JobsWaiting(usize),
     /// The device is not freed after all.
     #[error("the model is needed again meanwhile")]

@@ -41,7 +41,7 @@ impl StoreAge {
     }
 
     /// The age, if it has grown so much that it is to be saved.
-    pub(crate) fn to_save(&mut self) -> Option<u64> {
+    pub(crate) fn due_for_saving(&mut self) -> Option<u64> {
         let age_s = self.seconds();
         (age_s >= self.saved_s + SAVED_EVERY_S).then(|| {
             self.saved_s = age_s;
@@ -149,14 +149,14 @@ mod tests {
         assert_eq!(failure.kind, Kind::Busy);
         assert_eq!(
             failure.message,
-            "your detached jobs would take 22 MiB, and you may keep 20 MiB"
+            "your detached jobs would take 22 MiB, and your quota is 20 MiB"
         );
         take(&mut jobs, 7, 1).unwrap();
         take(&mut jobs, 8, 6).unwrap();
         let refusal = take(&mut jobs, 9, 2).unwrap_err();
         assert_eq!(
             refusal.to_string(),
-            "all detached jobs would take 43 MiB, and 40 MiB may be kept"
+            "all detached jobs would take 43 MiB, and the limit is 40 MiB"
         );
         // A job that failed without an image takes next to nothing.
         jobs[2].1 = ended_bytes(&params(6), 0);
@@ -173,7 +173,7 @@ mod tests {
         }
         let refusal = admit(&retention(), jobs.iter().copied(), 7, &small, None).unwrap_err();
         assert_eq!(refusal, Refusal::OwnDetachedJobs(100));
-        assert_eq!(refusal.to_string(), "you already keep 100 detached jobs");
+        assert_eq!(refusal.to_string(), "you already have 100 detached jobs");
         admit(&retention(), jobs.iter().copied(), 8, &small, None).unwrap();
     }
 

@@ -1,11 +1,11 @@
-//! How long drawing takes, from what it has taken: for who waits, and for judging a worker that
-//! says nothing.
+//! Estimates of how long steps and decoding take on a worker's device, from measurements: for
+//! clients that wait, and for the timeout of a worker that reports nothing.
 
 use std::time::Duration;
 
-/// Sizes that are remembered; of more, those seen last.
+/// Sizes whose times are stored; of more, those seen last.
 const SIZES_MAX: usize = 32;
-/// How much of a new measurement goes into the estimate: the last few count.
+/// The weight of a new measurement in the estimate: the last few count.
 const NEW: f32 = 0.25;
 
 /// What the time of a step depends on.
@@ -17,11 +17,11 @@ pub(crate) struct Shape {
     pub guided: bool,
 }
 
-/// What was measured, the size seen last at the end.
+/// The measurements of one worker, the size seen last at the end.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Estimates {
     seen: Vec<(Shape, Measured)>,
-    /// How long a worker warmed up, at its model's own size.
+    /// How long the warm-up took, at the model's own size.
     warm_up: Option<(Shape, Duration)>,
 }
 
@@ -33,7 +33,7 @@ struct Measured {
 }
 
 impl Estimates {
-    /// A step of this shape took so long.
+    /// Records how long a step took.
     pub(crate) fn step(&mut self, shape: Shape, ms: f32) {
         if ms.is_finite() && ms >= 0.0 {
             let step = &mut self.of(shape).step_ms;
@@ -41,19 +41,19 @@ impl Estimates {
         }
     }
 
-    /// An image of this shape came so long after its last step.
+    /// Records how long after its last step an image was complete.
     pub(crate) fn decode(&mut self, shape: Shape, took: Duration) {
         let ms = took.as_secs_f32() * 1e3;
         let decode = &mut self.of(shape).decode_ms;
         *decode = Some(decode.map_or(ms, |old| old + NEW * (ms - old)));
     }
 
-    /// A worker warmed up for so long, at a size of its own.
+    /// Records how long a warm-up took, at the model's own size.
     pub(crate) fn warm_up(&mut self, width: u32, height: u32, took: Duration) {
         self.warm_up = Some((Shape { width, height, guided: false }, took));
     }
 
-    /// What so many steps and images take, if a step of this shape has been measured.
+    /// How long so many steps and decodings take, if a step of this shape has been measured.
     pub(crate) fn work(&self, shape: Shape, steps: u64, images: u64) -> Option<Duration> {
         let (_, measured) = self.seen.iter().find(|(seen, _)| *seen == shape)?;
         let steps = f64::from(measured.step_ms?) * steps as f64;
@@ -61,8 +61,8 @@ impl Estimates {
         Some(Duration::from_secs_f64((steps + images) / 1e3))
     }
 
-    /// What one step may be expected to take at most: as measured, or scaled from another size by
-    /// the square of the pixels, since attention looks from each to each.
+    /// The longest time that one step is expected to take: as measured, or scaled from another size
+    /// by the square of the pixels, which is the cost of attention.
     pub(crate) fn step_at_most(&self, shape: Shape) -> Option<Duration> {
         if let Some(step) = self.work(shape, 1, 0) {
             return Some(step);

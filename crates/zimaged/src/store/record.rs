@@ -51,8 +51,8 @@ pub(crate) struct JobEnd {
 
 #[derive(Deserialize)]
 enum Body {
-    V1(RecordV1),
-    V2(JobRecord),
+    V1(Box<RecordV1>),
+    V2(Box<JobRecord>),
 }
 
 /// [`Body`] for encoding, by reference.
@@ -99,8 +99,8 @@ impl JobRecord {
     /// Decodes a record.
     pub(crate) fn decode(job: JobId, bytes: &[u8]) -> Result<Self, StoreError> {
         match codec::decode(bytes) {
-            Ok(Body::V1(record)) => Ok(record.into()),
-            Ok(Body::V2(record)) => Ok(record),
+            Ok(Body::V1(record)) => Ok((*record).into()),
+            Ok(Body::V2(record)) => Ok(*record),
             Err(error) => Err(Damage::Record { job, reason: error.to_string() }.into()),
         }
     }

@@ -76,8 +76,8 @@ impl Supervisor {
             WorkerAction::RefuseAll(failure) => {
                 let worker = worker.0;
                 match &failure.hint {
-                    Some(hint) => tracing::error!(worker, "cannot draw: {failure}; {hint}"),
-                    None => tracing::error!(worker, "cannot draw: {failure}"),
+                    Some(hint) => tracing::error!(worker, "cannot generate: {failure}; {hint}"),
+                    None => tracing::error!(worker, "cannot generate: {failure}"),
                 }
                 self.refuse_waiting();
             }

@@ -72,12 +72,12 @@ impl Feed {
         while offset < stored.image.bytes {
             self.outbox.at_most(UNTAKEN).await;
             if self.outbox.is_closed() {
-                return Err(Failure::new(Kind::Cancelled, "nobody waits any more"));
+                return Err(Failure::new(Kind::Cancelled, "the client has left"));
             }
             let pixels = match self.store.pixels(self.job, stored.clone(), offset, PIECE).await {
                 Ok(pixels) => pixels,
                 Err(ReadError::Damaged(what)) if offset == 0 => {
-                    tracing::warn!("{what}; it is drawn again");
+                    tracing::warn!("{what}; it is generated again");
                     let (job, image) = (self.job, stored.image.index);
                     let _ = self.supervisor.send(StoreEvent::ImageDamaged { job, image });
                     return Ok(false);
@@ -96,5 +96,5 @@ impl Feed {
 }
 
 fn forgotten(job: JobId) -> Failure {
-    Failure::new(Kind::Refused, format!("job {job} was forgotten meanwhile"))
+    Failure::new(Kind::Refused, format!("job {job} was deleted meanwhile"))
 }

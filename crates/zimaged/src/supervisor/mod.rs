@@ -242,7 +242,7 @@ impl Supervisor {
         let now = Instant::now();
         let late = deadline.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         if late >= self.config.timeouts.suspended {
-            tracing::info!("did not run for {} s; deadlines begin anew", late.as_secs());
+            tracing::info!("the daemon was suspended for {} s; timeouts are reset", late.as_secs());
             self.workers.iter_mut().for_each(|slot| slot.lifecycle.excuse(now));
         }
     }

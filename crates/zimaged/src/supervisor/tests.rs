@@ -1,4 +1,4 @@
-//! What one user may know and do of another's jobs, without connections and without a worker.
+//! Permissions, fairness and limits between users, without connections and without a worker.
 
 use tokio::runtime::{Builder, Runtime};
 use zimage_checkpoint::ModelLocation;
@@ -12,13 +12,13 @@ const ANN: u32 = 1000;
 const BOB: u32 = 1001;
 
 /// A supervisor without a worker, and its clients' outboxes by their numbers.
-struct Office {
+struct Fixture {
     supervisor: Supervisor,
     outboxes: Vec<Outbox>,
     runtime: Runtime,
 }
 
-impl Office {
+impl Fixture {
     fn new(places: Places) -> Self {
         Self::storing(places, Err(Failure::new(Kind::Config, "this zimaged keeps no jobs")))
     }
@@ -74,7 +74,7 @@ impl Office {
     }
 
     /// A job of this user, on a connection of its own.
-    fn draw(&mut self, uid: u32) -> (ClientId, Event) {
+    fn submit(&mut self, uid: u32) -> (ClientId, Event) {
         let id = self.join(uid);
         (id, self.ask(id, Request::Generate(usual_submit())))
     }
@@ -92,26 +92,26 @@ fn message(event: Event) -> String {
 
 #[test]
 fn only_the_owner_and_root_see_a_job_and_end_it() {
-    let mut office = Office::new(Places::default());
-    let (anns, accepted) = office.draw(ANN);
+    let mut fixture = Fixture::new(Places::default());
+    let (anns, accepted) = fixture.submit(ANN);
     assert_eq!(accepted, Event::Accepted { job: 1, position: 0 });
-    office.draw(BOB);
-    let bob = office.join(BOB);
+    fixture.submit(BOB);
+    let bob = fixture.join(BOB);
     let seen = |event| match event {
         Event::Jobs(jobs) => jobs.iter().map(|job| job.job).collect::<Vec<_>>(),
         other => panic!("no jobs but {other:?}"),
     };
-    assert_eq!(seen(office.ask(bob, Request::Jobs)), [2]);
-    // Of another's job he learns as little as of one that is not there.
-    let others = message(office.ask(bob, Request::CancelJob { job: 1 }));
-    let nobodys = message(office.ask(bob, Request::CancelJob { job: 99 }));
-    assert_eq!(others.replace('1', "99"), nobodys);
-    let root = office.join(ROOT);
-    assert_eq!(seen(office.ask(root, Request::Jobs)), [1, 2]);
-    assert_eq!(office.ask(root, Request::CancelJob { job: 1 }), Event::Acknowledged);
-    assert_eq!(office.ask(bob, Request::CancelJob { job: 2 }), Event::Acknowledged);
-    assert!(seen(office.ask(root, Request::Jobs)).is_empty());
-    let told = office.runtime.block_on(office.outboxes[anns as usize].next());
+    assert_eq!(seen(fixture.ask(bob, Request::Jobs)), [2]);
+    // Another user's job is refused in the same words as one that does not exist.
+    let others = message(fixture.ask(bob, Request::CancelJob { job: 1 }));
+    let missing = message(fixture.ask(bob, Request::CancelJob { job: 99 }));
+    assert_eq!(others.replace('1', "99"), missing);
+    let root = fixture.join(ROOT);
+    assert_eq!(seen(fixture.ask(root, Request::Jobs)), [1, 2]);
+    assert_eq!(fixture.ask(root, Request::CancelJob { job: 1 }), Event::Acknowledged);
+    assert_eq!(fixture.ask(bob, Request::CancelJob { job: 2 }), Event::Acknowledged);
+    assert!(seen(fixture.ask(root, Request::Jobs)).is_empty());
+    let told = fixture.runtime.block_on(fixture.outboxes[anns as usize].next());
     assert!(
         matches!(told, Ok(Some(Frame::Event(Event::Failed(failure)))) if failure.kind == Kind::Cancelled)
     );
@@ -119,12 +119,12 @@ fn only_the_owner_and_root_see_a_job_and_end_it() {
 
 #[test]
 fn users_take_turns() {
-    let mut office = Office::new(Places::default());
+    let mut fixture = Fixture::new(Places::default());
     for uid in [ANN, ANN, ANN, BOB] {
-        office.draw(uid);
+        fixture.submit(uid);
     }
-    let root = office.join(ROOT);
-    let Event::Jobs(jobs) = office.ask(root, Request::Jobs) else { panic!("no jobs") };
+    let root = fixture.join(ROOT);
+    let Event::Jobs(jobs) = fixture.ask(root, Request::Jobs) else { panic!("no jobs") };
     let order: Vec<_> = jobs.iter().map(|job| (job.uid, job.state.clone())).collect();
     let expected = [(ANN, 0), (BOB, 1), (ANN, 2), (ANN, 3)]
         .map(|(uid, position)| (uid, JobState::Waiting { position }));
@@ -133,8 +133,8 @@ fn users_take_turns() {
 
 #[test]
 fn one_user_cannot_take_all_places_and_all_together_no_more_than_there_are() {
-    let mut office = Office::new(Places { jobs: 3, jobs_per_user: 2, connections: 32 });
-    let mut refused = |uid| match office.draw(uid).1 {
+    let mut fixture = Fixture::new(Places { jobs: 3, jobs_per_user: 2, connections: 32 });
+    let mut refused = |uid| match fixture.submit(uid).1 {
         Event::Accepted { .. } => None,
         Event::Busy(busy) => Some((busy.failure.message, busy.depth)),
         other => panic!("{other:?}"),
@@ -146,64 +146,66 @@ fn one_user_cannot_take_all_places_and_all_together_no_more_than_there_are() {
 }
 
 #[test]
-fn who_goes_takes_his_jobs_along() {
-    let mut office = Office::new(Places::default());
-    let (anns, _) = office.draw(ANN);
-    office.supervisor.client(FromClient::Left { id: anns });
-    let root = office.join(ROOT);
-    assert_eq!(office.ask(root, Request::Jobs), Event::Jobs(Vec::new()));
+fn a_closed_connection_cancels_its_job() {
+    let mut fixture = Fixture::new(Places::default());
+    let (anns, _) = fixture.submit(ANN);
+    fixture.supervisor.client(FromClient::Left { id: anns });
+    let root = fixture.join(ROOT);
+    assert_eq!(fixture.ask(root, Request::Jobs), Event::Jobs(Vec::new()));
 }
 
 #[test]
 fn a_detached_job_is_its_owners_and_roots() {
     let folder = tempfile::tempdir().unwrap();
-    let mut office = Office::storing(Places::default(), Ok(folder.path().to_owned()));
-    let ann = office.join(ANN);
+    let mut fixture = Fixture::storing(Places::default(), Ok(folder.path().to_owned()));
+    let ann = fixture.join(ANN);
     let submit = Generate { detach: true, ..usual_submit() };
-    office.supervisor.client(FromClient::Asked { id: ann, request: Request::Generate(submit) });
-    office.store_answers();
+    fixture.supervisor.client(FromClient::Asked { id: ann, request: Request::Generate(submit) });
+    fixture.store_answers();
     let job = 1;
-    assert_eq!(office.next(ann), Event::Accepted { job, position: 0 });
-    let [bob, root] = [BOB, ROOT].map(|uid| office.join(uid));
-    assert_eq!(office.ask(bob, Request::Jobs), Event::Jobs(Vec::new()));
+    assert_eq!(fixture.next(ann), Event::Accepted { job, position: 0 });
+    let [bob, root] = [BOB, ROOT].map(|uid| fixture.join(uid));
+    assert_eq!(fixture.ask(bob, Request::Jobs), Event::Jobs(Vec::new()));
     for request in [
         |job| Request::Wait { job },
         |job| Request::Forget { job },
         |job| Request::CancelJob { job },
     ] {
-        let [others, nobodys] = [job, 99].map(|job| match office.ask(bob, request(job)) {
+        let [others, missing] = [job, 99].map(|job| match fixture.ask(bob, request(job)) {
             Event::Failed(failure) => failure.message,
             other => panic!("not refused but {other:?}"),
         });
-        assert_eq!(others.replace('1', "99"), nobodys);
+        assert_eq!(others.replace('1', "99"), missing);
     }
     for id in [ann, root] {
-        let Event::Jobs(jobs) = office.ask(id, Request::Jobs) else { panic!("no jobs") };
+        let Event::Jobs(jobs) = fixture.ask(id, Request::Jobs) else { panic!("no jobs") };
         assert!(jobs.len() == 1 && jobs[0].job == job && jobs[0].detached && jobs[0].uid == ANN);
     }
-    assert_eq!(office.ask(root, Request::CancelJob { job }), Event::Acknowledged);
-    office.store_answers();
-    assert_eq!(office.ask(ann, Request::Jobs), Event::Jobs(Vec::new()));
+    assert_eq!(fixture.ask(root, Request::CancelJob { job }), Event::Acknowledged);
+    fixture.store_answers();
+    assert_eq!(fixture.ask(ann, Request::Jobs), Event::Jobs(Vec::new()));
 }
 
 #[test]
-fn who_goes_leaves_his_detached_jobs_and_they_take_up_places() {
+fn detached_jobs_outlive_their_connection_and_count() {
     let folder = tempfile::tempdir().unwrap();
     let places = Places { jobs: 9, jobs_per_user: 2, connections: 32 };
-    let mut office = Office::storing(places, Ok(folder.path().to_owned()));
-    let ann = office.join(ANN);
+    let mut fixture = Fixture::storing(places, Ok(folder.path().to_owned()));
+    let ann = fixture.join(ANN);
     for _ in 0..2 {
         let submit = Generate { detach: true, ..usual_submit() };
-        office.supervisor.client(FromClient::Asked { id: ann, request: Request::Generate(submit) });
+        fixture
+            .supervisor
+            .client(FromClient::Asked { id: ann, request: Request::Generate(submit) });
     }
     // Both have a place, though neither is on the disk.
-    let (_, refused) = office.draw(ANN);
+    let (_, refused) = fixture.submit(ANN);
     assert!(matches!(refused, Event::Busy(busy) if busy.depth == 2), "of two");
-    office.supervisor.client(FromClient::Left { id: ann });
-    office.store_answers();
-    office.store_answers();
-    let root = office.join(ROOT);
-    let Event::Jobs(jobs) = office.ask(root, Request::Jobs) else { panic!("no jobs") };
+    fixture.supervisor.client(FromClient::Left { id: ann });
+    fixture.store_answers();
+    fixture.store_answers();
+    let root = fixture.join(ROOT);
+    let Event::Jobs(jobs) = fixture.ask(root, Request::Jobs) else { panic!("no jobs") };
     assert_eq!(jobs.iter().map(|job| job.job).collect::<Vec<_>>(), [1, 2]);
 }
 

@@ -1,8 +1,9 @@
-//! The worker's life as one value and one transition function, without processes or clocks.
+//! The lifecycle of a worker: a state machine with one transition function, without processes or
+//! clocks.
 //!
-//! `Lifecycle::apply` takes what happened, and when, and answers what must be done; the supervisor does
-//! it. `Lifecycle::deadline` says when to come back with `WorkerInput::TimeUp` if nothing happens. A job that
-//! loses its worker is handed back (`WorkerAction::LoseJob`) and not judged here.
+//! `Lifecycle::apply` takes an input and its time, and returns the actions that the supervisor
+//! performs. `Lifecycle::deadline` says when `WorkerInput::TimeUp` is due if nothing happens. A job
+//! that loses its worker is handed back (`WorkerAction::LoseJob`) and not judged here.
 
 pub(crate) mod state;
 
@@ -15,30 +16,30 @@ use self::state::{Killed, WorkerAction, WorkerInput, WorkerPhase};
 use super::exit::{Exit, Fault};
 use crate::timeouts::Timeouts;
 
-/// After so many starts in a row that came to nothing jobs are refused instead of kept waiting.
+/// After so many failed starts in a row, jobs are refused instead of waiting.
 const LOADS_MAX: u32 = 5;
-/// A pause is up to this much longer or shorter than its share.
+/// A back-off is longer or shorter by up to this part of itself.
 const JITTER: f64 = 0.2;
 
-/// The worker's state and what must be remembered to judge the next death.
+/// The worker's phase, and what the judgement of its next exit depends on.
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
     phase: WorkerPhase,
-    /// The last progress in this state, from which its deadline counts.
+    /// The last progress in this phase, from which its deadline counts.
     since: Instant,
     timeouts: Timeouts,
-    /// It is ended when nothing was to do for so long.
+    /// An idle worker is ended after this time.
     idle: Option<Duration>,
     random: fastrand::Rng,
-    /// Since when the present process has been ready.
+    /// When the present process became ready.
     ready: Option<Instant>,
-    /// Deaths since an image was drawn.
+    /// Exits since an image was complete.
     deaths: u32,
     /// Processes in a row that were never ready.
     failed_loads: u32,
-    /// What the worker called its own cause of death.
+    /// The failure that the worker reported before its exit.
     fatal: Option<Failure>,
-    /// It is to sleep as soon as it has nothing to do.
+    /// It ends as soon as it has nothing to do.
     sleepy: bool,
     stopping: bool,
     last_error: Option<String>,
@@ -47,7 +48,7 @@ pub(crate) struct Lifecycle {
 
 impl Lifecycle {
     /// A worker that is about to be started (the caller performs the first `Spawn`). The seed is
-    /// of the pauses' jitter.
+    /// that of the back-off's jitter.
     pub(crate) fn new(timeouts: Timeouts, idle: Option<Duration>, seed: u64, now: Instant) -> Self {
         Self {
             phase: WorkerPhase::Spawning,
@@ -66,12 +67,12 @@ impl Lifecycle {
         }
     }
 
-    /// The present state.
+    /// The present phase.
     pub(crate) fn phase(&self) -> &WorkerPhase {
         &self.phase
     }
 
-    /// How often a process was started after one had died.
+    /// How often a process was started after another had failed.
     pub(crate) fn restarts(&self) -> u32 {
         self.restarts
     }
@@ -90,8 +91,7 @@ impl Lifecycle {
         }
     }
 
-    /// When `WorkerInput::TimeUp` is due, given how long a step of the present job may be expected to
-    /// take.
+    /// When `WorkerInput::TimeUp` is due, given the estimated time of a step of the present job.
     pub(crate) fn deadline(&self, step: Option<Duration>) -> Option<Instant> {
         let timeouts = &self.timeouts;
         let time = match &self.phase {
@@ -102,7 +102,7 @@ impl Lifecycle {
             WorkerPhase::Busy { .. } => timeouts.for_step(step),
             WorkerPhase::Draining => timeouts.exit,
             WorkerPhase::BackingOff { pause, .. } => *pause,
-            // What is wrong may pass: a driver comes late, another program leaves the GPU.
+            // The cause may go away: a driver is loaded late, another program leaves the GPU.
             WorkerPhase::Failed(failure) if failure.kind != Kind::Config => timeouts.backoff_max,
             WorkerPhase::Reaping(_)
             | WorkerPhase::Failed(_)
@@ -118,8 +118,7 @@ impl Lifecycle {
             && now.saturating_duration_since(self.since) > self.timeouts.reap
     }
 
-    /// Nobody can be blamed for time in which the daemon itself did not run: the deadline counts
-    /// from now.
+    /// The daemon itself did not run for a while: the deadline counts from now.
     pub(crate) fn excuse(&mut self, now: Instant) {
         self.since = now;
     }
@@ -151,7 +150,7 @@ impl Lifecycle {
         }
     }
 
-    /// The transition function: what happened → the next state and what must be done.
+    /// The transition function: an input leads to the next phase and to actions.
     pub(crate) fn apply(&mut self, input: WorkerInput, now: Instant) -> Vec<WorkerAction> {
         match input {
             WorkerInput::Loading { done, total } => match self.phase {
@@ -191,7 +190,7 @@ impl Lifecycle {
                     self.to(WorkerPhase::Busy { job, step, of }, now)
                 }
                 WorkerPhase::Reaping(killed) if killed.job == Some(job) => Vec::new(),
-                _ => self.unexpected("it draws a job that it was not given", now),
+                _ => self.unexpected("it reports about a job that it was not given", now),
             },
             WorkerInput::Alive => {
                 if matches!(self.phase, WorkerPhase::Busy { .. }) {
@@ -323,7 +322,7 @@ impl Lifecycle {
             WorkerPhase::Spawning => "starting",
             WorkerPhase::Loading { .. } => "loading",
             WorkerPhase::Warming => "warming up",
-            WorkerPhase::Busy { .. } => "drawing",
+            WorkerPhase::Busy { .. } => "generating",
             WorkerPhase::Ready => return self.lie_down(now),
             WorkerPhase::BackingOff { .. } | WorkerPhase::Failed(_) => {
                 return self.spawn_again(now);
@@ -355,7 +354,7 @@ impl Lifecycle {
         };
         if matches!(self.phase, WorkerPhase::Draining) && !self.stopping {
             self.ready = None;
-            // Somebody may have woken it while it went.
+            // It may have been woken while it ended.
             return if std::mem::take(&mut self.sleepy) {
                 self.to(WorkerPhase::Asleep, now)
             } else {

@@ -128,7 +128,7 @@ async fn attend(
     let mut exit = Exit::default();
     let mut status = None;
     let mut open = true;
-    let mut patience: Option<Instant> = None;
+    let mut last_words_until: Option<Instant> = None;
     while open || status.is_none() {
         tokio::select! {
             frame = frames.next(), if open => {
@@ -146,7 +146,7 @@ async fn attend(
                 };
                 open = matches!(&said, Some(said) if !matches!(said, FromWorker::Violation(_)));
                 if !open {
-                    patience.get_or_insert(Instant::now() + LAST_WORDS);
+                    last_words_until.get_or_insert(Instant::now() + LAST_WORDS);
                 }
                 if let Some(said) = said && supervisor.send((worker, said)).await.is_err() {
                     open = false;
@@ -154,14 +154,14 @@ async fn attend(
             }
             ended = child.wait(), if status.is_none() => {
                 status = Some(ended.ok());
-                patience.get_or_insert(Instant::now() + LAST_WORDS);
+                last_words_until.get_or_insert(Instant::now() + LAST_WORDS);
             }
             () = kill.notified(), if status.is_none() => end(&mut child),
-            () = async { sleep_until(patience.unwrap_or_else(Instant::now)).await },
-                if patience.is_some() =>
+            () = async { sleep_until(last_words_until.unwrap_or_else(Instant::now)).await },
+                if last_words_until.is_some() =>
             {
                 open = false;
-                patience = None;
+                last_words_until = None;
                 if status.is_none() {
                     exit.still_running = true;
                     end(&mut child);
@@ -284,8 +284,8 @@ mod tests {
         log.extend(b"\n\xff\nnote: run with `RUST_BACKTRACE=1`\n");
         let lines = Lines::default();
         copy_log(WorkerId(0), &log[..], lines.clone()).await;
-        let kept = lines.stderr_tail().unwrap();
-        assert_eq!(kept, format!("{} {} \u{fffd}", "x".repeat(4096), "x".repeat(904)));
+        let tail = lines.stderr_tail().unwrap();
+        assert_eq!(tail, format!("{} {} \u{fffd}", "x".repeat(4096), "x".repeat(904)));
         assert_eq!(Lines::default().stderr_tail(), None);
     }
 

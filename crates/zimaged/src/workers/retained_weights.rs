@@ -1,8 +1,8 @@
-//! Weights that outlive the worker: descriptors of memory, held here for the next one.
+//! Retained weights: descriptors of weight memory that outlive a worker's process, for the next one.
 //!
-//! They are a manifest and memory of a GPU or of the host; here nobody knows what is in them, and
-//! nobody maps it. The service manager gets copies, so that they outlive the daemon too. Closing
-//! the last one frees the memory.
+//! They are a manifest and memory of a GPU or of the host. The supervisor treats them as opaque and
+//! never maps them. The service manager's fd store gets copies, so that they outlive the daemon
+//! too. Closing the last descriptor frees the memory.
 
 use std::fmt;
 use std::io;
@@ -91,13 +91,17 @@ impl RetainedWeights {
         own.sort_by_key(|retained| retained.name.number);
         let numbers = own.iter().map(|retained| retained.name.number);
         if !numbers.eq(0..own.len()) || own.len() > DESCRIPTORS_MAX {
-            tracing::warn!(worker = worker.0, "the service manager kept only some of the weights");
+            tracing::warn!(
+                worker = worker.0,
+                "the service manager returned only part of the retained weights"
+            );
             own.drain(..).for_each(|retained| systemd::remove_fds(&retained.name.to_string()));
         }
         Self { retained: own, ..Self::new(worker) }
     }
 
-    /// A way to a worker that is about to be started: its end. On it lies what is kept.
+    /// The worker's end of a channel for a process that is about to be started; the retained
+    /// descriptors are already in it.
     ///
     /// # Errors
     ///
@@ -123,8 +127,8 @@ impl RetainedWeights {
         Ok(theirs)
     }
 
-    /// Ready when the worker has said what is to be retained, which is done then; never without a
-    /// worker.
+    /// Ready when the worker has offered weights, or refused the old ones, and that is done; never
+    /// without a worker.
     pub(crate) fn poll_offer(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             let Some(channel) = &self.channel else { return Poll::Pending };
@@ -140,28 +144,28 @@ impl RetainedWeights {
         }
     }
 
-    /// The worker is ready: what it was given is good.
+    /// The worker is ready: the weights that it was given are good.
     pub(crate) fn ready(&mut self) {
         self.tries = 0;
     }
 
-    /// The worker is gone. What it said last counts.
+    /// The worker is gone. Its last offer counts.
     pub(crate) fn ended(&mut self) {
         while let Some(channel) = &self.channel {
             self.receive(Handover::receive(channel));
         }
         if self.is_of_the_host() && oom::kills() > self.oom_kills {
-            // Nobody is charged for it: the kernel would end one process after the other.
+            // No process is charged for it: the kernel would end one process after the other.
             tracing::warn!("the machine has too little memory to keep the weights");
             self.forget();
         }
         if self.tries >= TRIES {
-            tracing::warn!("workers end before they are ready with the kept weights");
+            tracing::warn!("workers end before they are ready with the retained weights");
             self.forget();
         }
     }
 
-    /// Lets go of everything: once the worker is gone too, the memory is free.
+    /// Closes all descriptors: once the worker is gone too, the memory is free.
     pub(crate) fn forget(&mut self) {
         for retained in self.retained.drain(..) {
             systemd::remove_fds(&retained.name.to_string());
@@ -214,13 +218,13 @@ mod tests {
 
     use super::*;
 
-    /// A descriptor, and what reads an end once nobody holds it any more.
+    /// A descriptor, and a reader that finds an end once all copies of it are closed.
     fn held() -> (OwnedFd, File) {
         let (reader, writer) = io::pipe().unwrap();
         (writer.into(), File::from(OwnedFd::from(reader)))
     }
 
-    /// Waits for ever if somebody still holds it.
+    /// Blocks while a copy is open.
     fn is_let_go(mut reader: File) {
         assert_eq!(reader.read(&mut [0]).unwrap(), 0);
     }
@@ -248,91 +252,91 @@ mod tests {
     }
 
     /// A worker starts, finds so many descriptors and ends.
-    fn starts_with(kept: &mut RetainedWeights, count: usize) {
-        let worker = kept.open().unwrap();
+    fn starts_with(weights: &mut RetainedWeights, count: usize) {
+        let worker = weights.open().unwrap();
         assert_eq!(given(&worker).len(), count);
         drop(worker);
-        kept.ended();
+        weights.ended();
     }
 
     #[tokio::test]
     async fn what_a_worker_offers_the_next_one_finds() {
-        let mut kept = RetainedWeights::new(WorkerId(0));
-        let worker = kept.open().unwrap();
+        let mut weights = RetainedWeights::new(WorkerId(0));
+        let worker = weights.open().unwrap();
         assert!(given(&worker).is_empty());
         let (descriptor, reader) = held();
         Handover::Weights(vec![descriptor]).send(&worker).unwrap();
-        offer(&mut kept).await;
+        offer(&mut weights).await;
         drop(worker);
-        offer(&mut kept).await;
-        kept.ended();
-        let worker = kept.open().unwrap();
+        offer(&mut weights).await;
+        weights.ended();
+        let worker = weights.open().unwrap();
         drop(given(&worker));
         // Another offer takes the place of the first.
         let (another, _reader) = held();
         Handover::Weights(vec![another]).send(&worker).unwrap();
-        offer(&mut kept).await;
+        offer(&mut weights).await;
         is_let_go(reader);
     }
 
     #[tokio::test]
     async fn a_dead_workers_last_offer_counts() {
-        let mut kept = RetainedWeights::new(WorkerId(0));
-        let worker = kept.open().unwrap();
+        let mut weights = RetainedWeights::new(WorkerId(0));
+        let worker = weights.open().unwrap();
         Handover::Weights(vec![held().0]).send(&worker).unwrap();
         drop(worker);
-        kept.ended();
-        starts_with(&mut kept, 1);
+        weights.ended();
+        starts_with(&mut weights, 1);
     }
 
     #[tokio::test]
     async fn a_refusal_is_answered_once_they_are_gone() {
         let (descriptor, reader) = held();
-        let mut kept = stored(vec![(0, descriptor)]);
-        let worker = kept.open().unwrap();
+        let mut weights = stored(vec![(0, descriptor)]);
+        let worker = weights.open().unwrap();
         assert_eq!(given(&worker).len(), 1);
         Handover::Nothing.send(&worker).unwrap();
-        offer(&mut kept).await;
+        offer(&mut weights).await;
         assert!(matches!(Handover::receive(&worker), Ok(Some(Handover::Nothing))));
         is_let_go(reader);
         drop(worker);
-        kept.ended();
-        starts_with(&mut kept, 0);
+        weights.ended();
+        starts_with(&mut weights, 0);
     }
 
     #[tokio::test]
     async fn workers_that_die_of_them_are_given_them_twice_and_not_again() {
-        let mut kept = stored(vec![(0, held().0)]);
+        let mut weights = stored(vec![(0, held().0)]);
         for _ in 0..3 {
-            starts_with(&mut kept, 1);
-            let _worker = kept.open().unwrap();
-            kept.ready();
-            kept.ended();
+            starts_with(&mut weights, 1);
+            let _worker = weights.open().unwrap();
+            weights.ready();
+            weights.ended();
         }
-        starts_with(&mut kept, 1);
-        starts_with(&mut kept, 1);
-        starts_with(&mut kept, 0);
+        starts_with(&mut weights, 1);
+        starts_with(&mut weights, 1);
+        starts_with(&mut weights, 0);
     }
 
     #[tokio::test]
     async fn nonsense_changes_nothing() {
-        let mut kept = stored(vec![(0, held().0)]);
-        let worker = kept.open().unwrap();
+        let mut weights = stored(vec![(0, held().0)]);
+        let worker = weights.open().unwrap();
         rustix::net::send(&worker, b"garbage", rustix::net::SendFlags::empty()).unwrap();
         Handover::Nothing.send(&worker).unwrap();
-        offer(&mut kept).await;
-        kept.ready();
-        kept.ended();
-        starts_with(&mut kept, 1);
+        offer(&mut weights).await;
+        weights.ready();
+        weights.ended();
+        starts_with(&mut weights, 1);
     }
 
     #[tokio::test]
     async fn forgetting_frees_the_memory() {
         let (descriptor, reader) = held();
-        let mut kept = stored(vec![(0, descriptor)]);
-        kept.forget();
+        let mut weights = stored(vec![(0, descriptor)]);
+        weights.forget();
         is_let_go(reader);
-        starts_with(&mut kept, 0);
+        starts_with(&mut weights, 0);
     }
 
     #[tokio::test]

@@ -73,7 +73,7 @@ impl WorkerSlot {
         let weights = self.retained_weights.open();
         if let Err(error) = &weights {
             let worker = self.id.0;
-            tracing::warn!(worker, "the worker does not get the kept weights: {error}");
+            tracing::warn!(worker, "the worker does not get the retained weights: {error}");
         }
         let command = self.command.as_ref().map_err(Clone::clone)?;
         let (child, socket) = command.spawn(StartOptions { weights: weights.ok(), awaited })?;

@@ -19,7 +19,7 @@ pub(crate) enum WorkerPhase {
     Warming,
     /// Ready, nothing to do.
     Ready,
-    /// Drawing a job; steps of the present image.
+    /// Running a job; steps of the present image.
     Busy { job: JobId, step: u32, of: u32 },
     /// Its input was closed, since it is to sleep; it ends by itself.
     Draining,
@@ -28,7 +28,7 @@ pub(crate) enum WorkerPhase {
     /// There is no process; a new one starts after the pause.
     BackingOff { pause: Duration, reason: String },
     /// There is no process, and every job is refused. If it is the configuration that is wrong,
-    /// none will be started unless somebody asks for it; else one is tried now and then.
+    /// none is started unless a client asks for it; else one is started now and then.
     Failed(Failure),
     /// There is no process, and none is wanted until the next prompt.
     Asleep,
@@ -39,7 +39,7 @@ pub(crate) enum WorkerPhase {
 /// A process that was killed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Killed {
-    /// The job that it was drawing.
+    /// The job that it was running.
     pub job: Option<JobId>,
     /// Why, one sentence.
     pub reason: String,
@@ -54,7 +54,7 @@ pub(crate) enum WorkerInput {
     NotStarted(Failure),
     /// It reads weights; bytes.
     Loading { done: u64, total: u64 },
-    /// It draws a warm-up image.
+    /// It warms up.
     Warming,
     /// Jobs may come.
     Ready,
@@ -78,7 +78,7 @@ pub(crate) enum WorkerInput {
     TimeUp,
     /// The GPU is to be freed once the running job has ended.
     Sleep,
-    /// A job waits, or somebody asks for the model.
+    /// A job waits, or a client asks for the model.
     Wake,
     /// The daemon ends.
     Stop,
@@ -97,6 +97,6 @@ pub(crate) enum WorkerAction {
     BackOff { pause: Duration, reason: String },
     /// The job's worker died under it.
     LoseJob { job: JobId, fault: Fault, reason: String },
-    /// No job can be drawn any more.
+    /// No job can run any more.
     RefuseAll(Failure),
 }

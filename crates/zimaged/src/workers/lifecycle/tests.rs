@@ -265,7 +265,7 @@ fn five_starts_that_come_to_nothing_are_enough_until_somebody_asks() {
         "the worker did not get ready 5 times in a row; the worker was ended by SIGKILL: no memory"
     );
     assert_eq!(life.apply(WorkerInput::Wake), [WorkerAction::Spawn]);
-    assert_eq!(pause(&life.apply(exit(1))), 0, "counted anew");
+    assert_eq!(pause(&life.apply(exit(1))), 0, "counted from zero");
 }
 
 #[test]
@@ -390,7 +390,7 @@ fn who_says_nothing_hangs_and_who_says_something_does_not() {
     assert_eq!(life.life.job(), Some(3));
     assert_eq!(life.apply(WorkerInput::Ended(3)), []);
     let actions = life.apply(killed(9, "deep in a kernel"));
-    let reason = "the worker hung while drawing, for 31 s: deep in a kernel".to_owned();
+    let reason = "the worker hung while generating, for 31 s: deep in a kernel".to_owned();
     assert_eq!(
         actions,
         [WorkerAction::BackOff { pause: Duration::ZERO, reason }],
