@@ -44,16 +44,16 @@ pub fn chance(of: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn drawn(seed: u64, steps: &[u32], of: u32) -> [u8; 3] {
+    fn generated(seed: u64, steps: &[u32], of: u32) -> [u8; 3] {
         decoded(steps.iter().fold(seed, |latents, step| stepped(latents, *step)), of)
     }
 
     #[test]
     fn only_each_step_once_and_in_order_gives_the_seeds_colour() {
-        assert_eq!(drawn(0x01_0203, &[1, 2, 3, 4], 4), [1, 2, 3]);
-        assert_eq!(drawn(u64::MAX - 7, &[1], 1), colour(u64::MAX - 7));
+        assert_eq!(generated(0x01_0203, &[1, 2, 3, 4], 4), [1, 2, 3]);
+        assert_eq!(generated(u64::MAX - 7, &[1], 1), colour(u64::MAX - 7));
         for wrong in [&[1, 2, 3][..], &[1, 2, 2, 3, 4], &[1, 3, 2, 4], &[2, 3, 4], &[]] {
-            assert_ne!(drawn(0x01_0203, wrong, 4), [1, 2, 3], "{wrong:?}");
+            assert_ne!(generated(0x01_0203, wrong, 4), [1, 2, 3], "{wrong:?}");
         }
     }
 }

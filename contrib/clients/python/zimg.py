@@ -13,10 +13,10 @@ import zlib
 # Messages by their names: fields and their types, or a list of variants, whose place is their number. A type is a
 # letter of struct, "s" for a string, or the name of a message; "?" before it: it may be missing, "*": a list.
 TYPES = {
-    "FAILURE": "kind:I message:s hint:?s", "WEIGHTS": ["Read bytes:Q", "Kept bytes:Q"], "MEMORY": "used:Q total:Q",
+    "FAILURE": "kind:I message:s hint:?s", "WEIGHTS": ["Read bytes:Q", "Retained bytes:Q"], "MEMORY": "used:Q total:Q",
     "STATE": ["Starting", "Loading done:Q total:Q", "Warming", "Ready", "Busy job:Q step:I of:I", "Draining",
               "Restarting in_ms:Q reason:s", "Failed failure:FAILURE", "Asleep"],
-    "WAITING": ["Queue position:I", "Worker worker:STATE", "Overtaken position:I", "Disk failure:FAILURE"],
+    "WAITING": ["Queue position:I", "Worker worker:STATE", "Preempted position:I", "Disk failure:FAILURE"],
     "CAN": "parameters:*s guidance:B negative_prompt:B side_min:I side_max:I side_multiple:I images_max:I"
     " initial_image:B mask:B control_image:B lora:B layouts:*I",
     "MODEL": "name:s device:s dtype:s width:I height:I steps:I guidance:f max_tokens:I capabilities:CAN",

@@ -47,7 +47,7 @@ fn samples() -> Vec<(&'static str, WorkerFrame)> {
         ("Report::Latents", WorkerFrame::Report(Report::Latents { job, point })),
         ("Report::Paused", WorkerFrame::Report(Report::Paused { job })),
         ("Report::Preview", WorkerFrame::Report(Report::Preview { job, preview })),
-        ("Report::Weights", WorkerFrame::Report(Report::Weights(Weights::Kept { bytes: 9 }))),
+        ("Report::Weights", WorkerFrame::Report(Report::Weights(Weights::Retained { bytes: 9 }))),
         ("Report::Memory", WorkerFrame::Report(Report::Memory(DeviceMemory { used: 1, total: 2 }))),
         ("Pixels", WorkerFrame::Pixels(vec![1, 2, 3].into())),
         ("Latents", WorkerFrame::Latents(vec![1, 2, 3].into())),

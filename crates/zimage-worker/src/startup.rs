@@ -57,7 +57,7 @@ pub(crate) fn start(args: &Args, reports: &Reports) -> Result<Ready, Failure> {
     };
     let (pipeline, arrival) = loaded.map_err(|e| at_start(&e, choice.options.device))?;
     reports.send(Report::Weights(match arrival {
-        LoadedFrom::Retained(bytes) => Weights::Kept { bytes },
+        LoadedFrom::Retained(bytes) => Weights::Retained { bytes },
         LoadedFrom::Files(bytes) => {
             channel.offer(pipeline.retain());
             Weights::Read { bytes }

@@ -167,7 +167,7 @@ fn autoencoder_encodes() {
     }
 }
 
-/// What was drawn for a case, and how far it is from the reference.
+/// What was generated for a case, and how far it is from the reference.
 struct Row<'a> {
     case: &'a Case,
     latents: (f64, f64),

@@ -68,7 +68,7 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
         config: config.file.clone(),
         model: config.model.clone(),
         workers: workers.into_iter().map(|command| command.map_err(Failure::from)).collect(),
-        places: config.places,
+        limits: config.limits,
         idle_unload: config.idle_unload,
         timeouts: config.timeouts,
         folder: state_directory(&config.state_dir),
@@ -163,7 +163,7 @@ async fn run(
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let (to_supervisor, from_clients) = mpsc::channel(MESSAGES_MAX);
-    let slots = ConnectionSlots::new(config.places.connections as usize);
+    let slots = ConnectionSlots::new(config.limits.connections as usize);
     let accepting = tokio::spawn(connection::accept(listener, slots.clone(), to_supervisor));
     let acceptor = Acceptor { task: accepting.abort_handle(), is_kept_open: is_passed };
     Supervisor::new(config)?.run(from_clients, acceptor).await?;

@@ -268,7 +268,7 @@ mod tests {
             let rgb = Bytes::from_static(&[0; 3]);
             Event::Preview(Preview { image: 0, step, width: 1, height: 1, rgb })
         };
-        let waiting = Event::Waiting(Waiting::Overtaken { position: 1 });
+        let waiting = Event::Waiting(Waiting::Preempted { position: 1 });
         for n in 1..100 {
             for event in
                 [waiting.clone(), Event::Resumed { image: 0, step: n }, step(n), preview(n)]

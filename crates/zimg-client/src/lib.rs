@@ -14,8 +14,8 @@ pub use job::{Canceller, Image, Job, Update};
 pub use zimage_params as params;
 pub use zimage_params::{ParamsError, seed_of_image};
 pub use zimg_protocol::messages::{
-    Busy, Capabilities, Counters, DeviceMemory, Generate, ImageInfo, JobId, JobInfo, JobState,
-    ModelInfo, Overview, Params, Places, Preview, Priority, Setup, Started, Status, Step, Timings,
-    Waiting, Weights, WorkerId, WorkerState, WorkerStatus,
+    Busy, Capabilities, Counters, DaemonLimits, DeviceMemory, Generate, ImageInfo, JobId, JobInfo,
+    JobState, ModelInfo, Overview, Params, Preview, Priority, Setup, Started, Status, Step,
+    Timings, Waiting, Weights, WorkerId, WorkerState, WorkerStatus,
 };
 pub use zimg_protocol::{Failure, Kind, limits};

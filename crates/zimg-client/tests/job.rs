@@ -318,7 +318,7 @@ fn one_connection_asks_many_things() {
         height: None,
         seed: 1,
         count: 2,
-        drawn: 0,
+        generated: 0,
         accepted_unix_s: 1_800_000_000,
         prompt: "a fox".to_owned(),
     };
@@ -425,7 +425,7 @@ fn previews_and_resuming_are_told_and_lies_about_them_caught() {
 }
 
 #[test]
-fn the_example_draws() {
+fn the_example_generates() {
     let fake = welcoming(|stream, request| {
         let draw = Params { seed: Some(42), ..Params::new("a fox") };
         assert_eq!(request, Request::Generate(Generate::new(draw)));

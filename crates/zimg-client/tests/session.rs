@@ -39,13 +39,13 @@ fn status(model: Option<ModelInfo>) -> Status {
 fn overview() -> Event {
     Event::Overview(Box::new(Overview {
         status: status(None),
-        places: zimg_client::Places::default(),
+        places: zimg_client::DaemonLimits::default(),
         unfinished: 0,
         connections: 1,
-        kept: 0,
+        detached: 0,
         wait_ms: Some(10),
         counters: zimg_client::Counters::default(),
-        keeping: None,
+        store_failure: None,
     }))
 }
 

@@ -108,7 +108,7 @@ fn event(message: &Event) -> &'static str {
         Event::Accepted { .. } => "Accepted",
         Event::Waiting(Waiting::Queue { .. }) => "Waiting(Queue)",
         Event::Waiting(Waiting::Worker(_)) => "Waiting(Worker)",
-        Event::Waiting(Waiting::Overtaken { .. }) => "Waiting(Overtaken)",
+        Event::Waiting(Waiting::Preempted { .. }) => "Waiting(Preempted)",
         Event::Waiting(Waiting::Disk(_)) => "Waiting(Disk)",
         Event::Started(_) => "Started",
         Event::Step(_) => "Step",

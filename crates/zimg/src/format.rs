@@ -15,7 +15,7 @@ pub(crate) fn waiting(waiting: &Waiting) -> String {
         Waiting::Queue { position: 1 } => "waiting: 1 job is before this one".to_owned(),
         Waiting::Queue { position } => format!("waiting: {position} jobs are before this one"),
         Waiting::Worker(state) => format!("waiting: {}", worker(state)),
-        Waiting::Overtaken { .. } => "waiting: preempted by an interactive job".to_owned(),
+        Waiting::Preempted { .. } => "waiting: preempted by an interactive job".to_owned(),
         Waiting::Disk(failure) => format!("waiting: {failure}"),
     }
 }

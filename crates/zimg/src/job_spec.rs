@@ -30,7 +30,7 @@ pub(crate) struct JobSpec {
     /// Whether to ask for previews.
     pub(crate) previews: bool,
     /// The model that generated the image before, if it is generated again.
-    pub(crate) drawn_by: Option<String>,
+    pub(crate) generated_by: Option<String>,
     /// Whether the job is detached.
     pub(crate) detach: bool,
 }
@@ -135,7 +135,7 @@ impl JobSpec {
             },
             wait: options.wait,
             previews: false,
-            drawn_by: None,
+            generated_by: None,
             detach: false,
         }
     }

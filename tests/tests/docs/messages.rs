@@ -10,7 +10,10 @@ use crate::sentences::{Said, said};
 
 /// Sentences that no user meets, and why.
 const UNMET: &[(&str, &str)] = &[
-    ("internal error: the image has no output file", "names are given before anything is drawn"),
+    (
+        "internal error: the image has no output file",
+        "names are given before anything is generated",
+    ),
     ("`…`: …", "an option in a line of a batch, with the sentence of the command line"),
     ("the client has left", "no client is there to read it"),
     ("the job store is not open yet", "is replaced before any request"),

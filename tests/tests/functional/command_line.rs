@@ -69,7 +69,7 @@ fn a_batch_is_generated_by_a_daemon_that_takes_less_than_it_has() {
     assert!(said.contains("30 images: 30 generated, 0 exist already, 0 failed"), "{said}");
     for seed in 1..=30_u8 {
         let bytes = fs::read(daemon.folder().join(format!("p-{seed}-{seed}.ppm"))).unwrap();
-        // The mock draws one colour: the seed.
+        // The mock generates one colour: the seed.
         assert!(bytes[13..].chunks(3).all(|pixel| pixel == [0, 0, seed]), "image {seed}");
     }
     let again = daemon.zimg(&words).output().unwrap();

@@ -91,9 +91,9 @@ fn a_detached_job_is_generated_stored_fetched_and_deleted() {
     let job = detach(&daemon, draw(0x01_02_03, 3)).unwrap();
     until("the end", || state(&daemon, job).filter(|state| *state == JobState::Done));
     let info = jobs(&daemon).remove(0);
-    assert!(info.detached && info.drawn == 3 && info.count == 3 && info.seed == 0x01_02_03);
+    assert!(info.detached && info.generated == 3 && info.count == 3 && info.seed == 0x01_02_03);
     assert_eq!((info.width, info.prompt.as_str()), (Some(64), "a fox"));
-    assert_eq!(daemon.client().overview().unwrap().kept, 1);
+    assert_eq!(daemon.client().overview().unwrap().detached, 1);
     // Fetching does not delete: the client may not have saved the images.
     for _ in 0..2 {
         let mut waited = daemon.client().wait(job).unwrap();
@@ -265,13 +265,13 @@ fn from_one_command_line_to_another() {
     assert!(shown.contains("a fox") && shown.contains("mock"), "{shown}");
     let (_, number, _) = zimg(&["a fox", "--detach", "-q", "--steps", "60"]);
     assert_eq!(zimg(&["cancel", number.trim()]).0, Some(0));
-    // One that is being drawn ends at its next step.
+    // One that is being generated ends at its next step.
     until("its end", || (zimg(&["jobs"]).1 == "no jobs\n").then_some(()));
 }
 
 /// What the daemon says about its disk.
 fn trouble(daemon: &Daemon) -> Option<Failure> {
-    daemon.client().overview().unwrap().keeping
+    daemon.client().overview().unwrap().store_failure
 }
 
 fn images(state_dir: &Path) -> (PathBuf, PathBuf) {
@@ -300,9 +300,9 @@ fn a_disk_that_takes_nothing_loses_nothing_and_goes_on_when_it_does() {
     assert_eq!(failure.kind, Kind::Io);
     assert!(failure.message.starts_with("cannot store jobs in "), "{failure}");
     until("the trouble", || trouble(&daemon).filter(|said| said.kind == Kind::Io));
-    // Others are drawn meanwhile.
+    // Others are generated meanwhile.
     check(&daemon.draw(&draw(9, 1)).unwrap(), 9, 1);
-    assert!(matches!(state(&daemon, held), Some(JobState::Held(_))));
+    assert!(matches!(state(&daemon, held), Some(JobState::Blocked(_))));
     std::fs::remove_file(&images).unwrap();
     std::fs::rename(&away, &images).unwrap();
     check(&finish(watcher).unwrap(), 5, 2);

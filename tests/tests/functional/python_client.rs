@@ -40,7 +40,7 @@ fn told(output: Output) -> (Option<i32>, String, String) {
 #[test]
 fn it_generates_and_shows_progress() {
     let daemon = Daemon::ready("");
-    // The mock draws one colour: the seed.
+    // The mock generates one colour: the seed.
     let words = ["a réd fox", "fox.png", "seed=66051", "count=2", "width=64", "height=96"];
     let (code, _, said) = run(&daemon, &words);
     assert_eq!(code, Some(0), "{said}");

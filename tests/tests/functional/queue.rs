@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper fails its test by panicking")]
 
 use zimg_client::{
-    Client, Generate, Job, JobState, Kind, Params, Places, Preview, Priority, Update, Waiting,
+    Client, DaemonLimits, Generate, Job, JobState, Kind, Params, Preview, Priority, Update, Waiting,
 };
 use zimg_tests::{Daemon, Options, finish, mock, wait_until};
 
@@ -58,8 +58,8 @@ fn limits_are_configurable_and_a_full_queue_reports_its_depth() {
     let settings =
         [("ZIMAGED_JOBS", "3"), ("ZIMAGED_JOBS_PER_USER", "2"), ("ZIMAGED_CONNECTIONS", "12")];
     let daemon = with("hold@load", &settings);
-    let places = daemon.client().overview().unwrap().places;
-    assert_eq!(places, Places { jobs: 3, jobs_per_user: 2, connections: 12 });
+    let limits = daemon.client().overview().unwrap().limits;
+    assert_eq!(limits, DaemonLimits { jobs: 3, jobs_per_user: 2, connections: 12 });
     let jobs =
         [Priority::Batch, Priority::Interactive].map(|p| accepted(&daemon, &submit(draw(8), p)));
     let mut third = daemon.client().generate(&submit(draw(8), Priority::Batch)).unwrap();
@@ -93,7 +93,7 @@ fn all_places_taken_says_how_long_until_one_is_free() {
     let daemon = with("ms:1000,hold@step:9", &[("ZIMAGED_JOBS", "1")]);
     let overview = daemon.client().overview().unwrap();
     assert_eq!(overview.unfinished, 0);
-    // Measured while it is drawn, and forty steps are left after the ninth.
+    // Measured while it is generated, and forty steps are left after the ninth.
     let mut running = accepted(&daemon, &submit(draw(49), Priority::Interactive));
     until(&mut running, |update| matches!(update, Update::Step(step) if step.step == 9));
     let mut refused = daemon.client().generate(&submit(draw(8), Priority::Interactive)).unwrap();
@@ -133,7 +133,7 @@ fn an_interactive_job_preempts_a_batch_at_its_next_step() {
     let interactive = accepted(&daemon, &submit(draw(2), Priority::Interactive));
     assert_eq!(finish(interactive).unwrap().len(), 1);
     let preempted = until(&mut batch, |update| matches!(update, Update::Waiting(_)));
-    assert_eq!(preempted, Update::Waiting(Waiting::Overtaken { position: 1 }));
+    assert_eq!(preempted, Update::Waiting(Waiting::Preempted { position: 1 }));
     // It goes on where it was, before all others, to the image that it would have been.
     let resumed = until(&mut batch, |update| matches!(update, Update::Resumed { .. }));
     assert_eq!(resumed, Update::Resumed { image: 0, step: 3 });
@@ -141,8 +141,8 @@ fn an_interactive_job_preempts_a_batch_at_its_next_step() {
     assert_eq!(images[0].pixels[..3], mock::colour(SEED));
     finish(other).unwrap();
     let counters = daemon.client().overview().unwrap().counters;
-    assert_eq!((counters.overtaken, counters.resumed), (1, 0));
-    assert_eq!(counters.steps, 8 + 2 + 2, "no step was drawn twice");
+    assert_eq!((counters.preempted, counters.resumed), (1, 0));
+    assert_eq!(counters.steps, 8 + 2 + 2, "no step was generated twice");
     daemon.wait_for("STATUS=ready");
 }
 
@@ -158,7 +158,7 @@ fn a_batch_that_is_preempted_again_and_again_still_progresses() {
     let right = (0..4).all(|i| images[i].pixels[..3] == mock::colour(SEED + i as u64));
     assert!(right && images.len() == 4);
     let counters = daemon.client().overview().unwrap().counters;
-    assert_eq!(counters.steps, 4 * 50 + 20, "no step was drawn twice");
+    assert_eq!(counters.steps, 4 * 50 + 20, "no step was generated twice");
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_paused_job_can_be_cancelled() {
     let mut batch = accepted(&daemon, &submit(draw(8), Priority::Batch));
     daemon.held();
     let interactive = accepted(&daemon, &submit(draw(2), Priority::Interactive));
-    until(&mut batch, |update| matches!(update, Update::Waiting(Waiting::Overtaken { .. })));
+    until(&mut batch, |update| matches!(update, Update::Waiting(Waiting::Preempted { .. })));
     daemon.client().cancel(1).unwrap();
     assert_eq!(finish(batch).unwrap_err().kind, Kind::Cancelled);
     daemon.open_gate();

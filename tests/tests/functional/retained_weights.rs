@@ -59,7 +59,7 @@ fn read_again(daemon: &Daemon, why: &str) {
 
 fn retained(daemon: &Daemon) {
     let weights = weights(daemon);
-    assert!(matches!(weights, Weights::Kept { bytes } if bytes > 10_000_000), "{weights:?}");
+    assert!(matches!(weights, Weights::Retained { bytes } if bytes > 10_000_000), "{weights:?}");
 }
 
 /// Kills the worker; another one is ready when this returns.

@@ -57,7 +57,7 @@ impl Manager {
         Client::connect("test 1.0", &self.socket()).unwrap()
     }
 
-    /// A `zimg` that draws, and is not waited for.
+    /// A `zimg` that generates, and is not waited for.
     fn zimg(&self, name: &str) -> Child {
         Command::new(program("zimg"))
             .current_dir(self.folder.path())
@@ -87,7 +87,7 @@ impl Drop for Service {
     }
 }
 
-fn drawn(zimg: Child) -> Output {
+fn generated(zimg: Child) -> Output {
     let output = zimg.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output
@@ -135,8 +135,8 @@ fn no_client_is_refused_while_the_service_restarts() {
     assert_eq!(finish(running).unwrap().len(), 1);
     assert!(first.0.wait().unwrap().success());
     let _second = manager.start(&worker);
-    let said = drawn(waiting);
-    late.into_iter().for_each(|zimg| drop(drawn(zimg)));
+    let said = generated(waiting);
+    late.into_iter().for_each(|zimg| drop(generated(zimg)));
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(said.contains("zimaged is shutting down; waiting for a place"), "{said}");
     assert_eq!(manager.client().status().unwrap().done, 5);

@@ -58,7 +58,7 @@ fn told(output: &Output) -> (Option<i32>, String, String) {
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
-/// The one colour that the mock draws: the seed.
+/// The one colour that the mock generates: the seed.
 fn seed_of(path: &Path) -> u32 {
     let image = image::open(path).unwrap().into_rgb8();
     let [red, green, blue] = image.get_pixel(0, 0).0;
@@ -165,7 +165,7 @@ fn a_wallpaper_is_set_as_the_desktop_has_it() {
 
     let (code, _, said) = told(&desktop(&daemon, "zimg-wallpaper").output().unwrap());
     assert_eq!(code, Some(69));
-    assert!(said.contains("is drawn, but nothing here sets a wallpaper"), "{said}");
+    assert!(said.contains("is generated, but nothing here sets a wallpaper"), "{said}");
     // Images of the same second share a name, so there are at most two.
     let state = daemon.folder().join(".local/state/zimg");
     set(&gnome, &[]);
@@ -187,7 +187,7 @@ fn an_image_is_generated_again_from_a_menu() {
     let said = called(&bin);
     let (none, fox) = said.split_once('\n').unwrap();
     assert!(none.starts_with("notify-send --app-name=zimg none.png zimg: "), "{said}");
-    let name = fox.trim().split_once("drawn again as ").unwrap().1.to_owned();
+    let name = fox.trim().split_once("generated again as ").unwrap().1.to_owned();
     let seed: u32 =
         name.strip_prefix("my fox-").unwrap().strip_suffix(".png").unwrap().parse().unwrap();
     assert_eq!(seed_of(&daemon.folder().join(&name)), seed & 0xff_ffff);

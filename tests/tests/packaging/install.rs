@@ -130,7 +130,7 @@ fn an_installed_tree_generates_after_it_was_moved() {
         let place_is_open = fs::read(file).unwrap().windows(8).any(|word| word == b"@PREFIX@");
         assert!(!place_is_open, "{} names no place", file.display());
     }
-    // A worker without CUDA draws on the CPU alone, which the service must then allow.
+    // A worker without CUDA generates on the CPU alone, which the service must then allow.
     let cuda = usr.join("lib/zimaged/torch/lib/libtorch_cuda.so").exists();
     let drop_in = usr.join("lib/systemd/system/zimaged.service.d/cpu.conf").exists();
     assert_ne!(cuda, drop_in);
@@ -139,7 +139,7 @@ fn an_installed_tree_generates_after_it_was_moved() {
     fs::rename(stage.join("usr"), &tree).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(&tree, folder.path());
-    let drawn = Command::new(tree.join("bin/zimg"))
+    let generated = Command::new(tree.join("bin/zimg"))
         .env_clear()
         .env("HOME", folder.path())
         .arg("--socket")
@@ -149,7 +149,7 @@ fn an_installed_tree_generates_after_it_was_moved() {
         .output()
         .unwrap();
     let log = fs::read_to_string(folder.path().join("log")).unwrap();
-    assert!(drawn.status.success(), "{}{log}", String::from_utf8_lossy(&drawn.stderr));
+    assert!(generated.status.success(), "{}{log}", String::from_utf8_lossy(&generated.stderr));
     let image = image::open(folder.path().join("out.png")).unwrap();
     assert_eq!((image.width(), image.height()), (256, 256));
 

@@ -1,5 +1,5 @@
 //! Workers die all the time, of everything and everywhere, while many clients draw: every accepted
-//! job has exactly one answer, which is the image that an undisturbed worker would have drawn.
+//! job has exactly one answer, which is the image that an undisturbed worker would have generated.
 //!
 //! What goes wrong follows from `ZIMG_CHAOS_SEED`; when it goes wrong also from the machine.
 //! `ZIMG_CHAOS_JOBS` makes it longer, to see that nothing grows.
@@ -137,7 +137,7 @@ fn a_thousand_jobs_survive_hundreds_of_deaths_at_every_phase() {
     });
     let struck = struck.count() as u64;
     assert!(struck >= jobs / 10, "{struck} from inside");
-    // None was lost, none drawn twice.
+    // None was lost, none generated twice.
     let overview = daemon.client().overview().unwrap();
     let images: u64 = (0..jobs).map(|number| u64::from(job(number).params.images())).sum();
     assert_eq!((overview.status.done, overview.status.failed), (jobs, 0));
@@ -151,7 +151,7 @@ fn a_thousand_jobs_survive_hundreds_of_deaths_at_every_phase() {
         "{jobs} jobs, {images} images, {deaths} deaths ({killed} from outside, {struck} jobs \
          struck from inside), {} resumed, {} preempted, in {:.1} s",
         overview.counters.resumed,
-        overview.counters.overtaken,
+        overview.counters.preempted,
         begun.elapsed().as_secs_f32()
     );
     daemon.end();
@@ -172,14 +172,14 @@ fn crashes_and_hangs_from_outside_and_clients_that_vanish_harm_no_other_job() {
         let (sender, _answers) = mpsc::channel();
         thread::scope(|scope| {
             let jobs = round * CLIENTS..(round + 1) * CLIENTS;
-            let drawing = scope.spawn(|| draw_all(&daemon, jobs, &sender));
+            let generating = scope.spawn(|| draw_all(&daemon, jobs, &sender));
             assert!(vanishing.any(|update| matches!(update, Ok(Update::Step(_)))));
             drop(vanishing);
             // A job that two workers in a row died of would be given up: one such death a round,
             // by a signal that is its own fault, or by a hang.
             let signal = if round % 5 == 4 { Signal::SIGSTOP } else { Signal::SIGSEGV };
             while !strike(&daemon, signal) {}
-            drawing.join().unwrap();
+            generating.join().unwrap();
         });
     }
     wait_until("nothing is left to do", || daemon.client().overview().unwrap().unfinished == 0);

@@ -107,7 +107,7 @@ fn a_dead_device_ends_the_worker_and_not_the_job() {
         assert_eq!(failure.kind, Kind::Internal);
         let said = "the device needs a new worker: libtorch failed: CUDA error: an illegal memory access was encountered";
         assert_eq!(failure.message, said, "{faults}");
-        // The rest can be drawn elsewhere.
+        // The rest can be generated elsewhere.
         if let Some(snapshot) = run.points.last() {
             let whole = Worker::start().draw(1, &draw(), None);
             assert!(done(&Worker::start().draw(1, &draw(), Some(snapshot))) == done(&whole));

@@ -1,6 +1,6 @@
 //! Kill matrix: whatever is killed whenever, every accepted job has exactly one answer, and no process is left.
 //!
-//! In each cell the mock worker holds at a phase while one job is (about to be) drawn and another
+//! In each cell the mock worker holds at a phase while one job is (about to be) generated and another
 //! waits; then a process is killed.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper fails its test by panicking")]
@@ -54,8 +54,8 @@ impl Cell {
         // What the worker has said by now is known to the supervisor, too.
         wait_until("the supervisor is at the phase", || {
             let status = cell.daemon.status();
-            let drawing = matches!(status.workers[0].state, WorkerState::Busy { .. });
-            drawing == cell.is_running() && status.done == u64::from(cell.is_answered())
+            let generating = matches!(status.workers[0].state, WorkerState::Busy { .. });
+            generating == cell.is_running() && status.done == u64::from(cell.is_answered())
         });
         cell
     }
@@ -100,7 +100,7 @@ fn kill_the_worker(signal: Signal) {
         let status = daemon.status();
         assert_eq!((status.done, status.failed), (2, 0), "{phase}");
         let counters = daemon.client().overview().unwrap().counters;
-        assert_eq!(counters.images, 2, "{phase}: none was drawn twice");
+        assert_eq!(counters.images, 2, "{phase}: none was generated twice");
         daemon.end();
     }
 }
@@ -159,7 +159,7 @@ fn supervisor_term() {
         daemon.wait_for("STOPPING=1");
         daemon.open_gate();
         let answers = [answer(first, SEED), answer(second, SEED + 1)];
-        // The job that is drawn is drawn to its end, the other one may try again.
+        // The job that is generated is generated to its end, the other one may try again.
         assert_eq!(answers[0].is_ok(), running, "{phase}: {answers:?}");
         assert!(running || is_refusal(&answers[0]), "{phase}: {answers:?}");
         assert_eq!(answers[1].is_ok(), answered, "{phase}: {answers:?}");
@@ -188,7 +188,7 @@ fn supervisor_term_twice() {
     }
 }
 
-/// The first job is a `zimg` process's, to which this is done; the second one is drawn.
+/// The first job is a `zimg` process's, to which this is done; the second one is generated.
 fn with_zimg(then: impl Fn(&Daemon, &'static str, Child)) {
     for phase in PHASES {
         let daemon = daemon(phase);

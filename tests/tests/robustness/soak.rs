@@ -160,7 +160,7 @@ fn strike(process: u32, signal: Signal) -> bool {
 #[derive(Default)]
 struct Counts {
     /// Jobs whose images came, and how many images.
-    drawn: AtomicU64,
+    generated: AtomicU64,
     images: AtomicU64,
     /// Jobs whose client went or changed its mind: they may be done or not.
     given_up: AtomicU64,
@@ -175,11 +175,11 @@ fn more(counter: &AtomicU64, by: u32) {
 }
 
 /// Draws and gets the right images.
-fn draws(daemon: &Daemon, until: Until, counts: &Counts, mut seeded: Seeded) {
+fn generates(daemon: &Daemon, until: Until, counts: &Counts, mut seeded: Seeded) {
     while until.pause(&mut seeded, 900) {
         let submit = any(&mut seeded);
         check(&finish(daemon.client().generate(&submit).unwrap()).unwrap(), &submit.params);
-        more(&counts.drawn, 1);
+        more(&counts.generated, 1);
         more(&counts.images, submit.params.images());
     }
 }
@@ -229,7 +229,7 @@ fn types(daemon: &Daemon, until: Until, counts: &Counts, mut seeded: Seeded) {
         assert!(ended.status.success(), "{fate}: {}", String::from_utf8_lossy(&ended.stderr));
         let image = image::open(daemon.folder().join("fox.png")).unwrap().to_rgb8();
         assert!(image.pixels().all(|pixel| pixel.0 == colour(seed.parse().unwrap())));
-        more(&counts.drawn, 1);
+        more(&counts.generated, 1);
         more(&counts.images, 1);
     }
 }
@@ -269,7 +269,7 @@ fn a_daemon_stays_as_small_as_it_was_while_workers_and_clients_die() {
     thread::scope(|scope| {
         let (daemon, counts, told) = (&daemon, &counts, &mut told);
         for client in 1..=3 {
-            scope.spawn(move || draws(daemon, until, counts, Seeded(client << 32)));
+            scope.spawn(move || generates(daemon, until, counts, Seeded(client << 32)));
         }
         scope.spawn(move || changes_its_mind(daemon, until, counts, Seeded(4 << 32)));
         scope.spawn(move || types(daemon, until, counts, Seeded(5 << 32)));
@@ -291,9 +291,9 @@ fn a_daemon_stays_as_small_as_it_was_while_workers_and_clients_die() {
     assert!(matches!(update, Some(Ok(Update::Accepted { .. }))), "{update:?}");
     wait_until("the last one has ended", || daemon.client().overview().unwrap().unfinished == 0);
     let overview = daemon.client().overview().unwrap();
-    let Counts { drawn, images, given_up, killed, struck } = counts;
-    let [drawn, images, given_up, killed, struck] =
-        [drawn, images, given_up, killed, struck].map(AtomicU64::into_inner);
+    let Counts { generated, images, given_up, killed, struck } = counts;
+    let [generated, images, given_up, killed, struck] =
+        [generated, images, given_up, killed, struck].map(AtomicU64::into_inner);
     // Each job has one end, which is its images unless its client would have it otherwise.
     let (detached, refused) = told.counts();
     assert_eq!(refused, 0);
@@ -308,11 +308,11 @@ fn a_daemon_stays_as_small_as_it_was_while_workers_and_clients_die() {
         status.failed,
         status.workers[0].restarts,
         overview.counters.resumed,
-        overview.counters.overtaken,
+        overview.counters.preempted,
         seen.flat()
     );
     // And the last one, whose client waits for its acceptance alone.
-    let least = drawn + detached + given_up + 1;
+    let least = generated + detached + given_up + 1;
     assert!((least..=least + killed).contains(&ended), "{least} + {killed}, {ended}");
     let unwanted = given_up + killed + 1;
     assert!(status.failed <= unwanted, "{} of {unwanted} failed", status.failed);
@@ -360,7 +360,7 @@ fn daemons_that_are_killed_leave_nothing_behind() {
                 };
                 told.go_on(daemon, seeded, more).unwrap_err();
             });
-            scope.spawn(move || draws_or_is_told(daemon, counts, client));
+            scope.spawn(move || generates_or_is_told(daemon, counts, client));
             while Instant::now() < until.0 {
                 thread::sleep(Duration::from_millis(50));
             }
@@ -376,18 +376,18 @@ fn daemons_that_are_killed_leave_nothing_behind() {
     assert_eq!(fs::read_dir(state.join("pictures")).unwrap().count(), 0);
     let (detached, unanswered) = told.counts();
     assert!(unanswered <= daemons, "{unanswered} not answered by {daemons} daemons");
-    let [drawn, given_up] = [counts.drawn, counts.given_up].map(AtomicU64::into_inner);
+    let [generated, given_up] = [counts.generated, counts.given_up].map(AtomicU64::into_inner);
     assert!(given_up <= daemons, "{given_up} told by {daemons} daemons");
     println!(
-        "soak: {seconds} s: {daemons} daemons ended, {detached} detached jobs, {drawn} others \
-         drawn and {given_up} told that the daemon ended; {}",
+        "soak: {seconds} s: {daemons} daemons ended, {detached} detached jobs, {generated} others \
+         generated and {given_up} told that the daemon ended; {}",
         seen.flat()
     );
     daemon.end();
 }
 
 /// Draws until the daemon ends, which it is told.
-fn draws_or_is_told(daemon: &Daemon, counts: &Counts, mut seeded: Seeded) {
+fn generates_or_is_told(daemon: &Daemon, counts: &Counts, mut seeded: Seeded) {
     loop {
         thread::sleep(Duration::from_millis(seeded.below(100)));
         let mut submit = any(&mut seeded);
@@ -402,6 +402,6 @@ fn draws_or_is_told(daemon: &Daemon, counts: &Counts, mut seeded: Seeded) {
                 return more(&counts.given_up, 1);
             }
         }
-        more(&counts.drawn, 1);
+        more(&counts.generated, 1);
     }
 }

@@ -73,7 +73,7 @@ fn an_image_that_came_whole_is_not_generated_again() {
     let daemon = Daemon::ready("crash@sent;");
     assert_eq!(colours(&daemon, &draw()).unwrap(), [mock::colour(SEED)]);
     let steps = daemon.client().overview().unwrap().counters.steps;
-    assert_eq!(steps, 8, "the dead worker had drawn all there was");
+    assert_eq!(steps, 8, "the dead worker had generated all there was");
     // Of several the last one died of: the others go on after it.
     let daemon = Daemon::ready("segv@step:3;crash@step:4;");
     let twenty = Params { count: Some(20), ..draw() };

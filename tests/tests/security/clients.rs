@@ -131,7 +131,7 @@ fn a_client_that_does_not_read_is_dropped_while_others_are_served() {
         count: Some(8),
         ..draw()
     })));
-    // Accepted before this one, so drawn before it.
+    // Accepted before this one, so generated before it.
     assert!(matches!(slow.event(), Event::Accepted { .. }));
     assert_eq!(daemon.draw(&draw()).unwrap().len(), 1);
     let mut bytes = 0;
@@ -196,7 +196,7 @@ fn requests_of_a_client_that_reads_nothing_are_not_read() {
 fn progress_of_a_job_without_subscribers_is_not_stored() {
     let daemon = Daemon::ready("");
     let (mut job, _) = daemon.submit(&Params { steps: Some(100), count: Some(64), ..draw() });
-    // Accepted before this one, so drawn before it: all 6,400 steps are done at the first look.
+    // Accepted before this one, so generated before it: all 6,400 steps are done at the first look.
     daemon.draw(&draw()).unwrap();
     let steps = job.by_ref().filter(|update| matches!(update, Ok(Update::Step(_)))).count();
     assert!(steps < 1_000, "{steps} steps");

@@ -56,8 +56,8 @@ fn floods(daemon: &Daemon) -> Raw {
     raw
 }
 
-/// Has large images drawn, and reads nothing.
-fn draws(daemon: &Daemon) -> Raw {
+/// Has large images generated, and reads nothing.
+fn generates(daemon: &Daemon) -> Raw {
     let mut raw = Raw::greeted(daemon.socket());
     let large = Params { width: Some(2048), height: Some(2048), count: Some(2), ..draw() };
     let priority = Priority::Interactive;
@@ -79,12 +79,12 @@ fn hostile_clients_cost_little_and_other_clients_nothing() {
     let mut daemon = Daemon::with(Options { environment, ..Options::default() });
     daemon.wait_for("READY=1");
     let alone = latency(&daemon);
-    let hostile: Vec<Raw> = [announces, hesitates, floods, draws]
+    let hostile: Vec<Raw> = [announces, hesitates, floods, generates]
         .into_iter()
         .flat_map(|kind| (0..EACH).map(|_| kind(&daemon)).collect::<Vec<_>>())
         .collect();
     assert_eq!(hostile.len(), 32);
-    wait_until("the large images are drawn", || {
+    wait_until("the large images are generated", || {
         let status = daemon.status();
         status.workers[0].state == WorkerState::Ready && status.queued == 0
     });

@@ -143,7 +143,7 @@ impl Weights<'_> {
         Ok(Found { name: name.to_owned(), file, stored, kind })
     }
 
-    /// Places the tensors at the next address of the arena, as one tensor of this shape.
+    /// DaemonLimits the tensors at the next address of the arena, as one tensor of this shape.
     fn place(&mut self, found: &[Found], shape: &[i64]) -> Result<Tensor> {
         let width = self.target.kind.elt_size_in_bytes();
         let bytes = |stored: &StoredTensor, kind: Kind| {

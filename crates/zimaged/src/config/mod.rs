@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use zimage_checkpoint::ModelLocation;
-use zimg_protocol::messages::Places;
+use zimg_protocol::messages::DaemonLimits;
 
 use self::error::Source;
 pub use self::error::{ConfigError, renamed};
@@ -56,7 +56,7 @@ pub struct DaemonConfig {
     /// `PYTORCH_CUDA_ALLOC_CONF` for the worker.
     pub cuda_alloc_conf: Option<String>,
     /// Limits of jobs and connections.
-    pub places: Places,
+    pub limits: DaemonLimits,
     /// The worker is stopped after this time without requests.
     pub idle_unload: Option<Duration>,
     /// Where detached jobs are stored.
@@ -181,7 +181,7 @@ impl Layers {
 
     /// The configuration that the layers add up to.
     fn resolve(&self) -> Result<DaemonConfig, ConfigError> {
-        let default = Places::default();
+        let default = DaemonLimits::default();
         let file = self.0.iter().find_map(|(source, _)| match source {
             Source::File(file) => Some(file.clone()),
             Source::CommandLine | Source::Environment => None,
@@ -202,7 +202,7 @@ impl Layers {
             threads: self.number("threads", |l| &l.threads, &THREADS)?,
             eager: self.value("eager", |l| &l.eager, Switch::is_on)?.unwrap_or(false),
             cuda_alloc_conf: self.text("cuda_alloc_conf", |l| &l.cuda_alloc_conf)?,
-            places: Places {
+            limits: DaemonLimits {
                 jobs: self.number("jobs", |l| &l.jobs, &JOBS)?.unwrap_or(default.jobs),
                 jobs_per_user: self
                     .number("jobs_per_user", |l| &l.jobs_per_user, &JOBS)?
@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(config.devices, [Device::Auto]);
         assert_eq!(config.dtype, "auto");
         assert_eq!((config.warmup, config.threads, config.socket), (None, None, None));
-        assert_eq!(config.places, Places { jobs: 64, jobs_per_user: 8, connections: 32 });
+        assert_eq!(config.limits, DaemonLimits { jobs: 64, jobs_per_user: 8, connections: 32 });
         assert_eq!(config.idle_unload, None);
     }
 
@@ -416,7 +416,7 @@ mod tests {
         let (_folder, path) = file("jobs = 3\njobs_per_user = 2\nidle_unload = '1h 30m'\n");
         let args = Args { config: Some(path), jobs: Some("5".into()), ..Args::default() };
         let config = load(&args, environment(&[("ZIMAGED_CONNECTIONS", "9")]), &[]).unwrap();
-        assert_eq!(config.places, Places { jobs: 5, jobs_per_user: 2, connections: 9 });
+        assert_eq!(config.limits, DaemonLimits { jobs: 5, jobs_per_user: 2, connections: 9 });
         assert_eq!(config.idle_unload, Some(Duration::from_secs(5400)));
         let off = Args { idle_unload: Some("off".into()), ..args };
         assert_eq!(load(&off, environment(&[]), &[]).unwrap().idle_unload, None);

@@ -48,9 +48,9 @@ impl DaemonConfig {
         if let Some(conf) = &self.cuda_alloc_conf {
             put("cuda_alloc_conf", &quoted(conf));
         }
-        put("jobs", &self.places.jobs);
-        put("jobs_per_user", &self.places.jobs_per_user);
-        put("connections", &self.places.connections);
+        put("jobs", &self.limits.jobs);
+        put("jobs_per_user", &self.limits.jobs_per_user);
+        put("connections", &self.limits.connections);
         put("idle_unload", &quoted(&self.idle_unload.map_or_else(|| "off".to_owned(), time)));
         put("state_dir", &resolved.state_dir.map_or_else(|| quoted("off"), path));
         put("retention", &quoted(&time(self.retention.time)));

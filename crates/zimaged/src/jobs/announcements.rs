@@ -18,7 +18,7 @@ impl JobTable {
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             let waiting = match (ready, &job.phase) {
                 (false, _) => Waiting::Worker(workers.clone()),
-                (true, JobPhase::Preempted) => Waiting::Overtaken { position },
+                (true, JobPhase::Preempted) => Waiting::Preempted { position },
                 (true, _) => Waiting::Queue { position },
             };
             if job.announced.as_ref() != Some(&waiting) {

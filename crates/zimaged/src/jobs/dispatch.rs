@@ -52,7 +52,7 @@ impl JobTable {
             let what = "it paused without being asked".into();
             return vec![Effect::Worker(run.worker, WorkerInput::Violation(what))];
         }
-        self.counts.counters.overtaken += 1;
+        self.counts.counters.preempted += 1;
         self.enter(id, JobPhase::Preempted);
         if let Some(job) = self.jobs.get_mut(&id) {
             job.announced = None;

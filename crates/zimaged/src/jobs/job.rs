@@ -307,7 +307,7 @@ impl Job {
             height,
             seed: asked.first_seed(),
             count: asked.images(),
-            drawn: match self.phase.is_scheduled() {
+            generated: match self.phase.is_scheduled() {
                 true => self.progress.whole(),
                 false => self.stored_images(),
             },
@@ -323,7 +323,7 @@ impl Job {
                 step: self.step,
                 of: self.steps(model).unwrap_or_default(),
             },
-            JobPhase::Blocked(failure) => JobState::Held(shortened(failure)),
+            JobPhase::Blocked(failure) => JobState::Blocked(shortened(failure)),
             JobPhase::Done { .. } => JobState::Done,
             JobPhase::Failed { failure, .. } => JobState::Failed(shortened(failure)),
             JobPhase::Accepting(_)
@@ -444,7 +444,7 @@ mod tests {
         let info = job.info(2, None);
         assert_eq!(info.prompt.chars().count(), PROMPT_SHOWN);
         assert_eq!(info.state, JobState::Waiting { position: 2 });
-        assert_eq!((info.width, info.height, info.drawn), (Some(64), Some(64), 0));
+        assert_eq!((info.width, info.height, info.generated), (Some(64), Some(64), 0));
     }
 
     #[test]
@@ -474,7 +474,7 @@ mod tests {
         job.phase = ended(&Err(failure.clone()), 0);
         job.publish_end(Err(failure));
         let info = job.info(0, None);
-        assert_eq!((info.prompt.chars().count(), info.drawn, info.detached), (200, 1, true));
+        assert_eq!((info.prompt.chars().count(), info.generated, info.detached), (200, 1, true));
         assert_eq!(info.state, JobState::Failed(Failure::new(Kind::Internal, "y".repeat(200))));
         assert_eq!(job.request.params.prompt.len(), 400);
     }

@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_image_is_never_drawn_again_and_half_a_one_is() {
+    fn a_whole_image_is_never_generated_again_and_half_a_one_is() {
         let mut job = progress(2);
         job.latents(point(0, 8, 1)).unwrap();
         job.latent_bytes(b"a").unwrap();

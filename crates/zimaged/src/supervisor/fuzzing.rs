@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use tokio::runtime::Builder;
 use tokio_util::codec::Decoder;
 use zimage_checkpoint::ModelLocation;
-use zimg_protocol::messages::{Generate, Params, Places, Priority, Request};
+use zimg_protocol::messages::{DaemonLimits, Generate, Params, Priority, Request};
 use zimg_protocol::{Failure, Frame, Kind};
 
 use super::{FromClient, Supervisor, SupervisorConfig};
@@ -31,7 +31,7 @@ pub(crate) fn conversation(bytes: &[u8]) -> io::Result<[Vec<Frame>; 2]> {
         config: None,
         model: ModelLocation::BuiltIn,
         workers: vec![Err(none())],
-        places: Places::default(),
+        limits: DaemonLimits::default(),
         idle_unload: None,
         timeouts: Timeouts::default(),
         folder: Err(none()),

@@ -28,7 +28,7 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep_until;
 use zimage_checkpoint::ModelLocation;
 use zimg_protocol::Failure;
-use zimg_protocol::messages::{Places, Request};
+use zimg_protocol::messages::{DaemonLimits, Request};
 
 use self::clients::Clients;
 use self::store::StoreHandle;
@@ -73,7 +73,7 @@ pub(crate) struct SupervisorConfig {
     /// How each worker is started; a worker without a command refuses every job with the failure.
     pub workers: Vec<Result<WorkerCommand, Failure>>,
     /// The limits of what clients may have at a time.
-    pub places: Places,
+    pub limits: DaemonLimits,
     /// A worker that had nothing to do for so long is ended.
     pub idle_unload: Option<Duration>,
     pub timeouts: Timeouts,
@@ -139,8 +139,8 @@ impl Supervisor {
             config.idle_unload,
         );
         let limits = QueueLimits {
-            total: config.places.jobs as usize,
-            per_user: config.places.jobs_per_user as usize,
+            total: config.limits.jobs as usize,
+            per_user: config.limits.jobs_per_user as usize,
         };
         Ok(Self {
             started: Instant::now(),

@@ -19,17 +19,17 @@ struct Fixture {
 }
 
 impl Fixture {
-    fn new(places: Places) -> Self {
-        Self::storing(places, Err(Failure::new(Kind::Config, "this zimaged keeps no jobs")))
+    fn new(limits: DaemonLimits) -> Self {
+        Self::storing(limits, Err(Failure::new(Kind::Config, "this zimaged keeps no jobs")))
     }
 
     /// One that keeps detached jobs in this folder.
-    fn storing(places: Places, folder: Result<PathBuf, Failure>) -> Self {
+    fn storing(limits: DaemonLimits, folder: Result<PathBuf, Failure>) -> Self {
         let config = SupervisorConfig {
             config: None,
             model: ModelLocation::BuiltIn,
             workers: vec![Err(Failure::new(Kind::Config, "there is no worker"))],
-            places,
+            limits,
             idle_unload: None,
             timeouts: Timeouts::default(),
             folder,
@@ -92,7 +92,7 @@ fn message(event: Event) -> String {
 
 #[test]
 fn only_the_owner_and_root_see_a_job_and_end_it() {
-    let mut fixture = Fixture::new(Places::default());
+    let mut fixture = Fixture::new(DaemonLimits::default());
     let (anns, accepted) = fixture.submit(ANN);
     assert_eq!(accepted, Event::Accepted { job: 1, position: 0 });
     fixture.submit(BOB);
@@ -119,7 +119,7 @@ fn only_the_owner_and_root_see_a_job_and_end_it() {
 
 #[test]
 fn users_take_turns() {
-    let mut fixture = Fixture::new(Places::default());
+    let mut fixture = Fixture::new(DaemonLimits::default());
     for uid in [ANN, ANN, ANN, BOB] {
         fixture.submit(uid);
     }
@@ -133,7 +133,7 @@ fn users_take_turns() {
 
 #[test]
 fn one_user_cannot_take_all_places_and_all_together_no_more_than_there_are() {
-    let mut fixture = Fixture::new(Places { jobs: 3, jobs_per_user: 2, connections: 32 });
+    let mut fixture = Fixture::new(DaemonLimits { jobs: 3, jobs_per_user: 2, connections: 32 });
     let mut refused = |uid| match fixture.submit(uid).1 {
         Event::Accepted { .. } => None,
         Event::Busy(busy) => Some((busy.failure.message, busy.depth)),
@@ -147,7 +147,7 @@ fn one_user_cannot_take_all_places_and_all_together_no_more_than_there_are() {
 
 #[test]
 fn a_closed_connection_cancels_its_job() {
-    let mut fixture = Fixture::new(Places::default());
+    let mut fixture = Fixture::new(DaemonLimits::default());
     let (anns, _) = fixture.submit(ANN);
     fixture.supervisor.client(FromClient::Left { id: anns });
     let root = fixture.join(ROOT);
@@ -157,7 +157,7 @@ fn a_closed_connection_cancels_its_job() {
 #[test]
 fn a_detached_job_is_its_owners_and_roots() {
     let folder = tempfile::tempdir().unwrap();
-    let mut fixture = Fixture::storing(Places::default(), Ok(folder.path().to_owned()));
+    let mut fixture = Fixture::storing(DaemonLimits::default(), Ok(folder.path().to_owned()));
     let ann = fixture.join(ANN);
     let submit = Generate { detach: true, ..usual_submit() };
     fixture.supervisor.client(FromClient::Asked { id: ann, request: Request::Generate(submit) });
@@ -189,8 +189,8 @@ fn a_detached_job_is_its_owners_and_roots() {
 #[test]
 fn detached_jobs_outlive_their_connection_and_count() {
     let folder = tempfile::tempdir().unwrap();
-    let places = Places { jobs: 9, jobs_per_user: 2, connections: 32 };
-    let mut fixture = Fixture::storing(places, Ok(folder.path().to_owned()));
+    let limits = DaemonLimits { jobs: 9, jobs_per_user: 2, connections: 32 };
+    let mut fixture = Fixture::storing(limits, Ok(folder.path().to_owned()));
     let ann = fixture.join(ANN);
     for _ in 0..2 {
         let submit = Generate { detach: true, ..usual_submit() };

@@ -284,7 +284,7 @@ fn pin(
 
 #[cfg(test)]
 mod tests {
-    use zimg_protocol::messages::Places;
+    use zimg_protocol::messages::DaemonLimits;
 
     use super::*;
     use crate::config::StateDir;
@@ -303,7 +303,7 @@ mod tests {
             threads: None,
             eager: false,
             cuda_alloc_conf: None,
-            places: Places::default(),
+            limits: DaemonLimits::default(),
             idle_unload: None,
             state_dir: StateDir::default(),
             retention: Retention::default(),

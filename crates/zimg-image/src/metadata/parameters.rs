@@ -64,7 +64,7 @@ fn quoted(value: &str) -> String {
     }
 }
 
-/// What can be drawn again of such a text, be it ours or another program's.
+/// What can be generated again of such a text, be it ours or another program's.
 pub(super) fn read(text: &str) -> Option<GenerationMetadata> {
     // A prompt may be empty; then the text begins with what is else on a line of its own.
     let text = format!("\n{text}");
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_drawn_again_is_not_read() {
+    fn what_cannot_be_generated_again_is_not_read() {
         for text in ["", "a fox", "a fox\nSteps: 8", "\nSteps: x, Seed: 1, Size: 64x64"] {
             assert_eq!(read(text), None, "{text}");
         }

@@ -17,7 +17,7 @@ pub enum Event {
         /// How many jobs are before it.
         position: u32,
     },
-    /// Not drawing yet, and why. Latest counts.
+    /// Not generating yet, and why. Latest counts.
     Waiting(Waiting),
     /// The job has the worker; what the defaults became.
     Started(Started),
@@ -53,7 +53,7 @@ pub enum Event {
         /// Steps of it that need not be done again.
         step: u32,
     },
-    /// What a detached job draws: the first answer to `Request::Wait`.
+    /// What a detached job generates: the first answer to `Request::Wait`.
     Asked(Box<Params>),
     /// The answer to `Request::Setup`.
     Setup(Box<Setup>),
@@ -70,11 +70,11 @@ pub enum Waiting {
     /// The worker is not ready yet.
     Worker(WorkerState),
     /// The job had begun, and a more urgent one goes first.
-    Overtaken {
+    Preempted {
         /// How many jobs are before it.
         position: u32,
     },
-    /// The job is a detached one, and its images cannot be kept for now.
+    /// The job is a detached one, and its images cannot be stored now.
     Disk(Failure),
 }
 
@@ -111,7 +111,7 @@ pub struct Step {
 pub struct ImageInfo {
     /// Which image, from 0.
     pub index: u32,
-    /// The seed that draws it again.
+    /// The seed that generates it again.
     pub seed: u64,
     /// Width in pixels.
     pub width: u32,
@@ -147,7 +147,7 @@ pub struct Busy {
     pub wait_ms: Option<u64>,
 }
 
-/// A small image of a drawing in the making.
+/// A small image of a generating in the making.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preview {
     /// Which image, from 0.

@@ -13,7 +13,7 @@ pub enum JobState {
         /// How many jobs are before it.
         position: u32,
     },
-    /// It is being drawn.
+    /// It is being generated.
     Running {
         /// Which image, from 0.
         image: u32,
@@ -22,12 +22,12 @@ pub enum JobState {
         /// Steps of each image.
         of: u32,
     },
-    /// Its images are kept.
+    /// Its images are stored.
     Done,
     /// It has failed.
     Failed(Failure),
     /// It waits for the daemon's disk, which does not take its images, and why.
-    Held(Failure),
+    Blocked(Failure),
 }
 
 /// A job.
@@ -51,8 +51,8 @@ pub struct JobInfo {
     pub seed: u64,
     /// Images asked for.
     pub count: u32,
-    /// Images drawn.
-    pub drawn: u32,
+    /// Images generated.
+    pub generated: u32,
     /// When it was accepted, in seconds since 1970.
     pub accepted_unix_s: u64,
     /// The beginning of its prompt: at most [`PROMPT_SHOWN`](crate::limits::PROMPT_SHOWN)

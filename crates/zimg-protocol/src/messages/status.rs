@@ -237,19 +237,19 @@ pub struct Overview {
     /// What is on one screen.
     pub status: Status,
     /// The most that the daemon takes at a time.
-    pub places: Places,
+    pub limits: DaemonLimits,
     /// Unfinished jobs, running and waiting.
     pub unfinished: u32,
     /// Connections that are open.
     pub connections: u32,
     /// Detached jobs whose images are stored.
-    pub kept: u32,
+    pub detached: u32,
     /// Milliseconds until a job that came now would begin, if that can be estimated.
     pub wait_ms: Option<u64>,
     /// What happened since the daemon started.
     pub counters: Counters,
     /// Why no detached job is accepted, or what was lost of the stored ones; none if all is well.
-    pub keeping: Option<Failure>,
+    pub store_failure: Option<Failure>,
 }
 
 /// Where the daemon has its things: what it was told, and what came of it.
@@ -259,7 +259,7 @@ pub struct Setup {
     pub config: Option<String>,
     /// The checkpoint's folder, or "tiny".
     pub model: String,
-    /// The folder of the detached jobs, if they are kept.
+    /// The folder of the detached jobs, if there is one.
     pub state_dir: Option<String>,
 }
 
@@ -272,7 +272,7 @@ pub enum Weights {
         bytes: u64,
     },
     /// From memory that outlived an earlier worker: no byte was read.
-    Kept {
+    Retained {
         /// Bytes there.
         bytes: u64,
     },
@@ -289,7 +289,7 @@ pub struct DeviceMemory {
 
 /// How much the daemon takes at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Places {
+pub struct DaemonLimits {
     /// Unfinished jobs.
     pub jobs: u32,
     /// Unfinished jobs of one user.
@@ -298,7 +298,7 @@ pub struct Places {
     pub connections: u32,
 }
 
-impl Default for Places {
+impl Default for DaemonLimits {
     /// What a daemon takes that was told nothing else.
     fn default() -> Self {
         Self { jobs: 64, jobs_per_user: 8, connections: 32 }
@@ -308,9 +308,9 @@ impl Default for Places {
 /// What happened since the daemon started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counters {
-    /// Images delivered or kept.
+    /// Images delivered or stored.
     pub images: u64,
-    /// Steps drawn.
+    /// Steps generated.
     pub steps: u64,
     /// Seconds these steps took.
     pub step_seconds: f64,
@@ -320,6 +320,6 @@ pub struct Counters {
     pub busy: u64,
     /// Times a job went on after its worker had died.
     pub resumed: u64,
-    /// Times a job was overtaken.
-    pub overtaken: u64,
+    /// Times a job was preempted.
+    pub preempted: u64,
 }

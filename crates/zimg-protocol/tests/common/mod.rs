@@ -97,7 +97,7 @@ fn jobs() -> Vec<JobInfo> {
         height: None,
         seed: 43,
         count: 2,
-        drawn: 1,
+        generated: 1,
         accepted_unix_s: 1_800_000_000,
         prompt: "a réd fox".to_owned(),
     };
@@ -106,17 +106,17 @@ fn jobs() -> Vec<JobInfo> {
         info(2, JobState::Running { image: 1, step: 2, of: 8 }),
         info(3, JobState::Done),
         info(4, JobState::Failed(failure())),
-        info(5, JobState::Held(failure())),
+        info(5, JobState::Blocked(failure())),
     ]
 }
 
 fn overview() -> Overview {
     Overview {
         status: full_status(WorkerState::Ready),
-        places: Places { jobs: 64, jobs_per_user: 8, connections: 32 },
+        limits: DaemonLimits { jobs: 64, jobs_per_user: 8, connections: 32 },
         unfinished: 3,
         connections: 4,
-        kept: 5,
+        detached: 5,
         wait_ms: None,
         counters: Counters {
             images: 1,
@@ -125,9 +125,9 @@ fn overview() -> Overview {
             cancelled: 2,
             busy: 3,
             resumed: 4,
-            overtaken: 5,
+            preempted: 5,
         },
-        keeping: Some(failure()),
+        store_failure: Some(failure()),
     }
 }
 
@@ -203,8 +203,8 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
         ("Event::Status(Failed)", status(WorkerState::Failed(failure()))),
         ("Event::Status(Asleep)", status(WorkerState::Asleep)),
         (
-            "Event::Waiting(Overtaken)",
-            Frame::Event(Event::Waiting(Waiting::Overtaken { position: 1 })),
+            "Event::Waiting(Preempted)",
+            Frame::Event(Event::Waiting(Waiting::Preempted { position: 1 })),
         ),
         ("Event::Waiting(Disk)", Frame::Event(Event::Waiting(Waiting::Disk(failure())))),
         ("Event::Busy", Frame::Event(Event::Busy(busy()))),

@@ -96,7 +96,7 @@ fn places(session: &RunContext) -> Result<u32, Failure> {
     let ask = || Client::connect(PROGRAM, &session.socket)?.overview();
     loop {
         match ask() {
-            Ok(overview) => return Ok(overview.places.jobs_per_user),
+            Ok(overview) => return Ok(overview.limits.jobs_per_user),
             // The daemon does not report it.
             Err(failure) if failure.kind == Kind::Usage => return Ok(PARALLEL),
             // A daemon that was started a moment ago does not listen yet.
@@ -188,7 +188,7 @@ impl JobObserver for ImageObserver<'_> {
 
     fn saved(&mut self, saved: &SavedImage<'_>) -> Result<(), Exit> {
         let SavedImage { path, image, bytes } = saved;
-        locked(self.reporter).drawn(&SavedBatchImage {
+        locked(self.reporter).generated(&SavedBatchImage {
             index: self.index,
             path: path.map(Path::to_owned).unwrap_or_default(),
             seed: image.info.seed,

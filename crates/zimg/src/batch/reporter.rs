@@ -39,7 +39,7 @@ pub(super) struct BatchReporter {
     paths: bool,
     /// The number of images, if known.
     all: Option<u64>,
-    drawn: u64,
+    generated: u64,
     there: u64,
     failed: u64,
     /// The highest exit code so far.
@@ -72,7 +72,7 @@ impl BatchReporter {
             name,
             paths,
             all,
-            drawn: 0,
+            generated: 0,
             there: 0,
             failed: 0,
             worst: None,
@@ -83,9 +83,9 @@ impl BatchReporter {
     }
 
     /// An image is saved.
-    pub(super) fn drawn(&mut self, drawn: &SavedBatchImage) -> Result<(), Exit> {
-        self.drawn += 1;
-        let SavedBatchImage { index, path, seed, size: (width, height), bytes } = drawn;
+    pub(super) fn generated(&mut self, generated: &SavedBatchImage) -> Result<(), Exit> {
+        self.generated += 1;
+        let SavedBatchImage { index, path, seed, size: (width, height), bytes } = generated;
         if self.style == ReportStyle::Json {
             return json::print(&JobEvent::Saved {
                 image: *index,
@@ -160,19 +160,19 @@ impl BatchReporter {
     pub(super) fn finish(mut self, interrupted: bool) -> Result<(), Exit> {
         self.progress.wipe();
         let took = self.since.elapsed();
-        let Self { drawn, there, failed, .. } = self;
-        let all = drawn + there + failed;
+        let Self { generated, there, failed, .. } = self;
+        let all = generated + there + failed;
         if self.style == ReportStyle::Json {
             let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            json::print(&BatchEvent::Summary { generated: drawn, skipped: there, failed, ms })?;
+            json::print(&BatchEvent::Summary { generated: generated, skipped: there, failed, ms })?;
         }
         let took = format::seconds(took.as_secs_f32());
         self.say(&format!(
-            "{}: {drawn} generated, {there} exist already, {failed} failed, {took}",
+            "{}: {generated} generated, {there} exist already, {failed} failed, {took}",
             format::images(all)
         ));
         if interrupted {
-            let message = format!("interrupted after {}", format::images(drawn + there));
+            let message = format!("interrupted after {}", format::images(generated + there));
             return Err(Failure::new(Kind::Cancelled, message)
                 .hint("the same command continues from there")
                 .into());
@@ -191,7 +191,7 @@ impl BatchReporter {
         if self.style != ReportStyle::Line {
             return;
         }
-        let done = self.drawn + self.there + self.failed;
+        let done = self.generated + self.there + self.failed;
         let of = self.all.map(|all| format!(" of {}", all.max(done))).unwrap_or_default();
         let mut text = format!("{done}{of} images");
         for (count, what) in [(self.there, "exist already"), (self.failed, "failed")] {
@@ -199,8 +199,8 @@ impl BatchReporter {
                 text += &format!(", {count} {what}");
             }
         }
-        if self.drawn > 0 {
-            let each = self.since.elapsed().as_secs_f32() / self.drawn as f32;
+        if self.generated > 0 {
+            let each = self.since.elapsed().as_secs_f32() / self.generated as f32;
             text += &format!(", {} each", format::seconds(each));
             if let Some(left) = self.all.map(|all| all.saturating_sub(done)) {
                 text += &format!(", {} left", format::about(each * left as f32));

@@ -117,7 +117,7 @@ mod tests {
         Cli::from_arguments(["zimg"].iter().chain(words))
     }
 
-    fn drawn(words: &[&str]) -> DrawArgs {
+    fn generated(words: &[&str]) -> DrawArgs {
         match read(words).unwrap().command {
             Command::Draw(draw) => *draw,
             other => panic!("{words:?} is {other:?}"),
@@ -136,8 +136,8 @@ mod tests {
     #[test]
     fn the_word_draw_may_be_left_out() {
         let words = ["a fox", "-o", "f.png", "--size", "640x480", "-n", "2", "--seed", "7", "-q"];
-        let draw = drawn(&words);
-        assert_eq!(draw, drawn(&[&["draw"], &words[..]].concat()));
+        let draw = generated(&words);
+        assert_eq!(draw, generated(&[&["draw"], &words[..]].concat()));
         assert_eq!(draw.options.size, Some((640, 480)));
         assert_eq!((draw.options.params.count, draw.options.params.seed), (Some(2), Some(7)));
     }
@@ -151,10 +151,10 @@ mod tests {
             matches!(cli.command, Command::Status(_)) && cli.common.socket == Some("/s".into())
         );
         assert!(read(&["status", "--json"]).unwrap().common.json);
-        assert_eq!(drawn(&["status report"]).prompt.as_deref(), Some("status report"));
-        assert_eq!(drawn(&["stat"]).prompt.as_deref(), Some("stat"));
-        assert_eq!(drawn(&["draw", "status"]).prompt.as_deref(), Some("status"));
-        assert_eq!(drawn(&["draw", "draw"]).prompt.as_deref(), Some("draw"));
+        assert_eq!(generated(&["status report"]).prompt.as_deref(), Some("status report"));
+        assert_eq!(generated(&["stat"]).prompt.as_deref(), Some("stat"));
+        assert_eq!(generated(&["draw", "status"]).prompt.as_deref(), Some("status"));
+        assert_eq!(generated(&["draw", "draw"]).prompt.as_deref(), Some("draw"));
     }
 
     #[test]

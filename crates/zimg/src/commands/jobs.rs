@@ -61,7 +61,7 @@ impl<'a> From<&'a JobInfo> for JobListEvent<'a> {
                 }
                 JobState::Done => JobStateFields::Done,
                 JobState::Failed(failure) => JobStateFields::Failed(failure.into()),
-                JobState::Held(failure) => JobStateFields::Blocked(failure.into()),
+                JobState::Blocked(failure) => JobStateFields::Blocked(failure.into()),
             },
             priority: match info.priority {
                 Priority::Interactive => "interactive",
@@ -72,7 +72,7 @@ impl<'a> From<&'a JobInfo> for JobListEvent<'a> {
             height: info.height,
             seed: info.seed,
             count: info.count,
-            generated: info.drawn,
+            generated: info.generated,
             accepted_unix_s: info.accepted_unix_s,
             prompt: &info.prompt,
         }
@@ -147,14 +147,14 @@ fn row(info: &JobInfo, now: u64) -> [String; 7] {
         JobState::Waiting { position } => format!("after {position} more"),
         JobState::Running { step, of, .. } => format!("step {step} of {of}"),
         JobState::Done => "done".to_owned(),
-        JobState::Held(_) => "disk".to_owned(),
+        JobState::Blocked(_) => "disk".to_owned(),
         JobState::Failed(failure) => format!("failed ({})", failure.kind.exit_code()),
     };
     [
         info.job.to_string(),
         info.uid.to_string(),
         state,
-        format!("{} of {}", info.drawn, info.count),
+        format!("{} of {}", info.generated, info.count),
         size,
         info.seed.to_string(),
         format::uptime(now.saturating_sub(info.accepted_unix_s)),
@@ -177,7 +177,7 @@ mod tests {
             height: (job > 7).then_some(768),
             seed: 42,
             count: 2,
-            drawn: 1,
+            generated: 1,
             accepted_unix_s: 1000,
             prompt: prompt.into(),
         }
@@ -191,7 +191,7 @@ mod tests {
             job(12, JobState::Running { image: 1, step: 3, of: 8 }, "a hen"),
             job(13, JobState::Done, ""),
             job(14, failed, "a cat"),
-            job(15, JobState::Held(Failure::new(Kind::Io, "it is full")), "a dog"),
+            job(15, JobState::Blocked(Failure::new(Kind::Io, "it is full")), "a dog"),
         ];
         assert_eq!(
             table(&jobs, 1065, 1000, None),

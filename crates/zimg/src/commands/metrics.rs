@@ -83,7 +83,7 @@ impl Page {
         self.sample("build_info", &versions, 1.0);
         self.gauge("uptime_seconds", "Time since the daemon's start.", status.uptime_s as f64);
         self.gauge("connections", "Open connections.", overview.connections.into());
-        self.gauge("connections_max", "Limit of connections.", overview.places.connections.into());
+        self.gauge("connections_max", "Limit of connections.", overview.limits.connections.into());
     }
 
     fn worker(&mut self, overview: &Overview) {
@@ -111,8 +111,8 @@ impl Page {
             self.sample("model_info", &words, 1.0);
         }
         if let Some(weights) = overview.status.first_worker().weights {
-            let (Weights::Read { bytes } | Weights::Kept { bytes }) = weights;
-            let kept = matches!(weights, Weights::Kept { .. });
+            let (Weights::Read { bytes } | Weights::Retained { bytes }) = weights;
+            let kept = matches!(weights, Weights::Retained { .. });
             self.gauge("weights_bytes", "Size of the weights.", bytes as f64);
             self.gauge(
                 "weights_retained",
@@ -131,16 +131,20 @@ impl Page {
     }
 
     fn jobs(&mut self, overview: &Overview) {
-        let Overview { status, counters, places, .. } = overview;
+        let Overview { status, counters, limits, .. } = overview;
         self.gauge("jobs", "Unfinished jobs: running and waiting.", overview.unfinished.into());
         self.gauge("jobs_queued", "Waiting jobs.", status.queued.into());
-        self.gauge("jobs_max", "Limit of unfinished jobs.", places.jobs.into());
-        self.gauge("jobs_detached", "Detached jobs with images to fetch.", overview.kept.into());
+        self.gauge("jobs_max", "Limit of unfinished jobs.", limits.jobs.into());
+        self.gauge(
+            "jobs_detached",
+            "Detached jobs with images to fetch.",
+            overview.detached.into(),
+        );
         if let Some(ms) = overview.wait_ms {
             let seconds = ms as f64 / 1e3;
             self.gauge("wait_seconds", "Estimated wait of a job that is submitted now.", seconds);
         }
-        let troubled = overview.keeping.is_some();
+        let troubled = overview.store_failure.is_some();
         self.gauge(
             "store_failing",
             "Whether the job store fails and detached jobs are refused.",
@@ -162,7 +166,7 @@ impl Page {
         self.counter(
             "jobs_preempted",
             "Preemptions by interactive jobs.",
-            counters.overtaken as f64,
+            counters.preempted as f64,
         );
         self.counter("images", "Images delivered or stored.", counters.images as f64);
         self.counter("steps", "Denoising steps.", counters.steps as f64);

@@ -60,7 +60,7 @@ fn plan(
     let prompt = args.prompt.clone().unwrap_or(metadata.params.prompt);
     let context = SpecContext { default: &default, index, now, priority: Priority::Interactive };
     let mut plan = JobSpec::of(prompt, &options, context)?;
-    plan.drawn_by = metadata.model;
+    plan.generated_by = metadata.model;
     Ok(plan)
 }
 

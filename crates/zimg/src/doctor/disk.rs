@@ -27,7 +27,7 @@ pub(super) fn look(settings: &DaemonSettings, seen: Option<&DaemonState>) -> Fin
     let Some(folder) = folder else {
         return Finding::ok(TOPIC, "detached jobs are off");
     };
-    let trouble = seen.and_then(|seen| seen.overview.as_ref()?.keeping.as_ref());
+    let trouble = seen.and_then(|seen| seen.overview.as_ref()?.store_failure.as_ref());
     room(Path::new(&folder), settings.number("retention_bytes"), trouble)
 }
 

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_created_is_said_before_drawing() {
+    fn what_cannot_be_created_is_said_before_generating() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name).display().to_string();
         let plan = |name: &str, count, force| planned(Some(&at(name)), count, None, force);
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn sockets_and_places_without_files_are_refused_before_drawing() {
+    fn sockets_and_places_without_files_are_refused_before_generating() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.png");
         let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();

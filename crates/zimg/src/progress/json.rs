@@ -90,7 +90,7 @@ impl<'a> From<&'a Waiting> for WaitingFields<'a> {
     fn from(waiting: &'a Waiting) -> Self {
         match waiting {
             &Waiting::Queue { position } => Self::Queued { position },
-            &Waiting::Overtaken { position } => Self::Preempted { position },
+            &Waiting::Preempted { position } => Self::Preempted { position },
             Waiting::Disk(failure) => Self::Disk { message: &failure.message },
             Waiting::Worker(state) => Self::Worker(state.into()),
         }

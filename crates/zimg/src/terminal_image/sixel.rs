@@ -17,7 +17,7 @@ pub(super) fn image(size: (u32, u32), pixels: Pixels<'_>) -> String {
         let (x, y) = (x * pixels.width as usize / width, y * pixels.height as usize / height);
         indices[y * pixels.width as usize + x]
     };
-    // 0;1: what is not drawn stays as it is. "1;1: a pixel is a square.
+    // 0;1: what is not generated stays as it is. "1;1: a pixel is a square.
     let mut text = format!("\x1bP0;1q\"1;1;{width};{height}");
     for (number, [red, green, blue]) in palette.iter().enumerate() {
         let percent = |value: &u8| (u32::from(*value) * 100 + 127) / 255;

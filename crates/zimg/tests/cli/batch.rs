@@ -15,7 +15,7 @@ use zimg_protocol::{Failure, Kind};
 
 use crate::fake::{Fake, Peer, pixels};
 
-/// A daemon that draws whatever any client asks for, and remembers it; prompts with "bad" are
+/// A daemon that generates whatever any client asks for, and remembers it; prompts with "bad" are
 /// refused.
 fn daemon(asked: &Arc<Mutex<Vec<Generate>>>) -> Fake {
     let asked = Arc::clone(asked);
@@ -24,7 +24,7 @@ fn daemon(asked: &Arc<Mutex<Vec<Generate>>>) -> Fake {
         if submit.params.prompt.contains("bad") {
             peer.say(Event::Failed(Failure::new(Kind::Refused, "it is bad")));
         } else {
-            peer.draws(&submit.params);
+            peer.generates(&submit.params);
         }
         asked.lock().unwrap().push(submit);
     })
@@ -116,7 +116,7 @@ fn it_goes_on_after_failures_and_ends_with_the_worst() {
 }
 
 #[test]
-fn it_draws_what_is_not_there_or_not_whole() {
+fn it_generates_what_is_not_there_or_not_whole() {
     let asked = Arc::default();
     let fake = daemon(&asked);
     fs::write(fake.out().join("l"), "a fox\na hen\na dog\na cat\n").unwrap();
@@ -165,7 +165,7 @@ fn several_are_under_way_at_a_time_and_no_more_than_requested() {
                 changed.wait_timeout_while(state, Duration::from_secs(60), |s| s.1 < most).unwrap();
             state.0 -= 1;
             drop(state);
-            peer.draws(&submitted(request).params);
+            peer.generates(&submitted(request).params);
         });
         fs::write(fake.out().join("l"), "a\n".repeat(9)).unwrap();
         let ran = fake.run(&[&["--batch", "l", "-q"], words].concat());
@@ -185,7 +185,7 @@ fn no_place_is_waited_for() {
             let failure = Failure::new(Kind::Busy, "8 of your jobs wait already");
             peer.say(Event::Busy(Busy { failure, depth: 8, wait_ms: Some(1) }));
         } else {
-            peer.draws(&submitted(request).params);
+            peer.generates(&submitted(request).params);
         }
     });
     fs::write(fake.out().join("l"), "a fox\n").unwrap();
@@ -229,7 +229,7 @@ fn a_daemon_that_is_restarted_is_waited_for() {
         while let Some(request) = peer.request() {
             match request {
                 Request::Overview => peer.say(Event::Overview(Box::new(crate::fake::overview()))),
-                request => peer.draws(&submitted(request).params),
+                request => peer.generates(&submitted(request).params),
             }
         }
     };
@@ -305,7 +305,7 @@ fn ctrl_c_cancels_those_under_way_and_says_how_far_it_is() {
     let fake = Fake::many(move |peer: &mut Peer, request| {
         let draw = submitted(request).params;
         if draw.prompt == "first" {
-            peer.draws(&draw);
+            peer.generates(&draw);
             return;
         }
         peer.starts(&draw);

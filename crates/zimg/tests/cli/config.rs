@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::fake::{Fake, drawing, zimg};
+use crate::fake::{Fake, requested, zimg};
 use crate::schema::Schema;
 
 fn printed(command: &mut Command) -> (Option<i32>, String, String) {
@@ -15,10 +15,10 @@ fn printed(command: &mut Command) -> (Option<i32>, String, String) {
 #[test]
 fn the_nearest_word_wins() {
     let fake = Fake::new(|peer, request| {
-        let draw = drawing(request);
+        let draw = requested(request);
         assert_eq!((draw.steps, draw.first_seed()), (Some(4), 3));
         assert_eq!((draw.width, draw.height), (Some(80), Some(64)));
-        peer.draws(&draw);
+        peer.generates(&draw);
     });
     let file = fake.out().join("config.toml");
     let text = "steps = 2\nseed = 3\nsize = \"80x64\"\noutput = \"{seed}.webp\"\nmetadata = false";

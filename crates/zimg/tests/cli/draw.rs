@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::fake::{Fake, drawing, pixels, zimg};
+use crate::fake::{Fake, pixels, requested, zimg};
 use zimg_protocol::messages::{Event, Generate, Params, Priority, Request, Waiting, WorkerState};
 
 #[test]
@@ -43,7 +43,7 @@ fn every_option_reaches_the_daemon() {
             ..Generate::default()
         };
         assert_eq!(request, Request::Generate(submit));
-        peer.draws(&expected);
+        peer.generates(&expected);
     });
     let mut words: Vec<_> = "draw --size=128x64 --steps=3 --guidance=4.5 --seed=9 -o a.png \
         --guidance-normalization=1 --guidance-truncation=0.75"
@@ -57,10 +57,10 @@ fn every_option_reaches_the_daemon() {
 #[test]
 fn what_is_not_given_is_the_models_own_and_the_seed_is_short() {
     let fake = Fake::new(|peer, request| {
-        let draw = drawing(request);
+        let draw = requested(request);
         assert!(draw.first_seed() < 1 << 32);
         assert_eq!(draw, Params { seed: Some(draw.first_seed()), ..Params::new("a fox") });
-        peer.draws(&draw);
+        peer.generates(&draw);
     });
     let ran = fake.run(&["a fox"]);
     let name = ran.text().strip_suffix('\n').unwrap();
@@ -106,9 +106,9 @@ fn a_reader_that_goes_away_is_no_error() {
 #[test]
 fn the_prompt_may_come_from_standard_input() {
     let fake = Fake::new(|peer, request| {
-        let draw = drawing(request);
+        let draw = requested(request);
         assert_eq!(draw.prompt, "a fox\nin the snow ❄");
-        peer.draws(&draw);
+        peer.generates(&draw);
     });
     let mut zimg = fake.zimg(&["-", "-o", "a.png"]);
     let mut child = zimg.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -130,7 +130,7 @@ fn a_log_gets_lines_and_no_control_characters() {
             |done| Event::Waiting(Waiting::Worker(WorkerState::Loading { done, total: 2_000_000 }));
         peer.say(loading(0));
         peer.say(loading(1_000_000));
-        peer.draws(&drawing(request));
+        peer.generates(&requested(request));
     });
     let ran = fake.run(&["a fox", "-o", "a.jpg", "--seed", "7", "--negative", "a dog"]);
     let lines: Vec<_> = ran.stderr.lines().collect();
@@ -169,7 +169,7 @@ fn a_file_that_comes_to_exist_meanwhile_is_kept() {
     let fake = Fake::new(move |peer, request| {
         let path: std::path::PathBuf = receive.recv().unwrap();
         fs::write(path, "mine").unwrap();
-        let draw = drawing(request);
+        let draw = requested(request);
         let started = peer.starts(&draw);
         peer.image(&draw, 0, &started);
     });

@@ -12,7 +12,7 @@ use zimg_protocol::frame::write_pixels;
 use zimg_protocol::messages::{Event, ImageInfo, Request};
 use zimg_protocol::{Failure, Frame, Kind, Welcome};
 
-use crate::fake::{Fake, Peer, Ran, drawing, overview, zimg};
+use crate::fake::{Fake, Peer, Ran, overview, requested, zimg};
 
 /// zimg without a daemon: its exit code and standard error.
 fn alone(arguments: &[&str]) -> (Option<i32>, String) {
@@ -113,7 +113,7 @@ fn a_daemon_that_is_about_to_listen_is_waited_for() {
     while let Some(request) = peer.request() {
         match request {
             Request::Overview => peer.say(Event::Overview(Box::new(overview()))),
-            request => peer.draws(&drawing(request)),
+            request => peer.generates(&requested(request)),
         }
     }
     assert!(child.wait().unwrap().success());
@@ -135,7 +135,7 @@ fn a_broken_daemon_is_70_and_leaves_nothing() {
     let image = ImageInfo { index: 0, seed: 1, width: 64, height: 64, bytes: 3 * 64 * 64 };
     let announced = image.clone();
     let vanished = Fake::new(move |peer, request| {
-        peer.starts(&drawing(request));
+        peer.starts(&requested(request));
         peer.say(Event::Image(announced));
         write_pixels(&mut peer.0, &[0; 1000]).unwrap();
     })
@@ -171,7 +171,7 @@ fn an_output_that_cannot_be_created_is_73() {
 #[test]
 fn a_full_disk_is_74() {
     let fake = Fake::new(|peer, request| {
-        let draw = drawing(request);
+        let draw = requested(request);
         let started = peer.starts(&draw);
         peer.image(&draw, 0, &started);
     });

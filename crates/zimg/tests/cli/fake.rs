@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use zimg_protocol::frame::write_pixels;
 use zimg_protocol::limits::TO_DAEMON_BYTES;
 use zimg_protocol::messages::{
-    Capabilities, Counters, Event, ImageInfo, ModelInfo, Overview, Params, Places, Request,
+    Capabilities, Counters, DaemonLimits, Event, ImageInfo, ModelInfo, Overview, Params, Request,
     Started, Status, Step, Timings, WorkerState, WorkerStatus,
 };
 use zimg_protocol::{Frame, FrameError, Hello};
@@ -100,7 +100,7 @@ impl Fake {
 
     /// Draws what it is asked for.
     pub(crate) fn honest() -> Self {
-        Self::new(|peer, request| peer.draws(&drawing(request)))
+        Self::new(|peer, request| peer.generates(&requested(request)))
     }
 
     /// The directory that zimg runs in.
@@ -189,20 +189,20 @@ impl Ran {
     }
 }
 
-/// What the fake daemon draws.
+/// What the fake daemon generates.
 pub(crate) fn pixels(seed: u64, width: u32, height: u32) -> Vec<u8> {
     (0..3 * width * height).map(|i| (u64::from(i / 7) + 31 * seed) as u8).collect()
 }
 
-/// What the request, which must be to draw, wants drawn.
-pub(crate) fn drawing(request: Request) -> Params {
+/// What the request, which must be to draw, wants generated.
+pub(crate) fn requested(request: Request) -> Params {
     match request {
         Request::Generate(submit) => submit.params,
         other => panic!("{other:?}"),
     }
 }
 
-/// How the fake daemon is: ready, with a model that draws 64x64 in 2 steps.
+/// How the fake daemon is: ready, with a model that generates 64x64 in 2 steps.
 pub(crate) fn overview() -> Overview {
     let model = ModelInfo {
         name: "fake".to_owned(),
@@ -231,13 +231,13 @@ pub(crate) fn overview() -> Overview {
     };
     Overview {
         status,
-        places: Places { jobs: 64, jobs_per_user: 8, connections: 32 },
+        limits: DaemonLimits { jobs: 64, jobs_per_user: 8, connections: 32 },
         unfinished: 0,
         connections: 1,
-        kept: 0,
+        detached: 0,
         wait_ms: None,
         counters: Counters::default(),
-        keeping: None,
+        store_failure: None,
     }
 }
 
@@ -308,7 +308,7 @@ impl Peer {
     }
 
     /// A whole job.
-    pub(crate) fn draws(&mut self, draw: &Params) {
+    pub(crate) fn generates(&mut self, draw: &Params) {
         let started = self.starts(draw);
         for index in 0..draw.images() {
             for step in 1..=started.steps {

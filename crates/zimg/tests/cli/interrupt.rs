@@ -10,10 +10,10 @@ use nix::unistd::Pid;
 use zimg_protocol::messages::{Event, Request};
 use zimg_protocol::{Failure, Kind};
 
-use crate::fake::{Fake, drawing};
+use crate::fake::{Fake, requested};
 
-/// zimg drawing, once it has told its first event: then it takes signals as a job's.
-fn drawing_zimg(fake: &Fake) -> (Child, BufReader<ChildStdout>) {
+/// zimg generating, once it has told its first event: then it takes signals as a job's.
+fn generating_zimg(fake: &Fake) -> (Child, BufReader<ChildStdout>) {
     let mut zimg = fake.zimg(&["a fox", "-o", "a.png", "--json"]);
     let mut child = zimg.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut events = BufReader::new(child.stdout.take().unwrap());
@@ -30,11 +30,11 @@ fn send(signal: Signal, child: &Child) {
 #[test]
 fn the_first_cancels_and_ends_in_130() {
     let fake = Fake::new(|peer, request| {
-        peer.starts(&drawing(request));
+        peer.starts(&requested(request));
         assert_eq!(peer.request(), Some(Request::Cancel));
         peer.say(Event::Failed(Failure::new(Kind::Cancelled, "cancelled")));
     });
-    let (child, mut events) = drawing_zimg(&fake);
+    let (child, mut events) = generating_zimg(&fake);
     send(Signal::SIGINT, &child);
     let mut rest = String::new();
     events.read_to_string(&mut rest).unwrap();
@@ -49,12 +49,12 @@ fn the_first_cancels_and_ends_in_130() {
 fn the_second_leaves_at_once() {
     let (told, cancelled) = mpsc::channel();
     let fake = Fake::new(move |peer, request| {
-        peer.starts(&drawing(request));
+        peer.starts(&requested(request));
         assert_eq!(peer.request(), Some(Request::Cancel));
         told.send(()).unwrap();
         assert_eq!(peer.request(), None, "it has gone");
     });
-    let (child, _events) = drawing_zimg(&fake);
+    let (child, _events) = generating_zimg(&fake);
     send(Signal::SIGINT, &child);
     cancelled.recv().unwrap();
     send(Signal::SIGINT, &child);
@@ -65,10 +65,10 @@ fn the_second_leaves_at_once() {
 #[test]
 fn a_termination_leaves_at_once() {
     let fake = Fake::new(|peer, request| {
-        peer.starts(&drawing(request));
+        peer.starts(&requested(request));
         assert_eq!(peer.request(), None, "it has gone");
     });
-    let (child, _events) = drawing_zimg(&fake);
+    let (child, _events) = generating_zimg(&fake);
     send(Signal::SIGTERM, &child);
     let ran = fake.finish(child.wait_with_output().unwrap());
     assert_eq!((ran.code, ran.files.len()), (Some(128 + 15), 0));
@@ -77,7 +77,7 @@ fn a_termination_leaves_at_once() {
 #[test]
 fn a_pipe_that_is_not_read_can_be_left() {
     let fake = Fake::new(|peer, request| {
-        let draw = drawing(request);
+        let draw = requested(request);
         let started = peer.starts(&draw);
         peer.image(&draw, 0, &started);
         assert_eq!(peer.request(), None, "it has gone");

@@ -18,7 +18,7 @@ pub(crate) fn jobs() -> Vec<JobInfo> {
         JobState::Running { image: 0, step: 1, of: 2 },
         JobState::Done,
         failed,
-        JobState::Held(Failure::new(Kind::Io, "it is full")),
+        JobState::Blocked(Failure::new(Kind::Io, "it is full")),
     ];
     let job = |(job, state)| JobInfo {
         job,
@@ -30,7 +30,7 @@ pub(crate) fn jobs() -> Vec<JobInfo> {
         height: (job > 1).then_some(64),
         seed: 7,
         count: 2,
-        drawn: 1,
+        generated: 1,
         accepted_unix_s: 1_700_000_000,
         prompt: "a fox".to_owned(),
     };
@@ -54,7 +54,7 @@ fn keeps(draw: Params) -> (Fake, mpsc::Receiver<Request>) {
 
 fn waited(peer: &mut Peer, draw: &Params) {
     peer.say(Event::Asked(Box::new(draw.clone())));
-    peer.draws(draw);
+    peer.generates(draw);
 }
 
 fn draw() -> Params {
@@ -101,7 +101,7 @@ fn a_detached_job_that_is_refused_is_said() {
 }
 
 #[test]
-fn a_detached_drawing_has_no_file() {
+fn a_detached_generating_has_no_file() {
     let fake = Fake::honest();
     let output = fake.zimg(&["a fox", "--detach", "-o", "a.png"]).output().unwrap();
     assert_eq!(output.status.code(), Some(64));

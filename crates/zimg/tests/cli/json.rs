@@ -6,7 +6,7 @@ use std::fs;
 use zimg_protocol::messages::{Busy, Event, Overview, Request, Waiting, WorkerState};
 use zimg_protocol::{Failure, Kind};
 
-use crate::fake::{Fake, drawing, overview, with_worker, zimg};
+use crate::fake::{Fake, overview, requested, with_worker, zimg};
 use crate::jobs::jobs;
 use crate::schema::Schema;
 use crate::status::{being, full, lost, of_minor_0};
@@ -16,7 +16,7 @@ fn waits() -> Vec<Waiting> {
     let failure = Failure::new(Kind::Config, "no model").hint("set one");
     vec![
         Waiting::Queue { position: 2 },
-        Waiting::Overtaken { position: 1 },
+        Waiting::Preempted { position: 1 },
         Waiting::Disk(Failure::new(Kind::Io, "the disk is full")),
         Waiting::Worker(WorkerState::Starting),
         Waiting::Worker(WorkerState::Loading { done: 5, total: 10 }),
@@ -35,7 +35,7 @@ fn a_job_is_these_lines() {
     let fake = Fake::new(|peer, request| {
         waits().into_iter().for_each(|waiting| peer.say(Event::Waiting(waiting)));
         peer.say(Event::Resumed { image: 0, step: 1 });
-        peer.draws(&drawing(request));
+        peer.generates(&requested(request));
     });
     let ran = fake.run(&["a fox", "--json", "--seed", "7", "--guidance", "0.1", "-o", "a.ppm"]);
     assert_eq!((ran.code, &*ran.stderr), (Some(0), ""));
@@ -102,7 +102,7 @@ fn all_lines() -> Vec<String> {
     let job = Fake::new(|peer, request| {
         waits().into_iter().for_each(|waiting| peer.say(Event::Waiting(waiting)));
         peer.say(Event::Resumed { image: 0, step: 1 });
-        peer.draws(&drawing(request));
+        peer.generates(&requested(request));
     });
     let words = ["a fox", "--json", "--negative=x", "-n2", "--grid", "-o", "a.png"];
     let ran = job.run(&words);
@@ -145,7 +145,7 @@ fn all_lines() -> Vec<String> {
             let failure = Failure::new(Kind::Busy, "no place");
             peer.say(Event::Busy(Busy { failure, depth: 1, wait_ms: Some(1) }));
         } else {
-            peer.draws(&submit.params);
+            peer.generates(&submit.params);
         }
     });
     let waiting = batch.zimg(&["a fox", "--json", "--wait", "--priority=batch", "-o", "2.png"]);

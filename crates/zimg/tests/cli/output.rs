@@ -1,13 +1,13 @@
 //! Sizes, names, formats and contact sheets.
 
-use crate::fake::{Fake, drawing, pixels, zimg};
+use crate::fake::{Fake, pixels, requested, zimg};
 
 /// The size that the daemon is asked for.
 fn asked(words: &[&str]) -> (Option<u32>, Option<u32>) {
     let (send, receive) = std::sync::mpsc::channel();
     let fake = Fake::new(move |peer, request| {
-        let draw = drawing(request);
-        peer.draws(&draw);
+        let draw = requested(request);
+        peer.generates(&draw);
         send.send((draw.width, draw.height)).unwrap();
     });
     let ran = fake.run(&[&["a fox", "-q", "-o", "a.ppm"], words].concat());
@@ -38,9 +38,9 @@ fn a_shape_waits_for_a_model_that_loads() {
         peer.say(Event::Status(Box::new(still)));
         assert_eq!(peer.request(), Some(Request::Status));
         peer.say(Event::Status(Box::new(loaded)));
-        let draw = drawing(peer.request().unwrap());
+        let draw = requested(peer.request().unwrap());
         assert_eq!((draw.width, draw.height), (Some(256), Some(64)));
-        peer.draws(&draw);
+        peer.generates(&draw);
     });
     let ran = fake.run(&["a fox", "--aspect", "4:1", "-o", "a.png"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);

@@ -43,7 +43,7 @@ fn previews(peer: &mut Peer, request: Request) {
     peer.say(Event::Done(Timings::default()));
 }
 
-/// What a terminal sees of a drawing with these options, after the question what it can. Its
+/// What a terminal sees of a generating with these options, after the question what it can. Its
 /// answer is there before it is asked: a terminal that is quick, however busy the machine is.
 fn terminal(options: &[&str], environment: &[(&str, &str)], answer: &str) -> String {
     let fake = Fake::new(|peer, request| match request {

@@ -49,10 +49,10 @@ pub(crate) fn of_minor_0(status: Status) -> Fake {
 /// All that can be said.
 pub(crate) fn full() -> Overview {
     Overview {
-        kept: 2,
+        detached: 2,
         wait_ms: Some(700),
         counters: Counters { images: 1, steps: 8, step_seconds: 0.5, ..Counters::default() },
-        keeping: Some(Failure::new(Kind::Io, "it is full").hint("make room")),
+        store_failure: Some(Failure::new(Kind::Io, "it is full").hint("make room")),
         ..with_worker(|worker| {
             worker.weights = Some(Weights::Read { bytes: 20_500_000_000 });
             worker.memory = Some(DeviceMemory { used: 3, total: 4 });
@@ -181,7 +181,7 @@ fn at_a_terminal_the_screen_is_redrawn_in_place_until_q() {
     let loading = WorkerState::Loading { done: 1, total: 4 };
     let (fake, hears) = watched(vec![in_state(loading), in_state(WorkerState::Ready)]);
     let mut zimg = AtTerminal::start(&fake, &["status", "--watch=0.1"], 40);
-    // The second time, the first one with the last state has been drawn.
+    // The second time, the first one with the last state has been generated.
     hears.recv().unwrap();
     hears.recv().unwrap();
     zimg.press(b'x');
@@ -193,7 +193,7 @@ fn at_a_terminal_the_screen_is_redrawn_in_place_until_q() {
     let frames: Vec<_> = text.split("\x1b[?25l\x1b[?7l").skip(1).collect();
     assert!(frames[0].starts_with("\rzimaged 9.9.9, pid 7, up 1 h 1 min\x1b[K\r\n"), "{text:?}");
     assert!(frames[0].contains("\rworker   loading the model, 25 %"), "{text:?}");
-    // As many rows up as were drawn before.
+    // As many rows up as were generated before.
     let rows = frames[0].matches("\x1b[K\r\n").count();
     assert!(frames[1].starts_with(&format!("\x1b[{rows}A\rzimaged")), "{text:?}");
     assert!(frames[1].contains("\rworker   ready, pid 8"), "{text:?}");

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use zimg_protocol::messages::{Event, Request, Waiting, WorkerState};
 use zimg_protocol::{Failure, Kind};
 
-use crate::fake::{Fake, drawing, overview, zimg};
+use crate::fake::{Fake, overview, requested, zimg};
 
 /// Everything written to a terminal until its last writer has gone.
 pub(crate) fn seen(terminal: OwnedFd) -> String {
@@ -50,7 +50,7 @@ fn one_line_says_how_far_it_is_and_then_goes() {
         peer.say(Event::Waiting(Waiting::Queue { position: 1 }));
         let state = WorkerState::Loading { done: 5_000_000, total: 20_000_000 };
         peer.say(Event::Waiting(Waiting::Worker(state)));
-        peer.draws(&drawing(request));
+        peer.generates(&requested(request));
     });
     let pty = openpty(None, None).unwrap();
     let mut zimg = fake.zimg(&["a fox", "-n2", "--seed=7", "-o", "a.png"]);
@@ -86,7 +86,7 @@ fn a_place_in_the_queue_comes_with_an_estimate() {
     busy.wait_ms = Some(3_600_000);
     let fake = Fake::being(busy, |peer, request| {
         peer.say(Event::Accepted { job: 1, position: 3 });
-        peer.draws(&drawing(request));
+        peer.generates(&requested(request));
     });
     let pty = openpty(None, None).unwrap();
     let mut zimg = fake.zimg(&["a fox", "-o", "a.png"]);
@@ -110,7 +110,7 @@ fn a_place_is_waited_for_when_requested() {
             let failure = Failure::new(Kind::Busy, "8 of your jobs wait already");
             peer.say(Event::Busy(Busy { failure, depth: 8, wait_ms: Some(120) }));
         } else {
-            peer.draws(&drawing(request));
+            peer.generates(&requested(request));
         }
     });
     let pty = openpty(None, None).unwrap();
@@ -157,7 +157,7 @@ fn a_narrow_terminal_is_not_overrun() {
     let narrow = Winsize { ws_row: 24, ws_col: 20, ws_xpixel: 0, ws_ypixel: 0 };
     let fake = Fake::new(|peer, request| {
         peer.say(Event::Waiting(Waiting::Queue { position: 3 }));
-        peer.draws(&drawing(request));
+        peer.generates(&requested(request));
     });
     let pty = openpty(Some(&narrow), None).unwrap();
     let mut zimg = fake.zimg(&["a fox", "-o", "a.png"]);
@@ -197,7 +197,7 @@ fn a_shape_in_the_sizes_place_is_told_from_one() {
 #[test]
 fn ctrl_c_is_answered() {
     let fake = Fake::new(|peer, request| {
-        peer.starts(&drawing(request));
+        peer.starts(&requested(request));
         assert_eq!(peer.request(), Some(Request::Cancel));
         peer.say(Event::Failed(Failure::new(Kind::Cancelled, "the job was cancelled")));
     });

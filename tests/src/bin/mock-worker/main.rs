@@ -79,7 +79,7 @@ struct Mock {
 }
 
 /// An image in the making.
-struct Drawing {
+struct Generation {
     image: u32,
     step: u32,
     latents: u64,
@@ -138,22 +138,22 @@ impl Mock {
         self.report(Report::Started { job: job.id, started })?;
         self.at(Phase::Begin, job)?;
         let mut timings = job.from.as_ref().map_or_else(Timings::default, |at| at.0.timings);
-        let mut drawing = self.from(job);
+        let mut generation = self.from(job);
         loop {
-            while drawing.step < steps {
+            while generation.step < steps {
                 match self.link.requests() {
                     Requests { cancelled, .. } if cancelled == job.id => return Ok(End::Cancelled),
                     Requests { paused, .. } if paused == job.id => return Ok(End::Paused),
                     _ => {}
                 }
-                self.step(job, &mut drawing, steps, &mut timings)?;
+                self.step(job, &mut generation, steps, &mut timings)?;
             }
-            self.image(job, &drawing, width, height, steps)?;
-            if drawing.image + 1 == draw.images() {
+            self.image(job, &generation, width, height, steps)?;
+            if generation.image + 1 == draw.images() {
                 break;
             }
-            drawing = Self::noise(job, drawing.image + 1);
-            let point = Point { image: drawing.image, step: 0, bytes: 0, timings };
+            generation = Self::noise(job, generation.image + 1);
+            let point = Point { image: generation.image, step: 0, bytes: 0, timings };
             self.report(Report::Latents { job: job.id, point })?;
         }
         self.at(Phase::Sent, job)?;
@@ -163,12 +163,12 @@ impl Mock {
     }
 
     /// An image's beginning: its latents are its seed.
-    fn noise(job: &Job, image: u32) -> Drawing {
-        Drawing { image, step: 0, latents: job.params.seed_of(image) }
+    fn noise(job: &Job, image: u32) -> Generation {
+        Generation { image, step: 0, latents: job.params.seed_of(image) }
     }
 
     /// Where the job begins, or goes on.
-    fn from(&self, job: &Job) -> Drawing {
+    fn from(&self, job: &Job) -> Generation {
         let Some((point, latents)) = &job.from else { return Self::noise(job, 0) };
         if point.step == 0 {
             assert!(latents.is_empty(), "noise is known without latents");
@@ -178,22 +178,22 @@ impl Mock {
         let first = numbers.next().unwrap_or_default();
         // Latents that were put together from two steps, or cut, are worth nothing.
         assert!(latents.len() % 8 == 0 && numbers.all(|number| number == first), "torn latents");
-        Drawing { image: point.image, step: point.step, latents: first }
+        Generation { image: point.image, step: point.step, latents: first }
     }
 
     fn step(
         &mut self,
         job: &Job,
-        drawing: &mut Drawing,
+        generation: &mut Generation,
         steps: u32,
         timings: &mut Timings,
     ) -> io::Result<()> {
         self.script.be_slow();
-        drawing.step += 1;
-        drawing.latents = stepped(drawing.latents, drawing.step);
+        generation.step += 1;
+        generation.latents = stepped(generation.latents, generation.step);
         let ms = self.script.number("ms:").unwrap_or(1) as f32;
         timings.steps += ms;
-        let Drawing { image, step, latents } = *drawing;
+        let Generation { image, step, latents } = *generation;
         let (width, height) = (job.params.width.unwrap_or(256), job.params.height.unwrap_or(256));
         self.report(Report::Step { job: job.id, step: Step { image, step, of: steps, ms } })?;
         // As the real one: what was done before the last step is enough to go on.
@@ -221,16 +221,16 @@ impl Mock {
     fn image(
         &mut self,
         job: &Job,
-        drawing: &Drawing,
+        generation: &Generation,
         width: u32,
         height: u32,
         steps: u32,
     ) -> io::Result<()> {
-        let index = drawing.image;
+        let index = generation.image;
         self.report(Report::Decoding { job: job.id, image: index })?;
         self.at(Phase::Decode, job)?;
         let pixels = width as usize * height as usize;
-        let rgb = decoded(drawing.latents, steps).repeat(pixels);
+        let rgb = decoded(generation.latents, steps).repeat(pixels);
         let (bytes, seed) = (rgb.len() as u64, job.params.seed_of(index));
         let image = ImageInfo { index, seed, width, height, bytes };
         self.report(Report::Image { job: job.id, image })?;

@@ -13,7 +13,7 @@
 //! refuse                fails each job as refused
 //! deaf                  does not end when its socket closes
 //! orphan                asks the kernel for no signal when its supervisor ends
-//! strike:N              of 1000 seeds N are struck: the first worker that draws them goes wrong
+//! strike:N              of 1000 seeds N are struck: the first worker that generates them goes wrong
 //! strike-start:N        every Nth start goes wrong before its first job
 //! ```
 //!

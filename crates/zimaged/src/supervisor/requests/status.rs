@@ -46,13 +46,13 @@ impl Supervisor {
         let wait = self.jobs.wait_for(uid, &self.workers.serving());
         Overview {
             status: self.status(),
-            places: self.config.places,
+            limits: self.config.limits,
             unfinished: count(self.jobs.unfinished()),
             connections: count(self.clients.len()),
-            kept: count(self.jobs.retained()),
+            detached: count(self.jobs.retained()),
             wait_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             counters: self.jobs.counts().counters,
-            keeping: self.jobs.store_trouble(),
+            store_failure: self.jobs.store_trouble(),
         }
     }
 }

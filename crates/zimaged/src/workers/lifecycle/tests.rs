@@ -171,7 +171,7 @@ fn the_table() {
 }
 
 #[test]
-fn a_death_while_drawing_loses_the_job_and_starts_anew_at_once() {
+fn a_death_while_generating_loses_the_job_and_starts_anew_at_once() {
     let mut life = Clocked::busy();
     let reason = "the worker was ended by SIGSEGV: illegal address".to_owned();
     assert_eq!(

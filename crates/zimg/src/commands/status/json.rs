@@ -120,15 +120,15 @@ pub(crate) fn status_event(seen: &DaemonState) -> StatusEvent<'_> {
             done: status.done,
             failed: status.failed,
             unfinished: overview.map(|overview| overview.unfinished),
-            limit: overview.map(|overview| overview.places.jobs),
-            limit_per_user: overview.map(|overview| overview.places.jobs_per_user),
+            limit: overview.map(|overview| overview.limits.jobs),
+            limit_per_user: overview.map(|overview| overview.limits.jobs_per_user),
             wait_ms: overview.and_then(|overview| overview.wait_ms),
         },
         zimg: VERSION,
         weights: overview.and_then(|overview| overview.status.first_worker().weights).map(
             |weights| match weights {
                 Weights::Read { bytes } => WeightsObject { from: "checkpoint", bytes },
-                Weights::Kept { bytes } => WeightsObject { from: "retained", bytes },
+                Weights::Retained { bytes } => WeightsObject { from: "retained", bytes },
             },
         ),
         memory: overview
@@ -136,7 +136,7 @@ pub(crate) fn status_event(seen: &DaemonState) -> StatusEvent<'_> {
             .map(|DeviceMemory { used, total }| MemoryObject { used, total }),
         connections: overview.map(|overview| ConnectionsObject {
             open: overview.connections,
-            limit: overview.places.connections,
+            limit: overview.limits.connections,
         }),
         detached: overview.map(|overview| detached(overview, setup)),
         counters: overview.map(|overview| counted(&overview.counters)),
@@ -160,13 +160,13 @@ fn model<'a>(model: &'a ModelInfo, setup: Option<&'a Setup>) -> ModelObject<'a> 
 
 fn detached<'a>(overview: &'a Overview, setup: Option<&'a Setup>) -> DetachedObject<'a> {
     DetachedObject {
-        jobs: overview.kept,
+        jobs: overview.detached,
         directory: setup.and_then(|setup| setup.state_dir.as_deref()),
-        error: overview.keeping.as_ref().map(FailureFields::from),
+        error: overview.store_failure.as_ref().map(FailureFields::from),
     }
 }
 
 fn counted(counters: &Counters) -> CountersObject {
-    let Counters { images, steps, step_seconds, cancelled, busy, resumed, overtaken } = *counters;
-    CountersObject { images, steps, step_seconds, cancelled, busy, resumed, preempted: overtaken }
+    let Counters { images, steps, step_seconds, cancelled, busy, resumed, preempted } = *counters;
+    CountersObject { images, steps, step_seconds, cancelled, busy, resumed, preempted }
 }

@@ -49,8 +49,8 @@ pub(super) fn lines(seen: &DaemonState) -> Vec<String> {
     }
     line("jobs", &jobs(status, overview.as_ref()));
     if let Some(overview) = overview {
-        let (open, places) = (overview.connections, overview.places.connections);
-        line("clients", &format!("{open} of {places} connections"));
+        let (open, limits) = (overview.connections, overview.limits.connections);
+        line("clients", &format!("{open} of {limits} connections"));
     }
     if let Some(kept) = overview.as_ref().and_then(|overview| kept(overview, seen)) {
         line("detached", &kept);
@@ -104,7 +104,7 @@ fn worker(status: &Status, overview: Option<&Overview>) -> String {
 fn weights_of(weights: Weights) -> String {
     match weights {
         Weights::Read { bytes } => format!("read from the checkpoint, {}", format::bytes(bytes)),
-        Weights::Kept { bytes } => {
+        Weights::Retained { bytes } => {
             format!("retained from an earlier worker, {}", format::bytes(bytes))
         }
     }
@@ -113,25 +113,25 @@ fn weights_of(weights: Weights) -> String {
 fn jobs(status: &Status, overview: Option<&Overview>) -> String {
     let Status { queued, done, failed, .. } = status;
     let ended = format!("{done} done, {failed} failed");
-    let Some(Overview { places, unfinished, wait_ms, .. }) = overview else {
+    let Some(Overview { limits, unfinished, wait_ms, .. }) = overview else {
         return format!("{queued} waiting, {ended}");
     };
     let wait = wait_ms
         .filter(|ms| *ms > 0)
         .map(|ms| format!("; a new one would wait about {}", format::seconds(ms as f32 / 1e3)));
     let wait = wait.unwrap_or_default();
-    format!("{unfinished} of {} places taken, {queued} waiting{wait}; {ended}", places.jobs)
+    format!("{unfinished} of {} limits taken, {queued} waiting{wait}; {ended}", limits.jobs)
 }
 
 /// Detached jobs with images to fetch, and their directory; none if detached jobs are off.
 fn kept(overview: &Overview, seen: &DaemonState) -> Option<String> {
     let folder = seen.setup.as_ref().and_then(|setup| setup.state_dir.as_ref());
     let place = folder.map(|folder| format!(" in {folder}")).unwrap_or_default();
-    let jobs = match overview.kept {
+    let jobs = match overview.detached {
         1 => "1 job".to_owned(),
         kept => format!("{kept} jobs"),
     };
-    match &overview.keeping {
+    match &overview.store_failure {
         None => Some(format!("{jobs} to fetch{place}")),
         Some(trouble) => {
             let hint = trouble.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
@@ -150,8 +150,8 @@ fn skew(version: &str) -> String {
 mod tests {
     use super::*;
     use zimg_client::{
-        Capabilities, Counters, DeviceMemory, Failure, Kind, ModelInfo, Places, Setup, WorkerState,
-        WorkerStatus,
+        Capabilities, Counters, DaemonLimits, DeviceMemory, Failure, Kind, ModelInfo, Setup,
+        WorkerState, WorkerStatus,
     };
 
     fn status() -> Status {
@@ -180,16 +180,16 @@ mod tests {
     fn overview(status: &Status) -> Overview {
         let mut status = status.clone();
         let worker = &mut status.workers[0];
-        worker.weights = Some(Weights::Kept { bytes: 20_500_000_000 });
+        worker.weights = Some(Weights::Retained { bytes: 20_500_000_000 });
         worker.memory = Some(DeviceMemory { used: 22_900_000_000, total: 85_500_000_000 });
         worker.age_s = Some(3700);
         Overview {
             status,
-            places: Places { jobs: 64, jobs_per_user: 8, connections: 32 },
+            limits: DaemonLimits { jobs: 64, jobs_per_user: 8, connections: 32 },
             unfinished: 3,
             connections: 4,
-            kept: 1,
-            keeping: None,
+            detached: 1,
+            store_failure: None,
             wait_ms: Some(2300),
             counters: Counters::default(),
         }
@@ -251,7 +251,7 @@ mod tests {
                  defaults 1024x1024 in 8 steps, guidance 0, prompts of up to 1504 tokens\n\
                  weights  retained from an earlier worker, 20.5 GB\n\
                  memory   22.9 GB of the device's 85.5 GB in use\n\
-                 jobs     3 of 64 places taken, 2 waiting; a new one would wait about 2.30 s; 0 done, \
+                 jobs     3 of 64 limits taken, 2 waiting; a new one would wait about 2.30 s; 0 done, \
                  1 failed\n\
                  clients  4 of 32 connections\n\
                  detached 1 job to fetch in /var/lib/zimaged\n\
@@ -291,7 +291,7 @@ mod tests {
             let status = status();
             let failure = Failure::new(Kind::Io, "cannot store jobs in /s: it is full");
             let mut overview = overview(&status);
-            overview.keeping = Some(failure.hint("make room"));
+            overview.store_failure = Some(failure.hint("make room"));
             overview.status.workers[0].weights = Some(Weights::Read { bytes: 1000 });
             let setup = Setup {
                 config: None,
