@@ -39,7 +39,7 @@ fn status(model: Option<ModelInfo>) -> Status {
 fn overview() -> Event {
     Event::Overview(Box::new(Overview {
         status: status(None),
-        places: zimg_client::DaemonLimits::default(),
+        limits: zimg_client::DaemonLimits::default(),
         unfinished: 0,
         connections: 1,
         detached: 0,
