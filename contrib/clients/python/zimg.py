@@ -28,7 +28,7 @@ TYPES = {
         "Done queued:f text:f steps:f decode:f total:f", "Failed failure:FAILURE", "Status status:STATUS",
         "Busy failure:FAILURE depth:I wait_ms:?Q", None, None, "Acknowledged", None, "Resumed image:I step:I"],  # None: an answer to what is not asked here
 }
-TREATED = bytes(4 + 1 + 1 + 8 + 1)  # interactive, neither detached nor with previews, no images, for nobody else
+TREATED = bytes(4 + 1 + 1 + 8 + 1)  # interactive, neither detached nor with previews, no images, for its own user
 TAGS = {str: (0, "s"), int: (1, "Q"), float: (2, "f"), bool: (3, "B")}  # of a parameter's value, and its type
 CODES = [64, 65, 69, 70, 73, 74, 75, 76, 77, 78, 130]  # of the kinds of failures
 REQUEST, EVENTS, PIXELS, ERROR, LONGEST = 0x01, 0x02, 0x10, 0xFF, 1_048_577  # kinds of frames; bytes of one to us
@@ -151,7 +151,7 @@ class Client:
         event = {"name": "Accepted"}
         while event["name"] != "Done":
             event = self.receive()
-            if event["name"] == "Image":  # One that is announced again begins anew.
+            if event["name"] == "Image":  # One that is announced again starts again.
                 image, rgb = event, bytearray()
             elif event["name"] == "Pixels":
                 rgb += event["rgb"]

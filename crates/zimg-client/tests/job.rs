@@ -105,7 +105,7 @@ fn images_are_put_together_from_chunks_between_other_events() {
         write_pixels(stream, &pixels[..CHUNK_BYTES + 1]).unwrap();
         say(stream, Event::Step(between));
         write_pixels(stream, &pixels[CHUNK_BYTES + 1..]).unwrap();
-        // The second image begins, a worker dies, and it begins anew.
+        // The second image begins, a worker dies, and it starts again.
         say(stream, Event::Image(image(1, 64, 64)));
         write_pixels(stream, &[1; 100]).unwrap();
         say(stream, Event::Image(image(1, 64, 64)));
