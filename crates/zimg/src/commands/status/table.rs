@@ -120,7 +120,7 @@ fn jobs(status: &Status, overview: Option<&Overview>) -> String {
         .filter(|ms| *ms > 0)
         .map(|ms| format!("; a new one would wait about {}", format::seconds(ms as f32 / 1e3)));
     let wait = wait.unwrap_or_default();
-    format!("{unfinished} of {} limits taken, {queued} waiting{wait}; {ended}", limits.jobs)
+    format!("{unfinished} of {} places taken, {queued} waiting{wait}; {ended}", limits.jobs)
 }
 
 /// Detached jobs with images to fetch, and their directory; none if detached jobs are off.
@@ -251,7 +251,7 @@ mod tests {
                  defaults 1024x1024 in 8 steps, guidance 0, prompts of up to 1504 tokens\n\
                  weights  retained from an earlier worker, 20.5 GB\n\
                  memory   22.9 GB of the device's 85.5 GB in use\n\
-                 jobs     3 of 64 limits taken, 2 waiting; a new one would wait about 2.30 s; 0 done, \
+                 jobs     3 of 64 places taken, 2 waiting; a new one would wait about 2.30 s; 0 done, \
                  1 failed\n\
                  clients  4 of 32 connections\n\
                  detached 1 job to fetch in /var/lib/zimaged\n\
