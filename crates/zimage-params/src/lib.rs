@@ -3,6 +3,7 @@
 //!
 #![doc = include_str!("../README.md")]
 
+mod check;
 mod error;
 pub mod limits;
 mod parameter;

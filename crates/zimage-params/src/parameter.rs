@@ -1,6 +1,5 @@
 //! What the table says of a parameter.
 
-use crate::error::ParamsError;
 use crate::value::{Value, ValueKind};
 
 /// A row of the table.
@@ -232,48 +231,8 @@ impl Parameter {
         metadata: Metadata::Json,
     };
 
-    /// The row with this name; aliases are other programs' business and not found.
-    pub fn named(name: &str) -> Option<&'static Self> {
-        crate::PARAMETERS.iter().find(|row| row.name == name)
-    }
-
-    /// The row that has this name or this alias, and the conversion of its values.
-    pub fn named_or_alias(name: &str) -> Option<(&'static Self, Conversion)> {
-        if let Some(row) = Self::named(name) {
-            return Some((row, Conversion::Same));
-        }
-        crate::PARAMETERS.iter().find_map(|row| {
-            let alias = row.aliases.iter().find(|alias| alias.name == name)?;
-            Some((row, alias.conversion))
-        })
-    }
-
     /// The type of its values.
     pub const fn kind(&self) -> ValueKind {
         self.range.kind()
-    }
-
-    /// Whether the value is of the parameter's type and in its range.
-    ///
-    /// # Errors
-    ///
-    /// [`ParamsError::WrongKind`] or [`ParamsError::OutOfRange`].
-    pub fn check(&'static self, value: &Value) -> Result<(), ParamsError> {
-        self.check_in(self.range, value)
-    }
-
-    /// The same with a model's own range, which is within the parameter's.
-    ///
-    /// # Errors
-    ///
-    /// As [`Parameter::check`].
-    pub fn check_in(&'static self, expected: Range, value: &Value) -> Result<(), ParamsError> {
-        if value.kind() != self.kind() {
-            return Err(ParamsError::WrongKind { parameter: self, found: value.kind() });
-        }
-        if !expected.contains(value) {
-            return Err(ParamsError::out_of_range(self, expected, value));
-        }
-        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use crate::limits::{
     COUNT_MAX, GUIDANCE_MAX, PROMPT_BYTES, SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE, STEPS_MAX,
 };
-use crate::parameter::{Alias, DefaultRule, Metadata, Parameter, Range, Surface};
+use crate::parameter::{Alias, Conversion, DefaultRule, Metadata, Parameter, Range, Surface};
 use crate::value::Field;
 
 /// The struct, the rows and the fields in the rows' order.
@@ -152,5 +152,23 @@ parameters! {
         help: "Switch guidance off after this part of the way, 0 to 1; 1 is never",
         value_name: "T",
         surface: ADVANCED,
+    }
+}
+
+impl Parameter {
+    /// The row with this name; an alias is not found.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        PARAMETERS.iter().find(|row| row.name == name)
+    }
+
+    /// The row that has this name or this alias, and the conversion of its values.
+    pub fn named_or_alias(name: &str) -> Option<(&'static Self, Conversion)> {
+        if let Some(row) = Self::named(name) {
+            return Some((row, Conversion::Same));
+        }
+        PARAMETERS.iter().find_map(|row| {
+            let alias = row.aliases.iter().find(|alias| alias.name == name)?;
+            Some((row, alias.conversion))
+        })
     }
 }
