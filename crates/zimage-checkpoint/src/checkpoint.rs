@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use crate::architecture::Architecture;
 use crate::component::Component;
 use crate::config::{Check, SchedulerConfig, TextEncoderConfig, TransformerConfig, VaeConfig};
 use crate::error::Result;
+use crate::expected_tensors::Architecture;
 use crate::layout::diffusers::{self, Configurations};
 use crate::source::{self, Source};
 use crate::tensor_index::TensorIndex;
-use crate::verify::{Summary, verify};
 
 /// A checkpoint whose configurations are read and fit each other.
 #[derive(Clone, Debug)]
@@ -90,14 +89,5 @@ impl Checkpoint {
             Component::TextEncoder => Architecture::text_encoder(&self.text_encoder),
             Component::Vae => Architecture::vae(&self.vae),
         }
-    }
-
-    /// Checks that all files are there and sound, and hold every tensor that the model needs, in
-    /// its shape and a supported number format, and no other. Reads headers, no tensors.
-    ///
-    /// # Errors
-    /// The first fault.
-    pub fn verify(&self) -> Result<Summary> {
-        verify(self)
     }
 }

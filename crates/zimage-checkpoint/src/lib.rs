@@ -2,12 +2,12 @@
 //!
 #![doc = include_str!("../README.md")]
 
-mod architecture;
 mod checkpoint;
 mod component;
 mod config;
 pub mod digest;
 mod error;
+mod expected_tensors;
 mod fingerprint;
 mod format;
 mod layout;
@@ -17,11 +17,11 @@ mod stored_tensor;
 mod tensor_index;
 mod verify;
 
-pub use architecture::{Architecture, ExpectedTensor};
 pub use checkpoint::Checkpoint;
 pub use component::Component;
 pub use config::{SchedulerConfig, TextEncoderConfig, TransformerConfig, VaeConfig};
 pub use error::{Error, Result};
+pub use expected_tensors::{Architecture, ExpectedTensor};
 pub use fingerprint::FileFingerprint;
 pub use location::ModelLocation;
 pub use source::{DataFile, Source};
