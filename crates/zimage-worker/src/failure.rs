@@ -4,7 +4,7 @@ use tch::Device;
 use zimage::{Error, ErrorKind};
 use zimg_protocol::{Failure, Kind};
 
-use crate::retry::RetryingPipeline;
+use crate::oom_retry::RetryingPipeline;
 use crate::{memory, wx_check};
 
 /// What a failure ends.

@@ -11,8 +11,8 @@ use crate::commands::{Job, ResumePoint};
 use crate::control::Control;
 use crate::failure::{Verdict, beyond_help, judge};
 use crate::log;
+use crate::oom_retry::RetryingPipeline;
 use crate::reports::Reports;
-use crate::retry::RetryingPipeline;
 
 /// There are at most ten previews a second.
 const BETWEEN_PREVIEWS: Duration = Duration::from_millis(100);

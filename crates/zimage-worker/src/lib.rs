@@ -17,10 +17,10 @@ mod job;
 mod link;
 mod log;
 mod memory;
+mod oom_retry;
 #[doc(hidden)]
 pub mod preinit;
 mod reports;
-mod retry;
 mod serve;
 mod stage;
 mod startup;

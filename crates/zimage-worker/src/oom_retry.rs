@@ -1,4 +1,4 @@
-//! Retry: the stages of a generation, each run once more with freed caches if memory was too
+//! Retry after out-of-memory: the stages of a generation, each run once more with freed caches if memory was too
 //! small.
 
 use zimage::{
