@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 use zimage_checkpoint::digest::sha256;
-use zimage_checkpoint::{StorageType, StoredTensor, TensorIndex};
+use zimage_checkpoint::{Checkpoint, Component, StorageType, StoredTensor, TensorIndex};
 
 use super::arena::{Arena, aligned};
 use super::loader::Loader;
@@ -50,8 +50,26 @@ struct Found {
     kind: Kind,
 }
 
+impl Loader {
+    /// The tensors of a component, to be taken one by one.
+    ///
+    /// Reads and checks the headers of its files. [`Loader::run`] reads the tensors once all are
+    /// taken.
+    ///
+    /// # Errors
+    /// When a file is missing, truncated or damaged.
+    pub fn weights(
+        &mut self,
+        checkpoint: &Checkpoint,
+        component: Component,
+        target: Target,
+    ) -> Result<Weights<'_>> {
+        Ok(Weights::new(checkpoint.tensor_index(component)?, target, self))
+    }
+}
+
 impl<'a> Weights<'a> {
-    pub(super) fn new(index: TensorIndex, target: Target, loader: &'a mut Loader) -> Self {
+    fn new(index: TensorIndex, target: Target, loader: &'a mut Loader) -> Self {
         Self {
             index,
             target,

@@ -5,10 +5,9 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
 use tch::Device;
-use zimage_checkpoint::{Checkpoint, Component};
+use zimage_checkpoint::Checkpoint;
 
 use super::arena::Arena;
-use super::component::{Target, Weights};
 use super::reader::{self, Read};
 use super::retained::{ComponentManifest, Identity, Manifest, WeightDescriptors, checksum};
 use crate::error::{Error, Result};
@@ -114,22 +113,6 @@ impl Loader {
 
     fn of(source: Source, identity: Option<Identity>) -> Self {
         Self { source, components: Vec::new(), complete: 0, identity }
-    }
-
-    /// The tensors of a component, to be taken one by one.
-    ///
-    /// Reads and checks the headers of its files. [`Loader::run`] reads the tensors once all are
-    /// taken.
-    ///
-    /// # Errors
-    /// When a file is missing, truncated or damaged.
-    pub fn weights(
-        &mut self,
-        checkpoint: &Checkpoint,
-        component: Component,
-        target: Target,
-    ) -> Result<Weights<'_>> {
-        Ok(Weights::new(checkpoint.tensor_index(component)?, target, self))
     }
 
     /// The arena of the next component, of `bytes` bytes: a new one, or the retained one with its
