@@ -8,6 +8,7 @@ mod error;
 mod images;
 mod job_store;
 mod record;
+mod record_codec;
 mod record_v1;
 mod reserve;
 
