@@ -17,7 +17,7 @@ fn main() {
         .cpp(true)
         .std("c++17")
         .warnings(true)
-        // libtorch's headers have warnings of their own, which are not ours to mend.
+        // libtorch's headers have warnings of their own, which are not ours to fix.
         .flag("-isystem")
         .flag(headers)
         .files(["src/allocator.cpp", "src/shim.cpp"])

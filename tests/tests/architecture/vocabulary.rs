@@ -50,33 +50,12 @@ const PLACES: &[&str] = &[
     "Makefile",
 ];
 
-/// The reason of a place where the words are still being replaced: its entry goes with the last one.
-const PENDING: &str = "being renamed";
-
 /// Real uses: a file (or a folder, ending in `/`), the word, and why it is right there.
 const ALLOWED: &[(&str, &str, &str)] = &[
     ("tests/tests/architecture/vocabulary.rs", "*", "the list itself"),
     ("tests/fuzz/corpus/", "*", "bytes that a fuzzer made"),
     ("tests/fixtures/", "*", "values of the reference"),
     ("contrib/lab/reference/", "*", "prompts of the reference values"),
-    ("crates/zimage/", "*", PENDING),
-    ("crates/zimage-cuda/", "*", PENDING),
-    ("crates/zimaged/", "*", PENDING),
-    ("crates/zimg/", "*", PENDING),
-    ("crates/zimg-client/", "*", PENDING),
-    ("crates/zimg-protocol/", "*", PENDING),
-    ("contrib/clients/", "*", PENDING),
-    ("contrib/packaging/completions/", "nobody", PENDING),
-    ("contrib/packaging/man/", "nobody", PENDING),
-    ("docs/cli.md", "overtaken", PENDING),
-    ("docs/protocol.md", "overtaken", PENDING),
-    ("docs/reference.md", "nobody", PENDING),
-    ("docs/specification.md", "papers", PENDING),
-    ("docs/troubleshooting.md", "anew", PENDING),
-    ("docs/zimg-json.schema.json", "overtaken", PENDING),
-    ("tests/tests/", "overtaken", PENDING),
-    ("tests/tests/docs/messages.rs", "nobody", PENDING),
-    ("tests/tests/robustness/watchdog.rs", "anew", PENDING),
 ];
 
 /// The words of a text in lower case: maximal runs of letters, cut where a capital follows a
@@ -140,7 +119,7 @@ fn retired_words_do_not_come_back() {
     }
     assert!(seen > 400, "only {seen} files were looked at");
     assert!(found.is_empty(), "retired words:\n{}", found.join("\n"));
-    let is_single = |at: &usize| !ALLOWED[*at].0.ends_with('/') && ALLOWED[*at].2 != PENDING;
+    let is_single = |at: &usize| !ALLOWED[*at].0.ends_with('/');
     let stale = (0..ALLOWED.len()).filter(is_single).find(|at| !used.contains(at));
     assert!(stale.is_none(), "{:?} is no longer needed", stale.map(|at| ALLOWED[at]));
 }

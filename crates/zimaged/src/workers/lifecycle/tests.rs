@@ -171,7 +171,7 @@ fn the_table() {
 }
 
 #[test]
-fn a_death_while_generating_loses_the_job_and_starts_anew_at_once() {
+fn a_death_while_generating_loses_the_job_and_starts_again_at_once() {
     let mut life = Clocked::busy();
     let reason = "the worker was ended by SIGSEGV: illegal address".to_owned();
     assert_eq!(
@@ -250,7 +250,7 @@ fn a_worker_that_was_long_ready_dies_for_the_first_time() {
 }
 
 #[test]
-fn five_starts_that_come_to_nothing_are_enough_until_somebody_asks() {
+fn five_starts_that_come_to_nothing_are_enough_until_a_request_comes() {
     let mut life = Clocked::new();
     for _ in 0..4 {
         pause(&life.apply(killed(6, "no memory")));
@@ -285,7 +285,7 @@ fn what_may_pass_is_tried_again_every_minute() {
 }
 
 #[test]
-fn a_ready_worker_starts_the_count_of_loads_anew() {
+fn a_ready_worker_resets_the_count_of_loads() {
     let mut life = Clocked::new();
     for _ in 0..20 {
         for _ in 0..4 {
@@ -299,7 +299,7 @@ fn a_ready_worker_starts_the_count_of_loads_anew() {
 }
 
 #[test]
-fn a_wrong_configuration_ends_the_attempts_until_somebody_asks() {
+fn a_wrong_configuration_ends_the_attempts_until_a_request_comes() {
     let failure = Failure::new(Kind::Config, "no weights in /models");
     let mut life = Clocked::new();
     assert_eq!(life.apply(WorkerInput::Fatal(failure.clone())), []);
@@ -451,7 +451,7 @@ fn who_does_not_go_to_sleep_is_made_to() {
 }
 
 #[test]
-fn an_idle_worker_is_sent_to_sleep_if_so_wished() {
+fn an_idle_worker_is_sent_to_sleep_if_so_configured() {
     let mut life = Clocked::ready();
     assert_eq!(life.life.deadline(None), None);
     life.life.idle = Some(60 * SECOND);
