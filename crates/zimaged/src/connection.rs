@@ -100,8 +100,11 @@ pub(crate) async fn accept(
             match serve(id, stream, &supervisor).await {
                 Ok(()) => tracing::debug!(event = events::CONNECTION_CLOSED, client = id, "closed"),
                 Err(error) => {
-                    let event = events::CONNECTION_DROPPED;
-                    tracing::debug!(event, client = id, "dropped: {error}");
+                    tracing::debug!(
+                        event = events::CONNECTION_DROPPED,
+                        client = id,
+                        "dropped: {error}"
+                    );
                 }
             }
             drop((slot, own));

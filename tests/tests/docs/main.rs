@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
 mod commands;
+mod events;
 mod links;
 mod markdown;
 mod messages;

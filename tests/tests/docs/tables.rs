@@ -8,13 +8,13 @@ use zimg_protocol::Kind;
 use crate::markdown::Page;
 
 /// The rows of a page's tables, as cells.
-fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+pub(crate) fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
     let lines = text.lines().filter(|line| line.starts_with('|'));
     lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
 }
 
 /// What stands between the first two backticks.
-fn code(cell: &str) -> &str {
+pub(crate) fn code(cell: &str) -> &str {
     cell.split('`').nth(1).unwrap_or_default()
 }
 

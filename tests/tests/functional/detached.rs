@@ -308,8 +308,9 @@ fn a_disk_that_takes_nothing_loses_nothing_and_goes_on_when_it_does() {
     check(&finish(watcher).unwrap(), 5, 2);
     check(&wait(&daemon, first).unwrap(), 1, 2);
     until("no trouble", || trouble(&daemon).is_none().then_some(()));
-    let said = format!("job={held} waits for the disk").replace("job=", "");
-    assert!(daemon.log().contains("waits for the disk"), "{said}");
+    let log = daemon.log();
+    assert!(log.contains(&format!("event=\"job_blocked\" job={held}")), "{log}");
+    assert!(log.contains(&format!("event=\"job_unblocked\" job={held}")), "{log}");
 }
 
 #[test]
@@ -324,6 +325,7 @@ fn without_a_folder_images_are_generated_and_nothing_is_stored() {
     assert!(failure.message.starts_with("cannot store jobs in "), "{failure}");
     assert_eq!(trouble(&daemon), Some(failure));
     assert!(daemon.log().contains("no detached jobs: cannot store jobs in "));
+    assert!(daemon.log().contains("event=\"store_unavailable\""));
     // It is tried again by itself.
     std::fs::remove_file(&in_the_way).unwrap();
     until("no trouble", || trouble(&daemon).is_none().then_some(()));
@@ -377,7 +379,7 @@ fn damaged_jobs_are_moved_aside_reported_and_never_overwritten() {
     let hint = failure.hint.unwrap();
     let aside = hint.strip_prefix("what is left of them is in ").unwrap();
     assert!(std::fs::read(aside).unwrap() == bytes);
-    assert!(daemon.log().contains(aside));
+    assert!(daemon.log().contains(aside) && daemon.log().contains("event=\"store_damaged\""));
     let next = detach(&daemon, draw(2, 1)).unwrap();
     assert!(next > job);
     check(&wait(&daemon, next).unwrap(), 2, 1);
@@ -395,9 +397,8 @@ fn a_damaged_image_is_generated_again_before_it_is_delivered() {
     std::fs::write(&image, &bytes).unwrap();
     check(&wait(&daemon, job).unwrap(), 1, 3);
     assert_eq!(state(&daemon, job), Some(JobState::Done));
-    assert!(
-        daemon.log().contains(&format!("image 1 of job {job} has changed; it is generated again"))
-    );
+    let damaged = format!("event=\"image_damaged\" job={job} image=1");
+    assert!(daemon.log().contains(&damaged), "{}", daemon.log());
     std::fs::remove_file(&image).unwrap();
     let waiting: Vec<_> = (0..2).map(|_| daemon.client().wait(job).unwrap()).collect();
     for waiting in waiting {
@@ -413,7 +414,7 @@ fn what_is_not_fetched_expires() {
     let job = detach(&daemon, draw(1, 1)).unwrap();
     check(&wait(&daemon, job).unwrap(), 1, 1);
     until("its end", || jobs(&daemon).is_empty().then_some(()));
-    assert!(daemon.log().contains("expired"));
+    assert!(daemon.log().contains(&format!("event=\"job_expired\" job={job}")));
     assert_eq!(std::fs::read_dir(state_dir.path().join("pictures")).unwrap().count(), 0);
 }
 

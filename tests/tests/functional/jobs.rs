@@ -206,6 +206,7 @@ fn prompts_are_not_logged() {
     daemon.draw(&secret).unwrap();
     daemon.draw(&Params { width: Some(65), ..secret }).unwrap_err();
     let log = daemon.log();
+    assert!(log.contains("event=\"job_ended\""), "{log}");
     assert!(log.contains(&format!("prompt_bytes={}", prompt.len())), "{log}");
     assert!(!log.contains("elephant") && !log.contains("mouse"), "{log}");
 }

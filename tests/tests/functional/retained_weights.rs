@@ -262,9 +262,7 @@ fn a_part_that_the_manager_lost_makes_the_rest_worthless() {
     store.lose("zimaged-worker-0-weights-1");
     let daemon = daemon_with("tiny", store);
     assert!(matches!(weights(&daemon), Weights::Read { .. }));
-    assert!(
-        daemon.log().contains("the service manager returned only part of the retained weights")
-    );
+    assert!(daemon.log().contains("event=\"weights_incomplete\" worker=0"), "{}", daemon.log());
 }
 
 #[test]

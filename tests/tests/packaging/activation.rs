@@ -125,7 +125,7 @@ fn no_client_is_refused_while_the_service_restarts() {
     wait_until("it waits", || manager.client().status().unwrap().queued == 1);
     first.signal(Signal::SIGTERM);
     let log = || fs::read_to_string(manager.folder.path().join("log")).unwrap();
-    wait_until("it has heard", || log().contains("shutting down"));
+    wait_until("it has heard", || log().contains("event=\"shutdown_started\""));
     let late: Vec<_> = (0..4).map(|n| manager.zimg(&format!("late-{n}.png"))).collect();
     let all = late.iter().chain([&waiting]).map(|zimg| i32::try_from(zimg.id()).unwrap());
     assert!(all.map(Pid::from_raw).all(lives), "none is turned away");

@@ -183,9 +183,9 @@ fn supervisord_starts_it_repairs_it_and_lets_it_finish() {
     assert!(late.status().is_err(), "it has ended");
 
     let log = supervisord.log();
-    assert_eq!(log.matches("listening at").count(), 3, "{log}");
-    assert_eq!(log.matches("shutting down").count(), 2, "{log}");
-    assert!(log.contains("worker"), "{log}");
+    assert_eq!(log.matches("event=\"listening\"").count(), 3, "{log}");
+    assert_eq!(log.matches("event=\"shutdown_started\"").count(), 2, "{log}");
+    assert!(log.contains("event=\"worker_ready\" worker=0"), "{log}");
     let own = fs::read_to_string(supervisord.folder.path().join("supervisord.log")).unwrap();
     assert_eq!(own.matches("stopped: zimaged (exit status 0)").count(), 2, "{own}");
 }

@@ -61,6 +61,6 @@ fn a_daemon_that_was_stopped_itself_does_not_blame_the_worker() {
     daemon.open_gate();
     finish(job).unwrap();
     let log = daemon.log();
-    assert!(log.contains("timeouts are reset"), "{log}");
+    assert!(log.contains("event=\"suspension_excused\""), "{log}");
     assert_eq!(daemon.status().workers[0].restarts, 0);
 }

@@ -11,6 +11,7 @@ use super::listing::{is_cancelled, position};
 use super::refusal::Refusal;
 use super::retention::{StoreAge, has_expired};
 use super::state::JobPhase;
+use crate::events;
 use crate::outbox::ClientId;
 use crate::store::{JobRecord, StoreContents, StoreEvent, StoreRequest, StoredImage};
 
@@ -34,8 +35,11 @@ impl JobTable {
             StoreEvent::Opened(Err(failure)) => {
                 let config = failure.kind == Kind::Config;
                 match self.store.closed(failure.clone()) {
-                    true if config => tracing::info!("{failure}"),
-                    true => tracing::warn!("no detached jobs: {failure}"),
+                    true if config => tracing::info!(event = events::STORE_OFF, "{failure}"),
+                    true => tracing::warn!(
+                        event = events::STORE_UNAVAILABLE,
+                        "no detached jobs: {failure}"
+                    ),
                     false => {}
                 }
                 Vec::new()
@@ -76,7 +80,7 @@ impl JobTable {
         let lost = contents.aside.map(|(damage, path)| {
             let message = format!("detached jobs were damaged and are lost: {damage}");
             let hint = format!("what is left of them is in {}", path.display());
-            tracing::error!("{message}; {hint}");
+            tracing::error!(event = events::STORE_DAMAGED, "{message}; {hint}");
             Failure::new(Kind::Io, message).hint(hint)
         });
         self.store.opened(lost);
@@ -97,7 +101,12 @@ impl JobTable {
                 }
             }
         }
-        tracing::info!(stored = self.detached().count(), unfinished, "detached jobs");
+        tracing::info!(
+            event = events::STORE_OPENED,
+            stored = self.detached().count(),
+            unfinished,
+            "detached jobs"
+        );
         effects.extend(self.reserve_ids());
         effects
     }
@@ -130,7 +139,7 @@ impl JobTable {
                 effects
             }
             Err(failure) => {
-                tracing::warn!(job = id, "refused: {failure}");
+                tracing::warn!(event = events::JOB_NOT_STORED, job = id, "refused: {failure}");
                 self.remove(id);
                 self.counts.failed += 1;
                 vec![Effect::Tell(client, Event::Failed(failure)), Effect::Answered(client)]
@@ -163,7 +172,7 @@ impl JobTable {
         let why = format!(
             "job {id} starts again: its first images are of {before}, and the model is now {now}"
         );
-        tracing::info!("{why}");
+        tracing::info!(event = events::JOB_RESTARTED, job = id, "{why}");
         stored.published.send_modify(|published| published.images.clear());
         job.progress.go_on_after(0);
         // Subscribers may have images of both otherwise.
@@ -228,7 +237,7 @@ impl JobTable {
         if !job.phase.is_scheduled() && !matches!(job.phase, JobPhase::Saving(_)) {
             return Vec::new();
         }
-        tracing::warn!(job = id, "waits for the disk: {failure}");
+        tracing::warn!(event = events::JOB_BLOCKED, job = id, "waits for the disk: {failure}");
         let told = job.tell(Event::Waiting(Waiting::Disk(failure.clone())));
         let stop = self.stop_run(id);
         self.store.failed(failure.clone());
@@ -250,7 +259,7 @@ impl JobTable {
         let blocked = self.get(id).is_some_and(|job| matches!(job.phase, JobPhase::Blocked(_)));
         let mut effects = Vec::new();
         if blocked && result.is_ok() {
-            tracing::info!(job = id, "goes on");
+            tracing::info!(event = events::JOB_UNBLOCKED, job = id, "goes on");
             effects = self.resume(id);
         }
         self.observe(&result);
@@ -292,7 +301,11 @@ impl JobTable {
         self.observe(&result);
         if let Err(failure) = result {
             // At worst the next daemon finds it unfinished, and generates what is missing.
-            tracing::warn!(job = id, "its end is not stored: {failure}");
+            tracing::warn!(
+                event = events::JOB_END_NOT_STORED,
+                job = id,
+                "its end is not stored: {failure}"
+            );
         }
         if let Some(JobPhase::Ending(end)) = self.get(id).map(|job| job.phase.clone()) {
             self.set_ended_at(id, end.result, end.lived_s);
@@ -377,7 +390,11 @@ impl JobTable {
                 Event::Acknowledged
             }
             Err(failure) => {
-                tracing::warn!(job = id, "is not deleted: {failure}");
+                tracing::warn!(
+                    event = events::JOB_NOT_DELETED,
+                    job = id,
+                    "is not deleted: {failure}"
+                );
                 Event::Failed(failure)
             }
         };
@@ -393,7 +410,8 @@ impl JobTable {
             job.phase.ended_s().is_some_and(expired) && !is_subscribed(job.id)
         };
         let old = self.detached().filter(expired);
-        let old = old.inspect(|job| tracing::info!(job = job.id, "expired"));
+        let old =
+            old.inspect(|job| tracing::info!(event = events::JOB_EXPIRED, job = job.id, "expired"));
         // What could not be deleted before is deleted now.
         let cancelled = self.detached().filter(|job| is_cancelled(job));
         let mut effects: Vec<_> =

@@ -17,6 +17,7 @@ use super::effect::Effect;
 use super::progress::Progress;
 use super::retention;
 use super::state::JobPhase;
+use crate::events;
 use crate::outbox::ClientId;
 use crate::scheduler::estimates::{Estimates, Shape};
 use crate::scheduler::queue::Ticket;
@@ -346,15 +347,19 @@ impl Job {
                 asked.steps.unwrap_or_default(),
             ),
         };
-        let result = match result {
-            Ok(_) => "done".to_owned(),
-            Err(failure) => format!("failed ({}): {failure}", failure.kind.exit_code()),
+        let (result, end) = match result {
+            Ok(_) => (0, "done".to_owned()),
+            Err(failure) => {
+                let code = failure.kind.exit_code();
+                (code, format!("failed ({code}): {failure}"))
+            }
         };
         let worker = match &self.phase {
-            JobPhase::Running(run) => Some(run.worker.to_string()),
+            JobPhase::Running(run) => Some(run.worker.0),
             _ => None,
         };
         tracing::info!(
+            event = events::JOB_ENDED,
             job = self.id,
             uid = self.uid,
             worker,
@@ -365,7 +370,8 @@ impl Job {
             prompt_bytes = asked.prompt.len(),
             queued_ms = self.queued_ms().round(),
             ms = milliseconds(self.queued).round(),
-            "{result}"
+            result,
+            "{end}"
         );
     }
 

@@ -9,6 +9,7 @@ use super::listing::{Serving, count, position};
 use super::refusal::Refusal;
 use super::state::JobPhase;
 use super::{JobTable, retention};
+use crate::events;
 use crate::outbox::ClientId;
 use crate::scheduler::queue::QueueFull;
 use crate::store::{JobRecord, StoreRequest};
@@ -58,7 +59,12 @@ impl JobTable {
             _ => None,
         };
         let failure = Failure::from(refusal);
-        tracing::info!(uid, result = failure.kind.exit_code(), "refused: {failure}");
+        tracing::info!(
+            event = events::JOB_REFUSED,
+            uid,
+            result = failure.kind.exit_code(),
+            "refused: {failure}"
+        );
         match free_in {
             Some(free_in) => Event::Busy(Busy {
                 failure,

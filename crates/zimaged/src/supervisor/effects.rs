@@ -6,6 +6,7 @@ use zimg_protocol::Failure;
 use zimg_protocol::messages::Event;
 
 use super::Supervisor;
+use crate::events;
 use crate::jobs::{Effect, Refusal};
 use crate::workers::WorkerId;
 use crate::workers::lifecycle::state::{WorkerAction, WorkerInput};
@@ -66,7 +67,12 @@ impl Supervisor {
             WorkerAction::Kill => slot.kill(),
             WorkerAction::BackOff { pause, reason } => {
                 let (worker, pause_s) = (worker.0, pause.as_secs_f32());
-                tracing::warn!(worker, pause_s, "{reason}; it is started again");
+                tracing::warn!(
+                    event = events::WORKER_RESTARTED,
+                    worker,
+                    pause_s,
+                    "{reason}; it is started again"
+                );
             }
             WorkerAction::LoseJob { job, fault, reason } => {
                 let stopping = self.stop_by.is_some();
@@ -75,10 +81,12 @@ impl Supervisor {
             }
             WorkerAction::RefuseAll(failure) => {
                 let worker = worker.0;
-                match &failure.hint {
-                    Some(hint) => tracing::error!(worker, "cannot generate: {failure}; {hint}"),
-                    None => tracing::error!(worker, "cannot generate: {failure}"),
-                }
+                let hint = failure.hint.iter().map(|hint| format!("; {hint}")).collect::<String>();
+                tracing::error!(
+                    event = events::WORKER_FAILED,
+                    worker,
+                    "cannot generate: {failure}{hint}"
+                );
                 self.refuse_waiting();
             }
         }

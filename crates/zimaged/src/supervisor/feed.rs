@@ -5,6 +5,7 @@ use tokio::sync::{mpsc, watch};
 use zimg_protocol::messages::{Event, JobId};
 use zimg_protocol::{Failure, Kind};
 
+use crate::events;
 use crate::jobs::Published;
 use crate::outbox::{ClientId, Outbox};
 use crate::store::{ReadError, Store, StoreEvent, StoredImage};
@@ -77,8 +78,13 @@ impl Feed {
             let pixels = match self.store.pixels(self.job, stored.clone(), offset, PIECE).await {
                 Ok(pixels) => pixels,
                 Err(ReadError::Damaged(what)) if offset == 0 => {
-                    tracing::warn!("{what}; it is generated again");
                     let (job, image) = (self.job, stored.image.index);
+                    tracing::warn!(
+                        event = events::IMAGE_DAMAGED,
+                        job,
+                        image,
+                        "{what}; it is generated again"
+                    );
                     let _ = self.supervisor.send(StoreEvent::ImageDamaged { job, image });
                     return Ok(false);
                 }

@@ -33,6 +33,7 @@ use zimg_protocol::messages::{DaemonLimits, Request};
 use self::clients::Clients;
 use self::store::StoreHandle;
 use self::subscriptions::Subscriptions;
+use crate::events;
 use crate::jobs::JobTable;
 use crate::outbox::{ClientId, Outbox};
 use crate::retention::Retention;
@@ -203,7 +204,10 @@ impl Supervisor {
                 Woken::WeightsOffered => {}
                 Woken::Deadline => self.deadline_passed(),
                 Woken::Watchdog => self.notifier.ping(!self.workers.are_stuck(Instant::now())),
-                Woken::HangUp => tracing::info!("SIGHUP: a new configuration needs a restart"),
+                Woken::HangUp => tracing::info!(
+                    event = events::RELOAD_IGNORED,
+                    "SIGHUP: a new configuration needs a restart"
+                ),
                 Woken::Terminate if self.stop_by.is_none() => {
                     if acceptor.is_kept_open {
                         acceptor.task.abort();
@@ -242,7 +246,12 @@ impl Supervisor {
         let now = Instant::now();
         let late = deadline.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         if late >= self.config.timeouts.suspended {
-            tracing::info!("the daemon was suspended for {} s; timeouts are reset", late.as_secs());
+            let late_s = late.as_secs();
+            tracing::info!(
+                event = events::SUSPENSION_EXCUSED,
+                late_s,
+                "the daemon was suspended for {late_s} s; timeouts are reset"
+            );
             self.workers.iter_mut().for_each(|slot| slot.lifecycle.excuse(now));
         }
     }

@@ -8,6 +8,7 @@ use zimg_protocol::Failure;
 use zimg_protocol::messages::Event;
 
 use super::{FromClient, Supervisor};
+use crate::events;
 use crate::jobs::Refusal;
 use crate::workers::lifecycle::state::WorkerInput;
 use crate::workers::link::FromWorker;
@@ -17,6 +18,7 @@ impl Supervisor {
     pub(super) fn shut_down(&mut self) {
         let time = self.config.timeouts.shutdown;
         tracing::info!(
+            event = events::SHUTDOWN_STARTED,
             queued = self.jobs.waiting(),
             running = self.jobs.running(),
             "shutting down; the running job has {} s, a second signal ends it",
@@ -38,7 +40,11 @@ impl Supervisor {
 
     /// The running jobs had their time.
     pub(super) fn stop_now(&mut self) {
-        tracing::info!("the running job is given up");
+        tracing::info!(
+            event = events::RUNNING_JOBS_ABANDONED,
+            running = self.jobs.running(),
+            "the running job is given up"
+        );
         let effects = self.jobs.give_up();
         self.perform(effects);
     }
@@ -64,7 +70,11 @@ impl Supervisor {
         self.workers.iter().for_each(|slot| slot.kill());
         // A killed process is reaped in a moment, or the kernel is stuck with it.
         if timeout(time, self.exited(&mut left)).await.is_err() {
-            tracing::warn!("the worker does not end");
+            tracing::warn!(
+                event = events::WORKERS_STUCK,
+                workers = left,
+                "the worker does not end"
+            );
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use super::Supervisor;
+use crate::events;
 use crate::store::{StoreEvent, StoreRequest};
 
 /// How long clients wait at the start for a slow disk.
@@ -24,7 +25,10 @@ impl Supervisor {
             }
         };
         if timeout(OPENING, opening).await.is_err() {
-            tracing::warn!("the disk with detached jobs is slow; they come when it answers");
+            tracing::warn!(
+                event = events::STORE_SLOW,
+                "the disk with detached jobs is slow; they come when it answers"
+            );
         }
     }
 
@@ -41,7 +45,10 @@ impl Supervisor {
             }
         };
         if timeout(CLOSING, closing).await.is_err() {
-            tracing::warn!("the disk does not take the last of the detached jobs");
+            tracing::warn!(
+                event = events::STORE_UNFINISHED,
+                "the disk does not take the last of the detached jobs"
+            );
         }
     }
 

@@ -25,6 +25,7 @@ use zimg_protocol::limits::TO_CLIENT_BYTES;
 
 use super::WorkerId;
 use super::exit::Exit;
+use crate::events;
 
 /// What a worker says is heard for this long after its process ended, or its socket closed.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -57,6 +58,7 @@ pub(crate) enum FromWorker {
 /// The supervisor's end.
 #[derive(Debug)]
 pub(crate) struct Link {
+    worker: WorkerId,
     /// The process.
     pub pid: Option<u32>,
     /// None once the worker's input is closed.
@@ -74,7 +76,8 @@ impl Link {
     ) -> Self {
         let (commands, waiting) = mpsc::channel(COMMANDS_MAX);
         let kill = Arc::new(Notify::new());
-        let link = Self { pid: child.id(), commands: Some(commands), kill: Arc::clone(&kill) };
+        let link =
+            Self { worker, pid: child.id(), commands: Some(commands), kill: Arc::clone(&kill) };
         tokio::spawn(attend(worker, child, socket, waiting, kill, supervisor));
         link
     }
@@ -83,7 +86,10 @@ impl Link {
     #[cfg(feature = "fuzzing")]
     pub(crate) fn without_process() -> (Self, mpsc::Receiver<(Command, Bytes)>) {
         let (commands, said) = mpsc::channel(COMMANDS_MAX);
-        (Self { pid: None, commands: Some(commands), kill: Arc::default() }, said)
+        (
+            Self { worker: WorkerId(0), pid: None, commands: Some(commands), kill: Arc::default() },
+            said,
+        )
     }
 
     /// Sends a command and the latents that it announces. A worker that cannot take it is dying,
@@ -91,7 +97,11 @@ impl Link {
     pub(crate) fn command(&self, command: Command, latents: Bytes) {
         let commands = self.commands.as_ref();
         if commands.is_none_or(|commands| commands.try_send((command, latents)).is_err()) {
-            tracing::debug!("the worker takes no command");
+            tracing::debug!(
+                event = events::COMMAND_DROPPED,
+                worker = self.worker.0,
+                "the worker takes no command"
+            );
         }
     }
 
@@ -120,7 +130,7 @@ async fn attend(
         child.stderr.take().map(|pipe| tokio::spawn(copy_log(worker, pipe, lines.clone()))),
     ];
     let (read, write) = socket.into_split();
-    let writer = tokio::spawn(write_commands(write, commands));
+    let writer = tokio::spawn(write_commands(worker, write, commands));
     let mut frames = FramedRead::new(read, frames_of_worker());
 
     // The socket may close before the process ends or after it: both are awaited, and the
@@ -137,7 +147,11 @@ async fn attend(
                     // It died in the middle of a message, or before it had read ours: of what,
                     // its end will tell.
                     Some(Err(error)) if error.kind() != io::ErrorKind::InvalidData => {
-                        tracing::debug!("the worker's last message is cut: {error}");
+                        tracing::debug!(
+                            event = events::REPORT_TRUNCATED,
+                            worker = worker.0,
+                            "the worker's last message is cut: {error}"
+                        );
                         exit.truncated = true;
                         None
                     }
@@ -156,7 +170,7 @@ async fn attend(
                 status = Some(ended.ok());
                 last_words_until.get_or_insert(Instant::now() + LAST_WORDS);
             }
-            () = kill.notified(), if status.is_none() => end(&mut child),
+            () = kill.notified(), if status.is_none() => end(worker, &mut child),
             () = async { sleep_until(last_words_until.unwrap_or_else(Instant::now)).await },
                 if last_words_until.is_some() =>
             {
@@ -164,7 +178,7 @@ async fn attend(
                 last_words_until = None;
                 if status.is_none() {
                     exit.still_running = true;
-                    end(&mut child);
+                    end(worker, &mut child);
                 }
             }
         }
@@ -181,9 +195,13 @@ async fn attend(
     let _ = supervisor.send((worker, FromWorker::Exited(exit))).await;
 }
 
-fn end(child: &mut Child) {
+fn end(worker: WorkerId, child: &mut Child) {
     if let Err(error) = child.start_kill() {
-        tracing::debug!("cannot end the worker: {error}");
+        tracing::debug!(
+            event = events::KILL_FAILED,
+            worker = worker.0,
+            "cannot end the worker: {error}"
+        );
     }
 }
 
@@ -215,12 +233,20 @@ pub(crate) fn understand(body: Bytes) -> FromWorker {
 }
 
 /// Writes commands until there can be no more; then the worker reads the end of its input.
-async fn write_commands(mut write: OwnedWriteHalf, mut commands: mpsc::Receiver<(Command, Bytes)>) {
+async fn write_commands(
+    worker: WorkerId,
+    mut write: OwnedWriteHalf,
+    mut commands: mpsc::Receiver<(Command, Bytes)>,
+) {
     while let Some((command, latents)) = commands.recv().await {
         let mut bytes = Vec::new();
         let encoded = WorkerFrame::Command(command).write(&mut bytes);
         if let Err(error) = encoded.and_then(|()| Ok(write_latents(&mut bytes, &latents)?)) {
-            tracing::error!("cannot encode a command: {error}");
+            tracing::error!(
+                event = events::COMMAND_INVALID,
+                worker = worker.0,
+                "cannot encode a command: {error}"
+            );
             continue;
         }
         if write.write_all(&bytes).await.is_err() {
@@ -265,7 +291,12 @@ async fn copy_log(worker: WorkerId, pipe: impl AsyncRead + Unpin, lines: Lines) 
         if line.is_empty() {
             continue;
         }
-        tracing::info!(target: "worker", worker = worker.0, "{line}");
+        tracing::info!(
+            target: "worker",
+            event = events::WORKER_OUTPUT,
+            worker = worker.0,
+            "{line}"
+        );
         // Rust's advice on backtraces follows the reason of a panic and explains nothing.
         if !line.starts_with("note: run with `RUST_BACKTRACE") {
             lines.push(line);

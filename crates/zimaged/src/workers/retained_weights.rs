@@ -16,6 +16,7 @@ use zimage_ipc::DESCRIPTORS_MAX;
 use zimage_ipc::Handover;
 
 use super::{WorkerId, oom};
+use crate::events;
 use crate::systemd;
 
 /// After so many workers that died before they were ready with retained weights, the weights are
@@ -92,6 +93,7 @@ impl RetainedWeights {
         let numbers = own.iter().map(|retained| retained.name.number);
         if !numbers.eq(0..own.len()) || own.len() > DESCRIPTORS_MAX {
             tracing::warn!(
+                event = events::WEIGHTS_INCOMPLETE,
                 worker = worker.0,
                 "the service manager returned only part of the retained weights"
             );
@@ -156,11 +158,19 @@ impl RetainedWeights {
         }
         if self.is_of_the_host() && oom::kills() > self.oom_kills {
             // No process is charged for it: the kernel would end one process after the other.
-            tracing::warn!("the machine has too little memory to keep the weights");
+            tracing::warn!(
+                event = events::WEIGHTS_DROPPED_FOR_MEMORY,
+                worker = self.worker.0,
+                "the machine has too little memory to keep the weights"
+            );
             self.forget();
         }
         if self.tries >= TRIES {
-            tracing::warn!("workers end before they are ready with the retained weights");
+            tracing::warn!(
+                event = events::WEIGHTS_REJECTED,
+                worker = self.worker.0,
+                "workers end before they are ready with the retained weights"
+            );
             self.forget();
         }
     }
@@ -188,13 +198,22 @@ impl RetainedWeights {
                     self.retained.push(Retained { name, descriptor });
                 }
                 let (worker, count) = (self.worker.0, self.retained.len());
-                tracing::debug!(worker, "{count} descriptors of weights are retained");
+                tracing::debug!(
+                    event = events::WEIGHTS_RETAINED,
+                    worker,
+                    count,
+                    "{count} descriptors of weights are retained"
+                );
             }
             Ok(Some(Handover::Nothing)) => {
                 self.forget();
                 let answered = self.channel.as_ref().map(|channel| Handover::Nothing.send(channel));
                 if let Some(Err(error)) = answered {
-                    tracing::debug!("the worker does not hear that weights are gone: {error}");
+                    tracing::debug!(
+                        event = events::WEIGHTS_REPLY_FAILED,
+                        worker = self.worker.0,
+                        "the worker does not hear that weights are gone: {error}"
+                    );
                 }
             }
             Ok(None) => self.channel = None,
@@ -202,7 +221,11 @@ impl RetainedWeights {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
             Err(error) => {
                 if error.kind() != io::ErrorKind::WouldBlock {
-                    tracing::warn!("the worker says nonsense about weights: {error}");
+                    tracing::warn!(
+                        event = events::WEIGHTS_MESSAGE_INVALID,
+                        worker = self.worker.0,
+                        "the worker says nonsense about weights: {error}"
+                    );
                 }
                 self.channel = None;
             }

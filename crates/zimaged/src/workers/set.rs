@@ -15,6 +15,7 @@ use super::link::{FromWorker, PENDING_MAX};
 use super::process::WorkerCommand;
 use super::retained_weights::{FdName, RetainedWeights};
 use super::slot::WorkerSlot;
+use crate::events;
 use crate::systemd;
 use crate::timeouts::Timeouts;
 
@@ -46,7 +47,11 @@ impl Workers {
         };
         let slots = (0..).zip(commands).map(slot).collect();
         for (name, _) in weights {
-            tracing::warn!("there is no worker for the retained weights {name}: dropped");
+            tracing::warn!(
+                event = events::WEIGHTS_UNCLAIMED,
+                worker = name.worker.0,
+                "there is no worker for the retained weights {name}: dropped"
+            );
             systemd::remove_fds(&name.to_string());
         }
         (Self(slots), messages)

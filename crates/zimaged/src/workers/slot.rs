@@ -14,6 +14,7 @@ use super::lifecycle::state::WorkerPhase;
 use super::link::{FromWorker, Link};
 use super::process::{StartOptions, WorkerCommand};
 use super::retained_weights::RetainedWeights;
+use crate::events;
 
 /// A worker, through all its processes.
 #[derive(Debug)]
@@ -73,7 +74,11 @@ impl WorkerSlot {
         let weights = self.retained_weights.open();
         if let Err(error) = &weights {
             let worker = self.id.0;
-            tracing::warn!(worker, "the worker does not get the retained weights: {error}");
+            tracing::warn!(
+                event = events::WEIGHTS_CHANNEL_FAILED,
+                worker,
+                "the worker does not get the retained weights: {error}"
+            );
         }
         let command = self.command.as_ref().map_err(Clone::clone)?;
         let (child, socket) = command.spawn(StartOptions { weights: weights.ok(), awaited })?;
@@ -124,6 +129,7 @@ impl WorkerSlot {
     pub(crate) fn ready(&mut self, model: ModelInfo) -> Option<Duration> {
         let load_s = self.started.elapsed().as_secs_f32();
         tracing::info!(
+            event = events::WORKER_READY,
             worker = self.id.0,
             model = model.name,
             device = model.device,
