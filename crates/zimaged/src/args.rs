@@ -51,6 +51,10 @@ pub struct Args {
     /// Connections at a time, of which one user may have three quarters [default: 32]
     #[arg(long, value_name = "N")]
     pub connections: Option<String>,
+    /// A group whose processes may ask on behalf of other users, as a web front end does [default:
+    /// none]
+    #[arg(long, value_name = "GROUP")]
+    pub trusted_group: Option<String>,
     /// Free the GPU after this time without requests, until the next prompt: a time like 30m
     /// [default: off]
     #[arg(long, value_name = "TIME")]

@@ -19,6 +19,7 @@ use zimg_protocol::{Failure, Frame, FrameError, Kind};
 
 use crate::events;
 use crate::outbox::{ClientId, Disconnected, Outbox};
+use crate::owner::Peer;
 use crate::supervisor::FromClient;
 
 /// How long a connection without a job may be idle: its client is stopped, or has leaked it.
@@ -155,11 +156,12 @@ async fn serve(
     supervisor: &mpsc::Sender<FromClient>,
 ) -> Result<(), ConnectionError> {
     handshake(&mut stream).await?;
-    let uid = stream.peer_cred()?.uid();
+    let credentials = stream.peer_cred()?;
+    let peer = Peer { uid: credentials.uid(), gid: credentials.gid() };
     let (read, mut write) = stream.into_split();
     let outbox = Outbox::default();
     // The supervisor outlives all connections, except at shutdown.
-    if supervisor.send(FromClient::Joined { id, uid, outbox: outbox.clone() }).await.is_err() {
+    if supervisor.send(FromClient::Joined { id, peer, outbox: outbox.clone() }).await.is_err() {
         return Ok(());
     }
     let writer = write_frames(&outbox, &mut write);

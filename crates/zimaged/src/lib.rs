@@ -9,7 +9,6 @@ pub mod fuzzing;
 mod jobs;
 mod lock;
 mod outbox;
-#[cfg_attr(not(test), expect(dead_code, reason = "the job table takes it over"))]
 mod owner;
 mod retention;
 mod scheduler;
@@ -32,6 +31,7 @@ pub use crate::args::Args;
 use crate::config::{DaemonConfig, Resolved, StateDir};
 use crate::connection::ConnectionSlots;
 pub use crate::events::START_FAILED;
+use crate::owner::TrustedGroup;
 use crate::supervisor::{Acceptor, MESSAGES_MAX, Supervisor, SupervisorConfig};
 use crate::workers::process::WorkerCommand;
 
@@ -69,6 +69,7 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
         model: config.model.clone(),
         workers: workers.into_iter().map(|command| command.map_err(Failure::from)).collect(),
         limits: config.limits,
+        trusted_group: trusted_group(&config)?,
         idle_unload: config.idle_unload,
         timeouts: config.timeouts,
         folder: state_directory(&config.state_dir),
@@ -99,7 +100,7 @@ pub fn check(args: &Args) -> Result<(String, Option<Failure>), Failure> {
         state_dir: state_dir.as_deref().ok(),
     };
     let shown = config.shown(resolved);
-    let wrong = command.err().map(Failure::from);
+    let wrong = command.err().map(Failure::from).or_else(|| trusted_group(&config).err());
     Ok((shown, wrong.or_else(|| verify(&config.model).err())))
 }
 
@@ -127,6 +128,17 @@ fn socket_path(config: &DaemonConfig, root: bool) -> PathBuf {
     let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let default = || socket::default_path(root, runtime_dir.as_deref());
     config.socket.clone().unwrap_or_else(default)
+}
+
+/// The group that is trusted.
+fn trusted_group(config: &DaemonConfig) -> Result<Option<TrustedGroup>, Failure> {
+    let Some(name) = &config.trusted_group else { return Ok(None) };
+    let found = TrustedGroup::find(name).map_err(|error| internal(error.into()))?;
+    let missing = || {
+        Failure::new(Kind::Config, format!("trusted_group is `{name}`, and there is no such group"))
+            .hint(format!("create it with `groupadd --system {name}`, or remove the setting"))
+    };
+    found.ok_or_else(missing).map(Some)
 }
 
 /// The directory of this program.

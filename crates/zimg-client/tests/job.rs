@@ -311,6 +311,7 @@ fn one_connection_asks_many_things() {
     let job = JobInfo {
         job: 7,
         uid: 1000,
+        on_behalf_of: None,
         state: JobState::Waiting { position: 1 },
         priority: Priority::Batch,
         detached: true,

@@ -57,6 +57,8 @@ pub struct DaemonConfig {
     pub cuda_alloc_conf: Option<String>,
     /// Limits of jobs and connections.
     pub limits: DaemonLimits,
+    /// The name of the group whose processes may ask on behalf of others.
+    pub trusted_group: Option<String>,
     /// The worker is stopped after this time without requests.
     pub idle_unload: Option<Duration>,
     /// Where detached jobs are stored.
@@ -211,6 +213,7 @@ impl Layers {
                     .number("connections", |l| &l.connections, &CONNECTIONS)?
                     .unwrap_or(default.connections),
             },
+            trusted_group: self.text("trusted_group", |l| &l.trusted_group)?,
             idle_unload: self
                 .value("idle_unload", |l| &l.idle_unload, |text| idle_unload(text))?
                 .flatten(),

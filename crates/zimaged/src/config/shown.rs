@@ -51,6 +51,9 @@ impl DaemonConfig {
         put("jobs", &self.limits.jobs);
         put("jobs_per_user", &self.limits.jobs_per_user);
         put("connections", &self.limits.connections);
+        if let Some(group) = &self.trusted_group {
+            put("trusted_group", &quoted(group));
+        }
         put("idle_unload", &quoted(&self.idle_unload.map_or_else(|| "off".to_owned(), time)));
         put("state_dir", &resolved.state_dir.map_or_else(|| quoted("off"), path));
         put("retention", &quoted(&time(self.retention.time)));

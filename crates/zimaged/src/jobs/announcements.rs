@@ -33,7 +33,7 @@ impl JobTable {
     /// not revealed.
     pub(crate) fn own_detached(&self, uid: u32, id: JobId) -> Result<JobId, Refusal> {
         let job = self.get(id).filter(|job| job.is_detached());
-        if job.is_some_and(|job| job.uid == uid || uid == ROOT) {
+        if job.is_some_and(|job| job.owner.uid == uid || uid == ROOT) {
             return Ok(id);
         }
         if !self.store.is_open() {

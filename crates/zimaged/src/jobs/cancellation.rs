@@ -15,7 +15,7 @@ use crate::outbox::ClientId;
 impl JobTable {
     /// Cancels a job of this user, or any for root. A detached job that has ended is deleted.
     pub(crate) fn cancel_own(&mut self, client: ClientId, uid: u32, id: JobId) -> Vec<Effect> {
-        let own = self.get(id).filter(|job| job.uid == uid || uid == ROOT);
+        let own = self.get(id).filter(|job| job.owner.uid == uid || uid == ROOT);
         match own.map(|job| job.phase.has_ended()) {
             Some(true) => self.delete(client, id),
             Some(false) => {

@@ -19,6 +19,7 @@ use super::retention;
 use super::state::JobPhase;
 use crate::events;
 use crate::outbox::ClientId;
+use crate::owner::Owner;
 use crate::scheduler::estimates::{Estimates, Shape};
 use crate::scheduler::queue::Ticket;
 use crate::store::{JobRecord, StoredImage};
@@ -31,7 +32,7 @@ const FAILURE_SHOWN: usize = 200;
 pub(crate) struct Job {
     pub id: JobId,
     /// Its owner.
-    pub uid: u32,
+    pub owner: Owner,
     /// What was asked for; of a detached job that has ended only as much as a list shows.
     pub request: Generate,
     pub delivery: Delivery,
@@ -124,7 +125,7 @@ impl Job {
     fn new(id: JobId, uid: u32, request: Generate, delivery: Delivery, phase: JobPhase) -> Self {
         Self {
             id,
-            uid,
+            owner: Owner::new(uid, request.on_behalf_of.as_deref()),
             progress: Progress::new(&request.params),
             request,
             delivery,
@@ -154,7 +155,7 @@ impl Job {
 
     /// What the queue knows of it.
     pub(crate) fn ticket(&self) -> Ticket {
-        Ticket { job: self.id, uid: self.uid, priority: self.request.priority }
+        Ticket { job: self.id, owner: self.owner.clone(), priority: self.request.priority }
     }
 
     /// The part that only a detached job has.
@@ -300,7 +301,8 @@ impl Job {
         };
         JobInfo {
             job: self.id,
-            uid: self.uid,
+            uid: self.owner.uid,
+            on_behalf_of: self.request.on_behalf_of.clone(),
             state: self.public_state(position, model),
             priority: self.request.priority,
             detached: self.is_detached(),
@@ -361,7 +363,7 @@ impl Job {
         tracing::info!(
             event = events::JOB_ENDED,
             job = self.id,
-            uid = self.uid,
+            uid = self.owner.uid,
             worker,
             batch = self.request.priority == Priority::Batch,
             size = format_args!("{width}x{height}"),

@@ -65,7 +65,7 @@ impl JobTable {
         scheduled
             .chain(others)
             .filter_map(|(id, position)| Some((self.get(id)?, position)))
-            .filter(|(job, _)| job.uid == uid || uid == ROOT)
+            .filter(|(job, _)| job.owner.uid == uid || uid == ROOT)
             .map(|(job, position)| job.info(position, model))
             .scan(0, |bytes, info| {
                 *bytes += info.prompt.len() + LISTED_BYTES;
@@ -87,7 +87,7 @@ impl JobTable {
 
     /// In how long a job that this user submits now would begin, if that can be estimated.
     pub(crate) fn wait_for(&self, uid: u32, serving: &Serving<'_>) -> Option<Duration> {
-        let next = Ticket { job: JobId::MAX, uid, priority: Priority::Interactive };
+        let next = Ticket { job: JobId::MAX, owner: uid.into(), priority: Priority::Interactive };
         let mut forecast = Forecast::new(serving.iter().map(|(worker, _)| *worker));
         self.forecast(&mut forecast, &self.queue.before(next), serving)?;
         forecast.next_free()

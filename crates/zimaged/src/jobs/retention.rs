@@ -7,6 +7,7 @@ use zimg_protocol::limits::image_bytes as bytes_of;
 use zimg_protocol::messages::{ModelInfo, Params, Started};
 
 use super::refusal::Refusal;
+use crate::owner::Owner;
 use crate::retention::Retention;
 
 /// Detached jobs of all users together. A list of so many fits a frame, or nearly.
@@ -58,14 +59,14 @@ pub(crate) fn has_expired(retention: &Retention, ended_s: u64, age_s: u64) -> bo
 /// Whether detached jobs, each with its owner and its bytes, leave room for one more of this user.
 pub(crate) fn admit(
     retention: &Retention,
-    detached: impl Iterator<Item = (u32, u64)> + Clone,
-    uid: u32,
+    detached: impl Iterator<Item = (Owner, u64)> + Clone,
+    owner: &Owner,
     asked: &Params,
     model: Option<&ModelInfo>,
 ) -> Result<(), Refusal> {
     let more = job_bytes(asked, None, model);
     let used = |own: bool| {
-        let jobs = detached.clone().filter(move |(owner, _)| !own || *owner == uid);
+        let jobs = detached.clone().filter(move |(other, _)| !own || other == owner);
         jobs.fold((0, 0), |(n, sum), (_, bytes)| (n + 1, sum + bytes))
     };
     let ((jobs, bytes), (own_jobs, own_bytes)) = (used(false), used(true));
@@ -139,9 +140,9 @@ mod tests {
     #[test]
     fn quotas_are_of_each_user_and_of_all() {
         let mut jobs = Vec::new();
-        let take = |jobs: &mut Vec<(u32, u64)>, uid: u32, count: u32| {
-            admit(&retention(), jobs.iter().copied(), uid, &params(count), None)?;
-            jobs.push((uid, job_bytes(&params(count), None, None)));
+        let take = |jobs: &mut Vec<(Owner, u64)>, uid: u32, count: u32| {
+            admit(&retention(), jobs.iter().cloned(), &uid.into(), &params(count), None)?;
+            jobs.push((uid.into(), job_bytes(&params(count), None, None)));
             Ok::<(), Refusal>(())
         };
         take(&mut jobs, 7, 5).unwrap();
@@ -168,13 +169,14 @@ mod tests {
         let mut jobs = Vec::new();
         let small = Params { width: Some(64), height: Some(64), ..Params::new("a fox") };
         for _ in 0..100 {
-            admit(&retention(), jobs.iter().copied(), 7, &small, None).unwrap();
-            jobs.push((7, job_bytes(&small, None, None)));
+            admit(&retention(), jobs.iter().cloned(), &7.into(), &small, None).unwrap();
+            jobs.push((7.into(), job_bytes(&small, None, None)));
         }
-        let refusal = admit(&retention(), jobs.iter().copied(), 7, &small, None).unwrap_err();
+        let refusal =
+            admit(&retention(), jobs.iter().cloned(), &7.into(), &small, None).unwrap_err();
         assert_eq!(refusal, Refusal::OwnDetachedJobs(100));
         assert_eq!(refusal.to_string(), "you already have 100 detached jobs");
-        admit(&retention(), jobs.iter().copied(), 8, &small, None).unwrap();
+        admit(&retention(), jobs.iter().cloned(), &8.into(), &small, None).unwrap();
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::state::JobPhase;
 use super::{JobTable, retention};
 use crate::events;
 use crate::outbox::ClientId;
+use crate::owner::Owner;
 use crate::scheduler::queue::QueueFull;
 use crate::store::{JobRecord, StoreRequest};
 
@@ -87,26 +88,25 @@ impl JobTable {
         if let Some(image) = request.images.first() {
             return Err(Refusal::ImageInput(image.role.name()));
         }
-        if request.on_behalf_of.is_some() {
-            return Err(Refusal::OnBehalfOf(uid));
-        }
         request.params.check().map_err(|error| Refusal::Failed(error.into()))?;
+        let owner = Owner::new(uid, request.on_behalf_of.as_deref());
         if request.detach {
             if !self.store.is_open() {
                 effects.push(Effect::Store(StoreRequest::Open));
                 return Err(self.store.why_closed());
             }
-            let used = self.detached().filter_map(|job| Some((job.uid, job.stored()?.bytes)));
-            retention::admit(&self.retention, used, uid, &request.params, model)?;
+            let used =
+                self.detached().filter_map(|job| Some((job.owner.clone(), job.stored()?.bytes)));
+            retention::admit(&self.retention, used, &owner, &request.params, model)?;
         }
-        self.queue.admit(uid).map_err(|full| self.full(uid, full, serving))?;
+        self.queue.admit(&owner).map_err(|full| self.full(&owner, full, serving))?;
         let id = if request.detach { self.ids.next_unique() } else { Some(self.ids.next()) };
         effects.extend(self.reserve_ids());
         id.ok_or_else(|| self.store.why_no_id())
     }
 
     /// The queue is full: when one of the jobs in question will have ended.
-    fn full(&self, uid: u32, full: QueueFull, serving: &Serving<'_>) -> Refusal {
+    fn full(&self, owner: &Owner, full: QueueFull, serving: &Serving<'_>) -> Refusal {
         let order = self.queue.order();
         match full {
             QueueFull::Total(jobs) => {
@@ -115,7 +115,7 @@ impl JobTable {
                 Refusal::QueueFull { jobs, free_in: ends.and_then(|ends| ends.into_iter().min()) }
             }
             QueueFull::User(jobs) => {
-                let own = |id: &JobId| self.get(*id).is_some_and(|job| job.uid == uid);
+                let own = |id: &JobId| self.get(*id).is_some_and(|job| job.owner == *owner);
                 let upto = order.iter().position(own).map_or(1, |before| before + 1);
                 let ends = self.ends_of(order.get(..upto).unwrap_or_default(), serving);
                 Refusal::OwnQueueFull { jobs, free_in: ends.and_then(|ends| ends.last().copied()) }

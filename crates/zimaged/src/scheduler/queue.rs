@@ -1,5 +1,5 @@
-//! The job queue: two priority classes, preemption at step boundaries, round-robin between users,
-//! FIFO within one user.
+//! The job queue: two priority classes, preemption at step boundaries, round-robin between owners,
+//! FIFO within one owner.
 //!
 //! Pure bookkeeping over job ids. Running jobs count against the limits as waiting ones do, so one
 //! number limits what a user has in the daemon. The job table (`jobs`) moves jobs in and out.
@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use zimg_protocol::messages::{JobId, Priority};
 
+use crate::owner::Owner;
 use crate::workers::WorkerId;
 
 /// How many jobs may be accepted and unfinished.
@@ -29,10 +30,10 @@ pub(crate) enum QueueFull {
 }
 
 /// What the queue knows of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket {
     pub job: JobId,
-    pub uid: u32,
+    pub owner: Owner,
     pub priority: Priority,
 }
 
@@ -49,7 +50,7 @@ pub(crate) struct Queue {
 
 /// Jobs of one priority, by user; the user at the front is served next, and none is without jobs.
 #[derive(Clone, Debug, Default)]
-struct Line(VecDeque<(u32, VecDeque<JobId>)>);
+struct Line(VecDeque<(Owner, VecDeque<JobId>)>);
 
 impl Queue {
     /// An empty queue.
@@ -64,13 +65,13 @@ impl Queue {
     }
 
     /// Whether one more job of this user is within the limits.
-    pub(crate) fn admit(&self, uid: u32) -> Result<(), QueueFull> {
+    pub(crate) fn admit(&self, owner: &Owner) -> Result<(), QueueFull> {
         if self.unfinished() >= self.limits.total {
             return Err(QueueFull::Total(self.limits.total));
         }
         let elsewhere = self.running.values().chain(&self.reserved);
-        let elsewhere = elsewhere.filter(|other| other.uid == uid).count();
-        let waiting = self.interactive.of(uid) + self.batch.of(uid);
+        let elsewhere = elsewhere.filter(|other| other.owner == *owner).count();
+        let waiting = self.interactive.of(owner) + self.batch.of(owner);
         if waiting + elsewhere >= self.limits.per_user {
             return Err(QueueFull::User(self.limits.per_user));
         }
@@ -98,14 +99,15 @@ impl Queue {
             return None;
         }
         let ticket = self.pop()?;
+        let job = ticket.job;
         self.running.insert(worker, ticket);
-        Some(ticket.job)
+        Some(job)
     }
 
     fn pop(&mut self) -> Option<Ticket> {
         [Priority::Interactive, Priority::Batch].into_iter().find_map(|priority| {
-            let (uid, job) = self.line(priority).pop()?;
-            Some(Ticket { job, uid, priority })
+            let (owner, job) = self.line(priority).pop()?;
+            Some(Ticket { job, owner, priority })
         })
     }
 
@@ -150,7 +152,7 @@ impl Queue {
     pub(crate) fn order(&self) -> Vec<JobId> {
         let mut rest = self.clone();
         for job in self.preemptible() {
-            let preempted = self.running.values().find(|running| running.job == job).copied();
+            let preempted = self.running.values().find(|running| running.job == job).cloned();
             rest.remove(job);
             preempted.into_iter().for_each(|ticket| rest.push_front(ticket));
         }
@@ -162,9 +164,9 @@ impl Queue {
 
     /// The same if this job were added, up to it.
     pub(crate) fn before(&self, ticket: Ticket) -> Vec<JobId> {
-        let mut with = self.clone();
+        let (mut with, added) = (self.clone(), ticket.job);
         with.push_back(ticket);
-        with.order().into_iter().take_while(|job| *job != ticket.job).collect()
+        with.order().into_iter().take_while(|job| *job != added).collect()
     }
 
     /// Every waiting job with the number of jobs before it, running ones included.
@@ -187,33 +189,34 @@ impl Line {
     }
 
     /// How many jobs of this user wait.
-    fn of(&self, uid: u32) -> usize {
-        self.0.iter().find(|(user, _)| *user == uid).map_or(0, |(_, jobs)| jobs.len())
+    fn of(&self, owner: &Owner) -> usize {
+        self.0.iter().find(|(other, _)| other == owner).map_or(0, |(_, jobs)| jobs.len())
     }
 
-    fn push_back(&mut self, Ticket { job, uid, .. }: Ticket) {
-        match self.0.iter_mut().find(|(user, _)| *user == uid) {
+    fn push_back(&mut self, Ticket { job, owner, .. }: Ticket) {
+        match self.0.iter_mut().find(|(other, _)| *other == owner) {
             Some((_, jobs)) => jobs.push_back(job),
-            None => self.0.push_back((uid, VecDeque::from([job]))),
+            None => self.0.push_back((owner, VecDeque::from([job]))),
         }
     }
 
     /// The job is the next, and so is its user.
-    fn push_front(&mut self, Ticket { job, uid, .. }: Ticket) {
-        let index = self.0.iter().position(|(user, _)| *user == uid);
-        let (_, mut jobs) = index.and_then(|index| self.0.remove(index)).unwrap_or_default();
+    fn push_front(&mut self, Ticket { job, owner, .. }: Ticket) {
+        let index = self.0.iter().position(|(other, _)| *other == owner);
+        let own = index.and_then(|index| self.0.remove(index));
+        let mut jobs = own.map(|(_, jobs)| jobs).unwrap_or_default();
         jobs.push_front(job);
-        self.0.push_front((uid, jobs));
+        self.0.push_front((owner, jobs));
     }
 
     /// Takes the next job out; the next user is served after it.
-    fn pop(&mut self) -> Option<(u32, JobId)> {
-        let (uid, mut jobs) = self.0.pop_front()?;
+    fn pop(&mut self) -> Option<(Owner, JobId)> {
+        let (owner, mut jobs) = self.0.pop_front()?;
         let job = jobs.pop_front()?;
         if !jobs.is_empty() {
-            self.0.push_back((uid, jobs));
+            self.0.push_back((owner.clone(), jobs));
         }
-        Some((uid, job))
+        Some((owner, job))
     }
 
     fn remove(&mut self, job: JobId) -> bool {
@@ -241,7 +244,7 @@ mod tests {
     }
 
     fn ticket(uid: u32, job: JobId) -> Ticket {
-        Ticket { job, uid, priority: Priority::Interactive }
+        Ticket { job, owner: uid.into(), priority: Priority::Interactive }
     }
 
     fn batch(uid: u32, job: JobId) -> Ticket {
@@ -249,7 +252,7 @@ mod tests {
     }
 
     fn push(queue: &mut Queue, ticket: Ticket) -> Result<(), QueueFull> {
-        queue.admit(ticket.uid)?;
+        queue.admit(&ticket.owner)?;
         queue.push_back(ticket);
         Ok(())
     }
@@ -261,7 +264,7 @@ mod tests {
 
     /// The running job waits again.
     fn put_back(queue: &mut Queue) {
-        let running = queue.running.get(&FIRST).copied();
+        let running = queue.running.get(&FIRST).cloned();
         finish(queue);
         running.into_iter().for_each(|ticket| queue.push_front(ticket));
     }

@@ -7,6 +7,7 @@ use zimg_protocol::Failure;
 use zimg_protocol::messages::Event;
 
 use crate::outbox::{ClientId, Outbox};
+use crate::owner::Peer;
 
 /// Bytes of pixels that wait for one client; a client that lets more gather is disconnected. Eight
 /// images of 1024², two of 2048².
@@ -20,22 +21,27 @@ pub(super) struct Clients(HashMap<ClientId, Client>);
 
 #[derive(Debug)]
 struct Client {
-    uid: u32,
+    peer: Peer,
     outbox: Outbox,
 }
 
 impl Clients {
-    pub(super) fn join(&mut self, id: ClientId, uid: u32, outbox: Outbox) {
-        self.0.insert(id, Client { uid, outbox });
+    pub(super) fn join(&mut self, id: ClientId, peer: Peer, outbox: Outbox) {
+        self.0.insert(id, Client { peer, outbox });
     }
 
     pub(super) fn leave(&mut self, id: ClientId) {
         self.0.remove(&id);
     }
 
-    /// Whose a connection is, if it is open.
+    /// The process at the other end of a connection, if it is open.
+    pub(super) fn peer(&self, id: ClientId) -> Option<Peer> {
+        self.0.get(&id).map(|client| client.peer)
+    }
+
+    /// Its user id.
     pub(super) fn uid(&self, id: ClientId) -> Option<u32> {
-        self.0.get(&id).map(|client| client.uid)
+        self.peer(id).map(|peer| peer.uid)
     }
 
     /// What is written to a connection, if it is open.

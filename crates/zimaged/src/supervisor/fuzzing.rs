@@ -11,6 +11,7 @@ use zimg_protocol::{Failure, Frame, Kind};
 
 use super::{FromClient, Supervisor, SupervisorConfig};
 use crate::outbox::Outbox;
+use crate::owner::Peer;
 use crate::retention::Retention;
 use crate::store::StoreEvent;
 use crate::timeouts::Timeouts;
@@ -32,6 +33,7 @@ pub(crate) fn conversation(bytes: &[u8]) -> io::Result<[Vec<Frame>; 2]> {
         model: ModelLocation::BuiltIn,
         workers: vec![Err(none())],
         limits: DaemonLimits::default(),
+        trusted_group: None,
         idle_unload: None,
         timeouts: Timeouts::default(),
         folder: Err(none()),
@@ -62,7 +64,11 @@ pub(crate) fn conversation(bytes: &[u8]) -> io::Result<[Vec<Frame>; 2]> {
             ..Generate::default()
         };
         let (uid, outbox) = (1000, Outbox::default());
-        supervisor.client(FromClient::Joined { id, uid, outbox: outbox.clone() });
+        supervisor.client(FromClient::Joined {
+            id,
+            peer: Peer { uid, gid: uid },
+            outbox: outbox.clone(),
+        });
         supervisor.client(FromClient::Asked { id, request: Request::Generate(submit) });
         outbox
     });

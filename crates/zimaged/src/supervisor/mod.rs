@@ -36,6 +36,7 @@ use self::subscriptions::Subscriptions;
 use crate::events;
 use crate::jobs::JobTable;
 use crate::outbox::{ClientId, Outbox};
+use crate::owner::{Peer, TrustedGroup};
 use crate::retention::Retention;
 use crate::scheduler::queue::QueueLimits;
 use crate::store::StoreEvent;
@@ -55,7 +56,7 @@ pub(crate) const MESSAGES_MAX: usize = 64;
 #[derive(Debug)]
 pub(crate) enum FromClient {
     /// A connection is open.
-    Joined { id: ClientId, uid: u32, outbox: Outbox },
+    Joined { id: ClientId, peer: Peer, outbox: Outbox },
     /// It sends a request.
     Asked { id: ClientId, request: Request },
     /// It asked something that this version does not take.
@@ -84,6 +85,8 @@ pub(crate) struct SupervisorConfig {
     pub retention: Retention,
     /// Weights that a daemon before this one left.
     pub weights: Vec<(FdName, OwnedFd)>,
+    /// The group whose processes may ask on behalf of others.
+    pub trusted_group: Option<TrustedGroup>,
 }
 
 /// The task that accepts connections.

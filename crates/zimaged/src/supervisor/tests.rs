@@ -9,6 +9,7 @@ use super::*;
 
 const ROOT: u32 = 0;
 const ANN: u32 = 1000;
+const FRONT: u32 = 99;
 const BOB: u32 = 1001;
 
 /// A supervisor without a worker, and its clients' outboxes by their numbers.
@@ -30,6 +31,7 @@ impl Fixture {
             model: ModelLocation::BuiltIn,
             workers: vec![Err(Failure::new(Kind::Config, "there is no worker"))],
             limits,
+            trusted_group: Some(TrustedGroup::running_as(FRONT)),
             idle_unload: None,
             timeouts: Timeouts::default(),
             folder,
@@ -54,7 +56,7 @@ impl Fixture {
     fn join(&mut self, uid: u32) -> ClientId {
         let (id, outbox) = (self.outboxes.len() as ClientId, Outbox::default());
         self.outboxes.push(outbox.clone());
-        self.supervisor.client(FromClient::Joined { id, uid, outbox });
+        self.supervisor.client(FromClient::Joined { id, peer: Peer { uid, gid: uid }, outbox });
         id
     }
 
@@ -129,6 +131,29 @@ fn users_take_turns() {
     let expected = [(ANN, 0), (BOB, 1), (ANN, 2), (ANN, 3)]
         .map(|(uid, position)| (uid, JobState::Waiting { position }));
     assert_eq!(order, expected);
+}
+
+#[test]
+fn users_behind_a_trusted_front_end_take_turns_and_have_limits_of_their_own() {
+    let mut fixture = Fixture::new(DaemonLimits { jobs: 9, jobs_per_user: 2, connections: 32 });
+    let mut ask = |uid, user: &str| {
+        let id = fixture.join(uid);
+        let request = Generate { on_behalf_of: Some(user.to_owned()), ..usual_submit() };
+        fixture.ask(id, Request::Generate(request))
+    };
+    assert_eq!(
+        message(ask(ANN, "bob")),
+        "user 1000 may not ask on behalf of others: `on_behalf_of` is refused"
+    );
+    for user in ["ann", "ann", "bob"] {
+        assert!(matches!(ask(FRONT, user), Event::Accepted { .. }));
+    }
+    let Event::Busy(busy) = ask(FRONT, "ann") else { panic!("not refused") };
+    assert_eq!(busy.failure.message, "you already have 2 jobs in the queue");
+    let front = fixture.join(FRONT);
+    let Event::Jobs(jobs) = fixture.ask(front, Request::Jobs) else { panic!("no jobs") };
+    let order: Vec<_> = jobs.iter().map(|job| job.on_behalf_of.as_deref().unwrap()).collect();
+    assert_eq!(order, ["ann", "bob", "ann"]);
 }
 
 #[test]

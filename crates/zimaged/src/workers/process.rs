@@ -304,6 +304,7 @@ mod tests {
             eager: false,
             cuda_alloc_conf: None,
             limits: DaemonLimits::default(),
+            trusted_group: None,
             idle_unload: None,
             state_dir: StateDir::default(),
             retention: Retention::default(),

@@ -35,8 +35,10 @@ pub enum JobState {
 pub struct JobInfo {
     /// Its number.
     pub job: JobId,
-    /// Whose it is.
+    /// The user id of its owner.
     pub uid: u32,
+    /// The user on whose behalf a trusted front end asked.
+    pub on_behalf_of: Option<String>,
     /// Where it stands.
     pub state: JobState,
     /// Who goes first.

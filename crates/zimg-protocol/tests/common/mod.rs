@@ -90,6 +90,7 @@ fn jobs() -> Vec<JobInfo> {
     let info = |job, state| JobInfo {
         job,
         uid: 1000,
+        on_behalf_of: None,
         state,
         priority: Priority::Interactive,
         detached: true,

@@ -170,6 +170,7 @@ mod tests {
         JobInfo {
             job,
             uid: 1000,
+            on_behalf_of: None,
             state,
             priority: Priority::Batch,
             detached: true,

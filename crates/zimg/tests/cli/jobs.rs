@@ -23,6 +23,7 @@ pub(crate) fn jobs() -> Vec<JobInfo> {
     let job = |(job, state)| JobInfo {
         job,
         uid: nix::unistd::getuid().as_raw(),
+        on_behalf_of: None,
         state,
         priority: Priority::Batch,
         detached: job > 2,

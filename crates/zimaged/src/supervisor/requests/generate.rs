@@ -14,6 +14,9 @@ impl Supervisor {
         let refusal = match self.workers.failure() {
             _ if self.stop_by.is_some() => Some(Refusal::ShuttingDown),
             Some(failure) => Some(Refusal::NoWorker(failure.clone())),
+            None if request.on_behalf_of.is_some() && !self.is_trusted(id) => {
+                Some(Refusal::OnBehalfOf(uid))
+            }
             None => None,
         };
         if let Some(refusal) = refusal {
@@ -23,5 +26,11 @@ impl Supervisor {
         let (model, serving) = (self.workers.model(), self.workers.serving());
         let effects = self.jobs.submit(id, uid, request, model, &serving);
         self.perform(effects);
+    }
+
+    /// Whether a client may ask on behalf of others.
+    fn is_trusted(&self, id: ClientId) -> bool {
+        let (group, peer) = (&self.config.trusted_group, self.clients.peer(id));
+        group.as_ref().zip(peer).is_some_and(|(group, peer)| group.contains(peer))
     }
 }

@@ -17,7 +17,7 @@ use crate::outbox::ClientId;
 impl Supervisor {
     pub(super) fn client(&mut self, message: FromClient) {
         match message {
-            FromClient::Joined { id, uid, outbox } => self.clients.join(id, uid, outbox),
+            FromClient::Joined { id, peer, outbox } => self.clients.join(id, peer, outbox),
             FromClient::Left { id } => {
                 self.sleepers.retain(|sleeper| *sleeper != id);
                 self.subscriptions.remove(id);
