@@ -1,5 +1,4 @@
 //! Every message between supervisor and worker: written and read again, cut and damaged.
-#![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
 use proptest::prelude::*;
 use zimage_ipc::{Command, Point, Report, WorkerFrame, write_latents};

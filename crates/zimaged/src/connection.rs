@@ -15,9 +15,11 @@ use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use zimg_protocol::frame::ErrorFrame;
 use zimg_protocol::hello::{self, Hello};
 use zimg_protocol::limits::{HELLO_TIMEOUT, NO_PROGRESS, TO_DAEMON_BYTES};
+use zimg_protocol::messages::Request;
 use zimg_protocol::{Failure, Frame, FrameError, Kind};
 
 use crate::events;
+use crate::image_input::{self, DescriptorStream, IMAGE_BYTES_MAX};
 use crate::outbox::{ClientId, Disconnected, Outbox};
 use crate::owner::Peer;
 use crate::supervisor::FromClient;
@@ -130,6 +132,8 @@ enum ConnectionError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Frame(#[from] FrameError),
+    #[error("descriptors came beside something else than a request with images")]
+    Descriptors,
     #[error("no hello within {} s", HELLO_TIMEOUT.as_secs())]
     NoHello,
     #[error("not a client of zimg's protocol")]
@@ -227,7 +231,11 @@ async fn receive(
     outbox: &Outbox,
     supervisor: &mpsc::Sender<FromClient>,
 ) -> Result<(), ConnectionError> {
-    let mut frames = FramedRead::new(read, codec());
+    let mut frames = FramedRead::new(DescriptorStream::new(read), codec());
+    // Bytes of images that may still come with the last request, which was refused.
+    let mut refused_bytes: usize = 0;
+    // Bytes of the frames so far.
+    let mut end: u64 = 0;
     loop {
         let left = IDLE_TIMEOUT.saturating_sub(outbox.idle());
         let body = match timeout(left, frames.next()).await {
@@ -236,10 +244,37 @@ async fn receive(
             Err(_) if outbox.idle() >= IDLE_TIMEOUT => return Err(ConnectionError::Idle),
             Err(_) => continue,
         };
-        let message = match Frame::decode(body?.freeze()) {
+        let body = body?.freeze();
+        end += 4 + body.len() as u64;
+        // Descriptors of no request with images; the frame that they belong to has ended here.
+        let mut stray = || !frames.get_mut().of_frame(end).is_empty();
+        let message = match Frame::decode(body) {
+            Ok(Frame::Request(Request::Generate(request))) => {
+                let descriptors = match request.images.is_empty() {
+                    true => frames.get_mut().of_frame(end),
+                    false => frames.get_mut().take_all(),
+                };
+                match image_input::check(&request.images, descriptors) {
+                    Ok(follow) => {
+                        refused_bytes = follow;
+                        FromClient::Asked { id, request: Request::Generate(request) }
+                    }
+                    Err((failure, follow)) => {
+                        refused_bytes = follow;
+                        FromClient::Refused { id, failure }
+                    }
+                }
+            }
+            Ok(_) if stray() => return Err(ConnectionError::Descriptors),
+            Ok(Frame::Image(pixels)) if (1..=refused_bytes).contains(&pixels.len()) => {
+                refused_bytes -= pixels.len();
+                continue;
+            }
             Ok(Frame::Request(request)) => FromClient::Asked { id, request },
             Ok(other) => return Err(FrameError::Kind(other.kind()).into()),
             Err(FrameError::Refused(failure)) => {
+                refused_bytes = IMAGE_BYTES_MAX;
+                frames.get_mut().take_all();
                 FromClient::Refused { id, failure: not_understood(failure) }
             }
             Err(error) => return Err(error.into()),

@@ -6,6 +6,7 @@ mod connection;
 mod events;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod image_input;
 mod jobs;
 mod lock;
 mod outbox;

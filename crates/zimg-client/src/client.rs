@@ -5,6 +5,7 @@ use std::path::Path;
 use zimg_protocol::messages::{Event, Generate, JobId, JobInfo, Overview, Request, Setup, Status};
 use zimg_protocol::{Failure, Frame};
 
+use crate::image_upload::{ImageUpload, UploadMethod};
 use crate::job::Job;
 use crate::stream::{FrameStream, unexpected_frame};
 
@@ -59,6 +60,25 @@ impl Client {
         let requested = (request.params.images(), (request.params.width, request.params.height));
         let detached = request.detach;
         self.0.send(Request::Generate(request))?;
+        Ok(Job::new(self.0, requested, detached))
+    }
+
+    /// The same with images that the model starts from, which `Capabilities` says whether it takes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::generate`].
+    pub fn generate_from(
+        mut self,
+        request: impl Into<Generate>,
+        images: &[ImageUpload<'_>],
+        method: UploadMethod,
+    ) -> Result<Job, Failure> {
+        let request = request.into();
+        request.params.check()?;
+        let requested = (request.params.images(), (request.params.width, request.params.height));
+        let detached = request.detach;
+        self.0.send_with_images(request, images, method)?;
         Ok(Job::new(self.0, requested, detached))
     }
 

@@ -3,6 +3,7 @@
 #![doc = include_str!("../README.md")]
 
 mod client;
+mod image_upload;
 mod job;
 pub mod service;
 pub mod session;
@@ -10,12 +11,13 @@ pub mod socket;
 mod stream;
 
 pub use client::Client;
+pub use image_upload::{ImageUpload, UploadMethod};
 pub use job::{Canceller, Image, Job, Update};
 pub use zimage_params as params;
 pub use zimage_params::{ParamsError, seed_of_image};
 pub use zimg_protocol::messages::{
-    Busy, Capabilities, Counters, DaemonLimits, DeviceMemory, Generate, ImageInfo, JobId, JobInfo,
-    JobState, ModelInfo, Overview, Params, Preview, Priority, Setup, Started, Status, Step,
-    Timings, Waiting, Weights, WorkerId, WorkerState, WorkerStatus,
+    Busy, Capabilities, Counters, DaemonLimits, DeviceMemory, Generate, ImageInfo, ImageRole,
+    JobId, JobInfo, JobState, ModelInfo, Overview, Params, PixelLayout, Preview, Priority, Setup,
+    Started, Status, Step, Timings, Waiting, Weights, WorkerId, WorkerState, WorkerStatus,
 };
 pub use zimg_protocol::{Failure, Kind, limits};

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use zimg_protocol::hello::{self, MAGIC, NotZimg};
 use zimg_protocol::limits::{HELLO_TIMEOUT, NO_PROGRESS, TO_CLIENT_BYTES};
-use zimg_protocol::messages::{Event, Request};
+use zimg_protocol::messages::{Event, Generate, Request};
 use zimg_protocol::{Failure, Frame, FrameError, Hello, Kind, Welcome};
 
+use crate::image_upload::{self, ImageUpload, UploadMethod};
 use crate::service::Service;
 use crate::socket::how_to_be_allowed;
 
@@ -44,6 +45,21 @@ impl FrameStream {
     /// Sends a request.
     pub(crate) fn send(&mut self, request: Request) -> Result<(), Failure> {
         let sent = Frame::Request(request).write(self.stream.get_mut());
+        self.sent(sent)
+    }
+
+    /// Sends a request with its images.
+    pub(crate) fn send_with_images(
+        &mut self,
+        request: Generate,
+        images: &[ImageUpload<'_>],
+        method: UploadMethod,
+    ) -> Result<(), Failure> {
+        let sent = image_upload::write(self.stream.get_mut(), request, images, method);
+        self.sent(sent)
+    }
+
+    fn sent(&mut self, sent: Result<(), FrameError>) -> Result<(), Failure> {
         match sent {
             // A daemon that closes the connection sends the reason first.
             Err(FrameError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {

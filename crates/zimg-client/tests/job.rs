@@ -241,7 +241,7 @@ fn a_cancel_reaches_the_daemon_from_another_thread() {
         assert_eq!(next, Some(Frame::Request(Request::Cancel)));
         say(stream, Event::Failed(Failure::new(Kind::Cancelled, "cancelled")));
     });
-    let mut job = Client::connect("test 1", &fake.path).unwrap().generate(&draw(1)).unwrap();
+    let mut job = Client::connect("test 1", &fake.path).unwrap().generate(draw(1)).unwrap();
     assert!(matches!(job.next(), Some(Ok(Update::Accepted { .. }))));
     let mut canceller = job.canceller().unwrap();
     thread::spawn(move || canceller.cancel().unwrap()).join().unwrap();
@@ -252,7 +252,7 @@ fn a_cancel_reaches_the_daemon_from_another_thread() {
 #[test]
 fn a_dropped_job_closes_its_connection() {
     let fake = welcoming(|stream, _| assert_eq!(Frame::read(stream, 100).unwrap(), None));
-    drop(Client::connect("test 1", &fake.path).unwrap().generate(&draw(1)).unwrap());
+    drop(Client::connect("test 1", &fake.path).unwrap().generate(draw(1)).unwrap());
     fake.thread.join().unwrap();
 }
 
@@ -288,7 +288,7 @@ fn a_request_beyond_the_limits_is_not_sent() {
         assert_eq!(Frame::read(&mut stream, TO_DAEMON_BYTES).unwrap(), None);
     });
     let client = Client::connect("test 1", &fake.path).unwrap();
-    assert_eq!(client.generate(&draw(0)).unwrap_err().kind, Kind::Refused);
+    assert_eq!(client.generate(draw(0)).unwrap_err().kind, Kind::Refused);
     fake.thread.join().unwrap();
 }
 

@@ -154,7 +154,16 @@ pub fn encode_bytes(kind: u8, payload: &[&[u8]], body: &mut Vec<u8>) -> Result<(
 ///
 /// Writing failed.
 pub fn write_chunks(to: &mut impl Write, kind: u8, bytes: &[u8]) -> io::Result<()> {
-    for chunk in bytes.chunks(CHUNK_BYTES) {
+    write_chunks_of(to, kind, bytes, CHUNK_BYTES)
+}
+
+/// The same with at most `size` bytes each, for a direction with shorter frames.
+///
+/// # Errors
+///
+/// Writing failed.
+pub fn write_chunks_of(to: &mut impl Write, kind: u8, bytes: &[u8], size: usize) -> io::Result<()> {
+    for chunk in bytes.chunks(size) {
         let mut head = BytesMut::with_capacity(5);
         head.put_u32(u32::try_from(1 + chunk.len()).unwrap_or(u32::MAX));
         head.put_u8(kind);

@@ -48,7 +48,7 @@ fn a_prompt_becomes_its_images() {
 fn defaults_are_the_models_and_timings_are_reported() {
     let daemon = Daemon::ready("");
     let updates: Vec<_> =
-        daemon.client().generate(&Params::new("")).unwrap().map(Result::unwrap).collect();
+        daemon.client().generate(Params::new("")).unwrap().map(Result::unwrap).collect();
     assert!(matches!(updates[0], Update::Accepted { job: 1, position: 0 }));
     let started = updates.iter().find_map(|update| match update {
         Update::Started(started) => Some(started),

@@ -62,7 +62,7 @@ fn limits_are_configurable_and_a_full_queue_reports_its_depth() {
     assert_eq!(limits, DaemonLimits { jobs: 3, jobs_per_user: 2, connections: 12 });
     let jobs =
         [Priority::Batch, Priority::Interactive].map(|p| accepted(&daemon, &submit(draw(8), p)));
-    let mut third = daemon.client().generate(&submit(draw(8), Priority::Batch)).unwrap();
+    let mut third = daemon.client().generate(submit(draw(8), Priority::Batch)).unwrap();
     let failure = third.next().unwrap().unwrap_err();
     assert_eq!(failure.kind, Kind::Busy);
     assert_eq!(failure.message, "you already have 2 jobs in the queue");
@@ -96,7 +96,7 @@ fn all_places_taken_says_how_long_until_one_is_free() {
     // Measured while it is generated, and forty steps are left after the ninth.
     let mut running = accepted(&daemon, &submit(draw(49), Priority::Interactive));
     until(&mut running, |update| matches!(update, Update::Step(step) if step.step == 9));
-    let mut refused = daemon.client().generate(&submit(draw(8), Priority::Interactive)).unwrap();
+    let mut refused = daemon.client().generate(submit(draw(8), Priority::Interactive)).unwrap();
     let failure = refused.next().unwrap().unwrap_err();
     assert_eq!(failure.message, "the queue is full with 1 job; one of them ends in about 40 s");
     assert_eq!(refused.busy().unwrap().wait_ms, Some(40_000));

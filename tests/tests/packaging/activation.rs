@@ -117,7 +117,7 @@ fn no_client_is_refused_while_the_service_restarts() {
     let manager = Manager::new();
     let worker = mock_worker(manager.folder.path(), "hold@step:2;");
     let mut first = manager.start(&worker);
-    let mut running = manager.client().generate(&draw()).unwrap();
+    let mut running = manager.client().generate(draw()).unwrap();
     while !matches!(running.next(), Some(Ok(Update::Step(step))) if step.step == 2) {}
 
     // One waits in the queue when the service is told to end, others come afterwards.
@@ -147,7 +147,7 @@ fn a_job_that_no_daemon_takes_over_is_returned_as_busy() {
     let manager = Manager::new();
     let worker = mock_worker(manager.folder.path(), "hold@step:2;");
     let mut only = manager.start(&worker);
-    let mut running = manager.client().generate(&draw()).unwrap();
+    let mut running = manager.client().generate(draw()).unwrap();
     while !matches!(running.next(), Some(Ok(Update::Step(step))) if step.step == 2) {}
     let waiting = manager.zimg("waiting.png");
     wait_until("it waits", || manager.client().status().unwrap().queued == 1);

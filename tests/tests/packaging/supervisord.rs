@@ -122,7 +122,7 @@ impl Supervisord {
     }
 
     fn draw(&self) {
-        assert_eq!(finish(self.client().generate(&draw()).unwrap()).unwrap().len(), 1);
+        assert_eq!(finish(self.client().generate(draw()).unwrap()).unwrap().len(), 1);
     }
 
     fn log(&self) -> String {
@@ -171,7 +171,7 @@ fn supervisord_starts_it_repairs_it_and_lets_it_finish() {
     assert_ne!(supervisord.client().status().unwrap().pid, third.pid);
 
     // This start's worker holds at its second step: the job is finished before the stop is.
-    let mut job = supervisord.client().generate(&draw()).unwrap();
+    let mut job = supervisord.client().generate(draw()).unwrap();
     while !matches!(job.next(), Some(Ok(Update::Step(step))) if step.step == 2) {}
     let mut late = supervisord.client();
     let mut stop = supervisord.control(&["stop", "zimaged"]).stdout(Stdio::null()).spawn().unwrap();

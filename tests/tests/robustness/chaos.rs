@@ -215,7 +215,7 @@ fn the_same_with_the_built_in_model() {
     for (number, right) in (0..JOBS).zip(right) {
         let mut images = Vec::new();
         let mut step = 0;
-        for update in daemon.client().generate(&draw(number)).unwrap() {
+        for update in daemon.client().generate(draw(number)).unwrap() {
             match update.unwrap() {
                 Update::Image(image) => images.push(image),
                 Update::Step(at) => step = at.step,

@@ -287,7 +287,7 @@ fn a_daemon_stays_as_small_as_it_was_while_workers_and_clients_die() {
         }
     });
     told.fetch_all(&daemon).unwrap();
-    let update = daemon.client().generate(&Params::new("a fox")).unwrap().next();
+    let update = daemon.client().generate(Params::new("a fox")).unwrap().next();
     assert!(matches!(update, Some(Ok(Update::Accepted { .. }))), "{update:?}");
     wait_until("the last one has ended", || daemon.client().overview().unwrap().unfinished == 0);
     let overview = daemon.client().overview().unwrap();

@@ -69,7 +69,6 @@ fn submit() -> Generate {
             image(ImageRole::Control, PixelLayout::Rgb8, ImageSource::Inline),
         ],
         on_behalf_of: Some("ann".to_owned()),
-        ..Generate::default()
     }
 }
 
