@@ -12,6 +12,10 @@ impl JobTable {
     /// Clients whose jobs wait learn why, if that is news: the workers' state, unless one serves,
     /// then the position in the queue.
     pub(crate) fn announce(&mut self, workers: &WorkerState) -> Vec<Effect> {
+        // After every message: nothing is cloned while no job waits.
+        if self.queue.waiting() == 0 {
+            return Vec::new();
+        }
         let ready = matches!(workers, WorkerState::Ready | WorkerState::Busy { .. });
         let mut effects = Vec::new();
         for (id, position) in self.queue.positions() {

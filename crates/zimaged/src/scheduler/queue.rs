@@ -123,6 +123,9 @@ impl Queue {
 
     /// Running batch jobs to preempt, so that each waiting interactive job has a worker.
     pub(crate) fn preemptible(&self) -> Vec<JobId> {
+        if self.interactive.len() == 0 {
+            return Vec::new();
+        }
         let batch = self.running.values().filter(|running| running.priority == Priority::Batch);
         batch.map(|running| running.job).take(self.interactive.len()).collect()
     }

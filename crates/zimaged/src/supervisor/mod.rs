@@ -284,11 +284,11 @@ impl Supervisor {
             self.perform(effects);
         }
         let state = self.workers.state();
+        if self.stop_by.is_none() {
+            self.notifier.worker(&state);
+        }
         let effects = self.jobs.announce(&state);
         self.perform(effects);
-        if self.stop_by.is_none() {
-            self.notifier.worker(&self.workers.state());
-        }
     }
 }
 
