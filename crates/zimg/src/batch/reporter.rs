@@ -164,7 +164,7 @@ impl BatchReporter {
         let all = generated + there + failed;
         if self.style == ReportStyle::Json {
             let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            json::print(&BatchEvent::Summary { generated: generated, skipped: there, failed, ms })?;
+            json::print(&BatchEvent::Summary { generated, skipped: there, failed, ms })?;
         }
         let took = format::seconds(took.as_secs_f32());
         self.say(&format!(

@@ -61,7 +61,7 @@ pub(super) fn look(model: Option<&str>, scope: DaemonScope, loaded: bool) -> Che
             )
             .into()
         }
-        Err(error) => Finding::wrong(TOPIC, error.to_string(), &fix(&error)).into(),
+        Err(error) => Finding::wrong(TOPIC, error.to_string(), fix(&error)).into(),
     }
 }
 
