@@ -229,7 +229,8 @@ fn graph(sources: &BTreeMap<Module, String>) -> Graph {
         let mut file = File::default();
         read(text.parse().unwrap(), &[], &mut file);
         let names = file.test_modules.iter();
-        for_tests.extend(names.map(|name| [module.as_slice(), &[name.clone()]].concat()));
+        for_tests
+            .extend(names.map(|name| [module.as_slice(), std::slice::from_ref(name)].concat()));
         files.insert(module.clone(), file);
     }
     files.retain(|module, _| !for_tests.iter().any(|tests| module.starts_with(tests)));
