@@ -81,8 +81,8 @@ fn sleep_frees_and_wake_brings_back() {
     assert_eq!(zimg(&daemon, &["sleep"]), (Some(0), String::new(), String::new()));
     assert_eq!(daemon.status().workers[0].state, WorkerState::Asleep);
     let figures = metrics(&daemon);
-    assert_eq!(figures["zimg_worker_state{state=\"asleep\"}"], 1.0);
-    assert_eq!(figures["zimg_worker_state{state=\"ready\"}"], 0.0);
+    assert_eq!(figures["zimg_worker_state{worker=\"0\",state=\"asleep\"}"], 1.0);
+    assert_eq!(figures["zimg_worker_state{worker=\"0\",state=\"ready\"}"], 0.0);
     let (_, text, _) = zimg(&daemon, &["status"]);
     assert!(text.contains("asleep until the next prompt"), "{text}");
     assert_eq!(zimg(&daemon, &["wake"]).0, Some(0));
@@ -101,7 +101,7 @@ fn figures_follow_what_happens() {
     let after = metrics(&daemon);
     assert_eq!((after["zimg_images_total"], after["zimg_steps_total"]), (2.0, 16.0));
     assert_eq!((after["zimg_jobs_done_total"], after["zimg_up"]), (1.0, 1.0));
-    assert_eq!(after["zimg_worker_state{state=\"ready\"}"], 1.0);
+    assert_eq!(after["zimg_worker_state{worker=\"0\",state=\"ready\"}"], 1.0);
     let version = env!("CARGO_PKG_VERSION");
     let build = format!("zimg_build_info{{version=\"{version}\",zimg_version=\"{version}\"}}");
     assert_eq!(after[&build], 1.0, "{after:?}");

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use zimg_client::{Client, Failure, Kind, Overview, Weights, WorkerState};
+use zimg_client::{Client, Failure, Kind, Overview, Weights, WorkerState, WorkerStatus};
 
 use crate::cli::CommonArgs;
 use crate::exit::Exit;
@@ -62,7 +62,7 @@ fn text(overview: Option<&Overview>) -> String {
     page.gauge("up", "Whether the daemon answers.", flag(overview.is_some()));
     if let Some(overview) = overview {
         page.daemon(overview);
-        page.worker(overview);
+        page.workers(&overview.status.workers);
         page.jobs(overview);
     }
     page.0
@@ -86,47 +86,100 @@ impl Page {
         self.gauge("connections_max", "Limit of connections.", overview.limits.connections.into());
     }
 
-    fn worker(&mut self, overview: &Overview) {
-        let status = &overview.status;
-        let present = state(&status.first_worker().state);
-        self.family("worker_state", "gauge", "The worker's state: 1 for one of the states.");
-        for name in STATES {
-            self.sample("worker_state", &[("state", name)], flag(name == present));
+    fn workers(&mut self, workers: &[WorkerStatus]) {
+        self.family("worker_state", "gauge", "A worker's state: 1 for one of the states.");
+        for worker in workers {
+            let (id, present) = (worker.worker.0.to_string(), state(&worker.state));
+            for name in STATES {
+                self.sample(
+                    "worker_state",
+                    &[("worker", &id), ("state", name)],
+                    flag(name == present),
+                );
+            }
         }
-        if let Some(age) = overview.status.first_worker().age_s {
-            self.gauge("worker_age_seconds", "Time since the worker's start.", age as f64);
-        }
-        self.counter(
-            "worker_restarts",
-            "Restarts of the worker.",
-            status.first_worker().restarts.into(),
+        self.of_workers(
+            "worker_age_seconds",
+            "gauge",
+            "Time since the worker's start.",
+            workers,
+            |worker| worker.age_s.map(|age| age as f64),
         );
-        if let Some(seconds) = status.first_worker().load_s {
-            self.gauge("load_seconds", "Time from the worker's start to ready.", seconds.into());
+        self.of_workers(
+            "worker_restarts_total",
+            "counter",
+            "Restarts of the worker.",
+            workers,
+            |worker| Some(worker.restarts.into()),
+        );
+        self.of_workers(
+            "load_seconds",
+            "gauge",
+            "Time from the worker's start to ready.",
+            workers,
+            |worker| worker.load_s.map(f64::from),
+        );
+        self.models(workers);
+        self.of_workers("weights_bytes", "gauge", "Size of the weights.", workers, |worker| {
+            let (Weights::Read { bytes } | Weights::Retained { bytes }) = worker.weights?;
+            Some(bytes as f64)
+        });
+        self.of_workers(
+            "weights_retained",
+            "gauge",
+            "Whether they come from an earlier worker: 1 if nothing was read.",
+            workers,
+            |worker| Some(flag(matches!(worker.weights?, Weights::Retained { .. }))),
+        );
+        self.of_workers(
+            "memory_used_bytes",
+            "gauge",
+            "Used device memory, by all processes.",
+            workers,
+            |worker| Some(worker.memory?.used as f64),
+        );
+        self.of_workers("memory_total_bytes", "gauge", "Device memory.", workers, |worker| {
+            Some(worker.memory?.total as f64)
+        });
+    }
+
+    fn models(&mut self, workers: &[WorkerStatus]) {
+        let loaded = workers.iter().filter_map(|worker| Some((worker, worker.model.as_ref()?)));
+        let loaded: Vec<_> = loaded.collect();
+        if loaded.is_empty() {
+            return;
         }
-        if let Some(model) = &status.first_worker().model {
-            let words =
-                [("name", &*model.name), ("device", &*model.device), ("dtype", &*model.dtype)];
-            self.family("model_info", "gauge", "The loaded model and its device.");
+        self.family("model_info", "gauge", "The loaded model and its device.");
+        for (worker, model) in loaded {
+            let words = [
+                ("worker", &*worker.worker.0.to_string()),
+                ("name", &model.name),
+                ("device", &model.device),
+                ("dtype", &model.dtype),
+            ];
             self.sample("model_info", &words, 1.0);
         }
-        if let Some(weights) = overview.status.first_worker().weights {
-            let (Weights::Read { bytes } | Weights::Retained { bytes }) = weights;
-            let kept = matches!(weights, Weights::Retained { .. });
-            self.gauge("weights_bytes", "Size of the weights.", bytes as f64);
-            self.gauge(
-                "weights_retained",
-                "Whether they come from an earlier worker: 1 if nothing was read.",
-                flag(kept),
-            );
+    }
+
+    /// A figure of each worker that has it; no family if none has.
+    fn of_workers(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        workers: &[WorkerStatus],
+        figure: impl Fn(&WorkerStatus) -> Option<f64>,
+    ) {
+        let figures: Vec<_> = workers
+            .iter()
+            .filter_map(|worker| Some((worker.worker.0.to_string(), figure(worker)?)))
+            .collect();
+        if figures.is_empty() {
+            return;
         }
-        if let Some(memory) = overview.status.first_worker().memory {
-            self.gauge(
-                "memory_used_bytes",
-                "Used device memory, by all processes.",
-                memory.used as f64,
-            );
-            self.gauge("memory_total_bytes", "Device memory.", memory.total as f64);
+        self.family(name, kind, help);
+        for (id, value) in figures {
+            self.sample(name, &[("worker", &id)], value);
         }
     }
 
@@ -221,6 +274,8 @@ fn state(state: &WorkerState) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use zimg_client::WorkerId;
+
     use super::*;
 
     #[test]
@@ -228,6 +283,30 @@ mod tests {
         let expected =
             "# HELP zimg_up Whether the daemon answers.\n# TYPE zimg_up gauge\nzimg_up 0\n";
         assert_eq!(text(None), expected);
+    }
+
+    #[test]
+    fn each_worker_has_its_figures_under_its_number() {
+        let worker = |id, restarts, age_s| WorkerStatus {
+            worker: WorkerId(id),
+            state: WorkerState::Ready,
+            restarts,
+            age_s,
+            ..WorkerStatus::default()
+        };
+        let mut page = Page::default();
+        page.workers(&[worker(0, 3, Some(7)), worker(1, 0, None)]);
+        for line in [
+            "zimg_worker_state{worker=\"0\",state=\"ready\"} 1",
+            "zimg_worker_state{worker=\"1\",state=\"busy\"} 0",
+            "zimg_worker_restarts_total{worker=\"0\"} 3",
+            "zimg_worker_restarts_total{worker=\"1\"} 0",
+            "zimg_worker_age_seconds{worker=\"0\"} 7",
+        ] {
+            assert!(page.0.lines().any(|found| found == line), "{line}: {}", page.0);
+        }
+        assert_eq!(page.0.matches("# TYPE zimg_worker_restarts_total counter").count(), 1);
+        assert!(!page.0.contains("zimg_memory_used_bytes"), "no worker reports it");
     }
 
     #[test]

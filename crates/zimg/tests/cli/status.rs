@@ -158,7 +158,7 @@ fn status_is_a_screen_or_a_line() {
         asked(&["status", "--json"]),
         format!(
             "{{\"v\":1,\"event\":\"status\",\"version\":\"9.9.9\",\"pid\":7,\"uptime_s\":3661,\
-             \"worker\":{{\"state\":\"ready\",\"pid\":8,\"restarts\":0,\"load_s\":null,\
+             \"worker\":{{\"state\":\"ready\",\"id\":0,\"pid\":8,\"restarts\":0,\"load_s\":null,\
              \"last_error\":null,\"age_s\":null}},\"model\":null,\"jobs\":{{\"queued\":0,\"done\":3,\
              \"failed\":1,\"unfinished\":0,\"limit\":64,\"limit_per_user\":8,\"wait_ms\":null}},\
              \"zimg\":\"{version}\",\"weights\":null,\"memory\":null,\"connections\":{{\"open\":1,\

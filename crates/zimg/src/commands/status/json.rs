@@ -30,6 +30,8 @@ pub(crate) struct StatusEvent<'a> {
 struct WorkerObject<'a> {
     #[serde(flatten)]
     state: WorkerFields<'a>,
+    /// Its number.
+    id: u32,
     pid: Option<u32>,
     restarts: u32,
     load_s: Option<f32>,
@@ -107,6 +109,7 @@ pub(crate) fn status_event(seen: &DaemonState) -> StatusEvent<'_> {
         pid: status.pid,
         uptime_s: status.uptime_s,
         worker: WorkerObject {
+            id: status.first_worker().worker.0,
             state: (&status.first_worker().state).into(),
             pid: status.first_worker().pid,
             restarts: status.first_worker().restarts,
