@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::parameter::{Parameter, Range};
+use crate::parameter::{Alias, Parameter, Range};
 use crate::value::{Value, ValueKind};
 
 /// Why parameters are refused.
@@ -33,6 +33,17 @@ pub enum ParamsError {
         /// The values that are valid.
         expected: Range,
     },
+    /// The value under another program's name corresponds to no value of the parameter.
+    #[error("`{name}` {found}, expected {expected}", name = alias.name,
+        found = Found(found), expected = expected.in_words())]
+    AliasOutOfRange {
+        /// The name that was given.
+        alias: Alias,
+        /// The value under this name.
+        found: Value,
+        /// The values under this name that are valid.
+        expected: Range,
+    },
     /// The parameter is in a list more than once.
     #[error("`{name}` is given twice", name = parameter.name)]
     Duplicate {
@@ -57,6 +68,10 @@ impl ParamsError {
                 let nearest = expected.nearest(found)?;
                 Some(format!("the nearest valid value is {nearest}"))
             }
+            Self::AliasOutOfRange { alias, .. } => Some(format!(
+                "{name} 1 is guidance 0, which is off: guidance is {name} - 1",
+                name = alias.name
+            )),
             Self::Unknown { .. } | Self::WrongKind { .. } | Self::Duplicate { .. } => None,
         }
     }

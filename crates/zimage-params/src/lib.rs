@@ -4,6 +4,7 @@
 #![doc = include_str!("../README.md")]
 
 mod check;
+mod conversion;
 mod error;
 pub mod limits;
 mod parameter;
@@ -12,6 +13,7 @@ mod table;
 mod value;
 mod wire;
 
+pub use conversion::{cfg_of_guidance, guidance_of_cfg};
 pub use error::ParamsError;
 pub use parameter::{Alias, Conversion, DefaultRule, Metadata, Parameter, Range, Surface};
 pub use params::seed_of_image;

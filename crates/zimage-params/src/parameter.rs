@@ -87,6 +87,8 @@ pub struct Alias {
 pub enum Conversion {
     /// It is the same number or text.
     Same,
+    /// It is the CFG scale of other programs, which is one more than guidance.
+    CfgScale,
 }
 
 /// How the command line takes a parameter.
@@ -125,6 +127,11 @@ impl Alias {
     /// Another name for the same value.
     pub const fn same(name: &'static str) -> Self {
         Self { name, conversion: Conversion::Same }
+    }
+
+    /// A name whose value is a CFG scale.
+    pub const fn cfg_scale(name: &'static str) -> Self {
+        Self { name, conversion: Conversion::CfgScale }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::limits::{
     COUNT_MAX, GUIDANCE_MAX, PROMPT_BYTES, SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE, STEPS_MAX,
 };
-use crate::parameter::{Alias, Conversion, DefaultRule, Metadata, Parameter, Range, Surface};
+use crate::parameter::{Alias, DefaultRule, Metadata, Parameter, Range, Surface};
 use crate::value::Field;
 
 /// The struct, the rows and the fields in the rows' order.
@@ -112,7 +112,7 @@ parameters! {
              negative). A Turbo model is made to be used without.",
         ),
         value_name: "G",
-        aliases: &[Alias::same("guidance_scale"), Alias::same("cfg"), Alias::same("cfg_scale")],
+        aliases: &[Alias::same("guidance_scale"), Alias::cfg_scale("cfg"), Alias::cfg_scale("cfg_scale")],
         metadata: Metadata::Label("CFG scale"),
     }
     /// The negative prompt, used when guidance is above 0.
@@ -161,14 +161,15 @@ impl Parameter {
         PARAMETERS.iter().find(|row| row.name == name)
     }
 
-    /// The row that has this name or this alias, and the conversion of its values.
-    pub fn named_or_alias(name: &str) -> Option<(&'static Self, Conversion)> {
+    /// The row that has this name or this alias, and the name that was found with the conversion of
+    /// its values.
+    pub fn named_or_alias(name: &str) -> Option<(&'static Self, Alias)> {
         if let Some(row) = Self::named(name) {
-            return Some((row, Conversion::Same));
+            return Some((row, Alias::same(row.name)));
         }
         PARAMETERS.iter().find_map(|row| {
             let alias = row.aliases.iter().find(|alias| alias.name == name)?;
-            Some((row, alias.conversion))
+            Some((row, *alias))
         })
     }
 }
