@@ -96,10 +96,12 @@ pub enum Error {
         reason: String,
     },
     /// A weights file's header is damaged.
-    #[error("{file} is not a valid safetensors file: {reason}")]
+    #[error("{file} is not a valid {format} file: {reason}")]
     Header {
         /// Its path.
         file: String,
+        /// The format that it should have.
+        format: &'static str,
         /// What is wrong with it.
         reason: String,
     },
@@ -157,15 +159,39 @@ pub enum Error {
         /// The shape by the configuration.
         expected: Vec<i64>,
     },
-    /// A tensor's numbers are of a type that is not read.
-    #[error("the tensor {name} in {file} has the type {dtype}; only F32, BF16 and F16 are read")]
-    Dtype {
+    /// A tensor's encoding is recognised but not read.
+    #[error("the tensor {name} in {file} has the type {encoding}, which is not read")]
+    Encoding {
         /// Its name.
         name: String,
         /// The file that has it.
         file: String,
-        /// Its type, in safetensors' words.
-        dtype: String,
+        /// Its encoding, in the words of the program that wrote it.
+        encoding: String,
+    },
+    /// A tensor's quantisation is unknown, or its scales do not fit it.
+    #[error("the quantised tensor {name} in {file} cannot be read: {reason}")]
+    Quantization {
+        /// Its name.
+        name: String,
+        /// The file that has it.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Rows of a tensor that are not there, or no whole blocks.
+    #[error(
+        "rows {first} to {end} of a tensor of shape {shape:?} and type {encoding} are no whole part of it"
+    )]
+    Rows {
+        /// The first row.
+        first: i64,
+        /// The row after the last one.
+        end: i64,
+        /// The tensor's shape.
+        shape: Vec<i64>,
+        /// The tensor's encoding.
+        encoding: String,
     },
 }
 

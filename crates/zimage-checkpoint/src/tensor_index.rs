@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use crate::encoding::Encoding;
 use crate::error::{Error, Result};
-use crate::format::safetensors::{self, Header};
+use crate::format::{self, Header, Metadata};
 use crate::source::DataFile;
-use crate::stored_tensor::{StorageType, StoredTensor};
+use crate::stored_tensor::StoredTensor;
 
 /// The tensors of one component. Each is taken once, or skipped; the rest are surplus.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct TensorIndex {
     pub files: Vec<Arc<DataFile>>,
     /// The SHA-256 of each file's header.
     pub header_digests: Vec<String>,
+    /// What each file says beside its tensors.
+    pub metadata: Vec<Metadata>,
     /// By canonical name: an index into `files`, and the tensor there.
     pub tensors: BTreeMap<String, (usize, StoredTensor)>,
 }
@@ -25,15 +28,22 @@ pub struct TensorIndex {
 impl TensorIndex {
     /// An index without tensors.
     pub(crate) fn new(place: String) -> Self {
-        Self { place, files: Vec::new(), header_digests: Vec::new(), tensors: BTreeMap::new() }
+        Self {
+            place,
+            files: Vec::new(),
+            header_digests: Vec::new(),
+            metadata: Vec::new(),
+            tensors: BTreeMap::new(),
+        }
     }
 
-    /// Adds the tensors of a safetensors file.
+    /// Adds the tensors of a file.
     pub(crate) fn add(&mut self, file: DataFile) -> Result<()> {
-        let Header { tensors, digest } = safetensors::read(&file)?;
+        let Header { tensors, metadata, digest } = format::read(&file)?;
         let number = self.files.len();
         self.files.push(Arc::new(file));
         self.header_digests.push(digest);
+        self.metadata.push(metadata);
         for (name, stored) in tensors {
             self.insert(name, (number, stored))?;
         }
@@ -81,9 +91,9 @@ impl TensorIndex {
                 expected: shape.to_owned(),
             });
         }
-        if let StorageType::Unsupported(_) = stored.dtype {
-            let dtype = stored.dtype.to_string();
-            return Err(Error::Dtype { name: name.to_owned(), file: label(), dtype });
+        if let Encoding::Unsupported(encoding) = stored.encoding {
+            let encoding = encoding.to_owned();
+            return Err(Error::Encoding { name: name.to_owned(), file: label(), encoding });
         }
         Ok((file, stored))
     }

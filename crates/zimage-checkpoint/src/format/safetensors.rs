@@ -1,16 +1,17 @@
 //! The safetensors format: a file's header, checked against the file's length.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use safetensors::SafeTensorError;
-use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::tensor::{Metadata as Offsets, TensorInfo};
 use serde::Deserialize;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::{Header, Metadata, MetadataValue, companions};
 use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::source::DataFile;
-use crate::stored_tensor::StoredTensor;
 
 /// The longest header that is read. A header has some 100 bytes a tensor, so no model needs more,
 /// and the memory that parsing takes stays bounded.
@@ -19,18 +20,10 @@ const HEADER_LIMIT: u64 = 16 << 20;
 /// A header begins after its own length, eight bytes in little-endian order.
 const PREFIX: u64 = 8;
 
-/// A parsed and checked header.
-#[derive(Debug)]
-pub(crate) struct Header {
-    /// The tensors by name, in the order of their offsets.
-    pub(crate) tensors: Vec<(String, StoredTensor)>,
-    /// The SHA-256 of its text.
-    pub(crate) digest: String,
-}
-
 /// Reads the header of `file`.
 pub(crate) fn read(file: &DataFile) -> Result<Header> {
-    let bad = |reason: String| Error::Header { file: file.label.clone(), reason };
+    let bad =
+        |reason: String| Error::Header { file: file.label.clone(), format: "safetensors", reason };
     if file.len < PREFIX {
         return Err(bad(format!("it has only {} bytes", file.len)));
     }
@@ -48,11 +41,11 @@ pub(crate) fn read(file: &DataFile) -> Result<Header> {
     let mut text = vec![0; length as usize];
     file.read_exact_at(&mut text, PREFIX)?;
 
-    let entries: Entries = serde_json::from_slice(&text)
+    let Entries { tensors, metadata } = serde_json::from_slice(&text)
         .map_err(|error| bad(format!("its header is damaged ({error})")))?;
     let digest = sha256(&text);
     drop(text);
-    let tensors = check(entries).map_err(bad)?;
+    let tensors = check(tensors).map_err(bad)?;
     let end = tensors.last().map_or(data, |(_, info)| data + info.data_offsets.1 as u64);
     if end > file.len {
         return Err(Error::Truncated { file: file.label.clone(), expected: end, found: file.len });
@@ -60,19 +53,19 @@ pub(crate) fn read(file: &DataFile) -> Result<Header> {
     if end < file.len {
         return Err(bad(format!("{} bytes follow its last tensor", file.len - end)));
     }
-    let located =
-        |(name, info): (String, TensorInfo)| Ok((name, locate(&info, data).map_err(bad)?));
-    Ok(Header { tensors: tensors.into_iter().map(located).collect::<Result<_>>()?, digest })
+    Ok(Header { tensors: companions::fold(file, tensors, data, &metadata)?, metadata, digest })
 }
 
 /// The entries sorted by offset, if they follow one another and fit their types and shapes.
-fn check(Entries(mut tensors): Entries) -> std::result::Result<Vec<(String, TensorInfo)>, String> {
+fn check(
+    mut tensors: Vec<(String, TensorInfo)>,
+) -> std::result::Result<Vec<(String, TensorInfo)>, String> {
     tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
     if let Some(twice) = tensors.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         return Err(format!("it has the tensor {} twice", twice[0].0));
     }
     tensors.sort_by_key(|(_, info)| info.data_offsets);
-    match Metadata::new(None, tensors.clone()) {
+    match Offsets::new(None, tensors.clone()) {
         Ok(_) => Ok(tensors),
         Err(SafeTensorError::InvalidOffset(name)) => {
             Err(format!("the tensor {name} does not begin where the one before it ends"))
@@ -81,23 +74,15 @@ fn check(Entries(mut tensors): Entries) -> std::result::Result<Vec<(String, Tens
     }
 }
 
-fn locate(info: &TensorInfo, data: u64) -> std::result::Result<StoredTensor, String> {
-    let shape =
-        info.shape.iter().map(|&dim| i64::try_from(dim)).collect::<std::result::Result<_, _>>();
-    let (begin, end) = info.data_offsets;
-    Ok(StoredTensor {
-        dtype: info.dtype.into(),
-        shape: shape.map_err(|_| "a dimension is too large".to_owned())?,
-        offset: data + begin as u64,
-        bytes: (end - begin) as u64,
-    })
-}
-
-/// The header's JSON object without `__metadata__`.
+/// The header's JSON object.
 ///
 /// Read entry by entry: safetensors' own type goes through a generic tree, which costs many times
 /// the header's length.
-struct Entries(Vec<(String, TensorInfo)>);
+struct Entries {
+    tensors: Vec<(String, TensorInfo)>,
+    /// The texts of `__metadata__`.
+    metadata: Metadata,
+}
 
 impl<'de> Deserialize<'de> for Entries {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
@@ -118,14 +103,71 @@ impl<'de> Visitor<'de> for EntriesVisitor {
         self,
         mut map: A,
     ) -> std::result::Result<Self::Value, A::Error> {
-        let mut tensors = Vec::new();
+        let mut entries = Entries { tensors: Vec::new(), metadata: Metadata::new() };
         while let Some(name) = map.next_key::<String>()? {
             if name == "__metadata__" {
-                map.next_value::<IgnoredAny>()?;
+                let texts: BTreeMap<String, Text> = map.next_value()?;
+                let texts = texts.into_iter().filter_map(|(key, Text(text))| {
+                    text.map(|text| (key, MetadataValue::Text(text)))
+                });
+                entries.metadata.extend(texts);
             } else {
-                tensors.push((name, map.next_value()?));
+                entries.tensors.push((name, map.next_value()?));
             }
         }
-        Ok(Entries(tensors))
+        Ok(entries)
+    }
+}
+
+/// A text; other values, which the format does not allow, are ignored.
+struct Text(Option<String>);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        from.deserialize_any(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<Text, E> {
+        Ok(Text(Some(text.to_owned())))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> std::result::Result<Text, E> {
+        Ok(Text(None))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> std::result::Result<Text, E> {
+        Ok(Text(None))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> std::result::Result<Text, E> {
+        Ok(Text(None))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> std::result::Result<Text, E> {
+        Ok(Text(None))
+    }
+
+    fn visit_unit<E>(self) -> std::result::Result<Text, E> {
+        Ok(Text(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> std::result::Result<Text, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Text(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Text, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Text(None))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 use zimage_checkpoint::digest::sha256;
-use zimage_checkpoint::{Checkpoint, Component, StorageType, StoredTensor, TensorIndex};
+use zimage_checkpoint::{Checkpoint, Component, Encoding, Number, StoredTensor, TensorIndex};
 
 use super::arena::{Arena, aligned};
 use super::loader::Loader;
@@ -155,8 +155,8 @@ impl Weights<'_> {
 
     fn find(&mut self, name: &str, shape: &[i64]) -> Result<Found> {
         let (file, stored) = self.index.take(name, shape)?;
-        let kind = kind_of(stored.dtype).ok_or_else(|| {
-            Error::Internal(format!("the tensor {name} has the unsupported type {}", stored.dtype))
+        let kind = kind_of(stored.encoding).ok_or_else(|| {
+            Error::Internal(format!("the tensor {name} has the type {}", stored.encoding))
         })?;
         Ok(Found { name: name.to_owned(), file, stored, kind })
     }
@@ -171,7 +171,7 @@ impl Weights<'_> {
             Some(arena) => arena,
             None => {
                 let left = self.index.tensors.values();
-                let left = left.filter_map(|(_, s)| Some(aligned(bytes(s, kind_of(s.dtype)?))));
+                let left = left.filter_map(|(_, s)| Some(aligned(bytes(s, kind_of(s.encoding)?))));
                 let taken = found.iter().map(|f| aligned(bytes(&f.stored, f.kind)));
                 self.bytes = aligned(left.chain(taken).sum::<usize>().max(1));
                 self.loader.arena(self.target.device, self.bytes)?
@@ -207,11 +207,11 @@ impl fmt::Debug for Weights<'_> {
     }
 }
 
-fn kind_of(dtype: StorageType) -> Option<Kind> {
-    match dtype {
-        StorageType::F32 => Some(Kind::Float),
-        StorageType::Bf16 => Some(Kind::BFloat16),
-        StorageType::F16 => Some(Kind::Half),
-        StorageType::Unsupported(_) => None,
+fn kind_of(encoding: Encoding) -> Option<Kind> {
+    match encoding {
+        Encoding::Plain(Number::F32) => Some(Kind::Float),
+        Encoding::Plain(Number::Bf16) => Some(Kind::BFloat16),
+        Encoding::Plain(Number::F16) => Some(Kind::Half),
+        _ => None,
     }
 }
