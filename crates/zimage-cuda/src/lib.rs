@@ -8,6 +8,7 @@ mod attention;
 mod context;
 mod driver;
 mod error;
+mod event;
 #[cfg(feature = "faults")]
 pub mod faults;
 mod graph;
@@ -24,6 +25,7 @@ pub use attention::WithoutCudnnAttention;
 pub use context::{make_current, synchronize};
 pub use driver::Gpu;
 pub use error::Error;
+pub use event::Event;
 pub use graph::{Graph, Pool};
 pub use health::{FreeMemory, free_memory, probe};
 pub use init::{Initialized, init, init_timed, preinit};

@@ -14,6 +14,7 @@ use cudarc::driver::{result, sys};
 
 use crate::context::{self, refused};
 use crate::error::Error;
+use crate::event::Event;
 use crate::memory::Memory;
 
 /// Slots are whole pages, the unit of pinning.
@@ -103,6 +104,22 @@ impl Uploader {
             .map_err(refused("cuEventRecord"))?;
         self.slot = (self.slot + 1) % self.events.len();
         Ok(())
+    }
+
+    /// Makes the later copies wait until the GPU has reached the event.
+    ///
+    /// # Errors
+    /// When the driver fails.
+    pub fn hold(&self, event: &Event) -> Result<(), Error> {
+        event.hold(self.stream)
+    }
+
+    /// Marks with the event the end of the copies so far.
+    ///
+    /// # Errors
+    /// When the driver fails.
+    pub fn record(&self, event: &Event) -> Result<(), Error> {
+        event.record(self.stream)
     }
 
     /// Waits until everything has reached the GPU.

@@ -53,7 +53,10 @@ pub(crate) fn choose(
         DTypeChoice::Auto => suits,
         DTypeChoice::Is(dtype) => dtype,
     };
-    Ok(Choice { options: Options { device, dtype, eager }, name })
+    Ok(Choice {
+        options: Options { device, dtype, eager, residency: zimage::Residency::All },
+        name,
+    })
 }
 
 fn refusal(error: &zimage_cuda::Error) -> Failure {
@@ -73,7 +76,12 @@ mod tests {
     #[test]
     fn the_cpu_computes_in_float32_unless_told() {
         let choice = choose(DeviceChoice::Cpu, DTypeChoice::Auto, false).unwrap();
-        let expected = Options { device: Device::Cpu, dtype: DType::Float32, eager: false };
+        let expected = Options {
+            device: Device::Cpu,
+            dtype: DType::Float32,
+            eager: false,
+            residency: zimage::Residency::All,
+        };
         assert_eq!(choice.options, expected);
         let choice = choose(DeviceChoice::Cpu, DTypeChoice::Is(DType::BFloat16), false).unwrap();
         assert_eq!(choice.options.dtype, DType::BFloat16);

@@ -100,7 +100,12 @@ mod tests {
 
     use super::*;
 
-    const GPU: Options = Options { device: Device::Cuda(0), dtype: DType::BFloat16, eager: false };
+    const GPU: Options = Options {
+        device: Device::Cuda(0),
+        dtype: DType::BFloat16,
+        eager: false,
+        residency: zimage::Residency::All,
+    };
 
     fn planned(line: &str, options: &Options) -> WarmupPlan {
         let line = format!("zimage-worker --parent-pid 1 {line}");
@@ -155,7 +160,12 @@ mod tests {
 
     #[test]
     fn a_cpu_and_float8_warm_up_once_the_weights_are_there() {
-        let cpu = Options { device: Device::Cpu, dtype: DType::Float32, eager: false };
+        let cpu = Options {
+            device: Device::Cpu,
+            dtype: DType::Float32,
+            eager: false,
+            residency: zimage::Residency::All,
+        };
         let size = WarmupSize::Default;
         let loaded = [pass(size, &[64], Measure::Never), attention(size, 32)];
         for options in [cpu, Options { dtype: DType::Float8, ..GPU }] {

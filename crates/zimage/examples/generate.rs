@@ -13,7 +13,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: generate CHECKPOINT PROMPT OUT.ppm".into());
     };
     let checkpoint = Checkpoint::open(checkpoint.as_ref())?;
-    let options = Options { device: tch::Device::Cpu, dtype: DType::Float32, eager: false };
+    let options = Options {
+        device: tch::Device::Cpu,
+        dtype: DType::Float32,
+        eager: false,
+        residency: zimage::Residency::All,
+    };
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_progress| {})?;
 
     let params = pipeline.resolve(&Params { prompt: prompt.clone(), ..Params::default() })?;

@@ -59,7 +59,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: latents CHECKPOINT CASES.json OUT DTYPE DEVICE [--eager]".into());
     };
     let eager = rest == ["--eager"];
-    let options = Options { device: device(device_name)?, dtype: dtype.parse()?, eager };
+    let options = Options {
+        device: device(device_name)?,
+        dtype: dtype.parse()?,
+        eager,
+        residency: zimage::Residency::All,
+    };
     let checkpoint = Checkpoint::open(Path::new(checkpoint))?;
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
     let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(cases)?)?;

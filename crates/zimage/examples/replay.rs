@@ -21,7 +21,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let ordinal = device.strip_prefix("cuda:").ok_or("only a GPU replays")?.parse()?;
     zimage_cuda::init(ordinal)?;
-    let options = Options { device: Device::Cuda(ordinal), dtype: dtype.parse()?, eager: false };
+    let options = Options {
+        device: Device::Cuda(ordinal),
+        dtype: dtype.parse()?,
+        eager: false,
+        residency: zimage::Residency::All,
+    };
     let checkpoint = Checkpoint::open(Path::new(checkpoint))?;
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
     let mut wrong = 0;

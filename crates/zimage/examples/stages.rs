@@ -29,7 +29,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         None => Device::Cpu,
     };
-    let options = Options { device, dtype: dtype.parse()?, eager: rest == ["--eager"] };
+    let options = Options {
+        device,
+        dtype: dtype.parse()?,
+        eager: rest == ["--eager"],
+        residency: zimage::Residency::All,
+    };
     let begun = Instant::now();
     let checkpoint = Checkpoint::open(Path::new(checkpoint))?;
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;

@@ -21,7 +21,7 @@ pub mod weights;
 pub use dtype::DType;
 pub use error::{Error, ErrorKind, Result};
 pub use image::Image;
-pub use options::Options;
+pub use options::{Options, Residency};
 pub use params::{Defaults, Limits, Params, ResolvedParams};
 pub use pipeline::{
     Conditioning, Fit, Generation, LoadingPipeline, LoadingWarmup, Measure, Pipeline, Snapshot,

@@ -1,4 +1,4 @@
-//! Load options: device, number type, kernels.
+//! Load options: device, number type, kernels, what stays on the device.
 
 use tch::Device;
 
@@ -13,4 +13,22 @@ pub struct Options {
     pub dtype: DType,
     /// Whether libtorch's operations are used alone, none of our kernels: slower, to compare with.
     pub eager: bool,
+    /// Which weights stay on the device.
+    pub residency: Residency,
+}
+
+/// Which blocks' matrices stay on the device; the others are streamed from their files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Residency {
+    /// All.
+    #[default]
+    All,
+    /// A part.
+    Part {
+        /// So many of the blocks of a denoising step (noise refiner and main layers), spread evenly
+        /// between the streamed ones, so that copies never pause.
+        denoising_blocks: u32,
+        /// Whether the text encoder's and the context refiner's stay.
+        text_encoder: bool,
+    },
 }

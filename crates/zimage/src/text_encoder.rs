@@ -10,7 +10,8 @@ use crate::checkpoint::TextEncoderConfig;
 use crate::error::Result;
 use crate::nn::{FeedForward, Precision, ProjectionNames, SelfAttention};
 use crate::ops::{Heads, Ops, RmsNorm, Rotation, Scale};
-use crate::weights::Weights;
+use crate::weights::streaming::{Pass, StreamedBlock};
+use crate::weights::{FileRows, Weights};
 
 /// The names of attention's projections and norms in transformers.
 const NAMES: ProjectionNames = ProjectionNames {
@@ -25,12 +26,20 @@ const NAMES: ProjectionNames = ProjectionNames {
 /// The text encoder.
 #[derive(Debug)]
 pub(crate) struct TextEncoder {
-    embeddings: Tensor,
+    embeddings: Embeddings,
     layers: Vec<Layer>,
     rope_theta: f64,
     head_dim: i64,
     precision: Precision,
     device: Device,
+}
+
+/// The table of the tokens' embeddings, `[vocab_size, hidden_size]`.
+#[derive(Debug)]
+enum Embeddings {
+    Resident(Tensor),
+    /// In its file: a prompt uses few rows.
+    File(FileRows),
 }
 
 #[derive(Debug)]
@@ -39,6 +48,8 @@ struct Layer {
     attention: SelfAttention,
     post_norm: RmsNorm,
     feed_forward: FeedForward,
+    /// If its matrices are streamed.
+    streamed: Option<StreamedBlock>,
 }
 
 impl TextEncoder {
@@ -51,9 +62,20 @@ impl TextEncoder {
         let device = w.device();
         let used = config.used_layers();
         config.unused_prefixes().iter().for_each(|prefix| w.skip(prefix));
-        let embeddings = w.take("embed_tokens.weight", &[config.vocab_size, config.hidden_size])?;
-        let layers =
-            (0..used).map(|i| Layer::load(&mut w, i, config, precision)).collect::<Result<_>>()?;
+        const TABLE: &str = "embed_tokens.weight";
+        let shape = [config.vocab_size, config.hidden_size];
+        let embeddings = if w.streams_any() {
+            Embeddings::File(w.take_rows(TABLE, shape)?)
+        } else {
+            Embeddings::Resident(w.take(TABLE, &shape)?)
+        };
+        let layer = |i| {
+            w.begin_block(&format!("layers.{i}"), Pass::Encode);
+            let mut layer = Layer::load(&mut w, i, config, precision)?;
+            layer.streamed = w.end_block();
+            Ok(layer)
+        };
+        let layers = (0..used).map(layer).collect::<Result<_>>()?;
         w.finish()?;
         let (rope_theta, head_dim) = (config.rope_theta, config.head_dim);
         Ok(Self { embeddings, layers, rope_theta, head_dim, precision, device })
@@ -65,16 +87,17 @@ impl TextEncoder {
     /// # Errors
     /// When libtorch fails (out of memory).
     pub(crate) fn forward(&self, ops: &Ops, ids: &Tensor, rotation: &Rotation) -> Result<Tensor> {
-        let mut x = Tensor::f_embedding(&self.embeddings, ids, -1, false, false)?
-            .f_to_kind(self.precision.residual)?;
+        let mut x = self.embeddings.of(ids)?.f_to_kind(self.precision.residual)?;
         let Some(first) = self.layers.first() else { return Ok(x) };
         // A layer's residual sum is computed together with the norm that begins the next.
         let mut normed = ops.norm(&x, unscaled(&first.input_norm), false)?;
         for (i, layer) in self.layers.iter().enumerate() {
+            let acquired = layer.streamed.as_ref().map(StreamedBlock::acquire).transpose()?;
             let attended = layer.attention.forward(ops, &normed, rotation)?;
             let (sum, rows) =
                 ops.residual_norm(&x, &attended, None, unscaled(&layer.post_norm), false)?;
             let fed = self.unguarded(layer.feed_forward.forward(ops, &rows)?)?;
+            drop(acquired);
             match self.layers.get(i + 1) {
                 Some(next) => {
                     let begin = unscaled(&next.input_norm);
@@ -117,6 +140,19 @@ impl TextEncoder {
     }
 }
 
+impl Embeddings {
+    /// The embeddings of `ids` `[tokens]`, on their device.
+    fn of(&self, ids: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Resident(table) => Ok(Tensor::f_embedding(table, ids, -1, false, false)?),
+            Self::File(table) => {
+                let numbers = Vec::<i64>::try_from(ids.f_to_device(Device::Cpu)?)?;
+                Ok(table.rows(&numbers)?.f_to_device(ids.device())?)
+            }
+        }
+    }
+}
+
 impl Layer {
     fn load(
         w: &mut Weights<'_>,
@@ -146,6 +182,7 @@ impl Layer {
                 (width, config.intermediate_size),
                 precision.guard,
             )?,
+            streamed: None,
         })
     }
 }

@@ -48,7 +48,8 @@ fn copy(from: &Path, to: &Path) {
 
 fn generate(folder: &Path, dtype: DType) -> zimage::Result<(Tensor, Image)> {
     let checkpoint = Checkpoint::open(folder)?;
-    let options = Options { device: Device::Cpu, dtype, eager: false };
+    let options =
+        Options { device: Device::Cpu, dtype, eager: false, residency: zimage::Residency::All };
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
     let plan = pipeline.resolve(&Params {
         prompt: "a red fox in the snow".into(),
@@ -131,7 +132,12 @@ fn nan_in_the_pixels_is_an_error() {
 #[test]
 fn a_long_prompt_is_refused_with_its_length() {
     let checkpoint = Checkpoint::open(&fixture()).unwrap();
-    let options = Options { device: Device::Cpu, dtype: DType::Float32, eager: false };
+    let options = Options {
+        device: Device::Cpu,
+        dtype: DType::Float32,
+        eager: false,
+        residency: zimage::Residency::All,
+    };
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap();
     let limit = pipeline.limits().tokens_max;
     let template = pipeline.tokens("").unwrap().len();

@@ -64,7 +64,12 @@ impl Fixture {
 
     fn pipeline(&self, checkpoint: &str) -> Pipeline {
         let checkpoint = Checkpoint::open(&self.folder.join(checkpoint)).unwrap();
-        let options = Options { device: Device::Cpu, dtype: DType::Float32, eager: false };
+        let options = Options {
+            device: Device::Cpu,
+            dtype: DType::Float32,
+            eager: false,
+            residency: zimage::Residency::All,
+        };
         Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
     }
 

@@ -10,7 +10,12 @@ use zimage::{Checkpoint, DType, Image, Options, Params, Pipeline};
 fn built_in() -> Pipeline {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../zimage-worker/tiny");
     let checkpoint = Checkpoint::open(&folder).unwrap();
-    let options = Options { device: Device::Cpu, dtype: DType::Float32, eager: false };
+    let options = Options {
+        device: Device::Cpu,
+        dtype: DType::Float32,
+        eager: false,
+        residency: zimage::Residency::All,
+    };
     Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
 }
 

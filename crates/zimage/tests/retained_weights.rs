@@ -15,7 +15,7 @@ fn checkpoint() -> Checkpoint {
 }
 
 fn options(dtype: DType) -> Options {
-    Options { device: Device::Cpu, dtype, eager: false }
+    Options { device: Device::Cpu, dtype, eager: false, residency: zimage::Residency::All }
 }
 
 fn generate(pipeline: &Pipeline) -> (Tensor, Image) {

@@ -9,7 +9,6 @@ use cudarc::driver::sys::CUstream;
 use tch::{Kind, Tensor};
 
 use super::Kernel;
-use crate::driver::Gpu;
 use crate::error::Error;
 use crate::libtorch;
 
@@ -19,7 +18,7 @@ type CurrentStream = unsafe extern "C" fn(c_int, *mut *mut c_void) -> c_int;
 
 /// libtorch's current stream on a GPU.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stream {
+pub(crate) struct Stream {
     ordinal: c_int,
     current: CurrentStream,
 }
@@ -29,13 +28,13 @@ pub(super) struct Stream {
 pub(super) struct Argument(u64);
 
 impl Stream {
-    pub(super) fn of(gpu: &Gpu) -> Result<Self, Error> {
+    pub(crate) fn of(ordinal: usize) -> Result<Self, Error> {
         // SAFETY: the type is that of torch/csrc/inductor/aoti_torch/c/shim.h.
         let current = unsafe { libtorch::symbol("aoti_torch_get_current_cuda_stream") }?;
-        Ok(Self { ordinal: c_int::try_from(gpu.ordinal).unwrap_or(c_int::MAX), current })
+        Ok(Self { ordinal: c_int::try_from(ordinal).unwrap_or(c_int::MAX), current })
     }
 
-    fn now(&self) -> Result<CUstream, Error> {
+    pub(crate) fn now(&self) -> Result<CUstream, Error> {
         let mut stream = std::ptr::null_mut();
         // SAFETY: see `CurrentStream`; the stream is written.
         let code = unsafe { (self.current)(self.ordinal, &raw mut stream) };

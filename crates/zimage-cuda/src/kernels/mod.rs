@@ -27,7 +27,7 @@ use cudarc::driver::sys::CUfunction;
 
 use crate::driver::Gpu;
 use crate::error::Error;
-use launch::Stream;
+pub(crate) use launch::Stream;
 
 /// The compiled kernels of one GPU; a clone is another handle to them.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ impl Kernels {
         compile::load_nvrtc()?;
         compile::compile_all(gpu);
         Ok(Self(Arc::new(Functions {
-            stream: Stream::of(gpu)?,
+            stream: Stream::of(gpu.ordinal)?,
             norm: norm::Functions::load(gpu)?,
             rope: rope::Functions::load(gpu)?,
             gate: gate::Functions::load(gpu)?,

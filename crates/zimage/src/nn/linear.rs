@@ -6,6 +6,7 @@ use zimage_cuda::{Float8Rows, Rows};
 use crate::error::{Error, Result};
 use crate::ops::float8;
 use crate::weights::Weights;
+use crate::weights::streaming::Matrix;
 
 /// `y = x·Wᵀ + b`.
 #[derive(Debug)]
@@ -17,28 +18,29 @@ pub(crate) struct Linear {
 #[derive(Debug)]
 enum Weight {
     /// `[outputs, inputs]`.
-    Dense(Tensor),
+    Dense(Matrix),
     /// The same as float8, one scale an output.
     Float8(Float8Rows),
 }
 
 impl Linear {
-    /// Takes `{name}.weight` of shape `[outputs, inputs]`.
+    /// Takes `{name}.weight` of shape `[outputs, inputs]`, which may be streamed.
     pub(crate) fn load(w: &mut Weights<'_>, name: &str, inputs: i64, outputs: i64) -> Result<Self> {
-        let weight = w.take(&format!("{name}.weight"), &[outputs, inputs])?;
+        let weight = w.take_matrix(&[(format!("{name}.weight"), outputs)], inputs)?;
         Ok(Self { weight: Weight::Dense(weight), bias: None })
     }
 
-    /// Takes `{name}.weight` and `{name}.bias` of shape `[outputs]`.
+    /// Takes `{name}.weight` and `{name}.bias` of shape `[outputs]`, which are always resident:
+    /// layers with a bias are small.
     pub(crate) fn load_with_bias(
         w: &mut Weights<'_>,
         name: &str,
         inputs: i64,
         outputs: i64,
     ) -> Result<Self> {
-        let mut linear = Self::load(w, name, inputs, outputs)?;
-        linear.bias = Some(w.take(&format!("{name}.bias"), &[outputs])?);
-        Ok(linear)
+        let weight = Matrix::Resident(w.take(&format!("{name}.weight"), &[outputs, inputs])?);
+        let bias = Some(w.take(&format!("{name}.bias"), &[outputs])?);
+        Ok(Self { weight: Weight::Dense(weight), bias })
     }
 
     /// Takes layers of the same input, with their names and numbers of outputs, as one with concatenated
@@ -50,7 +52,7 @@ impl Linear {
     ) -> Result<Self> {
         let layers: Vec<(String, i64)> =
             layers.iter().map(|(name, outputs)| (format!("{name}.weight"), *outputs)).collect();
-        let weight = w.take_joined(&layers, &[inputs])?;
+        let weight = w.take_matrix(&layers, inputs)?;
         Ok(Self { weight: Weight::Dense(weight), bias: None })
     }
 
@@ -60,7 +62,7 @@ impl Linear {
     /// When libtorch fails (out of memory).
     pub(crate) fn make_float8(&mut self) -> Result<()> {
         if let Weight::Dense(weight) = &self.weight {
-            self.weight = Weight::Float8(float8::rows(weight)?);
+            self.weight = Weight::Float8(float8::rows(weight.tensor())?);
         }
         Ok(())
     }
@@ -73,7 +75,7 @@ impl Linear {
     /// `x` is `[…, inputs]`, the result `[…, outputs]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match &self.weight {
-            Weight::Dense(weight) => Ok(x.f_linear(weight, self.bias.as_ref())?),
+            Weight::Dense(weight) => Ok(x.f_linear(weight.tensor(), self.bias.as_ref())?),
             Weight::Float8(_) => Err(Error::Internal("a float8 weight needs float8 rows".into())),
         }
     }

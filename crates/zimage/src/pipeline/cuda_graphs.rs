@@ -64,6 +64,10 @@ impl GraphCapture {
         work: impl FnOnce() -> Result<T>,
     ) -> Result<Option<CapturedGraph<T>>> {
         let Device::Cuda(ordinal) = networks.device else { return Ok(None) };
+        // A graph cannot wait for copies that are launched while it runs.
+        if networks.streamer.is_some() {
+            return Ok(None);
+        }
         let Self::On { pool } = self else { return Ok(None) };
         // Launches of the decoder's meanwhile would invalidate the capture.
         networks.decoder.ask(|_| Ok(())).wait()?;

@@ -151,6 +151,9 @@ impl WarmPipeline {
             return Err(Error::Internal("the weights have not been read".to_owned()));
         }
         engine.drop_results();
+        if let Some(streamer) = &engine.networks.streamer {
+            streamer.open();
+        }
         if float8 {
             engine.networks.transformer.make_float8()?;
         }

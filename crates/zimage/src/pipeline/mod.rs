@@ -15,6 +15,7 @@ mod networks;
 mod prompt_cache;
 mod sanity;
 mod snapshot;
+mod streaming_plan;
 mod warmup;
 
 use tch::{Device, Tensor};

@@ -1,9 +1,12 @@
 //! The networks of a checkpoint on their device, and the dimensions that generations take from it.
 
+use std::rc::Rc;
+
 use tch::{Device, Kind, Tensor};
 
 use super::decoder_thread::DecoderThread;
 use super::defaults;
+use super::streaming_plan::{SLOTS, StreamingPlan};
 use crate::checkpoint::{Checkpoint, Component};
 use crate::error::Result;
 use crate::options::Options;
@@ -12,13 +15,16 @@ use crate::schedule;
 use crate::text_encoder::TextEncoder;
 use crate::transformer::{Grid, Transformer};
 use crate::vae::Vae;
-use crate::weights::{LoadedFrom, Loader, Target};
+use crate::weights::streaming::Streamer;
+use crate::weights::{LoadedFrom, Loader, Streaming, Target};
 
 /// Text encoder, transformer and autoencoder: allocated, whether or not their weights are read.
 #[derive(Debug)]
 pub(super) struct Networks {
     pub(super) text_encoder: TextEncoder,
     pub(super) transformer: Transformer,
+    /// Of the blocks that are not resident, if there are any.
+    pub(super) streamer: Option<Rc<Streamer>>,
     pub(super) decoder: DecoderThread,
     pub(super) device: Device,
     pub(super) defaults: Defaults,
@@ -38,7 +44,7 @@ impl Networks {
     /// them with all others.
     pub(super) fn allocate(
         checkpoint: &Checkpoint,
-        Options { device, dtype, .. }: Options,
+        Options { device, dtype, residency, .. }: Options,
         loader: &mut Loader,
     ) -> Result<Self> {
         let target = Target { device, kind: dtype.vae_kind() };
@@ -47,18 +53,29 @@ impl Networks {
             loader.run(&mut |_| {})?;
         }
         let target = Target { device, kind: dtype.kind() };
+        let plan = StreamingPlan::new(checkpoint, residency);
+        let slot_bytes = plan.largest as usize * target.kind.elt_size_in_bytes();
+        let streamer = plan
+            .streams()
+            // The alignment of each of a block's matrices.
+            .then(|| Streamer::new(device, slot_bytes + (4 << 10), SLOTS))
+            .transpose()?;
+        let streaming = |blocks| streamer.as_ref().map(|streamer| Streaming { streamer, blocks });
+        let weights = loader.weights(checkpoint, Component::TextEncoder, target)?;
         let text_encoder = TextEncoder::load(
-            loader.weights(checkpoint, Component::TextEncoder, target)?,
+            weights.streaming(streaming(&plan.text_encoder)),
             &checkpoint.text_encoder,
         )?;
+        let weights = loader.weights(checkpoint, Component::Transformer, target)?;
         let transformer = Transformer::load(
-            loader.weights(checkpoint, Component::Transformer, target)?,
+            weights.streaming(streaming(&plan.transformer)),
             &checkpoint.transformer,
         )?;
         let limits = defaults::limits(checkpoint);
         Ok(Self {
             text_encoder,
             transformer,
+            streamer,
             decoder: DecoderThread::new(vae, device)?,
             device,
             defaults: defaults::defaults(checkpoint, &limits),

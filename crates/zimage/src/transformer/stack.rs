@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::nn::{FeedForward, Linear, Precision, ProjectionNames, SelfAttention};
 use crate::ops::{Heads, Ops, RmsNorm, Rotation, Scale};
 use crate::weights::Weights;
+use crate::weights::streaming::{Pass, StreamedBlock};
 
 /// The norms of queries and keys have an epsilon of their own in the reference.
 const QK_NORM_EPS: f64 = 1e-5;
@@ -37,6 +38,8 @@ struct Block {
     attention: SelfAttention,
     feed_forward: FeedForward,
     modulation: Option<Linear>,
+    /// If its matrices are streamed.
+    streamed: Option<StreamedBlock>,
 }
 
 /// The modulation of a block by the time: each `[dim]`, a row of one tensor.
@@ -57,7 +60,15 @@ impl Stack {
         time_width: Option<i64>,
         precision: Precision,
     ) -> Result<Self> {
-        let block = |i| Block::load(w, &format!("{group}.{i}"), config, time_width, precision);
+        // Blocks without modulation are the prompt's.
+        let pass = if time_width.is_some() { Pass::Denoise } else { Pass::Encode };
+        let block = |i| {
+            let name = format!("{group}.{i}");
+            w.begin_block(&name, pass);
+            let mut block = Block::load(w, &name, config, time_width, precision)?;
+            block.streamed = w.end_block();
+            Ok(block)
+        };
         Ok(Self((0..count).map(block).collect::<Result<_>>()?))
     }
 
@@ -95,6 +106,7 @@ impl Stack {
         let mut normed = ops.norm(&x, first.begin(modulation), first.takes_float8())?;
         for (i, block) in blocks.iter().enumerate() {
             let modulation = modulations.get(i);
+            let acquired = block.streamed.as_ref().map(StreamedBlock::acquire).transpose()?;
             let attended = block.attention.forward(ops, &normed, rotation)?;
             let (sum, rows) = ops.residual_norm(
                 &x,
@@ -104,6 +116,7 @@ impl Stack {
                 block.takes_float8(),
             )?;
             let fed = block.feed_forward.forward(ops, &rows)?;
+            drop(acquired);
             let gate = Some(scale(&block.ffn_norm2, modulation.map(|m| &m.ffn_gate)));
             match at(i + 1) {
                 Some((next, modulation)) => {
@@ -185,6 +198,7 @@ impl Block {
                     Linear::load_with_bias(w, &name, time_width, 4 * dim)
                 })
                 .transpose()?,
+            streamed: None,
         })
     }
 

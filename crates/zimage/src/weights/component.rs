@@ -3,17 +3,21 @@
 //! [`Weights::take`] states a tensor's name and shape, and returns a view of its place in the arena.
 //! The [`Loader`] then reads all bytes at once with many threads.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 use zimage_checkpoint::digest::sha256;
 use zimage_checkpoint::{Checkpoint, Component, Encoding, Number, StoredTensor, TensorIndex};
 
-use super::arena::{Arena, aligned};
+use super::arena::{Arena, ArenaAddress, aligned};
+use super::file_rows::FileRows;
 use super::loader::Loader;
 use super::reader::Read;
 use super::retained::ComponentManifest;
+use super::streaming::{BlockBuilder, Matrix, Pass, StreamedBlock, Streamer};
 use crate::error::{Error, Result};
 
 /// The device and the kind of loaded tensors.
@@ -23,6 +27,14 @@ pub struct Target {
     pub device: Device,
     /// The kind that they are cast to.
     pub kind: Kind,
+}
+
+/// Which blocks of a model are streamed, and by what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Streaming<'a> {
+    pub(crate) streamer: &'a Rc<Streamer>,
+    /// The names of the blocks, without the last dot.
+    pub(crate) blocks: &'a BTreeSet<String>,
 }
 
 /// The tensors of one component: each must be taken or skipped.
@@ -40,6 +52,10 @@ pub struct Weights<'a> {
     layout: String,
     reads: Vec<Read>,
     skipped: u64,
+    /// If any block of the model is streamed.
+    streaming: Option<Streaming<'a>>,
+    /// The block whose matrices are taken now, if it is streamed.
+    block: Option<BlockBuilder>,
 }
 
 /// A tensor of the requested name and shape.
@@ -80,7 +96,15 @@ impl<'a> Weights<'a> {
             layout: String::new(),
             reads: Vec::new(),
             skipped: 0,
+            streaming: None,
+            block: None,
         }
+    }
+
+    /// The same with the matrices of some blocks streamed.
+    pub(crate) fn streaming(mut self, streaming: Option<Streaming<'a>>) -> Self {
+        self.streaming = streaming;
+        self
     }
 
     /// The device that tensors are loaded to.
@@ -129,6 +153,55 @@ impl Weights<'_> {
         self.place(&found, &shape(parts.iter().map(|(_, rows)| rows).sum()))
     }
 
+    /// Whether any of its blocks is streamed.
+    pub(crate) fn streams_any(&self) -> bool {
+        self.streaming.is_some() && self.index.tensors.keys().any(|name| self.streams(name))
+    }
+
+    /// Begins the block `name`: until [`Weights::end_block`], matrices are streamed if it is.
+    pub(crate) fn begin_block(&mut self, name: &str, pass: Pass) {
+        let streaming = self.streaming.filter(|streaming| streaming.blocks.contains(name));
+        self.block = streaming.map(|streaming| BlockBuilder::new(streaming.streamer, pass));
+    }
+
+    /// Ends the block; there is a result if it is streamed.
+    pub(crate) fn end_block(&mut self) -> Option<StreamedBlock> {
+        self.block.take().map(BlockBuilder::finish)
+    }
+
+    /// As [`Weights::take_joined`] for matrices with `inputs` columns, which may be streamed.
+    ///
+    /// # Errors
+    /// As [`Weights::take`].
+    pub(crate) fn take_matrix<S: AsRef<str>>(
+        &mut self,
+        parts: &[(S, i64)],
+        inputs: i64,
+    ) -> Result<Matrix> {
+        let Some(mut block) = self.block.take() else {
+            return Ok(Matrix::Resident(self.take_joined(parts, &[inputs])?));
+        };
+        let mut reads = Vec::with_capacity(parts.len());
+        let mut outputs = 0;
+        for (name, rows) in parts {
+            let found = self.find(name.as_ref(), &[*rows, inputs])?;
+            reads.push(self.read(&found, block.placeholder()));
+            outputs += rows;
+        }
+        let matrix = block.add(reads, self.target.kind, &[outputs, inputs])?;
+        self.block = Some(block);
+        Ok(Matrix::Streamed(matrix))
+    }
+
+    /// The rows of the tensor `name` of shape `[rows, columns]`, to be read from its file one by one.
+    ///
+    /// # Errors
+    /// As [`Weights::take`].
+    pub(crate) fn take_rows(&mut self, name: &str, [rows, columns]: [i64; 2]) -> Result<FileRows> {
+        let found = self.find(name, &[rows, columns])?;
+        Ok(FileRows::new(self.read(&found, ArenaAddress::Host(0)), [rows, columns]))
+    }
+
     /// Skips the tensors whose names begin with `prefix`; there may be none.
     pub fn skip(&mut self, prefix: &str) {
         self.skipped += self.index.skip(prefix);
@@ -161,7 +234,30 @@ impl Weights<'_> {
         Ok(Found { name: name.to_owned(), file, stored, kind })
     }
 
-    /// DaemonLimits the tensors at the next address of the arena, as one tensor of this shape.
+    /// How a tensor is read to an address.
+    fn read(&self, Found { file, stored, kind, .. }: &Found, address: ArenaAddress) -> Read {
+        Read {
+            file: Arc::clone(&self.index.files[*file]),
+            offset: stored.offset,
+            numbers: stored.bytes as usize / kind.elt_size_in_bytes(),
+            from: *kind,
+            to: self.target.kind,
+            address,
+        }
+    }
+
+    /// Whether a tensor is a matrix of a streamed block, which has no place in the arena.
+    fn streams(&self, name: &str) -> bool {
+        let Some(Streaming { blocks, .. }) = self.streaming else { return false };
+        let part = |(group, rest): (&str, &str)| {
+            let (number, part) = rest.split_once('.')?;
+            blocks.contains(&format!("{group}.{number}")).then(|| part.to_owned())
+        };
+        let part = name.split_once('.').and_then(part);
+        part.is_some_and(|part| is_block_matrix(&part))
+    }
+
+    /// Places the tensors at the next address of the arena, as one tensor of this shape.
     fn place(&mut self, found: &[Found], shape: &[i64]) -> Result<Tensor> {
         let width = self.target.kind.elt_size_in_bytes();
         let bytes = |stored: &StoredTensor, kind: Kind| {
@@ -170,8 +266,9 @@ impl Weights<'_> {
         let arena = match self.arena.take() {
             Some(arena) => arena,
             None => {
-                let left = self.index.tensors.values();
-                let left = left.filter_map(|(_, s)| Some(aligned(bytes(s, kind_of(s.encoding)?))));
+                let left = self.index.tensors.iter().filter(|(name, _)| !self.streams(name));
+                let left =
+                    left.filter_map(|(_, (_, s))| Some(aligned(bytes(s, kind_of(s.encoding)?))));
                 let taken = found.iter().map(|f| aligned(bytes(&f.stored, f.kind)));
                 self.bytes = aligned(left.chain(taken).sum::<usize>().max(1));
                 self.loader.arena(self.target.device, self.bytes)?
@@ -204,6 +301,18 @@ impl fmt::Debug for Weights<'_> {
             .field("index", &self.index)
             .field("target", &self.target)
             .finish_non_exhaustive()
+    }
+}
+
+/// Whether a block of the transformer or the text encoder has a matrix of this name, as opposed to
+/// norms and modulation, which are small.
+pub(crate) fn is_block_matrix(name: &str) -> bool {
+    const GROUPS: [&str; 4] = ["attention", "feed_forward", "self_attn", "mlp"];
+    let parts: Vec<&str> = name.split('.').collect();
+    match parts[..] {
+        [group, part, "weight"] => GROUPS.contains(&group) && !part.contains("norm"),
+        ["attention", "to_out", "0", "weight"] => true,
+        _ => false,
     }
 }
 

@@ -7,10 +7,14 @@
 mod arena;
 mod cast;
 mod component;
+mod file_rows;
 mod loader;
 mod reader;
 mod retained;
+pub(crate) mod streaming;
 
+pub(crate) use component::{Streaming, is_block_matrix};
 pub use component::{Target, Weights};
+pub(crate) use file_rows::FileRows;
 pub use loader::{LoadedFrom, LoadedWeights, Loader, Progress};
 pub use retained::WeightDescriptors;

@@ -55,10 +55,9 @@ pub(super) struct Read {
 pub(super) fn read(reads: &[Read], on_progress: &mut dyn FnMut(u64)) -> Result<()> {
     let chunks: Vec<Read> = reads.iter().flat_map(Read::chunks).collect();
     let (next, read) = (AtomicUsize::new(0), AtomicU64::new(0));
-    let cores = thread::available_parallelism().map_or(1, usize::from);
     let (sender, ended) = mpsc::channel();
     thread::scope(|scope| -> Result<()> {
-        for _ in 0..cores.min(THREADS).min(chunks.len()) {
+        for _ in 0..threads().min(chunks.len()) {
             let sender: Sender<Result<()>> = sender.clone();
             let (chunks, next, read) = (&chunks, &next, &read);
             let work = move || {
@@ -86,6 +85,11 @@ pub(super) fn read(reads: &[Read], on_progress: &mut dyn FnMut(u64)) -> Result<(
     })
 }
 
+/// How many threads read.
+pub(super) fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(THREADS)
+}
+
 impl Read {
     /// Its bytes in the file.
     pub(super) fn bytes(&self) -> u64 {
@@ -93,7 +97,7 @@ impl Read {
     }
 
     /// The part of `count` numbers from number `first` on.
-    fn part(&self, first: usize, count: usize) -> Self {
+    pub(super) fn part(&self, first: usize, count: usize) -> Self {
         Self {
             offset: self.offset + (first * self.from.elt_size_in_bytes()) as u64,
             numbers: count,
@@ -109,12 +113,13 @@ impl Read {
             .map(move |first| self.part(first, most.min(self.numbers - first)))
     }
 
-    fn chunks(&self) -> impl Iterator<Item = Self> + '_ {
+    /// Parts that are each copied to the device at once.
+    pub(super) fn chunks(&self) -> impl Iterator<Item = Self> + '_ {
         self.parts(CHUNK / self.to.elt_size_in_bytes())
     }
 
     /// Fills `to`, which has its length on the device; casts piece by piece through `buffer`.
-    fn fetch(&self, buffer: &mut Vec<u8>, to: &mut [u8]) -> Result<()> {
+    pub(super) fn fetch(&self, buffer: &mut Vec<u8>, to: &mut [u8]) -> Result<()> {
         if self.from == self.to {
             return Ok(self.file.read_exact_at(to, self.offset)?);
         }
@@ -133,8 +138,8 @@ impl Read {
 }
 
 /// The state of one thread.
-#[derive(Default)]
-struct Reader {
+#[derive(Debug, Default)]
+pub(super) struct Reader {
     /// Created for the first chunk that goes to a GPU.
     uploader: Option<Uploader>,
     /// Bytes before the cast; empty if nothing is cast.
@@ -156,7 +161,16 @@ fn read_chunks(chunks: &[Read], next: &AtomicUsize, read: &AtomicU64) -> Result<
 }
 
 impl Reader {
-    fn load(&mut self, chunk: &Read) -> Result<()> {
+    /// Its uploader to this GPU.
+    pub(super) fn uploader(&mut self, ordinal: usize) -> Result<&mut Uploader> {
+        match &mut self.uploader {
+            Some(uploader) => Ok(uploader),
+            none => Ok(none.insert(Uploader::new(ordinal, SLOTS, CHUNK)?)),
+        }
+    }
+
+    /// Reads a chunk and brings it to its address, which a GPU may still be doing on return.
+    pub(super) fn load(&mut self, chunk: &Read) -> Result<()> {
         match &chunk.address {
             ArenaAddress::Host(address) => self.load_to_host(chunk, *address),
             ArenaAddress::Cuda(memory, offset) => self.load_to_gpu(chunk, memory, *offset),
@@ -184,12 +198,10 @@ impl Reader {
     }
 
     fn load_to_gpu(&mut self, chunk: &Read, memory: &Memory, offset: usize) -> Result<()> {
-        let uploader = match &mut self.uploader {
-            Some(uploader) => uploader,
-            None => self.uploader.insert(Uploader::new(memory.ordinal(), SLOTS, CHUNK)?),
-        };
+        self.uploader(memory.ordinal())?;
+        let Self { uploader: Some(uploader), buffer, .. } = self else { return Ok(()) };
         let bytes = chunk.numbers * chunk.to.elt_size_in_bytes();
-        chunk.fetch(&mut self.buffer, &mut uploader.slot()?[..bytes])?;
+        chunk.fetch(buffer, &mut uploader.slot()?[..bytes])?;
         Ok(uploader.send(bytes, memory, offset)?)
     }
 }

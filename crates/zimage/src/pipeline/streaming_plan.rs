@@ -1,0 +1,96 @@
+//! The streaming plan: which blocks of a checkpoint are streamed, and how large the largest is.
+
+use std::collections::BTreeSet;
+
+use crate::checkpoint::{Checkpoint, Component};
+use crate::options::Residency;
+use crate::weights::is_block_matrix;
+
+/// Slots of the ring: one is computed with while the other is filled. Four are no faster.
+pub(super) const SLOTS: usize = 2;
+
+/// The names of streamed blocks, and numbers in the largest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct StreamingPlan {
+    pub(super) transformer: BTreeSet<String>,
+    pub(super) text_encoder: BTreeSet<String>,
+    /// Numbers in the matrices of the largest streamed block.
+    pub(super) largest: u64,
+}
+
+impl StreamingPlan {
+    pub(super) fn new(checkpoint: &Checkpoint, residency: Residency) -> Self {
+        let Residency::Part { denoising_blocks, text_encoder } = residency else {
+            return Self::default();
+        };
+        let config = &checkpoint.transformer;
+        let names = |group: &str, count: i64| {
+            (0..count).map(|i| format!("{group}.{i}")).collect::<Vec<_>>()
+        };
+        let mut denoising = names("noise_refiner", config.n_refiner_layers);
+        denoising.extend(names("layers", config.n_layers));
+        let mut plan =
+            Self { transformer: spread(denoising, denoising_blocks as usize), ..Self::default() };
+        if !text_encoder {
+            plan.transformer.extend(names("context_refiner", config.n_refiner_layers));
+            plan.text_encoder.extend(names("layers", checkpoint.text_encoder.used_layers()));
+        }
+        let largest = |component, blocks: &BTreeSet<String>| {
+            let sizes = blocks.iter().map(|block| block_numbers(checkpoint, component, block));
+            sizes.max().unwrap_or(0)
+        };
+        plan.largest = largest(Component::Transformer, &plan.transformer)
+            .max(largest(Component::TextEncoder, &plan.text_encoder));
+        plan
+    }
+
+    /// Whether any block is streamed.
+    pub(super) fn streams(&self) -> bool {
+        self.largest > 0
+    }
+}
+
+/// All but `resident` of the blocks: those that stay are spread evenly.
+fn spread(blocks: Vec<String>, resident: usize) -> BTreeSet<String> {
+    let count = blocks.len();
+    let streamed = count.saturating_sub(resident);
+    let is_streamed = |i: usize| (i + 1) * streamed / count > i * streamed / count;
+    blocks.into_iter().enumerate().filter(|(i, _)| is_streamed(*i)).map(|(_, name)| name).collect()
+}
+
+/// Numbers in a block's matrices.
+fn block_numbers(checkpoint: &Checkpoint, component: Component, block: &str) -> u64 {
+    let tensors = checkpoint.architecture(component).tensors;
+    let own = tensors.iter().filter(|tensor| {
+        let rest = tensor.name.strip_prefix(block).and_then(|rest| rest.strip_prefix('.'));
+        rest.is_some_and(is_block_matrix)
+    });
+    own.map(|tensor| tensor.shape.iter().map(|&side| side as u64).product::<u64>()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resident_blocks_lie_between_streamed_ones() {
+        let streamed = |count: usize, resident| -> Vec<usize> {
+            let names: Vec<String> = (0..count).map(|i| i.to_string()).collect();
+            let mut chosen: Vec<usize> =
+                spread(names, resident).iter().map(|name| name.parse().unwrap()).collect();
+            chosen.sort_unstable();
+            chosen
+        };
+        assert!(streamed(4, 4).is_empty() && streamed(4, 9).is_empty());
+        assert_eq!(streamed(4, 0), [0, 1, 2, 3]);
+        assert_eq!(streamed(6, 3), [1, 3, 5]);
+        assert_eq!(streamed(8, 6), [3, 7]);
+        for resident in 0..=32 {
+            let chosen = streamed(32, resident);
+            assert_eq!(chosen.len(), 32 - resident);
+            let gaps: Vec<usize> = chosen.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            let extremes = gaps.iter().min().zip(gaps.iter().max());
+            assert!(extremes.is_none_or(|(least, most)| most - least <= 1), "{chosen:?}");
+        }
+    }
+}

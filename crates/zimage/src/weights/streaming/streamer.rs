@@ -1,0 +1,254 @@
+//! The streamer: which block is in which slot, and which one comes next.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tch::{Device, Kind};
+
+use super::feeder::{Feeder, Fill};
+use super::matrix::StreamedMatrix;
+use super::slots::Slots;
+use crate::error::{Error, Result};
+use crate::weights::arena::{ArenaAddress, aligned};
+use crate::weights::reader::Read;
+
+/// A sequence of blocks that is computed from its first to its last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// The text encoder and the context refiner: once a new prompt; denoising follows.
+    Encode,
+    /// The noise refiner and the main layers: once a step, and again.
+    Denoise,
+}
+
+/// Copies blocks to slots in the order in which they are used.
+#[derive(Debug)]
+pub(crate) struct Streamer {
+    // Before the slots: its threads write to them.
+    feeder: Feeder,
+    slots: Slots,
+    /// False until the weights may be read: warm-up before that computes with any numbers.
+    open: Cell<bool>,
+    ring: RefCell<Ring>,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    blocks: Vec<Block>,
+    /// Blocks on their way to a slot, or there, in the order of their use.
+    ahead: VecDeque<(usize, Arc<Fill>)>,
+    /// Slots that the device has released, or will.
+    free: VecDeque<usize>,
+}
+
+#[derive(Debug)]
+struct Block {
+    pass: Pass,
+    /// Addresses are those in slot 0.
+    reads: Vec<(usize, Read)>,
+}
+
+/// A block that is in a slot only while it is used.
+#[derive(Debug)]
+pub(crate) struct StreamedBlock {
+    streamer: Rc<Streamer>,
+    number: usize,
+    slot: Arc<AtomicUsize>,
+}
+
+/// A block's slot until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Acquired<'a>(&'a StreamedBlock);
+
+/// A block under construction.
+#[derive(Debug)]
+pub(crate) struct BlockBuilder {
+    streamer: Rc<Streamer>,
+    pass: Pass,
+    slot: Arc<AtomicUsize>,
+    reads: Vec<(usize, Read)>,
+    used: usize,
+}
+
+impl Streamer {
+    /// A streamer with `count` slots (at least two) of `slot_bytes` bytes, the most that a block
+    /// has.
+    ///
+    /// # Errors
+    /// When the device's memory is too small, or threads cannot start.
+    pub(crate) fn new(device: Device, slot_bytes: usize, count: usize) -> Result<Rc<Self>> {
+        let slots = Slots::new(device, slot_bytes, count.max(2))?;
+        let feeder = Feeder::new(device, slots.released())?;
+        let ring = Ring { free: (0..slots.count()).collect(), ..Ring::default() };
+        Ok(Rc::new(Self { feeder, slots, open: Cell::new(false), ring: RefCell::new(ring) }))
+    }
+
+    /// Copies blocks from now on: their files may be read.
+    pub(crate) fn open(&self) {
+        self.open.set(true);
+    }
+
+    /// The slot that holds the block, which libtorch's later work waits for.
+    fn acquire(&self, number: usize) -> Result<usize> {
+        if !self.open.get() {
+            return Ok(0);
+        }
+        let mut ring = self.ring.borrow_mut();
+        if ring.ahead.front().is_none_or(|(ahead, _)| *ahead != number) {
+            // Another sequence than the usual one: what is on its way is not needed.
+            while let Some((_, fill)) = ring.ahead.pop_front() {
+                let _ = fill.wait();
+                self.mark_released(fill.slot)?;
+                ring.free.push_back(fill.slot);
+            }
+            self.advance(&mut ring, number)?;
+        }
+        let Some((_, fill)) = ring.ahead.pop_front() else {
+            return Err(Error::Internal("all slots of streamed weights are in use".to_owned()));
+        };
+        let mut last = ring.ahead.back().map_or(number, |(last, _)| *last);
+        while !ring.free.is_empty() {
+            last = ring.next(last);
+            self.advance(&mut ring, last)?;
+        }
+        drop(ring);
+        if let Err(error) = fill.wait() {
+            self.mark_released(fill.slot)?;
+            self.ring.borrow_mut().free.push_back(fill.slot);
+            return Err(error);
+        }
+        Ok(fill.slot)
+    }
+
+    /// Gives a slot back once the device has done what was launched so far, and starts to copy the
+    /// block that is not yet on its way.
+    fn release(&self, number: usize, slot: usize) -> Result<()> {
+        if !self.open.get() {
+            return Ok(());
+        }
+        self.mark_released(slot)?;
+        let mut ring = self.ring.borrow_mut();
+        ring.free.push_back(slot);
+        let last = ring.ahead.back().map_or(number, |(last, _)| *last);
+        let next = ring.next(last);
+        self.advance(&mut ring, next)
+    }
+
+    fn mark_released(&self, slot: usize) -> Result<()> {
+        match self.slots.released().get(slot) {
+            Some(event) => Ok(event.record_compute()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts to copy a block to the next free slot.
+    fn advance(&self, ring: &mut Ring, number: usize) -> Result<()> {
+        let Some(slot) = ring.free.pop_front() else { return Ok(()) };
+        let Some(block) = ring.blocks.get(number) else {
+            return Err(Error::Internal(format!("there is no streamed block {number}")));
+        };
+        let chunks = block.reads.iter().flat_map(|(offset, read)| {
+            let address = self.slots.address(slot, *offset);
+            Read { address, ..read.clone() }.chunks().collect::<Vec<_>>()
+        });
+        let fill = self.feeder.fill(slot, chunks.collect());
+        ring.ahead.push_back((number, fill));
+        Ok(())
+    }
+}
+
+impl Ring {
+    /// The block that is used after block `number`.
+    fn next(&self, number: usize) -> usize {
+        let pass = self.blocks[number].pass;
+        let first = |pass| self.blocks.iter().position(|block| block.pass == pass);
+        let later = self.blocks.iter().skip(number + 1).position(|block| block.pass == pass);
+        match later {
+            Some(distance) => number + 1 + distance,
+            // Both passes are followed by denoising. Without one, by the same pass for the next prompt.
+            None => first(Pass::Denoise).or_else(|| first(pass)).unwrap_or(number),
+        }
+    }
+}
+
+impl BlockBuilder {
+    /// A block of a pass; blocks are added in the order in which the pass uses them.
+    pub(crate) fn new(streamer: &Rc<Streamer>, pass: Pass) -> Self {
+        Self {
+            streamer: Rc::clone(streamer),
+            pass,
+            slot: Arc::new(AtomicUsize::new(0)),
+            reads: Vec::new(),
+            used: 0,
+        }
+    }
+
+    /// Adds a matrix of this shape, which `reads` fill one after the other.
+    ///
+    /// # Errors
+    /// When the slots are too small for it: a fault of the plan.
+    pub(in crate::weights) fn add(
+        &mut self,
+        reads: Vec<Read>,
+        kind: Kind,
+        shape: &[i64],
+    ) -> Result<StreamedMatrix> {
+        let slots = &self.streamer.slots;
+        let width = kind.elt_size_in_bytes();
+        let begin = self.used;
+        let mut end = begin;
+        for read in reads {
+            let bytes = read.numbers * width;
+            self.reads.push((end, read));
+            end += bytes;
+        }
+        if end > slots.slot_bytes() {
+            return Err(Error::Internal(format!(
+                "a streamed block has more than the {} bytes of a slot",
+                slots.slot_bytes()
+            )));
+        }
+        self.used = aligned(end);
+        let views =
+            (0..slots.count()).map(|slot| slots.view(slot, (begin, end - begin), kind, shape));
+        Ok(StreamedMatrix { views: views.collect::<Result<_>>()?, slot: Arc::clone(&self.slot) })
+    }
+
+    /// An address for reads until they have a slot.
+    pub(in crate::weights) fn placeholder(&self) -> ArenaAddress {
+        self.streamer.slots.address(0, 0)
+    }
+
+    /// The block, known to the streamer.
+    pub(crate) fn finish(self) -> StreamedBlock {
+        let Self { streamer, pass, slot, reads, .. } = self;
+        let mut ring = streamer.ring.borrow_mut();
+        let number = ring.blocks.len();
+        ring.blocks.push(Block { pass, reads });
+        drop(ring);
+        StreamedBlock { streamer, number, slot }
+    }
+}
+
+impl StreamedBlock {
+    /// Holds the block in a slot for what libtorch launches until the result is dropped.
+    ///
+    /// # Errors
+    /// When its file could not be read, or the device failed.
+    pub(crate) fn acquire(&self) -> Result<Acquired<'_>> {
+        let slot = self.streamer.acquire(self.number)?;
+        self.slot.store(slot, Ordering::Relaxed);
+        Ok(Acquired(self))
+    }
+}
+
+impl Drop for Acquired<'_> {
+    fn drop(&mut self) {
+        let Self(block) = self;
+        // After a fault of the device, the next acquisition reports it.
+        let _ = block.streamer.release(block.number, block.slot.load(Ordering::Relaxed));
+    }
+}
