@@ -20,4 +20,4 @@ pub use zimg_protocol::messages::{
     JobId, JobInfo, JobState, ModelInfo, Overview, Params, PixelLayout, Preview, Priority, Setup,
     Started, Status, Step, Timings, Waiting, Weights, WorkerId, WorkerState, WorkerStatus,
 };
-pub use zimg_protocol::{Failure, Kind, limits};
+pub use zimg_protocol::{Failure, Kind, home, limits};

@@ -7,6 +7,7 @@ pub mod error;
 pub mod frame;
 pub mod framing;
 pub mod hello;
+pub mod home;
 pub mod limits;
 pub mod messages;
 

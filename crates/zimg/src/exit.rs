@@ -1,5 +1,6 @@
 //! Early exit of a command: a failure, a closed pipe or a signal.
 
+use std::fmt::Display;
 use std::io;
 
 use nix::sys::signal::Signal;
@@ -25,9 +26,14 @@ impl From<Failure> for Exit {
 impl Exit {
     /// From an error of writing to standard output.
     pub(crate) fn stdout(error: &io::Error) -> Self {
+        Self::writing(&"standard output", error)
+    }
+
+    /// From an error of writing to a descriptor.
+    pub(crate) fn writing(to: &dyn Display, error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::PipeClosed;
         }
-        Failure::new(Kind::Io, format!("cannot write to standard output: {error}")).into()
+        Failure::new(Kind::Io, format!("cannot write to {to}: {error}")).into()
     }
 }

@@ -10,6 +10,14 @@ use std::time::Duration;
 use nix::sys::signal::{SigSet, Signal};
 use zimg_client::{Canceller, Failure, Kind};
 
+/// Held while a file exists that must not be left behind.
+static EXIT: Mutex<()> = Mutex::new(());
+
+/// While the lock is held no signal ends the process.
+pub(crate) fn hold_exit() -> MutexGuard<'static, ()> {
+    EXIT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Handle of the thread that waits for signals.
 #[derive(Clone, Debug)]
 pub(crate) struct Interrupt(Arc<InterruptShared>);
@@ -139,6 +147,7 @@ impl Interrupt {
             }
             if !stays {
                 let _ = io::stderr().write_all(state.farewell.as_bytes());
+                let _no_file_is_left = hold_exit();
                 process::exit(128 + signal as i32);
             }
             state.interrupted = true;

@@ -1,6 +1,7 @@
 //! The specification of a job: the request and its outputs, resolved from options and settings, and
 //! checked.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 
@@ -39,7 +40,7 @@ pub(crate) struct JobSpec {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SpecContext<'a> {
     /// The file name pattern without `-o`, without extension.
-    pub(crate) default: &'a str,
+    pub(crate) default: &'a OsStr,
     /// The index of the first image in file names, from 1.
     pub(crate) index: u64,
     pub(crate) now: &'a LocalTime,

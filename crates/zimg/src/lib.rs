@@ -4,6 +4,7 @@
 mod advice;
 mod batch;
 mod cli;
+mod closed_at_start;
 mod commands;
 mod daemon_state;
 mod doctor;
@@ -29,7 +30,8 @@ use std::process::ExitCode;
 
 use zimg_client::{Failure, Kind};
 
-use crate::cli::{Cli, usage_error, wants_json};
+use crate::cli::{Cli, Command, DocsCommand, usage_error, wants_json};
+pub use crate::closed_at_start::note_closed_descriptors;
 use crate::exit::Exit;
 
 /// Runs the program with the arguments of the process.
@@ -47,10 +49,25 @@ pub fn run() -> ExitCode {
             return code.into();
         }
     };
+    if closed_at_start::is_closed(1) && prints(&cli) {
+        let message = "standard output is closed, expected one that is open for writing";
+        return tell(&Failure::new(Kind::Io, message), false);
+    }
     match commands::run(&cli) {
         Ok(()) | Err(Exit::PipeClosed) => ExitCode::SUCCESS,
         Err(Exit::Signalled(signal)) => (128 + signal as u8).into(),
         Err(Exit::Failed(failure)) => tell(&failure, cli.common.json),
+    }
+}
+
+/// Whether the command's product is on standard output. `-o -` is checked with the other names.
+fn prints(cli: &Cli) -> bool {
+    match &cli.command {
+        Command::Draw(draw) => cli.common.json || draw.detach,
+        Command::Redo(_) | Command::Wait(_) | Command::Cancel(_) => cli.common.json,
+        Command::Sleep | Command::Wake => cli.common.json,
+        Command::GenerateDocs(DocsCommand::Man(folder)) => folder.is_none(),
+        _ => true,
     }
 }
 

@@ -2,6 +2,13 @@
 
 use std::process::ExitCode;
 
+/// Runs before std gives closed descriptors another meaning.
+#[used]
+#[expect(unsafe_code, reason = "the section's name")]
+// SAFETY: the section holds pointers to functions, and this one takes no arguments.
+#[unsafe(link_section = ".init_array")]
+static AT_START: extern "C" fn() = zimg::note_closed_descriptors;
+
 fn main() -> ExitCode {
     zimg::run()
 }

@@ -1,6 +1,6 @@
 //! Running one job: a session with the daemon whose images are encoded and saved.
 
-use std::io::{self, Write};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,7 @@ use crate::exit::Exit;
 use crate::interrupt::{CancelGuard, Interrupt};
 use crate::job_spec::JobSpec;
 use crate::metadata;
-use crate::output::save;
-use crate::output::{ImageOutput, OutputFile, SheetOutput};
+use crate::output::{Descriptor, ImageOutput, OutputFile, SheetOutput, rescued, save, unnamed};
 use crate::version::PROGRAM;
 use zimg_image::{ContactSheet, ImageFormat, Pixels};
 
@@ -101,6 +100,7 @@ pub(crate) fn fetch(
     let mut run = JobRun::new(plan, context, observer);
     // Advice comes too late for a job that was accepted long ago.
     run.advised = true;
+    run.stored = true;
     for update in job {
         run.update(update?)?;
     }
@@ -115,6 +115,8 @@ struct JobRun<'a> {
     draw: Params,
     /// Whether what is unusual about the request was said.
     advised: bool,
+    /// Whether the daemon stores the images, so that they can be saved again.
+    stored: bool,
     started: Option<Started>,
     sheet: Option<ContactSheet>,
     cancel_guard: Option<CancelGuard>,
@@ -203,6 +205,7 @@ impl<'a> JobRun<'a> {
             observer,
             draw,
             advised: false,
+            stored: false,
             started: None,
             sheet: None,
             cancel_guard: None,
@@ -234,7 +237,7 @@ impl<'a> JobRun<'a> {
 
     /// Encodes and saves an image.
     fn image(&mut self, image: &Image) -> Result<(), Exit> {
-        let JobSpec { output, encoding, metadata: with_metadata, force, .. } = self.plan;
+        let JobSpec { output, encoding, metadata: with_metadata, .. } = self.plan;
         let pixels = pixels(image);
         let generation = self
             .started
@@ -257,9 +260,10 @@ impl<'a> JobRun<'a> {
             ImageOutput::Nowhere => {
                 self.observer.saved(&SavedImage { path: None, image, bytes: None })
             }
-            ImageOutput::Stdout(format) => {
+            ImageOutput::Descriptor(descriptor, format) => {
                 let bytes = encode(*format)?;
-                to_stdout(&bytes)?;
+                let name = unnamed(*format, image.info.seed);
+                self.write_descriptor(*descriptor, &name, &bytes)?;
                 self.observer.saved(&SavedImage { path: None, image, bytes: Some(bytes.len()) })
             }
             ImageOutput::Files(files) => {
@@ -269,7 +273,7 @@ impl<'a> JobRun<'a> {
                     return Err(Failure::new(Kind::Internal, message).into());
                 };
                 let bytes = encode(file.format)?;
-                self.to_file(file, &bytes, *force)?;
+                self.write_file(file, image.info.seed, &bytes)?;
                 self.observer.saved(&SavedImage {
                     path: Some(&file.path),
                     image,
@@ -281,7 +285,7 @@ impl<'a> JobRun<'a> {
 
     /// Encodes and saves the contact sheet, if one was requested.
     fn save_sheet(&mut self) -> Result<(), Exit> {
-        let Some((output, sheet)) = self.plan.output.sheet.as_ref().zip(self.sheet.as_ref()) else {
+        let Some((output, sheet)) = self.plan.output.sheet.as_ref().zip(self.sheet.take()) else {
             return Ok(());
         };
         let pixels = sheet.pixels();
@@ -291,31 +295,55 @@ impl<'a> JobRun<'a> {
                 .map_err(|error| metadata::failure(&error))
         };
         match output {
-            SheetOutput::Stdout(format) => {
+            SheetOutput::Descriptor(descriptor, format) => {
                 let bytes = encode(*format)?;
-                to_stdout(&bytes)?;
+                let name = unnamed(*format, self.draw.first_seed());
+                self.write_descriptor(*descriptor, &name, &bytes)?;
                 self.observer.sheet(None, pixels, bytes.len())
             }
             SheetOutput::File(file) => {
                 let bytes = encode(file.format)?;
-                self.to_file(file, &bytes, self.plan.force)?;
+                self.write_file(file, self.draw.first_seed(), &bytes)?;
                 self.observer.sheet(Some(&file.path), pixels, bytes.len())
             }
         }
     }
 
-    fn to_file(&self, file: &OutputFile, bytes: &[u8], force: bool) -> Result<(), Failure> {
-        // A pipe or device may block, and has no temporary file that could be left behind.
-        let _no_exit = (!file.special).then(|| self.context.interrupt.hold());
-        save(file, bytes, force)
+    fn write_file(&mut self, file: &OutputFile, seed: u64, bytes: &[u8]) -> Result<(), Exit> {
+        let observer = &mut self.observer;
+        let mut waiting =
+            || observer.warn(&format!("waiting for a program that reads {}", file.path.display()));
+        let saved = {
+            // A pipe or device may block, and has no temporary file that could be left behind.
+            let _no_exit = (!file.special).then(|| self.context.interrupt.hold());
+            save(file, bytes, self.plan.force, &mut waiting)
+        };
+        let name = match file.path.file_name() {
+            Some(name) if !file.special => name.to_owned(),
+            _ => unnamed(file.format, seed).into(),
+        };
+        saved.map_err(|exit| self.not_saved(exit, &name, bytes))
+    }
+
+    fn write_descriptor(&self, to: Descriptor, name: &Path, bytes: &[u8]) -> Result<(), Exit> {
+        let written = to.write(bytes).map_err(|error| Exit::writing(&to, &error));
+        written.map_err(|exit| self.not_saved(exit, name.as_os_str(), bytes))
+    }
+
+    /// Rescues an image that could not be saved as `name`. What a reader has chosen not to read is
+    /// no loss, and what the daemon stores is none either.
+    fn not_saved(&self, exit: Exit, name: &OsStr, bytes: &[u8]) -> Exit {
+        let _no_exit = self.context.interrupt.hold();
+        match exit {
+            Exit::Failed(failure) if self.stored => failure
+                .hint("the daemon still stores it: run `zimg wait` again with another -o")
+                .into(),
+            Exit::Failed(failure) => rescued(failure, name, bytes).into(),
+            other => other,
+        }
     }
 }
 
 fn pixels(image: &Image) -> Pixels<'_> {
     Pixels { width: image.info.width, height: image.info.height, rgb: &image.pixels }
-}
-
-fn to_stdout(bytes: &[u8]) -> Result<(), Exit> {
-    let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Exit::stdout(&error))
 }

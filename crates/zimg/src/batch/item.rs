@@ -82,7 +82,7 @@ impl BatchItem {
             let value = match value {
                 // `null` is the same as no key.
                 Json::Null => continue,
-                Json::String(text) => SettingValue::Text(text),
+                Json::String(text) => SettingValue::Text(text.into()),
                 Json::Number(number) => SettingValue::Number(number.to_string()),
                 Json::Bool(on) => SettingValue::Switch(on),
                 _ => {

@@ -1,6 +1,5 @@
 //! Progress of a batch: images that are done, failures, and time left.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -8,7 +7,7 @@ use serde::Serialize;
 use zimg_client::{Failure, Kind};
 
 use crate::exit::Exit;
-use crate::json::FailureFields;
+use crate::json::{FailureFields, PathFields};
 use crate::progress::{self, JobEvent, ProgressLine, ReportStyle};
 use crate::{format, json};
 
@@ -17,7 +16,11 @@ use crate::{format, json};
 #[serde(tag = "event", rename_all = "snake_case")]
 enum BatchEvent<'a> {
     /// An image exists already.
-    Skipped { image: u64, path: String },
+    Skipped {
+        image: u64,
+        #[serde(flatten)]
+        path: PathFields,
+    },
     /// An image failed, and the batch goes on.
     ItemFailed {
         line: u64,
@@ -89,7 +92,7 @@ impl BatchReporter {
         if self.style == ReportStyle::Json {
             return json::print(&JobEvent::Saved {
                 image: *index,
-                path: path.display().to_string(),
+                path: path.as_path().into(),
                 seed: *seed,
                 width: *width,
                 height: *height,
@@ -98,8 +101,7 @@ impl BatchReporter {
         }
         if self.paths {
             self.progress.wipe();
-            let written = writeln!(io::stdout().lock(), "{}", path.display());
-            written.map_err(|error| Exit::stdout(&error))?;
+            format::print_path(path)?;
         } else if self.style == ReportStyle::Plain {
             self.say(&format!("{}: {width}x{height}, seed {seed}", path.display()));
         }
@@ -111,10 +113,7 @@ impl BatchReporter {
     pub(super) fn there(&mut self, index: u64, path: &Path) -> Result<(), Exit> {
         self.there += 1;
         if self.style == ReportStyle::Json {
-            return json::print(&BatchEvent::Skipped {
-                image: index,
-                path: path.display().to_string(),
-            });
+            return json::print(&BatchEvent::Skipped { image: index, path: path.into() });
         }
         self.show();
         Ok(())

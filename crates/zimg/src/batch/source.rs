@@ -1,8 +1,10 @@
 //! The images of a batch, in order; each is resolved and checked when it is next.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use zimg_client::{Failure, Kind, Priority, seed_of_image};
@@ -11,7 +13,7 @@ use super::existing::{ExistingFile, inspect};
 use super::item::{self, BatchItem};
 use crate::cli::DrawOptions;
 use crate::job_spec::{JobSpec, SpecContext};
-use crate::output::{ImageOutput, LocalTime, Output, has};
+use crate::output::{Descriptor, ImageOutput, LocalTime, Output, has, inserted};
 
 /// The pattern without `-o`, without extension.
 const DEFAULT: &str = "{index:04}";
@@ -131,7 +133,7 @@ impl BatchSource {
         // Existing files are inspected below, not refused here.
         options.force = true;
         let context = SpecContext {
-            default: DEFAULT,
+            default: DEFAULT.as_ref(),
             index: self.before + 1,
             now: &self.now,
             priority: Priority::Batch,
@@ -187,18 +189,17 @@ pub(super) fn count(path: &Path, options: &DrawOptions) -> Option<u64> {
 }
 
 /// A pattern with a different name for each image.
-fn numbered(output: String) -> String {
-    if ["index", "seed", "prompt"].iter().any(|name| has(&output, name)) || output == "-" {
-        return output;
-    }
-    // A directory gets the default names; a device is written to.
+fn numbered(output: OsString) -> OsString {
+    // A directory gets the default names; a descriptor or a device is written to.
     let special = fs::metadata(&output).is_ok_and(|meta| !meta.is_file());
-    if output.ends_with('/') || special {
+    if ["index", "seed", "prompt"].iter().any(|name| has(&output, name))
+        || special
+        || output.as_bytes().ends_with(b"/")
+        || Descriptor::named(Path::new(&output)).is_some()
+    {
         return output;
     }
-    let name_starts = output.rfind('/').map_or(0, |slash| slash + 1);
-    let dot = output[name_starts..].rfind('.').map_or(output.len(), |dot| name_starts + dot);
-    format!("{}-{DEFAULT}{}", &output[..dot], &output[dot..])
+    inserted(&output, &format!("-{DEFAULT}"))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {

@@ -12,6 +12,7 @@ use super::draw::DrawArgs;
 use super::help;
 use super::jobs::{CancelArgs, WaitArgs};
 use super::status::StatusArgs;
+use super::values::path;
 
 /// Colours of help and usage errors, on a terminal with colours.
 const STYLES: Styles = Styles::styled()
@@ -87,7 +88,7 @@ pub(super) enum Subcommands {
     /// Print the man page, or write all pages to a folder
     Man {
         /// Where to write zimg.1, zimg-draw.1 and so on
-        #[arg(value_hint = ValueHint::DirPath)]
+        #[arg(value_hint = ValueHint::DirPath, value_parser = path())]
         folder: Option<PathBuf>,
     },
 }

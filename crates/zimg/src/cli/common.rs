@@ -7,6 +7,7 @@ use clap_complete::Shell;
 use zimg_client::{Failure, Kind};
 
 use super::draw::DrawOptions;
+use super::values::path;
 
 /// Arguments of every command.
 #[derive(Args, Clone, Debug, Default)]
@@ -15,7 +16,8 @@ pub(crate) struct CommonArgs {
     ///
     /// Without it: ZIMG_SOCKET, then the configuration file's, then
     /// $XDG_RUNTIME_DIR/zimaged/zimaged.sock if it exists, then /run/zimaged/zimaged.sock.
-    #[arg(long, value_name = "PATH", global = true, value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "PATH", global = true, value_hint = ValueHint::FilePath,
+        value_parser = path())]
     pub(crate) socket: Option<PathBuf>,
     /// Print events as lines of JSON on standard output
     ///
@@ -28,7 +30,7 @@ pub(crate) struct CommonArgs {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RedoArgs {
     /// Images by zimg, or by a program that writes its parameters as A1111's web UI does
-    #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath, value_parser = path())]
     pub(crate) files: Vec<PathBuf>,
     /// Another prompt
     #[arg(long, value_name = "TEXT")]
@@ -41,7 +43,7 @@ pub(crate) struct RedoArgs {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ShowArgs {
     /// PNG, JPEG or WebP files
-    #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath, value_parser = path())]
     pub(crate) files: Vec<PathBuf>,
     /// Print the A1111 parameters text, which other programs read
     #[arg(long, conflicts_with = "json")]

@@ -1,12 +1,15 @@
 //! Arguments of `zimg draw`, and the options that other commands share with it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{ArgAction, Args, ValueHint};
 
 use super::params::{IMAGE, ParamOptions};
-use super::values::{AspectRatio, GraphicsArg, PriorityArg, aspect, format, megapixels, size};
+use super::values::{
+    AspectRatio, GraphicsArg, PriorityArg, aspect, format, megapixels, name, path, size,
+};
 use zimg_image::ImageFormat;
 
 const OUTPUT: &str = "Output";
@@ -27,7 +30,8 @@ pub(crate) struct DrawArgs {
     /// images that exist are not generated again, so the same command continues an interrupted
     /// batch; --force generates all. A failure does not end a batch. Without -o the names are
     /// 0001.png and so on.
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = QUEUE,
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = path(),
+        help_heading = QUEUE,
         conflicts_with_all = ["prompt", "grid", "show", "preview"])]
     pub(crate) batch: Option<PathBuf>,
     /// Jobs of a batch at a time, 1 to 16 [default: 4]
@@ -75,8 +79,9 @@ pub(crate) struct DrawOptions {
     /// without {seed} or {index} become FILE-1.png, FILE-2.png and so on. A directory gets the
     /// default names. Without -o: zimg-SEED.png in the current directory, and its path on standard
     /// output.
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = OUTPUT)]
-    pub(crate) output: Option<String>,
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = name(),
+        help_heading = OUTPUT)]
+    pub(crate) output: Option<OsString>,
     /// The format on standard output and of default file names
     #[arg(long, value_parser = format(), value_name = "FORMAT", hide_short_help = true,
         help_heading = OUTPUT)]
@@ -89,8 +94,8 @@ pub(crate) struct DrawOptions {
     ///
     /// With -o - only the contact sheet is written.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true,
-        default_missing_value = "", help_heading = OUTPUT)]
-    pub(crate) grid: Option<String>,
+        default_missing_value = "", value_parser = name(), help_heading = OUTPUT)]
+    pub(crate) grid: Option<OsString>,
     /// Do not write generation metadata into the image
     ///
     /// Otherwise the image carries prompt, seed, size, steps, guidance and model: `zimg show FILE`

@@ -1,10 +1,12 @@
 //! Arguments of `zimg wait` and `zimg cancel`.
 
+use std::ffi::OsString;
+
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueHint};
 
 use super::draw::DrawOptions;
-use super::values::{GraphicsArg, format};
+use super::values::{GraphicsArg, format, name};
 use zimg_image::ImageFormat;
 
 /// Arguments of `zimg wait`.
@@ -20,8 +22,8 @@ pub(crate) struct WaitArgs {
     ///
     /// With {seed}, {index}, {prompt}, {date} and {time} as of `zimg draw`. Without -o:
     /// zimg-SEED.png in the current directory, and its path on standard output.
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    output: Option<String>,
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = name())]
+    output: Option<OsString>,
     /// The format, if no file name has an extension
     #[arg(long, value_parser = format(), value_name = "FORMAT")]
     format: Option<ImageFormat>,
@@ -30,8 +32,8 @@ pub(crate) struct WaitArgs {
     quality: Option<u8>,
     /// Also save a contact sheet of all images of a job: to FILE, or beside them
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true,
-        default_missing_value = "")]
-    grid: Option<String>,
+        default_missing_value = "", value_parser = name())]
+    grid: Option<OsString>,
     /// Do not write generation metadata into the image
     #[arg(long)]
     no_metadata: bool,

@@ -34,6 +34,9 @@ pub(crate) fn usage_error(
     if !error.use_stderr() || error.kind() == help {
         return None;
     }
+    if error.kind() == ErrorKind::InvalidUtf8 {
+        return Some(no_text(&words.into_iter().collect::<Vec<_>>()));
+    }
     let text = error.to_string();
     let unknown = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(word)) if word.starts_with('-') => Some(word),
@@ -89,6 +92,30 @@ pub(super) fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Erro
     }
     error.remove(ContextKind::SuggestedArg);
     suggesting(error, tip)
+}
+
+/// The failure of arguments one of which has to be text and is not UTF-8. File names may be
+/// anything.
+fn no_text(words: &[OsString]) -> Failure {
+    let at = words.iter().position(|word| word.to_str().is_none()).unwrap_or_default();
+    let name = |word: &OsString| {
+        let name = word.to_string_lossy().split('=').next().map(str::to_owned)?;
+        name.starts_with('-').then_some(name)
+    };
+    let before = || at.checked_sub(1).and_then(|before| words.get(before)).and_then(name);
+    let takes_value = |name: &String| {
+        let long = name.trim_start_matches('-');
+        CommandLine::command().get_arguments().any(|arg| {
+            arg.get_action().takes_values()
+                && (arg.get_long() == Some(long)
+                    || arg.get_short().is_some_and(|c| *name == format!("-{c}")))
+        })
+    };
+    let option = words.get(at).and_then(name).or_else(|| before().filter(takes_value));
+    let what =
+        option.map_or_else(|| "the prompt".to_owned(), |name| format!("the value of {name}"));
+    Failure::new(Kind::Usage, format!("{what} is not UTF-8"))
+        .hint("convert it, for example with `iconv -f latin1 -t utf-8`")
 }
 
 fn suggesting(mut error: clap::Error, tip: String) -> clap::Error {

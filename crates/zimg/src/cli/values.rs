@@ -1,7 +1,11 @@
 //! Values of options, and their parsers.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 use clap::ValueEnum;
-use clap::builder::{EnumValueParser, TypedValueParser};
+use clap::builder::{EnumValueParser, OsStringValueParser, TypedValueParser};
+use zimg_client::home;
 use zimg_image::ImageFormat;
 
 /// The aspect ratio of an image.
@@ -64,6 +68,17 @@ pub(super) fn format() -> impl TypedValueParser<Value = ImageFormat> {
         FormatArg::Ppm => ImageFormat::Ppm,
         FormatArg::Raw => ImageFormat::Raw,
     })
+}
+
+/// A path in any encoding; `~/` at its beginning is the home folder.
+pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
+    name().map(PathBuf::from)
+}
+
+/// The same of a file name with placeholders.
+pub(super) fn name() -> impl TypedValueParser<Value = OsString> {
+    OsStringValueParser::new()
+        .try_map(|path| home::expanded(&path, std::env::var_os("HOME").as_deref()))
 }
 
 /// `1024x768`.

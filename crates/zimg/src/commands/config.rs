@@ -8,8 +8,8 @@ use zimg_client::{Failure, Kind};
 
 use crate::cli::{CommonArgs, ConfigCommand};
 use crate::exit::Exit;
-use crate::json;
 use crate::settings::{FILE_VARIABLE, SettingOrigin, UserSettings, keys};
+use crate::{format, json};
 
 /// The `--json` event of one key.
 #[derive(Serialize)]
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &ConfigCommand, common: &CommonArgs) -> Result<(), Exit>
                 let message = format!("there is no configuration file: {FILE_VARIABLE} is empty");
                 Failure::new(Kind::Config, message)
             };
-            format!("{}\n", UserSettings::read()?.file.ok_or_else(none)?.display())
+            return format::print_path(&UserSettings::read()?.file.ok_or_else(none)?);
         }
     };
     io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::stdout(&error))

@@ -1,5 +1,6 @@
 //! `zimg draw`, or `zimg "prompt"`: generates images and saves them.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use crate::exit::Exit;
 use crate::format;
 use crate::interrupt::Interrupt;
 use crate::job_spec::{JobSpec, SpecContext};
-use crate::output::LocalTime;
+use crate::output::{Descriptor, LocalTime};
 use crate::progress::{JobReporter, ReportStyle};
 use crate::prompt;
 use crate::run_job::{self, JobObserver, RunContext};
@@ -41,7 +42,7 @@ pub(crate) fn run(args: &DrawArgs, common: &CommonArgs) -> Result<(), Exit> {
     check_quality(&args.options, &options)?;
     let prompt = prompt::read(args.prompt.as_deref().unwrap_or_default())?;
     let context = SpecContext {
-        default: "zimg-{seed}",
+        default: "zimg-{seed}".as_ref(),
         index: 1,
         now: &LocalTime::local(),
         priority: Priority::Interactive,
@@ -79,7 +80,9 @@ impl Invocation<'_> {
     ) -> Result<(), Exit> {
         let socket = settings.find_socket(self.common.socket.as_deref())?;
         let json = self.common.json;
-        let style = ReportStyle::choose(json, self.options.quiet);
+        // Standard error takes the image alone.
+        let quiet = self.options.quiet || plan.output.has(Descriptor::STDERR);
+        let style = ReportStyle::choose(json, quiet);
         // With `--json` no image is shown.
         let screen = if json { None } else { TerminalImage::choose(self.options, &self.interrupt) };
         let unseen = (screen.is_none() && self.args.shows()).then_some(match format::coloured() {
@@ -110,7 +113,8 @@ pub(super) fn check(
     options: &DrawOptions,
     common: &CommonArgs,
 ) -> Result<(), Failure> {
-    if common.json && options.output.as_deref() == Some("-") {
+    let descriptor = options.output.as_ref().and_then(|name| Descriptor::named(Path::new(name)));
+    if common.json && descriptor == Some(Descriptor::STDOUT) {
         let message = "standard output cannot carry both the image and JSON";
         return Err(Failure::new(Kind::Usage, message).hint("give a file with -o FILE"));
     }
@@ -119,6 +123,7 @@ pub(super) fn check(
         && let Some(named) = ImageFormat::of(Path::new(name)).filter(|named| *named != format)
     {
         let (named, format) = (named.extension(), format.extension());
+        let name = Path::new(name).display();
         let message = format!("-o {name} is {named}, but --format is {format}");
         return Err(Failure::new(Kind::Usage, message).hint("give one of the two"));
     }
@@ -128,7 +133,7 @@ pub(super) fn check(
 /// Checks that a given quality applies to a file: a PNG has none.
 fn check_quality(args: &DrawOptions, options: &DrawOptions) -> Result<(), Failure> {
     let named =
-        |name: &Option<String>| name.as_deref().and_then(|name| ImageFormat::of(Path::new(name)));
+        |name: &Option<OsString>| name.as_deref().and_then(|name| ImageFormat::of(Path::new(name)));
     let format = named(&options.output).or(options.format).unwrap_or(ImageFormat::Png);
     let lossy = |format: ImageFormat| matches!(format, ImageFormat::Jpeg | ImageFormat::WebP);
     if args.quality.is_none() || lossy(format) || named(&options.grid).is_some_and(lossy) {

@@ -1,5 +1,8 @@
 //! `zimg redo`: generates an image again from its metadata, with the options that are given.
 
+use std::ffi::{OsStr, OsString};
+use std::iter;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use zimg_client::{Failure, Kind, Priority};
@@ -55,13 +58,19 @@ fn plan(
     if args.options.output.is_none() {
         options.output = None;
     }
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let default = format!("{}-redo", stem.replace('{', "{{").replace('}', "}}"));
+    let default = literal(path.file_stem().unwrap_or_default(), b"-redo");
     let prompt = args.prompt.clone().unwrap_or(metadata.params.prompt);
     let context = SpecContext { default: &default, index, now, priority: Priority::Interactive };
     let mut plan = JobSpec::of(prompt, &options, context)?;
     plan.generated_by = metadata.model;
     Ok(plan)
+}
+
+/// The pattern of a name that begins with `stem`, whose braces are no placeholders.
+fn literal(stem: &OsStr, end: &[u8]) -> OsString {
+    let times = |byte: &u8| if matches!(byte, b'{' | b'}') { 2 } else { 1 };
+    let stem = stem.as_bytes().iter().flat_map(|byte| iter::repeat_n(*byte, times(byte)));
+    OsString::from_vec(stem.chain(end.iter().copied()).collect())
 }
 
 /// The failure of a file without metadata.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::redo::unsaid;
 use crate::cli::{CommonArgs, ShowArgs};
 use crate::exit::Exit;
+use crate::json::PathFields;
 use crate::{format, json, metadata};
 use zimg_image::{EmbeddedMetadata, GenerationMetadata};
 
@@ -16,7 +17,8 @@ use zimg_image::{EmbeddedMetadata, GenerationMetadata};
 #[derive(Serialize)]
 #[serde(tag = "event", rename = "metadata")]
 struct MetadataEvent<'a> {
-    path: String,
+    #[serde(flatten)]
+    path: PathFields,
     #[serde(flatten)]
     metadata: &'a GenerationMetadata,
 }
@@ -36,10 +38,7 @@ pub(crate) fn run(args: &ShowArgs, common: &CommonArgs) -> Result<(), Exit> {
         }
         let generation = generation.ok_or_else(|| unsaid(path))?;
         if common.json {
-            json::print(&MetadataEvent {
-                path: path.display().to_string(),
-                metadata: &generation,
-            })?;
+            json::print(&MetadataEvent { path: path.as_path().into(), metadata: &generation })?;
         } else {
             let name = (args.files.len() > 1).then_some(path.as_path());
             print(&screen(name, &generation, format::prints_colours()))?;

@@ -39,8 +39,12 @@ pub(crate) fn run(args: &WaitArgs, common: &CommonArgs) -> Result<(), Exit> {
                 .interrupt
                 .set_farewell(format!("job {job} continues; `zimg wait {job}` saves its images\n"));
         }
-        let context =
-            SpecContext { default: "zimg-{seed}", index, now: &now, priority: Priority::default() };
+        let context = SpecContext {
+            default: "zimg-{seed}".as_ref(),
+            index,
+            now: &now,
+            priority: Priority::default(),
+        };
         let screen =
             if common.json { None } else { TerminalImage::choose(&options, &session.interrupt) };
         let paths = said.output.is_none();

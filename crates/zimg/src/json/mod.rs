@@ -6,8 +6,10 @@
 
 mod failure;
 mod line;
+mod path;
 mod worker_state;
 
 pub(crate) use failure::{FailedEvent, FailureFields};
 pub(crate) use line::print;
+pub(crate) use path::PathFields;
 pub(crate) use worker_state::WorkerFields;

@@ -1,28 +1,27 @@
 //! Check that a file can be created, before anything is generated.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::libc::{O_NOCTTY, O_NONBLOCK};
+use nix::libc::{EILSEQ, EINVAL, ENAMETOOLONG, O_NOCTTY, O_NONBLOCK};
 use nix::unistd::{AccessFlags, eaccess};
 use zimg_client::{Failure, Kind};
 
 use super::error::{terminal, usage};
 use super::file::{OutputFile, directory_of};
+use super::probe::probe;
 use crate::format;
 use zimg_image::ImageFormat;
 
-/// Checks that a file can be created at `path`; each directory is tried once.
+/// Checks that a file can be created at `path`.
 ///
 /// `otherwise` is the format of a name without extension.
 pub(super) fn check(
     path: PathBuf,
     otherwise: Option<ImageFormat>,
     force: bool,
-    tried: &mut HashSet<PathBuf>,
 ) -> Result<OutputFile, Failure> {
     let shown = path.display();
     let file = |path: PathBuf, special: bool| {
@@ -45,7 +44,7 @@ pub(super) fn check(
             let real = if link { path.canonicalize().ok() } else { None };
             let real = real.unwrap_or_else(|| path.clone());
             let planned = file(path, false)?;
-            try_directory(&real, tried)?;
+            try_directory(&real, true)?;
             return Ok(OutputFile { path: real, ..planned });
         }
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -59,7 +58,7 @@ pub(super) fn check(
         _ => {}
     }
     let file = file(path, false)?;
-    try_directory(&file.path, tried)?;
+    try_directory(&file.path, false)?;
     Ok(file)
 }
 
@@ -69,7 +68,8 @@ fn try_special(path: &Path, kind: fs::FileType) -> Result<(), Failure> {
     let shown = path.display();
     if kind.is_socket() || kind.is_block_device() {
         let what = if kind.is_socket() { "a socket" } else { "a disk" };
-        return Err(no_file(format!("{shown} is {what}")));
+        return Err(no_file(format!("{shown} is {what}"))
+            .hint("-o - writes to standard output, from where any program takes it"));
     }
     eaccess(path, AccessFlags::W_OK)
         .map_err(|error| no_file(format!("cannot write to {shown}: {}", error.desc())))?;
@@ -82,21 +82,22 @@ fn try_special(path: &Path, kind: fs::FileType) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Checks that the directory of `path` is writable, with an unnamed temporary file.
-fn try_directory(path: &Path, tried: &mut HashSet<PathBuf>) -> Result<(), Failure> {
+/// Checks that a file can be placed at `path`, by placing another one beside it.
+fn try_directory(path: &Path, force: bool) -> Result<(), Failure> {
+    let Err(error) = probe(path, force) else { return Ok(()) };
     let directory = directory_of(path);
-    if !tried.insert(directory.to_owned()) {
-        return Ok(());
-    }
     let shown = directory.display();
-    match tempfile::tempfile_in(directory) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.exists() => {
-            Err(no_file(format!("the directory {shown} does not exist"))
-                .hint(format!("create it with `mkdir -p {}`", format::quoted(directory))))
+    Err(match error.error() {
+        error if error.kind() == io::ErrorKind::NotFound && !directory.exists() => {
+            no_file(format!("the directory {shown} does not exist"))
+                .hint(format!("create it with `mkdir -p {}`", format::quoted(directory)))
         }
-        Err(error) => Err(no_file(format!("cannot write to the directory {shown}: {error}"))),
-    }
+        // The name is too long, or has characters that the file system does not take.
+        error if matches!(error.raw_os_error(), Some(ENAMETOOLONG | EILSEQ | EINVAL)) => {
+            no_file(format!("cannot create {}: {error}", path.display()))
+        }
+        error => no_file(format!("cannot write to the directory {shown}: {error}")),
+    })
 }
 
 fn no_file(message: String) -> Failure {

@@ -1,8 +1,10 @@
-//! Destinations of images: standard output, or files of a path and a format.
+//! Destinations of images: open descriptors, or files of a path and a format.
 
 use std::path::{Path, PathBuf};
 
 use zimg_image::ImageFormat;
+
+use super::descriptor::Descriptor;
 
 /// The destinations of the images and of the contact sheet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +16,8 @@ pub(crate) struct Output {
 /// The destinations of the images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ImageOutput {
-    /// Standard output, one after the other.
-    Stdout(ImageFormat),
+    /// An open descriptor, such as standard output: one after the other.
+    Descriptor(Descriptor, ImageFormat),
     /// One file per image.
     Files(Vec<OutputFile>),
     /// None: only the contact sheet is written.
@@ -25,7 +27,7 @@ pub(crate) enum ImageOutput {
 /// The destination of the contact sheet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SheetOutput {
-    Stdout(ImageFormat),
+    Descriptor(Descriptor, ImageFormat),
     File(OutputFile),
 }
 
@@ -36,6 +38,14 @@ pub(crate) struct OutputFile {
     pub(crate) format: ImageFormat,
     /// A pipe or a device: written to, not replaced.
     pub(crate) special: bool,
+}
+
+impl Output {
+    /// Whether an image goes to this descriptor.
+    pub(crate) fn has(&self, descriptor: Descriptor) -> bool {
+        matches!(self.images, ImageOutput::Descriptor(to, _) if to == descriptor)
+            || matches!(self.sheet, Some(SheetOutput::Descriptor(to, _)) if to == descriptor)
+    }
 }
 
 /// The directory of `path`.

@@ -1,23 +1,29 @@
 //! Output files: all names are resolved and checked before anything is generated.
 
 mod check;
+mod descriptor;
 mod error;
 mod file;
 mod pattern;
+mod place;
+mod probe;
+mod rescue;
 mod save;
 mod slug;
 
 use std::collections::HashSet;
-use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use zimg_client::{Failure, seed_of_image};
 
-use error::{terminal, usage};
+pub(crate) use descriptor::Descriptor;
+use error::usage;
 pub(crate) use file::{ImageOutput, Output, OutputFile, SheetOutput};
-pub(crate) use pattern::{LocalTime, has};
-use pattern::{PlaceholderValues, complete, fill, parts};
-pub(crate) use save::save;
+pub(crate) use pattern::{LocalTime, has, inserted};
+use pattern::{PlaceholderValues, complete, fill};
+pub(crate) use save::{rescued, save, unnamed};
 
 use zimg_image::ImageFormat;
 
@@ -25,13 +31,13 @@ use zimg_image::ImageFormat;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OutputRequest<'a> {
     /// `-o`.
-    pub(crate) output: Option<&'a str>,
+    pub(crate) output: Option<&'a OsStr>,
     /// The pattern without `-o`, without extension.
-    pub(crate) default: &'a str,
+    pub(crate) default: &'a OsStr,
     /// The format of names without extension.
     pub(crate) format: Option<ImageFormat>,
     /// `--grid`; empty without a file.
-    pub(crate) grid: Option<&'a str>,
+    pub(crate) grid: Option<&'a OsStr>,
     /// Whether files may be replaced.
     pub(crate) force: bool,
     /// The seed of the first image.
@@ -51,14 +57,15 @@ impl Output {
     /// `Usage`: an unknown format or placeholder, an image for a terminal, several images for one
     /// stream or one name. `CannotCreate`: a file exists (unless `force`) or cannot be created.
     pub(crate) fn plan(request: &OutputRequest<'_>) -> Result<Self, Failure> {
-        if request.output == Some("-") {
-            return request.on_stdout();
+        if let Some(output) = request.output.map(Path::new)
+            && let Some(descriptor) = Descriptor::named(output)
+        {
+            return request.on_descriptor(descriptor, ImageFormat::of(output));
         }
         let (pattern, names) = request.names()?;
-        let mut tried = HashSet::new();
         let mut files = Vec::with_capacity(names.len());
         for path in names {
-            files.push(check::check(path, request.format, request.force, &mut tried)?);
+            files.push(check::check(path, request.format, request.force)?);
         }
         if request.count > 1 && files.iter().any(|file| file.special) {
             return Err(usage("-o is a pipe or a device, which takes one image".to_owned()));
@@ -67,13 +74,20 @@ impl Output {
             None => None,
             Some(name) => {
                 let path = request.sheet(name, &pattern)?;
+                if let Some(descriptor) = Descriptor::named(&path) {
+                    descriptor.check()?;
+                    let format = request.format.or(ImageFormat::of(&path));
+                    let format = format.unwrap_or(ImageFormat::Png);
+                    let sheet = Some(SheetOutput::Descriptor(descriptor, format));
+                    return Ok(Self { images: ImageOutput::Files(files), sheet });
+                }
                 if files.iter().any(|file| file.path == path) {
                     let message = format!("{} is already the name of an image", path.display());
                     return Err(
                         usage(message).hint("give the contact sheet another name with --grid=FILE")
                     );
                 }
-                let file = check::check(path, request.format, request.force, &mut tried)?;
+                let file = check::check(path, request.format, request.force)?;
                 Some(SheetOutput::File(file))
             }
         };
@@ -82,30 +96,34 @@ impl Output {
 }
 
 impl OutputRequest<'_> {
-    fn on_stdout(&self) -> Result<Output, Failure> {
-        if io::stdout().is_terminal() {
-            return Err(terminal());
-        }
-        let format = self.format.unwrap_or(ImageFormat::Png);
+    fn on_descriptor(
+        &self,
+        descriptor: Descriptor,
+        named: Option<ImageFormat>,
+    ) -> Result<Output, Failure> {
+        descriptor.check()?;
+        let format = self.format.or(named).unwrap_or(ImageFormat::Png);
         if self.grid.is_some() {
-            let sheet = Some(SheetOutput::Stdout(format));
+            let sheet = Some(SheetOutput::Descriptor(descriptor, format));
             return Ok(Output { images: ImageOutput::Nowhere, sheet });
         }
         // Video programs read a stream of pixels; files of other formats have no boundary in a
         // stream.
         if self.count > 1 && !matches!(format, ImageFormat::Ppm | ImageFormat::Raw) {
-            let message = format!("standard output takes one image, not {}", self.count);
+            let message = format!("{descriptor} takes one image, not {}", self.count);
             return Err(usage(message).hint(
                 "give files with -o FILE, --grid for a contact sheet, or --format ppm or raw",
             ));
         }
-        Ok(Output { images: ImageOutput::Stdout(format), sheet: None })
+        Ok(Output { images: ImageOutput::Descriptor(descriptor, format), sheet: None })
     }
 
     /// The pattern, and a different name for each image.
-    pub(crate) fn names(&self) -> Result<(String, Vec<PathBuf>), Failure> {
-        let extension = self.format.unwrap_or(ImageFormat::Png).extension();
-        let pattern = complete(self.output, &format!("{}.{extension}", self.default), self.count)?;
+    pub(crate) fn names(&self) -> Result<(OsString, Vec<PathBuf>), Failure> {
+        let mut default = self.default.to_owned();
+        default.push(".");
+        default.push(self.format.unwrap_or(ImageFormat::Png).extension());
+        let pattern = complete(self.output, &default, self.count)?;
         let mut names = Vec::new();
         for i in 0..self.count {
             names.push(PathBuf::from(fill(&pattern, self.values(i))?));
@@ -131,22 +149,25 @@ impl OutputRequest<'_> {
     }
 
     /// The name of the contact sheet: the pattern with "grid" as the index, or at the end.
-    fn sheet(&self, name: &str, pattern: &str) -> Result<PathBuf, Failure> {
+    fn sheet(&self, name: &OsStr, pattern: &OsStr) -> Result<PathBuf, Failure> {
         let name = if name.is_empty() { beside(pattern) } else { name.to_owned() };
         fill(&name, self.values(0)).map(PathBuf::from)
     }
 }
 
 /// The pattern of the contact sheet beside images of this pattern.
-fn beside(pattern: &str) -> String {
+fn beside(pattern: &OsStr) -> OsString {
+    const INDEX: &[u8] = b"{index";
+    let bytes = pattern.as_bytes();
+    let index = bytes.windows(INDEX.len()).position(|part| part == INDEX);
     if has(pattern, "index")
-        && let Some((before, rest)) = pattern.split_once("{index")
-        && let Some((_, after)) = rest.split_once('}')
+        && let Some(start) = index
+        && let Some(length) = bytes[start..].iter().position(|byte| *byte == b'}')
     {
-        return format!("{before}grid{after}");
+        let rest = &bytes[start + length + 1..];
+        return OsString::from_vec([&bytes[..start], b"grid", rest].concat());
     }
-    let (stem, extension) = parts(pattern);
-    format!("{stem}-grid{extension}")
+    inserted(pattern, "-grid")
 }
 
 #[cfg(test)]
@@ -165,10 +186,10 @@ mod tests {
     ) -> Result<Output, Failure> {
         let now = LocalTime { date: "2026-11-24".to_owned(), time: "083217".to_owned() };
         Output::plan(&OutputRequest {
-            output,
-            default: "zimg-{seed}",
+            output: output.map(OsStr::new),
+            default: "zimg-{seed}".as_ref(),
             format: None,
-            grid,
+            grid: grid.map(OsStr::new),
             force,
             seed: 7,
             index: 1,

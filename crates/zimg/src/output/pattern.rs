@@ -1,5 +1,7 @@
 //! File name patterns: `{seed}`, `{index}`, `{prompt}`, `{date}`, `{time}`.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use jiff::ZonedDateTime;
@@ -47,61 +49,68 @@ pub(crate) struct PlaceholderValues<'a> {
 
 /// The pattern for `count` images from `-o`: `default` without it or for a directory, numbered if
 /// several images would have one name.
-pub(crate) fn complete(output: Option<&str>, default: &str, count: u32) -> Result<String, Failure> {
-    let Some(output) = output else { return number(default, count) };
+pub(crate) fn complete(
+    output: Option<&OsStr>,
+    default: &OsStr,
+    count: u32,
+) -> Result<OsString, Failure> {
+    let Some(output) = output else { return Ok(number(default, count)) };
     if output.is_empty() {
         return Err(usage("-o is empty, expected a file name".to_owned()));
     }
-    if output.ends_with('/') || Path::new(output).is_dir() {
-        return number(&format!("{}/{default}", output.trim_end_matches('/')), count);
+    if output.as_bytes().ends_with(b"/") || Path::new(output).is_dir() {
+        return Ok(number(Path::new(output).join(default).as_os_str(), count));
     }
-    number(output, count)
+    Ok(number(output, count))
 }
 
-fn number(pattern: &str, count: u32) -> Result<String, Failure> {
+fn number(pattern: &OsStr, count: u32) -> OsString {
     if count <= 1 || has(pattern, "seed") || has(pattern, "index") {
-        return Ok(pattern.to_owned());
+        return pattern.to_owned();
     }
     let digits = count.ilog10() + 1;
-    let (stem, extension) = parts(pattern);
-    Ok(format!("{stem}-{{index:0{digits}}}{extension}"))
+    inserted(pattern, &format!("-{{index:0{digits}}}"))
+}
+
+/// The pattern with this text before the last dot of its file name.
+pub(crate) fn inserted(pattern: &OsStr, text: &str) -> OsString {
+    let bytes = pattern.as_bytes();
+    let name_starts = bytes.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    let dot = bytes[name_starts..].iter().rposition(|byte| *byte == b'.');
+    let (stem, extension) = bytes.split_at(dot.map_or(bytes.len(), |dot| name_starts + dot));
+    OsString::from_vec([stem, text.as_bytes(), extension].concat())
 }
 
 /// Whether the pattern has this placeholder.
-pub(crate) fn has(pattern: &str, name: &str) -> bool {
-    let plain = pattern.replace("{{", "");
+pub(crate) fn has(pattern: &OsStr, name: &str) -> bool {
+    let plain = pattern.to_string_lossy().replace("{{", "");
     plain.contains(&format!("{{{name}}}")) || plain.contains(&format!("{{{name}:"))
 }
 
-/// Splits a path before the last dot of its file name.
-pub(super) fn parts(path: &str) -> (&str, &str) {
-    let name_starts = path.rfind('/').map_or(0, |slash| slash + 1);
-    let dot = path[name_starts..].rfind('.').map_or(path.len(), |dot| name_starts + dot);
-    path.split_at(dot)
-}
-
 /// The pattern with the values of one image.
-pub(crate) fn fill(pattern: &str, values: PlaceholderValues<'_>) -> Result<String, Failure> {
-    let mut filled = String::with_capacity(pattern.len() + 8);
-    let mut rest = pattern;
-    while let Some(at) = rest.find(['{', '}']) {
-        filled += &rest[..at];
+pub(crate) fn fill(pattern: &OsStr, values: PlaceholderValues<'_>) -> Result<OsString, Failure> {
+    let mut filled = Vec::with_capacity(pattern.len() + 8);
+    let mut rest = pattern.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'{' | b'}')) {
+        filled.extend_from_slice(&rest[..at]);
         rest = &rest[at..];
-        if let Some(after) = rest.strip_prefix("{{") {
-            (filled, rest) = (filled + "{", after);
-        } else if let Some(after) = rest.strip_prefix("}}") {
-            (filled, rest) = (filled + "}", after);
-        } else {
-            let inside = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
-            let value = inside.and_then(|(name, _)| placeholder(name, values));
-            let Some((value, (_, after))) = value.zip(inside) else {
-                return Err(usage(format!("-o {pattern} has an unknown placeholder"))
-                    .hint("known are {seed}, {index}, {index:04}, {prompt}, {date} and {time}; {{ and }} stand for braces"));
-            };
-            (filled, rest) = (filled + &value, after);
+        if let [brace @ b'{', b'{', after @ ..] | [brace @ b'}', b'}', after @ ..] = rest {
+            filled.push(*brace);
+            rest = after;
+            continue;
         }
+        let end = rest.iter().position(|byte| *byte == b'}');
+        let name = end.and_then(|end| str::from_utf8(rest.get(1..end)?).ok());
+        let value = name.and_then(|name| placeholder(name, values));
+        let Some((value, end)) = value.zip(end) else {
+            return Err(usage(format!("-o {} has an unknown placeholder", pattern.display()))
+                .hint("known are {seed}, {index}, {index:04}, {prompt}, {date} and {time}; {{ and }} stand for braces"));
+        };
+        filled.extend_from_slice(value.as_bytes());
+        rest = &rest[end + 1..];
     }
-    Ok(filled + rest)
+    filled.extend_from_slice(rest);
+    Ok(OsString::from_vec(filled))
 }
 
 /// The value of a placeholder, which may have a width: digits in `seed:04`, at most 20 characters
@@ -137,16 +146,17 @@ mod tests {
     use super::*;
     use zimg_client::Kind;
 
-    fn filled(pattern: &str, seed: u64, index: u64) -> Result<String, Failure> {
+    fn filled(pattern: impl AsRef<OsStr>, seed: u64, index: u64) -> Result<OsString, Failure> {
         let now = LocalTime { date: "2026-11-24".to_owned(), time: "083217".to_owned() };
         fill(
-            pattern,
+            pattern.as_ref(),
             PlaceholderValues { seed, index, prompt: "A red fox, in the snow!", now: &now },
         )
     }
 
-    fn planned(output: Option<&str>, count: u32) -> Vec<String> {
-        let pattern = complete(output, "zimg-{seed}.png", count).unwrap();
+    fn planned(output: Option<&str>, count: u32) -> Vec<OsString> {
+        let output = output.map(OsStr::new);
+        let pattern = complete(output, "zimg-{seed}.png".as_ref(), count).unwrap();
         (0..u64::from(count)).map(|i| filled(&pattern, 7 + i, 1 + i).unwrap()).collect()
     }
 
@@ -166,6 +176,21 @@ mod tests {
         let named = "{date}/{time}-{prompt}.png";
         assert_eq!(planned(Some(named), 1), ["2026-11-24/083217-A-red-fox-in-the-snow.png"]);
         assert_eq!(planned(Some("{prompt:9}.png"), 2), ["A-red-fox-1.png", "A-red-fox-2.png"]);
+    }
+
+    #[test]
+    fn names_are_bytes() {
+        let bytes = |text: &[u8]| OsString::from_vec(text.to_vec());
+        for (pattern, count, name) in [
+            (&b"caf\xe9.png"[..], 1, &b"caf\xe9.png"[..]),
+            (b"caf\xe9.png", 2, b"caf\xe9-1.png"),
+            (b"\xff/{index}-\xe9{{.png", 2, b"\xff/1-\xe9{.png"),
+            (b"\xe9/", 1, b"\xe9/zimg-7.png"),
+        ] {
+            let pattern = complete(Some(&bytes(pattern)), "zimg-{seed}.png".as_ref(), count);
+            assert_eq!(filled(pattern.unwrap(), 7, 1).unwrap(), bytes(name));
+        }
+        assert_eq!(filled(bytes(b"{\xe9}"), 1, 1).unwrap_err().kind, Kind::Usage);
     }
 
     #[test]

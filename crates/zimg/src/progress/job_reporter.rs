@@ -113,8 +113,7 @@ impl JobReporter {
         if self.paths
             && let Some(path) = path
         {
-            let written = writeln!(io::stdout().lock(), "{}", path.display());
-            written.map_err(|error| Exit::stdout(&error))?;
+            format::print_path(path)?;
         }
         let name = match path {
             Some(path) if !self.paths => format!("{}: ", path.display()),

@@ -6,24 +6,64 @@ use std::time::Duration;
 use serde::Serialize;
 use zimg_client::{Failure, Update, Waiting};
 
-use crate::json::WorkerFields;
+use crate::json::{PathFields, WorkerFields};
 use crate::run_job::SavedImage;
 
 /// The field "event" and the fields that belong to it.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum JobEvent<'a> {
-    Accepted { job: u64, position: u32 },
+    Accepted {
+        job: u64,
+        position: u32,
+    },
     Waiting(WaitingFields<'a>),
-    Started { model: &'a str, width: u32, height: u32, steps: u32, guidance: f32 },
-    Step { image: u64, step: u32, of: u32, ms: f32 },
-    Decoding { image: u64 },
-    Saved { image: u64, path: String, seed: u64, width: u32, height: u32, bytes: Option<usize> },
-    Sheet { path: String, width: u32, height: u32, bytes: usize },
-    Warning { message: &'a str },
-    Busy { wait_ms: u64, message: &'a str },
-    Resumed { image: u64, step: u32 },
-    Done { ms: JobMilliseconds },
+    Started {
+        model: &'a str,
+        width: u32,
+        height: u32,
+        steps: u32,
+        guidance: f32,
+    },
+    Step {
+        image: u64,
+        step: u32,
+        of: u32,
+        ms: f32,
+    },
+    Decoding {
+        image: u64,
+    },
+    Saved {
+        image: u64,
+        #[serde(flatten)]
+        path: PathFields,
+        seed: u64,
+        width: u32,
+        height: u32,
+        bytes: Option<usize>,
+    },
+    Sheet {
+        #[serde(flatten)]
+        path: PathFields,
+        width: u32,
+        height: u32,
+        bytes: usize,
+    },
+    Warning {
+        message: &'a str,
+    },
+    Busy {
+        wait_ms: u64,
+        message: &'a str,
+    },
+    Resumed {
+        image: u64,
+        step: u32,
+    },
+    Done {
+        ms: JobMilliseconds,
+    },
 }
 
 /// Why a job waits: the field "state".
@@ -102,7 +142,7 @@ pub(crate) fn saved<'a>(saved: &SavedImage<'a>) -> JobEvent<'a> {
     let info = &saved.image.info;
     JobEvent::Saved {
         image: from_one(info.index),
-        path: path_text(saved.path),
+        path: path_fields(saved.path),
         seed: info.seed,
         width: info.width,
         height: info.height,
@@ -117,7 +157,7 @@ pub(crate) fn sheet(
     height: u32,
     bytes: usize,
 ) -> JobEvent<'static> {
-    JobEvent::Sheet { path: path_text(path), width, height, bytes }
+    JobEvent::Sheet { path: path_fields(path), width, height, bytes }
 }
 
 /// A warning for the user.
@@ -132,8 +172,8 @@ pub(crate) fn busy(failure: &Failure, pause: Duration) -> JobEvent<'_> {
 }
 
 /// Empty for standard output.
-fn path_text(path: Option<&Path>) -> String {
-    path.map(|path| path.display().to_string()).unwrap_or_default()
+fn path_fields(path: Option<&Path>) -> PathFields {
+    path.unwrap_or(Path::new("")).into()
 }
 
 fn from_one(image: u32) -> u64 {

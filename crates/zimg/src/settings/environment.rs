@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use zimg_client::{Failure, Kind};
 
-use super::{SOCKET, SettingOrigin, SettingValue, keys, needs_value, text};
+use super::{PATHS, SOCKET, SettingOrigin, SettingValue, keys, needs_value};
 
 /// The keys with a variable that is not empty. `ZIMG_SOCKET` is not among them: finding the socket
 /// reads it.
@@ -18,11 +18,13 @@ pub(super) fn read(
         if key == SOCKET {
             continue;
         }
-        let value = text(&name, value)?;
         let takes_value = arg.is_some_and(|arg| needs_value(&arg));
-        let value = match value.to_ascii_lowercase().as_str() {
-            "1" | "true" | "yes" | "on" if !takes_value => SettingValue::Switch(true),
-            "0" | "false" | "no" | "off" if !takes_value => SettingValue::Switch(false),
+        let value = match value.to_ascii_lowercase().to_str() {
+            Some("1" | "true" | "yes" | "on") if !takes_value => SettingValue::Switch(true),
+            Some("0" | "false" | "no" | "off") if !takes_value => SettingValue::Switch(false),
+            None if !PATHS.contains(&&*key) => {
+                return Err(Failure::new(Kind::Config, format!("{name} is not UTF-8")));
+            }
             _ => SettingValue::Text(value),
         };
         found.push((key, value, SettingOrigin::Environment(name)));
@@ -66,7 +68,7 @@ mod tests {
         let found = read(|name| Some(given.iter().find(|pair| pair.0 == name)?.1.into())).unwrap();
         let found: Vec<_> = found.into_iter().map(|(key, value, _)| (key, value)).collect();
         assert_eq!(found.len(), 3, "{found:?}");
-        assert!(found.contains(&("steps".to_owned(), SettingValue::Text("1".to_owned()))));
+        assert!(found.contains(&("steps".to_owned(), SettingValue::Text("1".into()))));
         assert!(found.contains(&("wait".to_owned(), SettingValue::Switch(true))));
         assert!(found.contains(&("show".to_owned(), SettingValue::Switch(false))));
     }
@@ -88,5 +90,7 @@ mod tests {
         use std::os::unix::ffi::OsStringExt;
         let odd = |name: &str| (name == "ZIMG_SIZE").then(|| OsString::from_vec(vec![0xff]));
         assert_eq!(read(odd).unwrap_err().message, "ZIMG_SIZE is not UTF-8");
+        let path = |name: &str| (name == "ZIMG_OUTPUT").then(|| OsString::from_vec(vec![0xff]));
+        assert_eq!(read(path).unwrap()[0].1, SettingValue::Text(OsString::from_vec(vec![0xff])));
     }
 }

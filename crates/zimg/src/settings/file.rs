@@ -46,7 +46,7 @@ pub(super) fn read(
     let mut found = Vec::with_capacity(table.len());
     for (key, value) in table {
         let value = match value {
-            toml::Value::String(text) => SettingValue::Text(text),
+            toml::Value::String(text) => SettingValue::Text(text.into()),
             toml::Value::Boolean(on) => SettingValue::Switch(on),
             toml::Value::Integer(number) => SettingValue::Number(number.to_string()),
             toml::Value::Float(number) => SettingValue::Number(number.to_string()),
@@ -91,6 +91,6 @@ mod tests {
         let values: Vec<_> = read(&path, false).unwrap().into_iter().map(|found| found.1).collect();
         assert!(values.contains(&SettingValue::Number("1.5".to_owned())));
         assert!(values.contains(&SettingValue::Switch(true)));
-        assert!(values.contains(&SettingValue::Text("a".to_owned())));
+        assert!(values.contains(&SettingValue::Text("a".into())));
     }
 }

@@ -4,12 +4,12 @@
 mod environment;
 mod file;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, Args, Command, FromArgMatches};
-use zimg_client::{Failure, Kind, socket};
+use zimg_client::{Failure, Kind, home, socket};
 
 use crate::cli::{DrawOptions, plainly};
 
@@ -17,6 +17,8 @@ use crate::cli::{DrawOptions, plainly};
 pub(crate) const FILE_VARIABLE: &str = "ZIMG_CONFIG";
 /// The daemon's socket: the only key that is not an option of `zimg draw`.
 const SOCKET: &str = "socket";
+/// Keys whose values are paths: in any encoding, and from the home folder with `~/`.
+const PATHS: [&str; 3] = ["output", "grid", SOCKET];
 /// Options that are no settings.
 const NO_SETTINGS: [&str; 1] = ["force"];
 
@@ -41,7 +43,8 @@ pub(crate) struct UserSetting {
 /// A value from any origin.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum SettingValue {
-    Text(String),
+    /// Text, which is UTF-8 except for paths.
+    Text(OsString),
     /// As text.
     Number(String),
     Switch(bool),
@@ -66,14 +69,13 @@ impl UserSettings {
     pub(crate) fn read() -> Result<Self, Failure> {
         let variable = |name: &str| std::env::var_os(name);
         let path = file::path(variable);
-        let home = variable("HOME").map(PathBuf::from);
         let mut settings = Self::default();
         if let Some(path) = &path {
             let found = file::read(path, std::env::var_os(FILE_VARIABLE).is_some())?;
-            settings.take(found, home.as_deref())?;
+            settings.take(found)?;
         }
         environment::check(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
-        settings.take(environment::read(variable)?, home.as_deref())?;
+        settings.take(environment::read(variable)?)?;
         settings.file = path;
         Ok(settings)
     }
@@ -96,14 +98,17 @@ impl UserSettings {
     }
 
     /// Adds a layer that overrides those before.
-    fn take(
-        &mut self,
-        layer: Vec<(String, SettingValue, SettingOrigin)>,
-        home: Option<&Path>,
-    ) -> Result<(), Failure> {
+    fn take(&mut self, layer: Vec<(String, SettingValue, SettingOrigin)>) -> Result<(), Failure> {
         let mut over = DrawOptions::default();
         for (key, value, origin) in layer {
-            let value = value.at_home(home);
+            let value = match value {
+                SettingValue::Text(path) if PATHS.contains(&&*key) => {
+                    let home = std::env::var_os("HOME");
+                    let path = home::expanded(&path, home.as_deref());
+                    SettingValue::Text(path.map_err(|why| wrong(&origin, &key, &why))?)
+                }
+                other => other,
+            };
             let shown = value.as_toml();
             if key == SOCKET {
                 let SettingValue::Text(path) = value else {
@@ -123,40 +128,33 @@ impl UserSettings {
 }
 
 impl SettingValue {
-    /// Expands `~/` at the beginning, which no shell has done.
-    fn at_home(self, home: Option<&Path>) -> Self {
-        match (self, home) {
-            (Self::Text(text), Some(home)) if text.starts_with("~/") => {
-                Self::Text(home.join(&text[2..]).display().to_string())
-            }
-            (value, _) => value,
-        }
-    }
-
     fn as_toml(&self) -> String {
         match self {
             // A JSON string is a basic string of TOML.
-            Self::Text(text) => serde_json::Value::from(text.as_str()).to_string(),
+            Self::Text(text) => serde_json::Value::from(text.to_string_lossy()).to_string(),
             Self::Number(text) => text.clone(),
             Self::Switch(on) => on.to_string(),
         }
     }
 
     /// The value as an argument of the command line; none if the option has no such form.
-    fn as_word(&self, arg: &Arg) -> Option<String> {
+    fn as_word(&self, arg: &Arg) -> Option<OsString> {
         let long = arg.get_long()?;
         let takes_value = arg.get_action().takes_values();
         let may_be_bare = !needs_value(arg);
         let has_none = arg.get_possible_values().iter().any(|value| value.matches("none", false));
         match self {
-            Self::Switch(true) if may_be_bare => Some(format!("--{long}")),
-            Self::Switch(false) if has_none => Some(format!("--{long}=none")),
+            Self::Switch(true) if may_be_bare => Some(format!("--{long}").into()),
+            Self::Switch(false) if has_none => Some(format!("--{long}=none").into()),
             Self::Switch(false) if argument(&format!("no_{}", arg.get_id())).is_some() => {
-                Some(format!("--no-{long}"))
+                Some(format!("--no-{long}").into())
             }
-            Self::Text(value) | Self::Number(value) if takes_value => {
-                Some(format!("--{long}={value}"))
+            Self::Text(value) if takes_value => {
+                let mut word = OsString::from(format!("--{long}="));
+                word.push(value);
+                Some(word)
             }
+            Self::Number(value) if takes_value => Some(format!("--{long}={value}").into()),
             _ => None,
         }
     }
@@ -241,7 +239,7 @@ fn argument(key: &str) -> Option<Arg> {
 }
 
 /// Parses one option as the command line does.
-fn parsed(word: &str) -> Result<DrawOptions, String> {
+fn parsed(word: &OsStr) -> Result<DrawOptions, String> {
     let command = DrawOptions::augment_args(Command::new("settings").no_binary_name(true));
     let matches = command.try_get_matches_from([word]);
     matches.and_then(|matches| DrawOptions::from_arg_matches(&matches)).map_err(|error| {
@@ -260,11 +258,6 @@ fn wrong(origin: &SettingOrigin, key: &str, why: &str) -> Failure {
     Failure::new(Kind::Config, message)
 }
 
-/// The text of a variable.
-fn text(name: &str, value: OsString) -> Result<String, Failure> {
-    value.into_string().map_err(|_| Failure::new(Kind::Config, format!("{name} is not UTF-8")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,13 +274,13 @@ mod tests {
     fn taken(layers: &[&[(&str, SettingValue)]]) -> Result<UserSettings, Failure> {
         let mut settings = UserSettings::default();
         for values in layers {
-            settings.take(layer(values), Some(Path::new("/home/u")))?;
+            settings.take(layer(values))?;
         }
         Ok(settings)
     }
 
     fn words(text: &str) -> SettingValue {
-        SettingValue::Text(text.to_owned())
+        SettingValue::Text(text.into())
     }
 
     #[test]
@@ -307,8 +300,9 @@ mod tests {
         assert_eq!(options.show, Some(GraphicsArg::Auto));
         assert_eq!(options.preview, Some(GraphicsArg::None));
         assert!(options.no_metadata);
-        assert_eq!(options.grid.as_deref(), Some(""));
-        assert_eq!(options.output.as_deref(), Some("/home/u/{seed}.png"));
+        assert_eq!(options.grid.as_deref(), Some(OsStr::new("")));
+        let home = PathBuf::from(std::env::var_os("HOME").unwrap());
+        assert_eq!(options.output, Some(home.join("{seed}.png").into_os_string()));
     }
 
     #[test]

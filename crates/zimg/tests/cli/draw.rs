@@ -177,5 +177,5 @@ fn a_file_that_comes_to_exist_meanwhile_is_kept() {
     let ran = fake.run(&["a fox", "-o", "a.png"]);
     assert_eq!(ran.code, Some(73));
     assert_eq!(fs::read(ran.path("a.png")).unwrap(), b"mine");
-    assert_eq!(ran.files, ["a.png"], "no temporary file");
+    assert_eq!(ran.files, ["a.png", "state"], "no temporary file, and the image is rescued");
 }

@@ -159,11 +159,11 @@ fn an_output_that_cannot_be_created_is_73() {
     let said =
         "zimg: the directory no/such does not exist\nhint: create it with `mkdir -p no/such`\n";
     assert_eq!(text, said);
-    // What is in a name is shown, not obeyed, and quoted where it is to be typed.
+    // What is in a name is shown, not obeyed, and quoted where it is to be typed, as bash reads it.
     let (code, text) = alone(&["a fox", "-o", "no \x1b[31m\nred/fox.png"]);
     assert_eq!(code, Some(73));
     let said = "zimg: the directory no \\u{1b}[31m\\nred does not exist\n\
-                hint: create it with `mkdir -p 'no \\u{1b}[31m\\nred'`\n";
+                hint: create it with `mkdir -p $'no \\x1b[31m\\x0ared'`\n";
     assert_eq!(text, said);
     assert_eq!(answered(Kind::CannotCreate).code, Some(73));
 }

@@ -103,6 +103,15 @@ impl Fake {
         Self::new(|peer, request| peer.generates(&requested(request)))
     }
 
+    /// Generates one image, which the client may have no place for.
+    pub(crate) fn honest_until_image() -> Self {
+        Self::new(|peer, request| {
+            let draw = requested(request);
+            let started = peer.starts(&draw);
+            peer.image(&draw, 0, &started);
+        })
+    }
+
     /// The directory that zimg runs in.
     pub(crate) fn out(&self) -> PathBuf {
         self.directory.path().join("out")
@@ -158,6 +167,8 @@ pub(crate) fn zimg(directory: &Path) -> Command {
     }
     command.env_remove("NO_COLOR").env_remove("XDG_RUNTIME_DIR");
     command.env("ZIMG_CONFIG", "").env("TERM", "xterm");
+    // An image that cannot be saved is rescued there.
+    command.env("XDG_STATE_HOME", directory.join("state"));
     command
 }
 

@@ -13,6 +13,8 @@ mod jobs;
 mod json;
 mod metadata;
 mod output;
+mod paths;
+mod saving;
 mod schema;
 mod screen;
 mod status;
