@@ -1,27 +1,26 @@
-//! The state of a daemon: its answers to all questions that its protocol version knows.
+//! The state of a daemon: its answers to the questions about itself.
 
 use zimg_client::{Client, Failure, Overview, Setup, Status};
 
-/// The answers; a daemon of minor version 0 gives only the first.
+/// The answers.
 #[derive(Debug)]
 pub(crate) struct DaemonState {
-    pub(crate) status: Status,
-    pub(crate) overview: Option<Overview>,
-    pub(crate) setup: Option<Setup>,
+    pub(crate) overview: Overview,
+    pub(crate) setup: Setup,
 }
 
 impl DaemonState {
-    /// Asks all questions that this daemon knows.
+    /// Asks both questions.
     ///
     /// # Errors
     ///
     /// The connection fails.
     pub(crate) fn ask(client: &mut Client) -> Result<Self, Failure> {
-        if client.minor() == 0 {
-            return Ok(Self { status: client.status()?, overview: None, setup: None });
-        }
-        let overview = client.overview()?;
-        let setup = Some(client.setup()?);
-        Ok(Self { status: overview.status.clone(), overview: Some(overview), setup })
+        Ok(Self { overview: client.overview()?, setup: client.setup()? })
+    }
+
+    /// The part of the overview that `zimg status` shows first.
+    pub(crate) fn status(&self) -> &Status {
+        &self.overview.status
     }
 }

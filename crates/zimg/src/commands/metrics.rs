@@ -44,12 +44,7 @@ pub(crate) fn run(common: &CommonArgs) -> Result<(), Exit> {
 }
 
 fn ask(socket: &std::path::Path) -> Result<Overview, Failure> {
-    let mut client = Client::connect(PROGRAM, socket)?;
-    if client.minor() == 0 {
-        let message = "this zimaged is too old: it does not report metrics";
-        return Err(Failure::new(Kind::Version, message).hint("install a newer zimaged"));
-    }
-    client.overview()
+    Client::connect(PROGRAM, socket)?.overview()
 }
 
 fn print(text: &str) -> Result<(), Exit> {

@@ -107,8 +107,12 @@ fn owner(found: &Metadata) -> String {
 
 fn answers(seen: &DaemonState) -> Finding {
     const TOPIC: &str = "daemon";
-    let status = &seen.status;
-    if let WorkerState::Failed(failure) = &status.first_worker().state {
+    let status = seen.status();
+    let failed = status.workers.iter().find_map(|worker| match &worker.state {
+        WorkerState::Failed(failure) => Some(failure),
+        _ => None,
+    });
+    if let Some(failure) = failed {
         let text = format!("its worker failed: {}", failure.message);
         let kind = if failure.kind == Kind::Config { Kind::Config } else { Kind::Unavailable };
         return Finding { kind, ..Finding::fail(TOPIC, text, hint(failure)) };
@@ -120,15 +124,15 @@ fn answers(seen: &DaemonState) -> Finding {
         let fix = "install zimg and zimaged from one build, then restart zimaged";
         return Finding::warn(TOPIC, text, fix);
     }
-    match &status.first_worker().last_error {
-        Some(error) if status.first_worker().restarts > 0 => {
-            let text = format!(
-                "{text}; its worker was restarted {} times: {error}",
-                status.first_worker().restarts
-            );
+    let restarted = status.workers.iter().find_map(|worker| {
+        Some((worker.restarts, worker.last_error.as_ref().filter(|_| worker.restarts > 0)?))
+    });
+    match restarted {
+        Some((restarts, error)) => {
+            let text = format!("{text}; its worker was restarted {restarts} times: {error}");
             Finding::warn(TOPIC, text, "see its log: `journalctl -u zimaged`")
         }
-        _ => Finding::ok(TOPIC, text),
+        None => Finding::ok(TOPIC, text),
     }
 }
 

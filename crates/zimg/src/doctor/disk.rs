@@ -19,15 +19,14 @@ const LITTLE: u64 = 256 << 20;
 
 /// Checks the state directory of the running daemon, else the configured one.
 pub(super) fn look(settings: &DaemonSettings, seen: Option<&DaemonState>) -> Finding {
-    let running = seen.and_then(|seen| seen.setup.as_ref());
-    let folder = match running {
-        Some(setup) => setup.state_dir.clone(),
+    let folder = match seen {
+        Some(seen) => seen.setup.state_dir.clone(),
         None => settings.text("state_dir").filter(|folder| folder != "off"),
     };
     let Some(folder) = folder else {
         return Finding::ok(TOPIC, "detached jobs are off");
     };
-    let trouble = seen.and_then(|seen| seen.overview.as_ref()?.store_failure.as_ref());
+    let trouble = seen.and_then(|seen| seen.overview.store_failure.as_ref());
     room(Path::new(&folder), settings.number("retention_bytes"), trouble)
 }
 

@@ -42,16 +42,17 @@ pub(crate) fn examine(
     let seen = seen.as_ref();
     let programs = programs::look(&service, scope, seen);
     programs.findings.iter().cloned().try_for_each(&mut *tell)?;
-    let model = seen
-        .and_then(|seen| Some(seen.setup.as_ref()?.model.clone()))
-        .or_else(|| programs.settings.text("model"));
-    let loaded = seen.is_some_and(|seen| seen.status.first_worker().model.is_some());
+    let model =
+        seen.map(|seen| seen.setup.model.clone()).or_else(|| programs.settings.text("model"));
+    let loaded =
+        seen.is_some_and(|seen| seen.status().workers.iter().any(|worker| worker.model.is_some()));
     let checkpoint = checkpoint::look(model.as_deref(), scope, loaded);
     tell(checkpoint.finding)?;
     let device = programs.settings.text("device").unwrap_or_else(|| "auto".to_owned());
-    let held = seen.is_some_and(|seen| seen.status.first_worker().pid.is_some());
+    let held =
+        seen.is_some_and(|seen| seen.status().workers.iter().any(|worker| worker.pid.is_some()));
     let weights = checkpoint.bytes.filter(|_| !held);
     gpu::look(programs.libtorch.as_ref(), &device, weights).into_iter().try_for_each(&mut *tell)?;
     tell(disk::look(&programs.settings, seen))?;
-    tell(environment::look(seen.map(|seen| seen.status.pid)))
+    tell(environment::look(seen.map(|seen| seen.status().pid)))
 }

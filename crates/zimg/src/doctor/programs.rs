@@ -41,7 +41,7 @@ pub(super) fn zimg() -> Finding {
 /// Checks the other programs: those of the running daemon if they are visible, else those that
 /// would be started.
 pub(super) fn look(service: &Service, scope: DaemonScope, seen: Option<&DaemonState>) -> Programs {
-    let running = seen.and_then(|seen| Running::find(seen.status.pid));
+    let running = seen.and_then(|seen| Running::find(seen.status().pid));
     let running = running.filter(|running| running.program.ends_with("zimaged"));
     let own = running.as_ref().map(|running| running.program.clone());
     let Some(zimaged) = own.or_else(|| service.program.clone()) else {
@@ -51,7 +51,7 @@ pub(super) fn look(service: &Service, scope: DaemonScope, seen: Option<&DaemonSt
                 "zimaged",
                 format!(
                     "{}, at an unknown path: the process belongs to another user",
-                    seen.status.version
+                    seen.status().version
                 ),
             ),
             None => {

@@ -9,7 +9,7 @@ use zimg_protocol::{Failure, Kind};
 use crate::fake::{Fake, overview, requested, with_worker, zimg};
 use crate::jobs::jobs;
 use crate::schema::Schema;
-use crate::status::{being, full, lost, of_minor_0};
+use crate::status::{being, full, lost};
 
 /// All that a job can wait for.
 fn waits() -> Vec<Waiting> {
@@ -129,7 +129,6 @@ fn all_lines() -> Vec<String> {
         text += being(Overview { status, ..overview() }).run(&["status", "--json"]).text();
     }
     text += being(full()).run(&["status", "--json"]).text();
-    text += of_minor_0(overview().status).run(&["status", "--json"]).text();
     text += &lost();
     let folder = tempfile::tempdir().unwrap();
     let mut doctor = zimg(folder.path());

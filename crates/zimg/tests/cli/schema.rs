@@ -82,6 +82,17 @@ impl Schema {
                         return Err(format!("{name} is missing"));
                     }
                 }
+                "items" => {
+                    for (n, item) in value.as_array().into_iter().flatten().enumerate() {
+                        let mut inner = BTreeSet::new();
+                        self.fits(rule, item, &mut inner).map_err(|why| format!("{n}: {why}"))?;
+                        let names = item.as_object().into_iter().flat_map(Map::keys);
+                        if let Some(surplus) = names.into_iter().find(|name| !inner.contains(*name))
+                        {
+                            return Err(format!("{n}: {surplus} is not described"));
+                        }
+                    }
+                }
                 "properties" => self.fields(rule.as_object().unwrap(), value, known)?,
                 other => return Err(format!("{value} is not {other} {rule}")),
             }

@@ -11,9 +11,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{Termios, tcgetattr};
 use nix::unistd::Pid;
 use zimg_protocol::messages::{
-    Counters, DeviceMemory, Event, Overview, Request, Setup, Status, Weights, WorkerState,
+    Counters, DeviceMemory, Event, Overview, Request, Setup, Weights, WorkerId, WorkerState,
+    WorkerStatus,
 };
-use zimg_protocol::{Failure, Hello, Kind, Welcome};
+use zimg_protocol::{Failure, Kind};
 
 use crate::fake::{Fake, Peer, overview, with_worker};
 use crate::jobs::jobs;
@@ -33,17 +34,6 @@ fn setup() -> Setup {
         model: "tiny".to_owned(),
         state_dir: Some("/var/lib/zimaged".to_owned()),
     }
-}
-
-/// A daemon from before there was more to say.
-pub(crate) fn of_minor_0(status: Status) -> Fake {
-    Fake::raw(move |mut peer| {
-        peer.hello();
-        let welcome = Welcome { minor: 0, ..Hello::OURS.negotiate(Hello::OURS) };
-        peer.0.write_all(&welcome.to_bytes()).unwrap();
-        assert_eq!(peer.request(), Some(Request::Status));
-        peer.say(Event::Status(Box::new(status)));
-    })
 }
 
 /// All that can be said.
@@ -163,17 +153,44 @@ fn status_is_a_screen_or_a_line() {
              \"failed\":1,\"unfinished\":0,\"limit\":64,\"limit_per_user\":8,\"wait_ms\":null}},\
              \"zimg\":\"{version}\",\"weights\":null,\"memory\":null,\"connections\":{{\"open\":1,\
              \"limit\":32}},\"detached\":{{\"jobs\":0,\"directory\":\"/var/lib/zimaged\",\"error\":null}},\
-             \"counters\":{counters},\"config\":\"/etc/zimaged/zimaged.toml\"}}\n"
+             \"counters\":{counters},\"config\":\"/etc/zimaged/zimaged.toml\",\
+             \"workers\":[{{\"state\":\"ready\",\"id\":0,\"pid\":8,\"restarts\":0,\
+             \"load_s\":null,\"last_error\":null,\"age_s\":null,\"model\":null,\"weights\":null,\
+             \"memory\":null}}]}}\n"
         )
     );
 }
 
 #[test]
-fn an_older_daemon_says_less() {
-    let ran = of_minor_0(overview().status).run(&["status"]);
+fn every_worker_is_in_the_list_and_the_first_beside_it() {
+    let two = || {
+        let mut overview = full();
+        let second = WorkerStatus {
+            worker: WorkerId(1),
+            state: WorkerState::Busy { job: 3, step: 1, of: 8 },
+            pid: Some(9),
+            restarts: 2,
+            ..WorkerStatus::default()
+        };
+        overview.status.workers.push(second);
+        overview
+    };
+    let ran = being(two()).run(&["status", "--json"]);
     assert_eq!((ran.code, &*ran.stderr), (Some(0), ""));
-    assert!(ran.text().contains("\njobs     0 waiting, 3 done, 1 failed\n"), "{}", ran.text());
-    assert!(!ran.text().contains("clients"), "{}", ran.text());
+    let line: serde_json::Value = serde_json::from_str(ran.text()).unwrap();
+    let [first, second] = &line["workers"].as_array().unwrap()[..] else { panic!("{line}") };
+    for field in ["id", "state", "pid", "restarts", "load_s", "last_error", "age_s"] {
+        assert_eq!(first[field], line["worker"][field], "{field}");
+    }
+    for field in ["model", "weights", "memory"] {
+        assert_eq!(first[field], line[field], "{field}");
+        assert!(!first[field].is_null() && second[field].is_null(), "{field}: {line}");
+    }
+    assert_eq!((&second["id"], &second["state"]), (&1.into(), &"busy".into()));
+    assert_eq!((&second["pid"], &second["restarts"]), (&9.into(), &2.into()));
+    assert_eq!((&second["job"], &second["step"], &second["of"]), (&3.into(), &1.into(), &8.into()));
+    let ran = being(two()).run(&["status"]);
+    assert!(ran.text().contains("\nworker 1 running job 3, step 1 of 8, pid 9"), "{}", ran.text());
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! The `--json` event `status`: the state of the daemon.
 
 use serde::Serialize;
-use zimg_client::{Counters, DeviceMemory, ModelInfo, Overview, Setup, Weights};
+use zimg_client::{Counters, DeviceMemory, ModelInfo, Setup, Weights, WorkerStatus};
 
 use crate::daemon_state::DaemonState;
 use crate::json::{FailureFields, WorkerFields};
 use crate::version::VERSION;
 
-/// A daemon of an older minor version does not report the fields that are `null`.
+/// `worker`, `model`, `weights` and `memory` are those of the first worker; `workers` has them all.
 #[derive(Serialize)]
 #[serde(tag = "event", rename = "status")]
 pub(crate) struct StatusEvent<'a> {
@@ -20,10 +20,11 @@ pub(crate) struct StatusEvent<'a> {
     zimg: &'static str,
     weights: Option<WeightsObject>,
     memory: Option<MemoryObject>,
-    connections: Option<ConnectionsObject>,
-    detached: Option<DetachedObject<'a>>,
-    counters: Option<CountersObject>,
+    connections: ConnectionsObject,
+    detached: DetachedObject<'a>,
+    counters: CountersObject,
     config: Option<&'a str>,
+    workers: Vec<WholeWorkerObject<'a>>,
 }
 
 #[derive(Serialize)]
@@ -40,6 +41,15 @@ struct WorkerObject<'a> {
 }
 
 #[derive(Serialize)]
+struct WholeWorkerObject<'a> {
+    #[serde(flatten)]
+    worker: WorkerObject<'a>,
+    model: Option<ModelObject<'a>>,
+    weights: Option<WeightsObject>,
+    memory: Option<MemoryObject>,
+}
+
+#[derive(Serialize)]
 struct ModelObject<'a> {
     name: &'a str,
     device: &'a str,
@@ -50,7 +60,7 @@ struct ModelObject<'a> {
     guidance: f32,
     max_tokens: u32,
     /// A directory, or "tiny".
-    path: Option<&'a str>,
+    path: &'a str,
 }
 
 #[derive(Serialize)]
@@ -58,9 +68,9 @@ struct JobsObject {
     queued: u32,
     done: u64,
     failed: u64,
-    unfinished: Option<u32>,
-    limit: Option<u32>,
-    limit_per_user: Option<u32>,
+    unfinished: u32,
+    limit: u32,
+    limit_per_user: u32,
     wait_ms: Option<u64>,
 }
 
@@ -102,52 +112,63 @@ struct CountersObject {
 
 /// The event of this state.
 pub(crate) fn status_event(seen: &DaemonState) -> StatusEvent<'_> {
-    let DaemonState { status, overview, setup } = seen;
-    let (overview, setup) = (overview.as_ref(), setup.as_ref());
+    let DaemonState { overview, setup } = seen;
+    let status = &overview.status;
+    let WholeWorkerObject { worker, model, weights, memory } = whole(status.first_worker(), setup);
     StatusEvent {
         version: &status.version,
         pid: status.pid,
         uptime_s: status.uptime_s,
-        worker: WorkerObject {
-            id: status.first_worker().worker.0,
-            state: (&status.first_worker().state).into(),
-            pid: status.first_worker().pid,
-            restarts: status.first_worker().restarts,
-            load_s: status.first_worker().load_s,
-            last_error: status.first_worker().last_error.as_deref(),
-            age_s: overview.and_then(|overview| overview.status.first_worker().age_s),
-        },
-        model: status.first_worker().model.as_ref().map(|info| model(info, setup)),
+        worker,
+        model,
         jobs: JobsObject {
             queued: status.queued,
             done: status.done,
             failed: status.failed,
-            unfinished: overview.map(|overview| overview.unfinished),
-            limit: overview.map(|overview| overview.limits.jobs),
-            limit_per_user: overview.map(|overview| overview.limits.jobs_per_user),
-            wait_ms: overview.and_then(|overview| overview.wait_ms),
+            unfinished: overview.unfinished,
+            limit: overview.limits.jobs,
+            limit_per_user: overview.limits.jobs_per_user,
+            wait_ms: overview.wait_ms,
         },
         zimg: VERSION,
-        weights: overview.and_then(|overview| overview.status.first_worker().weights).map(
-            |weights| match weights {
-                Weights::Read { bytes } => WeightsObject { from: "checkpoint", bytes },
-                Weights::Retained { bytes } => WeightsObject { from: "retained", bytes },
-            },
-        ),
-        memory: overview
-            .and_then(|overview| overview.status.first_worker().memory)
-            .map(|DeviceMemory { used, total }| MemoryObject { used, total }),
-        connections: overview.map(|overview| ConnectionsObject {
+        weights,
+        memory,
+        connections: ConnectionsObject {
             open: overview.connections,
             limit: overview.limits.connections,
-        }),
-        detached: overview.map(|overview| detached(overview, setup)),
-        counters: overview.map(|overview| counted(&overview.counters)),
-        config: setup.and_then(|setup| setup.config.as_deref()),
+        },
+        detached: DetachedObject {
+            jobs: overview.detached,
+            directory: setup.state_dir.as_deref(),
+            error: overview.store_failure.as_ref().map(FailureFields::from),
+        },
+        counters: counted(&overview.counters),
+        config: setup.config.as_deref(),
+        workers: status.workers.iter().map(|worker| whole(worker, setup)).collect(),
     }
 }
 
-fn model<'a>(model: &'a ModelInfo, setup: Option<&'a Setup>) -> ModelObject<'a> {
+fn whole<'a>(worker: &'a WorkerStatus, setup: &'a Setup) -> WholeWorkerObject<'a> {
+    WholeWorkerObject {
+        worker: WorkerObject {
+            state: (&worker.state).into(),
+            id: worker.worker.0,
+            pid: worker.pid,
+            restarts: worker.restarts,
+            load_s: worker.load_s,
+            last_error: worker.last_error.as_deref(),
+            age_s: worker.age_s,
+        },
+        model: worker.model.as_ref().map(|info| model(info, setup)),
+        weights: worker.weights.map(|weights| match weights {
+            Weights::Read { bytes } => WeightsObject { from: "checkpoint", bytes },
+            Weights::Retained { bytes } => WeightsObject { from: "retained", bytes },
+        }),
+        memory: worker.memory.map(|DeviceMemory { used, total }| MemoryObject { used, total }),
+    }
+}
+
+fn model<'a>(model: &'a ModelInfo, setup: &'a Setup) -> ModelObject<'a> {
     ModelObject {
         name: &model.name,
         device: &model.device,
@@ -157,15 +178,7 @@ fn model<'a>(model: &'a ModelInfo, setup: Option<&'a Setup>) -> ModelObject<'a> 
         steps: model.steps,
         guidance: model.guidance,
         max_tokens: model.max_tokens,
-        path: setup.map(|setup| &*setup.model),
-    }
-}
-
-fn detached<'a>(overview: &'a Overview, setup: Option<&'a Setup>) -> DetachedObject<'a> {
-    DetachedObject {
-        jobs: overview.detached,
-        directory: setup.and_then(|setup| setup.state_dir.as_deref()),
-        error: overview.store_failure.as_ref().map(FailureFields::from),
+        path: &setup.model,
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &StatusArgs, common: &CommonArgs) -> Result<(), Exit> {
     let mut text = String::new();
     let mut lines = table::lines(&seen);
     if format::prints_colours() {
-        lines = table::tinted(lines, &seen.status.first_worker().state);
+        lines = table::tinted(lines, seen.status());
     }
     for line in lines {
         text += &line;

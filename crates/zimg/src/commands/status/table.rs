@@ -1,6 +1,6 @@
 //! The output of `zimg status`: one line for each topic.
 
-use zimg_client::{Overview, Status, Weights, WorkerState};
+use zimg_client::{Overview, Setup, Status, Weights, WorkerState, WorkerStatus};
 
 use crate::daemon_state::DaemonState;
 use crate::format;
@@ -11,74 +11,84 @@ const NAME: usize = 9;
 
 /// The lines of the table, escaped for a terminal.
 pub(super) fn lines(seen: &DaemonState) -> Vec<String> {
-    let DaemonState { status, overview, setup } = seen;
-    let uptime = format::uptime(status.uptime_s);
+    let DaemonState { overview, setup } = seen;
+    let status = &overview.status;
+    let several = status.workers.len() > 1;
     let mut lines = vec![format::printable(&format!(
-        "zimaged {}, pid {}, up {uptime}",
-        status.version, status.pid
+        "zimaged {}, pid {}, up {}",
+        status.version,
+        status.pid,
+        format::uptime(status.uptime_s)
     ))];
-    let mut line = |name: &str, text: &str| {
-        lines.push(format!("{name:<NAME$}{}", format::printable(text)));
-    };
-    line("worker", &worker(status, overview.as_ref()));
-    if let Some(model) = &status.first_worker().model {
-        let loaded =
-            status.first_worker().load_s.map(|s| format!(", ready after {}", format::seconds(s)));
-        let loaded = loaded.unwrap_or_default();
-        line("model", &format!("{} on {}, {}{loaded}", model.name, model.device, model.dtype));
-        let (width, height, steps) = (model.width, model.height, model.steps);
-        let (guidance, tokens) = (model.guidance, model.max_tokens);
-        line(
-            "defaults",
-            &format!(
-                "{width}x{height} in {steps} steps, guidance {guidance}, \
-                 prompts of up to {tokens} tokens"
-            ),
-        );
+    for worker in workers(status) {
+        let name =
+            if several { format!("worker {}", worker.worker.0) } else { "worker".to_owned() };
+        lines.extend(lines_of(&name, worker));
     }
-    if let Some(weights) =
-        overview.as_ref().and_then(|overview| overview.status.first_worker().weights)
-    {
-        line("weights", &weights_of(weights));
-    }
-    if let Some(memory) =
-        overview.as_ref().and_then(|overview| overview.status.first_worker().memory)
-    {
-        let (used, total) = (format::bytes(memory.used), format::bytes(memory.total));
-        line("memory", &format!("{used} of the device's {total} in use"));
-    }
-    line("jobs", &jobs(status, overview.as_ref()));
-    if let Some(overview) = overview {
-        let (open, limits) = (overview.connections, overview.limits.connections);
-        line("clients", &format!("{open} of {limits} connections"));
-    }
-    if let Some(kept) = overview.as_ref().and_then(|overview| kept(overview, seen)) {
-        line("detached", &kept);
-    }
-    if let Some(config) = setup.as_ref().and_then(|setup| setup.config.as_ref()) {
-        line("config", config);
-    }
-    if let Some(error) = &status.first_worker().last_error {
-        line("error", error);
+    lines.push(line("jobs", &jobs(overview)));
+    let (open, limits) = (overview.connections, overview.limits.connections);
+    lines.push(line("clients", &format!("{open} of {limits} connections")));
+    lines.extend(kept(overview, setup).map(|kept| line("detached", &kept)));
+    lines.extend(setup.config.iter().map(|config| line("config", config)));
+    for worker in workers(status) {
+        let of = if several { format!("worker {}: ", worker.worker.0) } else { String::new() };
+        lines.extend(worker.last_error.iter().map(|error| line("error", &format!("{of}{error}"))));
     }
     if status.version != VERSION {
-        line("version", &skew(&status.version));
+        lines.push(line("version", &skew(&status.version)));
     }
     lines
 }
 
-/// The lines with colours: dim names, and the worker's state by its severity.
-pub(super) fn tinted(lines: Vec<String>, worker: &WorkerState) -> Vec<String> {
-    let state = match worker {
+/// The daemon's workers, or what stands for one where there is none.
+fn workers(status: &Status) -> &[WorkerStatus] {
+    match &*status.workers {
+        [] => std::slice::from_ref(status.first_worker()),
+        workers => workers,
+    }
+}
+
+fn line(name: &str, text: &str) -> String {
+    format!("{name:<NAME$}{}", format::printable(text))
+}
+
+/// The lines of one worker.
+fn lines_of(name: &str, worker: &WorkerStatus) -> Vec<String> {
+    let mut lines = vec![line(name, &state(worker))];
+    if let Some(model) = &worker.model {
+        let loaded = worker.load_s.map(|s| format!(", ready after {}", format::seconds(s)));
+        let loaded = loaded.unwrap_or_default();
+        let text = format!("{} on {}, {}{loaded}", model.name, model.device, model.dtype);
+        lines.push(line("model", &text));
+        let (width, height, steps) = (model.width, model.height, model.steps);
+        let (guidance, tokens) = (model.guidance, model.max_tokens);
+        let text = format!(
+            "{width}x{height} in {steps} steps, guidance {guidance}, \
+             prompts of up to {tokens} tokens"
+        );
+        lines.push(line("defaults", &text));
+    }
+    lines.extend(worker.weights.map(|weights| line("weights", &weights_of(weights))));
+    if let Some(memory) = worker.memory {
+        let (used, total) = (format::bytes(memory.used), format::bytes(memory.total));
+        lines.push(line("memory", &format!("{used} of the device's {total} in use")));
+    }
+    lines
+}
+
+/// The lines with colours: dim names, and each worker's state by its severity.
+pub(super) fn tinted(lines: Vec<String>, status: &Status) -> Vec<String> {
+    let mut states = workers(status).iter().map(|worker| match worker.state {
         WorkerState::Ready | WorkerState::Busy { .. } => "32",
         WorkerState::Failed(_) => "1;31",
         WorkerState::Restarting { .. } => "33",
         _ => "36",
-    };
+    });
     let paint = |line: String| match (line.get(..NAME), line.get(NAME..)) {
-        (Some("worker   "), Some(text)) => {
+        (Some(name), Some(text)) if name.starts_with("worker ") => {
+            let state = states.next().unwrap_or("36");
             let (shown, rest) = text.split_at(text.find(',').unwrap_or(text.len()));
-            format!("\x1b[2mworker   \x1b[0m\x1b[{state}m{shown}\x1b[0m{rest}")
+            format!("\x1b[2m{name}\x1b[0m\x1b[{state}m{shown}\x1b[0m{rest}")
         }
         (Some(name @ ("error    " | "version  ")), Some(text)) => {
             format!("\x1b[31m{name}\x1b[0m{text}")
@@ -89,16 +99,16 @@ pub(super) fn tinted(lines: Vec<String>, worker: &WorkerState) -> Vec<String> {
     lines.into_iter().map(paint).collect()
 }
 
-fn worker(status: &Status, overview: Option<&Overview>) -> String {
-    let mut text = format::worker(&status.first_worker().state);
-    if let Some(pid) = status.first_worker().pid {
+fn state(worker: &WorkerStatus) -> String {
+    let mut text = format::worker(&worker.state);
+    if let Some(pid) = worker.pid {
         text += &format!(", pid {pid}");
     }
-    if let Some(age) = overview.and_then(|overview| overview.status.first_worker().age_s) {
+    if let Some(age) = worker.age_s {
         text += &format!(", up {}", format::uptime(age));
     }
-    let again = if status.first_worker().restarts == 1 { "time" } else { "times" };
-    text + &format!(", restarted {} {again}", status.first_worker().restarts)
+    let again = if worker.restarts == 1 { "time" } else { "times" };
+    text + &format!(", restarted {} {again}", worker.restarts)
 }
 
 fn weights_of(weights: Weights) -> String {
@@ -110,22 +120,21 @@ fn weights_of(weights: Weights) -> String {
     }
 }
 
-fn jobs(status: &Status, overview: Option<&Overview>) -> String {
+fn jobs(overview: &Overview) -> String {
+    let Overview { status, limits, unfinished, wait_ms, .. } = overview;
     let Status { queued, done, failed, .. } = status;
-    let ended = format!("{done} done, {failed} failed");
-    let Some(Overview { limits, unfinished, wait_ms, .. }) = overview else {
-        return format!("{queued} waiting, {ended}");
-    };
     let wait = wait_ms
         .filter(|ms| *ms > 0)
         .map(|ms| format!("; a new one would wait about {}", format::seconds(ms as f32 / 1e3)));
-    let wait = wait.unwrap_or_default();
-    format!("{unfinished} of {} places taken, {queued} waiting{wait}; {ended}", limits.jobs)
+    let (wait, places) = (wait.unwrap_or_default(), limits.jobs);
+    format!(
+        "{unfinished} of {places} places taken, {queued} waiting{wait}; {done} done, {failed} failed"
+    )
 }
 
 /// Detached jobs with images to fetch, and their directory; none if detached jobs are off.
-fn kept(overview: &Overview, seen: &DaemonState) -> Option<String> {
-    let folder = seen.setup.as_ref().and_then(|setup| setup.state_dir.as_ref());
+fn kept(overview: &Overview, setup: &Setup) -> Option<String> {
+    let folder = setup.state_dir.as_ref();
     let place = folder.map(|folder| format!(" in {folder}")).unwrap_or_default();
     let jobs = match overview.detached {
         1 => "1 job".to_owned(),
@@ -150,8 +159,7 @@ fn skew(version: &str) -> String {
 mod tests {
     use super::*;
     use zimg_client::{
-        Capabilities, Counters, DaemonLimits, DeviceMemory, Failure, Kind, ModelInfo, Setup,
-        WorkerState, WorkerStatus,
+        Capabilities, Counters, DaemonLimits, DeviceMemory, Failure, Kind, ModelInfo, WorkerId,
     };
 
     fn status() -> Status {
@@ -199,24 +207,58 @@ mod tests {
         lines(seen).join("\n")
     }
 
+    fn setup() -> Setup {
+        Setup { config: None, model: "tiny".to_owned(), state_dir: None }
+    }
+
     #[test]
-    fn a_daemon_of_minor_version_0_says_less() {
+    fn another_version_and_an_error_are_shown() {
         let mut status = with_worker(|worker| {
             worker.state = WorkerState::Loading { done: 5_000_000, total: 20_000_000 };
             worker.last_error = Some("the worker was killed\nby signal \x1b[1m9".to_owned());
         });
         status.version = "0.0.9".to_owned();
+        let overview = Overview { status, wait_ms: None, ..overview(&self::status()) };
         assert_eq!(
-            shown(&DaemonState { status, overview: None, setup: None }),
+            shown(&DaemonState { overview, setup: setup() }),
             format!(
                 "zimaged 0.0.9, pid 7, up 3 s\n\
                  worker   loading the model, 25 % (5 MB of 20 MB), pid 8, restarted 1 time\n\
-                 jobs     2 waiting, 0 done, 1 failed\n\
+                 jobs     3 of 64 places taken, 2 waiting; 0 done, 1 failed\n\
+                 clients  4 of 32 connections\n\
+                 detached 1 job to fetch\n\
                  error    the worker was killed\\nby signal \\u{{1b}}[1m9\n\
                  version  zimg is {VERSION}, zimaged 0.0.9: install both from one build, then restart \
                  zimaged"
             )
         );
+    }
+
+    #[test]
+    fn each_of_several_workers_has_its_lines_and_its_colour() {
+        let mut overview = overview(&status());
+        overview.status.workers.push(WorkerStatus {
+            worker: WorkerId(1),
+            state: WorkerState::Failed(Failure::new(Kind::Internal, "it died")),
+            last_error: Some("it died".to_owned()),
+            ..WorkerStatus::default()
+        });
+        let lines = lines(&DaemonState { setup: setup(), overview: overview.clone() });
+        assert_eq!(
+            lines[1..6],
+            [
+                "worker 0 ready, pid 8, up 1 h 1 min, restarted 1 time",
+                "weights  retained from an earlier worker, 20.5 GB",
+                "memory   22.9 GB of the device's 85.5 GB in use",
+                "worker 1 the worker failed: it died, restarted 0 times",
+                "jobs     3 of 64 places taken, 2 waiting; a new one would wait about 2.30 s; 0 done, \
+                 1 failed"
+            ]
+        );
+        assert_eq!(lines.last().map(String::as_str), Some("error    worker 1: it died"));
+        let painted = tinted(lines, &overview.status);
+        assert!(painted[1].contains("\x1b[32mready\x1b[0m"), "{painted:?}");
+        assert!(painted[4].contains("\x1b[1;31mthe worker failed"), "{painted:?}");
     }
 
     #[test]
@@ -240,7 +282,7 @@ mod tests {
             model: "/srv/models/Z-Image-Turbo".to_owned(),
             state_dir: Some("/var/lib/zimaged".to_owned()),
         };
-        let seen = DaemonState { overview: Some(overview(&status)), status, setup: Some(setup) };
+        let seen = DaemonState { overview: overview(&status), setup };
         let text = shown(&seen);
         assert_eq!(
             text,
@@ -268,9 +310,9 @@ mod tests {
             worker.last_error = Some("it died".to_owned());
         });
         for status in [status(), failed] {
-            let seen = DaemonState { overview: Some(overview(&status)), status, setup: None };
+            let seen = DaemonState { overview: overview(&status), setup: setup() };
             let plain = lines(&seen);
-            let painted = tinted(plain.clone(), &seen.status.first_worker().state);
+            let painted = tinted(plain.clone(), seen.status());
             let uncoloured: Vec<_> = painted
                 .iter()
                 .map(|line| {
@@ -279,8 +321,8 @@ mod tests {
                 })
                 .collect();
             assert_eq!(uncoloured, plain);
-            let colour =
-                if seen.status.first_worker().last_error.is_some() { "1;31" } else { "32" };
+            let failed = seen.status().first_worker().last_error.is_some();
+            let colour = if failed { "1;31" } else { "32" };
             assert!(painted[1].contains(&format!("\x1b[{colour}m")), "{painted:?}");
         }
     }
@@ -298,7 +340,7 @@ mod tests {
                 model: "tiny".to_owned(),
                 state_dir: state_dir.map(str::to_owned),
             };
-            shown(&DaemonState { overview: Some(overview), status, setup: Some(setup) })
+            shown(&DaemonState { overview, setup })
         };
         let kept = "detached 1 job to fetch in /s: cannot store jobs in /s: it is full; make room";
         assert!(said(Some("/s")).lines().any(|line| line == kept), "{}", said(Some("/s")));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::ZonedDateTime;
 use serde::Serialize;
-use zimg_client::{Client, Failure, JobInfo};
+use zimg_client::{Client, Failure, JobInfo, WorkerStatus};
 
 use super::json::status_event;
 use super::keys::{Keys, Woken};
@@ -56,7 +56,7 @@ type Look = Result<(DaemonState, Vec<JobInfo>), Failure>;
 fn look(client: &mut Option<Client>, socket: &Path, with_jobs: bool) -> Look {
     let ask = |client: &mut Client| {
         let seen = DaemonState::ask(client)?;
-        let jobs = if with_jobs && client.minor() > 0 { client.jobs()? } else { Vec::new() };
+        let jobs = if with_jobs { client.jobs()? } else { Vec::new() };
         Ok::<_, Failure>((seen, jobs))
     };
     if let Some(mut before) = client.take()
@@ -89,7 +89,7 @@ impl View {
                     Ok((seen, list)) => {
                         let mut lines = table::lines(seen);
                         if format::wants_colours() {
-                            lines = table::tinted(lines, &seen.status.first_worker().state);
+                            lines = table::tinted(lines, seen.status());
                         }
                         if !list.is_empty() {
                             lines.push(String::new());
@@ -128,15 +128,24 @@ fn lost(failure: &Failure) -> Vec<String> {
 
 /// The line that is printed when it changes.
 fn change(seen: &DaemonState) -> String {
-    let status = &seen.status;
+    let status = seen.status();
+    let states: Vec<_> = match &*status.workers {
+        [_, _, ..] => {
+            let state = |worker: &WorkerStatus| {
+                format!("worker {}: {}", worker.worker.0, format::worker(&worker.state))
+            };
+            status.workers.iter().map(state).collect()
+        }
+        _ => vec![format::worker(&status.first_worker().state)],
+    };
     let mut text = format!(
         "{}; {} waiting, {} done, {} failed",
-        format::worker(&status.first_worker().state),
+        states.join(", "),
         status.queued,
         status.done,
         status.failed
     );
-    if let Some(error) = &status.first_worker().last_error {
+    for error in status.workers.iter().filter_map(|worker| worker.last_error.as_ref()) {
         text += &format!("; last error: {error}");
     }
     format::printable(&text)
