@@ -51,7 +51,7 @@ systemd-test: $(if $(SUDO_USER),,libtorch) ## run the service under a real syste
 	@contrib/dev/systemd-test/run.sh
 
 verify: libtorch ## every heavy suite that this machine can run, and a table of verdicts; SUITES="units disks" chooses
-	@contrib/dev/verify.sh
+	@contrib/dev/verify/run.sh
 
 fuzz: ## fuzz all input formats with cargo-fuzz and a nightly compiler, FUZZ_SECONDS (600) a target, TARGET=name one
 	@contrib/dev/fuzz.sh

@@ -15,9 +15,11 @@ deny() { "$cargo" deny --config contrib/dev/deny.toml --locked --log-level error
 deny check licenses bans sources
 if deny fetch db; then
   deny check advisories
+  echo "deny: licences, bans, sources and advisories are sound"
 elif compgen -G "${CARGO_HOME:-$HOME/.cargo}/advisory-dbs/*/crates" >/dev/null; then
   echo "deny: the advisories are those of the last fetch, their source is out of reach" >&2
   deny --offline check advisories
+  echo "deny: licences, bans and sources are sound, and the advisories of the last fetch"
 else
   echo "deny: advisories not checked, their source is out of reach" >&2
   exit 75

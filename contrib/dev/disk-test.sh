@@ -63,8 +63,8 @@ no_job_is_left || fail "jobs are left: $said"
 stop
 
 start size=900k,ro
-zimg "a red circle" --detach -q
-expect 74 "Read-only file system" "a detached job on a read-only disk"
+zimg "a red circle" --detach -q --json
+expect 74 '"kind":"io"' "a detached job on a read-only disk"
 zimg "a red circle" -q -s 64x64 -f -o attached.png
 expect 0 "" "an attached job on a read-only disk"
 stop
@@ -74,7 +74,9 @@ start size=330k
 long=$(head -c 9000 /dev/zero | tr '\0' x)
 accepted=()
 while zimg "$long" --detach -q -s 64x64 && [ "$code" = 0 ]; do accepted+=("$said"); done
-expect 74 "database or disk is full" "a detached job on a full disk"
+[ "$code" = 74 ] || fail "a detached job on a full disk: status $code: $said"
+zimg "$long" --detach -q -s 64x64 --json
+expect 74 '"kind":"io"' "another detached job on a full disk"
 [ ${#accepted[@]} -gt 0 ] || fail "no job was accepted before the disk was full"
 for job in "${accepted[@]}"; do
   zimg cancel "$job"

@@ -38,6 +38,8 @@ leaks() { case $1 in worker) echo 0 ;; *) echo 1 ;; esac }
 # fuzzer NAME FOLDER… -- OPTION…: runs a target that is built
 fuzzer() { "$cargo" +nightly fuzz run --fuzz-dir tests/fuzz "$@"; }
 
+targets=0
+inputs=0
 say "building"
 "$cargo" +nightly fuzz build --fuzz-dir tests/fuzz
 for corpus in tests/fuzz/corpus/${TARGET:-*}; do
@@ -52,4 +54,11 @@ for corpus in tests/fuzz/corpus/${TARGET:-*}; do
   edges=$(grep -o ' cov: [0-9]*' "$log" | tail -n 1)
   runs=$(sed -n 's/^stat::number_of_executed_units: //p' "$log")
   say "$name: $runs inputs in $seconds s, $((${edges#*: })) edges covered, no oracle contradicted"
+  targets=$((targets + 1))
+  inputs=$((inputs + runs))
 done
+[ $inputs -gt 0 ] || {
+  say "no input was tried" >&2
+  exit 1
+}
+say "no oracle contradicted by $inputs inputs to $targets targets, $seconds s each"

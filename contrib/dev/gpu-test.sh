@@ -8,8 +8,11 @@ if [ ! -e /dev/nvidiactl ]; then
   exit 69
 fi
 "${PYTHON:-python3}" contrib/dev/libtorch/get.py
+rm -f "${CARGO_TARGET_DIR:-target}/gpu-test.png"
 for example in kernels map_kernels outlive; do
   "${CARGO:-cargo}" run --locked -p zimage-cuda --example "$example"
 done
 "${CARGO:-cargo}" run --locked -p zimg-tests --example gpu
 DEVICE=cuda:0 OUT=${CARGO_TARGET_DIR:-target}/gpu-test.png contrib/dev/demo.sh
+[ -s "${CARGO_TARGET_DIR:-target}/gpu-test.png" ]
+echo "gpu-test: kernels, retained memory, images and the demo are right"

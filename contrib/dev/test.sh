@@ -27,7 +27,7 @@ step "Python"
 "$cargo" build --quiet --locked -p zimg -p zimaged -p zimage-worker
 "$cargo" build --quiet --locked -p zimg-client --example latency
 : >"$log"
-for tests in contrib/dev/libtorch contrib/lab/bench contrib/clients/python; do
+for tests in contrib/dev/libtorch contrib/dev/verify contrib/lab/bench contrib/clients/python; do
   "$python" -B -m unittest discover --start-directory "$tests" 2>&1 | tee -a "$log"
 done
 recorder=$(PYTHON=$python contrib/dev/venv.sh test target/recording contrib/lab/recording/requirements.txt "a terminal in memory")
@@ -59,6 +59,10 @@ contrib/dev/deny.sh || case $? in
 esac
 ran=$(awk '/^Ran / { ran += $2 } END { print ran }' "$log")
 
+if [ "${rust% *}" = 0 ] || [ "${ran:-0}" = 0 ]; then
+  echo "test: ${rust% *} Rust and ${ran:-0} Python tests were counted: a run of none is no success" >&2
+  exit 1
+fi
 if [ "${rust#* }" != 0 ]; then
   echo "test: ${rust#* } Rust tests are ignored, and none should be" >&2
   exit 1

@@ -9,7 +9,10 @@ if ! cmp -s "$wanted" "$work/installed.txt"; then
     echo "$name: Python cannot make a venv: install the package python3-venv" >&2
     exit 69
   }
-  "$work/venv/bin/python" -m pip install --quiet --requirement "$wanted" >&2
+  "$work/venv/bin/python" -m pip install --quiet --requirement "$wanted" >&2 || {
+    echo "$name: not run: pip cannot install $wanted: see above" >&2
+    exit 69
+  }
   cp "$wanted" "$work/installed.txt"
 fi
 echo "$work/venv/bin/python"

@@ -255,15 +255,8 @@ impl Daemon {
 
     /// Waits until no worker is left of a daemon that has ended.
     pub fn is_gone(&self) {
-        let parent = self.pid().to_string();
-        // Not another process that has its number now.
-        let is_ours = |worker: Pid| {
-            let arguments = fs::read(format!("/proc/{worker}/cmdline")).unwrap_or_default();
-            arguments.split(|byte| *byte == 0).any(|argument| argument == parent.as_bytes())
-        };
-        for worker in self.workers() {
-            wait_until("a worker is gone", || !lives(worker) || !is_ours(worker));
-        }
+        let daemon = self.pid();
+        wait_until("no worker is left", || workers_of(daemon).is_empty());
     }
 
     /// Descriptors that it has open.
@@ -315,6 +308,20 @@ pub fn lives(pid: Pid) -> bool {
     // After the name, which is in brackets and may have some itself.
     let state = stat.rsplit_once(") ").map(|(_, rest)| rest.chars().next());
     state.flatten().is_some_and(|state| state != 'Z' && state != 'X')
+}
+
+/// The processes that live and were started as workers of this daemon, whatever they wrote down.
+fn workers_of(daemon: u32) -> Vec<Pid> {
+    let of = daemon.to_string();
+    let is_its = |pid: Pid| {
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut arguments = arguments.split(|byte| *byte == 0);
+        arguments.any(|word| word == b"--parent-pid") && arguments.next() == Some(of.as_bytes())
+    };
+    let names = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    names.map(Pid::from_raw).filter(|pid| is_its(*pid) && lives(*pid)).collect()
 }
 
 /// A job's images, or why there are none.
@@ -378,4 +385,21 @@ fn scripted(folder: &Path, exports: &str, worker: &Path) -> PathBuf {
 
 fn pid(child: &Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id()).unwrap())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_living_worker_is_found_and_a_dead_one_is_not() {
+        let daemon = Daemon::ready("");
+        let worker = daemon.worker();
+        assert_eq!((workers_of(daemon.pid()), daemon.workers()), (vec![worker], vec![worker]));
+        daemon.signal(Signal::SIGSTOP);
+        kill(worker, Signal::SIGKILL).unwrap();
+        wait_until("it is dead", || !lives(worker));
+        assert_eq!(workers_of(daemon.pid()), []);
+        daemon.signal(Signal::SIGCONT);
+    }
 }

@@ -163,6 +163,7 @@ fn check(images: &[Image], seed: u64, count: u32) {
     assert_eq!(images.len(), count as usize);
     for (index, image) in (0..).zip(images) {
         assert_eq!((u64::from(image.info.index), image.info.seed), (index, seed + index));
+        assert_eq!(image.pixels.len(), 3 * 64 * 64);
         assert!(image.pixels.chunks(3).all(|pixel| pixel == colour(seed + index)));
     }
 }

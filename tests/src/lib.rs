@@ -11,17 +11,21 @@
 )]
 
 mod daemon;
+mod folder;
 pub mod fuzzing;
 mod ledger;
 pub mod mock;
 mod programs;
+mod pty;
 mod raw;
 mod store;
 mod worker;
 
 pub use daemon::{Daemon, Options, faulty_starts, finish, lives, mock_worker, wait_until};
+pub use folder::copied;
 pub use ledger::{Ledger, Seeded};
 pub use programs::{built_worker, faulty_worker, program};
+pub use pty::written_to;
 pub use raw::Raw;
 pub use store::Store;
 pub use worker::{Run, Snapshot, Worker};

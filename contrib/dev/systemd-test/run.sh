@@ -89,8 +89,10 @@ if [ ! -s "$shared/results" ]; then
   cannot "the container did not boot; $work/console has what it said"
 fi
 kill "$shown" 2>/dev/null && wait "$shown" 2>/dev/null || true
-grep -q '^all [0-9]* checks passed' "$shared/results" || {
+# Each check of inside.sh, and no fewer.
+all="all $(grep -c '^check "' contrib/dev/systemd-test/inside.sh) checks passed"
+grep -qx "$all" "$shared/results" || {
   say "failed; the journal is in $shared/journal" >&2
   exit 1
 }
-say "done; $(sed -n 's/^systemd is //p' "$shared/results")"
+say "$all; $(sed -n 's/^systemd is //p' "$shared/results")"

@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use tch::{Device, Kind, Tensor};
 use zimage::{Checkpoint, DType, Error, Image, Options, Params, Pipeline};
+
+#[path = "../../../tests/src/folder.rs"]
+pub mod folder;
+use folder::copied;
 
 const TRANSFORMER: &str = "transformer/diffusion_pytorch_model.safetensors";
 const VAE: &str = "vae/diffusion_pytorch_model.safetensors";
@@ -18,8 +21,7 @@ fn fixture() -> PathBuf {
 
 /// The fixture with one file's tensors changed, in a folder of its own.
 fn changed(file: &str, change: impl Fn(&str, Tensor) -> Tensor) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    copy(&fixture(), folder.path());
+    let folder = copied(&fixture());
     let path = folder.path().join(file);
     let tensors: Vec<_> = Tensor::read_safetensors(&path)
         .unwrap()
@@ -31,19 +33,6 @@ fn changed(file: &str, change: impl Fn(&str, Tensor) -> Tensor) -> tempfile::Tem
         .collect();
     Tensor::write_safetensors(&tensors, &path).unwrap();
     folder
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 fn generate(folder: &Path, dtype: DType) -> zimage::Result<(Tensor, Image)> {

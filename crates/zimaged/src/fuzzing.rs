@@ -47,6 +47,11 @@ pub fn reencode_record(bytes: &[u8]) -> Option<Vec<u8>> {
     JobRecord::decode(1, bytes).and_then(|record| record.encode()).ok()
 }
 
+/// All fields of a record of the job store, as text; `None` if it is invalid.
+pub fn describe_record(bytes: &[u8]) -> Option<String> {
+    JobRecord::decode(1, bytes).ok().map(|record| format!("{record:?}"))
+}
+
 /// The number of jobs in a job database, opened as the daemon opens it.
 ///
 /// # Errors

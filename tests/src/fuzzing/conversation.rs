@@ -14,14 +14,16 @@ const FRAME: usize = 6 * size_of::<Frame>();
 
 /// The clients are told what a client understands, each of them to one end, and what the worker
 /// says costs the daemon little more than its bytes.
-pub fn worker(bytes: &[u8]) {
+pub fn worker(bytes: &[u8]) -> bool {
     static AT_REST: OnceLock<usize> = OnceLock::new();
     let at_rest = *AT_REST.get_or_init(|| most_held(|| zimaged::fuzzing::run_worker_bytes(&[])).1);
     let (told, held) = most_held(|| zimaged::fuzzing::run_worker_bytes(bytes));
     let (frames, announced) = cut(bytes);
     let limit = at_rest + 8 * bytes.len() + frames * FRAME + announced + SLACK;
     assert!(held <= limit, "{held} bytes were held for {}, {limit} expected", bytes.len());
-    told.unwrap().iter().for_each(|frames| understood(frames));
+    let told = told.unwrap();
+    told.iter().for_each(|frames| understood(frames));
+    told.iter().any(|frames| matches!(frames.last(), Some(Frame::Event(Event::Done(_)))))
 }
 
 /// How many frames there are, and the length of the one that is announced and does not come whole,

@@ -8,15 +8,15 @@ use zimg_protocol::hello::{self, Hello, Welcome};
 use zimg_protocol::limits::{COUNT_MAX, PROMPT_BYTES, TO_CLIENT_BYTES, TO_DAEMON_BYTES, side_fits};
 use zimg_protocol::messages::{Event, Generate, Request};
 
-use super::{SLACK, most_held, within};
+use super::{SLACK, most_held, within, without_negative_zeros};
 
 /// Sixteen bytes are a hello or not, and are answered.
-pub fn hello(bytes: &[u8]) {
-    let Some(bytes) = bytes.first_chunk::<{ hello::BYTES }>() else { return };
+pub fn hello(bytes: &[u8]) -> bool {
+    let Some(bytes) = bytes.first_chunk::<{ hello::BYTES }>() else { return false };
     within(0, || {
         let understood = Hello::from_bytes(*bytes);
         assert_eq!(understood.is_ok(), bytes.starts_with(&hello::MAGIC));
-        let Ok(peer) = understood else { return };
+        let Ok(peer) = understood else { return false };
         assert_eq!(peer.to_bytes(), *bytes);
         let answer = Hello::OURS.negotiate(peer);
         assert_eq!(Welcome::from_bytes(answer.to_bytes()), Ok(answer));
@@ -26,13 +26,14 @@ pub fn hello(bytes: &[u8]) {
         let welcome = Welcome::from_bytes(*bytes)
             .map(|welcome| hello::skew("zimg 0.1.0", Hello::OURS, welcome, None).message);
         assert!(welcome.is_ok_and(|sentence| sentence.starts_with("zimg 0.1.0 speaks protocol ")));
-    });
+        true
+    })
 }
 
 /// A stream of frames, read in pieces whose size the first byte says. The daemon's own reader finds
 /// in it what any other does.
-pub fn frames(bytes: &[u8]) {
-    let Some((&piece, stream)) = bytes.split_first() else { return };
+pub fn frames(bytes: &[u8]) -> bool {
+    let Some((&piece, stream)) = bytes.split_first() else { return false };
     let at_most = 1 + usize::from(piece);
     let mut found = Vec::new();
     for limit in [TO_DAEMON_BYTES, TO_CLIENT_BYTES] {
@@ -70,14 +71,15 @@ pub fn frames(bytes: &[u8]) {
         frames.iter().map(|frame| frame.encode().unwrap()).collect()
     };
     assert_eq!(written(&by_the_daemon), written(&found));
+    !found.is_empty()
 }
 
 /// What a client asks: the rest of a frame after its kind.
-pub fn requests(bytes: &[u8]) {
+pub fn requests(bytes: &[u8]) -> bool {
     let body = [&[kind::REQUEST], bytes].concat();
     // The copy, and what is understood.
     let asked = within(2 * body.len(), || Frame::decode(body.clone().into()));
-    let Ok(frame) = asked else { return };
+    let Ok(frame) = asked else { return false };
     again(&frame, &body);
     let Frame::Request(request) = frame else { panic!("not a request but {frame:?}") };
     if let Request::Generate(Generate { params: draw, .. }) = request {
@@ -88,18 +90,27 @@ pub fn requests(bytes: &[u8]) {
             assert!(sides.into_iter().all(side_fits));
         }
     }
+    true
 }
 
+/// Bytes of a prompt without text in a list of parameters, with room to spare.
+pub(super) const EMPTY_PROMPT: usize = 32;
+
 /// A frame is written again as it came. An error's text is repaired where it is no UTF-8, and a
-/// list of parameters may leave out a default or come in another order: these are stable once
-/// written.
+/// list of parameters may have a default in it, come in another order or lack the prompt, which is
+/// then written as empty: what is written says the same and is stable.
 fn again(frame: &Frame, body: &[u8]) {
     let written = frame.encode().unwrap();
     match frame {
         Frame::Error(_) => assert_eq!(Frame::decode(written).unwrap(), *frame),
         Frame::Request(Request::Generate(_)) | Frame::Event(Event::Asked(_)) => {
+            assert!(written.len() <= body.len() + EMPTY_PROMPT, "{frame:?}");
             let again = Frame::decode(written.clone()).unwrap();
             assert_eq!(again.encode().unwrap(), written);
+            // As text, because what is no number equals nothing.
+            let [before, after] =
+                [frame, &again].map(|frame| without_negative_zeros(&format!("{frame:?}")));
+            assert_eq!(after, before);
         }
         _ => assert_eq!(written, body),
     }

@@ -11,4 +11,5 @@ mod messages;
 mod sentences;
 mod shown;
 mod tables;
+mod verified;
 mod walkthrough;

@@ -1,33 +1,12 @@
 //! Terminal previews, from the worker's latents to the terminal's escape sequences.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail the test")]
-
-use std::fs::File;
-use std::io::{ErrorKind, Read};
-use std::os::fd::OwnedFd;
+#![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use image::RgbImage;
 use image::imageops::{FilterType, resize};
-use nix::libc::EIO;
 use nix::pty::{Winsize, openpty};
-use zimg_tests::{Daemon, Options, built_worker};
-
-/// Everything written to a terminal until its last writer has gone.
-fn seen(terminal: OwnedFd) -> String {
-    let mut terminal = File::from(terminal);
-    let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
-    loop {
-        match terminal.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => text.extend_from_slice(&buffer[..n]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.raw_os_error() == Some(EIO) => break,
-            Err(error) => panic!("{error}"),
-        }
-    }
-    String::from_utf8(text).unwrap()
-}
+use zimg_tests::{Daemon, Options, built_worker, written_to};
 
 /// The images that kitty is sent, in their order.
 fn images(text: &str) -> Vec<RgbImage> {
@@ -60,7 +39,7 @@ fn previews_look_like_the_image() {
     let mut zimg = daemon.zimg(&[&words[..], &["--preview=kitty", "--show=kitty"]].concat());
     let mut child = zimg.stderr(pty.slave).spawn().unwrap();
     drop(zimg);
-    let text = seen(pty.master);
+    let text = written_to(pty.master);
     assert!(child.wait().unwrap().success(), "{text}\n{}", daemon.log());
     let mut images = images(&text);
     let shown = images.pop().unwrap();

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use zimg_client::{Params, Update, WorkerState};
 use zimg_protocol::messages::Weights;
-use zimg_tests::{Daemon, Options, Store, built_worker, finish, lives, wait_until};
+use zimg_tests::{Daemon, Options, Store, built_worker, copied, finish, lives, wait_until};
 
 /// The manifest and the last of three components.
 const MANIFEST: &str = "zimaged-worker-0-weights-0";
@@ -82,25 +82,8 @@ fn read_by(process: Pid) -> u64 {
 
 /// The built-in model's files in a folder.
 fn folder_of_tiny() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    copy(
-        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/zimage-worker/tiny")),
-        folder.path(),
-    );
-    folder
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
+    let tiny = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/zimage-worker/tiny");
+    copied(Path::new(tiny))
 }
 
 /// Sealed memory with these bytes, as a worker leaves it.

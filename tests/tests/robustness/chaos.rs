@@ -86,7 +86,9 @@ fn draw_all(daemon: &Daemon, jobs: Range<u64>, done: &Sender<()>) {
                     let images = images.unwrap_or_else(|failure| panic!("{number}: {failure}"));
                     assert_eq!(images.len(), draw.images() as usize, "{number}");
                     for (image, seed) in images.iter().zip(draw.first_seed()..) {
-                        let right = colour(seed).repeat(image.pixels.len() / 3);
+                        let pixels = image.info.width as usize * image.info.height as usize;
+                        assert!(pixels >= 64 * 64, "{:?}", image.info);
+                        let right = colour(seed).repeat(pixels);
                         assert!(image.pixels == right, "{number}: another image");
                     }
                     let _ = done.send(());

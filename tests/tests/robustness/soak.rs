@@ -143,6 +143,8 @@ fn any(seeded: &mut Seeded) -> Generate {
 fn check(images: &[zimg_client::Image], draw: &Params) {
     assert_eq!(images.len(), draw.images() as usize);
     for (image, seed) in images.iter().zip(draw.first_seed()..) {
+        let (width, height) = (image.info.width as usize, image.info.height as usize);
+        assert!(width * height > 0 && image.pixels.len() == 3 * width * height, "{:?}", image.info);
         assert!(image.pixels.chunks(3).all(|pixel| pixel == colour(seed)), "another image");
     }
 }
@@ -296,6 +298,9 @@ fn a_daemon_stays_as_small_as_it_was_while_workers_and_clients_die() {
         [generated, images, given_up, killed, struck].map(AtomicU64::into_inner);
     // Each job has one end, which is its images unless its client would have it otherwise.
     let (detached, refused) = told.counts();
+    // All kinds of clients were there. (One is killed every twelve seconds or so.)
+    assert!(generated > 0 && detached > 0 && given_up > 0, "{generated}, {detached}, {given_up}");
+    assert!(killed > 0 || seconds < 60, "no client was killed");
     assert_eq!(refused, 0);
     let status = overview.status;
     let ended = status.done + status.failed;

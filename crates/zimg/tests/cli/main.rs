@@ -14,6 +14,8 @@ mod json;
 mod metadata;
 mod output;
 mod paths;
+#[path = "../../../../tests/src/pty.rs"]
+pub mod pty;
 mod saving;
 mod schema;
 mod screen;

@@ -11,7 +11,7 @@ use zimg_protocol::frame::write_pixels;
 use zimg_protocol::messages::{Event, Generate, ImageInfo, Preview, Request, Timings};
 
 use crate::fake::{Fake, Peer, pixels};
-use crate::terminal::seen;
+use crate::pty::written_to;
 
 /// 80 columns and 24 rows of 10x20 pixels.
 const WINDOW: Winsize = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 800, ws_ypixel: 480 };
@@ -80,7 +80,7 @@ fn terminal(options: &[&str], environment: &[(&str, &str)], answer: &str) -> Str
     master.write_all(answer.as_bytes()).unwrap();
     let mut child = zimg.stderr(pty.slave).spawn().unwrap();
     drop(zimg);
-    let text = seen(OwnedFd::from(master));
+    let text = written_to(OwnedFd::from(master));
     assert_eq!(child.wait().unwrap().code(), Some(0), "{text}");
     fake.finish(child.wait_with_output().unwrap());
     let asked = text.split_once("\x1b[c").map(|(_, after)| after.to_owned());

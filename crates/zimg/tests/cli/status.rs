@@ -18,7 +18,8 @@ use zimg_protocol::{Failure, Kind};
 
 use crate::fake::{Fake, Peer, overview, with_worker};
 use crate::jobs::jobs;
-use crate::terminal::{seen, uncoloured};
+use crate::pty::written_to;
+use crate::terminal::uncoloured;
 
 /// A daemon that is so.
 pub(crate) fn being(overview: Overview) -> Fake {
@@ -103,7 +104,7 @@ impl AtTerminal {
         let child = zimg.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
         drop(zimg);
         let keys = File::from(master.try_clone().unwrap());
-        let reader = thread::spawn(move || seen(master));
+        let reader = thread::spawn(move || written_to(master));
         Self { child, keys, before, reader, _slave: slave }
     }
 
@@ -231,7 +232,7 @@ fn a_dumb_terminal_is_told_each_change_in_a_line() {
     hears.recv().unwrap();
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    let text = seen(master);
+    let text = written_to(master);
     assert_eq!((text.lines().count(), text.contains('\x1b')), (1, false), "{text:?}");
     fake.joined();
 }

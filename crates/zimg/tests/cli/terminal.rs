@@ -1,10 +1,8 @@
 //! Terminal output as a pseudo-terminal receives it.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
-use std::os::fd::OwnedFd;
+use std::io::Read;
 
-use nix::libc::EIO;
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -12,22 +10,7 @@ use zimg_protocol::messages::{Event, Request, Waiting, WorkerState};
 use zimg_protocol::{Failure, Kind};
 
 use crate::fake::{Fake, overview, requested, zimg};
-
-/// Everything written to a terminal until its last writer has gone.
-pub(crate) fn seen(terminal: OwnedFd) -> String {
-    let mut terminal = File::from(terminal);
-    let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
-    loop {
-        match terminal.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => text.extend_from_slice(&buffer[..n]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.raw_os_error() == Some(EIO) => break,
-            Err(error) => panic!("{error}"),
-        }
-    }
-    String::from_utf8(text).unwrap()
-}
+use crate::pty::written_to;
 
 /// The text without its colours.
 pub(crate) fn uncoloured(text: &str) -> String {
@@ -57,7 +40,7 @@ fn one_line_says_how_far_it_is_and_then_goes() {
     let mut child = zimg.stderr(pty.slave).spawn().unwrap();
     // The command holds the terminal's other end open.
     drop(zimg);
-    let text = seen(pty.master);
+    let text = written_to(pty.master);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let text = uncoloured(&text);
     let shown: Vec<_> = text.split("\r\x1b[K").collect();
@@ -92,7 +75,7 @@ fn a_place_in_the_queue_comes_with_an_estimate() {
     let mut zimg = fake.zimg(&["a fox", "-o", "a.png"]);
     let mut child = zimg.stderr(pty.slave).spawn().unwrap();
     drop(zimg);
-    let text = seen(pty.master);
+    let text = written_to(pty.master);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let line = "\r\x1b[Kwaiting: 3 jobs are before this one, about 60 min\r";
     assert!(text.contains(line), "{text:?}");
@@ -117,7 +100,7 @@ fn a_place_is_waited_for_when_requested() {
     let mut zimg = fake.zimg(&["a fox", "-o", "a.png", "--wait"]);
     let mut child = zimg.stderr(pty.slave).spawn().unwrap();
     drop(zimg);
-    let text = seen(pty.master);
+    let text = written_to(pty.master);
     assert_eq!(child.wait().unwrap().code(), Some(0), "{text:?}");
     let line = "8 of your jobs wait already; asking again in 0.12 s";
     assert_eq!(text.matches(line).count(), 2, "{text:?}");
@@ -133,7 +116,7 @@ fn colours_are_left_out_where_they_are_not_wanted() {
         zimg.env(name, value);
         let mut child = zimg.args(["a fox", "--size=1x1"]).stderr(pty.slave).spawn().unwrap();
         drop(zimg);
-        let text = seen(pty.master);
+        let text = written_to(pty.master);
         assert_eq!(child.wait().unwrap().code(), Some(65));
         text
     };
@@ -163,7 +146,7 @@ fn a_narrow_terminal_is_not_overrun() {
     let mut zimg = fake.zimg(&["a fox", "-o", "a.png"]);
     let mut child = zimg.stderr(pty.slave).spawn().unwrap();
     drop(zimg);
-    let text = seen(pty.master);
+    let text = written_to(pty.master);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(text.contains("\x1b[Kwaiting: 3 jobs are\r"), "{text:?}");
     for line in text.split("\r\x1b[K").filter(|line| !line.contains('\n')) {
@@ -178,7 +161,7 @@ fn a_dumb_terminal_is_sent_lines_and_nothing_to_obey() {
     let mut zimg = fake.zimg(&["a fox", "--show", "--preview", "-o", "a.png", "--seed=7"]);
     let mut child = zimg.env("TERM", "dumb").stderr(pty.slave).spawn().unwrap();
     drop(zimg);
-    let text = seen(pty.master);
+    let text = written_to(pty.master);
     assert_eq!(child.wait().unwrap().code(), Some(0), "{text:?}");
     assert!(!text.contains('\x1b'), "{text:?}");
     assert!(text.starts_with("--show and --preview have no effect: "), "{text:?}");
@@ -213,7 +196,7 @@ fn ctrl_c_is_answered() {
         text += str::from_utf8(&buffer[..bytes]).unwrap();
     }
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
-    let text = seen(terminal.into());
+    let text = written_to(terminal.into());
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let rest = text.strip_prefix(" cancelling at the next step\r").unwrap();
     let last = rest.trim_start_matches(['\r', '\n']);
@@ -236,7 +219,7 @@ fn a_terminal_gets_no_image() {
         "{text}"
     );
     drop(zimg);
-    assert_eq!(seen(pty.master), "");
+    assert_eq!(written_to(pty.master), "");
 }
 
 #[test]
@@ -254,5 +237,5 @@ fn a_terminal_by_its_name_gets_no_image_either() {
         "{text}"
     );
     drop(pty.slave);
-    assert_eq!(seen(pty.master), "");
+    assert_eq!(written_to(pty.master), "");
 }
