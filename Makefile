@@ -41,7 +41,7 @@ recording: libtorch ## record docs/recording.svg and the images of docs/tour.md 
 units: ## check the systemd units and the exposure of the service, with systemd-analyze
 	@contrib/packaging/units.sh
 
-disk-test: ## detached jobs on a full and on a read-only disk; needs root or user namespaces
+disk-test: ## images and detached jobs on full, read-only and odd file systems; needs root or user namespaces
 	@contrib/dev/disk-test.sh
 
 users-test: ## real users of one daemon, in its group and outside; needs root or a range in /etc/subuid

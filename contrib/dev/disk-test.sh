@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# `make disk-test`: detached jobs on a full disk and on a read-only disk. The disks are small tmpfs
-# mounts in a mount namespace of their own. Exits with 69 where mounting is not permitted.
+# `make disk-test`: detached jobs on a full disk and on a read-only disk, and images and jobs on file
+# systems that lack operations: vfat, exFAT, overlay, bindfs and rclone mount, as far as this machine
+# has them. All are mounted in a mount namespace of their own. Exits with 69 where mounting is not
+# permitted.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 suite=disk-test
@@ -17,7 +19,8 @@ if [ -z "${ZIMG_DISK_TEST:-}" ]; then
   exec "${namespace[@]}" "$PWD/contrib/dev/disk-test.sh"
 fi
 . contrib/dev/harness.sh
-cleanup() { umount "$private/state" 2>/dev/null || true; }
+cleanup() { umount "$private/state" "$private/odd" "$private/full" 2>/dev/null || true; }
+export XDG_STATE_HOME=$private/rescued
 export ZIMG_SOCKET=$private/socket
 mkdir "$private/state"
 # The mock worker's images have one colour.
@@ -89,3 +92,58 @@ zimg wait "$said" -q -o last.png
 expect 0 "" "fetching that job"
 stop
 say "no job was lost on full and read-only disks"
+
+# An image that its disk has no room for is saved elsewhere: 12 KiB, and there are three blocks.
+start size=900k
+mkdir full
+mount -t tmpfs -o size=12k none full
+zimg "a red circle" -q -s 64x64 -o full/a.ppm
+expect 74 "the image was saved as $private/rescued/zimg/unsaved/a.ppm" "an image on a full disk"
+[ "$(head -c 2 rescued/zimg/unsaved/a.ppm)" = P6 ] || fail "the rescued image is none"
+head -c 12288 /dev/zero >full/more 2>/dev/null || true
+zimg "a red circle" -q -s 64x64 -o full/b.ppm
+expect 73 "No space left on device" "an image on a disk without a free block"
+umount full
+stop
+say "images of a full disk are saved elsewhere"
+
+# mounted KIND: mounts that file system at odd; 1 where this machine does not have it
+mounted() {
+  mkdir -p odd under upper work
+  case $1 in
+    vfat | exfat)
+      truncate -s 64M disk
+      "mkfs.$1" disk >/dev/null 2>&1 && mount -o "loop,uid=$(id -u)" -t "$1" disk odd 2>/dev/null
+      ;;
+    overlay) mount -t overlay -o lowerdir=under,upperdir=upper,workdir=work overlay odd 2>/dev/null ;;
+    bindfs) bindfs --chmod-deny --chown-deny under odd 2>/dev/null ;;
+    rclone) rclone mount ":local:$private/under" odd --vfs-cache-mode writes --daemon >/dev/null 2>&1 ;;
+  esac
+}
+tried=
+for kind in vfat exfat overlay bindfs rclone; do
+  mounted "$kind" || continue
+  tried="$tried $kind"
+  "$bin/zimaged" --config zimaged.toml --socket socket --worker "$private/worker" \
+    --state-dir odd/state 2>log &
+  daemon=$!
+  until_so "the socket" listening
+  zimg "a red circle" -q -s 64x64 -n 2 --grid --seed 3 -o odd/a.png
+  expect 0 "" "images on $kind"
+  zimg "a red circle" -q -s 64x64 --seed 3 -o odd/a-1.png
+  expect 73 "exists already" "an image that exists on $kind"
+  zimg "a red circle" -q -s 64x64 --seed 3 -f -o odd/a-1.png
+  expect 0 "" "replacing an image on $kind"
+  printf 'a fox\na hen\n' >lines
+  zimg --batch lines -q -s 64x64 --seed 3 -o 'odd/b-{index}.png'
+  expect 0 "" "a batch on $kind"
+  zimg "a red circle" --detach -q -s 64x64 --seed 3
+  expect 0 "" "a detached job on $kind"
+  zimg wait "$said" -q -o odd/c.png
+  expect 0 "" "fetching it from $kind"
+  cmp -s odd/a-1.png odd/c.png || fail "the images on $kind differ"
+  stop_daemon
+  umount odd
+  rm -rf under upper work disk
+done
+say "images and jobs were saved on:${tried:- no such file system, as this machine has none}"

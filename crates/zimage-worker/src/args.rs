@@ -1,10 +1,12 @@
 //! The worker's command line, written by the supervisor.
 
+use std::ffi::OsString;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Parser;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
 /// The names of the options that are read before `main`, too: see `preinit`.
 pub(crate) mod flag {
@@ -21,7 +23,7 @@ pub(crate) struct Args {
     #[arg(long = flag::PARENT_PID)]
     pub(crate) parent_pid: i32,
     /// A checkpoint folder, or `tiny` for the built-in model.
-    #[arg(long, default_value = "tiny")]
+    #[arg(long, default_value = "tiny", value_parser = OsStringValueParser::new().map(Model::from))]
     pub(crate) model: Model,
     /// `auto`, `cpu` or `cuda:N`.
     #[arg(long = flag::DEVICE, default_value = "auto")]
@@ -55,11 +57,9 @@ pub(crate) enum Model {
     Folder(PathBuf),
 }
 
-impl FromStr for Model {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(if text == "tiny" { Self::Tiny } else { Self::Folder(text.into()) })
+impl From<OsString> for Model {
+    fn from(path: OsString) -> Self {
+        if path == "tiny" { Self::Tiny } else { Self::Folder(path.into()) }
     }
 }
 

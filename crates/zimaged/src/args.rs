@@ -1,5 +1,6 @@
 //! The command line, as typed; `config` checks the values.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -19,10 +20,10 @@ pub struct Args {
     /// Where to listen [default: $XDG_RUNTIME_DIR/zimaged/zimaged.sock, for root
     /// /run/zimaged/zimaged.sock]
     #[arg(long, value_name = "PATH")]
-    pub socket: Option<String>,
+    pub socket: Option<OsString>,
     /// A diffusers directory, or "tiny" for the built-in model [default: tiny]
     #[arg(long, value_name = "DIR|tiny")]
-    pub model: Option<String>,
+    pub model: Option<OsString>,
     /// auto, cpu, or one GPU such as cuda:0 [default: auto]
     #[arg(long)]
     pub device: Option<String>,
@@ -35,7 +36,7 @@ pub struct Args {
     pub warmup: Option<String>,
     /// The worker program [default: beside zimaged, or in ../libexec/zimaged]
     #[arg(long, value_name = "PATH")]
-    pub worker: Option<String>,
+    pub worker: Option<OsString>,
     /// Use libtorch's operations instead of zimg's fused kernels: slower, for comparison
     #[arg(long)]
     pub eager: bool,
@@ -62,7 +63,7 @@ pub struct Args {
     /// Where detached jobs are stored, or off [default: $STATE_DIRECTORY, for root /var/lib/zimaged,
     /// else ~/.local/state/zimaged]
     #[arg(long, value_name = "DIR|off")]
-    pub state_dir: Option<String>,
+    pub state_dir: Option<OsString>,
     /// How long a detached job is retained after its end, counted while zimaged runs: a time like
     /// 7d [default: 7d]
     #[arg(long, value_name = "TIME")]

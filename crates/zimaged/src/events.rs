@@ -55,6 +55,8 @@ pub(crate) const STORE_UNAVAILABLE: &str = "store_unavailable";
 pub(crate) const STORE_DAMAGED: &str = "store_damaged";
 /// The job store is open.
 pub(crate) const STORE_OPENED: &str = "store_opened";
+/// The file system of the job store has no modes; other users may read the jobs.
+pub(crate) const STORE_IS_READABLE: &str = "store_is_readable";
 /// The job store takes long to open; attached jobs run meanwhile.
 pub(crate) const STORE_SLOW: &str = "store_slow";
 /// At shutdown, the disk has not accepted the last changes in time.

@@ -15,12 +15,12 @@ use crate::args::Args;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConfigLayer {
-    pub socket: Option<String>,
-    pub model: Option<String>,
+    pub socket: Option<PathBuf>,
+    pub model: Option<PathBuf>,
     pub device: Option<String>,
     pub dtype: Option<String>,
     pub warmup: Option<SizeList>,
-    pub worker: Option<String>,
+    pub worker: Option<PathBuf>,
     pub threads: Option<Number>,
     pub eager: Option<Switch>,
     pub cuda_alloc_conf: Option<String>,
@@ -29,7 +29,7 @@ pub(super) struct ConfigLayer {
     pub connections: Option<Number>,
     pub trusted_group: Option<String>,
     pub idle_unload: Option<String>,
-    pub state_dir: Option<String>,
+    pub state_dir: Option<PathBuf>,
     pub retention: Option<String>,
     pub retention_bytes: Option<ByteSize>,
     pub retention_bytes_per_user: Option<ByteSize>,
@@ -41,14 +41,15 @@ pub(super) struct ConfigLayer {
 impl From<&Args> for ConfigLayer {
     fn from(args: &Args) -> Self {
         let number = |text: &Option<String>| text.clone().map(Number::Text);
+        let path = |path: &Option<OsString>| path.clone().map(PathBuf::from);
         let size = |text: &Option<String>| text.clone().map(ByteSize::Text);
         Self {
-            socket: args.socket.clone(),
-            model: args.model.clone(),
+            socket: path(&args.socket),
+            model: path(&args.model),
             device: args.device.clone(),
             dtype: args.dtype.clone(),
             warmup: args.warmup.clone().map(SizeList::Line),
-            worker: args.worker.clone(),
+            worker: path(&args.worker),
             threads: number(&args.threads),
             eager: args.eager.then_some(Switch::Bool(true)),
             cuda_alloc_conf: None,
@@ -57,7 +58,7 @@ impl From<&Args> for ConfigLayer {
             connections: number(&args.connections),
             trusted_group: args.trusted_group.clone(),
             idle_unload: args.idle_unload.clone(),
-            state_dir: args.state_dir.clone(),
+            state_dir: path(&args.state_dir),
             retention: args.retention.clone(),
             retention_bytes: size(&args.retention_bytes),
             retention_bytes_per_user: size(&args.retention_bytes_per_user),
@@ -75,41 +76,52 @@ pub(super) fn read_environment(
     for (name, value) in environment {
         let Some(key) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
         let key = key.to_lowercase();
-        let value = value.into_string().map_err(|_| ConfigError::Value {
-            source: Source::Environment,
-            key: key.clone(),
-            problem: "is not UTF-8".to_owned(),
-        })?;
+        // Paths are bytes.
         match key.as_str() {
-            "config" => file = Some(PathBuf::from(value)),
-            "warmup" => layer.warmup = Some(SizeList::Line(value)),
-            "threads" => layer.threads = Some(Number::Text(value)),
-            "jobs" => layer.jobs = Some(Number::Text(value)),
-            "jobs_per_user" => layer.jobs_per_user = Some(Number::Text(value)),
-            "connections" => layer.connections = Some(Number::Text(value)),
-            "eager" => layer.eager = Some(Switch::Text(value)),
-            "socket" => layer.socket = Some(value),
-            "model" => layer.model = Some(value),
-            "device" => layer.device = Some(value),
-            "dtype" => layer.dtype = Some(value),
-            "worker" => layer.worker = Some(value),
-            "cuda_alloc_conf" => layer.cuda_alloc_conf = Some(value),
-            "trusted_group" => layer.trusted_group = Some(value),
-            "idle_unload" => layer.idle_unload = Some(value),
-            "state_dir" => layer.state_dir = Some(value),
-            "retention" => layer.retention = Some(value),
-            "retention_bytes" => layer.retention_bytes = Some(ByteSize::Text(value)),
-            "retention_bytes_per_user" => {
-                layer.retention_bytes_per_user = Some(ByteSize::Text(value));
-            }
-            "timeouts" => layer.timeouts = Some(value),
+            "config" => file = Some(value.into()),
+            "socket" => layer.socket = Some(value.into()),
+            "model" => layer.model = Some(value.into()),
+            "worker" => layer.worker = Some(value.into()),
+            "state_dir" => layer.state_dir = Some(value.into()),
             _ => {
-                return Err(ConfigError::renamed(Source::Environment, &key)
-                    .unwrap_or(ConfigError::UnknownVariable { key }));
+                read_text(&mut layer, key, value)?;
             }
         }
     }
     Ok((layer, file))
+}
+
+/// Reads a variable that is text.
+fn read_text(layer: &mut ConfigLayer, key: String, value: OsString) -> Result<(), ConfigError> {
+    let value = value.into_string().map_err(|_| ConfigError::Value {
+        source: Source::Environment,
+        key: key.clone(),
+        problem: "is not UTF-8".to_owned(),
+    })?;
+    match key.as_str() {
+        "warmup" => layer.warmup = Some(SizeList::Line(value)),
+        "threads" => layer.threads = Some(Number::Text(value)),
+        "jobs" => layer.jobs = Some(Number::Text(value)),
+        "jobs_per_user" => layer.jobs_per_user = Some(Number::Text(value)),
+        "connections" => layer.connections = Some(Number::Text(value)),
+        "eager" => layer.eager = Some(Switch::Text(value)),
+        "device" => layer.device = Some(value),
+        "dtype" => layer.dtype = Some(value),
+        "cuda_alloc_conf" => layer.cuda_alloc_conf = Some(value),
+        "trusted_group" => layer.trusted_group = Some(value),
+        "idle_unload" => layer.idle_unload = Some(value),
+        "retention" => layer.retention = Some(value),
+        "retention_bytes" => layer.retention_bytes = Some(ByteSize::Text(value)),
+        "retention_bytes_per_user" => {
+            layer.retention_bytes_per_user = Some(ByteSize::Text(value));
+        }
+        "timeouts" => layer.timeouts = Some(value),
+        _ => {
+            return Err(ConfigError::renamed(Source::Environment, &key)
+                .unwrap_or(ConfigError::UnknownVariable { key }));
+        }
+    }
+    Ok(())
 }
 
 /// A file's layer.

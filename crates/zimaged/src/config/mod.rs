@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use zimage_checkpoint::ModelLocation;
+use zimg_protocol::home;
 use zimg_protocol::messages::DaemonLimits;
 
 use self::error::Source;
@@ -103,7 +104,9 @@ pub fn load(
     environment: impl Iterator<Item = (OsString, OsString)>,
     default_files: &[PathBuf],
 ) -> Result<DaemonConfig, ConfigError> {
-    let (variables, named) = read_environment(environment)?;
+    let environment: Vec<_> = environment.collect();
+    let home = environment.iter().find(|(name, _)| name == "HOME").map(|(_, home)| home.clone());
+    let (variables, named) = read_environment(environment.into_iter())?;
     let mut layers =
         vec![(Source::CommandLine, ConfigLayer::from(args)), (Source::Environment, variables)];
     let given = args.config.clone().or(named);
@@ -114,7 +117,7 @@ pub fn load(
     if let Some(file) = file {
         layers.push((Source::File(file.clone()), read_file(file)?));
     }
-    Layers(layers).resolve()
+    Layers { layers, home }.resolve()
 }
 
 /// The configuration of a file with this text, without command line and environment.
@@ -123,7 +126,8 @@ pub fn load(
 ///
 /// As [`load`].
 pub fn from_text(text: &str, file: &Path) -> Result<DaemonConfig, ConfigError> {
-    Layers(vec![(Source::File(file.to_owned()), parse(text, file)?)]).resolve()
+    let layers = vec![(Source::File(file.to_owned()), parse(text, file)?)];
+    Layers { layers, home: std::env::var_os("HOME") }.resolve()
 }
 
 /// The default paths of the configuration file: the user's, then the system's.
@@ -139,7 +143,11 @@ pub(crate) fn default_files(config_home: Option<OsString>, home: Option<OsString
 }
 
 /// All layers; for each key the first layer that has it wins.
-struct Layers(Vec<(Source, ConfigLayer)>);
+struct Layers {
+    layers: Vec<(Source, ConfigLayer)>,
+    /// The variable HOME.
+    home: Option<OsString>,
+}
 
 impl Layers {
     /// The parsed first value of a key.
@@ -149,7 +157,8 @@ impl Layers {
         key: impl Fn(&'a ConfigLayer) -> &'a Option<T>,
         parse: impl FnOnce(&'a T) -> Result<U, String>,
     ) -> Result<Option<U>, ConfigError> {
-        let first = self.0.iter().find_map(|(source, layer)| Some((source, key(layer).as_ref()?)));
+        let first =
+            self.layers.iter().find_map(|(source, layer)| Some((source, key(layer).as_ref()?)));
         first
             .map(|(source, value)| {
                 parse(value).map_err(|problem| ConfigError::Value {
@@ -172,6 +181,18 @@ impl Layers {
         })
     }
 
+    /// A path of any bytes; `~/` at its beginning is the home folder.
+    fn path<'a>(
+        &'a self,
+        name: &'static str,
+        key: impl Fn(&'a ConfigLayer) -> &'a Option<PathBuf>,
+    ) -> Result<Option<PathBuf>, ConfigError> {
+        self.value(name, key, |path| match path.as_os_str() {
+            path if path.is_empty() => Err("is empty".to_owned()),
+            path => home::expanded(path, self.home.as_deref()).map(PathBuf::from),
+        })
+    }
+
     fn number<'a>(
         &'a self,
         name: &'static str,
@@ -184,14 +205,14 @@ impl Layers {
     /// The configuration that the layers add up to.
     fn resolve(&self) -> Result<DaemonConfig, ConfigError> {
         let default = DaemonLimits::default();
-        let file = self.0.iter().find_map(|(source, _)| match source {
+        let file = self.layers.iter().find_map(|(source, _)| match source {
             Source::File(file) => Some(file.clone()),
             Source::CommandLine | Source::Environment => None,
         });
         Ok(DaemonConfig {
             file,
-            socket: self.text("socket", |l| &l.socket)?.map(Into::into),
-            model: self.text("model", |l| &l.model)?.map(model).unwrap_or_default(),
+            socket: self.path("socket", |l| &l.socket)?,
+            model: self.path("model", |l| &l.model)?.map(model).unwrap_or_default(),
             devices: self
                 .value("device", |l| &l.device, |text| text.split(',').map(str::parse).collect())?
                 .unwrap_or_else(|| vec![Device::Auto]),
@@ -200,7 +221,7 @@ impl Layers {
                 .unwrap_or("auto")
                 .to_owned(),
             warmup: self.value("warmup", |l| &l.warmup, SizeList::parse)?,
-            worker: self.text("worker", |l| &l.worker)?.map(Into::into),
+            worker: self.path("worker", |l| &l.worker)?,
             threads: self.number("threads", |l| &l.threads, &THREADS)?,
             eager: self.value("eager", |l| &l.eager, Switch::is_on)?.unwrap_or(false),
             cuda_alloc_conf: self.text("cuda_alloc_conf", |l| &l.cuda_alloc_conf)?,
@@ -217,10 +238,10 @@ impl Layers {
             idle_unload: self
                 .value("idle_unload", |l| &l.idle_unload, |text| idle_unload(text))?
                 .flatten(),
-            state_dir: match self.text("state_dir", |l| &l.state_dir)?.as_deref() {
+            state_dir: match self.path("state_dir", |l| &l.state_dir)? {
                 None => StateDir::Default,
-                Some("off") => StateDir::Off,
-                Some(path) => StateDir::Path(path.into()),
+                Some(path) if path == Path::new("off") => StateDir::Off,
+                Some(path) => StateDir::Path(path),
             },
             retention: self.retention()?,
             timeouts: self
@@ -270,9 +291,12 @@ impl Display for Device {
     }
 }
 
-/// The model that `text` names; any text names one.
-fn model(text: String) -> ModelLocation {
-    text.parse().unwrap_or_default()
+/// The model that a path names; any path names one.
+fn model(path: PathBuf) -> ModelLocation {
+    match path.to_str() {
+        Some(text) => text.parse().unwrap_or_default(),
+        None => ModelLocation::Path(path),
+    }
 }
 
 fn dtype(text: &str) -> Result<&str, String> {
@@ -386,7 +410,7 @@ mod tests {
             (64, "--device is \"gpu\", but must be auto, cpu or a GPU like cuda:0".into())
         );
         assert_eq!(args(|a| a.threads = Some("0".into())).0, 64);
-        assert_eq!(args(|a| a.model = Some(String::new())).1, "--model is empty");
+        assert_eq!(args(|a| a.model = Some(OsString::new())).1, "--model is empty");
         assert!(args(|a| a.warmup = Some("64x65".into())).1.contains("\"64x65\""));
         assert_eq!(args(|a| a.warmup = Some("64x64,".repeat(16))).0, 64);
         assert_eq!(
@@ -497,6 +521,48 @@ mod tests {
             let failure = config(&Args::default(), &[(&name, value)]).unwrap_err();
             assert_eq!(failure.to_string(), format!("{name} {said}"));
         }
+    }
+
+    #[test]
+    fn paths_are_bytes_and_begin_at_home() {
+        use std::os::unix::ffi::OsStringExt;
+        let (_folder, path) = file(
+            "model = '~/models/z'\nsocket = '~/s'\nworker = '~/bin/w'\nstate_dir = '~/state'\n",
+        );
+        let args = Args { config: Some(path), ..Args::default() };
+        let config = load(&args, environment(&[("HOME", "/home/u")]), &[]).unwrap();
+        assert_eq!(config.model, ModelLocation::Path("/home/u/models/z".into()));
+        assert_eq!(config.socket, Some("/home/u/s".into()));
+        assert_eq!(config.worker, Some("/home/u/bin/w".into()));
+        assert_eq!(config.state_dir, StateDir::Path("/home/u/state".into()));
+        // Without HOME it is an error that names key and file.
+        let (code, message) = refused(&args, &[]);
+        assert_eq!(code, 78);
+        assert!(
+            message.starts_with("`socket` in ") && message.contains("HOME is not set"),
+            "{message}"
+        );
+        for (source, code) in [("~/m", 64), ("~eve/m", 64)] {
+            let args = Args { model: Some(source.into()), ..Args::default() };
+            let (found, message) = refused(&args, &[]);
+            assert!(found == code && message.starts_with("--model begins with ~"), "{message}");
+        }
+        let (code, message) = refused(&Args::default(), &[("ZIMAGED_STATE_DIR", "~eve/x")]);
+        assert!(
+            code == 78 && message.starts_with("ZIMAGED_STATE_DIR begins with ~eve/"),
+            "{message}"
+        );
+
+        let odd = || OsString::from_vec(b"/m\xe9".to_vec());
+        let args = Args { model: Some(odd()), state_dir: Some(odd()), ..Args::default() };
+        let variables = ["SOCKET", "WORKER"].map(|name| (format!("ZIMAGED_{name}").into(), odd()));
+        let config = load(&args, variables.into_iter(), &[]).unwrap();
+        assert_eq!(config.model, ModelLocation::Path(odd().into()));
+        assert_eq!(config.state_dir, StateDir::Path(odd().into()));
+        assert_eq!((config.socket, config.worker), (Some(odd().into()), Some(odd().into())));
+        let device = [("ZIMAGED_DEVICE".into(), odd())];
+        let error = load(&Args::default(), device.into_iter(), &[]).unwrap_err();
+        assert_eq!(error.to_string(), "ZIMAGED_DEVICE is not UTF-8");
     }
 
     #[test]

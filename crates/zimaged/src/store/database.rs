@@ -6,7 +6,6 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::ops::Range;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
@@ -14,6 +13,7 @@ use zimg_protocol::messages::JobId;
 
 use super::error::{Damage, StoreError};
 use super::record::JobRecord;
+use super::sync::{can_sync, restrict, sync_parent};
 
 /// SQLite's application id of the file: "zimg".
 const APPLICATION_ID: i64 = 0x7a69_6d67;
@@ -73,9 +73,9 @@ impl Database {
         change.execute("INSERT INTO head VALUES (1, ?1, ?2, ?3)", head.row())?;
         change.commit()?;
         database.0.close().map_err(|(_, error)| error)?;
-        fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o600))?;
+        restrict(&unfinished, 0o600)?;
         fs::rename(&unfinished, path)?;
-        super::sync_parent(path)?;
+        sync_parent(path)?;
         Ok(())
     }
 
@@ -96,7 +96,9 @@ impl Database {
             Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         // Each commit is on the disk, directory entries included, before it returns.
         connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
-        connection.pragma_update(None, "synchronous", "EXTRA")?;
+        // SQLite fails where the file system cannot sync.
+        let synchronous = if can_sync(path) { "EXTRA" } else { "OFF" };
+        connection.pragma_update(None, "synchronous", synchronous)?;
         connection.pragma_update(None, "cell_size_check", "ON")?;
         connection.pragma_update(None, "trusted_schema", "OFF")?;
         // The prompt of a deleted job is overwritten.

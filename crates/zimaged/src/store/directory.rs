@@ -10,6 +10,8 @@ use nix::fcntl::Flock;
 
 use super::database;
 use super::error::StoreError;
+use super::sync::{restrict, sync, sync_parent};
+use crate::events;
 use crate::lock::{self, LockError};
 
 const SYSTEM_DIRECTORY: &str = "/var/lib/zimaged";
@@ -51,7 +53,14 @@ impl StateDirectory {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         create(path)?;
         if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+            let restricted = restrict(path, 0o700)?;
+            if !restricted {
+                tracing::warn!(
+                    event = events::STORE_IS_READABLE,
+                    "the file system of {} has no modes: other users may read the jobs there",
+                    path.display()
+                );
+            }
         }
         let lock = lock::lock(&path.join(LOCK)).map_err(|error| match error {
             LockError::Held(holder) => StoreError::Locked(holder),
@@ -109,7 +118,7 @@ impl StateDirectory {
                 _ => {}
             }
         }
-        File::open(&self.path)?.sync_all()?;
+        sync(&File::open(&self.path)?)?;
         Ok(if database.symlink_metadata().is_ok() { database } else { images })
     }
 }
@@ -118,7 +127,7 @@ impl StateDirectory {
 fn create(path: &Path) -> io::Result<()> {
     let missing: Vec<_> = path.ancestors().take_while(|directory| !directory.exists()).collect();
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    missing.into_iter().try_for_each(super::sync_parent)
+    missing.into_iter().try_for_each(sync_parent)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use zimg_protocol::messages::JobId;
 
 use super::error::{Damage, StoreError};
 use super::record::StoredImage;
+use super::sync::{sync, sync_parent};
 
 const SUFFIX: &str = ".rgb";
 /// Bytes that are read at a time.
@@ -28,7 +29,7 @@ impl ImageFiles {
     /// Opens the directory, or creates it.
     pub(super) fn open(directory: PathBuf) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
-        super::sync_parent(&directory)?;
+        sync_parent(&directory)?;
         Ok(Self(directory))
     }
 
@@ -37,7 +38,7 @@ impl ImageFiles {
         let temporary = self.0.join(format!("{job}-{index}{TEMPORARY_SUFFIX}"));
         let written = write_file(&temporary, pixels)
             .and_then(|()| fs::rename(&temporary, self.path(job, index)))
-            .and_then(|()| File::open(&self.0)?.sync_all());
+            .and_then(|()| sync(&File::open(&self.0)?));
         if written.is_err() {
             // The part that was written would only take space on a full disk.
             let _ = fs::remove_file(&temporary);
@@ -144,7 +145,7 @@ fn write_file(path: &Path, pixels: &[u8]) -> io::Result<()> {
     let mut file =
         File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(pixels)?;
-    file.sync_all()
+    sync(&file)
 }
 
 /// The job id and image index in a file name with this suffix.

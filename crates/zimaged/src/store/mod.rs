@@ -11,10 +11,7 @@ mod record;
 mod record_codec;
 mod record_v1;
 mod reserve;
-
-use std::fs::File;
-use std::io;
-use std::path::Path;
+mod sync;
 
 pub(crate) use self::actor::{ReadError, Store, StoreEvent, StoreRequest};
 #[cfg(feature = "fuzzing")]
@@ -25,14 +22,6 @@ pub(crate) use self::record::{JobEnd, JobRecord, StoredImage};
 
 /// How many job ids are reserved at a time.
 pub(crate) const IDS_RESERVED: u32 = 1000;
-
-/// Syncs the entries of the directory that contains `path`.
-fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => File::open(parent)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
+use super::sync::sync;
+
 /// What deleting the record with the longest prompts takes temporarily.
 const BYTES: usize = 256 << 10;
 
@@ -45,6 +47,6 @@ impl ReserveFile {
         let mut file =
             File::options().write(true).create(true).truncate(true).mode(0o600).open(&self.0)?;
         file.write_all(&noise)?;
-        file.sync_all()
+        sync(&file)
     }
 }

@@ -11,6 +11,7 @@ use std::process::Stdio;
 
 use rustix::io::FdFlags;
 use tokio::process::{Child, Command};
+use zimage_checkpoint::ModelLocation;
 use zimg_protocol::{Failure, Kind};
 
 use crate::config::{DaemonConfig, Device};
@@ -166,7 +167,10 @@ impl WorkerCommand {
             "--parent-pid".into(),
             std::process::id().to_string().into(),
             "--model".into(),
-            config.model.to_string().into(),
+            match &config.model {
+                ModelLocation::Path(folder) => folder.into(),
+                ModelLocation::BuiltIn => config.model.to_string().into(),
+            },
             "--device".into(),
             device.to_string().into(),
             "--dtype".into(),
@@ -295,7 +299,7 @@ mod tests {
         DaemonConfig {
             file: None,
             socket: None,
-            model: zimage_checkpoint::ModelLocation::BuiltIn,
+            model: ModelLocation::BuiltIn,
             devices: vec![device],
             dtype: "auto".into(),
             warmup: None,
