@@ -183,7 +183,7 @@ complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-wait -d 'Fail when
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l json -d 'Print events as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zimg -n "__fish_zimg_using_subcommand show" -l socket -d 'The daemon\'s socket' -r -F
-complete -c zimg -n "__fish_zimg_using_subcommand show" -l parameters -d 'Print the A1111 parameters text, which other programs read'
+complete -c zimg -n "__fish_zimg_using_subcommand show" -l parameters -d 'Print the text that other programs read, or the text that another program wrote'
 complete -c zimg -n "__fish_zimg_using_subcommand show" -l json -d 'Print events as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zimg -n "__fish_zimg_using_subcommand jobs" -l socket -d 'The daemon\'s socket' -r -F

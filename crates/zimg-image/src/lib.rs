@@ -14,5 +14,5 @@ mod webp;
 pub use contact_sheet::ContactSheet;
 pub use error::Error;
 pub use format::{Encoding, ImageFormat};
-pub use metadata::{EmbeddedMetadata, GenerationMetadata};
+pub use metadata::{EmbeddedMetadata, GenerationMetadata, MetadataWriter, UnreadMetadata};
 pub use pixels::{Pixels, scaled};

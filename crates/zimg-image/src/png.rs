@@ -21,14 +21,20 @@ pub(crate) fn encode(
     if let Some(metadata) = metadata {
         let text = metadata.to_parameters();
         // As the programs do that read it: the plain chunk where Latin-1 can say it.
-        if text.chars().all(|c| u32::from(c) < 256) {
+        if is_latin_1_alone(&text) {
             encoder.add_text_chunk(PARAMETERS_KEYWORD.to_owned(), text)?;
         } else {
             encoder.add_itxt_chunk(PARAMETERS_KEYWORD.to_owned(), text)?;
         }
-        encoder.add_itxt_chunk(JSON_KEYWORD.to_owned(), metadata.to_json())?;
+        encoder.add_text_chunk(JSON_KEYWORD.to_owned(), metadata.to_ascii_json())?;
     }
     let mut writer = encoder.write_header()?;
     writer.write_image_data(pixels.rgb)?;
     writer.finish()
+}
+
+/// Whether the text as Latin-1 is read as it is meant: readers take what is UTF-8 for UTF-8, too.
+fn is_latin_1_alone(text: &str) -> bool {
+    let bytes: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
+    bytes.is_ok_and(|bytes| text.is_ascii() || str::from_utf8(&bytes).is_err())
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use zimg_client::{Failure, ImageInfo, Kind, Params, Started};
 use zimg_image::{EmbeddedMetadata, Error, GenerationMetadata};
+use zimg_text::shell_word;
 
 use crate::version::PROGRAM;
 
@@ -45,6 +46,25 @@ pub(crate) fn to_params(metadata: &GenerationMetadata) -> Params {
 /// `Io`: the file cannot be read or is too long. `Refused`: it is not an image.
 pub(crate) fn read(path: &Path) -> Result<EmbeddedMetadata, Failure> {
     EmbeddedMetadata::read(path).map_err(|error| failure(&error))
+}
+
+/// The failure of a file that does not say how to generate its image again: because it has no
+/// metadata, or because that of another program is not understood.
+pub(crate) fn unread(path: &Path, embedded: &EmbeddedMetadata) -> Failure {
+    let shown = path.display();
+    if let (Some(writer), Some(unread)) = (embedded.writer, embedded.unread) {
+        let message = format!(
+            "{shown} has metadata of {writer}, which does not say how to generate the image again: \
+             {unread}"
+        );
+        return Failure::new(Kind::Refused, message).hint(format!(
+            "`zimg show --parameters {}` prints it",
+            shell_word(&path.to_string_lossy())
+        ));
+    }
+    Failure::new(Kind::Refused, format!("{shown} has no generation metadata")).hint(
+        "images by zimg have it, unless they were generated with --no-metadata or edited since",
+    )
 }
 
 /// An error of `zimg-image` as a failure.

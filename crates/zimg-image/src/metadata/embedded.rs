@@ -2,28 +2,28 @@
 //! lengths are bounded.
 
 use std::fs;
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::path::Path;
 
-use png::{Decoder, Limits};
-
+use super::containers::FileTexts;
 use super::generation::GenerationMetadata;
-use super::keywords::{JSON_KEYWORD, PARAMETERS_KEYWORD};
-use super::{exif, parameters};
+use super::programs::{self, MetadataWriter, Reading, UnreadMetadata};
 use crate::error::Error;
 
 /// The longest file that is read: several times the largest image there is.
 const FILE_MAX: u64 = 64 << 20;
-/// The most that a compressed text may become.
-const TEXT_MAX: usize = 1 << 20;
 
 /// The metadata that a file carries.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmbeddedMetadata {
-    /// The generation metadata: from zimg's JSON, else from the parameters text.
+    /// The generation metadata: from zimg's JSON, else from another program's text.
     pub generation: Option<GenerationMetadata>,
-    /// The A1111 parameters text.
+    /// The A1111 parameters text, or the text that another program wrote instead.
     pub parameters: Option<String>,
+    /// The program whose metadata it is.
+    pub writer: Option<MetadataWriter>,
+    /// Why there is no generation metadata although a program wrote some.
+    pub unread: Option<UnreadMetadata>,
 }
 
 impl EmbeddedMetadata {
@@ -48,53 +48,16 @@ impl EmbeddedMetadata {
 
     /// Reads a file's bytes; none if they are not a PNG, JPEG or WebP file.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let webp = bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP");
-        let (parameters, generation) = if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-            let texts = texts(bytes);
-            let text =
-                |keyword: &str| texts.iter().find(|text| text.0 == keyword).map(|text| &*text.1);
-            let json = text(JSON_KEYWORD).and_then(GenerationMetadata::from_json);
-            (text(PARAMETERS_KEYWORD).map(str::to_owned), json)
-        } else if bytes.starts_with(b"\xff\xd8\xff") || webp {
-            exif::read(bytes)
-        } else {
-            return None;
+        let texts = FileTexts::of(bytes)?;
+        let Some(Reading { writer, text, metadata }) = programs::read(&texts) else {
+            return Some(Self::default());
         };
-        let generation = generation.or_else(|| parameters::read(parameters.as_deref()?));
-        Some(Self { generation, parameters })
+        let (generation, unread) = match metadata {
+            Ok(metadata) => (Some(metadata), None),
+            Err(unread) => (None, Some(unread)),
+        };
+        Some(Self { generation, parameters: Some(text), writer: Some(writer), unread })
     }
-}
-
-/// Keywords and texts of a PNG file before its pixels.
-fn texts(bytes: &[u8]) -> Vec<(String, String)> {
-    let limits = Limits { bytes: FILE_MAX as usize };
-    let Ok(mut reader) = Decoder::new_with_limits(Cursor::new(bytes), limits).read_info() else {
-        return Vec::new();
-    };
-    let mut texts = Vec::new();
-    // Pixels are not looked at; a text after them would be read with them.
-    let info = reader.info();
-    for chunk in &info.uncompressed_latin1_text {
-        texts.push((chunk.keyword.clone(), chunk.text.clone()));
-    }
-    for chunk in &info.utf8_text {
-        let mut chunk = chunk.clone();
-        if chunk.decompress_text_with_limit(TEXT_MAX).is_ok()
-            && let Ok(text) = chunk.get_text()
-        {
-            texts.push((chunk.keyword, text));
-        }
-    }
-    for chunk in &info.compressed_latin1_text {
-        let mut chunk = chunk.clone();
-        if chunk.decompress_text_with_limit(TEXT_MAX).is_ok()
-            && let Ok(text) = chunk.get_text()
-        {
-            texts.push((chunk.keyword, text));
-        }
-    }
-    let _ = reader.finish();
-    texts
 }
 
 #[cfg(test)]
@@ -102,7 +65,9 @@ mod tests {
     use proptest::prelude::*;
     use zimage_params::Params;
 
+    use super::super::containers::TEXT_MAX;
     use super::super::generation::tests::metadata;
+    use super::super::keywords::PARAMETERS_KEYWORD;
     use super::*;
     use crate::{Encoding, ImageFormat, Pixels};
 
@@ -174,6 +139,47 @@ mod tests {
         );
     }
 
+    /// The chunks of a PNG file, each with its length and checksum.
+    fn chunks(png: &[u8]) -> Vec<Vec<u8>> {
+        let mut rest = &png[8..];
+        let mut chunks = Vec::new();
+        while let Some(length) = rest.first_chunk::<4>() {
+            let (chunk, after) = rest.split_at(u32::from_be_bytes(*length) as usize + 12);
+            chunks.push(chunk.to_vec());
+            rest = after;
+        }
+        chunks
+    }
+
+    #[test]
+    fn a_text_that_is_damaged_is_left_out() {
+        let mut bytes = image((ImageFormat::Png, None));
+        for keyword in [&b"parameters\0"[..], b"zimg\0"] {
+            let at = bytes.windows(keyword.len()).position(|window| window == keyword).unwrap();
+            bytes[at + keyword.len() + 20] ^= 1;
+        }
+        assert_eq!(EmbeddedMetadata::from_bytes(&bytes), Some(EmbeddedMetadata::default()));
+    }
+
+    /// Texts that decompress to a thousand times their length are not all decompressed.
+    #[test]
+    fn the_work_for_a_file_is_bounded() {
+        let mut bomb = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bomb, 1, 1);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.add_ztxt_chunk("x".to_owned(), " ".repeat(TEXT_MAX - 1)).unwrap();
+        encoder.write_header().unwrap().write_image_data(&[0; 3]).unwrap();
+        let bomb = chunks(&bomb).into_iter().find(|chunk| chunk[4..].starts_with(b"zTXt")).unwrap();
+        let own = image((ImageFormat::Png, None));
+        let (head, rest) = own.split_at(8);
+        let with = |bombs: usize| [head, &bomb.repeat(bombs), rest].concat();
+        // A few do no harm, and after many nothing is read.
+        let few = EmbeddedMetadata::from_bytes(&with(3)).unwrap();
+        assert_eq!(few.generation, Some(metadata()));
+        let many = EmbeddedMetadata::from_bytes(&with(2000)).unwrap();
+        assert_eq!(many, EmbeddedMetadata::default());
+    }
+
     proptest! {
         #[test]
         fn damaged_files_never_harm(
@@ -189,6 +195,91 @@ mod tests {
                 bytes[at] = value;
             }
             let _ = EmbeddedMetadata::from_bytes(&bytes);
+        }
+
+        #[test]
+        fn chunks_are_read_in_any_order(order in Just((0..5_usize).collect::<Vec<_>>()).prop_shuffle()) {
+            let chunks = chunks(&image((ImageFormat::Png, None)));
+            let (first, last) = (chunks.first().unwrap(), chunks.last().unwrap());
+            let inner = &chunks[1..chunks.len() - 1];
+            let mut bytes = [b"\x89PNG\r\n\x1a\n", &first[..]].concat();
+            for at in order.into_iter().filter(|at| *at < inner.len()) {
+                bytes.extend_from_slice(&inner[at]);
+            }
+            bytes.extend_from_slice(last);
+            prop_assert!(inner.len() <= 5);
+            let found = EmbeddedMetadata::from_bytes(&bytes).unwrap();
+            prop_assert_eq!(found.generation, Some(metadata()));
+            prop_assert_eq!(found.parameters, Some(metadata().to_parameters()));
+        }
+
+        /// Prompts and models of all kinds, in all formats.
+        #[test]
+        fn what_is_written_is_read(
+            format in 0_usize..4,
+            prompt in "\\PC{0,80}(\n\\PC{0,20}){0,2}",
+            negative in "[^\r\u{feff}\0]{1,40}",
+            model in "\\PC{0,40}",
+            seed: u64,
+            guidance in 0.0..100.0_f32,
+        ) {
+            let params = Params {
+                prompt,
+                negative: Some(negative),
+                seed: Some(seed),
+                guidance: Some(guidance),
+                ..metadata().params
+            };
+            let written = GenerationMetadata { params, model: Some(model), ..metadata() };
+            let rgb = vec![7; 3 * 64 * 64];
+            let pixels = Pixels { width: 64, height: 64, rgb: &rgb };
+            let (format, quality) = FORMATS[format];
+            let bytes = format.encode(pixels, Encoding { quality }, Some(&written)).unwrap();
+            let found = EmbeddedMetadata::from_bytes(&bytes).unwrap();
+            prop_assert_eq!(found.generation, Some(written));
+        }
+
+        /// The text alone, of prompts that have no line like those of the text itself.
+        #[test]
+        fn the_text_alone_is_read(
+            prompt in "[a-zé雪 ,.()\"]{1,60}",
+            seed: u64,
+            tenths in 0_u16..1000,
+        ) {
+            let params = Params {
+                prompt,
+                seed: Some(seed),
+                guidance: Some(f32::from(tenths) / 10.0),
+                guidance_normalization: None,
+                guidance_truncation: None,
+                ..metadata().params
+            };
+            let written = GenerationMetadata { params, dtype: None, device: None, ..metadata() };
+            let mut bytes = Vec::new();
+            let mut encoder = png::Encoder::new(&mut bytes, 1, 1);
+            encoder.set_color(png::ColorType::Rgb);
+            encoder.add_itxt_chunk(PARAMETERS_KEYWORD.to_owned(), written.to_parameters()).unwrap();
+            encoder.write_header().unwrap().write_image_data(&[0; 3]).unwrap();
+            let found = EmbeddedMetadata::from_bytes(&bytes).unwrap();
+            prop_assert_eq!(found.generation, Some(written));
+        }
+
+        /// JSON of other programs with any values.
+        #[test]
+        fn any_values_of_other_programs_never_harm(
+            keyword in prop::sample::select(vec!["parameters", "prompt", "invokeai_metadata", "sd-metadata", "Comment"]),
+            key in prop::sample::select(vec!["sui_image_params", "full_prompt", "uc", "image", "1", "c"]),
+            inner in prop::sample::select(vec!["width", "seed", "steps", "inputs", "class_type", "prompt"]),
+            value in prop::sample::select(vec!["1e999", "-1", "[[[[]]]]", "{\"a\":1}", "\"x\"", "null", "[\"1\",0]"]),
+        ) {
+            let json = format!("{{\"{key}\":{{\"class_type\":\"KSampler\",\"{inner}\":{value}}},\"{inner}\":{value}}}");
+            let mut bytes = Vec::new();
+            let mut encoder = png::Encoder::new(&mut bytes, 1, 1);
+            encoder.set_color(png::ColorType::Rgb);
+            encoder.add_text_chunk(keyword.to_owned(), json).unwrap();
+            encoder.write_header().unwrap().write_image_data(&[0; 3]).unwrap();
+            let found = EmbeddedMetadata::from_bytes(&bytes).unwrap();
+            prop_assert_eq!(found.generation, None);
         }
 
         #[test]

@@ -137,6 +137,24 @@ impl GenerationMetadata {
         serde_json::to_string(self).unwrap_or_default()
     }
 
+    /// The same in ASCII, for places whose encoding is not certain: ImageMagick drops PNG texts in
+    /// UTF-8, and exiftool takes a maker's note for text only if it is ASCII.
+    pub(crate) fn to_ascii_json(&self) -> String {
+        let mut ascii = String::new();
+        let mut units = [0; 2];
+        for c in self.to_json().chars() {
+            if matches!(c, ' '..='~') {
+                ascii.push(c);
+            } else {
+                // Letters beyond these are inside of strings.
+                for unit in c.encode_utf16(&mut units) {
+                    ascii += &format!("\\u{unit:04x}");
+                }
+            }
+        }
+        ascii
+    }
+
     /// Reads [`Self::to_json`] of this or another version; none if a required field is missing.
     pub fn from_json(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
@@ -170,6 +188,11 @@ pub(crate) mod tests {
     #[test]
     fn json_gives_it_back_and_old_and_new_ones_are_read() {
         assert_eq!(GenerationMetadata::from_json(&metadata().to_json()), Some(metadata()));
+        let params = Params { prompt: "é❄🦊\u{7f}".to_owned(), ..metadata().params };
+        let wide = GenerationMetadata { params, ..metadata() };
+        let ascii = wide.to_ascii_json();
+        assert!(ascii.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{ascii}");
+        assert_eq!(GenerationMetadata::from_json(&ascii), Some(wide));
         let old = r#"{"prompt":"a","width":64,"height":64,"steps":8,"seed":1,"later":[1]}"#;
         let old = GenerationMetadata::from_json(old).unwrap();
         assert_eq!((old.params.guidance, old.params.guidance_truncation), (Some(0.0), None));

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use zimg_client::{Failure, Kind, Params};
 
-use zimg_image::{EmbeddedMetadata, GenerationMetadata, ImageFormat};
+use zimg_image::{EmbeddedMetadata, GenerationMetadata, ImageFormat, MetadataWriter};
 
 /// The longest file that is read.
 const FILE_MAX: u64 = 64 << 20;
@@ -22,18 +22,24 @@ pub(super) enum ExistingFile {
     Incomplete,
 }
 
-/// Reads `path` and compares it with the image of these parameters. `seed`: whether the seed is
-/// given.
+/// The image that a batch is about to generate.
+#[derive(Clone, Copy)]
+pub(super) struct ExpectedImage<'a> {
+    pub(super) format: ImageFormat,
+    pub(super) params: &'a Params,
+    /// Whether the seed is given.
+    pub(super) seeded: bool,
+    /// Whether it is written with generation metadata.
+    pub(super) metadata: bool,
+}
+
+/// Reads `path` and compares it with the image that is expected there. Only what zimg wrote can be
+/// that image: one of another program, or whose metadata cannot be read, is never taken for it.
 ///
 /// # Errors
 ///
 /// `CannotCreate`: the file is another image or none. `Io`: it cannot be read.
-pub(super) fn inspect(
-    path: &Path,
-    format: ImageFormat,
-    draw: &Params,
-    seed: bool,
-) -> Result<ExistingFile, Failure> {
+pub(super) fn inspect(path: &Path, expected: ExpectedImage<'_>) -> Result<ExistingFile, Failure> {
     let shown = path.display();
     let mut bytes = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(FILE_MAX).read_to_end(&mut bytes));
@@ -49,18 +55,44 @@ pub(super) fn inspect(
         Failure::new(Kind::CannotCreate, format!("{shown} exists already and {what}"))
             .hint("--force replaces it, -o gives another name")
     };
+    let ExpectedImage { format, params, seeded, metadata } = expected;
+    let size = params.width.zip(params.height);
     if matches!(format, ImageFormat::Ppm | ImageFormat::Raw) {
-        let whole = plain(&bytes, format, draw.width.zip(draw.height));
+        let whole = plain(&bytes, format, size);
         return if whole { Ok(ExistingFile::Complete) } else { Ok(ExistingFile::Incomplete) };
     }
     let Some(found) = EmbeddedMetadata::from_bytes(&bytes) else {
         return Err(another("is not an image"));
     };
-    if image::load_from_memory(&bytes).is_err() {
-        return Ok(ExistingFile::Incomplete);
+    match (found.writer, found.generation) {
+        (Some(MetadataWriter::Zimg), Some(made)) if is_of(&made, params, seeded) => {}
+        (Some(MetadataWriter::Zimg), Some(_)) => return Err(another("is another image")),
+        (Some(MetadataWriter::Zimg), None) => {
+            return Err(another("has metadata that cannot be read: it may be another image"));
+        }
+        (Some(writer), _) => return Err(another(&format!("is an image by {writer}"))),
+        (None, _) => return without_metadata(&bytes, size, metadata, another),
     }
-    match found.generation {
-        Some(made) if !is_of(&made, draw, seed) => Err(another("is another image")),
+    let whole = image::load_from_memory(&bytes).is_ok();
+    Ok(if whole { ExistingFile::Complete } else { ExistingFile::Incomplete })
+}
+
+/// An image without metadata is of a batch that writes none, if its size is right.
+fn without_metadata(
+    bytes: &[u8],
+    size: Option<(u32, u32)>,
+    expected: bool,
+    another: impl Fn(&str) -> Failure,
+) -> Result<ExistingFile, Failure> {
+    let Ok(image) = image::load_from_memory(bytes) else { return Ok(ExistingFile::Incomplete) };
+    if expected {
+        return Err(another("has no generation metadata: it may be another image"));
+    }
+    let found = (image.width(), image.height());
+    match size {
+        Some((width, height)) if (width, height) != found => {
+            Err(another(&format!("is {}x{}, expected {width}x{height}", found.0, found.1)))
+        }
         _ => Ok(ExistingFile::Complete),
     }
 }
@@ -108,7 +140,7 @@ mod tests {
             model: None,
             dtype: None,
             device: None,
-            program: None,
+            program: Some("zimg 0.1.0".to_owned()),
         }
     }
 
@@ -116,13 +148,17 @@ mod tests {
     fn seen(
         format: ImageFormat,
         bytes: &[u8],
-        draw: &Params,
-        seed: bool,
+        params: &Params,
+        seeded: bool,
     ) -> Result<ExistingFile, Kind> {
+        inspected(bytes, ExpectedImage { format, params, seeded, metadata: true })
+    }
+
+    fn inspected(bytes: &[u8], expected: ExpectedImage<'_>) -> Result<ExistingFile, Kind> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         fs::write(&path, bytes).unwrap();
-        inspect(&path, format, draw, seed).map_err(|failure| failure.kind)
+        inspect(&path, expected).map_err(|failure| failure.kind)
     }
 
     fn encoded(format: ImageFormat, metadata: Option<&GenerationMetadata>) -> Vec<u8> {
@@ -164,12 +200,15 @@ mod tests {
             );
         }
         let folder = tempfile::tempdir().unwrap();
-        let nothing = inspect(&folder.path().join("a"), ImageFormat::Png, &draw(), true);
-        assert_eq!(nothing, Ok(ExistingFile::Missing));
-        assert_eq!(
-            inspect(folder.path(), ImageFormat::Png, &draw(), true).unwrap_err().kind,
-            Kind::Io
-        );
+        let params = draw();
+        let expected = ExpectedImage {
+            format: ImageFormat::Png,
+            params: &params,
+            seeded: true,
+            metadata: true,
+        };
+        assert_eq!(inspect(&folder.path().join("a"), expected), Ok(ExistingFile::Missing));
+        assert_eq!(inspect(folder.path(), expected).unwrap_err().kind, Kind::Io);
     }
 
     #[test]
@@ -195,12 +234,65 @@ mod tests {
             Ok(ExistingFile::Complete),
             "any seed would do"
         );
-        let silent = encoded(ImageFormat::Png, None);
-        assert_eq!(
-            seen(ImageFormat::Png, &silent, &any, true),
-            Ok(ExistingFile::Complete),
-            "it does not say"
-        );
         assert_eq!(seen(ImageFormat::Png, b"mine", &any, true), Err(Kind::CannotCreate));
+    }
+
+    #[test]
+    fn an_image_without_metadata_is_of_a_batch_that_writes_none() {
+        let params = draw();
+        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
+            let silent = encoded(format, None);
+            let expected = ExpectedImage { format, params: &params, seeded: true, metadata: true };
+            assert_eq!(inspected(&silent, expected), Err(Kind::CannotCreate), "{format:?}");
+            let none = ExpectedImage { metadata: false, ..expected };
+            assert_eq!(inspected(&silent, none), Ok(ExistingFile::Complete), "{format:?}");
+            let larger = Params { width: Some(80), ..params.clone() };
+            let larger = ExpectedImage { params: &larger, ..none };
+            assert_eq!(inspected(&silent, larger), Err(Kind::CannotCreate), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn a_cut_image_of_another_prompt_is_not_replaced() {
+        let bytes = encoded(ImageFormat::Png, Some(&metadata(&draw())));
+        let half = &bytes[..bytes.len() / 2];
+        let other = Params { prompt: "a hen".to_owned(), ..draw() };
+        assert_eq!(seen(ImageFormat::Png, half, &other, true), Err(Kind::CannotCreate));
+        assert_eq!(seen(ImageFormat::Png, half, &draw(), true), Ok(ExistingFile::Incomplete));
+    }
+
+    /// A text chunk before the pixels, in the place of zimg's own chunks.
+    fn with_text(keyword: &str, text: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 64, 80);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.add_text_chunk(keyword.to_owned(), text.to_owned()).unwrap();
+        let mut writer = encoder.write_header().unwrap();
+        writer.write_image_data(&[7; 3 * 64 * 80]).unwrap();
+        writer.finish().unwrap();
+        bytes
+    }
+
+    #[test]
+    fn an_image_that_is_not_understood_is_not_taken_for_it() {
+        let settings = "Steps: 8, Sampler: Euler, CFG scale: 1, Seed: 7, Size: 64x80";
+        for (keyword, text) in [
+            ("zimg", "{\"prompt\":\"a fox\""),
+            ("zimg", "{}"),
+            ("parameters", "by hand"),
+            ("parameters", &format!("a fox\n{settings}, Version: v1.10.1")),
+            ("parameters", "{\"sui_image_params\":{}}"),
+            ("prompt", "{\"3\":{\"class_type\":\"KSampler\",\"inputs\":{}}}"),
+            ("workflow", "{\"nodes\":[]}"),
+            ("Title", "a fox"),
+        ] {
+            let bytes = with_text(keyword, text);
+            let refused = seen(ImageFormat::Png, &bytes, &draw(), true);
+            assert_eq!(refused, Err(Kind::CannotCreate), "{keyword}: {text}");
+        }
+        // zimg's own, of which an editor left the text.
+        let ours = format!("a fox\n{settings}, zimg guidance: 0, Version: zimg 0.1.0");
+        let bytes = with_text("parameters", &ours);
+        assert_eq!(seen(ImageFormat::Png, &bytes, &draw(), true), Ok(ExistingFile::Complete));
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use zimg_client::{Failure, Kind, Priority, seed_of_image};
 
-use super::existing::{ExistingFile, inspect};
+use super::existing::{ExistingFile, ExpectedImage, inspect};
 use super::item::{self, BatchItem};
 use crate::cli::DrawOptions;
 use crate::job_spec::{JobSpec, SpecContext};
@@ -158,7 +158,13 @@ impl BatchSource {
         if file.special || force {
             return Ok(ImageTask::Generate(Box::new(plan)));
         }
-        let there = inspect(&file.path, file.format, &plan.draw, seed.is_some())?;
+        let expected = ExpectedImage {
+            format: file.format,
+            params: &plan.draw,
+            seeded: seed.is_some(),
+            metadata: plan.metadata,
+        };
+        let there = inspect(&file.path, expected)?;
         plan.force = there == ExistingFile::Incomplete;
         match there {
             ExistingFile::Complete => Ok(ImageTask::Exists(file.path.clone())),

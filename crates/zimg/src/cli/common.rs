@@ -29,7 +29,7 @@ pub(crate) struct CommonArgs {
 /// Arguments of `zimg redo`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RedoArgs {
-    /// Images by zimg, or by a program that writes its parameters as A1111's web UI does
+    /// Images by zimg, or by another program whose metadata zimg reads
     #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath, value_parser = path())]
     pub(crate) files: Vec<PathBuf>,
     /// Another prompt
@@ -45,7 +45,7 @@ pub(crate) struct ShowArgs {
     /// PNG, JPEG or WebP files
     #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath, value_parser = path())]
     pub(crate) files: Vec<PathBuf>,
-    /// Print the A1111 parameters text, which other programs read
+    /// Print the text that other programs read, or the text that another program wrote
     #[arg(long, conflicts_with = "json")]
     pub(crate) parameters: bool,
 }

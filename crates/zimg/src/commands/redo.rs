@@ -5,7 +5,7 @@ use std::iter;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use zimg_client::{Failure, Kind, Priority};
+use zimg_client::{Failure, Priority};
 
 use super::draw::{Invocation, check};
 use crate::cli::{CommonArgs, DrawOptions, RedoArgs};
@@ -47,7 +47,10 @@ fn plan(
     settings: &UserSettings,
     now: &LocalTime,
 ) -> Result<JobSpec, Failure> {
-    let metadata = metadata::read(path)?.generation.ok_or_else(|| unsaid(path))?;
+    let embedded = metadata::read(path)?;
+    let Some(metadata) = embedded.generation else {
+        return Err(metadata::unread(path, &embedded));
+    };
     // Options override the metadata, which overrides the settings, of which only those that are no
     // parameters count.
     let mut options = args.options.clone().or(DrawOptions::of_metadata(&metadata));
@@ -71,12 +74,4 @@ fn literal(stem: &OsStr, end: &[u8]) -> OsString {
     let times = |byte: &u8| if matches!(byte, b'{' | b'}') { 2 } else { 1 };
     let stem = stem.as_bytes().iter().flat_map(|byte| iter::repeat_n(*byte, times(byte)));
     OsString::from_vec(stem.chain(end.iter().copied()).collect())
-}
-
-/// The failure of a file without metadata.
-pub(super) fn unsaid(path: &Path) -> Failure {
-    let message = format!("{} has no generation metadata", path.display());
-    Failure::new(Kind::Refused, message).hint(
-        "images by zimg have it, unless they were generated with --no-metadata or edited since",
-    )
 }

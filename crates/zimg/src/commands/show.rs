@@ -6,12 +6,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::redo::unsaid;
 use crate::cli::{CommonArgs, ShowArgs};
 use crate::exit::Exit;
 use crate::json::PathFields;
 use crate::{format, json, metadata};
-use zimg_image::{EmbeddedMetadata, GenerationMetadata};
+use zimg_image::GenerationMetadata;
 
 /// The `--json` event of one image's generation metadata.
 #[derive(Serialize)]
@@ -30,13 +29,16 @@ struct MetadataEvent<'a> {
 /// A file cannot be read, is not an image or has no metadata; standard output is closed or full.
 pub(crate) fn run(args: &ShowArgs, common: &CommonArgs) -> Result<(), Exit> {
     for path in &args.files {
-        let EmbeddedMetadata { generation, parameters } = metadata::read(path)?;
+        let embedded = metadata::read(path)?;
         if args.parameters {
-            let text = parameters.ok_or_else(|| unsaid(path))?;
-            print(&format!("{}\n", printable_lines(&text)))?;
+            let text = embedded.parameters.as_deref();
+            let text = text.ok_or_else(|| metadata::unread(path, &embedded))?;
+            print(&format!("{}\n", printable_lines(text)))?;
             continue;
         }
-        let generation = generation.ok_or_else(|| unsaid(path))?;
+        let Some(generation) = embedded.generation else {
+            return Err(metadata::unread(path, &embedded).into());
+        };
         if common.json {
             json::print(&MetadataEvent { path: path.as_path().into(), metadata: &generation })?;
         } else {

@@ -44,7 +44,7 @@ fn every_format_says_how_it_was_made() {
             text,
             format!(
                 "a red fox,\nin the \"snow\" ❄\nNegative prompt: a dog\nSteps: 2, Sampler: Euler, \
-                 CFG scale: 1.5, Seed: 7, Size: 64x64, Model: fake, Version: zimg {}\n",
+                 CFG scale: 2.5, Seed: 7, Size: 64x64, zimg guidance: 1.5, Model: fake, Version: zimg {}\n",
                 env!("CARGO_PKG_VERSION")
             )
         );
@@ -121,26 +121,73 @@ fn it_is_generated_again_as_it_was() {
     assert_eq!((files, &*out), (vec!["b.jpg".to_owned(), "fox.png".to_owned()], ""));
 }
 
+/// A fixture, which another program made.
+fn fixture(name: &str) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/metadata");
+    fs::read(Path::new(folder).join(name)).unwrap()
+}
+
 #[test]
-fn what_other_programs_wrote_is_generated_again() {
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, 1, 1);
-    encoder.set_color(png::ColorType::Rgb);
-    let text = "a castle\nSteps: 9, Sampler: euler, CFG scale: 1, Seed: 42, Size: 64x80";
-    encoder.add_text_chunk("parameters".to_owned(), text.to_owned()).unwrap();
-    let mut writer = encoder.write_header().unwrap();
-    writer.write_image_data(&[0; 3]).unwrap();
-    writer.finish().unwrap();
-    let (draw, ..) = redone(&bytes, &[]);
-    let read = Params {
-        width: Some(64),
-        height: Some(80),
-        steps: Some(9),
-        guidance: Some(0.0),
-        seed: Some(42),
-        ..Params::new("a castle")
-    };
-    assert_eq!(draw, read);
+fn what_other_programs_wrote_is_generated_again_in_zimgs_unit() {
+    for name in ["a1111.jpg", "swarmui.png", "comfyui.webp", "invokeai.png", "zimg-0.1-text.png"] {
+        let (draw, files, _) = redone(&fixture(&format!("programs/{name}")), &["-o", "again.png"]);
+        let read = Params {
+            negative: Some("blurry, \"low\"".to_owned()),
+            width: Some(512),
+            height: Some(768),
+            steps: Some(9),
+            guidance: Some(6.0),
+            seed: Some((1 << 33) + 7),
+            ..Params::new("a castle, sunset テスト")
+        };
+        assert_eq!(draw, read, "{name}");
+        assert_eq!(files, ["again.png", "fox.png"]);
+    }
+}
+
+#[test]
+fn what_is_generated_again_is_written_in_other_programs_unit() {
+    let fake = Fake::honest();
+    fs::write(fake.out().join("a.png"), fixture("field/a1111-cfg7.png")).unwrap();
+    let ran = fake.run(&["redo", "a.png", "-o", "b.png"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let again = fs::read(ran.path("b.png")).unwrap();
+    let (_, text, _) = asked("b.png", &again, &["show", "--parameters", "b.png"]);
+    assert!(text.contains("CFG scale: 7, ") && text.contains("zimg guidance: 6, "), "{text}");
+}
+
+#[test]
+fn a_prompt_has_no_signs_of_the_file_that_it_came_from() {
+    for name in ["field/a1111-crlf.png", "programs/a1111-cr.png", "programs/a1111-bom.jpg"] {
+        let (code, line, _) = asked("a", &fixture(name), &["show", "--json", "a"]);
+        assert_eq!(code, Some(0));
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let prompt = event["prompt"].as_str().unwrap();
+        assert!(prompt.starts_with("a castle") && !prompt.contains(['\r', '\n']), "{prompt:?}");
+    }
+}
+
+/// Whose metadata it is, when there is some that is not understood.
+#[test]
+fn metadata_that_is_not_understood_is_named_and_printed() {
+    for (name, writer, reason) in [
+        ("comfyui-workflow.png", "ComfyUI", "zimg does not read this format"),
+        ("comfyui-two-samplers.png", "ComfyUI", "its graph has 2 samplers"),
+        ("comfyui-from-image.png", "ComfyUI", "the image was made from another image"),
+        ("invokeai-graph.png", "InvokeAI", "zimg does not read this format"),
+    ] {
+        let bytes = fixture(&format!("programs/{name}"));
+        for words in [&["show", "a.png"], &["redo", "a.png"]] {
+            let (code, out, err) = asked("a.png", &bytes, words);
+            assert_eq!((code, &*out), (Some(65), ""), "{name}");
+            let named = format!("zimg: a.png has metadata of {writer}, ");
+            assert!(err.starts_with(&named) && err.contains(reason), "{err}");
+            assert!(err.contains("`zimg show --parameters a.png` prints it"), "{err}");
+        }
+        let (code, text, _) = asked("a.png", &bytes, &["show", "--parameters", "a.png"]);
+        assert_eq!(code, Some(0));
+        assert!(text.starts_with('{'), "{text}");
+    }
 }
 
 #[test]
@@ -178,5 +225,32 @@ fn an_image_is_whole_with_and_without_what_it_says() {
         let read = image::load_from_memory(&bytes).unwrap().into_rgb8();
         assert!(read.into_raw() == pixels(7, 64, 64));
         assert!(Path::new(name).extension().is_some());
+    }
+}
+
+/// An image of another prompt in a batch's place, as tools and other programs leave it, stays and is
+/// not taken for the batch's.
+#[test]
+fn a_batch_takes_no_image_of_another_prompt_for_its_own() {
+    for name in [
+        "field/zimg-text-after-idat.png",
+        "field/parameters-after-idat.png",
+        "tools/imagemagick.png",
+        "tools/pillow.png",
+        "tools/optipng-strip.png",
+        "programs/a1111.png",
+        "programs/swarmui.png",
+        "programs/comfyui-workflow.png",
+        "programs/zimg-0.1.png",
+    ] {
+        let fake = Fake::many(|_, request| panic!("{request:?}"));
+        let bytes = fixture(name);
+        fs::write(fake.out().join("0001.png"), &bytes).unwrap();
+        fs::write(fake.out().join("l"), "a fox\n").unwrap();
+        let ran = fake.run(&["--batch", "l", "--seed", "7"]);
+        assert_eq!(ran.code, Some(73), "{name}: {}", ran.stderr);
+        assert!(ran.stderr.contains("l, line 1: 0001.png exists already and "), "{}", ran.stderr);
+        assert!(ran.stderr.contains("0 exist already, 1 failed"), "{}", ran.stderr);
+        assert!(fs::read(ran.path("0001.png")).unwrap() == bytes, "{name}");
     }
 }

@@ -1,0 +1,134 @@
+//! Texts in an image file, as its container holds them: keyword and text, not yet interpreted. The
+//! file is not trusted: counts and lengths are bounded, and no pixel is decoded.
+
+mod encoding;
+mod exif;
+mod jpeg;
+mod png;
+mod webp;
+mod xmp;
+
+/// The most that one text may have, also after it was decompressed.
+pub(super) const TEXT_MAX: usize = 4 << 20;
+/// How many texts are read.
+const COUNT_MAX: usize = 256;
+/// The most that all texts together may have.
+const TOTAL_MAX: usize = 16 << 20;
+/// The most that is decompressed, decoded and searched for them.
+const WORK_MAX: usize = 128 << 20;
+
+/// EXIF and XMP fields under the name that this module gives them; the other keywords are those of
+/// PNG text chunks.
+pub(super) mod field {
+    /// EXIF's comment, and XMP's.
+    pub(crate) const USER_COMMENT: &str = "exif:UserComment";
+    /// The writer's own field.
+    pub(crate) const MAKER_NOTE: &str = "exif:MakerNote";
+    /// EXIF's description.
+    pub(crate) const IMAGE_DESCRIPTION: &str = "exif:ImageDescription";
+    /// Windows' comment.
+    pub(crate) const XP_COMMENT: &str = "exif:XPComment";
+    /// Windows' title.
+    pub(crate) const XP_TITLE: &str = "exif:XPTitle";
+    /// The writing program.
+    pub(crate) const SOFTWARE: &str = "exif:Software";
+    /// The camera's maker; ComfyUI's workflow.
+    pub(crate) const MAKE: &str = "exif:Make";
+    /// The camera; ComfyUI's graph, SwarmUI's parameters.
+    pub(crate) const MODEL: &str = "exif:Model";
+    /// XMP's description.
+    pub(crate) const DESCRIPTION: &str = "xmp:description";
+    /// XMP's writing program.
+    pub(crate) const CREATOR_TOOL: &str = "xmp:CreatorTool";
+    /// The parameters text in stable-diffusion.cpp's XMP.
+    pub(crate) const XMP_PARAMETERS: &str = "xmp:parameters";
+    /// A JPEG's comment segment.
+    pub(crate) const COMMENT: &str = "jpeg:comment";
+}
+
+/// The texts of a file, in its order.
+#[derive(Debug, Default)]
+pub(super) struct FileTexts {
+    texts: Vec<(String, String)>,
+    total: usize,
+    work: usize,
+    size: Option<(u32, u32)>,
+}
+
+impl FileTexts {
+    /// The texts of a PNG, JPEG or WebP file; none if the bytes are of another.
+    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
+        let mut texts = Self::default();
+        if let Some(chunks) = bytes.strip_prefix(png::SIGNATURE) {
+            png::read(chunks, &mut texts);
+        } else if bytes.starts_with(jpeg::SIGNATURE) {
+            jpeg::read(bytes, &mut texts);
+        } else if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
+            webp::read(&bytes[12..], &mut texts);
+        } else {
+            return None;
+        }
+        Some(texts)
+    }
+
+    /// Width and height as the file's head says.
+    pub(super) fn size(&self) -> Option<(u32, u32)> {
+        self.size
+    }
+
+    /// Counts bytes that are about to be read; false when a file has too many.
+    fn admits(&mut self, bytes: usize) -> bool {
+        self.work = self.work.saturating_add(bytes);
+        self.work <= WORK_MAX
+    }
+
+    /// Takes a text, with its line ends as `\n`, unless there is too much already.
+    fn add(&mut self, keyword: &str, text: &str) {
+        if text.len() > TEXT_MAX {
+            return;
+        }
+        let text = encoding::normalized(text);
+        let total = self.total + keyword.len() + text.len();
+        if self.texts.len() < COUNT_MAX && total <= TOTAL_MAX {
+            self.total = total;
+            self.texts.push((keyword.to_owned(), text));
+        }
+    }
+
+    /// The text with this keyword; of several the last, as in programs that read them into a map.
+    pub(super) fn get(&self, keyword: &str) -> Option<&str> {
+        self.with(keyword).next_back()
+    }
+
+    /// All texts with this keyword.
+    pub(super) fn with(&self, keyword: &str) -> impl DoubleEndedIterator<Item = &str> {
+        self.texts.iter().filter(move |text| text.0 == keyword).map(|text| &*text.1)
+    }
+}
+
+/// The tail of `bytes` after the first NUL, and the head before it.
+fn split_at_nul(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = bytes.iter().position(|byte| *byte == 0)?;
+    Some((&bytes[..at], &bytes[at + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_much_is_left_out() {
+        let mut texts = FileTexts::default();
+        texts.add("a", &"x".repeat(TEXT_MAX + 1));
+        assert_eq!(texts.get("a"), None);
+        for _ in 0..2 * COUNT_MAX {
+            texts.add("a", "x");
+        }
+        assert_eq!(texts.texts.len(), COUNT_MAX);
+        let mut texts = FileTexts::default();
+        for _ in 0..8 {
+            texts.add("a", &"x".repeat(TEXT_MAX - 1));
+        }
+        assert_eq!(texts.texts.len(), TOTAL_MAX / TEXT_MAX);
+    }
+}
