@@ -3,6 +3,7 @@
 mod actor;
 mod damage;
 mod killed;
+mod lacking;
 mod versions;
 
 use std::path::Path;
