@@ -65,3 +65,6 @@ fn store<const N: usize>(values: &[f32], out: &mut [u8], bytes: impl Fn(f32) -> 
         *chunk = bytes(*value);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,8 +46,7 @@ impl Piece {
 
     /// The bytes of its buffer.
     pub fn bytes(&self) -> usize {
-        let parts = self.parts.iter().filter(|part| part.bytes > 0);
-        parts.map(|part| part.at + part.bytes).max().unwrap_or(0)
+        self.parts.iter().map(|part| part.at + part.bytes).max().unwrap_or(0)
     }
 
     /// The bytes that are read from the file.
@@ -69,11 +68,14 @@ impl Piece {
 
     /// With the stretches of the file at their places in the buffer.
     fn new(encoding: Encoding, rows: u64, width: u64, first: u64, file: [(u64, u64); 4]) -> Self {
-        let mut at: usize = 0;
+        let mut end: usize = 0;
         let parts = file.map(|(offset, bytes)| {
-            let part = Part { offset, at, bytes: bytes as usize };
-            at = (at + bytes as usize).next_multiple_of(ALIGNMENT);
-            part
+            if bytes == 0 {
+                return Part::default();
+            }
+            let at = end.next_multiple_of(ALIGNMENT);
+            end = at + bytes as usize;
+            Part { offset, at, bytes: bytes as usize }
         });
         Self { encoding, rows: rows as usize, width: width as usize, first: first as usize, parts }
     }

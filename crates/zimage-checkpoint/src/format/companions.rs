@@ -35,7 +35,7 @@ pub(super) fn fold(
     let quantization = metadata.get(METADATA_KEY).and_then(MetadataValue::text);
     let is_quantised = quantization.is_some() || tensors.iter().any(|(name, _)| is_marked(name));
     let folded = if is_quantised {
-        let quantization = quantization.map(|text| serde_json::from_str(text)).transpose();
+        let quantization = quantization.map(serde_json::from_str).transpose();
         let quantization = quantization.map_err(|error| Error::Header {
             file: file.label.clone(),
             format: "safetensors",
