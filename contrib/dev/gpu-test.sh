@@ -9,7 +9,7 @@ if [ ! -e /dev/nvidiactl ]; then
 fi
 "${PYTHON:-python3}" contrib/dev/libtorch/get.py
 rm -f "${CARGO_TARGET_DIR:-target}/gpu-test.png"
-for example in kernels map_kernels outlive; do
+for example in kernels expand map_kernels outlive; do
   "${CARGO:-cargo}" run --locked -p zimage-cuda --example "$example"
 done
 "${CARGO:-cargo}" run --locked -p zimg-tests --example gpu

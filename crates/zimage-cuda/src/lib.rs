@@ -29,7 +29,7 @@ pub use event::Event;
 pub use graph::{Graph, Pool};
 pub use health::{FreeMemory, free_memory, probe};
 pub use init::{Initialized, init, init_timed, preinit};
-pub use kernels::{Float8Rows, GroupNorm, Kernels, Moments, Pairs, Rows, Scale};
+pub use kernels::{Expander, Float8Rows, GroupNorm, Kernels, Moments, Pairs, Rows, Scale};
 pub use memory::Memory;
 pub use nvml::{GpuProcess, gpu_processes};
 pub use upload::Uploader;

@@ -11,10 +11,13 @@ use std::ffi::c_void;
 use std::ops::Range;
 
 use cudarc::driver::{result, sys};
+use tch::Kind;
+use zimage_checkpoint::Piece;
 
 use crate::context::{self, refused};
 use crate::error::Error;
 use crate::event::Event;
+use crate::kernels::Expander;
 use crate::memory::Memory;
 
 /// Slots are whole pages, the unit of pinning.
@@ -33,6 +36,8 @@ pub struct Uploader {
     registered: bool,
     /// The next slot to fill.
     slot: usize,
+    /// The GPU's memory for bytes that are expanded there, once there are any.
+    staging: Option<Memory>,
 }
 
 impl Uploader {
@@ -57,6 +62,7 @@ impl Uploader {
             slot_bytes,
             registered: false,
             slot: 0,
+            staging: None,
         };
         for _ in 0..slots {
             let quick = sys::CUevent_flags::CU_EVENT_DISABLE_TIMING;
@@ -92,13 +98,52 @@ impl Uploader {
         if memory.bytes().checked_sub(offset).is_none_or(|room| bytes > room) {
             return Err(Error::InvalidArguments("a copy exceeds its memory"));
         }
-        let to = memory.address() + offset as u64;
+        self.copy(bytes, memory.address() + offset as u64)?;
+        self.advance()
+    }
+
+    /// Starts to copy the piece of a tensor in the slot to the GPU and to expand it to `offset` in
+    /// `memory`, and advances to the next slot. The memory must live until [`Uploader::finish`].
+    ///
+    /// # Errors
+    /// As [`Uploader::send`], or when the GPU has no memory for the copy.
+    pub fn expand(
+        &mut self,
+        expander: &Expander,
+        piece: &Piece,
+        (memory, offset): (&Memory, usize),
+        kind: Kind,
+    ) -> Result<(), Error> {
+        let staging = match self.staging.take() {
+            Some(staging) if staging.bytes() >= piece.bytes() => staging,
+            _ => Memory::new(memory.ordinal(), self.slot_bytes.max(piece.bytes()))?,
+        };
+        let staging = self.staging.insert(staging);
+        let address = staging.address();
+        self.copy(piece.bytes(), address)?;
+        let Some(staging) = &self.staging else {
+            return Err(Error::InvalidArguments("there is no memory to expand from"));
+        };
+        // SAFETY: this value owns the staging memory, and dropping it waits for the GPU; the other
+        // memory lives long enough as required. The stream runs copies and kernels in turns.
+        unsafe { expander.expand_on(self.stream, piece, staging, (memory, offset), kind) }?;
+        self.advance()
+    }
+
+    /// Starts to copy the first `bytes` bytes of the slot to an address of the GPU's.
+    fn copy(&mut self, bytes: usize, to: u64) -> Result<(), Error> {
+        if bytes > self.slot_bytes {
+            return Err(Error::InvalidArguments("a copy exceeds its slot"));
+        }
         let range = self.range();
         let from = &self.memory[range][..bytes];
         // SAFETY: the slot is not written before its event has completed, and not freed before the
         // stream is idle; the copy is within the GPU's memory.
         unsafe { result::memcpy_htod_async(to, from, self.stream) }
-            .map_err(refused("cuMemcpyHtoDAsync"))?;
+            .map_err(refused("cuMemcpyHtoDAsync"))
+    }
+
+    fn advance(&mut self) -> Result<(), Error> {
         // SAFETY: this value owns both.
         unsafe { result::event::record(self.events[self.slot], self.stream) }
             .map_err(refused("cuEventRecord"))?;

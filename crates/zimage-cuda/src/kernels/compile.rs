@@ -17,7 +17,8 @@ use crate::error::Error;
 use crate::{context, libtorch};
 
 /// The sources by file name.
-const SOURCES: [(&str, &str); 6] = [
+const SOURCES: [(&str, &str); 7] = [
+    ("expand.cu", include_str!("expand.cu")),
     ("gate.cu", include_str!("gate.cu")),
     ("group_norm.cu", include_str!("group_norm.cu")),
     ("norm.cu", include_str!("norm.cu")),
@@ -58,14 +59,23 @@ pub(super) fn load_nvrtc() -> Result<(), Error> {
     }
 }
 
-/// Compiles all sources in parallel, so that [`load`] finds them; [`load`] reports errors.
+/// Compiles the sources of the fused kernels in parallel, so that [`load`] finds them; [`load`]
+/// reports errors.
 pub(super) fn compile_all(gpu: &Gpu) {
     if load_nvrtc().is_ok() {
         thread::scope(|scope| {
-            for number in 0..SOURCES.len() {
+            for number in (0..SOURCES.len()).filter(|&number| SOURCES[number].0 != "expand.cu") {
                 scope.spawn(move || compiled(gpu, number));
             }
         });
+    }
+}
+
+/// Compiles one source, so that [`load`] finds it.
+pub(super) fn compile_ahead(gpu: &Gpu, file: &str) {
+    let number = SOURCES.iter().position(|(name, _)| *name == file);
+    if let Some(number) = number.filter(|_| load_nvrtc().is_ok()) {
+        let _ = compiled(gpu, number);
     }
 }
 

@@ -34,6 +34,7 @@ impl Stream {
         Ok(Self { ordinal: c_int::try_from(ordinal).unwrap_or(c_int::MAX), current })
     }
 
+    /// The stream itself.
     pub(crate) fn now(&self) -> Result<CUstream, Error> {
         let mut stream = std::ptr::null_mut();
         // SAFETY: see `CurrentStream`; the stream is written.
@@ -58,27 +59,47 @@ impl Stream {
         threads: i64,
         arguments: &[Argument],
     ) -> Result<(), Error> {
-        let size =
-            |n: i64| u32::try_from(n).map_err(|_| Error::InvalidArguments("a launch is too large"));
-        let (x, y, threads) = (size(grid.0)?, size(grid.1)?, size(threads)?);
-        if x == 0 || y == 0 {
-            return Ok(());
-        }
-        let mut addresses: Vec<*mut c_void> =
-            arguments.iter().map(|a| (&raw const a.0).cast_mut().cast()).collect();
-        // SAFETY: as required of the caller; the driver copies the arguments before it returns, and
-        // reads of each the bytes of the kernel's type (at most eight, little-endian).
-        unsafe {
-            result::launch_kernel(
-                kernel.0,
-                (x, y, 1),
-                (threads, 1, 1),
-                0,
-                self.now()?,
-                &mut addresses,
-            )
-        }
-        .map_err(|e| Error::driver("cuLaunchKernel", e))
+        // SAFETY: as required of the caller.
+        unsafe { launch_on(self.now()?, kernel, grid, threads, arguments) }
+    }
+}
+
+/// Launches `kernel` on `stream` with `grid` blocks of `threads` threads.
+///
+/// # Safety
+/// As [`Stream::launch`], for this stream.
+pub(super) unsafe fn launch_on(
+    stream: CUstream,
+    kernel: Kernel,
+    grid: (i64, i64),
+    threads: i64,
+    arguments: &[Argument],
+) -> Result<(), Error> {
+    let size =
+        |n: i64| u32::try_from(n).map_err(|_| Error::InvalidArguments("a launch is too large"));
+    let (x, y, threads) = (size(grid.0)?, size(grid.1)?, size(threads)?);
+    if x == 0 || y == 0 {
+        return Ok(());
+    }
+    let mut addresses: Vec<*mut c_void> =
+        arguments.iter().map(|a| (&raw const a.0).cast_mut().cast()).collect();
+    // SAFETY: as required of the caller; the driver copies the arguments before it returns, and
+    // reads of each the bytes of the kernel's type (at most eight, little-endian).
+    unsafe {
+        result::launch_kernel(kernel.0, (x, y, 1), (threads, 1, 1), 0, stream, &mut addresses)
+    }
+    .map_err(|e| Error::driver("cuLaunchKernel", e))
+}
+
+impl Argument {
+    /// An address of the GPU's memory, or 0 for none.
+    pub(super) fn address(address: u64) -> Self {
+        Self(address)
+    }
+
+    /// A C `unsigned long long`.
+    pub(super) fn wide(number: i64) -> Self {
+        Self(number.cast_unsigned())
     }
 }
 

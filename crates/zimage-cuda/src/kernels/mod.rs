@@ -5,9 +5,11 @@
 //! needs no compiler and the repository holds no binary. They read and write bfloat16, compute in
 //! float32, and sum in a fixed order: the same input gives the same bits in every run. Each has an
 //! eager counterpart of libtorch's operations in `zimage`'s `ops`, which runs on other devices, and
-//! which `examples/kernels.rs` compares it with.
+//! which `examples/kernels.rs` compares it with. Those of [`Expander`] read weights as they are in
+//! files; their counterpart is in `zimage-checkpoint`, and `examples/expand.rs` compares them.
 
 mod compile;
+mod expand;
 mod gate;
 mod group_norm;
 mod image;
@@ -16,6 +18,7 @@ mod norm;
 mod rope;
 mod softmax;
 
+pub use expand::Expander;
 pub use group_norm::{GroupNorm, Moments};
 pub use norm::{Rows, Scale};
 pub use rope::Pairs;

@@ -104,6 +104,11 @@ impl Arena {
         Ok(bytes.f_view_dtype(kind)?.f_view(shape)?)
     }
 
+    /// The device that has its memory.
+    pub(super) fn device(&self) -> Device {
+        self.bytes.device()
+    }
+
     /// All its bytes: `[bytes]`, Uint8.
     pub(super) fn bytes(&self) -> &Tensor {
         &self.bytes

@@ -1,12 +1,41 @@
-//! Casts of numbers in host memory; the rounding is libtorch's.
+//! Casts and expansions of numbers in host memory; the rounding is libtorch's.
 
 use tch::{Device, Kind, Tensor};
+use zimage_checkpoint::{Encoding, Number, Piece};
 
 use crate::error::{Error, Result};
 
 /// Numbers in one call of libtorch. From 32768 on libtorch would use its own threads, but the caller
 /// already is one of many.
 const NUMBERS: usize = 16384;
+
+/// The kind of plain numbers that libtorch casts.
+pub(super) fn kind_of(encoding: Encoding) -> Option<Kind> {
+    match encoding {
+        Encoding::Plain(Number::F32) => Some(Kind::Float),
+        Encoding::Plain(Number::Bf16) => Some(Kind::BFloat16),
+        Encoding::Plain(Number::F16) => Some(Kind::Half),
+        _ => None,
+    }
+}
+
+/// The number type of a kind that weights are loaded to.
+pub(super) fn number_of(kind: Kind) -> Option<Number> {
+    match kind {
+        Kind::Float => Some(Number::F32),
+        Kind::BFloat16 => Some(Number::Bf16),
+        Kind::Half => Some(Number::F16),
+        _ => None,
+    }
+}
+
+/// Expands a piece of a tensor, whose bytes are `from`, to `to`.
+pub(super) fn expand(piece: &Piece, from: &[u8], to: &mut [u8], to_kind: Kind) -> Result<()> {
+    match number_of(to_kind) {
+        Some(number) if zimage_checkpoint::expand(piece, from, number, to) => Ok(()),
+        _ => Err(Error::Internal(format!("a tensor in {} cannot be expanded", piece.encoding))),
+    }
+}
 
 /// Casts `from` to `to`; both hold the same count of numbers.
 #[expect(unsafe_code, reason = "tch has no safe tensor over borrowed memory")]
@@ -32,6 +61,8 @@ pub(super) fn cast(from: &[u8], from_kind: Kind, to: &mut [u8], to_kind: Kind) -
 
 #[cfg(test)]
 mod tests {
+    use zimage_checkpoint::StoredTensor;
+
     use super::*;
 
     const KINDS: [Kind; 3] = [Kind::Float, Kind::BFloat16, Kind::Half];
@@ -67,6 +98,31 @@ mod tests {
                 let ours = Tensor::from_data_size(&ours, &[numbers as i64], to);
                 assert!(bits(&ours) == bits(&stored.to_kind(to)), "{from:?} to {to:?}");
             }
+        }
+    }
+
+    #[test]
+    fn expansion_rounds_as_libtorch() {
+        let bytes = patterns(Kind::Float);
+        let numbers = (bytes.len() / 4) as i64;
+        let stored = StoredTensor {
+            encoding: Encoding::Plain(Number::F32),
+            shape: vec![numbers],
+            offset: 0,
+            bytes: bytes.len() as u64,
+            first_row: 0,
+            companions: Vec::new(),
+        };
+        let stored_tensor = Tensor::from_data_size(&bytes, &[numbers], Kind::Float);
+        // NaN aside, of which libtorch has several.
+        let is_number = stored_tensor.isnan().logical_not();
+        for to in KINDS {
+            let mut ours = vec![0; numbers as usize * to.elt_size_in_bytes()];
+            expand(&stored.piece().unwrap(), &bytes, &mut ours, to).unwrap();
+            let ours = Tensor::from_data_size(&ours, &[numbers], to);
+            let wanted = stored_tensor.to_kind(to);
+            let equal = ours.masked_select(&is_number);
+            assert!(bits(&equal) == bits(&wanted.masked_select(&is_number)), "to {to:?}");
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 use zimage_checkpoint::digest::sha256;
-use zimage_checkpoint::{Checkpoint, Component, Encoding, Number, StoredTensor, TensorIndex};
+use zimage_checkpoint::{Checkpoint, Component, Encoding, StoredTensor, TensorIndex};
 
 use super::arena::{Arena, ArenaAddress, aligned};
 use super::file_rows::FileRows;
@@ -18,7 +18,7 @@ use super::loader::Loader;
 use super::reader::Read;
 use super::retained::ComponentManifest;
 use super::streaming::{BlockBuilder, Matrix, Pass, StreamedBlock, Streamer};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The device and the kind of loaded tensors.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,7 +63,6 @@ struct Found {
     name: String,
     file: usize,
     stored: StoredTensor,
-    kind: Kind,
 }
 
 impl Loader {
@@ -130,8 +129,8 @@ impl Weights<'_> {
     /// [`Loader::into_weights`].
     ///
     /// # Errors
-    /// When it is absent (or was taken before), has another shape, is anything but float32, bfloat16
-    /// or float16, or the device's memory is too small; nothing is allocated before the checks.
+    /// When it is absent (or was taken before), has another shape or an encoding that is not read, or
+    /// the device's memory is too small; nothing is allocated before the checks.
     pub fn take(&mut self, name: &str, shape: &[i64]) -> Result<Tensor> {
         let found = self.find(name, shape)?;
         self.place(&[found], shape)
@@ -228,19 +227,14 @@ impl Weights<'_> {
 
     fn find(&mut self, name: &str, shape: &[i64]) -> Result<Found> {
         let (file, stored) = self.index.take(name, shape)?;
-        let kind = kind_of(stored.encoding).ok_or_else(|| {
-            Error::Internal(format!("the tensor {name} has the type {}", stored.encoding))
-        })?;
-        Ok(Found { name: name.to_owned(), file, stored, kind })
+        Ok(Found { name: name.to_owned(), file, stored })
     }
 
     /// How a tensor is read to an address.
-    fn read(&self, Found { file, stored, kind, .. }: &Found, address: ArenaAddress) -> Read {
+    fn read(&self, Found { file, stored, .. }: &Found, address: ArenaAddress) -> Read {
         Read {
             file: Arc::clone(&self.index.files[*file]),
-            offset: stored.offset,
-            numbers: stored.bytes as usize / kind.elt_size_in_bytes(),
-            from: *kind,
+            stored: stored.clone(),
             to: self.target.kind,
             address,
         }
@@ -260,16 +254,17 @@ impl Weights<'_> {
     /// Places the tensors at the next address of the arena, as one tensor of this shape.
     fn place(&mut self, found: &[Found], shape: &[i64]) -> Result<Tensor> {
         let width = self.target.kind.elt_size_in_bytes();
-        let bytes = |stored: &StoredTensor, kind: Kind| {
-            stored.bytes as usize / kind.elt_size_in_bytes() * width
-        };
+        // A file has no more numbers than four a byte, so this cannot overflow.
+        let bytes = |stored: &StoredTensor| stored.numbers() as usize * width;
         let arena = match self.arena.take() {
             Some(arena) => arena,
             None => {
                 let left = self.index.tensors.iter().filter(|(name, _)| !self.streams(name));
+                // Of an encoding that is not read, none can be taken.
                 let left =
-                    left.filter_map(|(_, (_, s))| Some(aligned(bytes(s, kind_of(s.encoding)?))));
-                let taken = found.iter().map(|f| aligned(bytes(&f.stored, f.kind)));
+                    left.filter(|(_, (_, s))| !matches!(s.encoding, Encoding::Unsupported(_)));
+                let left = left.map(|(_, (_, s))| aligned(bytes(s)));
+                let taken = found.iter().map(|f| aligned(bytes(&f.stored)));
                 self.bytes = aligned(left.chain(taken).sum::<usize>().max(1));
                 self.loader.arena(self.target.device, self.bytes)?
             }
@@ -277,18 +272,16 @@ impl Weights<'_> {
         let (arena, _) = self.arena.insert(arena);
         let begin = self.used;
         let mut end = begin;
-        for Found { name, file, stored, kind } in found {
+        for Found { name, file, stored } in found {
             // Writing to a string cannot fail.
             let _ = writeln!(self.layout, "{end} {:?} {:?} {name}", self.target.kind, stored.shape);
             self.reads.push(Read {
                 file: Arc::clone(&self.index.files[*file]),
-                offset: stored.offset,
-                numbers: stored.bytes as usize / kind.elt_size_in_bytes(),
-                from: *kind,
+                stored: stored.clone(),
                 to: self.target.kind,
                 address: arena.address(end),
             });
-            end += bytes(stored, *kind);
+            end += bytes(stored);
         }
         self.used = aligned(end);
         arena.view(begin, end - begin, self.target.kind, shape)
@@ -313,14 +306,5 @@ pub(crate) fn is_block_matrix(name: &str) -> bool {
         [group, part, "weight"] => GROUPS.contains(&group) && !part.contains("norm"),
         ["attention", "to_out", "0", "weight"] => true,
         _ => false,
-    }
-}
-
-fn kind_of(encoding: Encoding) -> Option<Kind> {
-    match encoding {
-        Encoding::Plain(Number::F32) => Some(Kind::Float),
-        Encoding::Plain(Number::Bf16) => Some(Kind::BFloat16),
-        Encoding::Plain(Number::F16) => Some(Kind::Half),
-        _ => None,
     }
 }

@@ -31,7 +31,8 @@ impl FileRows {
             if !(0..self.rows).contains(&number) {
                 return Err(Error::Internal(format!("the table has no row {number}")));
             }
-            self.read.part(number as usize * width, width).fetch(&mut buffer, row)?;
+            let chunk = self.read.row(number)?;
+            chunk.load(&mut buffer, row)?;
         }
         let shape = [numbers.len() as i64, self.columns];
         Ok(Tensor::f_from_data_size(&bytes, &shape, kind)?)

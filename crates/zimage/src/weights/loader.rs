@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 
 use tch::Device;
 use zimage_checkpoint::Checkpoint;
+use zimage_cuda::Expander;
 
 use super::arena::Arena;
 use super::reader::{self, Read};
@@ -152,8 +153,15 @@ impl Loader {
             manifest.check(retained)?;
         }
         if let Source::Files(files) = &mut self.source {
+            if let (Device::Cuda(ordinal), Some(_)) =
+                (arena.device(), reads.iter().find(|read| read.is_expanded_on_gpu()))
+            {
+                Expander::start_compiling(ordinal);
+            }
             // In the order of the file, for disks and for the kernel's read-ahead.
-            reads.sort_by(|a, b| (&a.file.label, a.offset).cmp(&(&b.file.label, b.offset)));
+            reads.sort_by(|a, b| {
+                (&a.file.label, a.stored.offset).cmp(&(&b.file.label, b.stored.offset))
+            });
             files.pending.append(&mut reads);
         }
         self.components.push(LoadedComponent { arena, manifest, retained });

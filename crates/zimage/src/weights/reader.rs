@@ -1,10 +1,11 @@
 //! The parallel reader: threads read the tensors' bytes from files into arenas.
 //!
 //! One thread reads 4 GB/s from the page cache; twelve fill a PCIe Gen5 link (47 GB/s). Each thread
-//! takes chunks from a shared counter, reads them, casts them where the file has another type, and
-//! uploads them to the GPU from its own pinned slots. Reads go through the page cache also where it
-//! is cold: twelve threads read 2.0 GB/s from a disk that gave `O_DIRECT` 0.9, and the next start is
-//! warm.
+//! takes chunks from a shared counter, reads them, casts or expands them where the file has another
+//! encoding, and uploads them to the GPU from its own pinned slots. Quantised numbers are expanded on
+//! the GPU: the link carries them as they are in the file. Reads go through the page cache
+//! also where it is cold: twelve threads read 2.0 GB/s from a disk that gave `O_DIRECT` 0.9, and the
+//! next start is warm.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -15,8 +16,8 @@ use std::thread;
 use std::time::Duration;
 
 use tch::Kind;
-use zimage_checkpoint::DataFile;
-use zimage_cuda::{Memory, Uploader};
+use zimage_checkpoint::{DataFile, Encoding, Piece, StoredTensor};
+use zimage_cuda::{Expander, Memory, Uploader};
 
 use super::arena::ArenaAddress;
 use super::cast;
@@ -26,34 +27,37 @@ use crate::error::{Error, Result};
 const THREADS: usize = 12;
 /// The most bytes of a chunk on the device: copies of 2 MiB reach 95 % of the link.
 const CHUNK: usize = 2 << 20;
-/// The most bytes that are read before a cast: they stay in the processor's cache.
-const TO_CAST: usize = 1 << 20;
 /// Pinned slots of a thread: one is filled while the GPU copies from the others.
 const SLOTS: usize = 3;
 /// How often progress is reported.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A tensor to be read, or a part of one.
+/// A tensor to be read.
 #[derive(Clone, Debug)]
 pub(super) struct Read {
     pub(super) file: Arc<DataFile>,
-    /// Its offset in the file.
-    pub(super) offset: u64,
-    /// How many numbers it has.
-    pub(super) numbers: usize,
-    /// Their kind in the file.
-    pub(super) from: Kind,
-    /// Their kind in the arena.
+    /// Its encoding and place in the file.
+    pub(super) stored: StoredTensor,
+    /// The kind of its numbers in the arena.
     pub(super) to: Kind,
     /// The address of its first byte.
     pub(super) address: ArenaAddress,
+}
+
+/// A part of a tensor that is read at once.
+#[derive(Clone, Debug)]
+pub(super) struct Chunk {
+    file: Arc<DataFile>,
+    piece: Piece,
+    to: Kind,
+    address: ArenaAddress,
 }
 
 /// Reads everything, and returns when it is complete; the first error ends it.
 ///
 /// `on_progress` is called on this thread some 20 times a second with the bytes read so far.
 pub(super) fn read(reads: &[Read], on_progress: &mut dyn FnMut(u64)) -> Result<()> {
-    let chunks: Vec<Read> = reads.iter().flat_map(Read::chunks).collect();
+    let chunks: Vec<Chunk> = reads.iter().flat_map(Read::chunks).collect();
     let (next, read) = (AtomicUsize::new(0), AtomicU64::new(0));
     let (sender, ended) = mpsc::channel();
     thread::scope(|scope| -> Result<()> {
@@ -91,49 +95,74 @@ pub(super) fn threads() -> usize {
 }
 
 impl Read {
-    /// Its bytes in the file.
+    /// The bytes that are read from the file, scales included.
     pub(super) fn bytes(&self) -> u64 {
-        (self.numbers * self.from.elt_size_in_bytes()) as u64
+        self.chunks().map(|chunk| chunk.piece.file_bytes()).sum()
     }
 
-    /// The part of `count` numbers from number `first` on.
-    pub(super) fn part(&self, first: usize, count: usize) -> Self {
-        Self {
-            offset: self.offset + (first * self.from.elt_size_in_bytes()) as u64,
-            numbers: count,
-            address: self.address.after(first * self.to.elt_size_in_bytes()),
-            ..self.clone()
-        }
+    /// Whether the GPU expands its numbers.
+    pub(super) fn is_expanded_on_gpu(&self) -> bool {
+        let is_on_gpu = matches!(self.address, ArenaAddress::Cuda(..));
+        is_on_gpu && cast::kind_of(self.stored.encoding).is_none()
     }
 
-    /// Parts of at most `most` numbers.
-    fn parts(&self, most: usize) -> impl Iterator<Item = Self> + '_ {
-        (0..self.numbers)
-            .step_by(most)
-            .map(move |first| self.part(first, most.min(self.numbers - first)))
+    /// The row `number` of a matrix alone, for host memory.
+    pub(super) fn row(&self, number: i64) -> Result<Chunk> {
+        let row = self.stored.narrow_rows(number..number + 1)?;
+        let piece = row.piece().ok_or_else(|| {
+            Error::Internal(format!("a row in {} cannot be read", self.stored.encoding))
+        })?;
+        let address = ArenaAddress::Host(0);
+        Ok(Chunk { file: Arc::clone(&self.file), piece, to: self.to, address })
     }
 
-    /// Parts that are each copied to the device at once.
-    pub(super) fn chunks(&self) -> impl Iterator<Item = Self> + '_ {
-        self.parts(CHUNK / self.to.elt_size_in_bytes())
+    /// Parts that are each brought to the device at once.
+    pub(super) fn chunks(&self) -> impl Iterator<Item = Chunk> + '_ {
+        let width = self.to.elt_size_in_bytes();
+        let mut done = 0;
+        let (bytes, numbers) = match self.stored.encoding {
+            // Room for the scales is left in the slot.
+            Encoding::Scaled(_) if self.is_expanded_on_gpu() => (CHUNK / 4 * 3, usize::MAX),
+            _ if self.is_expanded_on_gpu() => (CHUNK, usize::MAX),
+            _ => (CHUNK, CHUNK / width),
+        };
+        self.stored.pieces(bytes as u64, numbers as u64).map(move |piece| {
+            let address = self.address.after(done * width);
+            done += piece.numbers();
+            Chunk { file: Arc::clone(&self.file), piece, to: self.to, address }
+        })
+    }
+}
+
+impl Chunk {
+    /// Its bytes in the arena.
+    pub(super) fn bytes(&self) -> usize {
+        self.piece.numbers() * self.to.elt_size_in_bytes()
     }
 
-    /// Fills `to`, which has its length on the device; casts piece by piece through `buffer`.
-    pub(super) fn fetch(&self, buffer: &mut Vec<u8>, to: &mut [u8]) -> Result<()> {
-        if self.from == self.to {
-            return Ok(self.file.read_exact_at(to, self.offset)?);
-        }
-        buffer.resize(TO_CAST, 0);
-        let (from, width) = (self.from, self.to.elt_size_in_bytes());
-        let mut rest = to;
-        for piece in self.parts(TO_CAST / from.elt_size_in_bytes()) {
-            let (now, later) = rest.split_at_mut(piece.numbers * width);
-            let read = &mut buffer[..piece.bytes() as usize];
-            self.file.read_exact_at(read, piece.offset)?;
-            cast::cast(read, from, now, self.to)?;
-            rest = later;
+    /// Reads what the file has of it to where the piece has its parts.
+    fn fetch(&self, buffer: &mut [u8]) -> Result<()> {
+        for part in self.piece.parts().iter().filter(|part| part.bytes > 0) {
+            self.file.read_exact_at(&mut buffer[part.at..part.at + part.bytes], part.offset)?;
         }
         Ok(())
+    }
+
+    /// Fills `to`, which has its length in the arena; casts and expands through `buffer`.
+    pub(super) fn load(&self, buffer: &mut Vec<u8>, to: &mut [u8]) -> Result<()> {
+        let from = cast::kind_of(self.piece.encoding);
+        if from == Some(self.to) {
+            return self.fetch(to);
+        }
+        if buffer.len() < self.piece.bytes() {
+            buffer.resize(self.piece.bytes(), 0);
+        }
+        let read = &mut buffer[..self.piece.bytes()];
+        self.fetch(read)?;
+        match from {
+            Some(from) => cast::cast(read, from, to, self.to),
+            None => cast::expand(&self.piece, read, to, self.to),
+        }
     }
 }
 
@@ -142,17 +171,17 @@ impl Read {
 pub(super) struct Reader {
     /// Created for the first chunk that goes to a GPU.
     uploader: Option<Uploader>,
-    /// Bytes before the cast; empty if nothing is cast.
+    /// Bytes of the file before they are cast or expanded; empty if none are.
     buffer: Vec<u8>,
     /// Bytes for a memory file, after the cast.
     chunk: Vec<u8>,
 }
 
-fn read_chunks(chunks: &[Read], next: &AtomicUsize, read: &AtomicU64) -> Result<()> {
+fn read_chunks(chunks: &[Chunk], next: &AtomicUsize, read: &AtomicU64) -> Result<()> {
     let mut reader = Reader::default();
     while let Some(chunk) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
         reader.load(chunk)?;
-        read.fetch_add(chunk.bytes(), Ordering::Relaxed);
+        read.fetch_add(chunk.piece.file_bytes(), Ordering::Relaxed);
     }
     match reader.uploader {
         Some(uploader) => Ok(uploader.finish()?),
@@ -170,7 +199,7 @@ impl Reader {
     }
 
     /// Reads a chunk and brings it to its address, which a GPU may still be doing on return.
-    pub(super) fn load(&mut self, chunk: &Read) -> Result<()> {
+    pub(super) fn load(&mut self, chunk: &Chunk) -> Result<()> {
         match &chunk.address {
             ArenaAddress::Host(address) => self.load_to_host(chunk, *address),
             ArenaAddress::Cuda(memory, offset) => self.load_to_gpu(chunk, memory, *offset),
@@ -179,66 +208,90 @@ impl Reader {
     }
 
     #[expect(unsafe_code, reason = "tch has no way to write into a tensor's memory without a copy")]
-    fn load_to_host(&mut self, chunk: &Read, address: usize) -> Result<()> {
-        let bytes = chunk.numbers * chunk.to.elt_size_in_bytes();
+    fn load_to_host(&mut self, chunk: &Chunk, address: usize) -> Result<()> {
+        let bytes = chunk.bytes();
         // SAFETY: `Weights` gives every read an address range of its own in an arena that the loader
         // owns while it runs; the range is contiguous host memory, initialised when the arena was
         // created, and any bytes are valid numbers.
         let memory = unsafe { std::slice::from_raw_parts_mut(address as *mut u8, bytes) };
-        chunk.fetch(&mut self.buffer, memory)
+        chunk.load(&mut self.buffer, memory)
     }
 
-    fn load_to_file(&mut self, chunk: &Read, memory: &File, offset: u64) -> Result<()> {
-        let bytes = chunk.numbers * chunk.to.elt_size_in_bytes();
-        self.chunk.resize(CHUNK, 0);
-        chunk.fetch(&mut self.buffer, &mut self.chunk[..bytes])?;
+    fn load_to_file(&mut self, chunk: &Chunk, memory: &File, offset: u64) -> Result<()> {
+        let bytes = chunk.bytes();
+        if self.chunk.len() < bytes {
+            self.chunk.resize(bytes, 0);
+        }
+        chunk.load(&mut self.buffer, &mut self.chunk[..bytes])?;
         memory
             .write_all_at(&self.chunk[..bytes], offset)
             .map_err(|e| Error::Device(format!("no host memory for the weights: {e}")))
     }
 
-    fn load_to_gpu(&mut self, chunk: &Read, memory: &Memory, offset: usize) -> Result<()> {
-        self.uploader(memory.ordinal())?;
-        let Self { uploader: Some(uploader), buffer, .. } = self else { return Ok(()) };
-        let bytes = chunk.numbers * chunk.to.elt_size_in_bytes();
-        chunk.fetch(buffer, &mut uploader.slot()?[..bytes])?;
-        Ok(uploader.send(bytes, memory, offset)?)
+    fn load_to_gpu(&mut self, chunk: &Chunk, memory: &Memory, offset: usize) -> Result<()> {
+        let ordinal = memory.ordinal();
+        self.uploader(ordinal)?;
+        let Self { uploader: Some(uploader), buffer, chunk: expanded } = self else {
+            return Ok(());
+        };
+        let bytes = chunk.bytes();
+        if cast::kind_of(chunk.piece.encoding).is_some() {
+            chunk.load(buffer, &mut uploader.slot()?[..bytes])?;
+            return Ok(uploader.send(bytes, memory, offset)?);
+        }
+        if chunk.piece.bytes() <= CHUNK
+            && let Some(expander) = Expander::shared(ordinal)
+        {
+            chunk.fetch(uploader.slot()?)?;
+            return Ok(uploader.expand(&expander, &chunk.piece, (memory, offset), chunk.to)?);
+        }
+        // Without kernels, or where the scales of a few rows exceed a slot: on this thread.
+        expanded.resize(bytes, 0);
+        chunk.load(buffer, expanded)?;
+        for (number, part) in expanded.chunks(CHUNK).enumerate() {
+            uploader.slot()?[..part.len()].copy_from_slice(part);
+            uploader.send(part.len(), memory, offset + number * CHUNK)?;
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use zimage_checkpoint::Source;
+    use zimage_checkpoint::{Encoding, Number, Source};
 
     use super::*;
 
-    fn read(numbers: usize, from: Kind, to: Kind) -> Read {
+    fn read(numbers: usize, from: Number, to: Kind) -> Read {
         let file = Source::embedded("m", &[("f", b"")]).open("f").unwrap();
-        Read {
-            file: Arc::new(file),
+        let stored = StoredTensor {
+            encoding: Encoding::Plain(from),
+            shape: vec![numbers as i64],
             offset: 100,
-            numbers,
-            from,
-            to,
-            address: ArenaAddress::Host(4096),
-        }
+            bytes: numbers as u64 * from.bytes(),
+            first_row: 0,
+            companions: Vec::new(),
+        };
+        Read { file: Arc::new(file), stored, to, address: ArenaAddress::Host(4096) }
     }
 
     #[test]
     fn chunks_follow_one_another_and_hold_all() {
-        for (from, to) in [(Kind::Float, Kind::BFloat16), (Kind::Half, Kind::Float)] {
-            let (width, wide) = (from.elt_size_in_bytes(), to.elt_size_in_bytes());
+        for (from, to) in [(Number::F32, Kind::BFloat16), (Number::F8E5m2, Kind::Float)] {
+            let (width, wide) = (from.bytes(), to.elt_size_in_bytes());
             for numbers in [0, 1, CHUNK / wide, CHUNK / wide + 1, 5 * CHUNK + 7] {
                 let (mut offset, mut address, mut all) = (100, 4096, 0);
-                for chunk in read(numbers, from, to).chunks() {
-                    assert!(chunk.numbers > 0 && chunk.numbers * wide <= CHUNK);
-                    assert_eq!(chunk.offset, offset);
+                let read = read(numbers, from, to);
+                for chunk in read.chunks() {
+                    let found = chunk.piece.numbers();
+                    assert!(found > 0 && chunk.bytes() <= CHUNK);
+                    assert_eq!(chunk.piece.parts()[0].offset, offset);
                     assert!(matches!(chunk.address, ArenaAddress::Host(at) if at == address));
-                    offset += (chunk.numbers * width) as u64;
-                    address += chunk.numbers * wide;
-                    all += chunk.numbers;
+                    offset += found as u64 * width;
+                    address += chunk.bytes();
+                    all += found;
                 }
-                assert_eq!(all, numbers);
+                assert_eq!((all, read.bytes()), (numbers, numbers as u64 * width));
             }
         }
     }

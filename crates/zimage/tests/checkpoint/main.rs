@@ -9,6 +9,7 @@
 
 mod allocation;
 mod configurations;
+mod encodings;
 mod files;
 mod folder;
 mod layouts;

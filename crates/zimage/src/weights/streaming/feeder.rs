@@ -9,7 +9,7 @@ use tch::Device;
 use zimage_cuda::Event;
 
 use crate::error::{Error, Result};
-use crate::weights::reader::{Read, Reader, threads};
+use crate::weights::reader::{Chunk, Reader, threads};
 
 /// The threads. Dropping the feeder ends them after what they were given.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ struct Thread {
 #[derive(Debug)]
 pub(super) struct Fill {
     pub(super) slot: usize,
-    chunks: Vec<Read>,
+    chunks: Vec<Chunk>,
     next: AtomicUsize,
     state: Mutex<FillState>,
     ended: Condvar,
@@ -57,7 +57,7 @@ impl Feeder {
     }
 
     /// Starts to fill a slot, once the device has released it.
-    pub(super) fn fill(&self, slot: usize, chunks: Vec<Read>) -> Arc<Fill> {
+    pub(super) fn fill(&self, slot: usize, chunks: Vec<Chunk>) -> Arc<Fill> {
         let fill = Arc::new(Fill {
             slot,
             chunks,

@@ -201,7 +201,7 @@ impl BlockBuilder {
         let begin = self.used;
         let mut end = begin;
         for read in reads {
-            let bytes = read.numbers * width;
+            let bytes = read.stored.numbers() as usize * width;
             self.reads.push((end, read));
             end += bytes;
         }
