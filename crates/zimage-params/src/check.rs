@@ -5,11 +5,12 @@ use crate::parameter::{Parameter, Range};
 use crate::value::Value;
 
 impl Parameter {
-    /// Whether the value is of the parameter's type and in its range.
+    /// Whether the value is of the parameter's type and in its range; text has no control
+    /// characters but tab and line feed.
     ///
     /// # Errors
     ///
-    /// [`ParamsError::WrongKind`] or [`ParamsError::OutOfRange`].
+    /// [`ParamsError::WrongKind`], [`ParamsError::OutOfRange`] or [`ParamsError::Control`].
     pub fn check(&'static self, value: &Value) -> Result<(), ParamsError> {
         self.check_in(self.range, value)
     }
@@ -26,6 +27,24 @@ impl Parameter {
         if !expected.contains(value) {
             return Err(ParamsError::out_of_range(self, expected, value));
         }
+        if let Value::Text(text) = value
+            && let Some(found) = zimg_text::control(text)
+        {
+            return Err(ParamsError::Control { parameter: self, found });
+        }
         Ok(())
+    }
+}
+
+/// Whether `images` seeds from `seed` on are all below 2^64: the seed of an image is never another
+/// image's by wrapping.
+///
+/// # Errors
+///
+/// [`ParamsError::SeedOverflow`].
+pub fn check_seeds(seed: u64, images: u64) -> Result<(), ParamsError> {
+    match seed.checked_add(images.saturating_sub(1)) {
+        Some(_) => Ok(()),
+        None => Err(ParamsError::SeedOverflow { seed, images }),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use zimg_text::Control;
+
 use crate::parameter::{Alias, Parameter, Range};
 use crate::value::{Value, ValueKind};
 
@@ -44,6 +46,22 @@ pub enum ParamsError {
         /// The values under this name that are valid.
         expected: Range,
     },
+    /// The text has a character that no text has.
+    #[error("`{name}` has the control character {found}, expected text", name = parameter.name)]
+    Control {
+        /// The parameter.
+        parameter: &'static Parameter,
+        /// The character and its place.
+        found: Control,
+    },
+    /// The seeds of a series would wrap at 2^64.
+    #[error("`seed` is {seed} and {images} images are asked for: seeds would exceed 2^64-1")]
+    SeedOverflow {
+        /// The seed of the first image.
+        seed: u64,
+        /// How many images.
+        images: u64,
+    },
     /// The parameter is in a list more than once.
     #[error("`{name}` is given twice", name = parameter.name)]
     Duplicate {
@@ -72,6 +90,18 @@ impl ParamsError {
                 "{name} 1 is guidance 0, which is off: guidance is {name} - 1",
                 name = alias.name
             )),
+            Self::Control { found, .. } => Some(match found.character {
+                '\r' => "end lines with a line feed alone".to_owned(),
+                '\u{80}'..='\u{9f}' => {
+                    "convert the text again from the encoding that it was saved in: such \
+                     characters are what is left of quotes and dashes in WINDOWS-1252"
+                        .to_owned()
+                }
+                _ => "remove it".to_owned(),
+            }),
+            Self::SeedOverflow { images, .. } => {
+                Some(format!("use a seed of at most {}", u64::MAX - images.saturating_sub(1)))
+            }
             Self::Unknown { .. } | Self::WrongKind { .. } | Self::Duplicate { .. } => None,
         }
     }

@@ -6,6 +6,7 @@
 mod check;
 mod conversion;
 mod error;
+mod foreign;
 pub mod limits;
 mod parameter;
 mod params;
@@ -13,8 +14,10 @@ mod table;
 mod value;
 mod wire;
 
+pub use check::check_seeds;
 pub use conversion::{cfg_of_guidance, guidance_of_cfg};
 pub use error::ParamsError;
+pub use foreign::{ForeignSetting, folded};
 pub use parameter::{Alias, Conversion, DefaultRule, Metadata, Parameter, Range, Surface};
 pub use params::seed_of_image;
 pub use table::{PARAMETERS, Params};

@@ -2,6 +2,7 @@
 
 use std::{iter, mem};
 
+use crate::check::check_seeds;
 use crate::error::ParamsError;
 use crate::parameter::Parameter;
 use crate::table::{COUNT, PARAMETERS, Params};
@@ -133,13 +134,14 @@ impl Params {
         self
     }
 
-    /// Every value against its range.
+    /// Every value against its range, and the seeds of all images against 2^64.
     ///
     /// # Errors
     ///
     /// The first that is outside, in the table's order.
     pub fn check(&self) -> Result<(), ParamsError> {
-        self.given().try_for_each(|(row, value)| row.check(&value))
+        self.given().try_for_each(|(row, value)| row.check(&value))?;
+        check_seeds(self.first_seed(), self.images().into())
     }
 
     /// The first image's seed: 0 unless it is given.
@@ -161,6 +163,7 @@ impl Params {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::foreign::folded;
     use crate::limits::{COUNT_MAX, PROMPT_BYTES};
     use crate::parameter::DefaultRule;
 
@@ -182,7 +185,7 @@ mod tests {
             guidance: Some(100.0),
             guidance_normalization: Some(1.0),
             guidance_truncation: Some(0.0),
-            seed: Some(u64::MAX),
+            seed: Some(u64::MAX - u64::from(COUNT_MAX) + 1),
             count: Some(COUNT_MAX),
             ..Params::new("x".repeat(PROMPT_BYTES))
         };
@@ -290,11 +293,48 @@ mod tests {
             assert_eq!(required, row.name == "prompt");
         }
         let count = names.len();
+        let mut names: Vec<_> = names.into_iter().map(folded).collect();
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), count);
         assert_eq!(Parameter::named_or_alias("cfg").unwrap().0.name, "guidance");
         assert_eq!(Parameter::named("cfg"), None);
+    }
+
+    #[test]
+    fn control_characters_are_refused_by_name() {
+        for (text, found) in [
+            ("a\0b", "U+0000 (NUL) at character 2"),
+            ("a\r\nb", "U+000D (carriage return) at character 2"),
+            ("\u{1b}[0m", "U+001B (escape) at character 1"),
+            ("é\u{7f}", "U+007F (delete) at character 2"),
+            ("\u{85}", "U+0085 (next line) at character 1"),
+        ] {
+            let expected =
+                |name| format!("`{name}` has the control character {found}, expected text");
+            assert_eq!(message(|p| p.prompt = text.to_owned()), expected("prompt"));
+            assert_eq!(message(|p| p.negative = Some(text.to_owned())), expected("negative"));
+        }
+        let ordinary = "a\tb\nc \u{feff}\u{202e} 👨\u{200d}👩 雪\u{a0}";
+        Params { negative: Some(ordinary.to_owned()), ..Params::new(ordinary) }.check().unwrap();
+    }
+
+    #[test]
+    fn seeds_of_a_series_stay_below_2_to_the_64() {
+        let series = |seed, count| Params { seed: Some(seed), count, ..Params::new("") }.check();
+        for (seed, count) in
+            [(u64::MAX, None), (u64::MAX, Some(1)), (u64::MAX - 1, Some(2)), (0, Some(256))]
+        {
+            series(seed, count).unwrap();
+        }
+        let error = series(u64::MAX, Some(2)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`seed` is 18446744073709551615 and 2 images are asked for: seeds would exceed 2^64-1"
+        );
+        assert_eq!(error.hint().unwrap(), "use a seed of at most 18446744073709551614");
+        assert!(series(u64::MAX - 254, Some(256)).is_err());
+        series(u64::MAX - 255, Some(256)).unwrap();
     }
 
     #[test]
@@ -311,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_count_up_and_wrap() {
+    fn seeds_count_up() {
         let params = Params { seed: Some(u64::MAX), ..Params::default() };
         assert_eq!((params.seed_of(0), params.seed_of(2)), (u64::MAX, 1));
         assert_eq!((Params::default().first_seed(), Params::default().images()), (0, 1));

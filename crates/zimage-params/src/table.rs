@@ -1,5 +1,6 @@
 //! The table: every generation parameter, once.
 
+use crate::foreign::folded;
 use crate::limits::{
     COUNT_MAX, GUIDANCE_MAX, PROMPT_BYTES, SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE, STEPS_MAX,
 };
@@ -52,6 +53,7 @@ parameters! {
         default: DefaultRule::Required,
         help: "What the image shows; \"-\" reads it from standard input",
         value_name: "PROMPT",
+        aliases: &[Alias::same("positive_prompt"), Alias::same("positive"), Alias::same("text")],
         surface: Surface::Positional,
         metadata: Metadata::Special,
     }
@@ -61,6 +63,7 @@ parameters! {
         unit: Some("pixels"),
         help: "Width",
         value_name: "W",
+        aliases: &[Alias::same("w"), Alias::same("image_width")],
         surface: Surface::Size,
         metadata: Metadata::Special,
     }
@@ -70,6 +73,7 @@ parameters! {
         unit: Some("pixels"),
         help: "Height",
         value_name: "H",
+        aliases: &[Alias::same("h"), Alias::same("image_height")],
         surface: Surface::Size,
         metadata: Metadata::Special,
     }
@@ -78,10 +82,16 @@ parameters! {
         range: Range::Integer { min: 1, max: STEPS_MAX as u64, multiple: 1 },
         help: "Denoising steps, 1 to 100",
         value_name: "N",
-        aliases: &[Alias::same("num_inference_steps")],
+        aliases: &[
+            Alias::same("num_inference_steps"),
+            Alias::same("inference_steps"),
+            Alias::same("num_steps"),
+            Alias::same("sample_steps"),
+            Alias::same("sampling_steps"),
+        ],
         metadata: Metadata::Label("Steps"),
     }
-    /// Seed of the first image; image i has seed + i, wrapping at 2^64.
+    /// Seed of the first image; image i has seed + i, which stays below 2^64.
     seed: Option<u64> {
         range: Range::Integer { min: 0, max: u64::MAX, multiple: 1 },
         default: DefaultRule::Integer(0),
@@ -91,6 +101,7 @@ parameters! {
              which is shown.",
         ),
         value_name: "N",
+        aliases: &[Alias::same("noise_seed"), Alias::same("manual_seed")],
         metadata: Metadata::Label("Seed"),
     }
     /// How many images.
@@ -100,6 +111,17 @@ parameters! {
         unit: Some("images"),
         help: "How many images, 1 to 256",
         value_name: "N",
+        aliases: &[
+            Alias::same("num_images_per_prompt"),
+            Alias::same("num_images"),
+            Alias::same("num_outputs"),
+            Alias::same("image_number"),
+            Alias::same("images"),
+            Alias::same("batch_size"),
+            Alias::same("batch_count"),
+            Alias::same("n_iter"),
+            Alias::same("n"),
+        ],
         surface: Surface::Option { short: Some('n'), advanced: false },
         metadata: Metadata::No,
     }
@@ -112,7 +134,11 @@ parameters! {
              negative). A Turbo model is made to be used without.",
         ),
         value_name: "G",
-        aliases: &[Alias::same("guidance_scale"), Alias::cfg_scale("cfg"), Alias::cfg_scale("cfg_scale")],
+        aliases: &[
+            Alias::same("guidance_scale"),
+            Alias::cfg_scale("cfg"),
+            Alias::cfg_scale("cfg_scale"),
+        ],
         metadata: Metadata::Label("CFG scale"),
     }
     /// The negative prompt, used when guidance is above 0.
@@ -121,7 +147,7 @@ parameters! {
         default: DefaultRule::Empty,
         help: "What the image should not show; used when the guidance is above 0",
         value_name: "TEXT",
-        aliases: &[Alias::same("negative_prompt")],
+        aliases: &[Alias::same("negative_prompt"), Alias::same("neg_prompt"), Alias::same("uc")],
         metadata: Metadata::Special,
     }
     /// diffusers' `cfg_normalization`: at most this many times the norm of the positive prediction.
@@ -130,6 +156,7 @@ parameters! {
         default: DefaultRule::Real(0.0),
         help: "Limit the guided prediction to this many times the unguided norm; 0 is off",
         value_name: "R",
+        aliases: &[Alias::same("cfg_normalization")],
         surface: ADVANCED,
     }
     /// Share of the guided prediction that is rescaled to the positive prediction's deviation.
@@ -151,6 +178,7 @@ parameters! {
         default: DefaultRule::Real(1.0),
         help: "Switch guidance off after this part of the way, 0 to 1; 1 is never",
         value_name: "T",
+        aliases: &[Alias::same("cfg_truncation")],
         surface: ADVANCED,
     }
 }
@@ -162,13 +190,18 @@ impl Parameter {
     }
 
     /// The row that has this name or this alias, and the name that was found with the conversion of
-    /// its values.
+    /// its values. Capitals and the signs between words do not count: other programs write
+    /// `CFG scale`, `cfgScale` or `cfgscale`.
     pub fn named_or_alias(name: &str) -> Option<(&'static Self, Alias)> {
         if let Some(row) = Self::named(name) {
             return Some((row, Alias::same(row.name)));
         }
+        let name = folded(name);
         PARAMETERS.iter().find_map(|row| {
-            let alias = row.aliases.iter().find(|alias| alias.name == name)?;
+            if folded(row.name) == name {
+                return Some((row, Alias::same(row.name)));
+            }
+            let alias = row.aliases.iter().find(|alias| folded(alias.name) == name)?;
             Some((row, *alias))
         })
     }
