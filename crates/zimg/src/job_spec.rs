@@ -158,11 +158,15 @@ impl DrawOptions {
     }
 }
 
-/// The request, checked against the limits.
+/// The request, checked against the limits. Its texts have LF as line ends and no byte order mark at
+/// the beginning, wherever they are from.
 fn request(prompt: String, options: &DrawOptions, shape: SizeRequest) -> Result<Params, Failure> {
     let (width, height) = shape.size(None).unzip();
     let seed = Some(options.params.seed.map_or_else(random_seed, Ok)?);
-    let params = Params { prompt, width, height, seed, ..options.params.0.clone() };
+    let normalized = |text: &str| zimg_text::normalized(text).into_owned();
+    let prompt = normalized(&prompt);
+    let negative = options.params.negative.as_deref().map(normalized);
+    let params = Params { prompt, width, height, seed, negative, ..options.params.0.clone() };
     params.check()?;
     Ok(params)
 }

@@ -20,6 +20,7 @@ mod metadata;
 mod output;
 mod progress;
 mod prompt;
+mod prompt_advice;
 mod run_job;
 mod settings;
 mod terminal_image;

@@ -1,114 +1,113 @@
-//! One line of a batch: a prompt, or a JSON object with a prompt and options.
+//! One entry of a batch: a prompt, an object or a string of JSON, or options of the web UI.
 
-use std::io::{BufRead, Read};
+use std::fmt;
 
-use serde_json::{Map, Value as Json};
-use zimg_client::limits::PROMPT_BYTES;
-use zimg_client::params::Parameter;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value as Json;
 use zimg_client::{Failure, Kind};
 
-use crate::cli::DrawOptions;
-use crate::settings::{self, SettingValue};
+use super::a1111;
+use super::form::{is_object, unescaped};
+use super::keys::{self, Keys};
 
-/// The longest line: prompt and negative prompt with each character escaped.
-const LINE_MAX: usize = 16 * PROMPT_BYTES;
-
-/// The prompt and the options of a line.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct BatchItem {
-    pub(crate) prompt: String,
-    pub(crate) options: DrawOptions,
-}
-
-/// The next line that is not blank, without its end; none at the end.
-///
-/// # Errors
-///
-/// `Io`: it cannot be read. `Refused`: it is too long or not UTF-8; the next one can be read.
-pub(super) fn next(source: &mut dyn BufRead, number: &mut u64) -> Result<Option<String>, Failure> {
-    loop {
-        let mut bytes = Vec::new();
-        let read = source.take(LINE_MAX as u64 + 2).read_until(b'\n', &mut bytes);
-        read.map_err(|error| unreadable(&error))?;
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        *number += 1;
-        let whole = bytes.last() == Some(&b'\n');
-        if bytes.len() - usize::from(whole) > LINE_MAX {
-            let skipped = if whole { Ok(0) } else { source.skip_until(b'\n') };
-            skipped.map_err(|error| unreadable(&error))?;
-            return Err(Failure::new(
-                Kind::Refused,
-                format!("the line is longer than {LINE_MAX} bytes"),
-            ));
-        }
-        let text = String::from_utf8(bytes)
-            .map_err(|_| Failure::new(Kind::Refused, "the line is not UTF-8"))?;
-        let text = text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
-        if !text.trim().is_empty() {
-            return Ok(Some(text.to_owned()));
-        }
-    }
-}
-
-fn unreadable(error: &std::io::Error) -> Failure {
-    Failure::new(Kind::Io, format!("cannot read the batch: {error}"))
-}
+pub(crate) use super::keys::BatchItem;
 
 impl BatchItem {
-    /// Parses a line.
+    /// Parses an entry.
     ///
     /// # Errors
     ///
-    /// `Refused`: the line is invalid JSON or not such an object.
-    pub(crate) fn of(line: &str) -> Result<Self, Failure> {
-        let refused = |why: String| Failure::new(Kind::Refused, why);
-        if !line.trim_start().starts_with('{') {
-            return Ok(Self { prompt: line.to_owned(), options: DrawOptions::default() });
+    /// `Refused`: it is invalid JSON, or has keys or values that are not known.
+    pub(crate) fn of(text: &str) -> Result<Self, Failure> {
+        let Some(pairs) = pairs(text)? else {
+            let prompt = string(text).unwrap_or_else(|| unescaped(text).to_owned());
+            return Ok(Self { prompt, ..Self::default() });
+        };
+        let mut keys = Keys::default();
+        if let Some(failure) = container(&pairs) {
+            return Err(failure);
         }
-        let object: Map<String, Json> = serde_json::from_str(line)
-            .map_err(|error| refused(format!("the line is not valid JSON: {error}")))?;
-        let mut item = Self::default();
-        let mut prompt = None;
-        for (key, value) in object {
-            if key == "prompt" {
-                let Json::String(text) = value else {
-                    return Err(refused("`prompt` is not a string".to_owned()));
-                };
-                prompt = Some(text);
-                continue;
-            }
-            let value = match value {
-                // `null` is the same as no key.
-                Json::Null => continue,
-                Json::String(text) => SettingValue::Text(text.into()),
-                Json::Number(number) => SettingValue::Number(number.to_string()),
-                Json::Bool(on) => SettingValue::Switch(on),
-                _ => {
-                    return Err(refused(format!(
-                        "`{key}` is not a string, a number, true or false"
-                    )));
-                }
-            };
-            // Other programs' names are understood here, where whole files of theirs come in.
-            let key = Parameter::named_or_alias(&key).map_or(&*key, |(row, _)| row.name);
-            let option = settings::option(key, &value)
-                .map_err(|wrong| refused(format!("`{key}`: {wrong}")))?;
-            item.options = option.or(item.options);
-        }
-        item.prompt = prompt.ok_or_else(|| refused("the object has no `prompt`".to_owned()))?;
-        Ok(item)
+        pairs.iter().try_for_each(|(key, value)| keys.add(key, value))?;
+        keys.finish()
     }
 }
 
-/// The number of images of a line, without validation.
-pub(super) fn images(line: &str, otherwise: u64) -> u64 {
-    if !line.trim_start().starts_with('{') {
-        return otherwise;
+/// The number of images of an entry, and whether it has a seed of its own, without validation.
+pub(super) fn glance(text: &str, otherwise: u64) -> (u64, bool) {
+    match pairs(text) {
+        Ok(Some(pairs)) => keys::glance(&pairs, otherwise),
+        Ok(None) => (otherwise, false),
+        Err(_) => (1, false),
     }
-    let object: Option<Map<String, Json>> = serde_json::from_str(line).ok();
-    object.map_or(1, |object| object.get("count").and_then(Json::as_u64).unwrap_or(otherwise))
+}
+
+/// The keys and values of an entry; none if it is only a prompt.
+fn pairs(text: &str) -> Result<Option<Vec<(String, Json)>>, Failure> {
+    if is_object(text) {
+        let Pairs(pairs) = serde_json::from_str(text).map_err(|error| {
+            let failure =
+                Failure::new(Kind::Refused, format!("the line is not valid JSON: {error}"));
+            match text.contains('\'') && !text.contains('"') {
+                true => failure.hint("JSON has double quotes: {\"prompt\": \"…\"}"),
+                false => failure,
+            }
+        })?;
+        return Ok(Some(pairs));
+    }
+    if !a1111::is_options(text) {
+        return Ok(None);
+    }
+    let options = a1111::options(text)
+        .map_err(|why| Failure::new(Kind::Refused, format!("the line's options: {why}")))?;
+    Ok(Some(options.into_iter().map(|(name, value)| (name, Json::String(value))).collect()))
+}
+
+/// A whole entry that is a string of JSON, as `jq -c '.[]'` prints those of an array.
+fn string(text: &str) -> Option<String> {
+    text.trim_start().starts_with('"').then(|| serde_json::from_str(text).ok()).flatten()
+}
+
+/// The failure of an object that holds the batch, or something else, instead of a prompt.
+fn container(pairs: &[(String, Json)]) -> Option<Failure> {
+    let has = |name: &str| pairs.iter().any(|(key, _)| key == name);
+    let message = "the object has no `prompt`";
+    let is_node = |value: &Json| value.get("class_type").is_some();
+    if has("nodes") && has("links") || pairs.iter().any(|(_, value)| is_node(value)) {
+        let message = format!("{message}: it is a workflow of ComfyUI");
+        return Some(Failure::new(Kind::Refused, message));
+    }
+    let is_list = |value: &Json| value.as_array().is_some_and(|list| !list.is_empty());
+    let list = pairs.iter().find(|(_, value)| is_list(value))?;
+    (pairs.len() == 1).then(|| {
+        let key = serde_json::Value::from(list.0.as_str());
+        Failure::new(Kind::Refused, message)
+            .hint(format!("take the list out of it: `jq -c '.[{key}][]' | zimg --batch -`"))
+    })
+}
+
+/// An object's keys in their order, those that come twice included.
+struct Pairs(Vec<(String, Json)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = from.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        from.deserialize_map(Object)
+    }
 }
 
 #[cfg(test)]
@@ -117,7 +116,7 @@ mod tests {
     use zimg_client::Params;
 
     use super::*;
-    use crate::cli::ParamOptions;
+    use crate::cli::{DrawOptions, ParamOptions};
 
     fn refusal(line: &str) -> String {
         let failure = BatchItem::of(line).unwrap_err();
@@ -145,56 +144,148 @@ mod tests {
             no_metadata: true,
             ..DrawOptions::default()
         };
-        assert_eq!(item, BatchItem { prompt: "a fox".to_owned(), options: expected });
+        let item_of =
+            |options| BatchItem { prompt: "a fox".to_owned(), options, ..BatchItem::default() };
+        assert_eq!(item, item_of(expected));
+    }
+
+    #[test]
+    fn lines_of_other_forms_are_prompts_or_objects_too() {
+        for (line, prompt) in [
+            (r#""a \"red\" circle""#, "a \"red\" circle"),
+            (r#""OPEN" on a sign"#, r#""OPEN" on a sign"#),
+            ("{red|blue} fox", "{red|blue} fox"),
+            ("[cat|dog] in snow", "[cat|dog] in snow"),
+            (r"\# 1", "# 1"),
+            ("-5 degrees", "-5 degrees"),
+            (r#"--prompt "a red circle""#, "a red circle"),
+        ] {
+            assert_eq!(BatchItem::of(line).unwrap().prompt, prompt, "{line}");
+        }
+    }
+
+    /// The names and values of other programs, and the options that they are here.
+    #[test]
+    fn names_and_units_of_other_programs_are_understood() {
+        let params = |line: &str| {
+            let item = BatchItem::of(line).unwrap_or_else(|failure| panic!("{line}: {failure}"));
+            (item.options.size, item.options.params.0, item.random_seed)
+        };
+        let plain = |params| (None, params, false);
+        for (keys, expected) in [
+            (r#""seed": 1.0"#, plain(Params { seed: Some(1), ..Params::default() })),
+            (r#""seed": 1e3"#, plain(Params { seed: Some(1000), ..Params::default() })),
+            (r#""seed": "7""#, plain(Params { seed: Some(7), ..Params::default() })),
+            (r#""seed": -1"#, (None, Params::default(), true)),
+            (r#""seed": -1.0"#, (None, Params::default(), true)),
+            (r#""seed": """#, plain(Params::default())),
+            (r#""steps": 20.0"#, plain(Params { steps: Some(20), ..Params::default() })),
+            (r#""num_inference_steps": 9"#, plain(Params { steps: Some(9), ..Params::default() })),
+            (r#""cfg_scale": 7"#, plain(Params { guidance: Some(6.0), ..Params::default() })),
+            (r#""cfgScale": 1.0"#, plain(Params { guidance: Some(0.0), ..Params::default() })),
+            (r#""CFG scale": "3.3""#, plain(Params { guidance: Some(2.3), ..Params::default() })),
+            (
+                r#""guidance_scale": 0.0"#,
+                plain(Params { guidance: Some(0.0), ..Params::default() }),
+            ),
+            (
+                r#""negative_prompt": "b""#,
+                plain(Params { negative: Some("b".into()), ..Params::default() }),
+            ),
+            (r#""width": 64, "height": 80.0"#, (Some((64, 80)), Params::default(), false)),
+            (
+                r#""batch_size": 2, "n_iter": 3"#,
+                plain(Params { count: Some(6), ..Params::default() }),
+            ),
+            (
+                r#""cfg_normalization": false"#,
+                plain(Params { guidance_normalization: Some(0.0), ..Params::default() }),
+            ),
+            (r#""enable_hr": false, "init_images": [], "lora": null"#, plain(Params::default())),
+        ] {
+            assert_eq!(params(&format!(r#"{{"prompt": "a", {keys}}}"#)), expected, "{keys}");
+        }
+        let line = r#"--prompt "a" --steps 20 --cfg_scale 7 --seed -1 --width 64 --height 64 --sampler_name "Euler a""#;
+        let expected = Params { steps: Some(20), guidance: Some(6.0), ..Params::default() };
+        assert_eq!(params(line), (Some((64, 64)), expected, true));
+        assert_eq!(
+            BatchItem::of(line).unwrap().told,
+            ["`sampler_name` is ignored: there is one sampler, Euler on the model's own schedule"]
+        );
     }
 
     #[test]
     fn what_is_wrong_is_said() {
         assert!(refusal("{").starts_with("the line is not valid JSON: "));
-        assert_eq!(refusal("{}"), "the object has no `prompt`");
-        assert_eq!(refusal(r#"{"prompt":1}"#), "`prompt` is not a string");
-        assert_eq!(
-            refusal(r#"{"prompt":"a","sede":1}"#),
-            "`sede`: there is no such setting, but `seed`"
-        );
-        assert_eq!(
-            refusal(r#"{"prompt":"a","size":[1]}"#),
-            "`size` is not a string, a number, true or false"
-        );
+        for (line, said) in [
+            ("{}", "the object has no `prompt`"),
+            (r#"{"prompt":1}"#, "`prompt` is not a string"),
+            (r#"{"prompt":["a"]}"#, "the object has no `prompt`"),
+            (r#"{"prompt":"a","sede":1}"#, "`sede`: there is no such setting, but `seed`"),
+            (
+                r#"{"prompt":"a","negativ_prompt":"b"}"#,
+                "`negativ_prompt`: there is no such setting, but `negative_prompt`",
+            ),
+            (r#"{"prompt":"a","zzz":1}"#, "`zzz`: there is no such setting"),
+            (r#"{"prompt":"a","size":[1]}"#, "`size` is not a string, a number, true or false"),
+            (r#"{"prompt":"a","prompt":"b"}"#, "`prompt` is given twice"),
+            (
+                r#"{"prompt":"a","guidance":1,"cfg_scale":7}"#,
+                "`guidance` and `cfg_scale` are both given, and are the same parameter",
+            ),
+            (
+                r#"{"prompt":"a","width":64,"height":64,"size":"64x64"}"#,
+                "`size` and `width` are both given, and are the same parameter",
+            ),
+            (r#"{"prompt":"a","width":64}"#, "`width` is given without `height`"),
+            (r#"{"prompt":"a","cfg":0}"#, "`cfg` is 0, expected a number from 1 to 101"),
+            (r#"{"prompt":"a","cfg":"x"}"#, "`cfg` is not a number"),
+            (
+                r#"{"prompt":"a","denoising_strength":0.5}"#,
+                "`denoising_strength`: no model takes an image yet",
+            ),
+            (r#"{"prompt":"a","model":"x"}"#, "`model`: model and device are options of zimaged"),
+            (
+                r#"{"nodes":[],"links":[]}"#,
+                "the object has no `prompt`: it is a workflow of ComfyUI",
+            ),
+            ("--steps 4", "the object has no `prompt`"),
+            ("--prompt 'a", "the line's options: a quote ' is not closed"),
+            ("--ar 16:9", "`ar`: there is no such setting"),
+        ] {
+            assert_eq!(refusal(line), said, "{line}");
+        }
         assert!(refusal(r#"{"prompt":"a","size":"big"}"#).contains("a size is WxH"));
-    }
-
-    #[test]
-    fn lines_are_numbered_and_bounded() {
-        let long = "x".repeat(LINE_MAX + 1);
-        let text = format!("\u{feff}a\r\n\n  \nb\n{long}\nc");
-        let (mut source, mut number) = (text.as_bytes(), 0);
-        let mut next = || {
-            let line = next(&mut source, &mut number);
-            (line.map_err(|failure| failure.message), number)
-        };
-        assert_eq!(next(), (Ok(Some("a".to_owned())), 1));
-        assert_eq!(next(), (Ok(Some("b".to_owned())), 4));
-        assert_eq!(next(), (Err(format!("the line is longer than {LINE_MAX} bytes")), 5));
-        assert_eq!(next(), (Ok(Some("c".to_owned())), 6));
-        assert_eq!(next(), (Ok(None), 6));
-        let mut odd = &b"\xff\n"[..];
-        assert_eq!(super::next(&mut odd, &mut 0).unwrap_err().message, "the line is not UTF-8");
+        assert!(refusal(r#"{"prompt":"a","seed":1.5}"#).contains("`seed`: "));
+        let list = BatchItem::of(r#"{"prompts":["a","b"]}"#).unwrap_err();
+        assert!(list.hint.unwrap().contains("jq -c '.[\"prompts\"][]'"));
+        assert!(
+            BatchItem::of("{'prompt': 'a'}").unwrap_err().hint.unwrap().contains("double quotes")
+        );
     }
 
     #[test]
     fn images_are_counted_at_a_glance() {
-        assert_eq!(images("a fox", 2), 2);
-        assert_eq!(images(r#"{"prompt":"a","count":3}"#, 2), 3);
-        assert_eq!(images(r#"{"prompt":"a"}"#, 2), 2);
-        assert_eq!(images("{", 2), 1);
+        assert_eq!(glance("a fox", 2), (2, false));
+        assert_eq!(glance(r#"{"prompt":"a","count":3,"seed":1}"#, 2), (3, true));
+        assert_eq!(glance(r#"{"prompt":"a"}"#, 2), (2, false));
+        assert_eq!(glance("{", 2), (1, false));
+        assert_eq!(glance("--prompt a --n_iter 2 --batch_size 2", 1), (4, false));
     }
 
     proptest! {
         #[test]
         fn any_line_is_understood_or_refused(line: String) {
-            let _ = BatchItem::of(&line);
-            let _ = BatchItem::of(&format!("{{{line}"));
+            for line in [line.clone(), format!("{{{line}"), format!("{{\"{line}"), format!("--{line}")] {
+                let _ = BatchItem::of(&line);
+                let _ = glance(&line, 1);
+            }
+        }
+
+        /// Ordinary lines are prompts, as they stand.
+        #[test]
+        fn ordinary_lines_are_prompts(line in "[a-zA-Z0-9(][a-zA-Z0-9 ,.:()|{}<>-]{0,60}") {
+            prop_assert_eq!(BatchItem::of(&line).unwrap(), BatchItem { prompt: line, ..BatchItem::default() });
         }
     }
 }

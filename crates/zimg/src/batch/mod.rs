@@ -1,7 +1,12 @@
 //! `--batch`: many images, several jobs at a time so that the GPU never waits for a file.
 
+mod a1111;
+mod entries;
 mod existing;
+mod form;
 mod item;
+mod keys;
+mod lines;
 mod reporter;
 mod source;
 
@@ -16,6 +21,7 @@ use crate::cli::DrawOptions;
 use crate::exit::Exit;
 use crate::job_spec::JobSpec;
 use crate::progress::ReportStyle;
+use crate::prompt_advice::prompt_advice;
 use crate::run_job::{self, JobObserver, RunContext, SavedImage};
 use crate::version::PROGRAM;
 #[cfg(feature = "fuzzing")]
@@ -61,11 +67,13 @@ impl Batch<'_> {
     /// The kind of the worst failure. A failure that every image would have, such as no daemon,
     /// ends the batch.
     pub(crate) fn draw(self, session: &RunContext) -> Result<(), Exit> {
-        let all = source::count(self.path, &self.options);
         let source = BatchSource::open(self.path, self.options)?;
         let places = places(session)?;
         let threads = self.parallel.unwrap_or(PARALLEL).min(places).max(1);
-        let mut reporter = BatchReporter::new(self.style, self.path, self.paths, all);
+        let mut reporter = BatchReporter::new(self.style, self.path, self.paths, source.all());
+        if source.all() == Some(0) {
+            reporter.warn("the batch has no prompts")?;
+        }
         reporter.show();
         session.interrupt.defer_exit();
         let shared = BatchRun {
@@ -122,7 +130,12 @@ impl BatchRun<'_> {
     }
 
     fn take(&self, turn: NextImage) -> Result<(), Exit> {
-        let NextImage { line, index, task } = turn;
+        let NextImage { line, index, task, told } = turn;
+        told.iter().try_for_each(|text| locked(&self.reporter).warn(text))?;
+        if let Ok(ImageTask::Generate(plan)) = &task {
+            let notes = prompt_advice(&plan.draw);
+            notes.iter().try_for_each(|note| locked(&self.reporter).advise(line, note))?;
+        }
         let done = match task {
             Ok(ImageTask::Exists(path)) => return locked(&self.reporter).there(index, &path),
             Ok(ImageTask::Generate(plan)) => self.draw(index, &plan),

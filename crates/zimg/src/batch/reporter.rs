@@ -9,6 +9,7 @@ use zimg_client::{Failure, Kind};
 use crate::exit::Exit;
 use crate::json::{FailureFields, PathFields};
 use crate::progress::{self, JobEvent, ProgressLine, ReportStyle};
+use crate::prompt_advice::{AdviceTopic, PromptAdvice};
 use crate::{format, json};
 
 /// `--json` events of a batch, beside those of its images.
@@ -49,6 +50,8 @@ pub(super) struct BatchReporter {
     worst: Option<Kind>,
     /// Warnings that were printed.
     warned: Vec<String>,
+    /// Topics of advice that were printed.
+    advised: Vec<AdviceTopic>,
     since: Instant,
     progress: ProgressLine,
 }
@@ -80,6 +83,7 @@ impl BatchReporter {
             failed: 0,
             worst: None,
             warned: Vec::new(),
+            advised: Vec::new(),
             since: Instant::now(),
             progress: ProgressLine::default(),
         }
@@ -149,6 +153,16 @@ impl BatchReporter {
         }
         self.say(text);
         Ok(())
+    }
+
+    /// Advice about a prompt, printed once for each topic: the other lines will have the same.
+    pub(super) fn advise(&mut self, line: u64, advice: &PromptAdvice) -> Result<(), Exit> {
+        if self.advised.contains(&advice.topic) {
+            return Ok(());
+        }
+        self.advised.push(advice.topic);
+        let text = format!("{}, line {line}: {}", self.name, advice.text);
+        self.warn(&text)
     }
 
     /// The summary at the end, and the result of the batch.

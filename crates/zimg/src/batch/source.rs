@@ -3,14 +3,15 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use zimg_client::{Failure, Kind, Priority, seed_of_image};
+use zimg_client::params::check_seeds;
+use zimg_client::{Failure, Kind, Params, Priority, seed_of_image};
 
+use super::entries::Entries;
 use super::existing::{ExistingFile, ExpectedImage, inspect};
-use super::item::{self, BatchItem};
+use super::item::{BatchItem, glance};
 use crate::cli::DrawOptions;
 use crate::job_spec::{JobSpec, SpecContext};
 use crate::output::{Descriptor, ImageOutput, LocalTime, Output, has, inserted};
@@ -18,10 +19,13 @@ use crate::output::{Descriptor, ImageOutput, LocalTime, Output, has, inserted};
 /// The pattern without `-o`, without extension.
 const DEFAULT: &str = "{index:04}";
 
-/// The lines of a batch, and the position in them.
+/// The entries of a batch, and the position in them.
 pub(super) struct BatchSource {
-    lines: Box<dyn BufRead + Send>,
+    entries: Entries,
+    /// The line of the current entry.
     line: u64,
+    /// The number of all images, if they are known beforehand.
+    all: Option<u64>,
     /// The current line, the index of its next image, and its number of images.
     item: Option<(BatchItem, u32, u32)>,
     /// The number of images before the next one.
@@ -40,6 +44,8 @@ pub(super) struct NextImage {
     /// Its number in the batch, from 1.
     pub(super) index: u64,
     pub(super) task: Result<ImageTask, Failure>,
+    /// What is ignored in its line.
+    pub(super) told: Vec<String>,
 }
 
 /// What to do for an image.
@@ -55,48 +61,49 @@ impl BatchSource {
     ///
     /// # Errors
     ///
-    /// `Io`: it cannot be opened. `Usage`: file names would have unknown seeds.
+    /// `Io`: it cannot be read. `Refused`: it is no batch, or seeds would wrap.
     pub(super) fn open(path: &Path, options: DrawOptions) -> Result<Self, Failure> {
-        let lines: Box<dyn BufRead + Send> = if path == Path::new("-") {
-            Box::new(BufReader::new(std::io::stdin()))
-        } else {
-            let file = fs::File::open(path).map_err(|error| unreadable(path, &error))?;
-            Box::new(BufReader::new(file))
-        };
-        let now = LocalTime::local();
-        Ok(Self { lines, line: 0, item: None, before: 0, options, now, names: HashSet::new() })
+        let entries = Entries::open(path)?;
+        let all = count(&entries, &options)?;
+        let (item, now, names) = (None, LocalTime::local(), HashSet::new());
+        Ok(Self { entries, line: 0, all, item, before: 0, options, now, names })
+    }
+
+    /// The number of all images, if they are known beforehand.
+    pub(super) fn all(&self) -> Option<u64> {
+        self.all
     }
 
     /// The next image; none at the end.
     pub(super) fn next(&mut self) -> Option<NextImage> {
-        let (item, of_item, count) = match self.item.take() {
+        let (mut item, of_item, count) = match self.item.take() {
             Some(item) => item,
-            None => match item::next(&mut *self.lines, &mut self.line) {
-                Ok(None) => return None,
-                Ok(Some(text)) => match self.item(&text) {
-                    Ok((item, count)) => (item, 0, count),
-                    Err(failure) => return Some(self.failed(failure)),
-                },
-                // A read error is the last image.
-                Err(failure) => {
-                    if failure.kind == Kind::Io {
-                        self.lines = Box::new(std::io::empty());
+            None => match self.entries.next()? {
+                Ok(entry) => {
+                    self.line = entry.line;
+                    match self.item(&entry.text) {
+                        Ok((item, count)) => (item, 0, count),
+                        Err(failure) => return Some(self.failed(failure)),
                     }
+                }
+                Err((line, failure)) => {
+                    self.line = line;
                     return Some(self.failed(failure));
                 }
             },
         };
+        let told = std::mem::take(&mut item.told);
         let task = self.plan(&item, of_item);
         if of_item + 1 < count {
             self.item = Some((item, of_item + 1, count));
         }
         self.before += 1;
-        Some(NextImage { line: self.line, index: self.before, task })
+        Some(NextImage { line: self.line, index: self.before, task, told })
     }
 
     fn failed(&mut self, failure: Failure) -> NextImage {
         self.before += 1;
-        NextImage { line: self.line, index: self.before, task: Err(failure) }
+        NextImage { line: self.line, index: self.before, task: Err(failure), told: Vec::new() }
     }
 
     /// The parsed line and its number of images.
@@ -106,10 +113,15 @@ impl BatchSource {
         let seeded = item.options.params.seed.is_some();
         item.options = item.options.or(self.options.clone());
         let count = item.options.params.count.unwrap_or(1);
+        if item.random_seed {
+            item.options.params.seed = None;
+        }
+        let seed = item.options.params.seed;
         // The count is checked first, since it bounds the loop.
-        zimg_client::Params { count: Some(count), ..zimg_client::Params::new("") }.check()?;
-        if let Some(seed) = item.options.params.seed.filter(|_| !seeded) {
+        Params { count: Some(count), seed: seed.filter(|_| seeded), ..Params::new("") }.check()?;
+        if let Some(seed) = seed.filter(|_| !seeded) {
             // One seed for all lines is incremented for each image.
+            check_seeds(seed, self.before + u64::from(count))?;
             item.options.params.seed = Some(seed_of_image(seed, self.before));
         }
         if !own {
@@ -175,23 +187,25 @@ impl BatchSource {
     }
 }
 
-/// The number of images of a batch, if it is a regular file, which can be read twice.
-pub(super) fn count(path: &Path, options: &DrawOptions) -> Option<u64> {
-    if !fs::metadata(path).ok()?.is_file() {
-        return None;
-    }
-    let mut lines = BufReader::new(fs::File::open(path).ok()?);
-    let (mut all, mut number) = (0, 0);
-    loop {
-        match item::next(&mut lines, &mut number) {
-            Ok(None) => return Some(all),
-            Ok(Some(text)) => {
-                all += item::images(&text, options.params.count.unwrap_or(1).into());
-            }
-            Err(failure) if failure.kind == Kind::Io => return None,
-            Err(_) => all += 1,
+/// The number of images of a batch, if all entries are known.
+///
+/// # Errors
+///
+/// `Refused`: the seeds of the lines that have none would wrap.
+fn count(entries: &Entries, options: &DrawOptions) -> Result<Option<u64>, Failure> {
+    let Some(entries) = entries.known() else { return Ok(None) };
+    let (mut all, mut seeds) = (0_u64, 0);
+    for entry in entries {
+        let (images, is_seeded) = glance(&entry.text, options.params.count.unwrap_or(1).into());
+        all = all.saturating_add(images);
+        if !is_seeded {
+            seeds = all;
         }
     }
+    if let Some(seed) = options.params.seed {
+        check_seeds(seed, seeds)?;
+    }
+    Ok(Some(all))
 }
 
 /// A pattern with a different name for each image.
@@ -206,8 +220,4 @@ fn numbered(output: OsString) -> OsString {
         return output;
     }
     inserted(&output, &format!("-{DEFAULT}"))
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(Kind::Io, format!("cannot read {}: {error}", path.display()))
 }

@@ -15,6 +15,7 @@ use crate::job_spec::{JobSpec, SpecContext};
 use crate::output::{Descriptor, LocalTime};
 use crate::progress::{JobReporter, ReportStyle};
 use crate::prompt;
+use crate::prompt_advice::prompt_advice;
 use crate::run_job::{self, JobObserver, RunContext};
 use crate::settings::UserSettings;
 use crate::terminal_image::TerminalImage;
@@ -93,6 +94,7 @@ impl Invocation<'_> {
         let count = plan.draw.images();
         let mut report = JobReporter::new(style, count, self.args.output.is_none(), screen);
         advice.into_iter().chain(unseen).try_for_each(|text| report.warn(text))?;
+        prompt_advice(&plan.draw).iter().try_for_each(|advice| report.warn(&advice.text))?;
         let (line, absence) = (style == ReportStyle::Line, RunContext::absence(plan.wait));
         let session = RunContext { socket, interrupt: self.interrupt, line, absence };
         run_job::run(&plan, &session, &mut report)?;
