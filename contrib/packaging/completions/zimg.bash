@@ -137,7 +137,7 @@ _zimg() {
 
     case "${cmd}" in
         zimg)
-            opts="-s -a -n -o -f -q -h -V --size --aspect --megapixels --round --no-round --steps --seed --count --guidance --negative --guidance-normalization --guidance-rescale --guidance-truncation --output --format --quality --grid --no-metadata --metadata --force --show --preview --quiet --no-quiet --priority --wait --no-wait --batch --parallel --detach --socket --json --help --version draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help"
+            opts="-s -a -n -o -f -q -h -V --size --aspect --megapixels --round --no-round --steps --seed --count --guidance --negative --guidance-normalization --guidance-rescale --guidance-truncation --cfg --cfg-scale --output --format --quality --grid --no-metadata --metadata --force --show --preview --quiet --no-quiet --priority --wait --no-wait --batch --parallel --detach --socket --json --help --version draw redo show jobs wait cancel status metrics doctor sleep wake config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -196,6 +196,14 @@ _zimg() {
                     return 0
                     ;;
                 --guidance-truncation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cfg)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cfg-scale)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -525,7 +533,7 @@ _zimg() {
             return 0
             ;;
         zimg__subcmd__draw)
-            opts="-s -a -n -o -f -q -h --size --aspect --megapixels --round --no-round --steps --seed --count --guidance --negative --guidance-normalization --guidance-rescale --guidance-truncation --output --format --quality --grid --no-metadata --metadata --force --show --preview --quiet --no-quiet --priority --wait --no-wait --batch --parallel --detach --socket --json --help"
+            opts="-s -a -n -o -f -q -h --size --aspect --megapixels --round --no-round --steps --seed --count --guidance --negative --guidance-normalization --guidance-rescale --guidance-truncation --cfg --cfg-scale --output --format --quality --grid --no-metadata --metadata --force --show --preview --quiet --no-quiet --priority --wait --no-wait --batch --parallel --detach --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -584,6 +592,14 @@ _zimg() {
                     return 0
                     ;;
                 --guidance-truncation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cfg)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cfg-scale)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1022,7 +1038,7 @@ _zimg() {
             return 0
             ;;
         zimg__subcmd__redo)
-            opts="-s -a -n -o -f -q -h --prompt --size --aspect --megapixels --round --no-round --steps --seed --count --guidance --negative --guidance-normalization --guidance-rescale --guidance-truncation --output --format --quality --grid --no-metadata --metadata --force --show --preview --quiet --no-quiet --priority --wait --no-wait --socket --json --help"
+            opts="-s -a -n -o -f -q -h --prompt --size --aspect --megapixels --round --no-round --steps --seed --count --guidance --negative --guidance-normalization --guidance-rescale --guidance-truncation --cfg --cfg-scale --output --format --quality --grid --no-metadata --metadata --force --show --preview --quiet --no-quiet --priority --wait --no-wait --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1085,6 +1101,14 @@ _zimg() {
                     return 0
                     ;;
                 --guidance-truncation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cfg)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cfg-scale)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -131,7 +131,8 @@ parameters! {
         help: "How strongly to follow the prompt; 0 is off and fastest",
         details: Some(
             "As in diffusers' Z-Image pipelines: prediction = positive + G · (positive - \
-             negative). A Turbo model is made to be used without.",
+             negative). A Turbo model is made to be used without. The CFG scale of other programs is \
+             one more: --cfg-scale C is --guidance C - 1.",
         ),
         value_name: "G",
         aliases: &[

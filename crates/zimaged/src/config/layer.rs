@@ -126,7 +126,11 @@ fn read_text(layer: &mut ConfigLayer, key: String, value: OsString) -> Result<()
 
 /// A file's layer.
 pub(super) fn read_file(file: &Path) -> Result<ConfigLayer, ConfigError> {
-    let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+    let bytes = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
+    let text = zimg_text::decode(&bytes).map_err(|error| {
+        let hint = error.hint(&file.display().to_string());
+        unreadable(file, &format!("{} ({hint})", error.describe("the file")))
+    })?;
     parse(&text, file)
 }
 

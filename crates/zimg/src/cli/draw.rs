@@ -26,8 +26,9 @@ pub(crate) struct DrawArgs {
     pub(crate) options: DrawOptions,
     /// Generate many images: a prompt or a JSON object per line of FILE or "-"
     ///
-    /// "-" is standard input. An object has "prompt" and options under their long names. Complete
-    /// images that exist are not generated again, so the same command continues an interrupted
+    /// "-" is standard input. An object has "prompt" and options under their long names, or the
+    /// names of other programs. JSON arrays, and lines of options as of AUTOMATIC1111's web UI, are
+    /// read too. Blank lines and lines that begin with # or // are no images. Complete images that exist are not generated again, so the same command continues an interrupted
     /// batch; --force generates all. A failure does not end a batch. Without -o the names are
     /// 0001.png and so on.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = path(),

@@ -5,6 +5,7 @@
 
 mod command_line;
 mod common;
+mod dash;
 #[cfg(test)]
 mod docs_test;
 mod draw;
@@ -24,7 +25,7 @@ use command_line::{CommandLine, Subcommands, usage};
 pub(crate) use common::{CommonArgs, ConfigCommand, DocsCommand, RedoArgs, ShowArgs};
 pub(crate) use draw::{DrawArgs, DrawOptions};
 pub(crate) use jobs::{CancelArgs, WaitArgs};
-pub(crate) use params::ParamOptions;
+pub(crate) use params::{ParamOptions, is_converted};
 pub(crate) use status::StatusArgs;
 pub(crate) use usage_error::{plainly, usage_error, wants_json};
 pub(crate) use values::{AspectRatio, GraphicsArg, PriorityArg};
@@ -103,7 +104,8 @@ impl Cli {
         };
         if matches!(&command, Command::Draw(draw) if draw.prompt.is_none() && draw.batch.is_none())
         {
-            return Err(usage("no prompt: give one, or - to read it from standard input"));
+            let error = usage("no prompt: give one, or - to read it from standard input");
+            return Err(usage_error::with_tip(error, &arguments[1..]));
         }
         Ok(Self { command, common: typed.common })
     }
@@ -143,6 +145,29 @@ mod tests {
     }
 
     #[test]
+    fn names_of_other_programs_are_options_in_their_unit() {
+        let params = |words: &[&str]| generated(&[&["x"], words].concat()).options.params;
+        for (words, guidance) in [
+            (&["--cfg-scale", "1"][..], 0.0),
+            (&["--cfg_scale=7"], 6.0),
+            (&["--cfg", "3.3"], 2.3),
+            (&["--guidance-scale", "4"], 4.0),
+            (&["--guidance_scale", "0"], 0.0),
+            (&["--guidance=4"], 4.0),
+        ] {
+            assert_eq!(params(words).guidance, Some(guidance), "{words:?}");
+        }
+        for spelling in ["--num-inference-steps=9", "--num_inference_steps=9", "--steps=9"] {
+            assert_eq!(params(&[spelling]).steps, Some(9), "{spelling}");
+        }
+        assert_eq!(params(&["--negative_prompt", "b"]).negative.as_deref(), Some("b"));
+        assert_eq!(params(&["--guidance_rescale=0.5"]).guidance_rescale, Some(0.5));
+        assert!(error(&["x", "--cfg=7", "--guidance=6"]).contains("cannot be used with"));
+        assert!(error(&["x", "--cfg=7", "--cfg-scale=7"]).contains("cannot be used with"));
+        assert!(error(&["x", "--cfg=0"]).contains("`cfg` is 0, expected a number from 1 to 101"));
+    }
+
+    #[test]
     fn commands_win_only_as_exact_single_words() {
         assert!(matches!(read(&["status"]).unwrap().command, Command::Status(_)));
         assert!(matches!(read(&["--json", "status"]).unwrap().command, Command::Status(_)));
@@ -178,6 +203,8 @@ mod tests {
         assert_eq!(near_command("a fox"), None);
         assert!(error(&["a fox", "a.png"]).contains("give the output file with -o a.png"));
         assert!(error(&["x", "-W", "64"]).contains("the size is --size WxH"));
+        assert!(error(&["x", "--sampler", "euler"]).contains("there is one sampler"));
+        assert!(error(&["x", "--strength=0.5"]).contains("no model takes an image yet"));
         assert!(error(&["x", "--nagetive", "y"]).contains("'--negative'"));
     }
 

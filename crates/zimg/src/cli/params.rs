@@ -5,9 +5,9 @@ use std::ops::{Deref, DerefMut};
 use std::sync::LazyLock;
 
 use clap::builder::{StyledStr, ValueParser};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
-use zimg_client::params::{PARAMETERS, Parameter, Surface, Value, ValueKind};
+use zimg_client::params::{Alias, Conversion, PARAMETERS, Parameter, Surface, Value, ValueKind};
 use zimg_client::{Params, ParamsError};
 
 /// The heading of generation parameters in the help.
@@ -41,7 +41,8 @@ impl DerefMut for ParamOptions {
 
 impl Args for ParamOptions {
     fn augment_args(command: Command) -> Command {
-        PARAMETERS.iter().filter_map(arg).fold(command, Command::arg)
+        let command = PARAMETERS.iter().filter_map(arg).fold(command, Command::arg);
+        converted().map(|(row, alias)| converted_arg(row, alias)).fold(command, Command::arg)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -60,6 +61,13 @@ impl FromArgMatches for ParamOptions {
         for row in PARAMETERS.iter().filter(|row| has_option(row)) {
             if let Some(value) = value(row, matches) {
                 self.0.set(row.name, value).map_err(|error| invalid(&error))?;
+            }
+        }
+        for (row, alias) in converted() {
+            if let Some(value) = matches.get_one::<f32>(alias.name) {
+                let value = alias.to_parameter(row, Value::Real(*value));
+                let set = value.and_then(|value| self.0.set(row.name, value));
+                set.map_err(|error| invalid(&error))?;
             }
         }
         Ok(())
@@ -82,13 +90,55 @@ fn long(name: &'static str) -> &'static str {
     NAMES.iter().find(|(own, _)| *own == name).map_or(name, |(_, long)| long)
 }
 
+/// The hidden spellings of a row's option: other programs' names for the same value, and names with
+/// `_`, as in configuration files.
+fn spellings(row: &'static Parameter) -> impl Iterator<Item = &'static str> {
+    let aliases = row.aliases.iter().filter(|alias| alias.conversion == Conversion::Same);
+    let names = aliases.flat_map(|alias| [long(alias.name), alias.name]);
+    let mut names: Vec<_> =
+        names.chain([row.name]).filter(|name| *name != long(row.name)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter()
+}
+
+/// Names of other programs whose values are in another unit.
+fn converted() -> impl Iterator<Item = (&'static Parameter, Alias)> {
+    PARAMETERS.iter().filter(|row| has_option(row)).flat_map(|row| {
+        let aliases = row.aliases.iter().filter(|alias| alias.conversion != Conversion::Same);
+        aliases.map(move |alias| (row, *alias))
+    })
+}
+
+/// Whether this is the hidden option of a name of other programs.
+pub(crate) fn is_converted(name: &str) -> bool {
+    converted().any(|(_, alias)| alias.name == name)
+}
+
+/// The hidden option of such a name.
+fn converted_arg(row: &'static Parameter, alias: Alias) -> Arg {
+    let others = converted().filter(move |(_, other)| *other != alias).map(|(_, other)| other.name);
+    let mut arg = Arg::new(alias.name)
+        .long(long(alias.name))
+        .help("The CFG scale of other programs: guidance is C - 1, so that 1 is off")
+        .hide(true)
+        .value_parser(value_parser!(f32))
+        .value_name("C")
+        .conflicts_with_all(others.chain([row.name]))
+        .allow_negative_numbers(true);
+    if long(alias.name) != alias.name {
+        arg = arg.alias(alias.name);
+    }
+    arg
+}
+
 /// The option of a row, if it has one of its own.
 fn arg(row: &'static Parameter) -> Option<Arg> {
     let Surface::Option { short, advanced } = row.surface else { return None };
     let flag = row.kind() == ValueKind::Flag;
     let mut arg = Arg::new(row.name)
         .long(long(row.name))
-        .aliases(row.aliases.iter().map(|alias| long(alias.name)))
+        .aliases(spellings(row))
         .help(row.help)
         .help_heading(IMAGE)
         .hide_short_help(advanced)
@@ -126,5 +176,10 @@ fn value(row: &Parameter, matches: &ArgMatches) -> Option<Value> {
 }
 
 fn invalid(error: &ParamsError) -> clap::Error {
-    clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n"))
+    let mut invalid = clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n"));
+    if let Some(hint) = error.hint() {
+        let tip = ContextValue::StyledStrs(vec![hint.into()]);
+        invalid.insert(ContextKind::Suggested, tip);
+    }
+    invalid
 }

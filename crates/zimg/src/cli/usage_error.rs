@@ -5,9 +5,11 @@ use std::path::Path;
 
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use zimg_client::params::ForeignSetting;
 use zimg_client::{Failure, Kind};
 
 use super::command_line::{CommandLine, near_command, usage};
+use super::dash::dash_tip;
 use zimg_image::ImageFormat;
 
 const QUOTES: &str = "quote a prompt of several words";
@@ -18,6 +20,9 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["--batch-size", "--batch-count", "-b", "--num-images"], "the number of images is -n N"),
     (&["-p", "--prompt"], "the prompt is an argument in quotes, not an option"),
     (&["-m", "--model", "--device"], "model and device are options of zimaged"),
+    (&["-S"], "the seed is --seed N"),
+    (&["-C"], "the CFG scale is --cfg-scale C, and guidance is C - 1"),
+    (&["--outdir", "--output-dir", "--outpath", "--filename"], "the output is -o FILE"),
 ];
 
 /// Whether `--json` is among the arguments: then the usage error is printed as JSON.
@@ -46,16 +51,53 @@ pub(crate) fn usage_error(
         Some(word) => format!("unknown option {word}"),
         None => first_paragraph(&text),
     };
-    // Other programs use -1 for a random seed.
-    let seed = error.kind() == ErrorKind::ValueValidation && message.contains("for '--seed <N>'");
-    let random = seed.then(|| "omit --seed for a random seed, which is shown".to_owned());
-    let hint = suggested(error).or(random).unwrap_or_else(|| format!("see `{}`", help_of(words)));
+    let value = match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(value)) => elsewhere_value(&message, value),
+        _ => None,
+    };
+    let hint = suggested(error).or(value).unwrap_or_else(|| format!("see `{}`", help_of(words)));
     Some(Failure::new(Kind::Usage, message).hint(hint))
+}
+
+/// The hint for a value that is right in another program: of the option that `message` names.
+fn elsewhere_value(message: &str, value: &str) -> Option<String> {
+    let is_of = |option: &str| message.contains(&format!("for '{option} <"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_of("--seed") {
+        let hex = value.strip_prefix("0x").or_else(|| value.strip_prefix("0X"));
+        let hex = hex.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        return Some(match (hex, value.split_once('.')) {
+            (Some(seed), _) => format!("{value} is --seed {seed}"),
+            (None, Some((whole, zeros)))
+                if is_number(whole) && zeros.bytes().all(|b| b == b'0') =>
+            {
+                format!("a seed has no point: --seed {whole}")
+            }
+            _ if is_number(value) => format!("a seed is at most {}", u64::MAX),
+            // Other programs use -1 for a random seed.
+            _ => "omit --seed for a random seed, which is shown".to_owned(),
+        });
+    }
+    // stable-diffusion.cpp's short options.
+    if is_of("--size") && is_number(value) {
+        return Some(format!("-s is the size, and a seed is --seed {value}"));
+    }
+    if is_of("--count") && value.chars().any(char::is_alphabetic) {
+        let text = "-n is the number of images, and what the image should not show is --negative";
+        return Some(text.to_owned());
+    }
+    None
 }
 
 /// Adds a tip for an unknown argument: `zimg a red fox` lacks quotes, `zimg shwo a.png` is
 /// misspelt, and some options have other names in other programs.
 pub(super) fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    if error.use_stderr()
+        && error.kind() != ErrorKind::InvalidUtf8
+        && let Some((sentence, tip)) = dash_tip(words)
+    {
+        return suggesting(usage(sentence), tip);
+    }
     let word = match error.kind() {
         ErrorKind::UnknownArgument => error.get(ContextKind::InvalidArg),
         ErrorKind::InvalidSubcommand => error.get(ContextKind::InvalidSubcommand),
@@ -74,7 +116,10 @@ pub(super) fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Erro
     let elsewhere = ELSEWHERE.iter().find(|(names, _)| names.contains(&word.as_str()));
     let tip = match elsewhere {
         Some((_, tip)) => (*tip).to_owned(),
-        None if word.starts_with('-') => return error,
+        None if word.starts_with('-') => match ForeignSetting::named(word) {
+            Some(foreign) => foreign.why.to_owned(),
+            None => return error,
+        },
         // The arguments of a command are in its help.
         None if first != "draw" && CommandLine::command().find_subcommand(first).is_some() => {
             return error;
@@ -210,7 +255,57 @@ mod tests {
             (
                 &["x", "--seed=18446744073709551616"],
                 "invalid value '18446744073709551616' for '--seed <N>': it is too large",
+                "a seed is at most 18446744073709551615",
+            ),
+            (
+                &["x", "--seed=-1"],
+                "invalid value '-1' for '--seed <N>': it is not a whole number of 0 or more",
                 "omit --seed for a random seed, which is shown",
+            ),
+            (
+                &["x", "--seed=0x10"],
+                "invalid value '0x10' for '--seed <N>': it is not a whole number of 0 or more",
+                "0x10 is --seed 16",
+            ),
+            (
+                &["x", "--seed=7.0"],
+                "invalid value '7.0' for '--seed <N>': it is not a whole number of 0 or more",
+                "a seed has no point: --seed 7",
+            ),
+            (
+                &["x", "-s", "42"],
+                "invalid value '42' for '--size <WxH>': a size is WxH in pixels, for example 1024x768",
+                "-s is the size, and a seed is --seed 42",
+            ),
+            (
+                &["x", "-n", "blur"],
+                "invalid value 'blur' for '--count <N>': it is not a whole number of 0 or more",
+                "-n is the number of images, and what the image should not show is --negative",
+            ),
+            (
+                &["x", "--sampling-method", "euler"],
+                "unknown option --sampling-method",
+                "there is one sampler, Euler on the model's own schedule",
+            ),
+            (
+                &["x", "--cfg-scale", "0.5"],
+                "`cfg_scale` is 0.5, expected a number from 1 to 101",
+                "cfg_scale 1 is guidance 0, which is off: guidance is cfg_scale - 1",
+            ),
+            (
+                &["- a red circle", "-o", "d.png"],
+                "a prompt that begins with - comes last, after --",
+                "`zimg -o d.png -- '- a red circle'`",
+            ),
+            (
+                &["-n 3 dogs"],
+                "a prompt that begins with - comes last, after --",
+                "`zimg -- '-n 3 dogs'`",
+            ),
+            (
+                &["-forest at night"],
+                "a prompt that begins with - comes last, after --",
+                "`zimg -- '-forest at night'`",
             ),
             (&["help", "drow"], "unknown command drow", "did you mean `zimg draw`?"),
             (&["jobs", "--vim"], "unknown option --vim", "see `zimg jobs --help`"),

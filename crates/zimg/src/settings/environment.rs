@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use zimg_client::params::Parameter;
 use zimg_client::{Failure, Kind};
 
 use super::{PATHS, SOCKET, SettingOrigin, SettingValue, keys, needs_value};
@@ -36,6 +37,16 @@ pub(super) fn read(
 pub(super) fn check(names: impl Iterator<Item = String>) -> Result<(), Failure> {
     let known: Vec<_> = keys().iter().map(|(key, _)| name(key)).collect();
     for variable in names.filter(|name| name.starts_with("ZIMG_") && !known.contains(name)) {
+        let key = variable.trim_start_matches("ZIMG_").to_lowercase();
+        // Names of one word may be of other programs.
+        if key.contains('_')
+            && let Some((row, _)) = Parameter::named_or_alias(&key)
+            && known.contains(&name(row.name))
+        {
+            let message = format!("{variable}: there is no such setting");
+            let hint = format!("there is {}", name(row.name));
+            return Err(Failure::new(Kind::Config, message).hint(hint));
+        }
         let near = |name: &&String| strsim::osa_distance(name, &variable) == 1;
         if let Some(name) = known.iter().find(near) {
             let failure =
@@ -80,7 +91,17 @@ mod tests {
         let slip = said("ZIMG_SZIE").unwrap();
         assert_eq!(slip.0, "ZIMG_SZIE: there is no such setting");
         assert_eq!(slip.1.as_deref(), Some("there is ZIMG_SIZE"));
-        for other in ["ZIMG_SIZE", "ZIMG_SOCKET", "ZIMG_CONFIG", "ZIMG_OTHER", "ZIMAGED_SIZ"] {
+        let alias = said("ZIMG_CFG_SCALE").unwrap();
+        assert_eq!(alias.1.as_deref(), Some("there is ZIMG_GUIDANCE"));
+        for other in [
+            "ZIMG_TEXT",
+            "ZIMG_IMAGES",
+            "ZIMG_SIZE",
+            "ZIMG_SOCKET",
+            "ZIMG_CONFIG",
+            "ZIMG_OTHER",
+            "ZIMAGED_SIZ",
+        ] {
             assert_eq!(said(other), None, "{other}");
         }
     }

@@ -27,8 +27,8 @@ pub(super) fn read(
 ) -> Result<Vec<(String, SettingValue, SettingOrigin)>, Failure> {
     let shown = path.display();
     let config = |message: String| Failure::new(Kind::Config, message);
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
         // After `sudo -u` the home directory is another user's, and its file is not readable.
         Err(error)
             if !named
@@ -38,6 +38,9 @@ pub(super) fn read(
         }
         Err(error) => return Err(config(format!("cannot read {shown}: {error}"))),
     };
+    let text = zimg_text::decode(&bytes).map_err(|error| {
+        config(error.describe(&shown.to_string())).hint(error.hint(&shown.to_string()))
+    })?;
     let table: toml::Table = toml::from_str(&text).map_err(|error| {
         let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
         config(format!("{shown}, line {line}: {}", error.message()))
@@ -85,6 +88,13 @@ mod tests {
         fs::write(&path, "steps = 4\nsize = \n").unwrap();
         let message = read(&path, false).unwrap_err().message;
         assert!(message.contains("c.toml, line 2: "), "{message}");
+        let utf16: Vec<u8> = "steps = 4\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        fs::write(&path, utf16).unwrap();
+        let failure = read(&path, false).unwrap_err();
+        assert!(failure.message.ends_with("c.toml is UTF-16 text, expected UTF-8"), "{failure}");
+        assert!(failure.hint.unwrap().starts_with("convert it: `iconv -f UTF-16LE -t UTF-8 /"));
+        fs::write(&path, "\u{feff}steps = 4\r\nguidance = 1\r").unwrap();
+        assert_eq!(read(&path, false).unwrap().len(), 2);
         fs::write(&path, "size = [1]").unwrap();
         assert!(read(&path, false).unwrap_err().message.contains("must be text, a number"));
         fs::write(&path, "guidance = 1.5\nround = true\noutput = 'a'").unwrap();

@@ -9,9 +9,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, Args, Command, FromArgMatches};
+use zimg_client::params::{Conversion, ForeignSetting, Parameter};
 use zimg_client::{Failure, Kind, home, socket};
 
-use crate::cli::{DrawOptions, plainly};
+use crate::cli::{DrawOptions, is_converted, plainly};
 
 /// The variable that names another file, or no file if it is empty.
 pub(crate) const FILE_VARIABLE: &str = "ZIMG_CONFIG";
@@ -194,6 +195,19 @@ impl fmt::Display for InvalidSetting {
 pub(crate) fn option(key: &str, value: &SettingValue) -> Result<DrawOptions, InvalidSetting> {
     let plain = |why: String| InvalidSetting { why, near: None };
     let Some(arg) = argument(key) else {
+        if let Some((row, alias)) =
+            Parameter::named_or_alias(key).filter(|(row, _)| is_key(row.name))
+        {
+            let unit = match alias.conversion {
+                Conversion::Same => String::new(),
+                Conversion::CfgScale => format!(" ({} is {key} - 1)", row.name),
+            };
+            let why = format!("there is no such setting{unit}");
+            return Err(InvalidSetting { why, near: Some(row.name.to_owned()) });
+        }
+        if let Some(foreign) = ForeignSetting::named(key) {
+            return Err(plain(foreign.why.to_owned()));
+        }
         let near = keys()
             .into_iter()
             .map(|(name, _)| (strsim::damerau_levenshtein(&name, key), name))
@@ -219,6 +233,10 @@ pub(crate) fn keys() -> Vec<(String, Option<Arg>)> {
     keys
 }
 
+fn is_key(name: &str) -> bool {
+    keys().iter().any(|(key, _)| key == name)
+}
+
 /// Whether the option needs a value.
 fn needs_value(arg: &Arg) -> bool {
     let least = arg.get_num_args().map_or(1, |values| values.min_values());
@@ -229,7 +247,10 @@ fn arguments() -> Vec<Arg> {
     let command = DrawOptions::augment_args(Command::new("settings"));
     command
         .get_arguments()
-        .filter(|arg| !NO_SETTINGS.contains(&arg.get_id().as_str()))
+        .filter(|arg| {
+            let name = arg.get_id().as_str();
+            !NO_SETTINGS.contains(&name) && !is_converted(name)
+        })
         .cloned()
         .collect()
 }
@@ -330,6 +351,19 @@ mod tests {
         let (said, hint) = message("szie", words("64x64"));
         assert_eq!(said, "`szie` in /c.toml: there is no such setting");
         assert_eq!(hint, "there is `size`");
+        let (said, hint) = message("cfg_scale", SettingValue::Number("7".to_owned()));
+        assert_eq!(
+            said,
+            "`cfg_scale` in /c.toml: there is no such setting (guidance is cfg_scale - 1)"
+        );
+        assert_eq!(hint, "there is `guidance`");
+        let (_, hint) = message("num_inference_steps", SettingValue::Number("7".to_owned()));
+        assert_eq!(hint, "there is `steps`");
+        let (said, _) = message("sampler", words("euler"));
+        assert!(
+            said.ends_with("there is one sampler, Euler on the model's own schedule"),
+            "{said}"
+        );
         assert!(message("size", words("big")).0.contains("a size is WxH in pixels"));
         assert!(message("size", SettingValue::Switch(true)).0.contains("needs a value"));
         assert!(message("force", SettingValue::Switch(true)).0.contains("no such setting"));

@@ -202,7 +202,9 @@ impl Ran {
 
 /// What the fake daemon generates.
 pub(crate) fn pixels(seed: u64, width: u32, height: u32) -> Vec<u8> {
-    (0..3 * width * height).map(|i| (u64::from(i / 7) + 31 * seed) as u8).collect()
+    (0..3 * width * height)
+        .map(|i| u64::from(i / 7).wrapping_add(seed.wrapping_mul(31)) as u8)
+        .collect()
 }
 
 /// What the request, which must be to draw, wants generated.

@@ -8,6 +8,7 @@ mod exit_codes;
 mod fake;
 mod generated_docs;
 mod help;
+mod intake;
 mod interrupt;
 mod jobs;
 mod json;
