@@ -2,16 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use clap::{Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory};
 
 use super::command_line::CommandLine;
 
 const PAGE: &str = include_str!("../../../../docs/cli.md");
 
-/// The long options of a command and of those below it. `hidden`: those that only switch back.
+/// The long options of a command and of those below it. `hidden`: also those that only switch back,
+/// and the names of other programs.
 fn longs(command: &Command, hidden: bool) -> BTreeSet<String> {
     let own = command.get_arguments().filter(|arg| hidden || !arg.is_hide_set());
-    let own = own.filter_map(|arg| arg.get_long().map(str::to_owned)).collect();
+    let names = |arg: &Arg| {
+        let aliases = arg.get_all_aliases().filter(|_| hidden).unwrap_or_default();
+        arg.get_long().into_iter().chain(aliases).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let own = own.flat_map(names).collect();
     let below = command.get_subcommands().flat_map(|command| longs(command, hidden));
     let built_in = ["help", "version"].map(str::to_owned);
     BTreeSet::union(&own, &below.chain(built_in).collect()).cloned().collect()
