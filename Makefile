@@ -57,7 +57,7 @@ fuzz: ## fuzz all input formats with cargo-fuzz and a nightly compiler, FUZZ_SEC
 	@contrib/dev/fuzz.sh
 
 soak: libtorch ## clients of all kinds, kills and restarts for SOAK_SECONDS (3600): no job is lost, no memory grows
-	ZIMG_SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p zimg-tests --test soak -- --nocapture
+	@SOAK_SECONDS=$(SOAK_SECONDS) contrib/dev/soak.sh
 
 gpu-test: ## kernels, memory and images on an NVIDIA GPU, with the CUDA tree of libtorch
 	@contrib/dev/gpu-test.sh

@@ -37,5 +37,6 @@ exposure() {
 }
 exposure "the service"
 sed -n '/^\[Service\]/,$p' systemd/system/cpu.conf >>"$tree/system/zimaged.service"
+systemd-analyze verify --man=no --recursive-errors=no "$tree"/system/*
 exposure "the service with cpu.conf"
 echo "units: $(systemd-analyze --version | head -n 1) finds no fault"

@@ -104,7 +104,7 @@ as visitor zimg "a fox" -o /home/visitor/x.png >$shared/said 2>&1 || status=$?
 grep -q 'usermod -aG zimaged' $shared/said
 ok "$(head -n 1 $shared/said)"
 
-check "daemon and worker have no privileges, no network and no homes"
+check "daemon and worker have no privileges, no network, no homes and nothing to write to"
 [ -n "$(ls /home)" ]
 both
 for pid in "${processes[@]}"; do
@@ -114,6 +114,7 @@ for pid in "${processes[@]}"; do
   [ "$(stat -c %U /proc/$pid)" = zimaged ]
   [ "$(readlink /proc/$pid/ns/net)" != "$(readlink /proc/self/ns/net)" ]
   [ -z "$(ls /proc/$pid/root/home)" ]
+  awk '$5 == "/" { options = $6 } END { exit options !~ /^ro(,|$)/ }' /proc/$pid/mountinfo
   grep -q '^Max core file size *0 *0 ' /proc/$pid/limits
 done
 ok

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `make verify`: every heavy suite that this machine can run, then a table of their verdicts.
 # SUITES="units disks" runs these alone. VERIFY_SECONDS (60) bounds each fuzz target and each test of
-# the soak. Exits with 1 if a suite failed.
+# the soak, VERIFY_LIMIT (5400) each suite in all: one that hangs has failed. Exits with 1 if a suite failed.
 #
 # A suite ends with 0 and a closing line that begins with its label, with 69 and what is missing to
 # run it, or with 75 and what it could not check. 0 without the closing line is a failure: a suite
@@ -11,6 +11,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/../../.."
 seconds=${VERIFY_SECONDS:-60}
+limit=${VERIFY_LIMIT:-5400}
 python=${PYTHON:-python3}
 logs=${CARGO_TARGET_DIR:-target}/verify
 mkdir -p "$logs"
@@ -38,7 +39,7 @@ suite() {
   echo "verify: $name"
   ran=$((ran + 1))
   SECONDS=0
-  "$@" >"$logs/$name.log" 2>&1 </dev/null || status=$?
+  timeout --kill-after=30 "$limit" "$@" >"$logs/$name.log" 2>&1 </dev/null || status=$?
   note=$(tail -n 1 "$logs/$name.log")
   case $status in
     0)
@@ -48,6 +49,10 @@ suite() {
       fi
       ;;
     69) verdict="not run" ;;
+    124 | 137)
+      verdict=FAILED
+      note="not over after $limit s, see $logs/$name.log"
+      ;;
     75) verdict=partly ;;
     *)
       verdict=FAILED
@@ -61,20 +66,11 @@ suite() {
   printf '%-8s %-8s %5d s  %s\n' "$name" "$verdict" $SECONDS "${note:0:140}"
 }
 
-# The tests of the soak, and a closing line that counts them.
-soak() {
-  local log=$logs/soak.tests passed
-  ZIMG_SOAK_SECONDS=$seconds "${CARGO:-cargo}" test --locked -p zimg-tests --test soak -- --nocapture 2>&1 | tee "$log" || return 1
-  passed=$(awk '/^test result: ok/ { n += $4 } END { print n + 0 }' "$log")
-  [ "$passed" -ge 2 ] || return 1
-  echo "soak: all $passed tests passed, $seconds s each"
-}
-
 suite units units contrib/packaging/units.sh
 suite disks disk-test contrib/dev/disk-test.sh
 suite users users-test contrib/dev/users-test.sh
 suite systemd systemd-test contrib/dev/systemd-test/run.sh
-suite soak soak soak
+suite soak soak env SOAK_SECONDS="$seconds" contrib/dev/soak.sh
 suite fuzz fuzz env FUZZ_SECONDS="$seconds" contrib/dev/fuzz.sh
 suite deny deny contrib/dev/deny.sh
 suite parity parity contrib/lab/parity.sh

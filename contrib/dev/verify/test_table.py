@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import unittest
+import unittest.mock
 from pathlib import Path
 
 import table
@@ -92,7 +93,7 @@ class Run(unittest.TestCase):
         return self.git("rev-parse", "--short=9", "HEAD").strip()
 
     def verify(self, suites: str) -> subprocess.CompletedProcess:
-        environment = {**os.environ, "SUITES": suites, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "SUITES": suites, "PYTHONDONTWRITEBYTECODE": "1", "VERIFY_LIMIT": os.environ.get("LIMIT", "60")}
         environment.pop("CARGO_TARGET_DIR", None)
         return subprocess.run([self.root / "contrib/dev/verify/run.sh"], env=environment, capture_output=True, text=True)
 
@@ -111,6 +112,11 @@ class Run(unittest.TestCase):
             ("echo 'units: not all'; exit 75", (0, "partly", "not all")),
         ):
             self.assertEqual(self.verdict(body), expected, body)
+
+    def test_a_suite_that_hangs_has_failed(self) -> None:
+        with unittest.mock.patch.dict(os.environ, LIMIT="0.2"):
+            status, verdict, note = self.verdict("exec sleep 60")
+        self.assertEqual((status, verdict, note), (1, "FAILED", "not over after 0.2 s, see target/verify/units.log"))
 
     def test_a_suite_that_says_nothing_has_not_passed(self) -> None:
         for body in ("exit 0", "echo 'running 0 tests'", "echo 'units: no fault'; echo 'and then nothing'"):

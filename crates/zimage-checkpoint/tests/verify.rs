@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 
 use zimage_checkpoint::{Checkpoint, Component, Error};
 
+#[path = "../../../tests/src/folder.rs"]
+pub mod folder;
+use folder::copied;
+
 /// Checkpoints that `zimage`'s tests load: reference models, and the built-in model.
 fn checkpoints() -> [PathBuf; 4] {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -17,18 +21,6 @@ fn checkpoints() -> [PathBuf; 4] {
         "crates/zimage-worker/tiny",
     ]
     .map(|path| root.join(path))
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 #[test]
@@ -51,8 +43,7 @@ fn sound_checkpoints_have_the_expected_tensors_and_no_others() {
 
 #[test]
 fn a_configuration_that_does_not_fit_the_tensors_is_a_fault() {
-    let folder = tempfile::tempdir().unwrap();
-    copy(&checkpoints()[0], folder.path());
+    let folder = copied(&checkpoints()[0]);
     let path = folder.path().join("transformer/config.json");
     let config = fs::read_to_string(&path).unwrap();
     let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
@@ -74,8 +65,7 @@ fn a_configuration_that_does_not_fit_the_tensors_is_a_fault() {
 
 #[test]
 fn a_missing_tokenizer_is_a_fault() {
-    let folder = tempfile::tempdir().unwrap();
-    copy(&checkpoints()[2], folder.path());
+    let folder = copied(&checkpoints()[2]);
     fs::remove_file(folder.path().join("tokenizer/tokenizer.json")).unwrap();
     let error = Checkpoint::open(folder.path()).unwrap().verify().unwrap_err();
     assert!(matches!(error, Error::MissingFile { .. }), "{error}");
