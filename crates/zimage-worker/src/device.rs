@@ -54,7 +54,7 @@ pub(crate) fn choose(
         DTypeChoice::Is(dtype) => dtype,
     };
     Ok(Choice {
-        options: Options { device, dtype, eager, residency: zimage::Residency::All },
+        options: Options { device, dtype, eager, residency: zimage::Residency::All, packed: false },
         name,
     })
 }
@@ -81,6 +81,7 @@ mod tests {
             dtype: DType::Float32,
             eager: false,
             residency: zimage::Residency::All,
+            packed: false,
         };
         assert_eq!(choice.options, expected);
         let choice = choose(DeviceChoice::Cpu, DTypeChoice::Is(DType::BFloat16), false).unwrap();

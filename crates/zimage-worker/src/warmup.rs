@@ -105,6 +105,7 @@ mod tests {
         dtype: DType::BFloat16,
         eager: false,
         residency: zimage::Residency::All,
+        packed: false,
     };
 
     fn planned(line: &str, options: &Options) -> WarmupPlan {
@@ -165,6 +166,7 @@ mod tests {
             dtype: DType::Float32,
             eager: false,
             residency: zimage::Residency::All,
+            packed: false,
         };
         let size = WarmupSize::Default;
         let loaded = [pass(size, &[64], Measure::Never), attention(size, 32)];

@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         dtype: DType::Float32,
         eager: false,
         residency: zimage::Residency::All,
+        packed: false,
     };
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_progress| {})?;
 

@@ -64,6 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         dtype: dtype.parse()?,
         eager,
         residency: zimage::Residency::All,
+        packed: false,
     };
     let checkpoint = Checkpoint::open(Path::new(checkpoint))?;
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;

@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         dtype: dtype.parse()?,
         eager: false,
         residency: zimage::Residency::All,
+        packed: false,
     };
     let checkpoint = Checkpoint::open(Path::new(checkpoint))?;
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;

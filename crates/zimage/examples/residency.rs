@@ -1,8 +1,8 @@
 //! Times images with a part of the weights streamed, and says which bits came out.
 //!
-//! usage: `residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_ENCODER SIZE`: so many denoising blocks stay
-//! on the device (`all` is no streaming), and the text encoder if TEXT_ENCODER is 1; prints one line
-//! of JSON: seconds of an image with a prompt seen before and with a new one (medians of five), and
+//! usage: `residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_ENCODER SIZE [--packed]`: so many denoising
+//! blocks stay on the device (`all` is no streaming), and the text encoder if TEXT_ENCODER is 1; prints
+//! one line of JSON: seconds of an image with a prompt seen before and with a new one (medians of five), and
 //! a digest of the latents
 
 #![expect(clippy::print_stdout, reason = "a program for a terminal and for scripts")]
@@ -18,8 +18,10 @@ const ROUNDS: usize = 5;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [checkpoint, dtype, device, blocks, text_encoder, size] = &args[..] else {
-        return Err("usage: residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_ENCODER SIZE".into());
+    let [checkpoint, dtype, device, blocks, text_encoder, size, rest @ ..] = &args[..] else {
+        return Err(
+            "usage: residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_ENCODER SIZE [--packed]".into()
+        );
     };
     let device = match device.strip_prefix("cuda:") {
         Some(ordinal) => {
@@ -34,7 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             Residency::Part { denoising_blocks: blocks.parse()?, text_encoder: text_encoder == "1" }
         }
     };
-    let options = Options { device, dtype: dtype.parse()?, eager: false, residency };
+    let packed = rest == ["--packed"];
+    let options = Options { device, dtype: dtype.parse()?, eager: false, residency, packed };
     let begun = Instant::now();
     let checkpoint = Checkpoint::open(Path::new(checkpoint))?;
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
@@ -73,7 +76,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (new, _) = median(&|round| format!("a lighthouse at dusk, number {round}"))?;
     let (seen, digest) = median(&|_| "a lighthouse at dusk".to_owned())?;
     println!(
-        "{{\"blocks\":{blocks:?},\"text_encoder\":{text_encoder:?},\"size\":{size},\
+        "{{\"dtype\":{dtype:?},\"packed\":{packed},\"blocks\":{blocks:?},\
+         \"text_encoder\":{text_encoder:?},\"size\":{size},\
          \"loaded\":{loaded:.2},\"seen\":{seen:.4},\"new\":{new:.4},\"digest\":{digest:?}}}"
     );
     Ok(())

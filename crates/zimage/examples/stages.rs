@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         dtype: dtype.parse()?,
         eager: rest == ["--eager"],
         residency: zimage::Residency::All,
+        packed: false,
     };
     let begun = Instant::now();
     let checkpoint = Checkpoint::open(Path::new(checkpoint))?;

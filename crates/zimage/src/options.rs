@@ -15,6 +15,9 @@ pub struct Options {
     pub eager: bool,
     /// Which weights stay on the device.
     pub residency: Residency,
+    /// Whether quantised weights stay as the file encodes them, and are expanded before each product:
+    /// the same numbers in less memory.
+    pub packed: bool,
 }
 
 /// Which blocks' matrices stay on the device; the others are streamed from their files.

@@ -37,8 +37,13 @@ fn changed(file: &str, change: impl Fn(&str, Tensor) -> Tensor) -> tempfile::Tem
 
 fn generate(folder: &Path, dtype: DType) -> zimage::Result<(Tensor, Image)> {
     let checkpoint = Checkpoint::open(folder)?;
-    let options =
-        Options { device: Device::Cpu, dtype, eager: false, residency: zimage::Residency::All };
+    let options = Options {
+        device: Device::Cpu,
+        dtype,
+        eager: false,
+        residency: zimage::Residency::All,
+        packed: false,
+    };
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
     let plan = pipeline.resolve(&Params {
         prompt: "a red fox in the snow".into(),
@@ -126,6 +131,7 @@ fn a_long_prompt_is_refused_with_its_length() {
         dtype: DType::Float32,
         eager: false,
         residency: zimage::Residency::All,
+        packed: false,
     };
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap();
     let limit = pipeline.limits().tokens_max;

@@ -69,6 +69,7 @@ impl Fixture {
             dtype: DType::Float32,
             eager: false,
             residency: zimage::Residency::All,
+            packed: false,
         };
         Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
     }

@@ -15,6 +15,7 @@ fn built_in() -> Pipeline {
         dtype: DType::Float32,
         eager: false,
         residency: zimage::Residency::All,
+        packed: false,
     };
     Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
 }

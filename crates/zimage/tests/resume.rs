@@ -12,8 +12,13 @@ const STEPS: u32 = 4;
 fn load(fixture: &str, dtype: DType) -> Pipeline {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference");
     let checkpoint = Checkpoint::open(&fixtures.join(fixture)).unwrap();
-    let options =
-        Options { device: Device::Cpu, dtype, eager: false, residency: zimage::Residency::All };
+    let options = Options {
+        device: Device::Cpu,
+        dtype,
+        eager: false,
+        residency: zimage::Residency::All,
+        packed: false,
+    };
     Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
 }
 

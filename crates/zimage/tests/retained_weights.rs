@@ -15,7 +15,13 @@ fn checkpoint() -> Checkpoint {
 }
 
 fn options(dtype: DType) -> Options {
-    Options { device: Device::Cpu, dtype, eager: false, residency: zimage::Residency::All }
+    Options {
+        device: Device::Cpu,
+        dtype,
+        eager: false,
+        residency: zimage::Residency::All,
+        packed: false,
+    }
 }
 
 fn generate(pipeline: &Pipeline) -> (Tensor, Image) {

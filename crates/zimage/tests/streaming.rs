@@ -10,7 +10,7 @@ use zimage::{Checkpoint, DType, Image, Options, Params, Pipeline, Residency};
 fn load(fixture: &str, dtype: DType, residency: Residency) -> Pipeline {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference");
     let checkpoint = Checkpoint::open(&fixtures.join(fixture)).unwrap();
-    let options = Options { device: Device::Cpu, dtype, eager: false, residency };
+    let options = Options { device: Device::Cpu, dtype, eager: false, residency, packed: false };
     Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
 }
 
@@ -71,7 +71,13 @@ fn a_file_that_became_shorter_is_an_error_and_not_an_image() {
     assert!(copied.success());
     let checkpoint = Checkpoint::open(&folder.path().join("plain")).unwrap();
     let residency = Residency::Part { denoising_blocks: 1, text_encoder: true };
-    let options = Options { device: Device::Cpu, dtype: DType::Float32, eager: false, residency };
+    let options = Options {
+        device: Device::Cpu,
+        dtype: DType::Float32,
+        eager: false,
+        residency,
+        packed: false,
+    };
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap();
     let params = Params { prompt: "a cat".into(), steps: Some(1), ..Params::default() };
     let params = pipeline.resolve(&params).unwrap();

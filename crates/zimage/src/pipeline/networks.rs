@@ -8,6 +8,7 @@ use super::decoder_thread::DecoderThread;
 use super::defaults;
 use super::streaming_plan::{SLOTS, StreamingPlan};
 use crate::checkpoint::{Checkpoint, Component};
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::options::Options;
 use crate::params::{Defaults, Limits, Params, ResolvedParams};
@@ -16,7 +17,7 @@ use crate::text_encoder::TextEncoder;
 use crate::transformer::{Grid, Transformer};
 use crate::vae::Vae;
 use crate::weights::streaming::Streamer;
-use crate::weights::{LoadedFrom, Loader, Streaming, Target};
+use crate::weights::{Form, LoadedFrom, Loader, Streaming, Target};
 
 /// Text encoder, transformer and autoencoder: allocated, whether or not their weights are read.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl Networks {
     /// them with all others.
     pub(super) fn allocate(
         checkpoint: &Checkpoint,
-        Options { device, dtype, residency, .. }: Options,
+        Options { device, dtype, residency, packed, .. }: Options,
         loader: &mut Loader,
     ) -> Result<Self> {
         let target = Target { device, kind: dtype.vae_kind() };
@@ -53,22 +54,19 @@ impl Networks {
             loader.run(&mut |_| {})?;
         }
         let target = Target { device, kind: dtype.kind() };
-        let plan = StreamingPlan::new(checkpoint, residency);
-        let slot_bytes = plan.largest as usize * target.kind.elt_size_in_bytes();
-        let streamer = plan
-            .streams()
-            // The alignment of each of a block's matrices.
-            .then(|| Streamer::new(device, slot_bytes + (4 << 10), SLOTS))
-            .transpose()?;
+        let plan = StreamingPlan::new(checkpoint, (residency, packed), target.kind)?;
+        let streamer =
+            plan.streams().then(|| Streamer::new(device, plan.slot_bytes, SLOTS)).transpose()?;
         let streaming = |blocks| streamer.as_ref().map(|streamer| Streaming { streamer, blocks });
         let weights = loader.weights(checkpoint, Component::TextEncoder, target)?;
         let text_encoder = TextEncoder::load(
-            weights.streaming(streaming(&plan.text_encoder)),
+            weights.form(Form { packed, float8: false }).streaming(streaming(&plan.text_encoder)),
             &checkpoint.text_encoder,
         )?;
         let weights = loader.weights(checkpoint, Component::Transformer, target)?;
+        let form = Form { packed, float8: dtype == DType::Float8 };
         let transformer = Transformer::load(
-            weights.streaming(streaming(&plan.transformer)),
+            weights.form(form).streaming(streaming(&plan.transformer)),
             &checkpoint.transformer,
         )?;
         let limits = defaults::limits(checkpoint);

@@ -1,27 +1,38 @@
-//! The streaming plan: which blocks of a checkpoint are streamed, and how large the largest is.
+//! The streaming plan: which blocks of a checkpoint are streamed, and the slot that each fits.
 
 use std::collections::BTreeSet;
 
-use crate::checkpoint::{Checkpoint, Component};
+use tch::Kind;
+
+use crate::checkpoint::{Checkpoint, Component, TensorIndex};
+use crate::error::Result;
 use crate::options::Residency;
-use crate::weights::is_block_matrix;
+use crate::weights::{bytes_in_slot, is_block_matrix};
 
 /// Slots of the ring: one is computed with while the other is filled. Four are no faster.
 pub(super) const SLOTS: usize = 2;
 
-/// The names of streamed blocks, and numbers in the largest.
+/// The names of streamed blocks, and the bytes of the largest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct StreamingPlan {
     pub(super) transformer: BTreeSet<String>,
     pub(super) text_encoder: BTreeSet<String>,
-    /// Numbers in the matrices of the largest streamed block.
-    pub(super) largest: u64,
+    /// Bytes of the matrices of the largest streamed block.
+    pub(super) slot_bytes: usize,
 }
 
 impl StreamingPlan {
-    pub(super) fn new(checkpoint: &Checkpoint, residency: Residency) -> Self {
+    /// The plan for matrices of `kind`, or if `packed` for those that the files have.
+    ///
+    /// # Errors
+    /// When the header of a file is damaged.
+    pub(super) fn new(
+        checkpoint: &Checkpoint,
+        (residency, packed): (Residency, bool),
+        kind: Kind,
+    ) -> Result<Self> {
         let Residency::Part { denoising_blocks, text_encoder } = residency else {
-            return Self::default();
+            return Ok(Self::default());
         };
         let config = &checkpoint.transformer;
         let names = |group: &str, count: i64| {
@@ -35,18 +46,23 @@ impl StreamingPlan {
             plan.transformer.extend(names("context_refiner", config.n_refiner_layers));
             plan.text_encoder.extend(names("layers", checkpoint.text_encoder.used_layers()));
         }
-        let largest = |component, blocks: &BTreeSet<String>| {
-            let sizes = blocks.iter().map(|block| block_numbers(checkpoint, component, block));
-            sizes.max().unwrap_or(0)
-        };
-        plan.largest = largest(Component::Transformer, &plan.transformer)
-            .max(largest(Component::TextEncoder, &plan.text_encoder));
-        plan
+        for (component, blocks) in [
+            (Component::Transformer, &plan.transformer),
+            (Component::TextEncoder, &plan.text_encoder),
+        ] {
+            if blocks.is_empty() {
+                continue;
+            }
+            let index = checkpoint.tensor_index(component)?;
+            let sizes = blocks.iter().map(|block| block_bytes(&index, block, packed, kind));
+            plan.slot_bytes = plan.slot_bytes.max(sizes.max().unwrap_or(0));
+        }
+        Ok(plan)
     }
 
     /// Whether any block is streamed.
     pub(super) fn streams(&self) -> bool {
-        self.largest > 0
+        self.slot_bytes > 0
     }
 }
 
@@ -58,14 +74,13 @@ fn spread(blocks: Vec<String>, resident: usize) -> BTreeSet<String> {
     blocks.into_iter().enumerate().filter(|(i, _)| is_streamed(*i)).map(|(_, name)| name).collect()
 }
 
-/// Numbers in a block's matrices.
-fn block_numbers(checkpoint: &Checkpoint, component: Component, block: &str) -> u64 {
-    let tensors = checkpoint.architecture(component).tensors;
-    let own = tensors.iter().filter(|tensor| {
-        let rest = tensor.name.strip_prefix(block).and_then(|rest| rest.strip_prefix('.'));
+/// The most bytes that a block's matrices take in a slot.
+fn block_bytes(index: &TensorIndex, block: &str, packed: bool, kind: Kind) -> usize {
+    let own = index.tensors.iter().filter(|(name, _)| {
+        let rest = name.strip_prefix(block).and_then(|rest| rest.strip_prefix('.'));
         rest.is_some_and(is_block_matrix)
     });
-    own.map(|tensor| tensor.shape.iter().map(|&side| side as u64).product::<u64>()).sum()
+    own.map(|(_, (_, stored))| bytes_in_slot(stored, packed, kind)).sum()
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 /// already is one of many.
 const NUMBERS: usize = 16384;
 
+/// The encoding of bytes that are read as they are, to a tensor of bytes.
+pub(super) const BYTES: Encoding = Encoding::Plain(Number::F8E4m3);
+
 /// The kind of plain numbers that libtorch casts.
 pub(super) fn kind_of(encoding: Encoding) -> Option<Kind> {
     match encoding {

@@ -11,14 +11,18 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 use zimage_checkpoint::digest::sha256;
 use zimage_checkpoint::{Checkpoint, Component, Encoding, StoredTensor, TensorIndex};
+use zimage_cuda::Float8Rows;
 
 use super::arena::{Arena, ArenaAddress, aligned};
+use super::cast;
 use super::file_rows::FileRows;
+use super::float8::Float8Layout;
 use super::loader::Loader;
+use super::packed::{self, PackedLayout, PackedMatrix, Stretches};
 use super::reader::Read;
 use super::retained::ComponentManifest;
-use super::streaming::{BlockBuilder, Matrix, Pass, StreamedBlock, Streamer};
-use crate::error::Result;
+use super::streaming::{BlockBuilder, Pass, Placed, StreamedBlock, Streamer};
+use crate::error::{Error, Result};
 
 /// The device and the kind of loaded tensors.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,6 +31,26 @@ pub struct Target {
     pub device: Device,
     /// The kind that they are cast to.
     pub kind: Kind,
+}
+
+/// A matrix of a block, in the form in which it stays on the device.
+#[derive(Debug)]
+pub(crate) enum BlockMatrix {
+    /// In the kind of products, `[outputs, inputs]`.
+    Dense(Placed<Tensor>),
+    /// As the file encodes it.
+    Packed(PackedMatrix),
+    /// For products in float8.
+    Float8(Placed<Float8Rows>),
+}
+
+/// The form in which matrices of blocks stay on the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Form {
+    /// Quantised ones as the file encodes them, instead of expanded.
+    pub(crate) packed: bool,
+    /// Those of the main layers that the file has as float8 rows, for products in float8.
+    pub(crate) float8: bool,
 }
 
 /// Which blocks of a model are streamed, and by what.
@@ -56,6 +80,9 @@ pub struct Weights<'a> {
     streaming: Option<Streaming<'a>>,
     /// The block whose matrices are taken now, if it is streamed.
     block: Option<BlockBuilder>,
+    form: Form,
+    /// Whether the block whose matrices are taken now is one whose products may be in float8.
+    in_main_layers: bool,
 }
 
 /// A tensor of the requested name and shape.
@@ -97,7 +124,15 @@ impl<'a> Weights<'a> {
             skipped: 0,
             streaming: None,
             block: None,
+            form: Form::default(),
+            in_main_layers: false,
         }
+    }
+
+    /// The same with matrices of blocks in another form.
+    pub(crate) fn form(mut self, form: Form) -> Self {
+        self.form = form;
+        self
     }
 
     /// The same with the matrices of some blocks streamed.
@@ -159,16 +194,19 @@ impl Weights<'_> {
 
     /// Begins the block `name`: until [`Weights::end_block`], matrices are streamed if it is.
     pub(crate) fn begin_block(&mut self, name: &str, pass: Pass) {
+        self.in_main_layers = name.starts_with("layers.");
         let streaming = self.streaming.filter(|streaming| streaming.blocks.contains(name));
         self.block = streaming.map(|streaming| BlockBuilder::new(streaming.streamer, pass));
     }
 
     /// Ends the block; there is a result if it is streamed.
     pub(crate) fn end_block(&mut self) -> Option<StreamedBlock> {
+        self.in_main_layers = false;
         self.block.take().map(BlockBuilder::finish)
     }
 
-    /// As [`Weights::take_joined`] for matrices with `inputs` columns, which may be streamed.
+    /// As [`Weights::take_joined`] for matrices of a block, with `inputs` columns, which may be
+    /// streamed, and have another form.
     ///
     /// # Errors
     /// As [`Weights::take`].
@@ -176,20 +214,75 @@ impl Weights<'_> {
         &mut self,
         parts: &[(S, i64)],
         inputs: i64,
-    ) -> Result<Matrix> {
-        let Some(mut block) = self.block.take() else {
-            return Ok(Matrix::Resident(self.take_joined(parts, &[inputs])?));
-        };
-        let mut reads = Vec::with_capacity(parts.len());
-        let mut outputs = 0;
-        for (name, rows) in parts {
-            let found = self.find(name.as_ref(), &[*rows, inputs])?;
-            reads.push(self.read(&found, block.placeholder()));
-            outputs += rows;
+    ) -> Result<BlockMatrix> {
+        let found = parts.iter().map(|(name, rows)| self.find(name.as_ref(), &[*rows, inputs]));
+        let found = found.collect::<Result<Vec<_>>>()?;
+        let stored: Vec<&StoredTensor> = found.iter().map(|found| &found.stored).collect();
+        if self.form.float8
+            && self.in_main_layers
+            && let Some((layout, reads)) = Float8Layout::new(&stored, inputs)
+        {
+            let bytes = self.place_bytes(&found, reads, layout.bytes())?;
+            return Ok(BlockMatrix::Float8(layout.rows(bytes)?));
         }
-        let matrix = block.add(reads, self.target.kind, &[outputs, inputs])?;
+        if self.form.packed
+            && stored.iter().any(|stored| cast::kind_of(stored.encoding).is_none())
+            && let Some((layout, reads)) = PackedLayout::new(stored.into_iter())
+        {
+            let bytes = self.place_bytes(&found, reads, layout.bytes)?;
+            let packed = PackedMatrix::new(bytes, layout, (inputs, self.target.kind));
+            return Ok(BlockMatrix::Packed(packed));
+        }
+        let shape = [parts.iter().map(|(_, rows)| rows).sum(), inputs];
+        let Some(mut block) = self.block.take() else {
+            return Ok(BlockMatrix::Dense(Placed::Resident(self.place(&found, &shape)?)));
+        };
+        let mut bytes = 0;
+        let mut reads = Vec::with_capacity(found.len());
+        for found in &found {
+            reads.push((bytes, self.read(found, block.placeholder())));
+            bytes += found.stored.numbers() as usize * self.target.kind.elt_size_in_bytes();
+        }
+        let matrix = block.add(reads, bytes, self.target.kind, &shape)?;
         self.block = Some(block);
-        Ok(Matrix::Streamed(matrix))
+        Ok(BlockMatrix::Dense(matrix))
+    }
+
+    /// Places the bytes of tensors, as they are in the file, in a slot or in the arena: `[bytes]`,
+    /// Uint8.
+    fn place_bytes(
+        &mut self,
+        found: &[Found],
+        stretches: Vec<Stretches>,
+        bytes: usize,
+    ) -> Result<Placed<Tensor>> {
+        let mut reads = Vec::new();
+        for (Found { file, .. }, stretches) in found.iter().zip(stretches) {
+            let file = &self.index.files[*file];
+            reads.extend(stretches.into_iter().map(|(at, stored)| {
+                let address = ArenaAddress::Host(0);
+                (at, Read { file: Arc::clone(file), stored, to: Kind::Uint8, address })
+            }));
+        }
+        let shape = [bytes as i64];
+        if let Some(block) = &mut self.block {
+            return block.add(reads, bytes, Kind::Uint8, &shape);
+        }
+        let needed = found.iter().map(|found| packed::bytes_at_most(&found.stored)).sum();
+        self.need_arena(needed)?;
+        let begin = self.used;
+        let Some((arena, _)) = &self.arena else {
+            return Err(Error::Internal("the weights have no memory".to_owned()));
+        };
+        for Found { name, stored, .. } in found {
+            // Writing to a string cannot fail.
+            let _ = writeln!(self.layout, "{begin} {} {:?} {name}", stored.encoding, stored.shape);
+        }
+        for (at, read) in reads {
+            self.reads.push(Read { address: arena.address(begin + at), ..read });
+        }
+        self.used = aligned(begin + bytes);
+        Ok(Placed::Resident(arena.view(begin, bytes, Kind::Uint8, &shape)?))
     }
 
     /// The rows of the tensor `name` of shape `[rows, columns]`, to be read from its file one by one.
@@ -251,40 +344,56 @@ impl Weights<'_> {
         part.is_some_and(|part| is_block_matrix(&part))
     }
 
+    /// Creates the arena, for all tensors that are left and `taken` bytes of those that are not.
+    fn need_arena(&mut self, taken: usize) -> Result<()> {
+        if self.arena.is_some() {
+            return Ok(());
+        }
+        let left = self.index.tensors.iter().filter(|(name, _)| !self.streams(name));
+        // Of an encoding that is not read, none can be taken.
+        let left = left.filter(|(_, (_, s))| !matches!(s.encoding, Encoding::Unsupported(_)));
+        let left = left.map(|(name, (_, stored))| self.bytes_at_most(name, stored));
+        self.bytes = aligned(left.sum::<usize>() + aligned(taken).max(1));
+        self.arena = Some(self.loader.arena(self.target.device, self.bytes)?);
+        Ok(())
+    }
+
+    /// The most bytes of the arena that a tensor takes.
+    fn bytes_at_most(&self, name: &str, stored: &StoredTensor) -> usize {
+        let part = name.splitn(3, '.').nth(2).filter(|part| is_block_matrix(part));
+        if part.is_none() {
+            return aligned(self.expanded_bytes(stored));
+        }
+        bytes_in_slot(stored, self.form.packed, self.target.kind)
+    }
+
+    // A file has no more numbers than four a byte, so this cannot overflow.
+    fn expanded_bytes(&self, stored: &StoredTensor) -> usize {
+        stored.numbers() as usize * self.target.kind.elt_size_in_bytes()
+    }
+
     /// Places the tensors at the next address of the arena, as one tensor of this shape.
     fn place(&mut self, found: &[Found], shape: &[i64]) -> Result<Tensor> {
-        let width = self.target.kind.elt_size_in_bytes();
-        // A file has no more numbers than four a byte, so this cannot overflow.
-        let bytes = |stored: &StoredTensor| stored.numbers() as usize * width;
-        let arena = match self.arena.take() {
-            Some(arena) => arena,
-            None => {
-                let left = self.index.tensors.iter().filter(|(name, _)| !self.streams(name));
-                // Of an encoding that is not read, none can be taken.
-                let left =
-                    left.filter(|(_, (_, s))| !matches!(s.encoding, Encoding::Unsupported(_)));
-                let left = left.map(|(_, (_, s))| aligned(bytes(s)));
-                let taken = found.iter().map(|f| aligned(bytes(&f.stored)));
-                self.bytes = aligned(left.chain(taken).sum::<usize>().max(1));
-                self.loader.arena(self.target.device, self.bytes)?
-            }
-        };
-        let (arena, _) = self.arena.insert(arena);
+        let taken = found.iter().map(|found| self.bytes_at_most(&found.name, &found.stored)).sum();
+        self.need_arena(taken)?;
         let begin = self.used;
         let mut end = begin;
-        for Found { name, file, stored } in found {
+        for found in found {
+            let Some((arena, _)) = &self.arena else {
+                return Err(Error::Internal("the weights have no memory".to_owned()));
+            };
+            let Found { name, stored, .. } = found;
             // Writing to a string cannot fail.
             let _ = writeln!(self.layout, "{end} {:?} {:?} {name}", self.target.kind, stored.shape);
-            self.reads.push(Read {
-                file: Arc::clone(&self.index.files[*file]),
-                stored: stored.clone(),
-                to: self.target.kind,
-                address: arena.address(end),
-            });
-            end += bytes(stored);
+            let read = self.read(found, arena.address(end));
+            self.reads.push(read);
+            end += self.expanded_bytes(stored);
         }
         self.used = aligned(end);
-        arena.view(begin, end - begin, self.target.kind, shape)
+        match &self.arena {
+            Some((arena, _)) => arena.view(begin, end - begin, self.target.kind, shape),
+            None => Err(Error::Internal("the weights have no memory".to_owned())),
+        }
     }
 }
 
@@ -294,6 +403,18 @@ impl fmt::Debug for Weights<'_> {
             .field("index", &self.index)
             .field("target", &self.target)
             .finish_non_exhaustive()
+    }
+}
+
+/// The most bytes that a matrix takes in a slot, alone or beside others.
+pub(crate) fn bytes_in_slot(stored: &StoredTensor, packed: bool, kind: Kind) -> usize {
+    let expanded = aligned(stored.numbers() as usize * kind.elt_size_in_bytes());
+    let as_stored = aligned(packed::bytes_at_most(stored));
+    match cast::kind_of(stored.encoding) {
+        None if packed => as_stored,
+        // Beside quantised ones it stays as the file has it.
+        Some(_) if packed => expanded.max(as_stored),
+        _ => expanded,
     }
 }
 

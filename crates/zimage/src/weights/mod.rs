@@ -8,12 +8,14 @@ mod arena;
 mod cast;
 mod component;
 mod file_rows;
+mod float8;
 mod loader;
+mod packed;
 mod reader;
 mod retained;
 pub(crate) mod streaming;
 
-pub(crate) use component::{Streaming, is_block_matrix};
+pub(crate) use component::{BlockMatrix, Form, Streaming, bytes_in_slot, is_block_matrix};
 pub use component::{Target, Weights};
 pub(crate) use file_rows::FileRows;
 pub use loader::{LoadedFrom, LoadedWeights, Loader, Progress};

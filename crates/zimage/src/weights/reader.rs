@@ -38,7 +38,7 @@ pub(super) struct Read {
     pub(super) file: Arc<DataFile>,
     /// Its encoding and place in the file.
     pub(super) stored: StoredTensor,
-    /// The kind of its numbers in the arena.
+    /// The kind of its numbers in the arena; Uint8 for the bytes as the file has them.
     pub(super) to: Kind,
     /// The address of its first byte.
     pub(super) address: ArenaAddress,
@@ -103,7 +103,7 @@ impl Read {
     /// Whether the GPU expands its numbers.
     pub(super) fn is_expanded_on_gpu(&self) -> bool {
         let is_on_gpu = matches!(self.address, ArenaAddress::Cuda(..));
-        is_on_gpu && cast::kind_of(self.stored.encoding).is_none()
+        is_on_gpu && self.to != Kind::Uint8 && cast::kind_of(self.stored.encoding).is_none()
     }
 
     /// The row `number` of a matrix alone, for host memory.
@@ -151,7 +151,7 @@ impl Chunk {
     /// Fills `to`, which has its length in the arena; casts and expands through `buffer`.
     pub(super) fn load(&self, buffer: &mut Vec<u8>, to: &mut [u8]) -> Result<()> {
         let from = cast::kind_of(self.piece.encoding);
-        if from == Some(self.to) {
+        if from == Some(self.to) || self.to == Kind::Uint8 {
             return self.fetch(to);
         }
         if buffer.len() < self.piece.bytes() {
@@ -235,7 +235,7 @@ impl Reader {
             return Ok(());
         };
         let bytes = chunk.bytes();
-        if cast::kind_of(chunk.piece.encoding).is_some() {
+        if chunk.to == Kind::Uint8 || cast::kind_of(chunk.piece.encoding).is_some() {
             chunk.load(buffer, &mut uploader.slot()?[..bytes])?;
             return Ok(uploader.send(bytes, memory, offset)?);
         }

@@ -6,9 +6,9 @@
 //! the copies to be launched. The blocks that stay resident are in the arenas, as all other weights.
 
 mod feeder;
-mod matrix;
+mod placed;
 mod slots;
 mod streamer;
 
-pub(crate) use matrix::Matrix;
+pub(crate) use placed::Placed;
 pub(crate) use streamer::{BlockBuilder, Pass, StreamedBlock, Streamer};

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
 use super::feeder::{Feeder, Fill};
-use super::matrix::StreamedMatrix;
+use super::placed::{Placed, Streamed};
 use super::slots::Slots;
 use crate::error::{Error, Result};
 use crate::weights::arena::{ArenaAddress, aligned};
@@ -186,35 +186,30 @@ impl BlockBuilder {
         }
     }
 
-    /// Adds a matrix of this shape, which `reads` fill one after the other.
+    /// Adds a tensor of this shape and kind, of `bytes` bytes; `reads` fill it, each at its offset.
     ///
     /// # Errors
     /// When the slots are too small for it: a fault of the plan.
     pub(in crate::weights) fn add(
         &mut self,
-        reads: Vec<Read>,
+        reads: Vec<(usize, Read)>,
+        bytes: usize,
         kind: Kind,
         shape: &[i64],
-    ) -> Result<StreamedMatrix> {
+    ) -> Result<Placed<Tensor>> {
         let slots = &self.streamer.slots;
-        let width = kind.elt_size_in_bytes();
         let begin = self.used;
-        let mut end = begin;
-        for read in reads {
-            let bytes = read.stored.numbers() as usize * width;
-            self.reads.push((end, read));
-            end += bytes;
-        }
-        if end > slots.slot_bytes() {
+        self.reads.extend(reads.into_iter().map(|(offset, read)| (begin + offset, read)));
+        if begin + bytes > slots.slot_bytes() {
             return Err(Error::Internal(format!(
                 "a streamed block has more than the {} bytes of a slot",
                 slots.slot_bytes()
             )));
         }
-        self.used = aligned(end);
-        let views =
-            (0..slots.count()).map(|slot| slots.view(slot, (begin, end - begin), kind, shape));
-        Ok(StreamedMatrix { views: views.collect::<Result<_>>()?, slot: Arc::clone(&self.slot) })
+        self.used = aligned(begin + bytes);
+        let views = (0..slots.count()).map(|slot| slots.view(slot, (begin, bytes), kind, shape));
+        let views = views.collect::<Result<_>>()?;
+        Ok(Placed::Streamed(Streamed { views, slot: Arc::clone(&self.slot) }))
     }
 
     /// An address for reads until they have a slot.
