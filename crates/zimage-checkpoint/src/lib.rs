@@ -27,7 +27,7 @@ pub use error::{Error, Result};
 pub use expand::{Part, Piece, expand};
 pub use expected_tensors::{Architecture, ExpectedTensor};
 pub use fingerprint::FileFingerprint;
-pub use format::{Metadata, MetadataValue};
+pub use format::{Metadata, MetadataValue, read_tensors};
 pub use location::ModelLocation;
 pub use source::{DataFile, Source};
 pub use stored_tensor::{Companion, StoredTensor};

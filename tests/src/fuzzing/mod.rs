@@ -8,12 +8,14 @@ mod configuration;
 mod conversation;
 mod counting;
 mod store;
+mod weights;
 mod wire;
 
 pub use configuration::configuration;
 pub use conversation::worker;
 pub use counting::{Counting, most_held};
 pub use store::{jobs, record};
+pub use weights::{gguf, safetensors};
 pub use wire::{frames, hello, requests};
 
 /// What may be held beyond what the bytes themselves ask for.
@@ -24,7 +26,7 @@ pub const SLACK: usize = 64 << 10;
 pub type Oracle = fn(&[u8]) -> bool;
 
 /// All of them, by the names of their fuzzers and of the folders in `tests/fuzz/corpus`.
-pub const ALL: [(&str, Oracle); 7] = [
+pub const ALL: [(&str, Oracle); 9] = [
     ("hello", hello),
     ("frames", frames),
     ("requests", requests),
@@ -32,6 +34,8 @@ pub const ALL: [(&str, Oracle); 7] = [
     ("configuration", configuration),
     ("record", record),
     ("jobs", jobs),
+    ("gguf", gguf),
+    ("safetensors", safetensors),
 ];
 
 /// The text with the number -0.0 as the default that it equals, which is left out when it is written.

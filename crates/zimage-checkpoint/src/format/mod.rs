@@ -82,3 +82,12 @@ pub(crate) fn read(file: &DataFile) -> Result<Header> {
         Some(FileFormat::Safetensors) | None => safetensors::read(file),
     }
 }
+
+/// The tensors of a file of weights by name, in the order of their offsets, and what else it says.
+///
+/// # Errors
+/// When the file is neither safetensors nor GGUF, damaged, or has an unknown quantisation.
+pub fn read_tensors(file: &DataFile) -> Result<(Vec<(String, StoredTensor)>, Metadata)> {
+    let Header { tensors, metadata, .. } = read(file)?;
+    Ok((tensors, metadata))
+}

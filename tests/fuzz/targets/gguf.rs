@@ -1,0 +1,13 @@
+//! A GGUF file of weights.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use zimg_tests::fuzzing::{self, Counting};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fuzz_target!(|bytes: &[u8]| {
+    fuzzing::gguf(bytes);
+});
