@@ -13,7 +13,7 @@ LIBTORCH_FLAGS = $(if $(CUDA),--cuda)$(if $(CPU),--cpu)
 
 export PYTHON CARGO PROFILE PREFIX DESTDIR
 
-.PHONY: help libtorch build demo test recording deny units disk-test users-test systemd-test verify fuzz soak gpu-test parity bench gpu-bench docs install uninstall clean
+.PHONY: help libtorch build demo test recording deny units disk-test hub-test users-test systemd-test verify fuzz soak gpu-test parity bench gpu-bench docs install uninstall clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ units: ## check the systemd units and the exposure of the service, with systemd-
 
 disk-test: ## images and detached jobs on full, read-only and odd file systems; needs root or user namespaces
 	@contrib/dev/disk-test.sh
+
+hub-test: ## zimg pull and huggingface_hub with one cache, on full and read-only disks; needs Python
+	@contrib/dev/hub-test/run.sh
 
 users-test: ## real users of one daemon, in its group and outside; needs root or a range in /etc/subuid
 	@contrib/dev/users-test.sh

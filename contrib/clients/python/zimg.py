@@ -30,7 +30,7 @@ TYPES = {
 }
 TREATED = bytes(4 + 1 + 1 + 8 + 1)  # interactive, neither detached nor with previews, no images, for its own user
 TAGS = {str: (0, "s"), int: (1, "Q"), float: (2, "f"), bool: (3, "B")}  # of a parameter's value, and its type
-CODES = [64, 65, 69, 70, 73, 74, 75, 76, 77, 78, 130]  # of the kinds of failures
+CODES = [64, 65, 69, 70, 73, 74, 75, 76, 77, 78, 130, 66]  # of the kinds of failures
 REQUEST, EVENTS, PIXELS, ERROR, LONGEST = 0x01, 0x02, 0x10, 0xFF, 1_048_577  # kinds of frames; bytes of one to us
 
 

@@ -30,6 +30,8 @@ pub enum Kind {
     Config,
     /// 130: interrupted or cancelled.
     Cancelled,
+    /// 66: what was asked for does not exist.
+    NotFound,
 }
 
 impl Kind {
@@ -47,13 +49,15 @@ impl Kind {
             Self::Permission => 77,
             Self::Config => 78,
             Self::Cancelled => 130,
+            Self::NotFound => 66,
         }
     }
 
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Usage,
         Self::Refused,
+        Self::NotFound,
         Self::Unavailable,
         Self::Internal,
         Self::CannotCreate,

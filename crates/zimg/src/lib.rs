@@ -9,6 +9,7 @@ mod commands;
 mod daemon_state;
 mod doctor;
 mod exit;
+mod fetch;
 mod format;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;

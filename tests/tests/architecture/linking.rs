@@ -89,6 +89,24 @@ fn clients_link_nothing_of_the_workers_protocol() {
 }
 
 #[test]
+fn only_the_command_line_speaks_http() {
+    let network = ["ureq", "rustls", "ring", "hyper", "reqwest", "zimg-hub"];
+    let speaks = |package: &str| {
+        dependencies(package).into_iter().find(|name| network.contains(&name.as_str()))
+    };
+    let with_it = ["zimg", "zimg-hub"];
+    for package in with_it {
+        assert!(speaks(package).is_some(), "the question itself must be able to say yes");
+    }
+    for folder in fs::read_dir(top().join("crates")).unwrap() {
+        let package = folder.unwrap().file_name().into_string().unwrap();
+        if !with_it.contains(&package.as_str()) {
+            assert_eq!(speaks(&package), None, "of {package}");
+        }
+    }
+}
+
+#[test]
 fn the_model_knows_no_socket() {
     let names = dependencies("zimage");
     for foreign in ["tokio", "mio", "socket2", "nix", "zimg-protocol", "zimg-client"] {

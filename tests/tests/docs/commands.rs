@@ -34,6 +34,7 @@ const HELD: &[(&str, Look, &str)] = &[
     ("cargo", Look::Package, "builds: it is `make test` itself"),
     ("python3", Look::Script, "needs a GPU, or what `make parity` installs"),
     ("zimaged", Look::Options, "runs until it is ended: walkthrough.md starts it"),
+    ("zimg pull", Look::Options, "speaks to the Hub: crates/zimg/tests/pull has a server"),
     ("systemctl", Look::Units, "wants systemd: `make systemd-test` boots one"),
     ("journalctl", Look::Units, "likewise"),
     ("systemd-sysusers", Look::Foreign, "makes users: `make systemd-test`"),
@@ -49,7 +50,15 @@ const HELD: &[(&str, Look, &str)] = &[
 ];
 
 /// Words that stand for something in a command within a line, and what stands for them here.
-const WORDS: &[(&str, &str)] = &[("JOB", "7"), ("SHELL", "bash"), ("SECONDS", "1"), ("…", "")];
+const WORDS: &[(&str, &str)] = &[
+    ("JOB", "7"),
+    ("SHELL", "bash"),
+    ("SECONDS", "1"),
+    ("OWNER/NAME[:VARIANT]", "a/b:q8_0"),
+    ("[MODEL]", "a/b"),
+    ("OWNER/NAME:VARIANT", "a/b:q8_0"),
+    ("…", ""),
+];
 
 /// What systemd's and supervisord's commands are told to do.
 const VERBS: &[&str] =

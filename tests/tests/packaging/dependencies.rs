@@ -89,7 +89,7 @@ fn everything_comes_from_the_registry_with_its_checksum() {
 }
 
 #[test]
-fn nothing_is_built_in_that_speaks_to_a_network() {
+fn no_other_library_is_built_in_that_speaks_to_a_network() {
     let banned = accepted("bans", "deny");
     let locked = locked();
     for banned in &banned {

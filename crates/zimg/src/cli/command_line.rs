@@ -11,6 +11,7 @@ use super::common::{CommonArgs, ConfigCommand, RedoArgs, ShowArgs};
 use super::draw::DrawArgs;
 use super::help;
 use super::jobs::{CancelArgs, WaitArgs};
+use super::pull::PullArgs;
 use super::status::StatusArgs;
 use super::values::path;
 
@@ -69,6 +70,9 @@ pub(super) enum Subcommands {
     /// Print the daemon's metrics for Prometheus
     #[command(after_help = help::METRICS)]
     Metrics,
+    /// Fetch the model from the Hugging Face Hub
+    #[command(after_help = help::PULL)]
+    Pull(Box<PullArgs>),
     /// Find what prevents images from being generated, and print what to do
     #[command(after_help = help::DOCTOR)]
     Doctor,

@@ -24,8 +24,8 @@ Examples:
   zimg status --json
 
 Exit codes:
-  0 done · 64 usage · 65 prompt or parameters refused · 69 no daemon · 70 internal or worker
-  failure · 73 cannot create the output · 74 I/O · 75 busy, loading or shutting down (try again) ·
+  0 done · 64 usage · 65 prompt or parameters refused · 66 not found · 69 no daemon or
+  network · 70 internal or worker failure · 73 cannot create the output · 74 I/O · 75 busy, loading or shutting down (try again) ·
   76 version · 77 permission · 78 configuration · 130 interrupted";
 
 pub(super) const DRAW: &str = "\
@@ -65,6 +65,21 @@ Examples:
 pub(super) const METRICS: &str = "\
 Examples:
   zimg metrics > zimg.prom.new; mv zimg.prom.new /var/lib/node_exporter/zimg.prom";
+
+pub(super) const PULL: &str = "\
+Examples:
+  zimg pull                                        Tongyi-MAI/Z-Image-Turbo, 33 GB
+  zimg pull Comfy-Org/z_image_turbo:nvfp4          with its text encoder and VAE
+  zimg pull leejet/Z-Image-Turbo-GGUF:Q4_K
+  zimg pull -n                                     lists files and sizes
+
+The files go to the Hugging Face cache (HF_HUB_CACHE, HF_HOME), where other programs find them. Each
+is verified; a pull that was interrupted continues. HF_ENDPOINT names a mirror, HF_TOKEN a token.
+
+Exit codes:
+  0 fetched · 64 the variant is missing · 65 the server sends something else · 66 not found · 69 no
+  connection · 73 the cache is not writable · 74 the disk is full · 75 too many requests ·
+  77 no access · 130 interrupted";
 
 pub(super) const DOCTOR: &str = "\
 Examples:

@@ -12,6 +12,7 @@ mod draw;
 mod help;
 mod jobs;
 mod params;
+mod pull;
 mod status;
 mod usage_error;
 mod values;
@@ -26,6 +27,7 @@ pub(crate) use common::{CommonArgs, ConfigCommand, DocsCommand, RedoArgs, ShowAr
 pub(crate) use draw::{DrawArgs, DrawOptions};
 pub(crate) use jobs::{CancelArgs, WaitArgs};
 pub(crate) use params::{ParamOptions, is_converted};
+pub(crate) use pull::PullArgs;
 pub(crate) use status::StatusArgs;
 pub(crate) use usage_error::{plainly, usage_error, wants_json};
 pub(crate) use values::{AspectRatio, GraphicsArg, PriorityArg};
@@ -48,6 +50,7 @@ pub(crate) enum Command {
     Cancel(CancelArgs),
     Status(StatusArgs),
     Metrics,
+    Pull(Box<PullArgs>),
     Doctor,
     Sleep,
     Wake,
@@ -93,6 +96,7 @@ impl Cli {
             Some(Subcommands::Cancel(cancel)) => Command::Cancel(cancel),
             Some(Subcommands::Status(status)) => Command::Status(status),
             Some(Subcommands::Metrics) => Command::Metrics,
+            Some(Subcommands::Pull(pull)) => Command::Pull(pull),
             Some(Subcommands::Doctor) => Command::Doctor,
             Some(Subcommands::Sleep) => Command::Sleep,
             Some(Subcommands::Wake) => Command::Wake,

@@ -7,6 +7,7 @@ mod draw;
 mod generate_docs;
 mod jobs;
 mod metrics;
+mod pull;
 mod redo;
 mod show;
 mod sleep;
@@ -32,6 +33,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Exit> {
         Command::Cancel(args) => cancel::run(args, &cli.common),
         Command::Status(args) => status::run(args, &cli.common),
         Command::Metrics => metrics::run(&cli.common),
+        Command::Pull(args) => pull::run(args, &cli.common),
         Command::Doctor => doctor::run(&cli.common),
         Command::Sleep => sleep::run(&cli.common),
         Command::Wake => wake::run(&cli.common),

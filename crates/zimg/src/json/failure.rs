@@ -26,6 +26,7 @@ impl<'a> From<&'a Failure> for FailureFields<'a> {
             Kind::Permission => "permission",
             Kind::Config => "config",
             Kind::Cancelled => "cancelled",
+            Kind::NotFound => "not_found",
         };
         let code = failure.kind.exit_code();
         Self { kind, code, message: &failure.message, hint: failure.hint.as_deref() }

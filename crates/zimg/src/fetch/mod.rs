@@ -1,0 +1,13 @@
+//! Fetching of checkpoints: failures with exit codes, the question about the disk, and progress.
+
+mod disk;
+mod events;
+mod failure;
+mod reporter;
+mod result;
+
+pub(crate) use disk::check_disk;
+pub(crate) use events::FileEvent;
+pub(crate) use failure::failure;
+pub(crate) use reporter::PullReporter;
+pub(crate) use result::PulledModel;
