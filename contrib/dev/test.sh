@@ -15,9 +15,6 @@ step "formatting"
 "$cargo" fmt --all --check
 step "lints"
 "$cargo" clippy --quiet --locked --workspace --all-targets -- -D warnings
-step "Qwen3's tokenizer"
-ZIMG_QWEN3_TOKENIZER=$("$python" contrib/lab/reference/fetch_tokenizer.py)
-export ZIMG_QWEN3_TOKENIZER
 step "Rust"
 "$cargo" test --locked --workspace --no-fail-fast 2>&1 | tee "$log"
 # A run with filtered tests was started by a test itself.

@@ -15,8 +15,6 @@ say "generating with the reference"
 rm -rf "$work/fixture" "$work/table.md"
 "$python" contrib/lab/reference/make_fixture.py "$work/fixture"
 say "comparing"
-ZIMG_QWEN3_TOKENIZER=$("$python" contrib/lab/reference/fetch_tokenizer.py)
-export ZIMG_QWEN3_TOKENIZER
 ZIMG_FIXTURE=$work/fixture ZIMG_PARITY_TABLE=$work/table.md \
   "${CARGO:-cargo}" test --locked -p zimage --test parity --test tokenizer
 cat "$work/table.md"

@@ -1,5 +1,7 @@
 //! The components of a checkpoint that have weights.
 
+use std::fmt;
+
 /// A component that has weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Component {
@@ -14,4 +16,23 @@ pub enum Component {
 impl Component {
     /// All components.
     pub const ALL: [Self; 3] = [Self::Transformer, Self::TextEncoder, Self::Vae];
+
+    /// The option of zimaged that names its file.
+    pub const fn option(self) -> &'static str {
+        match self {
+            Self::Transformer => "--model",
+            Self::TextEncoder => "--text-encoder",
+            Self::Vae => "--vae",
+        }
+    }
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Transformer => "transformer",
+            Self::TextEncoder => "text encoder",
+            Self::Vae => "VAE",
+        })
+    }
 }

@@ -3,6 +3,10 @@
 
 use std::io;
 
+use crate::component::Component;
+use crate::content::Content;
+use crate::layout::identify::Foreign;
+
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -23,11 +27,107 @@ pub enum Error {
         /// Where the checkpoint may be instead.
         hint: Option<String>,
     },
+    /// A repository that is not in the Hugging Face cache.
+    #[error("{repository} is neither a path nor in the Hugging Face cache{}", places(.caches))]
+    NotInCache {
+        /// The repository.
+        repository: String,
+        /// The caches that were searched.
+        caches: Vec<String>,
+    },
+    /// A file of weights that is something else than this model.
+    #[error("{file} is {}", .foreign.what)]
+    Foreign {
+        /// Its path.
+        file: String,
+        /// What it is.
+        foreign: Foreign,
+    },
+    /// A file of weights in which nothing is known.
+    #[error("{file} holds no transformer, text encoder or VAE of Z-Image")]
+    UnknownWeights {
+        /// Its path.
+        file: String,
+    },
+    /// A component that was given as the model.
+    #[error("{file} is the {what} alone, and the model is named by its transformer")]
+    NotTheTransformer {
+        /// Its path.
+        file: String,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A file that was named for a component and lacks it.
+    #[error("{file} holds no {component}")]
+    NotTheComponent {
+        /// Its path.
+        file: String,
+        /// The component.
+        component: Component,
+    },
+    /// A folder of weights without this model.
+    #[error("{folder} holds no transformer of Z-Image{}", reasons(.others))]
+    NoModel {
+        /// Its path.
+        folder: String,
+        /// What is said of the files in it.
+        others: Vec<String>,
+    },
+    /// A folder with several transformers.
+    #[error("{folder} holds several transformers of Z-Image: {}", listed(.files))]
+    SeveralModels {
+        /// Its path.
+        folder: String,
+        /// Their files.
+        files: Vec<String>,
+    },
+    /// A component that is in no file and beside none.
+    #[error("there is no {component} for {file}")]
+    MissingComponent {
+        /// The transformer's file.
+        file: String,
+        /// The component.
+        component: Component,
+    },
+    /// A text encoder with another vocabulary than the tokenizer that comes with the program.
+    #[error("there is no tokenizer for the {size} tokens of {file}")]
+    NoTokenizer {
+        /// The text encoder's file.
+        file: String,
+        /// Its vocabulary.
+        size: i64,
+    },
     /// A file is absent.
     #[error("{file} is missing")]
     MissingFile {
         /// Its path.
         file: String,
+    },
+    /// Weights are there in a form that is not read, and in no other.
+    #[error("{file} is missing: {found} beside it is {content}")]
+    OtherForm {
+        /// The path of the file that is read.
+        file: String,
+        /// The name of the file that is there.
+        found: String,
+        /// What that is.
+        content: Content,
+    },
+    /// A file is not what its name says.
+    #[error("{file} is {content}")]
+    Content {
+        /// Its path.
+        file: String,
+        /// What it is.
+        content: Content,
+    },
+    /// `tokenizer.json` is none that the text encoder can use.
+    #[error("{file} is not a tokenizer of this model: {reason}")]
+    Tokenizer {
+        /// Its path.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A file of the Hugging Face cache whose blob was never fetched, or was removed.
     #[error("{file} is a link to a file that is not there")]
@@ -200,6 +300,29 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::NotACheckpoint { hint, .. } => hint.as_deref(),
+            Self::Content { content, .. } | Self::OtherForm { content, .. } => Some(content.hint()),
+            Self::Foreign { foreign, .. } => Some(foreign.instead),
+            Self::NotInCache { .. } => Some("`zimg pull` and the repository's name fetches it"),
+            Self::NotTheTransformer { .. } => {
+                Some("give the transformer's file, and this one with --text-encoder or --vae")
+            }
+            Self::NotTheComponent { .. } => {
+                Some("--text-encoder names a file of Qwen3-4B, --vae one of FLUX.1's autoencoder")
+            }
+            Self::NoModel { .. } | Self::UnknownWeights { .. } => {
+                Some("`zimg pull Tongyi-MAI/Z-Image-Turbo` fetches the model")
+            }
+            Self::SeveralModels { .. } => Some("give the file of one of them"),
+            Self::MissingComponent { component: Component::Vae, .. } => Some(
+                "name one with --vae: ae.safetensors of https://huggingface.co/Comfy-Org/z_image_turbo",
+            ),
+            Self::MissingComponent { .. } => Some(
+                "name one with --text-encoder: qwen_3_4b.safetensors of https://huggingface.co/Comfy-Org/z_image_turbo",
+            ),
+            Self::NoTokenizer { .. } => Some("name its tokenizer.json with --tokenizer"),
+            Self::Tokenizer { .. } => {
+                Some("fetch the tokenizer's folder again from the model's repository")
+            }
             Self::MissingFile { .. } | Self::DanglingLink { .. } => {
                 Some("fetch the checkpoint again, it is not complete")
             }
@@ -214,8 +337,18 @@ impl Error {
     }
 }
 
+/// Where something was looked for.
+fn places(places: &[String]) -> String {
+    if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) }
+}
+
+/// What is said of files that are none of this model.
+fn reasons(others: &[String]) -> String {
+    if others.is_empty() { String::new() } else { format!(": {}", listed(others)) }
+}
+
 /// The first three names, and the number of the others.
-fn listed(names: &[String]) -> String {
+pub(crate) fn listed(names: &[String]) -> String {
     let shown = names.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
     match names.len() {
         0..=3 => shown,

@@ -2,8 +2,10 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use crate::kind::ModelKind;
 
 /// The name of the built-in model in options, configuration and messages.
 const BUILT_IN: &str = "tiny";
@@ -16,6 +18,28 @@ pub enum ModelLocation {
     BuiltIn,
     /// A checkpoint's folder.
     Path(PathBuf),
+}
+
+/// The model's path and what is named beside it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ModelFiles {
+    /// A folder, a file, or a repository in a Hugging Face cache.
+    pub model: PathBuf,
+    /// The text encoder, if it is not the model's own or the one beside it.
+    pub text_encoder: Option<PathBuf>,
+    /// The VAE, likewise.
+    pub vae: Option<PathBuf>,
+    /// The tokenizer's file or folder, if it is not Qwen3's or the model's own.
+    pub tokenizer: Option<PathBuf>,
+    /// The kind, if the files do not tell it.
+    pub kind: Option<ModelKind>,
+}
+
+impl ModelFiles {
+    /// A model whose path says everything.
+    pub fn at(model: &Path) -> Self {
+        Self { model: model.to_owned(), ..Self::default() }
+    }
 }
 
 impl FromStr for ModelLocation {

@@ -62,6 +62,25 @@ impl Source {
         }
     }
 
+    /// The names in the folder `folder`, sorted; none if it is absent or unreadable.
+    pub(crate) fn names_in(&self, folder: &str) -> Vec<String> {
+        let mut names: Vec<String> = match self {
+            Self::Folder(path) => match fs::read_dir(path.join(folder)) {
+                Ok(entries) => {
+                    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
+                }
+                Err(_) => Vec::new(),
+            },
+            Self::Embedded { files, .. } => files
+                .iter()
+                .filter_map(|(name, _)| name.strip_prefix(folder)?.strip_prefix('/'))
+                .map(str::to_owned)
+                .collect(),
+        };
+        names.sort_unstable();
+        names
+    }
+
     /// Opens a regular file, or a link to one.
     ///
     /// # Errors
@@ -97,7 +116,8 @@ impl Source {
     }
 }
 
-fn open_regular(path: &Path, label: String) -> Result<DataFile> {
+/// Opens a regular file; `label` is what messages call it.
+pub(crate) fn open_regular(path: &Path, label: String) -> Result<DataFile> {
     // Before it is opened: opening a pipe would wait for its writer.
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -162,14 +182,19 @@ impl ReadAt for [u8] {
 /// folder's name.
 pub(crate) fn name_of(folder: &Path) -> String {
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let parents = || {
-        let snapshots = folder.parent()?;
-        let repository = name(snapshots.parent()?)?;
-        let repository = repository.strip_prefix("models--")?;
-        (name(snapshots)? == "snapshots").then(|| repository.replacen("--", "/", 1))
-    };
-    parents().or_else(|| name(&folder)).unwrap_or_else(|| "/".to_owned())
+    repository_of(&folder).or_else(|| file_name(&folder)).unwrap_or_else(|| "/".to_owned())
+}
+
+/// The repository of a snapshot in a Hugging Face cache.
+pub(crate) fn repository_of(snapshot: &Path) -> Option<String> {
+    let snapshots = snapshot.parent()?;
+    let repository = file_name(snapshots.parent()?)?;
+    let repository = repository.strip_prefix("models--")?;
+    (file_name(snapshots)? == "snapshots").then(|| repository.replacen("--", "/", 1))
+}
+
+fn file_name(path: &Path) -> Option<String> {
+    path.file_name().map(|name| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

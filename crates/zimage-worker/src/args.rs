@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use clap::Parser;
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use zimage::checkpoint::{ModelFiles, ModelKind};
 
 /// The names of the options that are read before `main`, too: see `preinit`.
 pub(crate) mod flag {
@@ -22,9 +23,21 @@ pub(crate) struct Args {
     /// The supervisor's process: the worker ends with it.
     #[arg(long = flag::PARENT_PID)]
     pub(crate) parent_pid: i32,
-    /// A checkpoint folder, or `tiny` for the built-in model.
+    /// A checkpoint's folder, file or repository, or `tiny` for the built-in model.
     #[arg(long, default_value = "tiny", value_parser = OsStringValueParser::new().map(Model::from))]
     pub(crate) model: Model,
+    /// The text encoder's file or folder, if it is not the model's.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) text_encoder: Option<PathBuf>,
+    /// The VAE's file or folder, likewise.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) vae: Option<PathBuf>,
+    /// The tokenizer's file or folder, likewise.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) tokenizer: Option<PathBuf>,
+    /// `turbo` or `base`, if the files do not tell it.
+    #[arg(long, value_name = "KIND")]
+    pub(crate) model_kind: Option<ModelKind>,
     /// `auto`, `cpu` or `cuda:N`.
     #[arg(long = flag::DEVICE, default_value = "auto")]
     pub(crate) device: DeviceChoice,
@@ -53,13 +66,27 @@ pub(crate) struct Args {
 pub(crate) enum Model {
     /// The one inside this program.
     Tiny,
-    /// A folder.
-    Folder(PathBuf),
+    /// A folder, a file or a repository.
+    Path(PathBuf),
+}
+
+impl Args {
+    /// The model's files, unless it is the built-in one.
+    pub(crate) fn model_files(&self) -> Option<ModelFiles> {
+        let Model::Path(model) = &self.model else { return None };
+        Some(ModelFiles {
+            model: model.clone(),
+            text_encoder: self.text_encoder.clone(),
+            vae: self.vae.clone(),
+            tokenizer: self.tokenizer.clone(),
+            kind: self.model_kind,
+        })
+    }
 }
 
 impl From<OsString> for Model {
     fn from(path: OsString) -> Self {
-        if path == "tiny" { Self::Tiny } else { Self::Folder(path.into()) }
+        if path == "tiny" { Self::Tiny } else { Self::Path(path.into()) }
     }
 }
 
@@ -138,13 +165,22 @@ mod tests {
             "--model /srv/turbo --device cuda:1 --dtype bfloat16 --warmup 1024x1024,512x768 --threads 4 --weights-fd 7 --awaited 512x512",
         )
         .unwrap();
-        assert_eq!(args.model, Model::Folder("/srv/turbo".into()));
+        assert_eq!(args.model, Model::Path("/srv/turbo".into()));
         assert_eq!(args.device, DeviceChoice::Cuda(1));
         assert_eq!(args.dtype, DTypeChoice::Is(zimage::DType::BFloat16));
         assert_eq!(args.warmup[1], Size { width: 512, height: 768 });
         assert_eq!(args.threads, Some(4));
         assert_eq!(args.weights_fd, Some(7));
         assert_eq!(args.awaited, Some(Size { width: 512, height: 512 }));
+        let args = parse("--model t.gguf --text-encoder e --vae v --tokenizer k --model-kind base");
+        let files = args.unwrap().model_files().unwrap();
+        let path = |name: &str| Some(PathBuf::from(name));
+        assert_eq!(
+            (files.text_encoder, files.vae, files.tokenizer),
+            (path("e"), path("v"), path("k"))
+        );
+        assert_eq!((files.model, files.kind), ("t.gguf".into(), Some(ModelKind::Base)));
+        assert_eq!(parse("").unwrap().model_files(), None);
     }
 
     #[test]
@@ -153,6 +189,7 @@ mod tests {
             "--device gpu",
             "--device cuda:x",
             "--dtype int8",
+            "--model-kind edit",
             "--warmup 1024",
             "--weights-fd 0",
             "--weights-fd x",

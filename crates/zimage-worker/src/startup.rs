@@ -16,7 +16,7 @@ use zimage_ipc::Report;
 use zimg_protocol::Failure;
 use zimg_protocol::messages::{Capabilities, ModelInfo, Weights};
 
-use crate::args::{Args, Model};
+use crate::args::Args;
 use crate::failure::{at_start, from_model};
 use crate::reports::Reports;
 use crate::weights_channel::WeightsChannel;
@@ -36,11 +36,13 @@ pub(crate) fn start(args: &Args, reports: &Reports) -> Result<Ready, Failure> {
     let begun = Instant::now();
     let channel = WeightsChannel::new(args.weights_fd);
     let choice = device::choose(args.device, args.dtype, args.eager)?;
-    let checkpoint = match &args.model {
-        Model::Tiny => builtin::checkpoint(),
-        Model::Folder(folder) => Checkpoint::open(folder),
-    };
+    let files = args.model_files();
+    let checkpoint = files.as_ref().map_or_else(builtin::checkpoint, Checkpoint::open_files);
     let checkpoint = checkpoint.map_err(|e| from_model(&e.into()))?;
+    if files.is_some() {
+        let inventory = checkpoint.inventory().map_err(|e| from_model(&e.into()))?;
+        inventory.lines().into_iter().for_each(|line| log::line(format_args!("{line}")));
+    }
     let plan = warmup::plan(args, &choice.options);
     let job_waits = args.awaited.is_some();
     let start = Start { checkpoint: &checkpoint, options: &choice.options, job_waits, reports };

@@ -24,6 +24,17 @@ impl PromptTokenizer {
         Ok(Self { tokenizer })
     }
 
+    /// From the bytes of the file `file`, which an error names.
+    ///
+    /// # Errors
+    /// When they are not a tokenizer.
+    pub(crate) fn from_file(file: String, json: &[u8]) -> Result<Self> {
+        Self::from_bytes(json).map_err(|error| match error {
+            Error::Tokenizer(reason) => zimage_checkpoint::Error::Tokenizer { file, reason }.into(),
+            other => other,
+        })
+    }
+
     /// Token ids of a prompt, template included.
     ///
     /// The template is `apply_chat_template(add_generation_prompt=True, enable_thinking=True)`

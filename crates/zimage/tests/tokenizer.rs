@@ -2,9 +2,7 @@
 //!
 //! `tests/fixtures/tokenizer/strings.json` (by `contrib/lab/reference/make_token_fixture.py`) has the
 //! strings and a digest of the reference's ids, for the small tokenizer of the parity fixture and
-//! for Qwen3's own. The latter has 11 MB and is not in the repository: `make test` brings it and
-//! names it in `ZIMG_QWEN3_TOKENIZER`, and so does `make parity`; a plain `cargo test` compares the
-//! small one only.
+//! for Qwen3's, which comes with the program.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
@@ -29,8 +27,8 @@ fn digest(ids: &[i64]) -> String {
     format!("{hash:016x}")
 }
 
-fn compare(file: &Path, expected: impl Fn(&Row) -> &str) {
-    let tokenizer = PromptTokenizer::from_bytes(&std::fs::read(file).unwrap()).unwrap();
+fn compare(json: &[u8], expected: impl Fn(&Row) -> &str) {
+    let tokenizer = PromptTokenizer::from_bytes(json).unwrap();
     let rows = rows();
     assert!(rows.len() >= 3000, "{} strings", rows.len());
     let differing: Vec<_> = rows
@@ -45,11 +43,9 @@ fn compare(file: &Path, expected: impl Fn(&Row) -> &str) {
 #[test]
 fn ids_are_the_references() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference");
-    compare(&folder.join("plain/tokenizer/tokenizer.json"), |row| &row.1);
-    match std::env::var_os("ZIMG_QWEN3_TOKENIZER") {
-        Some(file) => compare(Path::new(&file), |row| &row.2),
-        None => println!("the small tokenizer only: ZIMG_QWEN3_TOKENIZER is not set"),
-    }
+    let small = std::fs::read(folder.join("plain/tokenizer/tokenizer.json")).unwrap();
+    compare(&small, |row| &row.1);
+    compare(&zimage::checkpoint::qwen3_tokenizer(), |row| &row.2);
 }
 
 #[test]

@@ -21,9 +21,23 @@ pub struct Args {
     /// /run/zimaged/zimaged.sock]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<OsString>,
-    /// A diffusers directory, or "tiny" for the built-in model [default: tiny]
-    #[arg(long, value_name = "DIR|tiny")]
+    /// A diffusers or ComfyUI directory, a file of weights (safetensors, GGUF), a repository in the
+    /// Hugging Face cache, or "tiny" for the built-in model [default: tiny]
+    #[arg(long, value_name = "PATH|REPO|tiny")]
     pub model: Option<OsString>,
+    /// The text encoder's file or directory, if --model has none [default: the one in ComfyUI's
+    /// directories around --model]
+    #[arg(long, value_name = "PATH")]
+    pub text_encoder: Option<OsString>,
+    /// The VAE's file or directory, likewise
+    #[arg(long, value_name = "PATH")]
+    pub vae: Option<OsString>,
+    /// The tokenizer's file or directory [default: the model's, else Qwen3's]
+    #[arg(long, value_name = "PATH")]
+    pub tokenizer: Option<OsString>,
+    /// turbo or base, for files that do not tell it
+    #[arg(long, value_name = "KIND")]
+    pub model_kind: Option<String>,
     /// auto, cpu, or one GPU such as cuda:0 [default: auto]
     #[arg(long)]
     pub device: Option<String>,

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use zimage_checkpoint::{Checkpoint, ModelLocation};
+use zimage_checkpoint::Checkpoint;
 use zimg_protocol::{Failure, Kind};
 
 pub use crate::args::Args;
@@ -102,14 +102,20 @@ pub fn check(args: &Args) -> Result<(String, Option<Failure>), Failure> {
     };
     let shown = config.shown(resolved);
     let wrong = command.err().map(Failure::from).or_else(|| trusted_group(&config).err());
-    Ok((shown, wrong.or_else(|| verify(&config.model).err())))
+    let (inventory, unsound) = match verify(&config) {
+        Ok(lines) => (lines, None),
+        Err(failure) => (Vec::new(), Some(failure)),
+    };
+    let inventory = inventory.iter().map(|line| format!("# {line}\n"));
+    Ok((shown + &inventory.collect::<String>(), wrong.or(unsound)))
 }
 
-/// Checks that a checkpoint's files are there and sound, with every tensor that the model needs.
-fn verify(model: &ModelLocation) -> Result<(), Failure> {
-    let ModelLocation::Path(folder) = model else { return Ok(()) };
-    let summary = Checkpoint::open(folder).and_then(|checkpoint| checkpoint.verify());
-    summary.map(drop).map_err(|error| {
+/// Checks that a checkpoint's files are there and sound, with every tensor that the model needs, and
+/// returns its inventory.
+fn verify(config: &DaemonConfig) -> Result<Vec<String>, Failure> {
+    let Some(files) = config.model_files() else { return Ok(Vec::new()) };
+    let inventory = Checkpoint::open_files(&files).and_then(|checkpoint| checkpoint.verify());
+    inventory.map(|inventory| inventory.lines()).map_err(|error| {
         let failure = Failure::new(Kind::Config, error.to_string());
         match error.hint() {
             Some(hint) => failure.hint(hint),

@@ -7,6 +7,7 @@
 mod configuration;
 mod conversation;
 mod counting;
+mod layouts;
 mod store;
 mod weights;
 mod wire;
@@ -14,6 +15,7 @@ mod wire;
 pub use configuration::configuration;
 pub use conversation::worker;
 pub use counting::{Counting, most_held};
+pub use layouts::layouts;
 pub use store::{jobs, record};
 pub use weights::{gguf, safetensors};
 pub use wire::{frames, hello, requests};
@@ -26,7 +28,7 @@ pub const SLACK: usize = 64 << 10;
 pub type Oracle = fn(&[u8]) -> bool;
 
 /// All of them, by the names of their fuzzers and of the folders in `tests/fuzz/corpus`.
-pub const ALL: [(&str, Oracle); 9] = [
+pub const ALL: [(&str, Oracle); 10] = [
     ("hello", hello),
     ("frames", frames),
     ("requests", requests),
@@ -36,6 +38,7 @@ pub const ALL: [(&str, Oracle); 9] = [
     ("jobs", jobs),
     ("gguf", gguf),
     ("safetensors", safetensors),
+    ("layouts", layouts),
 ];
 
 /// The text with the number -0.0 as the default that it equals, which is left out when it is written.

@@ -1,5 +1,6 @@
 //! Configurations: the dimensions of each component, and the checks that they are supported.
 
+mod inferred;
 mod scheduler;
 mod text_encoder;
 mod transformer;
@@ -9,11 +10,13 @@ use std::ops::RangeInclusive;
 
 use serde::de::DeserializeOwned;
 
+pub(crate) use self::inferred::{Shapes, TextEncoderFacts};
 pub use self::scheduler::SchedulerConfig;
 pub use self::text_encoder::TextEncoderConfig;
 pub use self::transformer::TransformerConfig;
 pub use self::vae::VaeConfig;
 
+use crate::content_check::check_json;
 use crate::error::{Error, Result};
 
 /// The largest width, head count or position table: products of two stay far from overflow.
@@ -25,8 +28,9 @@ pub(super) const LAYERS: RangeInclusive<i64> = 1..=1024;
 /// The largest vocabulary.
 pub(super) const VOCABULARY: RangeInclusive<i64> = 1..=1 << 24;
 
-/// Parses JSON; the error says where.
+/// Parses JSON; the error says where, or what the file holds instead.
 pub(crate) fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T> {
+    check_json(file, bytes)?;
     serde_json::from_slice(bytes)
         .map_err(|error| Error::Json { file: file.to_owned(), reason: error.to_string() })
 }

@@ -30,23 +30,24 @@ pub struct TextEncoderConfig {
     pub max_position_embeddings: i64,
 }
 
-/// The file; what is not here changes nothing.
+/// The file; what is left out or null has the default of the reference's constructor, and what is
+/// not here changes nothing.
 #[derive(Deserialize)]
 struct File {
-    vocab_size: i64,
-    hidden_size: i64,
-    intermediate_size: i64,
-    num_hidden_layers: i64,
-    num_attention_heads: i64,
-    num_key_value_heads: i64,
-    head_dim: i64,
-    rms_norm_eps: f64,
-    max_position_embeddings: i64,
-    hidden_act: String,
-    #[serde(default)]
-    attention_bias: bool,
-    #[serde(default)]
-    use_sliding_window: bool,
+    vocab_size: Option<i64>,
+    hidden_size: Option<i64>,
+    intermediate_size: Option<i64>,
+    num_hidden_layers: Option<i64>,
+    num_attention_heads: Option<i64>,
+    /// Null means as many as heads of queries; left out, it has a number for a default.
+    #[serde(default = "key_value_heads")]
+    num_key_value_heads: Option<i64>,
+    head_dim: Option<i64>,
+    rms_norm_eps: Option<f64>,
+    max_position_embeddings: Option<i64>,
+    hidden_act: Option<String>,
+    attention_bias: Option<bool>,
+    use_sliding_window: Option<bool>,
     /// Version 5; derived from the line above if absent.
     layer_types: Option<Vec<String>>,
     /// Version 4.
@@ -55,6 +56,11 @@ struct File {
     rope_scaling: Option<Rope>,
     /// Version 5 has both in here.
     rope_parameters: Option<Rope>,
+}
+
+/// `Qwen3Config`'s default.
+const fn key_value_heads() -> Option<i64> {
+    Some(32)
 }
 
 #[derive(Deserialize)]
@@ -80,9 +86,9 @@ impl TextEncoderConfig {
     }
 
     fn from_file(file: &File, check: &Check<'_>) -> Result<Self> {
-        check.only("hidden_act", &file.hidden_act.as_str(), &"silu")?;
-        check.only("attention_bias", &file.attention_bias, &false)?;
-        check.only("use_sliding_window", &file.use_sliding_window, &false)?;
+        check.only("hidden_act", &file.hidden_act.as_deref().unwrap_or("silu"), &"silu")?;
+        check.only("attention_bias", &file.attention_bias.unwrap_or(false), &false)?;
+        check.only("use_sliding_window", &file.use_sliding_window.unwrap_or(false), &false)?;
         for kind in file.layer_types.iter().flatten() {
             check.only("an entry of layer_types", &kind.as_str(), &"full_attention")?;
         }
@@ -91,22 +97,29 @@ impl TextEncoderConfig {
             check.only("rope_type", &kind, &"default")?;
         }
         let rope_theta = ropes().find_map(|rope| rope.rope_theta).or(file.rope_theta);
-        check.that(rope_theta.is_some(), || "it has no rope_theta".to_owned())?;
 
+        // Defaults: transformers `Qwen3Config`, 5.23.
+        let heads = file.num_attention_heads.unwrap_or(32);
         let config = Self {
-            vocab_size: file.vocab_size,
-            hidden_size: file.hidden_size,
-            intermediate_size: file.intermediate_size,
-            num_hidden_layers: file.num_hidden_layers,
-            num_attention_heads: file.num_attention_heads,
-            num_key_value_heads: file.num_key_value_heads,
-            head_dim: file.head_dim,
-            rms_norm_eps: file.rms_norm_eps,
-            rope_theta: rope_theta.unwrap_or_default(),
-            max_position_embeddings: file.max_position_embeddings,
+            vocab_size: file.vocab_size.unwrap_or(151_936),
+            hidden_size: file.hidden_size.unwrap_or(4096),
+            intermediate_size: file.intermediate_size.unwrap_or(22_016),
+            num_hidden_layers: file.num_hidden_layers.unwrap_or(32),
+            num_attention_heads: heads,
+            num_key_value_heads: file.num_key_value_heads.unwrap_or(heads),
+            head_dim: file.head_dim.unwrap_or(128),
+            rms_norm_eps: file.rms_norm_eps.unwrap_or(1e-6),
+            rope_theta: rope_theta.unwrap_or(10_000.0),
+            max_position_embeddings: file.max_position_embeddings.unwrap_or(32_768),
         };
         config.check(check)?;
         Ok(config)
+    }
+
+    /// Itself, if its values are possible and supported; `file` is what messages call its origin.
+    pub(crate) fn checked(self, file: &str) -> Result<Self> {
+        self.check(&Check { file })?;
+        Ok(self)
     }
 
     fn check(&self, check: &Check<'_>) -> Result<()> {

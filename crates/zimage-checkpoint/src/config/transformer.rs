@@ -6,7 +6,7 @@ use super::{Check, LAYERS, WIDTHS, parse};
 use crate::error::Result;
 
 /// The transformer's dimensions, under the names that the file has.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TransformerConfig {
     /// Sides of the square patches that tokens are made of; one entry.
     pub all_patch_size: Vec<i64>,
@@ -42,14 +42,70 @@ pub struct TransformerConfig {
     pub axes_lens: Vec<i64>,
 }
 
+/// The file; what is left out or null has the default of the reference's constructor.
+#[derive(Default, Deserialize)]
+struct File {
+    all_patch_size: Option<Vec<i64>>,
+    all_f_patch_size: Option<Vec<i64>>,
+    in_channels: Option<i64>,
+    dim: Option<i64>,
+    n_layers: Option<i64>,
+    n_refiner_layers: Option<i64>,
+    n_heads: Option<i64>,
+    n_kv_heads: Option<i64>,
+    norm_eps: Option<f64>,
+    qk_norm: Option<bool>,
+    cap_feat_dim: Option<i64>,
+    siglip_feat_dim: Option<i64>,
+    rope_theta: Option<f64>,
+    t_scale: Option<f64>,
+    axes_dims: Option<Vec<i64>>,
+    axes_lens: Option<Vec<i64>>,
+}
+
+impl From<File> for TransformerConfig {
+    /// Defaults: diffusers `ZImageTransformer2DModel.__init__`, 0.42.
+    fn from(file: File) -> Self {
+        Self {
+            all_patch_size: file.all_patch_size.unwrap_or_else(|| vec![2]),
+            all_f_patch_size: file.all_f_patch_size.unwrap_or_else(|| vec![1]),
+            in_channels: file.in_channels.unwrap_or(16),
+            dim: file.dim.unwrap_or(3840),
+            n_layers: file.n_layers.unwrap_or(30),
+            n_refiner_layers: file.n_refiner_layers.unwrap_or(2),
+            n_heads: file.n_heads.unwrap_or(30),
+            n_kv_heads: file.n_kv_heads.unwrap_or(30),
+            norm_eps: file.norm_eps.unwrap_or(1e-5),
+            qk_norm: file.qk_norm.unwrap_or(true),
+            cap_feat_dim: file.cap_feat_dim.unwrap_or(2560),
+            siglip_feat_dim: file.siglip_feat_dim,
+            rope_theta: file.rope_theta.unwrap_or(256.0),
+            t_scale: file.t_scale.unwrap_or(1000.0),
+            axes_dims: file.axes_dims.unwrap_or_else(|| vec![32, 48, 48]),
+            axes_lens: file.axes_lens.unwrap_or_else(|| vec![1024, 512, 512]),
+        }
+    }
+}
+
+impl Default for TransformerConfig {
+    fn default() -> Self {
+        File::default().into()
+    }
+}
+
 impl TransformerConfig {
     /// The time embedder: sines and cosines, and the width between its two linear layers.
     pub const TIME_EMBEDDER: (i64, i64) = (256, 1024);
 
     pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
-        let config: Self = parse(file, bytes)?;
-        config.check(&Check { file })?;
-        Ok(config)
+        let config: Self = parse::<File>(file, bytes)?.into();
+        config.checked(file)
+    }
+
+    /// Itself, if its values are possible and supported; `file` is what messages call its origin.
+    pub(crate) fn checked(self, file: &str) -> Result<Self> {
+        self.check(&Check { file })?;
+        Ok(self)
     }
 
     /// Side of a patch, in latents.

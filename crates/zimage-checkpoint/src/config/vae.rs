@@ -6,7 +6,7 @@ use super::{Check, LAYERS, WIDTHS, parse};
 use crate::error::Result;
 
 /// The autoencoder's dimensions, under the names that the file has.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct VaeConfig {
     /// Channels of an image, 3.
     pub in_channels: i64,
@@ -30,25 +30,77 @@ pub struct VaeConfig {
     pub force_upcast: bool,
     /// The side in pixels of the images it was trained on; diffusers' own default is 32.
     pub sample_size: i64,
-    act_fn: String,
-    use_quant_conv: bool,
-    use_post_quant_conv: bool,
-    down_block_types: Vec<String>,
-    up_block_types: Vec<String>,
+}
+
+/// The file; what is left out or null has the default of the reference's constructor.
+#[derive(Default, Deserialize)]
+struct File {
+    in_channels: Option<i64>,
+    out_channels: Option<i64>,
+    latent_channels: Option<i64>,
+    block_out_channels: Option<Vec<i64>>,
+    layers_per_block: Option<i64>,
+    norm_num_groups: Option<i64>,
+    mid_block_add_attention: Option<bool>,
+    scaling_factor: Option<f64>,
+    shift_factor: Option<f64>,
+    force_upcast: Option<bool>,
+    sample_size: Option<i64>,
+    act_fn: Option<String>,
+    use_quant_conv: Option<bool>,
+    use_post_quant_conv: Option<bool>,
+    down_block_types: Option<Vec<String>>,
+    up_block_types: Option<Vec<String>>,
     latents_mean: Option<Vec<f64>>,
     latents_std: Option<Vec<f64>>,
 }
 
 impl VaeConfig {
+    /// Defaults: diffusers `AutoencoderKL.__init__`, 0.42.
     pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
-        let config: Self = parse(file, bytes)?;
-        config.check(&Check { file })?;
+        let check = Check { file };
+        let file: File = parse(file, bytes)?;
+        // The reference has no shift then, and its Z-Image pipelines fail.
+        let Some(shift_factor) = file.shift_factor else {
+            return Err(check.error("shift_factor is null, but must be a number".to_owned()));
+        };
+        let config = Self {
+            in_channels: file.in_channels.unwrap_or(3),
+            out_channels: file.out_channels.unwrap_or(3),
+            latent_channels: file.latent_channels.unwrap_or(4),
+            block_out_channels: file.block_out_channels.unwrap_or_else(|| vec![64]),
+            layers_per_block: file.layers_per_block.unwrap_or(1),
+            norm_num_groups: file.norm_num_groups.unwrap_or(32),
+            mid_block_add_attention: file.mid_block_add_attention.unwrap_or(true),
+            scaling_factor: file.scaling_factor.unwrap_or(0.18215),
+            shift_factor,
+            force_upcast: file.force_upcast.unwrap_or(true),
+            sample_size: file.sample_size.unwrap_or(32),
+        };
+        config.check(&check)?;
+        let levels = config.block_out_channels.len();
+        let named = |name: &str, count| vec![name.to_owned(); count];
+        let down = file.down_block_types.unwrap_or_else(|| named("DownEncoderBlock2D", 1));
+        let up = file.up_block_types.unwrap_or_else(|| named("UpDecoderBlock2D", 1));
+        check.only("act_fn", &file.act_fn.as_deref().unwrap_or("silu"), &"silu")?;
+        check.only("use_quant_conv", &file.use_quant_conv.unwrap_or(true), &false)?;
+        check.only("use_post_quant_conv", &file.use_post_quant_conv.unwrap_or(true), &false)?;
+        check.only("down_block_types", &down, &named("DownEncoderBlock2D", levels))?;
+        check.only("up_block_types", &up, &named("UpDecoderBlock2D", levels))?;
+        check.only("latents_mean", &file.latents_mean, &None)?;
+        check.only("latents_std", &file.latents_std, &None)?;
         Ok(config)
     }
 
     /// How many pixels a side one latent stands for.
     pub fn scale(&self) -> i64 {
         1 << (self.block_out_channels.len() - 1)
+    }
+
+    /// Itself, if its values are possible and supported; `file` is what messages call its origin.
+    pub(crate) fn checked(self, file: &str) -> Result<Self> {
+        self.check(&Check { file })?;
+        Ok(self)
     }
 
     fn check(&self, check: &Check<'_>) -> Result<()> {
@@ -68,14 +120,6 @@ impl VaeConfig {
         check.within("layers_per_block", self.layers_per_block, &LAYERS)?;
         check.within("sample_size", self.sample_size, &WIDTHS)?;
         check.positive("scaling_factor", self.scaling_factor)?;
-        check.that(self.shift_factor.is_finite(), || "shift_factor is not finite".to_owned())?;
-        check.only("act_fn", &self.act_fn.as_str(), &"silu")?;
-        check.only("use_quant_conv", &self.use_quant_conv, &false)?;
-        check.only("use_post_quant_conv", &self.use_post_quant_conv, &false)?;
-        let blocks = |name: &str| vec![name.to_owned(); levels];
-        check.only("down_block_types", &self.down_block_types, &blocks("DownEncoderBlock2D"))?;
-        check.only("up_block_types", &self.up_block_types, &blocks("UpDecoderBlock2D"))?;
-        check.only("latents_mean", &self.latents_mean, &None)?;
-        check.only("latents_std", &self.latents_std, &None)
+        check.that(self.shift_factor.is_finite(), || "shift_factor is not finite".to_owned())
     }
 }

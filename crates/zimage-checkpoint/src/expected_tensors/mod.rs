@@ -3,6 +3,7 @@
 //! `zimage` takes the same tensors when it loads a model; its tests load the checkpoints that the
 //! tests here verify, so the two cannot differ.
 
+pub(crate) mod leftovers;
 mod text_encoder;
 mod transformer;
 mod vae;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -18,40 +18,45 @@ use crate::error::{Error, Result};
 use crate::source::Source;
 use crate::tensor_index::TensorIndex;
 
+use super::names::text_encoder;
+use super::weight_files::{self, WeightFiles};
+
 /// The file that names the pipeline, and by which the layout is recognised.
 const MODEL_INDEX: &str = "model_index.json";
-/// The transformer's configuration.
-pub(crate) const TRANSFORMER_CONFIG: &str = "transformer/config.json";
-/// The text encoder's configuration.
-const TEXT_ENCODER_CONFIG: &str = "text_encoder/config.json";
-/// The autoencoder's configuration.
-const VAE_CONFIG: &str = "vae/config.json";
+/// A component's configuration, in its folder.
+const CONFIG: &str = "config.json";
 /// The schedule's configuration.
 const SCHEDULER_CONFIG: &str = "scheduler/scheduler_config.json";
 /// The tokenizer.
-const TOKENIZER: &str = "tokenizer/tokenizer.json";
+pub(crate) const TOKENIZER: &str = "tokenizer/tokenizer.json";
 
 /// The largest configuration file that is read.
 const CONFIG_LIMIT: u64 = 1 << 20;
 /// The largest list of shards that is read.
 const SHARD_INDEX_LIMIT: u64 = 16 << 20;
-/// The largest `tokenizer.json` that is read; Qwen's has 11 MB.
-const TOKENIZER_LIMIT: u64 = 128 << 20;
 
 /// The key by which diffusers names what a file configures.
 const CLASS_NAME: &str = "_class_name";
 /// The key by which transformers does.
 const MODEL_TYPE: &str = "model_type";
-/// What whole language models put before their tensors' names, and encoders do not.
-const LANGUAGE_MODEL_PREFIX: &str = "model.";
+/// Pipelines with this model's parts. Those for image inputs and ControlNets add parts of their own,
+/// which are not read.
+const PIPELINES: [&str; 6] = [
+    "ZImagePipeline",
+    "ZImageImg2ImgPipeline",
+    "ZImageInpaintPipeline",
+    "ZImageControlNetPipeline",
+    "ZImageControlNetInpaintPipeline",
+    "ZImageOmniPipeline",
+];
 
-/// The configurations of all components.
+/// A component's folder.
 #[derive(Clone, Debug)]
-pub(crate) struct Configurations {
-    pub(crate) transformer: TransformerConfig,
-    pub(crate) text_encoder: TextEncoderConfig,
-    pub(crate) vae: VaeConfig,
-    pub(crate) scheduler: SchedulerConfig,
+pub(crate) struct ComponentFolder {
+    source: Source,
+    /// Its name in the source.
+    folder: String,
+    component: Component,
 }
 
 /// What a file configures.
@@ -69,69 +74,139 @@ struct ShardIndex {
     weight_map: BTreeMap<String, String>,
 }
 
-/// The folder `path`, if it is in this layout.
+/// Whether the folder `path` is in this layout.
 ///
-/// A folder without permission is not called absent: a service's user often has fewer permissions
-/// than its administrator.
-pub(crate) fn open(path: &Path) -> Result<Source> {
-    let folder = path.display().to_string();
-    let is_folder = match fs::metadata(path) {
-        Ok(found) => found.is_dir(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(Error::NoFolder { folder });
-        }
-        Err(source) => return Err(Error::Io { file: folder, source }),
-    };
-    let hint = match fs::symlink_metadata(path.join(MODEL_INDEX)) {
-        Ok(_) => return Ok(Source::Folder(path.to_owned())),
-        Err(_) if !is_folder => {
-            Some("it is a file: give the folder of a checkpoint in the diffusers layout")
-        }
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            return Err(Error::Io { file: folder, source });
-        }
-        Err(_) => path.join("snapshots").is_dir().then_some(
-            "this is a repository of the Hugging Face cache: give a folder under its snapshots/",
-        ),
-    };
-    Err(Error::NotACheckpoint { folder, hint: hint.map(str::to_owned) })
+/// # Errors
+/// When permissions do not allow to see it: a service's user often has fewer than its administrator,
+/// and a folder without permission is not called absent.
+pub(crate) fn is_checkpoint(path: &Path) -> Result<bool> {
+    match fs::symlink_metadata(path.join(MODEL_INDEX)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(Error::Io { file: path.display().to_string(), source }),
+    }
 }
 
-/// Reads and checks all configurations.
-pub(crate) fn configurations(source: &Source) -> Result<Configurations> {
-    read_class(source, MODEL_INDEX, CLASS_NAME, "ZImagePipeline")?;
-    let (file, bytes) =
-        read_class(source, TRANSFORMER_CONFIG, CLASS_NAME, "ZImageTransformer2DModel")?;
-    let transformer = TransformerConfig::parse(&file, &bytes)?;
-    let (file, bytes) = read_class(source, TEXT_ENCODER_CONFIG, MODEL_TYPE, "qwen3")?;
-    let text_encoder = TextEncoderConfig::parse(&file, &bytes)?;
-    let (file, bytes) = read_class(source, VAE_CONFIG, CLASS_NAME, "AutoencoderKL")?;
-    let vae = VaeConfig::parse(&file, &bytes)?;
-    let (file, bytes) =
-        read_class(source, SCHEDULER_CONFIG, CLASS_NAME, "FlowMatchEulerDiscreteScheduler")?;
-    let scheduler = SchedulerConfig::parse(&file, &bytes)?;
-    Ok(Configurations { transformer, text_encoder, vae, scheduler })
+/// Whether the folder `path` is inside a checkpoint: a component's folder was given.
+pub(crate) fn is_inside(path: &Path) -> bool {
+    fs::canonicalize(path.join("..")).is_ok_and(|above| above.join(MODEL_INDEX).is_file())
 }
 
-/// The bytes of `tokenizer.json`.
-pub(crate) fn tokenizer(source: &Source) -> Result<Vec<u8>> {
-    source.read(TOKENIZER, TOKENIZER_LIMIT)
+/// What is said of a folder in which nothing is recognised.
+pub(crate) fn no_checkpoint(path: &Path) -> Error {
+    let hint = if path.join("snapshots").is_dir() {
+        Some("it is a repository of the Hugging Face cache without a folder in snapshots/: fetch it again".to_owned())
+    } else {
+        neighbour(path).map(|other| format!("{} has one: give that folder", other.display()))
+    };
+    Error::NotACheckpoint { folder: path.display().to_string(), hint }
+}
+
+/// A checkpoint one folder higher or deeper.
+pub(crate) fn neighbour(path: &Path) -> Option<PathBuf> {
+    let is_checkpoint = |folder: &PathBuf| folder.join(MODEL_INDEX).is_file();
+    let above = fs::canonicalize(path).ok().and_then(|path| path.parent().map(Path::to_owned));
+    let inside = || {
+        let entries = fs::read_dir(path).ok()?;
+        let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        folders.filter(is_checkpoint).min()
+    };
+    above.filter(is_checkpoint).or_else(inside)
+}
+
+impl ComponentFolder {
+    /// A component's folder in a pipeline's.
+    pub(crate) fn of(source: &Source, component: Component) -> Self {
+        Self { source: source.clone(), folder: names(component).0.to_owned(), component }
+    }
+
+    /// The component in the folder `path`, or in a pipeline's folder `path`.
+    ///
+    /// # Errors
+    /// When neither has its configuration.
+    pub(crate) fn at(path: &Path, component: Component) -> Result<Self> {
+        let inside = Self::of(&Source::Folder(path.to_owned()), component);
+        if inside.source.has(&inside.file(CONFIG)) {
+            return Ok(inside);
+        }
+        // The name of the folder is not used in paths: it may be a link or a dot.
+        let folder = Self { source: inside.source, folder: ".".to_owned(), component };
+        if folder.source.has(&folder.file(CONFIG)) {
+            return Ok(folder);
+        }
+        Err(Error::MissingFile { file: path.join(CONFIG).display().to_string() })
+    }
+
+    /// What messages call it.
+    pub(crate) fn label(&self) -> String {
+        self.source.label(&self.folder)
+    }
+
+    /// What messages call its configuration.
+    pub(crate) fn config_label(&self) -> String {
+        self.source.label(&self.file(CONFIG))
+    }
+
+    /// The transformer's configuration.
+    pub(crate) fn transformer(&self) -> Result<TransformerConfig> {
+        let class = "ZImageTransformer2DModel";
+        let (file, bytes) = read_class(&self.source, &self.file(CONFIG), CLASS_NAME, class)?;
+        TransformerConfig::parse(&file, &bytes)
+    }
+
+    /// The text encoder's configuration.
+    pub(crate) fn text_encoder(&self) -> Result<TextEncoderConfig> {
+        let (file, bytes) = read_class(&self.source, &self.file(CONFIG), MODEL_TYPE, "qwen3")?;
+        TextEncoderConfig::parse(&file, &bytes)
+    }
+
+    /// The autoencoder's configuration.
+    pub(crate) fn vae(&self) -> Result<VaeConfig> {
+        let class = "AutoencoderKL";
+        let (file, bytes) = read_class(&self.source, &self.file(CONFIG), CLASS_NAME, class)?;
+        VaeConfig::parse(&file, &bytes)
+    }
+
+    /// Reads and checks the headers of its files.
+    pub(crate) fn tensor_index(&self) -> Result<TensorIndex> {
+        tensor_index(&self.source, &self.folder, self.component)
+    }
+
+    /// The tokenizer in the same folder, where language models have it.
+    pub(crate) fn tokenizer(&self) -> Option<(Source, String)> {
+        let file = self.file("tokenizer.json");
+        self.source.has(&file).then(|| (self.source.clone(), file))
+    }
+
+    fn file(&self, name: &str) -> String {
+        format!("{}/{name}", self.folder)
+    }
+}
+
+/// The schedule's configuration.
+pub(crate) fn scheduler(source: &Source) -> Result<SchedulerConfig> {
+    let class = "FlowMatchEulerDiscreteScheduler";
+    let (file, bytes) = read_class(source, SCHEDULER_CONFIG, CLASS_NAME, class)?;
+    SchedulerConfig::parse(&file, &bytes)
 }
 
 /// Reads and checks the headers of a component's files.
-pub(crate) fn tensor_index(source: &Source, component: Component) -> Result<TensorIndex> {
-    let (folder, stem) = names(component);
-    let single = format!("{folder}/{stem}.safetensors");
-    let shards = format!("{single}.index.json");
-    let mut index = TensorIndex::new(source.label(folder));
-    if source.has(&shards) {
-        add_shards(&mut index, source, folder, &shards)?;
+fn tensor_index(source: &Source, folder: &str, component: Component) -> Result<TensorIndex> {
+    let (_, stem) = names(component);
+    let WeightFiles { file, is_index, variant } = weight_files::find(source, folder, stem)?;
+    let mut index = TensorIndex::new(source.label(folder), component);
+    index.remarks.extend(variant.map(|variant| {
+        format!("{}: the variant {variant} is read, there is no other", source.label(folder))
+    }));
+    if is_index {
+        add_shards(&mut index, source, folder, &file)?;
     } else {
-        index.add(source.open(&single)?)?;
+        index.add(source.open(&file)?)?;
     }
     if component == Component::TextEncoder {
-        index.strip_prefix(LANGUAGE_MODEL_PREFIX)?;
+        index.strip_prefix(text_encoder::PREFIX)?;
     }
+    index.skip_leftovers();
     Ok(index)
 }
 
@@ -144,7 +219,9 @@ const fn names(component: Component) -> (&'static str, &'static str) {
     }
 }
 
-/// A configuration's label and bytes, if it is of the class `expected`.
+/// A configuration's label and bytes, if it is not of another class than `expected`.
+///
+/// The reference takes the class from the pipeline's file, so a configuration need not name it.
 fn read_class(
     source: &Source,
     file: &str,
@@ -155,11 +232,24 @@ fn read_class(
     let file = source.label(file);
     let Class { class_name, model_type } = parse(&file, &bytes)?;
     match if key == CLASS_NAME { class_name } else { model_type } {
-        Some(found) if found == expected => Ok((file, bytes)),
-        Some(found) => Err(Error::Architecture { file, key, found, expected }),
+        Some(found) if found != expected => Err(Error::Architecture { file, key, found, expected }),
+        _ => Ok((file, bytes)),
+    }
+}
+
+/// Checks that the pipeline is one of this model.
+pub(crate) fn check_pipeline(source: &Source) -> Result<()> {
+    let bytes = source.read(MODEL_INDEX, CONFIG_LIMIT)?;
+    let file = source.label(MODEL_INDEX);
+    match parse::<Class>(&file, &bytes)?.class_name {
+        Some(found) if PIPELINES.contains(&&*found) => Ok(()),
+        Some(found) => {
+            let (key, expected) = (CLASS_NAME, PIPELINES[0]);
+            Err(Error::Architecture { file, key, found, expected })
+        }
         None => {
             let check = Check { file: &file };
-            Err(check.error(format!("it has no {key}, which must be {expected}")))
+            Err(check.error(format!("it has no {CLASS_NAME}, which must be {}", PIPELINES[0])))
         }
     }
 }
@@ -169,7 +259,11 @@ fn add_shards(index: &mut TensorIndex, source: &Source, folder: &str, file: &str
     let bad = |reason: String| Error::Index { file: label.clone(), reason };
     let ShardIndex { weight_map } = parse(&label, &source.read(file, SHARD_INDEX_LIMIT)?)?;
 
-    let mut shards: Vec<&String> = weight_map.values().collect();
+    let weight_map: BTreeMap<String, &str> = weight_map
+        .iter()
+        .map(|(name, shard)| (name.clone(), shard.strip_prefix("./").unwrap_or(shard)))
+        .collect();
+    let mut shards: Vec<&str> = weight_map.values().copied().collect();
     shards.sort_unstable();
     shards.dedup();
     if shards.is_empty() {
@@ -184,12 +278,13 @@ fn add_shards(index: &mut TensorIndex, source: &Source, folder: &str, file: &str
 
     for (name, shard) in &weight_map {
         let found = index.tensors.get(name).map(|&(number, _)| shards[number]);
-        if found != Some(shard) {
+        if found != Some(*shard) {
             return Err(bad(format!("it places the tensor {name} in {shard}, which lacks it")));
         }
     }
     // Each listed one was found in its file, so there are more only if some are not listed.
-    match index.tensors.iter().find(|(name, _)| !weight_map.contains_key(*name)) {
+    let unlisted = |name: &str| !weight_map.contains_key(name) && !index.is_leftover(name);
+    match index.tensors.iter().find(|(name, _)| unlisted(name)) {
         Some((name, &(number, _))) => {
             Err(bad(format!("it does not list the tensor {name} of {}", shards[number])))
         }

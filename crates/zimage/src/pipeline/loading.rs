@@ -83,7 +83,8 @@ impl LoadingPipeline {
         mut loader: Loader,
     ) -> Result<(Self, Loader)> {
         let json = checkpoint.tokenizer()?;
-        let tokenizer = started("tokenizer", move || PromptTokenizer::from_bytes(&json))?;
+        let file = checkpoint.tokenizer_file();
+        let tokenizer = started("tokenizer", move || PromptTokenizer::from_file(file, &json))?;
         let options = *options;
         let ops = started("kernels", move || Ops::choose(&options))?;
         let networks = Networks::allocate(checkpoint, options, &mut loader)?;

@@ -17,6 +17,10 @@ use crate::args::Args;
 pub(super) struct ConfigLayer {
     pub socket: Option<PathBuf>,
     pub model: Option<PathBuf>,
+    pub text_encoder: Option<PathBuf>,
+    pub vae: Option<PathBuf>,
+    pub tokenizer: Option<PathBuf>,
+    pub model_kind: Option<String>,
     pub device: Option<String>,
     pub dtype: Option<String>,
     pub warmup: Option<SizeList>,
@@ -46,6 +50,10 @@ impl From<&Args> for ConfigLayer {
         Self {
             socket: path(&args.socket),
             model: path(&args.model),
+            text_encoder: path(&args.text_encoder),
+            vae: path(&args.vae),
+            tokenizer: path(&args.tokenizer),
+            model_kind: args.model_kind.clone(),
             device: args.device.clone(),
             dtype: args.dtype.clone(),
             warmup: args.warmup.clone().map(SizeList::Line),
@@ -83,6 +91,9 @@ pub(super) fn read_environment(
             "model" => layer.model = Some(value.into()),
             "worker" => layer.worker = Some(value.into()),
             "state_dir" => layer.state_dir = Some(value.into()),
+            "text_encoder" => layer.text_encoder = Some(value.into()),
+            "vae" => layer.vae = Some(value.into()),
+            "tokenizer" => layer.tokenizer = Some(value.into()),
             _ => {
                 read_text(&mut layer, key, value)?;
             }
@@ -105,6 +116,7 @@ fn read_text(layer: &mut ConfigLayer, key: String, value: OsString) -> Result<()
         "jobs_per_user" => layer.jobs_per_user = Some(Number::Text(value)),
         "connections" => layer.connections = Some(Number::Text(value)),
         "eager" => layer.eager = Some(Switch::Text(value)),
+        "model_kind" => layer.model_kind = Some(value),
         "device" => layer.device = Some(value),
         "dtype" => layer.dtype = Some(value),
         "cuda_alloc_conf" => layer.cuda_alloc_conf = Some(value),

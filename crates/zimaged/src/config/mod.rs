@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use zimage_checkpoint::ModelLocation;
+use zimage_checkpoint::{ModelFiles, ModelKind, ModelLocation};
 use zimg_protocol::home;
 use zimg_protocol::messages::DaemonLimits;
 
@@ -41,6 +41,14 @@ pub struct DaemonConfig {
     pub socket: Option<PathBuf>,
     /// The model to load.
     pub model: ModelLocation,
+    /// The text encoder, if it is named by itself.
+    pub text_encoder: Option<PathBuf>,
+    /// The VAE, likewise.
+    pub vae: Option<PathBuf>,
+    /// The tokenizer, likewise.
+    pub tokenizer: Option<PathBuf>,
+    /// The model's kind, if the files do not tell it.
+    pub model_kind: Option<ModelKind>,
     /// The device of each worker. The documented setting is one device; a list of them, separated by
     /// commas, starts a worker for each.
     pub devices: Vec<Device>,
@@ -213,6 +221,10 @@ impl Layers {
             file,
             socket: self.path("socket", |l| &l.socket)?,
             model: self.path("model", |l| &l.model)?.map(model).unwrap_or_default(),
+            text_encoder: self.path("text_encoder", |l| &l.text_encoder)?,
+            vae: self.path("vae", |l| &l.vae)?,
+            tokenizer: self.path("tokenizer", |l| &l.tokenizer)?,
+            model_kind: self.value("model_kind", |l| &l.model_kind, |text| text.parse())?,
             devices: self
                 .value("device", |l| &l.device, |text| text.split(',').map(str::parse).collect())?
                 .unwrap_or_else(|| vec![Device::Auto]),
@@ -288,6 +300,20 @@ impl Display for Device {
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda(number) => write!(f, "cuda:{number}"),
         }
+    }
+}
+
+impl DaemonConfig {
+    /// The model's files, unless it is the built-in one.
+    pub(crate) fn model_files(&self) -> Option<ModelFiles> {
+        let ModelLocation::Path(model) = &self.model else { return None };
+        Some(ModelFiles {
+            model: model.clone(),
+            text_encoder: self.text_encoder.clone(),
+            vae: self.vae.clone(),
+            tokenizer: self.tokenizer.clone(),
+            kind: self.model_kind,
+        })
     }
 }
 

@@ -31,6 +31,18 @@ impl DaemonConfig {
         let path = |path: &Path| quoted(&path.display().to_string());
         put("socket", &path(resolved.socket));
         put("model", &quoted(&self.model.to_string()));
+        for (key, named) in [
+            ("text_encoder", &self.text_encoder),
+            ("vae", &self.vae),
+            ("tokenizer", &self.tokenizer),
+        ] {
+            if let Some(named) = named {
+                put(key, &path(named));
+            }
+        }
+        if let Some(kind) = &self.model_kind {
+            put("model_kind", &quoted(&kind.to_string()));
+        }
         let devices: Vec<_> = self.devices.iter().map(ToString::to_string).collect();
         put("device", &quoted(&devices.join(",")));
         put("dtype", &quoted(&self.dtype));
@@ -89,7 +101,8 @@ mod tests {
     fn the_output_parses_to_the_same_configuration() {
         let text = "model = '/m \"x\"\\'\nwarmup = '64x128'\nthreads = 3\neager = true\n\
                     device = 'cuda:1'\ncuda_alloc_conf = 'a:b'\njobs = 5\nidle_unload = '90m'\n\
-                    retention = '12h'\nretention_bytes = '2G'\nsocket = '/s'\nworker = '/w'\nstate_dir = '/d'";
+                    retention = '12h'\nretention_bytes = '2G'\nsocket = '/s'\nworker = '/w'\nstate_dir = '/d'\n\
+                    text_encoder = '/te'\nvae = '/v'\ntokenizer = '/t'\nmodel_kind = 'base'";
         let file = Path::new("/etc/zimaged.toml");
         let config = from_text(text, file).unwrap();
         let resolved = Resolved {

@@ -26,7 +26,11 @@ const INSTALLED: &str = "../libexec/zimaged";
 const PASSED_PREFIXES: [&str; 9] =
     ["CUDA_", "NVIDIA_", "OMP_", "GOMP_", "KMP_", "MKL_", "PYTORCH_", "TORCH_", "LC_"];
 /// Names of further variables that are passed.
-const PASSED: [&str; 8] = [
+const PASSED: [&str; 11] = [
+    // Where repositories of models are.
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HUGGINGFACE_HUB_CACHE",
     "HOME",
     "LANG",
     "LD_LIBRARY_PATH",
@@ -176,6 +180,18 @@ impl WorkerCommand {
             "--dtype".into(),
             config.dtype.clone().into(),
         ];
+        for (option, named) in [
+            ("--text-encoder", &config.text_encoder),
+            ("--vae", &config.vae),
+            ("--tokenizer", &config.tokenizer),
+        ] {
+            if let Some(named) = named {
+                arguments.extend([option.into(), named.into()]);
+            }
+        }
+        if let Some(kind) = config.model_kind {
+            arguments.extend(["--model-kind".into(), kind.to_string().into()]);
+        }
         if let Some(sizes) = &config.warmup {
             let sizes: Vec<_> = sizes.iter().map(|(w, h)| format!("{w}x{h}")).collect();
             arguments.extend(["--warmup".into(), sizes.join(",").into()]);
@@ -300,6 +316,10 @@ mod tests {
             file: None,
             socket: None,
             model: ModelLocation::BuiltIn,
+            text_encoder: None,
+            vae: None,
+            tokenizer: None,
+            model_kind: None,
             devices: vec![device],
             dtype: "auto".into(),
             warmup: None,
@@ -341,16 +361,19 @@ mod tests {
                 ("OMP_NUM_THREADS", "2"),
                 ("CUDA_MODULE_LOADING", "EAGER"),
                 ("PYTORCH_CUDA_ALLOC_CONF", "x:y"),
+                ("HF_HUB_CACHE", "/hub"),
+                ("HF_TOKEN", "s"),
                 ("SECRET", "s"),
             ],
         )
         .unwrap();
         assert_eq!(value(&command, "HOME"), Some("/h"));
+        assert_eq!(value(&command, "HF_HUB_CACHE"), Some("/hub"));
         assert_eq!(value(&command, "OMP_NUM_THREADS"), Some("2"));
         assert_eq!(value(&command, "CUDA_MODULE_LOADING"), Some("LAZY"));
         assert_eq!(value(&command, "GOMP_SPINCOUNT"), Some("10000"));
         assert_eq!(value(&command, "PYTORCH_CUDA_ALLOC_CONF"), Some("a:b"));
-        for secret in ["NOTIFY_SOCKET", "LISTEN_FDS", "SECRET"] {
+        for secret in ["NOTIFY_SOCKET", "LISTEN_FDS", "HF_TOKEN", "SECRET"] {
             assert_eq!(value(&command, secret), None, "{secret}");
         }
     }
@@ -399,6 +422,10 @@ mod tests {
             warmup: Some(vec![(64, 128), (256, 256)]),
             threads: Some(2),
             eager: true,
+            text_encoder: Some("/te".into()),
+            vae: Some("/vae".into()),
+            tokenizer: Some("/t".into()),
+            model_kind: Some(zimage_checkpoint::ModelKind::Base),
             ..config(Device::Cpu)
         };
         let command = command(&config, &[]).unwrap();
@@ -412,6 +439,14 @@ mod tests {
                 "cpu",
                 "--dtype",
                 "auto",
+                "--text-encoder",
+                "/te",
+                "--vae",
+                "/vae",
+                "--tokenizer",
+                "/t",
+                "--model-kind",
+                "base",
                 "--warmup",
                 "64x128,256x256",
                 "--threads",

@@ -1,7 +1,9 @@
 //! Finding of `zimg doctor` about the checkpoint: it exists, and its files are sound. Headers are
 //! checked, no tensor is read, and no libtorch is needed.
 
-use zimage_checkpoint::{Checkpoint, Error, ModelLocation, Summary};
+use std::path::Path;
+
+use zimage_checkpoint::{Checkpoint, Error, Inventory, ModelFiles, ModelLocation};
 
 use super::{DaemonScope, Finding};
 use crate::format;
@@ -26,8 +28,14 @@ impl From<Finding> for CheckpointFinding {
     }
 }
 
-/// Checks the configured model. `loaded`: a daemon has loaded it, so that daemon can read it.
-pub(super) fn look(model: Option<&str>, scope: DaemonScope, loaded: bool) -> CheckpointFinding {
+/// Checks the configured model with the parts that are `named` by themselves. `loaded`: a daemon has
+/// loaded it, so that daemon can read it.
+pub(super) fn look(
+    model: Option<&str>,
+    named: &ModelFiles,
+    scope: DaemonScope,
+    loaded: bool,
+) -> CheckpointFinding {
     let location = model.map(|text| text.parse().unwrap_or_default());
     let folder = match &location {
         None => return Finding::warn(TOPIC, "it is not known which is set", "see zimaged").into(),
@@ -42,12 +50,13 @@ pub(super) fn look(model: Option<&str>, scope: DaemonScope, loaded: bool) -> Che
         let fix = "move it to /srv/models, or `systemctl edit zimaged` with BindReadOnlyPaths=";
         return Finding::wrong(TOPIC, text, fix).into();
     }
-    match Checkpoint::open(folder).and_then(|checkpoint| checkpoint.verify()) {
-        Ok(Summary { files, bytes, parameters }) => {
-            let text =
-                format!("{at}: {files} files of weights, {}, are whole", format::bytes(bytes));
+    match verify(folder, named) {
+        Ok(inventory) => {
+            let (files, bytes) = (inventory.files(), format::bytes(inventory.bytes()));
+            let what = described(&inventory);
+            let text = format!("{at}: {files} files of weights, {bytes}, are whole: {what}");
             let finding = Finding::ok(TOPIC, text);
-            CheckpointFinding { finding, bytes: Some(parameters.saturating_mul(2)) }
+            CheckpointFinding { finding, bytes: Some(inventory.parameters().saturating_mul(2)) }
         }
         Err(error) if error.is_permission_denied() && loaded => {
             Finding::ok(TOPIC, format!("{at}: permission denied, but it is loaded")).into()
@@ -66,12 +75,30 @@ pub(super) fn look(model: Option<&str>, scope: DaemonScope, loaded: bool) -> Che
 }
 
 /// Whether `sentence` is about the model's files: `zimaged --check` verifies them, too.
-pub(super) fn is_about(model: Option<&str>, sentence: &str) -> bool {
-    let Some(ModelLocation::Path(folder)) = model.and_then(|text| text.parse().ok()) else {
-        return false;
-    };
-    let verified = Checkpoint::open(&folder).and_then(|checkpoint| checkpoint.verify());
-    verified.is_err_and(|error| error.to_string() == sentence)
+pub(super) fn is_about(model: Option<&str>, named: &ModelFiles, sentence: &str) -> bool {
+    let location = model.and_then(|text| text.parse().ok());
+    let Some(ModelLocation::Path(folder)) = location else { return false };
+    verify(&folder, named).is_err_and(|error| error.to_string() == sentence)
+}
+
+/// Verifies the model in `folder` with the parts that are named by themselves.
+fn verify(folder: &Path, named: &ModelFiles) -> Result<Inventory, Error> {
+    let files = ModelFiles { model: folder.to_owned(), ..named.clone() };
+    Checkpoint::open_files(&files)?.verify()
+}
+
+/// Layout, kind and number formats, and what is to be known.
+fn described(inventory: &Inventory) -> String {
+    let mut parts = vec![inventory.layout.to_string(), inventory.kind.to_string()];
+    parts.extend(inventory.components.iter().map(|component| {
+        let formats: Vec<&str> = component.formats.iter().map(|(name, _)| &**name).collect();
+        let bytes = format::bytes(component.bytes);
+        format!("{} {bytes} as {}", component.component, formats.join(", "))
+    }));
+    let memory = format::bytes(inventory.parameters().saturating_mul(2));
+    parts.push(format!("{memory} as bfloat16"));
+    parts.extend(inventory.remarks.iter().cloned());
+    parts.join("; ")
 }
 
 /// The remedy for a fault.
@@ -79,7 +106,7 @@ fn fix(error: &Error) -> String {
     match error {
         Error::NoFolder { .. } | Error::NotACheckpoint { .. } => error
             .hint()
-            .unwrap_or("set `model` to a folder in the diffusers layout, or to \"tiny\"")
+            .unwrap_or("set `model` to a folder or file of Z-Image, or to \"tiny\"")
             .to_owned(),
         Error::Io { .. } => "check the disk: see `dmesg`".to_owned(),
         _ => error.hint().unwrap_or(FETCH).to_owned(),
@@ -88,11 +115,9 @@ fn fix(error: &Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::Path;
-
     use super::*;
     use crate::doctor::finding::Level;
+    use std::fs;
 
     /// A checkpoint with several files in a part.
     const PLAIN: &str =
@@ -115,8 +140,13 @@ mod tests {
         folder
     }
 
+    /// The finding without settings for single parts, of a daemon that has not loaded the model.
+    fn seen(model: Option<&str>, scope: DaemonScope) -> CheckpointFinding {
+        look(model, &ModelFiles::default(), scope, false)
+    }
+
     fn said(folder: &Path) -> String {
-        let finding = look(folder.to_str(), DaemonScope::ByHand, false).finding;
+        let finding = seen(folder.to_str(), DaemonScope::ByHand).finding;
         assert_eq!((finding.level, finding.kind.exit_code()), (Level::Fail, 78), "{finding:?}");
         assert!(finding.fix.is_some());
         finding.text.replace(folder.to_str().unwrap(), "F")
@@ -124,11 +154,15 @@ mod tests {
 
     #[test]
     fn a_whole_one_is_whole() {
-        let found = look(Some(PLAIN), DaemonScope::ByHand, false);
+        let found = seen(Some(PLAIN), DaemonScope::ByHand);
         assert_eq!(found.finding.level, Level::Ok, "{found:?}");
         assert!(found.finding.text.contains(": 6 files of weights, "), "{found:?}");
+        for part in ["a diffusers folder; turbo (by the schedule's shift of 3)", "VAE ", " as BF16"]
+        {
+            assert!(found.finding.text.contains(part), "{part}: {found:?}");
+        }
         assert!(found.bytes.is_some_and(|bytes| bytes > 100_000), "{found:?}");
-        assert_eq!(look(Some("tiny"), DaemonScope::System, false).finding.level, Level::Ok);
+        assert_eq!(seen(Some("tiny"), DaemonScope::System).finding.level, Level::Ok);
     }
 
     #[test]
@@ -161,15 +195,28 @@ mod tests {
         assert_eq!(said(folder.path()), "F/tokenizer/tokenizer.json is missing");
         let none = folder.path().join("none");
         let expected = format!("the checkpoint folder {} does not exist", none.display());
-        assert_eq!(look(none.to_str(), DaemonScope::ByHand, false).finding.text, expected);
+        assert_eq!(seen(none.to_str(), DaemonScope::ByHand).finding.text, expected);
+    }
+
+    #[test]
+    fn the_tokenizer_is_read() {
+        let folder = copy();
+        let file = "tokenizer/tokenizer.json";
+        let pointer = "version https://git-lfs.github.com/spec/v1\nsize 11422654\n";
+        fs::write(folder.path().join(file), pointer).unwrap();
+        let pointer = "a Git LFS pointer to 11422654 bytes, and not the file itself";
+        assert_eq!(said(folder.path()), format!("F/{file} is {pointer}"));
+        fs::write(folder.path().join(file), "{}").unwrap();
+        let sentence = format!("F/{file} is not a tokenizer of this model: ");
+        assert!(said(folder.path()).starts_with(&sentence), "{}", said(folder.path()));
     }
 
     #[test]
     fn the_system_service_does_not_see_homes() {
         let home = "/home/u/models/turbo";
-        let text = look(Some(home), DaemonScope::System, false).finding.text;
+        let text = seen(Some(home), DaemonScope::System).finding.text;
         assert!(text.contains("does not see home folders"), "{text}");
-        let own = look(Some(home), DaemonScope::User, false).finding.text;
+        let own = seen(Some(home), DaemonScope::User).finding.text;
         assert_eq!(own, format!("the checkpoint folder {home} does not exist"));
     }
 }

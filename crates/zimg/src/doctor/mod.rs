@@ -46,7 +46,8 @@ pub(crate) fn examine(
         seen.map(|seen| seen.setup.model.clone()).or_else(|| programs.settings.text("model"));
     let loaded =
         seen.is_some_and(|seen| seen.status().workers.iter().any(|worker| worker.model.is_some()));
-    let checkpoint = checkpoint::look(model.as_deref(), scope, loaded);
+    let checkpoint =
+        checkpoint::look(model.as_deref(), &programs.settings.named_files(), scope, loaded);
     tell(checkpoint.finding)?;
     let device = programs.settings.text("device").unwrap_or_else(|| "auto".to_owned());
     let held =

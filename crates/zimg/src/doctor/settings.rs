@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use zimage_checkpoint::ModelFiles;
+
 use super::program::{Said, ask};
 use super::{DaemonScope, Finding, checkpoint};
 
@@ -22,6 +24,18 @@ impl DaemonSettings {
     /// The text of a key.
     pub(super) fn text(&self, key: &str) -> Option<String> {
         Some(self.0.get(key)?.as_str()?.to_owned())
+    }
+
+    /// The parts of the model that are named by themselves.
+    pub(super) fn named_files(&self) -> ModelFiles {
+        let path = |key: &str| self.text(key).map(PathBuf::from);
+        ModelFiles {
+            model: PathBuf::new(),
+            text_encoder: path("text_encoder"),
+            vae: path("vae"),
+            tokenizer: path("tokenizer"),
+            kind: self.text("model_kind").and_then(|kind| kind.parse().ok()),
+        }
     }
 
     /// The number of a key.
@@ -110,7 +124,8 @@ fn understood(said: &Said) -> (Finding, DaemonSettings) {
     if !said.well {
         let line = |beginning: &str| said.err.lines().find_map(|line| line.strip_prefix(beginning));
         let text = line("zimaged: ").map_or_else(|| said.complaint(), str::to_owned);
-        if checkpoint::is_about(settings.text("model").as_deref(), &text) {
+        let model = settings.text("model");
+        if checkpoint::is_about(model.as_deref(), &settings.named_files(), &text) {
             return (Finding::ok("settings", source(first)), settings);
         }
         let fix = line("hint: ").unwrap_or("correct it; `zimaged --check` tries the settings");

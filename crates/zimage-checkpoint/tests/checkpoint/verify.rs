@@ -1,26 +1,21 @@
 //! Verification: sound checkpoints have exactly the expected tensors, others one sentence.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use zimage_checkpoint::{Checkpoint, Component, Error};
 
-#[path = "../../../tests/src/folder.rs"]
-pub mod folder;
-use folder::copied;
+use crate::copy::{Copy, fixture};
 
 /// Checkpoints that `zimage`'s tests load: reference models, and the built-in model.
 fn checkpoints() -> [PathBuf; 4] {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     [
         "tests/fixtures/reference/plain",
         "tests/fixtures/reference/broad",
         "tests/fixtures/reference/odd",
         "crates/zimage-worker/tiny",
     ]
-    .map(|path| root.join(path))
+    .map(fixture)
 }
 
 #[test]
@@ -28,7 +23,7 @@ fn sound_checkpoints_have_the_expected_tensors_and_no_others() {
     for path in checkpoints() {
         let checkpoint = Checkpoint::open(&path).unwrap();
         let summary = checkpoint.verify().unwrap();
-        assert!(summary.files >= 3 && summary.parameters > 100_000, "{path:?}: {summary:?}");
+        assert!(summary.files() >= 3 && summary.parameters() > 100_000, "{path:?}: {summary:?}");
         for component in Component::ALL {
             let index = checkpoint.tensor_index(component).unwrap();
             let architecture = checkpoint.architecture(component);
@@ -43,7 +38,7 @@ fn sound_checkpoints_have_the_expected_tensors_and_no_others() {
 
 #[test]
 fn a_configuration_that_does_not_fit_the_tensors_is_a_fault() {
-    let folder = copied(&checkpoints()[0]);
+    let folder = Copy::plain();
     let path = folder.path().join("transformer/config.json");
     let config = fs::read_to_string(&path).unwrap();
     let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
@@ -65,7 +60,7 @@ fn a_configuration_that_does_not_fit_the_tensors_is_a_fault() {
 
 #[test]
 fn a_missing_tokenizer_is_a_fault() {
-    let folder = copied(&checkpoints()[2]);
+    let folder = Copy::of("tests/fixtures/reference/odd");
     fs::remove_file(folder.path().join("tokenizer/tokenizer.json")).unwrap();
     let error = Checkpoint::open(folder.path()).unwrap().verify().unwrap_err();
     assert!(matches!(error, Error::MissingFile { .. }), "{error}");

@@ -1,0 +1,8 @@
+//! Checkpoints on disk: which are sound, which are not, and what is said of them.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod copy;
+mod folders;
+mod layouts;
+mod verify;

@@ -1,0 +1,86 @@
+//! Layouts of other programs: the image is that of the diffusers folder, to the bit.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tch::Device;
+use zimage::checkpoint::{ModelFiles, ModelKind};
+use zimage::{Checkpoint, DType, Image, Options, Params, Pipeline, Residency};
+
+fn fixture(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(path)
+}
+
+/// The folder `plain` with the groups of norms that are inferred where there is no configuration.
+fn plain() -> tempfile::TempDir {
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            let target = to.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                copy(&entry.path(), &target);
+            } else {
+                fs::copy(entry.path(), target).unwrap();
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    copy(&fixture("reference/plain"), folder.path());
+    let path = folder.path().join("vae/config.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    config["norm_num_groups"] = 8.into();
+    fs::write(path, config.to_string()).unwrap();
+    folder
+}
+
+fn image(files: &ModelFiles, dtype: DType) -> Image {
+    let checkpoint = Checkpoint::open_files(files).unwrap();
+    let options = Options {
+        device: Device::Cpu,
+        dtype,
+        eager: false,
+        residency: Residency::All,
+        packed: false,
+    };
+    let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap();
+    let params = Params {
+        prompt: "a red fox in the snow".into(),
+        width: Some(96),
+        height: Some(64),
+        steps: Some(2),
+        ..Params::default()
+    };
+    let plan = pipeline.resolve(&params).unwrap();
+    let conditioning = pipeline.encode(&plan).unwrap();
+    let mut generation = pipeline.start(&plan, 7).unwrap();
+    while !generation.is_done() {
+        pipeline.step(&mut generation, &conditioning).unwrap();
+    }
+    pipeline.decode(&generation).unwrap()
+}
+
+#[test]
+fn layouts_without_loss_give_the_same_image_to_the_bit() {
+    let folder = plain();
+    let all_in_one = fixture("layouts/all-in-one.safetensors");
+    let tokenizer = Some(folder.path().join("tokenizer"));
+    let files = |model: PathBuf| ModelFiles {
+        tokenizer: tokenizer.clone(),
+        kind: Some(ModelKind::Turbo),
+        ..ModelFiles::at(&model)
+    };
+    let gguf = ModelFiles {
+        text_encoder: Some(fixture("layouts/text_encoder.gguf")),
+        vae: Some(all_in_one.clone()),
+        ..files(fixture("layouts/transformer.gguf"))
+    };
+    for dtype in [DType::Float32, DType::BFloat16] {
+        let expected = image(&ModelFiles::at(folder.path()), dtype);
+        for (name, files) in [("all in one", &files(all_in_one.clone())), ("GGUF", &gguf)] {
+            assert!(image(files, dtype) == expected, "{name} as {dtype}");
+        }
+    }
+}
