@@ -58,7 +58,8 @@ impl StoredTensor {
             shape: self.shape.clone(),
             encoding: self.encoding.to_string(),
         };
-        let all = self.shape.first().copied().unwrap_or(0);
+        // A single number has no rows.
+        let &[all, ..] = &self.shape[..] else { return Err(refused()) };
         if rows.start < 0 || rows.start > rows.end || rows.end > all {
             return Err(refused());
         }
@@ -119,6 +120,8 @@ mod tests {
         for rows in [-1..2, 0..5, 5..6] {
             assert!(matches!(plain.narrow_rows(rows), Err(Error::Rows { .. })));
         }
+        let scalar = StoredTensor { shape: Vec::new(), ..plain };
+        assert!(matches!(scalar.narrow_rows(0..0), Err(Error::Rows { .. })));
         // 4 rows of 64 numbers are one block of 256.
         let blocks = stored(Encoding::Blocks(BlockType::Q4K), &[8, 64]);
         assert!(matches!(blocks.narrow_rows(2..4), Err(Error::Rows { .. })));

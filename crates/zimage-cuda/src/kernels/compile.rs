@@ -148,3 +148,27 @@ unsafe fn cubin(program: sys::nvrtcProgram) -> Result<Vec<c_char>, nvrtc::NvrtcE
     unsafe { sys::nvrtcGetCUBIN(program, cubin.as_mut_ptr()) }.result()?;
     Ok(cubin)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Turing, Ampere, Ada, Hopper and Blackwell, in data centres and in desktops. Runs where NVRTC is
+    /// installed (the package `nvidia-cuda-nvrtc`, its folder in `LD_LIBRARY_PATH`); needs no GPU.
+    #[test]
+    fn sources_compile_for_every_capability() {
+        if load_nvrtc().is_err() {
+            return;
+        }
+        for capability in [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)] {
+            let gpu = Gpu { ordinal: 0, name: "GPU".into(), capability, uuid: String::new() };
+            for (file, source) in SOURCES {
+                // The others are for GPUs with bfloat16.
+                if gpu.has_bfloat16() || file == "expand.cu" {
+                    let compiled = compile(&gpu, file, source);
+                    assert!(compiled.is_ok(), "{file} for {capability:?}: {:?}", compiled.err());
+                }
+            }
+        }
+    }
+}
