@@ -18,6 +18,7 @@ mod interrupt;
 mod job_spec;
 mod json;
 mod metadata;
+mod models;
 mod output;
 mod progress;
 mod prompt;

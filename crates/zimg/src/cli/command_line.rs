@@ -11,6 +11,7 @@ use super::common::{CommonArgs, ConfigCommand, RedoArgs, ShowArgs};
 use super::draw::DrawArgs;
 use super::help;
 use super::jobs::{CancelArgs, WaitArgs};
+use super::models::ModelsArgs;
 use super::pull::PullArgs;
 use super::status::StatusArgs;
 use super::values::path;
@@ -73,6 +74,9 @@ pub(super) enum Subcommands {
     /// Fetch the model from the Hugging Face Hub
     #[command(after_help = help::PULL)]
     Pull(Box<PullArgs>),
+    /// List the checkpoints on this machine, and which one is served
+    #[command(after_help = help::MODELS)]
+    Models(ModelsArgs),
     /// Find what prevents images from being generated, and print what to do
     #[command(after_help = help::DOCTOR)]
     Doctor,

@@ -81,6 +81,15 @@ Exit codes:
   connection · 73 the cache is not writable · 74 the disk is full · 75 too many requests ·
   77 no access · 130 interrupted";
 
+pub(super) const MODELS: &str = "\
+Examples:
+  zimg models
+  zimg models --json | jq -r 'select(.state == \"usable\") | .model'
+  ZIMG_MODEL_DIRS=~/ComfyUI/models zimg models
+
+They are looked for in the Hugging Face cache and in the folders of the setting model_dirs, with
+`:` between them. The last column is what the daemon's setting `model` takes.";
+
 pub(super) const DOCTOR: &str = "\
 Examples:
   zimg doctor

@@ -11,6 +11,7 @@ mod docs_test;
 mod draw;
 mod help;
 mod jobs;
+mod models;
 mod params;
 mod pull;
 mod status;
@@ -26,6 +27,7 @@ use command_line::{CommandLine, Subcommands, usage};
 pub(crate) use common::{CommonArgs, ConfigCommand, DocsCommand, RedoArgs, ShowArgs};
 pub(crate) use draw::{DrawArgs, DrawOptions};
 pub(crate) use jobs::{CancelArgs, WaitArgs};
+pub(crate) use models::ModelsArgs;
 pub(crate) use params::{ParamOptions, is_converted};
 pub(crate) use pull::PullArgs;
 pub(crate) use status::StatusArgs;
@@ -51,6 +53,7 @@ pub(crate) enum Command {
     Status(StatusArgs),
     Metrics,
     Pull(Box<PullArgs>),
+    Models(ModelsArgs),
     Doctor,
     Sleep,
     Wake,
@@ -97,6 +100,7 @@ impl Cli {
             Some(Subcommands::Status(status)) => Command::Status(status),
             Some(Subcommands::Metrics) => Command::Metrics,
             Some(Subcommands::Pull(pull)) => Command::Pull(pull),
+            Some(Subcommands::Models(models)) => Command::Models(models),
             Some(Subcommands::Doctor) => Command::Doctor,
             Some(Subcommands::Sleep) => Command::Sleep,
             Some(Subcommands::Wake) => Command::Wake,

@@ -8,7 +8,7 @@ use zimg_client::{Failure, Kind};
 
 use crate::cli::{CommonArgs, ConfigCommand};
 use crate::exit::Exit;
-use crate::settings::{FILE_VARIABLE, SettingOrigin, UserSettings, keys};
+use crate::settings::{FILE_VARIABLE, SettingOrigin, UserSettings, help, keys};
 use crate::{format, json};
 
 /// The `--json` event of one key.
@@ -74,7 +74,7 @@ fn screen(settings: &UserSettings, origin: bool) -> String {
             None => {
                 let help = match arg {
                     Some(arg) => arg.get_help().map(ToString::to_string).unwrap_or_default(),
-                    None => "The daemon's socket".to_owned(),
+                    None => help(&key).to_owned(),
                 };
                 writeln!(text, "# {key}: {help}")
             }

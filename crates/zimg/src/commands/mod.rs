@@ -7,6 +7,7 @@ mod draw;
 mod generate_docs;
 mod jobs;
 mod metrics;
+mod models;
 mod pull;
 mod redo;
 mod show;
@@ -33,6 +34,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Exit> {
         Command::Cancel(args) => cancel::run(args, &cli.common),
         Command::Status(args) => status::run(args, &cli.common),
         Command::Metrics => metrics::run(&cli.common),
+        Command::Models(args) => models::run(args, &cli.common),
         Command::Pull(args) => pull::run(args, &cli.common),
         Command::Doctor => doctor::run(&cli.common),
         Command::Sleep => sleep::run(&cli.common),

@@ -16,8 +16,13 @@ use crate::cli::{DrawOptions, is_converted, plainly};
 
 /// The variable that names another file, or no file if it is empty.
 pub(crate) const FILE_VARIABLE: &str = "ZIMG_CONFIG";
-/// The daemon's socket: the only key that is not an option of `zimg draw`.
+/// The daemon's socket: a key that is no option of `zimg draw`.
 const SOCKET: &str = "socket";
+/// Folders with checkpoints, separated as in PATH: a key that is no option of `zimg draw` either.
+const MODEL_DIRS: &str = "model_dirs";
+/// The keys that are no options of `zimg draw`, with their help.
+const OTHER_KEYS: [(&str, &str); 2] =
+    [(SOCKET, "The daemon's socket"), (MODEL_DIRS, "Folders with checkpoints, `:` between them")];
 /// Keys whose values are paths: in any encoding, and from the home folder with `~/`.
 const PATHS: [&str; 3] = ["output", "grid", SOCKET];
 /// Options that are no settings.
@@ -59,6 +64,7 @@ pub(crate) struct UserSettings {
     pub(crate) found: Vec<UserSetting>,
     options: DrawOptions,
     socket: Option<PathBuf>,
+    model_dirs: Vec<PathBuf>,
 }
 
 impl UserSettings {
@@ -84,6 +90,11 @@ impl UserSettings {
     /// The options that are set.
     pub(crate) fn options(&self) -> DrawOptions {
         self.options.clone()
+    }
+
+    /// The folders with checkpoints.
+    pub(crate) fn model_dirs(&self) -> Vec<PathBuf> {
+        self.model_dirs.clone()
     }
 
     /// The path of the daemon's socket: `given` on the command line, else the environment's, else
@@ -116,6 +127,16 @@ impl UserSettings {
                     return Err(wrong(&origin, &key, "it must be a path in quotes"));
                 };
                 self.socket = Some(path.into());
+            } else if key == MODEL_DIRS {
+                let SettingValue::Text(paths) = value else {
+                    return Err(wrong(&origin, &key, "it must be paths in quotes"));
+                };
+                let home = std::env::var_os("HOME");
+                self.model_dirs.clear();
+                for path in std::env::split_paths(&paths).filter(|p| !p.as_os_str().is_empty()) {
+                    let path = home::expanded(path.as_os_str(), home.as_deref());
+                    self.model_dirs.push(path.map_err(|why| wrong(&origin, &key, &why))?.into());
+                }
             } else {
                 let option = option(&key, &value).map_err(|wrong| wrong.at(&origin, &key))?;
                 over = option.or(over);
@@ -229,12 +250,17 @@ pub(crate) fn keys() -> Vec<(String, Option<Arg>)> {
         .filter(|arg| !arg.get_id().as_str().starts_with("no_"))
         .map(|arg| (arg.get_id().to_string(), Some(arg)))
         .collect();
-    keys.push((SOCKET.to_owned(), None));
+    keys.extend(OTHER_KEYS.map(|(key, _)| (key.to_owned(), None)));
     keys
 }
 
 fn is_key(name: &str) -> bool {
     keys().iter().any(|(key, _)| key == name)
+}
+
+/// The help of a key that is no option.
+pub(crate) fn help(key: &str) -> &'static str {
+    OTHER_KEYS.iter().find(|(name, _)| *name == key).map_or("", |(_, help)| help)
 }
 
 /// Whether the option needs a value.
@@ -368,6 +394,15 @@ mod tests {
         assert!(message("size", SettingValue::Switch(true)).0.contains("needs a value"));
         assert!(message("force", SettingValue::Switch(true)).0.contains("no such setting"));
         assert!(message("socket", SettingValue::Switch(true)).0.contains("must be a path"));
+    }
+
+    #[test]
+    fn folders_are_separated_as_in_path() {
+        let settings = taken(&[&[("model_dirs", words("/m/ComfyUI/models::/srv/models"))]]);
+        let expected = ["/m/ComfyUI/models", "/srv/models"];
+        assert_eq!(settings.unwrap().model_dirs(), expected.map(PathBuf::from));
+        let wrong = taken(&[&[("model_dirs", SettingValue::Switch(true))]]).unwrap_err();
+        assert!(wrong.message.contains("it must be paths in quotes"), "{wrong:?}");
     }
 
     #[test]

@@ -157,6 +157,8 @@ fn all_lines() -> Vec<String> {
     let cancelled = Fake::new(|peer, _| peer.say(Event::Acknowledged));
     text += cancelled.run(&["cancel", "7", "--json"]).text();
     let folder = tempfile::tempdir().unwrap();
+    let models = zimg(folder.path()).args(["models", "--json"]).output().unwrap();
+    text += str::from_utf8(&models.stdout).unwrap();
     let settings = zimg(folder.path()).args(["config", "show", "--json"]).output().unwrap();
     text += str::from_utf8(&settings.stdout).unwrap();
     text.lines().map(str::to_owned).collect()

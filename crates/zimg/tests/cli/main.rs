@@ -13,6 +13,7 @@ mod interrupt;
 mod jobs;
 mod json;
 mod metadata;
+mod models;
 mod output;
 mod paths;
 #[path = "../../../../tests/src/pty.rs"]
