@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,8 @@ pub struct Options {
     pub state: Option<PathBuf>,
     /// More environment.
     pub environment: Vec<(String, String)>,
+    /// Its standard error, if not a file of its own.
+    pub log: Option<OwnedFd>,
     /// What the service manager has stored for it.
     pub store: Store,
 }
@@ -100,7 +103,7 @@ impl Daemon {
             .arg(worker)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(options.log.map_or_else(|| Stdio::from(log), Stdio::from))
             .spawn()
             .unwrap();
         let mut daemon =

@@ -1,6 +1,7 @@
 //! Worker without a supervisor: the test sends the commands and reads the reports.
 
 use std::fs::{self, File};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -67,10 +68,24 @@ impl Worker {
 
     /// Starts one with these arguments.
     pub fn on(program: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
+        Self::launch(program, environment, arguments, None)
+    }
+
+    /// Starts one whose standard error is this; it is ready when this returns.
+    pub fn logging_to(log: OwnedFd) -> Self {
+        Self::launch(&built_worker(), &[], &["--device", "cpu", "--warmup", "64x64"], Some(log))
+    }
+
+    fn launch(
+        program: &Path,
+        environment: &[(&str, &str)],
+        arguments: &[&str],
+        log: Option<OwnedFd>,
+    ) -> Self {
         let (socket, theirs) = UnixStream::pair().unwrap();
         socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let log = File::create(folder.path().join("log")).unwrap();
+        let log = log.unwrap_or_else(|| File::create(folder.path().join("log")).unwrap().into());
         // It dies with the thread that starts it, which is the test's.
         let child = Program::new(program)
             .envs(environment.iter().copied())
@@ -172,6 +187,13 @@ impl Worker {
             after(self, &report);
         }
         run
+    }
+
+    /// Closes its input, which ends it, and waits for that.
+    pub fn end(mut self) -> ExitStatus {
+        self.socket.shutdown(Shutdown::Write).unwrap();
+        while self.frame().is_some() {}
+        self.wait()
     }
 
     /// Waits for its end.

@@ -56,7 +56,7 @@ pub(crate) struct Args {
     /// libtorch's operations alone, none of our kernels.
     #[arg(long = flag::EAGER)]
     pub(crate) eager: bool,
-    /// Threads of libtorch on the CPU; one per core by default.
+    /// Threads of libtorch on the CPU; one per core by default, or fewer if a CPU quota allows fewer.
     #[arg(long)]
     pub(crate) threads: Option<u16>,
 }

@@ -1,9 +1,10 @@
 //! Exit paths besides `main`'s: at once, and after a panic.
 
-use std::panic::{self, PanicHookInfo};
+use std::panic;
 use std::process;
 
 use nix::libc;
+use zimg_system::log::panic_line;
 
 use crate::log;
 
@@ -29,16 +30,4 @@ pub(crate) fn abort_on_panic() {
         log::line(panic_line(info));
         process::abort();
     }));
-}
-
-/// A panic in one line.
-fn panic_line(info: &PanicHookInfo<'_>) -> String {
-    let payload = info.payload();
-    let message = payload.downcast_ref::<&str>().copied();
-    let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    let message = message.unwrap_or("no message").replace('\n', " ");
-    match info.location() {
-        Some(place) => format!("a bug, please report it: {message} ({place})"),
-        None => format!("a bug, please report it: {message}"),
-    }
 }

@@ -3,6 +3,7 @@
 use tch::Device;
 use zimage::{Error, ErrorKind};
 use zimg_protocol::{Failure, Kind};
+use zimg_system::processes;
 
 use crate::oom_retry::RetryingPipeline;
 use crate::{memory, wx_check};
@@ -27,7 +28,8 @@ pub(crate) fn from_model(error: &Error) -> Failure {
         | ErrorKind::Silent
         | ErrorKind::Internal => Kind::Internal,
     };
-    Failure { kind, message: error.to_string(), hint: error.hint() }
+    let message = processes::explain_text(&error.to_string());
+    Failure { kind, message, hint: error.hint() }
 }
 
 /// The failure that is reported to an administrator before the worker is ready.

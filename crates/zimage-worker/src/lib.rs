@@ -32,9 +32,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use zimg_protocol::Kind;
+use zimg_system::signals;
 
 /// The program.
 pub fn main() -> ExitCode {
+    signals::survive_log_files_and_terminals();
     exit::abort_on_panic();
     let args = args::Args::try_parse().unwrap_or_else(|error| {
         let _ = error.print();

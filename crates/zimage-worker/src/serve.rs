@@ -1,18 +1,21 @@
 //! The worker's main loop: load, warm up, run jobs until the supervisor closes the socket.
 
-use std::fs;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
+use std::{env, fs};
 
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
 use zimage_ipc::Report;
 use zimg_protocol::{Failure, Kind};
+use zimg_system::cpus::Cpus;
+use zimg_system::processes;
 
 use crate::args::Args;
 use crate::commands::Job;
+use crate::link::LinkError;
 use crate::reports::Reports;
 use crate::startup::{self, Ready};
 use crate::{exit, job, link, log, memory};
@@ -32,15 +35,17 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
     let (jobs, reports) = match link::open() {
         Ok(link) => link,
-        Err(e) => {
+        Err(LinkError::Socket(e)) => {
             log::line(format_args!("file descriptor 0 is not zimaged's socket: {e}"));
             exit::now(Kind::Usage.exit_code())
         }
+        Err(LinkError::Thread(e)) => {
+            log::line(format_args!("cannot start a thread: {}", processes::explain(&e)));
+            exit::now(Kind::Internal.exit_code())
+        }
     };
     prefer_for_oom_kill();
-    if let Some(threads) = args.threads {
-        tch::set_num_threads(i32::from(threads));
-    }
+    set_threads(args.threads);
     let Ready { pipeline, info, when_idle } = match startup::start(args, &reports) {
         Ok(ready) => ready,
         Err(failure) => {
@@ -69,6 +74,24 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Sets how many threads compute: as configured, or as the administrator's `OMP_NUM_THREADS` says, or
+/// no more than the CPU quota allows. OpenMP heeds the affinity and knows no quota: with a thread on
+/// each CPU, all of them wait while the quota is used up.
+fn set_threads(configured: Option<u16>) {
+    if let Some(threads) = configured {
+        tch::set_num_threads(i32::from(threads));
+        return;
+    }
+    let cpus = Cpus::of_this_process();
+    let threads = cpus.threads();
+    if let (Some(quota), None) = (cpus.quota, env::var_os("OMP_NUM_THREADS"))
+        && (threads as i32) < tch::get_num_threads()
+    {
+        tch::set_num_threads(threads as i32);
+        log::line(format_args!("threads: {threads}, as the CPU quota is {quota:.2} CPUs"));
+    }
 }
 
 /// Reports why this process can do no more, and ends it.

@@ -11,6 +11,10 @@ pub(crate) const ACCEPT_FAILED: &str = "accept_failed";
 pub(crate) const CONNECTION_CLOSED: &str = "connection_closed";
 /// The daemon has closed a connection.
 pub(crate) const CONNECTION_DROPPED: &str = "connection_dropped";
+/// Lines of the log were lost; it takes lines again.
+pub(crate) const LOG_LINES_LOST: &str = "log_lines_lost";
+/// A bug in the daemon: a thread or a task of it has ended.
+pub(crate) const PANICKED: &str = "panicked";
 /// The service manager's notification socket refuses a message.
 pub(crate) const NOTIFY_FAILED: &str = "notify_failed";
 /// SIGHUP was received; only a restart reads a new configuration.

@@ -9,6 +9,7 @@ pub mod fuzzing;
 mod image_input;
 mod jobs;
 mod lock;
+pub mod log;
 mod outbox;
 mod owner;
 mod retention;
@@ -155,7 +156,7 @@ fn program_directory() -> Result<PathBuf, Failure> {
 }
 
 fn internal(error: std::io::Error) -> Failure {
-    Failure::new(Kind::Internal, error.to_string())
+    Failure::new(Kind::Internal, zimg_system::processes::explain(&error))
 }
 
 /// The directory of detached jobs, or why there is none.

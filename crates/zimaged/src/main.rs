@@ -1,36 +1,36 @@
 //! The program `zimaged`: command line, log and exit code around `zimaged::serve`.
 
-use std::io::{IsTerminal, Write};
+use std::io::{Write, stdout};
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use tracing_subscriber::EnvFilter;
 use zimaged::Args;
 use zimg_protocol::{Failure, Kind};
+use zimg_system::log::{LogSink, Wait};
+use zimg_system::signals;
 
 fn main() -> ExitCode {
+    signals::survive_log_files_and_terminals();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) if error.use_stderr() => return report(&usage_failure(&error)),
-        Err(help) => {
-            // Ignore write errors: stdout may be closed.
-            let _ = help.print();
-            return ExitCode::SUCCESS;
-        }
+        Err(help) => return printed(help.print()),
     };
     if args.check {
         return check(&args);
     }
-    start_log();
-    match zimaged::serve(&args) {
+    zimaged::log::start();
+    let code = match zimaged::serve(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let code = failure.kind.exit_code();
             tracing::error!(event = zimaged::START_FAILED, code, "{}", failure.with_hint());
             ExitCode::from(failure.kind.exit_code())
         }
-    }
+    };
+    zimaged::log::finish();
+    code
 }
 
 /// Prints the effective configuration, and what is wrong with it.
@@ -39,15 +39,26 @@ fn check(args: &Args) -> ExitCode {
         Ok((text, wrong)) => (text, wrong),
         Err(failure) => (String::new(), Some(failure)),
     };
-    // Ignore write errors: stdout may be closed.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    wrong.map_or(ExitCode::SUCCESS, |failure| report(&failure))
+    let printed = printed(stdout().write_all(text.as_bytes()));
+    wrong.map_or(printed, |failure| report(&failure))
+}
+
+/// What became of what was asked for; a reader that has seen enough, as `head` has, is no failure.
+fn printed(result: std::io::Result<()>) -> ExitCode {
+    match result {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            let message = format!("cannot write to standard output: {error}");
+            report(&Failure::new(Kind::Io, message))
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// Prints a failure for the user at the terminal.
 fn report(failure: &Failure) -> ExitCode {
     let hint = failure.hint.iter().map(|hint| format!("hint: {hint}\n")).collect::<String>();
-    let _ = std::io::stderr().write_all(format!("zimaged: {failure}\n{hint}").as_bytes());
+    let text = format!("zimaged: {failure}\n{hint}");
+    LogSink::stderr().write(text.as_bytes(), Wait::Briefly);
     failure.kind.exit_code().into()
 }
 
@@ -79,18 +90,6 @@ fn usage_failure(error: &clap::Error) -> Failure {
         None => "see `zimaged --help`".to_owned(),
     };
     Failure::new(Kind::Usage, message).hint(hint)
-}
-
-/// Starts the log on standard error; the journal adds its own timestamps.
-fn start_log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stderr().is_terminal();
-    if journal {
-        log.without_time().init();
-    } else {
-        log.init();
-    }
 }
 
 #[cfg(test)]

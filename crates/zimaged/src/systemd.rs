@@ -4,7 +4,7 @@
 //! The supervisor never blocks, so messages are dropped when the manager's socket is full. The
 //! sd-notify crate formats the messages; its own sending would block.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,6 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use sd_notify::NotifyState;
 use zimg_protocol::messages::WorkerState;
@@ -23,10 +24,17 @@ use crate::events;
 const EXTENSION_US: u32 = 30_000_000;
 /// Loading progress is sent at most this often.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// A service manager whose socket is full is tried again after this time: without `READY=1` it
+/// would end the daemon at its start timeout.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Sends each notification once.
 #[derive(Debug)]
 pub(crate) struct Notifier {
+    /// `NOTIFY_SOCKET`, if there is a service manager.
+    socket: Option<OsString>,
+    /// Lines for which the socket had no room, and when they are tried again.
+    unsent: Option<(Vec<String>, Instant)>,
     ready: bool,
     status: String,
     progress: Option<Instant>,
@@ -39,9 +47,21 @@ pub(crate) struct Notifier {
 impl Notifier {
     /// A notifier that has sent nothing yet; `period` is the watchdog's.
     pub(crate) fn new(period: Option<Duration>) -> Self {
+        Self::at(std::env::var_os("NOTIFY_SOCKET"), period)
+    }
+
+    fn at(socket: Option<OsString>, period: Option<Duration>) -> Self {
         // Two pings per period (sd_watchdog_enabled(3)), the first one at once.
         let watchdog = period.map(|period| (period / 2, Instant::now()));
-        Self { ready: false, status: String::new(), progress: None, extended_at: 0, watchdog }
+        Self {
+            socket,
+            unsent: None,
+            ready: false,
+            status: String::new(),
+            progress: None,
+            extended_at: 0,
+            watchdog,
+        }
     }
 
     /// Sends the worker's state as `STATUS=`, and `READY=1` once requests can be answered, be it
@@ -75,29 +95,65 @@ impl Notifier {
             }
         }
         if !messages.is_empty() {
-            send_messages(&messages);
+            self.send(&messages);
             self.status = status;
         }
     }
 
-    /// When the next watchdog ping is due.
-    pub(crate) fn next_ping(&self) -> Option<Instant> {
-        self.watchdog.map(|(_, next)| next)
+    /// When a watchdog ping or another try is due.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let ping = self.watchdog.map(|(_, next)| next);
+        let retry = self.unsent.as_ref().map(|(_, next)| *next);
+        ping.into_iter().chain(retry).min()
     }
 
-    /// Sends a watchdog ping, if the daemon is healthy.
-    pub(crate) fn ping(&mut self, healthy: bool) {
-        let Some((pause, next)) = &mut self.watchdog else { return };
-        *next = Instant::now() + *pause;
-        if healthy {
-            send_messages(&[NotifyState::Watchdog]);
+    /// Sends what is due; a watchdog ping only if the daemon is healthy.
+    pub(crate) fn send_due(&mut self, healthy: bool) {
+        let now = Instant::now();
+        if let Some((pause, next)) = &mut self.watchdog
+            && *next <= now
+        {
+            *next = now + *pause;
+            if healthy {
+                self.send(&[NotifyState::Watchdog]);
+                return;
+            }
+        }
+        if self.unsent.as_ref().is_some_and(|(_, next)| *next <= now) {
+            self.send(&[]);
         }
     }
 
     /// Sends that the daemon shuts down.
     pub(crate) fn stopping(&mut self) {
-        send_messages(&[NotifyState::Stopping, NotifyState::Status("shutting down")]);
+        self.send(&[NotifyState::Stopping, NotifyState::Status("shutting down")]);
     }
+
+    /// Sends these and what is unsent. A full socket gets them later, any other failure costs them.
+    fn send(&mut self, messages: &[NotifyState<'_>]) {
+        let Some(socket) = &self.socket else { return };
+        let mut lines = self.unsent.take().map(|(lines, _)| lines).unwrap_or_default();
+        for line in messages.iter().map(ToString::to_string) {
+            // Of each kind the newest: a manager reads the first of a datagram.
+            let kind = |line: &str| line.split('=').next().map(str::to_owned);
+            lines.retain(|other| kind(other) != kind(&line));
+            lines.push(line);
+        }
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        match send(socket, text.as_bytes(), &[]) {
+            Ok(()) => {}
+            Err(error) if is_full(&error) => {
+                self.unsent = Some((lines, Instant::now() + RETRY_INTERVAL));
+            }
+            Err(error) => log_failure(&error),
+        }
+    }
+}
+
+/// Whether the manager has not read what was sent before.
+fn is_full(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::AGAIN | Errno::NOBUFS))
 }
 
 /// The `STATUS=` line of a state, without the step: one line a job.
@@ -141,11 +197,12 @@ fn send_with_fds(messages: &[NotifyState<'_>], descriptors: &[BorrowedFd<'_>]) {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let message: String = messages.iter().map(|state| format!("{state}\n")).collect();
     if let Err(error) = send(&socket, message.as_bytes(), descriptors) {
-        tracing::debug!(
-            event = events::NOTIFY_FAILED,
-            "cannot notify the service manager: {error}"
-        );
+        log_failure(&error);
     }
+}
+
+fn log_failure(error: &io::Error) {
+    tracing::debug!(event = events::NOTIFY_FAILED, "cannot notify the service manager: {error}");
 }
 
 /// Sends to the socket that `NOTIFY_SOCKET` names: a path, or `@` and an abstract name.
@@ -179,6 +236,62 @@ mod tests {
         assert_eq!(full.unwrap().kind(), io::ErrorKind::WouldBlock);
         let mut first = [0; 32];
         assert_eq!(manager.recv(&mut first).unwrap(), 14);
+    }
+
+    #[test]
+    fn what_a_full_socket_does_not_take_is_sent_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let mut filled = 0;
+        while send(path.as_os_str(), b"STATUS=waiting", &[]).is_ok() {
+            filled += 1;
+        }
+        let mut notifier = Notifier::at(Some(path.into()), Some(Duration::from_secs(60)));
+        notifier.worker(&WorkerState::Ready);
+        notifier.worker(&WorkerState::Warming);
+        notifier.send_due(true);
+        let retry = notifier.next_due().unwrap();
+        assert!(retry <= Instant::now() + RETRY_INTERVAL, "READY=1 is lost");
+        let mut said = [0; 256];
+        (0..filled).for_each(|_| assert_eq!(manager.recv(&mut said).unwrap(), 14));
+        std::thread::sleep(retry.saturating_duration_since(Instant::now()));
+        notifier.send_due(true);
+        let length = manager.recv(&mut said).unwrap();
+        let said = str::from_utf8(&said[..length]).unwrap();
+        assert_eq!(said, "READY=1\nSTATUS=warming up\nWATCHDOG=1\n");
+        assert!(notifier.next_due().unwrap() > Instant::now() + RETRY_INTERVAL);
+    }
+
+    #[test]
+    fn a_manager_that_is_not_there_costs_the_notification_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let gone = folder.path().join("gone");
+        drop(UnixDatagram::bind(&gone).unwrap());
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let long = format!("/{}", "x".repeat(200));
+        let abstract_long = format!("@{}", "x".repeat(200));
+        let missing = folder.path().join("missing");
+        let sockets = [
+            gone.as_os_str(),
+            file.as_os_str(),
+            missing.as_os_str(),
+            folder.path().as_os_str(),
+            OsStr::new(&long),
+            OsStr::new(&abstract_long),
+            OsStr::new(""),
+            OsStr::new("@"),
+            OsStr::new("vsock:2:1234"),
+            OsStr::from_bytes(b"/\0x"),
+        ];
+        for socket in sockets {
+            let mut notifier = Notifier::at(Some(socket.to_owned()), None);
+            notifier.worker(&WorkerState::Ready);
+            notifier.send_due(true);
+            notifier.stopping();
+            assert_eq!(notifier.next_due(), None, "{socket:?}");
+        }
     }
 
     #[test]

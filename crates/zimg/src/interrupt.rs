@@ -1,7 +1,7 @@
 //! Signal handling: the first Ctrl-C asks the daemon to stop the jobs at their next step, the second
 //! ends zimg at once.
 
-use std::io::{self, Write};
+use std::io;
 use std::process;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
 use zimg_client::{Canceller, Failure, Kind};
+use zimg_system::processes;
+
+use crate::stderr;
 
 /// Held while a file exists that must not be left behind.
 static EXIT: Mutex<()> = Mutex::new(());
@@ -64,8 +67,12 @@ impl Interrupt {
     /// `Internal`: the system refuses.
     pub(crate) fn install() -> Result<Self, Failure> {
         let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
-        let refused =
-            |error| Failure::new(Kind::Internal, format!("cannot handle signals: {error}"));
+        let refused = |error: io::Error| {
+            Failure::new(
+                Kind::Internal,
+                format!("cannot handle signals: {}", processes::explain(&error)),
+            )
+        };
         signals.thread_block().map_err(|error| refused(error.into()))?;
         let interrupt = Self(Arc::default());
         let state = interrupt.clone();
@@ -143,10 +150,10 @@ impl Interrupt {
             if state.line {
                 // After the ^C that the terminal echoes, and before the daemon answers.
                 let text = if stays { " cancelling at the next step" } else { "" };
-                let _ = io::stderr().write_all(format!("{text}\r\n").as_bytes());
+                stderr::say(&format!("{text}\r\n"));
             }
             if !stays {
-                let _ = io::stderr().write_all(state.farewell.as_bytes());
+                stderr::say(&state.farewell);
                 let _no_file_is_left = hold_exit();
                 process::exit(128 + signal as i32);
             }

@@ -25,6 +25,7 @@ mod prompt;
 mod prompt_advice;
 mod run_job;
 mod settings;
+mod stderr;
 mod terminal_image;
 mod version;
 
@@ -32,6 +33,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use zimg_client::{Failure, Kind};
+use zimg_system::signals;
 
 use crate::cli::{Cli, Command, DocsCommand, usage_error, wants_json};
 pub use crate::closed_at_start::note_closed_descriptors;
@@ -46,17 +48,26 @@ pub fn run() -> ExitCode {
             if let Some(failure) = usage_error(&error, words()) {
                 return tell(&failure, wants_json(words()));
             }
+            if error.use_stderr() {
+                let help = error.render();
+                let coloured = format::coloured().then(|| help.ansi().to_string());
+                stderr::say(&coloured.unwrap_or_else(|| help.to_string()));
+                return Kind::Usage.exit_code().into();
+            }
             // Help and version are no errors, nor is a closed pipe while they are printed.
-            let _ = error.print();
-            let code = if error.use_stderr() { Kind::Usage.exit_code() } else { 0 };
-            return code.into();
+            return match error.print().map_err(|error| Exit::stdout(&error)) {
+                Err(Exit::Failed(failure)) => tell(&failure, false),
+                _ => ExitCode::SUCCESS,
+            };
         }
     };
     if closed_at_start::is_closed(1) && prints(&cli) {
         let message = "standard output is closed, expected one that is open for writing";
         return tell(&Failure::new(Kind::Io, message), false);
     }
-    match commands::run(&cli) {
+    signals::survive_file_size_limit();
+    let flushed = || std::io::stdout().flush().map_err(|error| Exit::stdout(&error));
+    match commands::run(&cli).and_then(|()| flushed()) {
         Ok(()) | Err(Exit::PipeClosed) => ExitCode::SUCCESS,
         Err(Exit::Signalled(signal)) => (128 + signal as u8).into(),
         Err(Exit::Failed(failure)) => tell(&failure, cli.common.json),
@@ -85,6 +96,6 @@ fn tell(failure: &Failure, json: bool) -> ExitCode {
     if let Some(hint) = &failure.hint {
         text += &format!("{cyan}hint:{plain} {}\n", format::sentence(hint));
     }
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    stderr::say(&text);
     failure.kind.exit_code().into()
 }

@@ -1,8 +1,10 @@
 //! The prompt: from the command line or from standard input.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
 
 use zimg_client::{Failure, Kind, limits};
+
+use crate::stderr;
 
 /// The longest prompt with a byte order mark and CR LF. The check of parameters has the limit.
 const LONGEST: usize = limits::PROMPT_BYTES + 5;
@@ -20,7 +22,7 @@ pub(crate) fn read(typed: &str) -> Result<String, Failure> {
 fn from_stdin() -> Result<String, Failure> {
     let stdin = io::stdin().lock();
     if stdin.is_terminal() {
-        let _ = io::stderr().write_all(b"type the prompt, then Ctrl-D:\n");
+        stderr::say("type the prompt, then Ctrl-D:\n");
     }
     let mut bytes = Vec::new();
     // Some more bytes than the limit, a byte order mark and a line end.

@@ -193,7 +193,7 @@ impl Supervisor {
                 () = at(Some(self.store.next_check)) => Woken::StoreDue,
                 () = poll_fn(|context| self.workers.poll_offers(context)) => Woken::WeightsOffered,
                 () = at(deadline) => Woken::Deadline,
-                () = at(self.notifier.next_ping()) => Woken::Watchdog,
+                () = at(self.notifier.next_due()) => Woken::Watchdog,
                 () = at(self.stop_by) => Woken::StopNow,
                 () = either(&mut terminate, &mut interrupt) => Woken::Terminate,
                 _ = hang_up.recv() => Woken::HangUp,
@@ -206,7 +206,7 @@ impl Supervisor {
                 Woken::StoreDue => self.maintain_store(),
                 Woken::WeightsOffered => {}
                 Woken::Deadline => self.deadline_passed(),
-                Woken::Watchdog => self.notifier.ping(!self.workers.are_stuck(Instant::now())),
+                Woken::Watchdog => self.notifier.send_due(!self.workers.are_stuck(Instant::now())),
                 Woken::HangUp => tracing::info!(
                     event = events::RELOAD_IGNORED,
                     "SIGHUP: a new configuration needs a restart"

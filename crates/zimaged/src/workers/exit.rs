@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal;
 use zimg_protocol::error::Kind;
+use zimg_system::processes;
 
 /// The exit status for a wrong configuration: no restart.
 const CONFIG: i32 = Kind::Config.exit_code() as i32;
@@ -32,7 +33,27 @@ pub(crate) struct Exit {
     pub truncated: bool,
     /// It closed its socket without exiting, so that it was killed.
     pub still_running: bool,
+    /// What it had too little of, if that ended it.
+    pub shortage: Option<Shortage>,
 }
+
+/// What a process had too little of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shortage {
+    /// Memory: the kernel killed it; bytes that its control groups allow, if they limit them.
+    Memory(Option<u64>),
+    /// Address space: an allocation failed; bytes that `ulimit -v` allows.
+    AddressSpace(u64),
+}
+
+/// What a program or a library prints when an allocation fails: libtorch, Rust, C++, the loader, libc.
+const ALLOCATION_FAILED: [&str; 5] = [
+    "can't allocate memory",
+    "memory allocation of",
+    "bad_alloc",
+    "failed to map segment",
+    "annot allocate memory",
+];
 
 /// The cause of a death.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +80,37 @@ impl Exit {
         }
     }
 
+    /// Whether its last words are that an allocation failed.
+    pub(crate) fn is_refused_memory(&self) -> bool {
+        let tail = self.stderr_tail.as_deref().unwrap_or_default();
+        ALLOCATION_FAILED.iter().any(|words| tail.contains(words))
+    }
+
+    /// What an administrator can do about it, if that is known.
+    pub(crate) fn advice(&self) -> Option<&'static str> {
+        Some(match self.shortage? {
+            Shortage::Memory(Some(_)) => {
+                "allow more memory (`MemoryMax=` of the unit, `--memory` of the container)"
+            }
+            Shortage::Memory(None) => "end other programs, or add memory",
+            Shortage::AddressSpace(_) => "raise `ulimit -v` (`LimitAS=` of the unit)",
+        })
+    }
+
     /// The end in one sentence, with the tail of standard error.
     pub(crate) fn sentence(&self) -> String {
+        match self.shortage {
+            // Its last lines are of work that went well.
+            Some(Shortage::Memory(allowed)) => return killed_for_memory(allowed),
+            Some(Shortage::AddressSpace(allowed)) => {
+                return self.with_stderr(&format!(
+                    "the worker did not get the memory it needs: {} of address space are allowed \
+                     here (ulimit -v)",
+                    mebibytes(allowed)
+                ));
+            }
+            None => {}
+        }
         self.with_stderr(&match (self.code, self.signal) {
             _ if self.still_running => "the worker closed its socket and did not end".to_owned(),
             (_, Some(signal)) => format!("the worker was ended by {}", signal_name(signal)),
@@ -76,10 +126,24 @@ impl Exit {
     /// A sentence with the tail of standard error.
     pub(crate) fn with_stderr(&self, how: &str) -> String {
         match &self.stderr_tail {
-            Some(words) => format!("{how}: {words}"),
+            Some(words) => format!("{how}: {}", processes::explain_text(words)),
             None => how.to_owned(),
         }
     }
+}
+
+fn killed_for_memory(allowed: Option<u64>) -> String {
+    match allowed {
+        Some(bytes) => format!(
+            "the kernel ended the worker for lack of memory: {} are allowed here",
+            mebibytes(bytes)
+        ),
+        None => "the kernel ended the worker for lack of memory: the machine has none left".into(),
+    }
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
 }
 
 /// "SIGKILL" for 9, and the number for what has no name.
@@ -121,6 +185,34 @@ mod tests {
         assert_eq!(ended.sentence(), "the worker ended in the middle of a message, with status 0");
         let still_running = Exit { still_running: true, ..exit(None, Some(9)) };
         assert_eq!(still_running.fault(), Fault::Own);
+    }
+
+    #[test]
+    fn a_shortage_is_told_with_its_limit_and_not_as_a_signal() {
+        let killed = |allowed| Exit {
+            shortage: Some(Shortage::Memory(allowed)),
+            stderr_tail: Some("memory allocated and small files read in 0.02 s".into()),
+            ..exit(None, Some(9))
+        };
+        let limited = killed(Some(120 << 20));
+        assert_eq!(
+            (limited.fault(), &*limited.sentence()),
+            (
+                Fault::Outside,
+                "the kernel ended the worker for lack of memory: 120 MiB are allowed here"
+            )
+        );
+        assert!(killed(None).sentence().ends_with("the machine has none left"));
+        let words = "Cannot allocate memory (os error 12)";
+        let refused = Exit {
+            shortage: Some(Shortage::AddressSpace(400 << 20)),
+            stderr_tail: Some(words.into()),
+            ..exit(Some(127), None)
+        };
+        assert!(refused.is_refused_memory());
+        let sentence = refused.sentence();
+        assert!(sentence.contains("400 MiB of address space") && sentence.ends_with(words));
+        assert!(!exit(Some(127), None).is_refused_memory());
     }
 
     #[test]

@@ -220,7 +220,7 @@ impl Lifecycle {
             WorkerInput::Violation(what) => self.unexpected(&what, now),
             WorkerInput::NotStarted(failure) => {
                 let config = failure.kind == Kind::Config;
-                self.dead(failure.message.clone(), None, config.then_some(failure), now)
+                self.dead(failure.message.clone(), None, config.then_some(failure), None, now)
             }
             WorkerInput::Exited(exit) => self.exited(exit, now),
             WorkerInput::TimeUp => self.time_up(now),
@@ -337,6 +337,7 @@ impl Lifecycle {
 
     fn exited(&mut self, exit: Exit, now: Instant) -> Vec<WorkerAction> {
         let fatal = self.fatal.take();
+        let advice = exit.advice().filter(|_| fatal.is_none());
         let (reason, fault) = match (&fatal, &self.phase) {
             (Some(failure), _) => (failure.message.clone(), Fault::Own),
             (None, WorkerPhase::Reaping(killed)) => (exit.with_stderr(&killed.reason), Fault::Own),
@@ -361,7 +362,7 @@ impl Lifecycle {
                 self.spawn(now)
             };
         }
-        self.dead(reason, Some(fault), config, now)
+        self.dead(reason, Some(fault), config, advice, now)
     }
 
     /// The process is gone: for good if the configuration is wrong or nothing ever comes of it,
@@ -371,6 +372,7 @@ impl Lifecycle {
         reason: String,
         fault: Option<Fault>,
         config: Option<Failure>,
+        advice: Option<&str>,
         now: Instant,
     ) -> Vec<WorkerAction> {
         let mut actions = Vec::new();
@@ -399,10 +401,10 @@ impl Lifecycle {
             (self.failed_loads >= LOADS_MAX).then(|| {
                 let message =
                     format!("the worker did not get ready {LOADS_MAX} times in a row; {reason}");
-                Failure::new(Kind::Internal, message).hint(
-                    "it is tried again every minute, and at once by `zimg wake`; the daemon's \
-                         log may say more",
-                )
+                Failure::new(Kind::Internal, message).hint(format!(
+                    "{}; it is tried again every minute, and at once by `zimg wake`",
+                    advice.unwrap_or("the daemon's log may say more")
+                ))
             })
         });
         if let Some(failure) = given_up {

@@ -22,9 +22,10 @@ use zimage_ipc::write_latents;
 use zimage_ipc::{Command, Report};
 use zimg_protocol::FrameError;
 use zimg_protocol::limits::TO_CLIENT_BYTES;
+use zimg_system::memory;
 
 use super::WorkerId;
-use super::exit::Exit;
+use super::exit::{Exit, Shortage};
 use crate::events;
 
 /// What a worker says is heard for this long after its process ended, or its socket closed.
@@ -124,6 +125,7 @@ async fn attend(
     kill: Arc<Notify>,
     supervisor: mpsc::Sender<(WorkerId, FromWorker)>,
 ) {
+    let oom_kills = memory::oom_kills();
     let lines = Lines::default();
     let logs = [
         child.stdout.take().map(|pipe| tokio::spawn(copy_log(worker, pipe, lines.clone()))),
@@ -138,6 +140,7 @@ async fn attend(
     let mut exit = Exit::default();
     let mut status = None;
     let mut open = true;
+    let mut killed = false;
     let mut last_words_until: Option<Instant> = None;
     while open || status.is_none() {
         tokio::select! {
@@ -170,7 +173,10 @@ async fn attend(
                 status = Some(ended.ok());
                 last_words_until.get_or_insert(Instant::now() + LAST_WORDS);
             }
-            () = kill.notified(), if status.is_none() => end(worker, &mut child),
+            () = kill.notified(), if status.is_none() => {
+                killed = true;
+                end(worker, &mut child);
+            }
             () = async { sleep_until(last_words_until.unwrap_or_else(Instant::now)).await },
                 if last_words_until.is_some() =>
             {
@@ -191,8 +197,21 @@ async fn attend(
     exit.code = status.and_then(|status| status.code());
     exit.signal = status.and_then(|status| status.signal());
     exit.stderr_tail = lines.stderr_tail();
+    if !killed && !exit.still_running {
+        exit.shortage = shortage(&exit, oom_kills);
+    }
     // The supervisor is gone only when the daemon ends.
     let _ = supervisor.send((worker, FromWorker::Exited(exit))).await;
+}
+
+/// What a process that ended by itself had too little of; the kernel had killed so many for lack of
+/// memory when it was started.
+fn shortage(exit: &Exit, oom_kills: Option<u64>) -> Option<Shortage> {
+    if exit.signal == Some(nix::libc::SIGKILL) {
+        return (memory::oom_kills() > oom_kills).then(|| Shortage::Memory(memory::allowed()));
+    }
+    let allowed = memory::address_space().filter(|_| exit.is_refused_memory());
+    allowed.map(Shortage::AddressSpace)
 }
 
 fn end(worker: WorkerId, child: &mut Child) {
@@ -276,6 +295,13 @@ impl Lines {
     }
 }
 
+/// A line without control characters, which a terminal or the journal would act on.
+fn printable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let shown = |c: char| if c == '\t' { ' ' } else { '\u{fffd}' };
+    text.trim_end().chars().map(|c| if c.is_control() { shown(c) } else { c }).collect()
+}
+
 /// Copies a log to ours, line by line, whatever is in it.
 async fn copy_log(worker: WorkerId, pipe: impl AsyncRead + Unpin, lines: Lines) {
     let mut pipe = BufReader::new(pipe);
@@ -286,7 +312,7 @@ async fn copy_log(worker: WorkerId, pipe: impl AsyncRead + Unpin, lines: Lines) 
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
-        let line = String::from_utf8_lossy(&bytes);
+        let line = printable(&bytes);
         let line = line.trim_end();
         if line.is_empty() {
             continue;
@@ -312,11 +338,12 @@ mod tests {
     async fn the_last_lines_explain_and_long_or_foreign_ones_do_no_harm() {
         let mut log = b"one\ntwo\n\nthree\n".to_vec();
         log.extend([b'x'; 5000]);
-        log.extend(b"\n\xff\nnote: run with `RUST_BACKTRACE=1`\n");
+        log.extend(b"\n\xff\0\x1b[2J\tend\r\nnote: run with `RUST_BACKTRACE=1`\n");
         let lines = Lines::default();
         copy_log(WorkerId(0), &log[..], lines.clone()).await;
         let tail = lines.stderr_tail().unwrap();
-        assert_eq!(tail, format!("{} {} \u{fffd}", "x".repeat(4096), "x".repeat(904)));
+        let foreign = "\u{fffd}\u{fffd}\u{fffd}[2J end";
+        assert_eq!(tail, format!("{} {} {foreign}", "x".repeat(4096), "x".repeat(904)));
         assert_eq!(Lines::default().stderr_tail(), None);
     }
 

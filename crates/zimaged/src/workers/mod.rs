@@ -4,7 +4,6 @@
 pub(crate) mod exit;
 pub(crate) mod lifecycle;
 pub(crate) mod link;
-mod oom;
 pub(crate) mod process;
 pub(crate) mod retained_weights;
 pub(crate) mod set;

@@ -13,6 +13,7 @@ use rustix::io::FdFlags;
 use tokio::process::{Child, Command};
 use zimage_checkpoint::ModelLocation;
 use zimg_protocol::{Failure, Kind};
+use zimg_system::processes;
 
 use crate::config::{DaemonConfig, Device};
 
@@ -88,7 +89,7 @@ fn alternatives(paths: &[PathBuf]) -> String {
 
 /// A worker that cannot be spawned.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot start {}: {error}", program.display())]
+#[error("cannot start {}: {}", program.display(), processes::explain(error))]
 pub(crate) struct SpawnError {
     program: PathBuf,
     error: std::io::Error,

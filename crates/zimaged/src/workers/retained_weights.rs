@@ -14,8 +14,9 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use zimage_ipc::DESCRIPTORS_MAX;
 use zimage_ipc::Handover;
+use zimg_system::memory;
 
-use super::{WorkerId, oom};
+use super::WorkerId;
 use crate::events;
 use crate::systemd;
 
@@ -110,7 +111,7 @@ impl RetainedWeights {
     /// The system has no room; then the worker reads its weights.
     pub(crate) fn open(&mut self) -> io::Result<OwnedFd> {
         self.channel = None;
-        self.oom_kills = oom::kills();
+        self.oom_kills = memory::oom_kills();
         let (ours, theirs) = Handover::pair()?;
         let copies = self
             .retained
@@ -156,7 +157,7 @@ impl RetainedWeights {
         while let Some(channel) = &self.channel {
             self.receive(Handover::receive(channel));
         }
-        if self.is_of_the_host() && oom::kills() > self.oom_kills {
+        if self.is_of_the_host() && memory::oom_kills() > self.oom_kills {
             // No process is charged for it: the kernel would end one process after the other.
             tracing::warn!(
                 event = events::WEIGHTS_DROPPED_FOR_MEMORY,

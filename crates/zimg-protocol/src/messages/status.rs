@@ -322,4 +322,6 @@ pub struct Counters {
     pub resumed: u64,
     /// Times a job was preempted.
     pub preempted: u64,
+    /// Lines that the log did not take.
+    pub log_lines_lost: u64,
 }

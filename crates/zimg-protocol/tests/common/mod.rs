@@ -126,6 +126,7 @@ fn overview() -> Overview {
             busy: 3,
             resumed: 4,
             preempted: 5,
+            log_lines_lost: 6,
         },
         store_failure: Some(failure()),
     }

@@ -1,7 +1,5 @@
 //! `zimg cancel`: stops jobs, or deletes the stored images of detached ones.
 
-use std::io::{self, Write};
-
 use serde::Serialize;
 use zimg_client::Client;
 
@@ -9,6 +7,7 @@ use crate::cli::{CancelArgs, CommonArgs};
 use crate::exit::Exit;
 use crate::json;
 use crate::settings::UserSettings;
+use crate::stderr;
 use crate::version::PROGRAM;
 
 /// A job is stopped, or its images are deleted.
@@ -31,7 +30,7 @@ pub(crate) fn run(args: &CancelArgs, common: &CommonArgs) -> Result<(), Exit> {
         if common.json {
             json::print(&CancelledEvent { job: *job })?;
         } else if !args.quiet {
-            let _ = writeln!(io::stderr(), "job {job} is cancelled");
+            stderr::say(&format!("job {job} is cancelled\n"));
         }
     }
     Ok(())

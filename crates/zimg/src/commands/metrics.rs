@@ -219,6 +219,11 @@ impl Page {
         self.counter("images", "Images delivered or stored.", counters.images as f64);
         self.counter("steps", "Denoising steps.", counters.steps as f64);
         self.counter("step_seconds", "Time of these steps.", counters.step_seconds);
+        self.counter(
+            "log_lines_lost",
+            "Lines that zimaged's log did not take.",
+            counters.log_lines_lost as f64,
+        );
     }
 
     /// A value that rises and falls.

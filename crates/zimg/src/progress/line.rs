@@ -1,8 +1,8 @@
 //! A progress line on standard error that changes in place, and permanent lines above it.
 
-use std::io::{self, Write};
+use std::io;
 
-use crate::format;
+use crate::{format, stderr};
 
 /// The width of a terminal that does not report it.
 const COLUMNS: u16 = 80;
@@ -29,7 +29,7 @@ impl ProgressLine {
         let size = rustix::termios::tcgetwinsize(io::stderr());
         let columns = size.ok().map(|size| size.ws_col).filter(|columns| *columns > 1);
         let room = usize::from(columns.unwrap_or(COLUMNS)) - 1;
-        to_stderr(&format!("{WIPE}{}", line(part, text, room, format::coloured())));
+        stderr::show(&format!("{WIPE}{}", line(part, text, room, format::coloured())));
         self.shown = true;
         self.part = part;
         text.clone_into(&mut self.text);
@@ -38,26 +38,26 @@ impl ProgressLine {
     /// Prints something above the line, without flicker.
     pub(crate) fn aside(&mut self, draw: impl FnOnce()) {
         let shown = self.shown;
-        to_stderr(AT_ONCE[0]);
+        stderr::show(AT_ONCE[0]);
         self.wipe();
         draw();
         if shown {
             let text = std::mem::take(&mut self.text);
             self.show(self.part, &text);
         }
-        to_stderr(AT_ONCE[1]);
+        stderr::show(AT_ONCE[1]);
     }
 
     /// Prints a permanent line.
     pub(crate) fn say(&mut self, text: &str) {
         self.wipe();
-        to_stderr(&format!("{}\n", format::printable(text)));
+        stderr::say(&format!("{}\n", format::printable(text)));
     }
 
     /// Erases the line.
     pub(crate) fn wipe(&mut self) {
         if std::mem::take(&mut self.shown) {
-            to_stderr(WIPE);
+            stderr::show(WIPE);
         }
     }
 }
@@ -85,11 +85,6 @@ fn bar(part: f32, colours: bool) -> String {
     let done = (part.clamp(0.0, 1.0) * BAR as f32) as usize;
     let (heavy, light) = ("━".repeat(done), "─".repeat(BAR - done));
     if colours { format!("\x1b[36m{heavy}\x1b[90m{light}\x1b[0m") } else { heavy + &light }
-}
-
-/// Write errors are ignored: the job continues without progress output.
-fn to_stderr(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 #[cfg(test)]

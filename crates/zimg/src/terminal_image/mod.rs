@@ -8,12 +8,13 @@ mod kitty;
 mod sixel;
 mod terminal;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use self::cells::CellArea;
 use self::terminal::{ImageProtocol, ImageTerminal};
 use crate::cli::{DrawOptions, GraphicsArg};
 use crate::interrupt::Interrupt;
+use crate::stderr;
 use zimg_image::Pixels;
 
 /// Shows images and previews.
@@ -80,7 +81,7 @@ impl TerminalImage {
         text += &self.terminal.image(image, area, pixels);
         text += "\x1b8";
         text += &format!("\x1b[{}B\r", area.rows + below);
-        to_stderr(&text);
+        stderr::show(&text);
         if let Some(block) = &mut self.block {
             block.image = image;
         }
@@ -105,16 +106,11 @@ impl TerminalImage {
                 ImageProtocol::Kitty => kitty::forget(block.image),
                 _ => String::new(),
             };
-            to_stderr(&format!("{forget}{}\r\x1b[J", up(block.area.rows)));
+            stderr::show(&format!("{forget}{}\r\x1b[J", up(block.area.rows)));
         }
     }
 }
 
 fn up(rows: u32) -> String {
     format!("\x1b[{rows}A")
-}
-
-/// Write errors are ignored: the job continues without the image on the terminal.
-fn to_stderr(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
 }

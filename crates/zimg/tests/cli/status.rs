@@ -144,7 +144,7 @@ fn status_is_a_screen_or_a_line() {
         )
     );
     let counters = "{\"images\":0,\"steps\":0,\"step_seconds\":0.0,\"cancelled\":0,\"busy\":0,\
-                    \"resumed\":0,\"preempted\":0}";
+                    \"resumed\":0,\"preempted\":0,\"log_lines_lost\":0}";
     assert_eq!(
         asked(&["status", "--json"]),
         format!(

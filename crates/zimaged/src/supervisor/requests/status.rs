@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use zimg_protocol::messages::{Event, Overview, Setup, Status};
+use zimg_protocol::messages::{Counters, Event, Overview, Setup, Status};
 
+use crate::log;
 use crate::outbox::ClientId;
 use crate::supervisor::Supervisor;
 use crate::workers::slot::WorkerSlot;
@@ -51,7 +52,7 @@ impl Supervisor {
             connections: count(self.clients.len()),
             detached: count(self.jobs.retained()),
             wait_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
-            counters: self.jobs.counts().counters,
+            counters: Counters { log_lines_lost: log::lines_lost(), ..self.jobs.counts().counters },
             store_failure: self.jobs.store_trouble(),
         }
     }

@@ -108,6 +108,7 @@ struct CountersObject {
     busy: u64,
     resumed: u64,
     preempted: u64,
+    log_lines_lost: u64,
 }
 
 /// The event of this state.
@@ -183,6 +184,24 @@ fn model<'a>(model: &'a ModelInfo, setup: &'a Setup) -> ModelObject<'a> {
 }
 
 fn counted(counters: &Counters) -> CountersObject {
-    let Counters { images, steps, step_seconds, cancelled, busy, resumed, preempted } = *counters;
-    CountersObject { images, steps, step_seconds, cancelled, busy, resumed, preempted }
+    let Counters {
+        images,
+        steps,
+        step_seconds,
+        cancelled,
+        busy,
+        resumed,
+        preempted,
+        log_lines_lost,
+    } = *counters;
+    CountersObject {
+        images,
+        steps,
+        step_seconds,
+        cancelled,
+        busy,
+        resumed,
+        preempted,
+        log_lines_lost,
+    }
 }
