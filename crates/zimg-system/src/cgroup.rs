@@ -86,7 +86,7 @@ impl Cgroups {
             is_of.then_some(path)
         });
         // A container sees its own group as the mount's root, whatever its path is called.
-        let below = own.and_then(|own| Path::new(own).strip_prefix(&mount.root).ok());
+        let below = own.and_then(|own| Path::new(own).strip_prefix(mount.root).ok());
         let top = self.root.join(mount.point.trim_start_matches('/'));
         let mut folder = top.join(below.unwrap_or(Path::new("")));
         let mut groups = vec![Group { version, folder: folder.clone() }];
