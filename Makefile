@@ -13,7 +13,7 @@ LIBTORCH_FLAGS = $(if $(CUDA),--cuda)$(if $(CPU),--cpu)
 
 export PYTHON CARGO PROFILE PREFIX DESTDIR
 
-.PHONY: help libtorch build demo test recording deny units disk-test hub-test users-test systemd-test verify fuzz soak gpu-test parity bench gpu-bench docs install uninstall clean
+.PHONY: help libtorch build demo test recording deny units disk-test hub-test users-test limits-test systemd-test verify fuzz soak gpu-test parity bench gpu-bench docs install uninstall clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ hub-test: ## zimg pull and huggingface_hub with one cache, on full and read-only
 
 users-test: ## real users of one daemon, in its group and outside; needs root or a range in /etc/subuid
 	@contrib/dev/users-test.sh
+
+limits-test: libtorch ## zimaged in control groups that limit memory, processes and CPUs; as root, with writable groups
+	@contrib/dev/limits-test.sh
 
 systemd-test: $(if $(SUDO_USER),,libtorch) ## run the service under a real systemd in a container; as root
 	@contrib/dev/systemd-test/run.sh

@@ -80,4 +80,4 @@ run "$bin/zimg" doctor --json
 [[ $said == *'0.50 of'* ]] || fail "zimg doctor does not tell the quota: $said"
 stop_daemon
 say "threads follow the CPU quota"
-say "passed"
+say "memory, processes and CPUs that control groups limit are told and heeded"

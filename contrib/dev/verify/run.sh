@@ -69,6 +69,7 @@ suite() {
 suite units units contrib/packaging/units.sh
 suite disks disk-test contrib/dev/disk-test.sh
 suite users users-test contrib/dev/users-test.sh
+suite limits limits-test contrib/dev/limits-test.sh
 suite systemd systemd-test contrib/dev/systemd-test/run.sh
 suite soak soak env SOAK_SECONDS="$seconds" contrib/dev/soak.sh
 suite fuzz fuzz env FUZZ_SECONDS="$seconds" contrib/dev/fuzz.sh

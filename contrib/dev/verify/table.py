@@ -24,6 +24,7 @@ SUITES = {
     "units": "make units",
     "disks": "make disk-test",
     "users": "make users-test",
+    "limits": "make limits-test",
     "systemd": "make systemd-test",
     "soak": "make soak",
     "fuzz": "make fuzz",

@@ -55,7 +55,7 @@ pub(crate) fn examine(
         seen.is_some_and(|seen| seen.status().workers.iter().any(|worker| worker.pid.is_some()));
     let weights = checkpoint.bytes.filter(|_| !held);
     gpu::look(programs.libtorch.as_ref(), &device, weights).into_iter().try_for_each(&mut *tell)?;
-    tell(cpus::look(seen.map(|seen| seen.status.pid), &device))?;
+    tell(cpus::look(seen.map(|seen| seen.status().pid), &device))?;
     tell(disk::look(&programs.settings, seen))?;
     tell(environment::look(seen.map(|seen| seen.status().pid)))
 }
