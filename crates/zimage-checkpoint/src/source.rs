@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -145,6 +146,14 @@ pub(crate) fn open_regular(path: &Path, label: String) -> Result<DataFile> {
 }
 
 impl DataFile {
+    /// The descriptor of a file on disk; none for files inside the program.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.bytes {
+            Bytes::Disk(file) => Some(file.as_fd()),
+            Bytes::Embedded(_) => None,
+        }
+    }
+
     /// Fills `buffer` with the bytes at `offset`.
     ///
     /// Positioned reads, not a mapping: a file that shrinks is an error and not a SIGBUS.

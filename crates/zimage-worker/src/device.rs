@@ -54,7 +54,14 @@ pub(crate) fn choose(
         DTypeChoice::Is(dtype) => dtype,
     };
     Ok(Choice {
-        options: Options { device, dtype, eager, residency: zimage::Residency::All, packed: false },
+        options: Options {
+            device,
+            dtype,
+            eager,
+            residency: zimage::Residency::All,
+            packed: false,
+            pinned: false,
+        },
         name,
     })
 }
@@ -82,6 +89,7 @@ mod tests {
             eager: false,
             residency: zimage::Residency::All,
             packed: false,
+            pinned: false,
         };
         assert_eq!(choice.options, expected);
         let choice = choose(DeviceChoice::Cpu, DTypeChoice::Is(DType::BFloat16), false).unwrap();

@@ -106,6 +106,7 @@ mod tests {
         eager: false,
         residency: zimage::Residency::All,
         packed: false,
+        pinned: false,
     };
 
     fn planned(line: &str, options: &Options) -> WarmupPlan {
@@ -167,6 +168,7 @@ mod tests {
             eager: false,
             residency: zimage::Residency::All,
             packed: false,
+            pinned: false,
         };
         let size = WarmupSize::Default;
         let loaded = [pass(size, &[64], Measure::Never), attention(size, 32)];

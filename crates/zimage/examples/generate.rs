@@ -19,6 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         eager: false,
         residency: zimage::Residency::All,
         packed: false,
+        pinned: false,
     };
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_progress| {})?;
 

@@ -65,6 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         eager,
         residency: zimage::Residency::All,
         packed: false,
+        pinned: false,
     };
     let checkpoint = Checkpoint::open(Path::new(checkpoint))?;
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;

@@ -1,6 +1,6 @@
 //! Times images with a part of the weights streamed, and says which bits came out.
 //!
-//! usage: `residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_ENCODER SIZE [--packed]`: so many denoising
+//! usage: `residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_ENCODER SIZE [--packed] [--pinned]`: so many denoising
 //! blocks stay on the device (`all` is no streaming), and the text encoder if TEXT_ENCODER is 1; prints
 //! one line of JSON: seconds of an image with a prompt seen before and with a new one (medians of five), and
 //! a digest of the latents
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [checkpoint, dtype, device, blocks, text_encoder, size, rest @ ..] = &args[..] else {
         return Err(
-            "usage: residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_ENCODER SIZE [--packed]".into()
+            "usage: residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_ENCODER SIZE [--packed] [--pinned]".into()
         );
     };
     let device = match device.strip_prefix("cuda:") {
@@ -36,11 +36,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             Residency::Part { denoising_blocks: blocks.parse()?, text_encoder: text_encoder == "1" }
         }
     };
-    let packed = rest == ["--packed"];
-    let options = Options { device, dtype: dtype.parse()?, eager: false, residency, packed };
+    let has = |flag: &str| rest.iter().any(|other| other == flag);
+    let (packed, pinned) = (has("--packed"), has("--pinned"));
+    let options =
+        Options { device, dtype: dtype.parse()?, eager: false, residency, packed, pinned };
     let begun = Instant::now();
     let checkpoint = Checkpoint::open(Path::new(checkpoint))?;
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
+    for remark in pipeline.remarks() {
+        println!("{{\"remark\":{remark:?}}}");
+    }
     let loaded = begun.elapsed().as_secs_f64();
     let size = size.parse()?;
     let generate = |prompt: String| -> Result<(f64, f64), Box<dyn Error>> {
@@ -76,7 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (new, _) = median(&|round| format!("a lighthouse at dusk, number {round}"))?;
     let (seen, digest) = median(&|_| "a lighthouse at dusk".to_owned())?;
     println!(
-        "{{\"dtype\":{dtype:?},\"packed\":{packed},\"blocks\":{blocks:?},\
+        "{{\"dtype\":{dtype:?},\"packed\":{packed},\"pinned\":{pinned},\"blocks\":{blocks:?},\
          \"text_encoder\":{text_encoder:?},\"size\":{size},\
          \"loaded\":{loaded:.2},\"seen\":{seen:.4},\"new\":{new:.4},\"digest\":{digest:?}}}"
     );

@@ -35,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         eager: rest == ["--eager"],
         residency: zimage::Residency::All,
         packed: false,
+        pinned: false,
     };
     let begun = Instant::now();
     let checkpoint = Checkpoint::open(Path::new(checkpoint))?;

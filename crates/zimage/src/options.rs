@@ -18,6 +18,8 @@ pub struct Options {
     /// Whether quantised weights stay as the file encodes them, and are expanded before each product:
     /// the same numbers in less memory.
     pub packed: bool,
+    /// Whether the files of streamed blocks are pinned in host memory, for the link's full speed.
+    pub pinned: bool,
 }
 
 /// Which blocks' matrices stay on the device; the others are streamed from their files.

@@ -44,6 +44,7 @@ fn image(files: &ModelFiles, dtype: DType) -> Image {
         eager: false,
         residency: Residency::All,
         packed: false,
+        pinned: false,
     };
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap();
     let params = Params {

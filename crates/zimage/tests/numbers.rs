@@ -43,6 +43,7 @@ fn generate(folder: &Path, dtype: DType) -> zimage::Result<(Tensor, Image)> {
         eager: false,
         residency: zimage::Residency::All,
         packed: false,
+        pinned: false,
     };
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
     let plan = pipeline.resolve(&Params {
@@ -132,6 +133,7 @@ fn a_long_prompt_is_refused_with_its_length() {
         eager: false,
         residency: zimage::Residency::All,
         packed: false,
+        pinned: false,
     };
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap();
     let limit = pipeline.limits().tokens_max;

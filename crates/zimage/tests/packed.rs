@@ -94,7 +94,8 @@ fn write(tensors: &[(String, Tensor)], path: &Path) {
 
 fn load(folder: &Path, dtype: DType, residency: Residency, packed: bool) -> Pipeline {
     let checkpoint = Checkpoint::open(folder).unwrap();
-    let options = Options { device: Device::Cpu, dtype, eager: false, residency, packed };
+    let options =
+        Options { device: Device::Cpu, dtype, eager: false, residency, packed, pinned: false };
     Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
 }
 
@@ -151,6 +152,7 @@ fn packed_weights_are_retained() {
         eager: false,
         residency: Residency::All,
         packed: true,
+        pinned: false,
     };
     let checkpoint = Checkpoint::open(&folder).unwrap();
     let (loading, mut loader) =
@@ -180,6 +182,7 @@ fn float8_files_are_multiplied_as_they_are() {
         eager: false,
         residency: PARTS[2],
         packed: true,
+        pinned: false,
     };
     let checkpoint = Checkpoint::open(&plain).unwrap();
     let error = Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap_err();

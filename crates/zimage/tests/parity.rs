@@ -70,6 +70,7 @@ impl Fixture {
             eager: false,
             residency: zimage::Residency::All,
             packed: false,
+            pinned: false,
         };
         Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
     }

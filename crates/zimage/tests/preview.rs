@@ -16,6 +16,7 @@ fn built_in() -> Pipeline {
         eager: false,
         residency: zimage::Residency::All,
         packed: false,
+        pinned: false,
     };
     Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
 }

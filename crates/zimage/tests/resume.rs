@@ -18,6 +18,7 @@ fn load(fixture: &str, dtype: DType) -> Pipeline {
         eager: false,
         residency: zimage::Residency::All,
         packed: false,
+        pinned: false,
     };
     Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
 }

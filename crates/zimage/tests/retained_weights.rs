@@ -21,6 +21,7 @@ fn options(dtype: DType) -> Options {
         eager: false,
         residency: zimage::Residency::All,
         packed: false,
+        pinned: false,
     }
 }
 

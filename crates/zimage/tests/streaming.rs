@@ -10,7 +10,14 @@ use zimage::{Checkpoint, DType, Image, Options, Params, Pipeline, Residency};
 fn load(fixture: &str, dtype: DType, residency: Residency) -> Pipeline {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference");
     let checkpoint = Checkpoint::open(&fixtures.join(fixture)).unwrap();
-    let options = Options { device: Device::Cpu, dtype, eager: false, residency, packed: false };
+    let options = Options {
+        device: Device::Cpu,
+        dtype,
+        eager: false,
+        residency,
+        packed: false,
+        pinned: false,
+    };
     Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
 }
 
@@ -77,6 +84,7 @@ fn a_file_that_became_shorter_is_an_error_and_not_an_image() {
         eager: false,
         residency,
         packed: false,
+        pinned: false,
     };
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap();
     let params = Params { prompt: "a cat".into(), steps: Some(1), ..Params::default() };

@@ -2,12 +2,14 @@
 
 mod attention;
 mod feed_forward;
+mod file_linear;
 mod linear;
 
 use tch::Kind;
 
 pub(crate) use attention::{ProjectionNames, SelfAttention, attention_warning};
 pub(crate) use feed_forward::FeedForward;
+pub(crate) use file_linear::FileLinear;
 pub(crate) use linear::Linear;
 
 /// The kinds of numbers in a network.

@@ -8,6 +8,8 @@ use std::panic::resume_unwind;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use tch::Device;
+
 use super::Pipeline;
 use super::decoder_thread::Answer;
 use super::defaults;
@@ -48,6 +50,8 @@ struct Rest {
     tokenizer: JoinHandle<Result<PromptTokenizer>>,
     /// Whether the transformer's weights are to become float8 once they are there.
     float8: bool,
+    /// Whether the files of streamed blocks are to be pinned.
+    pinned: bool,
 }
 
 impl LoadingPipeline {
@@ -89,7 +93,8 @@ impl LoadingPipeline {
         let ops = started("kernels", move || Ops::choose(&options))?;
         let networks = Networks::allocate(checkpoint, options, &mut loader)?;
         let float8 = options.dtype == DType::Float8;
-        Ok((Self { networks, ops, rest: Rest { tokenizer, float8 } }, loader))
+        let pinned = options.pinned;
+        Ok((Self { networks, ops, rest: Rest { tokenizer, float8, pinned } }, loader))
     }
 
     /// Warms up, whether or not the weights are there: for a GPU. Reports how long its parts took.
@@ -147,13 +152,17 @@ impl WarmPipeline {
     /// When the tokenizer cannot be used, or the loader has not run.
     pub fn complete(self, loader: Loader) -> Result<Pipeline> {
         // Taken apart here, so that on an error all tensors are dropped before the loader.
-        let Self { mut engine, layout, rest: Rest { tokenizer, float8 } } = self;
+        let Self { mut engine, layout, rest: Rest { tokenizer, float8, pinned } } = self;
         if !loader.is_done() {
             return Err(Error::Internal("the weights have not been read".to_owned()));
         }
         engine.drop_results();
         if let Some(streamer) = &engine.networks.streamer {
             streamer.open();
+            if pinned && let Err(error) = streamer.pin() {
+                let remark = format!("the checkpoint's files are not pinned: {error}");
+                engine.remark(Some(remark));
+            }
         }
         if float8 {
             engine.networks.transformer.make_float8()?;
@@ -165,6 +174,10 @@ impl WarmPipeline {
             .map(|&sigma| engine.networks.time(sigma))
             .collect();
         engine.networks.transformer.modulate(&times)?;
+        if engine.networks.streamer.is_some() && matches!(engine.networks.device, Device::Cuda(_)) {
+            // The modulation layers were there for a moment.
+            zimage_cuda::empty_cache()?;
+        }
         let kind = engine.networks.transformer.kind();
         engine.remark(attention_warning(engine.networks.device, kind));
         let tokenizer = joined(tokenizer)?;

@@ -54,7 +54,8 @@ impl Networks {
             loader.run(&mut |_| {})?;
         }
         let target = Target { device, kind: dtype.kind() };
-        let plan = StreamingPlan::new(checkpoint, (residency, packed), target.kind)?;
+        let float8 = dtype == DType::Float8;
+        let plan = StreamingPlan::new(checkpoint, (residency, packed, float8), target.kind)?;
         let streamer =
             plan.streams().then(|| Streamer::new(device, plan.slot_bytes, SLOTS)).transpose()?;
         let streaming = |blocks| streamer.as_ref().map(|streamer| Streaming { streamer, blocks });
@@ -64,7 +65,7 @@ impl Networks {
             &checkpoint.text_encoder,
         )?;
         let weights = loader.weights(checkpoint, Component::Transformer, target)?;
-        let form = Form { packed, float8: dtype == DType::Float8 };
+        let form = Form { packed, float8 };
         let transformer = Transformer::load(
             weights.form(form).streaming(streaming(&plan.transformer)),
             &checkpoint.transformer,

@@ -7,7 +7,7 @@ use tch::Kind;
 use crate::checkpoint::{Checkpoint, Component, TensorIndex};
 use crate::error::Result;
 use crate::options::Residency;
-use crate::weights::{bytes_in_slot, is_block_matrix};
+use crate::weights::{Form, bytes_in_slot, is_block_matrix};
 
 /// Slots of the ring: one is computed with while the other is filled. Four are no faster.
 pub(super) const SLOTS: usize = 2;
@@ -22,13 +22,13 @@ pub(super) struct StreamingPlan {
 }
 
 impl StreamingPlan {
-    /// The plan for matrices of `kind`, or if `packed` for those that the files have.
+    /// The plan for matrices of `kind`, or in the form of each component's.
     ///
     /// # Errors
     /// When the header of a file is damaged.
     pub(super) fn new(
         checkpoint: &Checkpoint,
-        (residency, packed): (Residency, bool),
+        (residency, packed, float8): (Residency, bool, bool),
         kind: Kind,
     ) -> Result<Self> {
         let Residency::Part { denoising_blocks, text_encoder } = residency else {
@@ -46,15 +46,17 @@ impl StreamingPlan {
             plan.transformer.extend(names("context_refiner", config.n_refiner_layers));
             plan.text_encoder.extend(names("layers", checkpoint.text_encoder.used_layers()));
         }
-        for (component, blocks) in [
-            (Component::Transformer, &plan.transformer),
-            (Component::TextEncoder, &plan.text_encoder),
+        for (component, blocks, float8) in [
+            (Component::Transformer, &plan.transformer, float8),
+            (Component::TextEncoder, &plan.text_encoder, false),
         ] {
             if blocks.is_empty() {
                 continue;
             }
             let index = checkpoint.tensor_index(component)?;
-            let sizes = blocks.iter().map(|block| block_bytes(&index, block, packed, kind));
+            let sizes = blocks
+                .iter()
+                .map(|block| block_bytes(&index, block, Form { packed, float8 }, kind));
             plan.slot_bytes = plan.slot_bytes.max(sizes.max().unwrap_or(0));
         }
         Ok(plan)
@@ -75,12 +77,12 @@ fn spread(blocks: Vec<String>, resident: usize) -> BTreeSet<String> {
 }
 
 /// The most bytes that a block's matrices take in a slot.
-fn block_bytes(index: &TensorIndex, block: &str, packed: bool, kind: Kind) -> usize {
+fn block_bytes(index: &TensorIndex, block: &str, form: Form, kind: Kind) -> usize {
     let own = index.tensors.iter().filter(|(name, _)| {
         let rest = name.strip_prefix(block).and_then(|rest| rest.strip_prefix('.'));
         rest.is_some_and(is_block_matrix)
     });
-    own.map(|(_, (_, stored))| bytes_in_slot(stored, packed, kind)).sum()
+    own.map(|(_, (_, stored))| bytes_in_slot(block, stored, form, kind)).sum()
 }
 
 #[cfg(test)]

@@ -261,7 +261,11 @@ impl Transformer {
     /// # Errors
     /// When libtorch fails (out of memory).
     pub(crate) fn modulate(&self, times: &[f32]) -> Result<()> {
-        times.iter().try_for_each(|&t| self.modulations(t).map(drop))
+        let stacks = [&self.noise_refiner, &self.layers];
+        stacks.iter().try_for_each(|stack| stack.hold_modulation_layers(true))?;
+        let done = times.iter().try_for_each(|&t| self.modulations(t).map(drop));
+        stacks.iter().try_for_each(|stack| stack.hold_modulation_layers(false))?;
+        done
     }
 
     fn modulations_at(&self, t: f32) -> Result<Modulations> {

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::TransformerConfig;
 use crate::error::Result;
-use crate::nn::{FeedForward, Linear, Precision, ProjectionNames, SelfAttention};
+use crate::nn::{FeedForward, FileLinear, Linear, Precision, ProjectionNames, SelfAttention};
 use crate::ops::{Heads, Ops, RmsNorm, Rotation, Scale};
 use crate::weights::Weights;
 use crate::weights::streaming::{Pass, StreamedBlock};
@@ -37,9 +37,17 @@ struct Block {
     ffn_norm2: RmsNorm,
     attention: SelfAttention,
     feed_forward: FeedForward,
-    modulation: Option<Linear>,
+    modulation: Option<ModulationLayer>,
     /// If its matrices are streamed.
     streamed: Option<StreamedBlock>,
+}
+
+/// The layer that computes a block's modulation: once for each time, so where blocks are streamed it
+/// stays in its file.
+#[derive(Debug)]
+enum ModulationLayer {
+    Resident(Linear),
+    File(FileLinear),
 }
 
 /// The modulation of a block by the time: each `[dim]`, a row of one tensor.
@@ -88,6 +96,19 @@ impl Stack {
             .filter_map(|b| b.modulation.as_ref())
             .map(|l| Modulation::at(l, time))
             .collect()
+    }
+
+    /// Reads the layers that stay in their file, to compute several modulations; or lets them go.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the device's memory is too small.
+    pub(super) fn hold_modulation_layers(&self, held: bool) -> Result<()> {
+        self.0.iter().filter_map(|block| block.modulation.as_ref()).try_for_each(
+            |layer| match layer {
+                ModulationLayer::Resident(_) => Ok(()),
+                ModulationLayer::File(linear) => linear.hold(held),
+            },
+        )
     }
 
     /// `x` is `[tokens, dim]`, and so is the result; `modulations` are those of the step, or empty. Runs
@@ -195,7 +216,7 @@ impl Block {
             modulation: time_width
                 .map(|time_width| {
                     let name = format!("{name}.adaLN_modulation.0");
-                    Linear::load_with_bias(w, &name, time_width, 4 * dim)
+                    ModulationLayer::load(w, &name, time_width, 4 * dim)
                 })
                 .transpose()?,
             streamed: None,
@@ -212,10 +233,27 @@ impl Block {
     }
 }
 
+impl ModulationLayer {
+    fn load(w: &mut Weights<'_>, name: &str, inputs: i64, outputs: i64) -> Result<Self> {
+        Ok(if w.is_streaming() {
+            Self::File(FileLinear::load(w, name, inputs, outputs)?)
+        } else {
+            Self::Resident(Linear::load_with_bias(w, name, inputs, outputs)?)
+        })
+    }
+
+    fn forward(&self, time: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Resident(linear) => linear.forward(time),
+            Self::File(linear) => linear.forward(time),
+        }
+    }
+}
+
 impl Modulation {
     /// `[times, 4, dim]`: scale and gate of attention, scale and gate of the feed-forward.
-    fn at(linear: &Linear, time: &Tensor) -> Result<Tensor> {
-        let all = linear.forward(time)?.f_unflatten(1, [4, -1])?;
+    fn at(layer: &ModulationLayer, time: &Tensor) -> Result<Tensor> {
+        let all = layer.forward(time)?.f_unflatten(1, [4, -1])?;
         let scale = |i| -> Result<Tensor> { Ok(all.f_select(1, i)?.f_add_scalar(1.0)?) };
         let gate = |i| -> Result<Tensor> { Ok(all.f_select(1, i)?.f_tanh()?) };
         Ok(Tensor::f_stack(&[scale(0)?, gate(1)?, scale(2)?, gate(3)?], 1)?)

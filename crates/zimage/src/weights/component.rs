@@ -16,7 +16,7 @@ use zimage_cuda::Float8Rows;
 use super::arena::{Arena, ArenaAddress, aligned};
 use super::cast;
 use super::file_rows::FileRows;
-use super::float8::Float8Layout;
+use super::float8::{self, Float8Layout};
 use super::loader::Loader;
 use super::packed::{self, PackedLayout, PackedMatrix, Stretches};
 use super::reader::Read;
@@ -32,6 +32,9 @@ pub struct Target {
     /// The kind that they are cast to.
     pub kind: Kind,
 }
+
+/// The matrices that stay in their file where blocks are streamed: see [`crate::nn::FileLinear`].
+const MODULATION: &str = ".adaLN_modulation.0.weight";
 
 /// A matrix of a block, in the form in which it stays on the device.
 #[derive(Debug)]
@@ -187,6 +190,11 @@ impl Weights<'_> {
         self.place(&found, &shape(parts.iter().map(|(_, rows)| rows).sum()))
     }
 
+    /// Whether any block of the model is streamed.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.streaming.is_some()
+    }
+
     /// Whether any of its blocks is streamed.
     pub(crate) fn streams_any(&self) -> bool {
         self.streaming.is_some() && self.index.tensors.keys().any(|name| self.streams(name))
@@ -194,7 +202,7 @@ impl Weights<'_> {
 
     /// Begins the block `name`: until [`Weights::end_block`], matrices are streamed if it is.
     pub(crate) fn begin_block(&mut self, name: &str, pass: Pass) {
-        self.in_main_layers = name.starts_with("layers.");
+        self.in_main_layers = is_main_layer(name);
         let streaming = self.streaming.filter(|streaming| streaming.blocks.contains(name));
         self.block = streaming.map(|streaming| BlockBuilder::new(streaming.streamer, pass));
     }
@@ -349,7 +357,9 @@ impl Weights<'_> {
         if self.arena.is_some() {
             return Ok(());
         }
-        let left = self.index.tensors.iter().filter(|(name, _)| !self.streams(name));
+        let in_file = |name: &str| self.is_streaming() && name.ends_with(MODULATION);
+        let left = self.index.tensors.iter();
+        let left = left.filter(|(name, _)| !self.streams(name) && !in_file(name));
         // Of an encoding that is not read, none can be taken.
         let left = left.filter(|(_, (_, s))| !matches!(s.encoding, Encoding::Unsupported(_)));
         let left = left.map(|(name, (_, stored))| self.bytes_at_most(name, stored));
@@ -361,10 +371,10 @@ impl Weights<'_> {
     /// The most bytes of the arena that a tensor takes.
     fn bytes_at_most(&self, name: &str, stored: &StoredTensor) -> usize {
         let part = name.splitn(3, '.').nth(2).filter(|part| is_block_matrix(part));
-        if part.is_none() {
-            return aligned(self.expanded_bytes(stored));
+        match part {
+            Some(_) => bytes_in_slot(name, stored, self.form, self.target.kind),
+            None => aligned(self.expanded_bytes(stored)),
         }
-        bytes_in_slot(stored, self.form.packed, self.target.kind)
     }
 
     // A file has no more numbers than four a byte, so this cannot overflow.
@@ -406,16 +416,22 @@ impl fmt::Debug for Weights<'_> {
     }
 }
 
-/// The most bytes that a matrix takes in a slot, alone or beside others.
-pub(crate) fn bytes_in_slot(stored: &StoredTensor, packed: bool, kind: Kind) -> usize {
+/// The most bytes that a matrix of the block `block` takes in a slot, alone or beside others.
+pub(crate) fn bytes_in_slot(block: &str, stored: &StoredTensor, form: Form, kind: Kind) -> usize {
     let expanded = aligned(stored.numbers() as usize * kind.elt_size_in_bytes());
     let as_stored = aligned(packed::bytes_at_most(stored));
+    let is_float8 = form.float8 && is_main_layer(block) && float8::is_rows(stored.encoding);
     match cast::kind_of(stored.encoding) {
-        None if packed => as_stored,
+        None if form.packed || is_float8 => as_stored,
         // Beside quantised ones it stays as the file has it.
-        Some(_) if packed => expanded.max(as_stored),
+        Some(_) if form.packed => expanded.max(as_stored),
         _ => expanded,
     }
+}
+
+/// Whether a block of the transformer is one whose products may be in float8.
+fn is_main_layer(block: &str) -> bool {
+    block.starts_with("layers.")
 }
 
 /// Whether a block of the transformer or the text encoder has a matrix of this name, as opposed to

@@ -1,11 +1,12 @@
-//! A table that stays in its file: rows are read one by one, when they are needed.
+//! A matrix that stays in its file: its rows are read when they are needed.
 
 use tch::Tensor;
 
 use super::reader::Read;
 use crate::error::{Error, Result};
 
-/// A matrix of which few rows are used at a time, as that of a text encoder's embeddings.
+/// A matrix of which few rows are used at a time, as that of a text encoder's embeddings, or that is
+/// used seldom.
 #[derive(Debug)]
 pub(crate) struct FileRows {
     read: Read,
@@ -36,5 +37,21 @@ impl FileRows {
         }
         let shape = [numbers.len() as i64, self.columns];
         Ok(Tensor::f_from_data_size(&bytes, &shape, kind)?)
+    }
+
+    /// All rows, `[rows, columns]` in host memory.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn all(&self) -> Result<Tensor> {
+        let mut bytes =
+            vec![0; self.read.stored.numbers() as usize * self.read.to.elt_size_in_bytes()];
+        let (mut buffer, mut rest) = (Vec::new(), &mut bytes[..]);
+        for chunk in self.read.chunks() {
+            let (now, later) = rest.split_at_mut(chunk.bytes());
+            chunk.load(&mut buffer, now)?;
+            rest = later;
+        }
+        Ok(Tensor::f_from_data_size(&bytes, &[self.rows, self.columns], self.read.to)?)
     }
 }

@@ -18,18 +18,21 @@ pub(super) struct Float8Layout {
     inputs: i64,
 }
 
+/// Whether numbers are float8 (e4m3) with a scale for each row.
+pub(super) fn is_rows(encoding: Encoding) -> bool {
+    encoding == Encoding::Scaled(ScaledFormat::Float8(Number::F8E4m3, ScaleScope::Row))
+}
+
 impl Float8Layout {
     /// The layout of tensors one above the other, and what is read of each to where; none if any of
     /// them is not float8 (e4m3) with a scale for each row.
     pub(super) fn new(tensors: &[&StoredTensor], inputs: i64) -> Option<(Self, Vec<Stretches>)> {
-        const ROWS: Encoding =
-            Encoding::Scaled(ScaledFormat::Float8(Number::F8E4m3, ScaleScope::Row));
         let rows = |stored: &StoredTensor| stored.shape.first().copied().unwrap_or(0);
         let layout = Self { outputs: tensors.iter().map(|stored| rows(stored)).sum(), inputs };
         let mut first = 0;
         let mut reads = Vec::new();
         for stored in tensors {
-            let piece = stored.piece().filter(|piece| piece.encoding == ROWS)?;
+            let piece = stored.piece().filter(|piece| is_rows(piece.encoding))?;
             let [values, scales, ..] = *piece.parts();
             reads.push(vec![
                 (first * inputs as usize, stretch(values)),

@@ -24,7 +24,7 @@ struct Thread {
 /// A block on its way to a slot: shared by all threads, each of which takes chunks from it.
 #[derive(Debug)]
 pub(super) struct Fill {
-    pub(super) slot: usize,
+    slot: usize,
     chunks: Vec<Chunk>,
     next: AtomicUsize,
     state: Mutex<FillState>,

@@ -6,6 +6,7 @@
 //! the copies to be launched. The blocks that stay resident are in the arenas, as all other weights.
 
 mod feeder;
+mod pinned;
 mod placed;
 mod slots;
 mod streamer;

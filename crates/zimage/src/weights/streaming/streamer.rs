@@ -1,14 +1,16 @@
 //! The streamer: which block is in which slot, and which one comes next.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tch::{Device, Kind, Tensor};
+use zimage_cuda::Event;
 
 use super::feeder::{Feeder, Fill};
+use super::pinned::PinnedFiles;
 use super::placed::{Placed, Streamed};
 use super::slots::Slots;
 use crate::error::{Error, Result};
@@ -27,9 +29,12 @@ pub(crate) enum Pass {
 /// Copies blocks to slots in the order in which they are used.
 #[derive(Debug)]
 pub(crate) struct Streamer {
-    // Before the slots: its threads write to them.
+    // Both before the slots, which they write to.
     feeder: Feeder,
+    /// If the blocks are copied from pinned files instead.
+    pinned: OnceCell<PinnedFiles>,
     slots: Slots,
+    device: Device,
     /// False until the weights may be read: warm-up before that computes with any numbers.
     open: Cell<bool>,
     ring: RefCell<Ring>,
@@ -39,14 +44,31 @@ pub(crate) struct Streamer {
 struct Ring {
     blocks: Vec<Block>,
     /// Blocks on their way to a slot, or there, in the order of their use.
-    ahead: VecDeque<(usize, Arc<Fill>)>,
+    ahead: VecDeque<Ahead>,
     /// Slots that the device has released, or will.
     free: VecDeque<usize>,
+}
+
+/// A block on its way to a slot.
+#[derive(Debug)]
+struct Ahead {
+    number: usize,
+    slot: usize,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// Files, by the feeder.
+    Files(Arc<Fill>),
+    /// Pinned files: the end of the copies.
+    Pinned(Arc<Event>),
 }
 
 #[derive(Debug)]
 struct Block {
     pass: Pass,
+
     /// Addresses are those in slot 0.
     reads: Vec<(usize, Read)>,
 }
@@ -83,12 +105,27 @@ impl Streamer {
         let slots = Slots::new(device, slot_bytes, count.max(2))?;
         let feeder = Feeder::new(device, slots.released())?;
         let ring = Ring { free: (0..slots.count()).collect(), ..Ring::default() };
-        Ok(Rc::new(Self { feeder, slots, open: Cell::new(false), ring: RefCell::new(ring) }))
+        let (open, ring) = (Cell::new(false), RefCell::new(ring));
+        Ok(Rc::new(Self { feeder, pinned: OnceCell::new(), slots, device, open, ring }))
     }
 
     /// Copies blocks from now on: their files may be read.
     pub(crate) fn open(&self) {
         self.open.set(true);
+    }
+
+    /// Pins the blocks' files, to copy from their pages; nothing on a CPU, or if the device has any
+    /// block in another form than its file.
+    ///
+    /// # Errors
+    /// When the driver refuses to pin as much. Blocks are then read by threads, as before.
+    pub(crate) fn pin(&self) -> Result<()> {
+        let ring = self.ring.borrow();
+        let reads = ring.blocks.iter().flat_map(|block| block.reads.iter().map(|(_, read)| read));
+        if let Some(pinned) = PinnedFiles::new(self.device, reads, &self.slots)? {
+            let _ = self.pinned.set(pinned);
+        }
+        Ok(())
     }
 
     /// The slot that holds the block, which libtorch's later work waits for.
@@ -97,30 +134,30 @@ impl Streamer {
             return Ok(0);
         }
         let mut ring = self.ring.borrow_mut();
-        if ring.ahead.front().is_none_or(|(ahead, _)| *ahead != number) {
+        if ring.ahead.front().is_none_or(|ahead| ahead.number != number) {
             // Another sequence than the usual one: what is on its way is not needed.
-            while let Some((_, fill)) = ring.ahead.pop_front() {
-                let _ = fill.wait();
-                self.mark_released(fill.slot)?;
-                ring.free.push_back(fill.slot);
+            while let Some(ahead) = ring.ahead.pop_front() {
+                let _ = ahead.wait();
+                self.mark_released(ahead.slot)?;
+                ring.free.push_back(ahead.slot);
             }
             self.advance(&mut ring, number)?;
         }
-        let Some((_, fill)) = ring.ahead.pop_front() else {
+        let Some(next) = ring.ahead.pop_front() else {
             return Err(Error::Internal("all slots of streamed weights are in use".to_owned()));
         };
-        let mut last = ring.ahead.back().map_or(number, |(last, _)| *last);
+        let mut last = ring.ahead.back().map_or(number, |ahead| ahead.number);
         while !ring.free.is_empty() {
             last = ring.next(last);
             self.advance(&mut ring, last)?;
         }
         drop(ring);
-        if let Err(error) = fill.wait() {
-            self.mark_released(fill.slot)?;
-            self.ring.borrow_mut().free.push_back(fill.slot);
+        if let Err(error) = next.wait() {
+            self.mark_released(next.slot)?;
+            self.ring.borrow_mut().free.push_back(next.slot);
             return Err(error);
         }
-        Ok(fill.slot)
+        Ok(next.slot)
     }
 
     /// Gives a slot back once the device has done what was launched so far, and starts to copy the
@@ -132,7 +169,7 @@ impl Streamer {
         self.mark_released(slot)?;
         let mut ring = self.ring.borrow_mut();
         ring.free.push_back(slot);
-        let last = ring.ahead.back().map_or(number, |(last, _)| *last);
+        let last = ring.ahead.back().map_or(number, |ahead| ahead.number);
         let next = ring.next(last);
         self.advance(&mut ring, next)
     }
@@ -150,13 +187,28 @@ impl Streamer {
         let Some(block) = ring.blocks.get(number) else {
             return Err(Error::Internal(format!("there is no streamed block {number}")));
         };
-        let chunks = block.reads.iter().flat_map(|(offset, read)| {
-            let address = self.slots.address(slot, *offset);
-            Read { address, ..read.clone() }.chunks().collect::<Vec<_>>()
-        });
-        let fill = self.feeder.fill(slot, chunks.collect());
-        ring.ahead.push_back((number, fill));
+        let source = match self.pinned.get() {
+            Some(pinned) => Source::Pinned(pinned.copy(&block.reads, slot, &self.slots)?),
+            None => {
+                let chunks = block.reads.iter().flat_map(|(offset, read)| {
+                    let address = self.slots.address(slot, *offset);
+                    Read { address, ..read.clone() }.chunks().collect::<Vec<_>>()
+                });
+                Source::Files(self.feeder.fill(slot, chunks.collect()))
+            }
+        };
+        ring.ahead.push_back(Ahead { number, slot, source });
         Ok(())
+    }
+}
+
+impl Ahead {
+    /// Makes libtorch's later work wait for the block.
+    fn wait(&self) -> Result<()> {
+        match &self.source {
+            Source::Files(fill) => fill.wait(),
+            Source::Pinned(copied) => Ok(copied.hold_compute()?),
+        }
     }
 }
 
