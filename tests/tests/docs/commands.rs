@@ -143,7 +143,9 @@ fn options(command: &str, place: &str) {
         assert!(page.exists(), "{place}: there is no command `zimg {second}`");
     }
     let asked = if command.ends_with(" --version") { "" } else { " --help" };
-    told(&mut shell(folder.path(), &format!("{command}{asked}")), place);
+    // What follows `--` is no option.
+    let (options, rest) = command.split_at(command.find(" -- ").unwrap_or(command.len()));
+    told(&mut shell(folder.path(), &format!("{options}{asked}{rest}")), place);
 }
 
 fn target(words: &[String], place: &str) {
