@@ -68,15 +68,26 @@ impl Checkpoint {
         };
         let text_encoder = match &layout.text_encoder {
             Part::Folder(folder) => folder.text_encoder()?,
-            Part::File(file) => {
-                let index = file.index(Component::TextEncoder)?;
-                file.shapes(&index).text_encoder(file.text_encoder_facts())?
-            }
+            Part::File(file) => match file.configurations()? {
+                Some(found) => found.text_encoder,
+                None => {
+                    let index = file.index(Component::TextEncoder)?;
+                    file.shapes(&index).text_encoder(file.text_encoder_facts())?
+                }
+            },
         };
         let vae = match &layout.vae {
             Part::Folder(folder) => folder.vae()?,
-            Part::File(file) => file.shapes(&file.index(Component::Vae)?).vae()?,
+            Part::File(file) => match file.configurations()? {
+                Some(found) => found.vae,
+                None => file.shapes(&file.index(Component::Vae)?).vae()?,
+            },
         };
+        let prepared = match &layout.transformer {
+            Part::File(file) => file.configurations()?,
+            Part::Folder(_) => None,
+        };
+        let transformer = transformer.or(prepared.as_ref().map(|found| found.transformer.clone()));
         let transformer = match (transformer, &layout.transformer) {
             (None, Part::File(file)) => {
                 let index = file.index(Component::Transformer)?;
@@ -85,6 +96,7 @@ impl Checkpoint {
             (read, _) => read.unwrap_or_default(),
         };
         let scheduler = layout.pipeline.as_ref().map(diffusers::scheduler).transpose()?;
+        let scheduler = scheduler.or(prepared.map(|found| found.scheduler));
         let kind = kind(files.kind, scheduler.as_ref(), &layout);
         let scheduler = scheduler.unwrap_or_else(|| SchedulerConfig::of(kind.kind));
         let tokenizer = TokenizerSource::find(files, &layout, &text_encoder)?;
@@ -128,6 +140,14 @@ impl Checkpoint {
     /// When the file is missing, too large or unreadable.
     pub fn tokenizer(&self) -> Result<Vec<u8>> {
         self.tokenizer.read()
+    }
+
+    /// The bytes of `tokenizer.json`, if it is not the one that comes with the program.
+    pub(crate) fn own_tokenizer(&self) -> Result<Option<Vec<u8>>> {
+        match &self.tokenizer {
+            TokenizerSource::Qwen3 => Ok(None),
+            own => own.read().map(Some),
+        }
     }
 
     pub(crate) fn check_tokenizer(&self) -> Result<()> {

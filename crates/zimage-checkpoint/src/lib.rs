@@ -18,6 +18,7 @@ mod inventory;
 mod kind;
 mod layout;
 mod location;
+mod prepare;
 mod source;
 mod stored_tensor;
 mod tensor_index;
@@ -40,6 +41,9 @@ pub use kind::{KindFinding, ModelKind};
 pub use layout::LayoutKind;
 pub use layout::identify::Foreign;
 pub use location::{ModelFiles, ModelLocation};
+pub use prepare::{
+    PrepareError, PrepareOptions, PreparePlan, PreparedType, Verification, verify_prepared,
+};
 pub use source::{DataFile, Source};
 pub use stored_tensor::{Companion, StoredTensor};
 pub use tensor_index::TensorIndex;

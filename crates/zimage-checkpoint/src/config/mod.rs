@@ -1,5 +1,6 @@
 //! Configurations: the dimensions of each component, and the checks that they are supported.
 
+mod embedded;
 mod inferred;
 mod scheduler;
 mod text_encoder;
@@ -10,6 +11,7 @@ use std::ops::RangeInclusive;
 
 use serde::de::DeserializeOwned;
 
+pub(crate) use self::embedded::Configurations;
 pub(crate) use self::inferred::{Shapes, TextEncoderFacts};
 pub use self::scheduler::SchedulerConfig;
 pub use self::text_encoder::TextEncoderConfig;

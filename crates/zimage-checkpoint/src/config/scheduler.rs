@@ -1,12 +1,12 @@
 //! `scheduler/scheduler_config.json`: diffusers' `FlowMatchEulerDiscreteScheduler`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Check, parse};
 use crate::error::Result;
 
 /// The schedule's parameters, under the names that the file has.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct SchedulerConfig {
     /// How many noise levels training knew.
     pub num_train_timesteps: u32,
@@ -50,6 +50,12 @@ impl SchedulerConfig {
         };
         config.check(&check)?;
         Ok(config)
+    }
+
+    /// Itself, if its values are possible and supported; `file` is what messages call its origin.
+    pub(crate) fn checked(self, file: &str) -> Result<Self> {
+        self.check(&Check { file })?;
+        Ok(self)
     }
 
     fn check(&self, check: &Check<'_>) -> Result<()> {

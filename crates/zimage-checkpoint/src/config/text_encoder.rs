@@ -1,12 +1,12 @@
 //! `text_encoder/config.json`: transformers' Qwen3, as versions 4 and 5 write it.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Check, LAYERS, VOCABULARY, WIDTHS, parse};
 use crate::error::Result;
 
 /// The text encoder's dimensions, under the names that the file has.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct TextEncoderConfig {
     /// How many tokens there are.
     pub vocab_size: i64,

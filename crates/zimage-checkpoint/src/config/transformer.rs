@@ -1,12 +1,12 @@
 //! `transformer/config.json`: diffusers' `ZImageTransformer2DModel`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Check, LAYERS, WIDTHS, parse};
 use crate::error::Result;
 
 /// The transformer's dimensions, under the names that the file has.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct TransformerConfig {
     /// Sides of the square patches that tokens are made of; one entry.
     pub all_patch_size: Vec<i64>,

@@ -1,12 +1,12 @@
 //! `vae/config.json`: diffusers' `AutoencoderKL`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Check, LAYERS, WIDTHS, parse};
 use crate::error::Result;
 
 /// The autoencoder's dimensions, under the names that the file has.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct VaeConfig {
     /// Channels of an image, 3.
     pub in_channels: i64,

@@ -10,7 +10,9 @@ mod piece;
 mod rotation;
 mod scaled;
 
+pub(crate) use numbers::widen;
 pub use piece::{Part, Piece};
+pub(crate) use rotation::rotate;
 
 use crate::encoding::{Encoding, Number};
 

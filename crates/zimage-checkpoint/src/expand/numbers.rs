@@ -15,7 +15,7 @@ pub(super) fn expand(number: Number, bytes: &[u8], sink: &mut Sink<'_>) {
 }
 
 /// Widens as many numbers as `values` holds.
-pub(super) fn widen(number: Number, bytes: &[u8], values: &mut [f32]) {
+pub(crate) fn widen(number: Number, bytes: &[u8], values: &mut [f32]) {
     match number {
         Number::F32 => load(bytes, values, f32::from_le_bytes),
         Number::Bf16 => load(bytes, values, |b| from_bf16(u16::from_le_bytes(b))),

@@ -4,8 +4,10 @@
 //! its own inverse, and so are its powers (`_build_hadamard` of comfy-kitchen 0.2.40). The numbers
 //! are small integers, so sums are exact in any order, and a GPU finds the same.
 
+use std::ops::{Add, Sub};
+
 /// Rotates each group of `size` numbers, a power of 4, without the division by its square root.
-pub(super) fn rotate(values: &mut [i32], size: usize) {
+pub(crate) fn rotate<T: Copy + Add<Output = T> + Sub<Output = T>>(values: &mut [T], size: usize) {
     let mut step = 1;
     while step < size {
         for group in values.chunks_exact_mut(4 * step) {
@@ -14,7 +16,8 @@ pub(super) fn rotate(values: &mut [i32], size: usize) {
             let (c, d) = rest.split_at_mut(step);
             for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
                 let sum = *a + *b + *c + *d;
-                (*a, *b, *c, *d) = (sum - 2 * *d, sum - 2 * *c, sum - 2 * *b, sum - 2 * *a);
+                let without = |x: T| sum - (x + x);
+                (*a, *b, *c, *d) = (without(*d), without(*c), without(*b), without(*a));
             }
         }
         step *= 4;

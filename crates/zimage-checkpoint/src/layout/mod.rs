@@ -7,7 +7,7 @@
 pub(crate) mod diffusers;
 pub(crate) mod hub;
 pub(crate) mod identify;
-mod names;
+pub(crate) mod names;
 mod search;
 mod weight_files;
 mod weights_file;
@@ -188,7 +188,8 @@ impl Layout {
             true => LayoutKind::AllInOne,
             false => LayoutKind::Files,
         };
-        let name = file.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let stem = || file.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let name = file.origin_name().map(str::to_owned).or_else(stem);
         Ok(Self {
             name: name.unwrap_or_else(|| file.label().to_owned()),
             kind,

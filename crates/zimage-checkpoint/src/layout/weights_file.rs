@@ -7,12 +7,13 @@ use std::sync::Arc;
 use super::identify::{self, Contents};
 use super::names::{Mapped, text_encoder, transformer, vae};
 use crate::component::Component;
-use crate::config::{Shapes, TextEncoderFacts};
+use crate::config::{Configurations, Shapes, TextEncoderFacts};
 use crate::content_check::check_weights;
 use crate::error::{Error, Result};
 use crate::expected_tensors::leftovers;
 use crate::format::{self, Header, Metadata, MetadataValue};
 use crate::kind::{KindFinding, ModelKind};
+use crate::prepare::record;
 use crate::source::{self, DataFile};
 use crate::stored_tensor::StoredTensor;
 use crate::tensor_index::TensorIndex;
@@ -94,6 +95,27 @@ impl WeightsFile {
         })
     }
 
+    /// The configurations of all components, which a prepared file has.
+    ///
+    /// # Errors
+    /// When they are damaged, or their values impossible.
+    pub(crate) fn configurations(&self) -> Result<Option<Configurations>> {
+        let text = record::config(&self.metadata);
+        text.map(|text| Configurations::parse(self.label(), text)).transpose()
+    }
+
+    /// The name of what a prepared file was made of.
+    pub(crate) fn origin_name(&self) -> Option<&str> {
+        record::origin_name(&self.metadata)
+    }
+
+    /// The tokenizer in a prepared file: where its bytes are.
+    pub(crate) fn tokenizer(&self) -> Option<(Arc<DataFile>, u64, u64)> {
+        record::origin_name(&self.metadata)?;
+        let (_, stored) = self.tensors.iter().find(|(name, _)| name == record::TOKENIZER)?;
+        Some((Arc::clone(&self.file), stored.offset, stored.bytes))
+    }
+
     /// What the file of a text encoder says of rotations and norms.
     pub(crate) fn text_encoder_facts(&self) -> TextEncoderFacts {
         let number = |key: &str| match self.metadata.get(key)? {
@@ -159,7 +181,10 @@ impl WeightsFile {
     /// Checks that tensors of no component are known leftovers.
     fn check_rest(&self, index: &mut TensorIndex) -> Result<()> {
         let rest = self.tensors.iter().map(|(name, _)| name);
-        let rest = rest.filter(|name| self.contents.component(name).is_none());
+        let is_prepared = self.origin_name().is_some();
+        let rest = rest.filter(|name| {
+            self.contents.component(name).is_none() && !(is_prepared && record::is_own(name))
+        });
         let is_leftover = |name: &str| {
             Component::ALL.into_iter().any(|component| leftovers::is_leftover(component, name))
         };

@@ -4,6 +4,7 @@ pub(crate) mod qwen3;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -13,7 +14,7 @@ use crate::content_check::check_json;
 use crate::error::{Error, Result};
 use crate::layout::{Layout, Part, diffusers};
 use crate::location::ModelFiles;
-use crate::source::Source;
+use crate::source::{DataFile, Source};
 
 /// Tokens that the prompt's template is made of.
 const TEMPLATE: [&str; 2] = ["<|im_start|>", "<|im_end|>"];
@@ -28,12 +29,14 @@ const NAME: &str = "tokenizer.json";
 pub(crate) enum TokenizerSource {
     /// A file.
     File(Source, String),
+    /// A part of a prepared file: its place and length.
+    Part(Arc<DataFile>, u64, u64),
     /// The one that comes with the program.
     Qwen3,
 }
 
 impl TokenizerSource {
-    /// The tokenizer as it is named, else the pipeline's, else that in the text encoder's folder, else
+    /// The tokenizer as it is named, else the pipeline's, else a prepared file's, else that in the text encoder's folder, else
     /// Qwen3's if the text encoder has its vocabulary, else one beside the text encoder's file.
     pub(crate) fn find(
         files: &ModelFiles,
@@ -50,6 +53,11 @@ impl TokenizerSource {
         };
         if let Some((source, file)) = own {
             return Ok(Self::File(source, file));
+        }
+        if let Part::File(file) = &layout.text_encoder
+            && let Some((file, offset, bytes)) = file.tokenizer()
+        {
+            return Ok(Self::Part(file, offset, bytes));
         }
         if text_encoder.vocab_size >= qwen3::SIZE {
             return Ok(Self::Qwen3);
@@ -83,6 +91,7 @@ impl TokenizerSource {
     pub(crate) fn label(&self) -> String {
         match self {
             Self::File(source, file) => source.label(file),
+            Self::Part(file, ..) => file.label.clone(),
             Self::Qwen3 => "Qwen3's, which comes with the program".to_owned(),
         }
     }
@@ -95,6 +104,16 @@ impl TokenizerSource {
                 check_json(&source.label(file), &bytes)?;
                 Ok(bytes)
             }
+            Self::Part(file, offset, bytes) => {
+                let label = file.label.clone();
+                if *bytes > LIMIT {
+                    return Err(Error::FileTooLarge { file: label, bytes: *bytes, limit: LIMIT });
+                }
+                let mut text = vec![0; *bytes as usize];
+                file.read_exact_at(&mut text, *offset)?;
+                check_json(&label, &text)?;
+                Ok(text)
+            }
             Self::Qwen3 => Ok(qwen3::json()),
         }
     }
@@ -102,7 +121,7 @@ impl TokenizerSource {
     /// Checks it against the text encoder.
     pub(crate) fn check(&self, text_encoder: &TextEncoderConfig) -> Result<()> {
         match self {
-            Self::File(..) => check(&self.label(), &self.read()?, text_encoder),
+            Self::File(..) | Self::Part(..) => check(&self.label(), &self.read()?, text_encoder),
             Self::Qwen3 => Ok(()),
         }
     }

@@ -5,4 +5,5 @@
 mod copy;
 mod folders;
 mod layouts;
+mod prepare;
 mod verify;
