@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tch::Device;
-use zimage::checkpoint::{ModelFiles, ModelKind};
+use zimage::checkpoint::{ModelFiles, ModelKind, PrepareOptions, PreparePlan, PreparedType};
 use zimage::{Checkpoint, DType, Image, Options, Params, Pipeline, Residency};
 
 fn fixture(path: &str) -> PathBuf {
@@ -83,5 +83,22 @@ fn layouts_without_loss_give_the_same_image_to_the_bit() {
         for (name, files) in [("all in one", &files(all_in_one.clone())), ("GGUF", &gguf)] {
             assert!(image(files, dtype) == expected, "{name} as {dtype}");
         }
+    }
+}
+
+#[test]
+fn prepared_files_give_the_image_of_their_origin_to_the_bit() {
+    let origin = fixture("reference/plain");
+    let checkpoint = Checkpoint::open(&origin).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for (prepared, dtype) in
+        [(PreparedType::BFloat16, DType::BFloat16), (PreparedType::Float8, DType::Float8)]
+    {
+        let options = PrepareOptions { dtype: prepared, ..PrepareOptions::default() };
+        let path = folder.path().join(format!("{prepared}.safetensors"));
+        let plan = PreparePlan::new(&checkpoint, &options).unwrap();
+        plan.write(&fs::File::create(&path).unwrap(), &mut |_| true).unwrap();
+        let expected = image(&ModelFiles::at(&origin), dtype);
+        assert!(image(&ModelFiles::at(&path), dtype) == expected, "{prepared}");
     }
 }

@@ -20,6 +20,7 @@ mod json;
 mod metadata;
 mod models;
 mod output;
+mod prepare;
 mod progress;
 mod prompt;
 mod prompt_advice;

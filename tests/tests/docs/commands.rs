@@ -34,6 +34,7 @@ const HELD: &[(&str, Look, &str)] = &[
     ("cargo", Look::Package, "builds: it is `make test` itself"),
     ("python3", Look::Script, "needs a GPU, or what `make parity` installs"),
     ("zimaged", Look::Options, "runs until it is ended: walkthrough.md starts it"),
+    ("zimg prepare", Look::Options, "writes a checkpoint: crates/zimg/tests/cli/prepare.rs"),
     ("zimg pull", Look::Options, "speaks to the Hub: crates/zimg/tests/pull has a server"),
     ("systemctl", Look::Units, "wants systemd: `make systemd-test` boots one"),
     ("journalctl", Look::Units, "likewise"),

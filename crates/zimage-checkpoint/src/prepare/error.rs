@@ -16,9 +16,9 @@ pub enum PrepareError {
     /// The caller ended it.
     #[error("preparing was stopped")]
     Stopped,
-    /// A thread could not be started, or ended by a fault of this program.
-    #[error("a thread failed: {0}")]
-    Thread(String),
+    /// A thread could not be started, or a fault of this program.
+    #[error("preparing failed: {0}")]
+    Internal(String),
     /// A file without the record that preparation writes.
     #[error("{file} was not written by `zimg prepare`: it has no checksums")]
     NotPrepared {

@@ -45,12 +45,13 @@ impl Serialize for Header<'_> {
 
 /// The first bytes of the file, up to the data: the header's length, the header, and spaces.
 ///
-/// `sums` are the checksums of the tensors by name. The length does not depend on their values.
+/// `sums` are the checksums of the tensors by name. The length does not depend on their values. With
+/// the checksum of the header.
 pub(super) fn bytes(
     texts: &Texts,
     entries: &[Entry],
     sums: &BTreeMap<&str, String>,
-) -> serde_json::Result<Vec<u8>> {
+) -> serde_json::Result<(Vec<u8>, String)> {
     let mut texts = texts.clone();
     texts.insert(SHA256, serde_json::to_string(sums)?);
     texts.insert(CHECKSUM, ZEROS.to_owned());
@@ -61,9 +62,9 @@ pub(super) fn bytes(
         Ok::<_, serde_json::Error>(text)
     };
     let checksum = sha256(text(&texts)?.as_bytes());
-    texts.insert(CHECKSUM, checksum);
+    texts.insert(CHECKSUM, checksum.clone());
     let text = text(&texts)?;
-    Ok([&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat())
+    Ok(([&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat(), checksum))
 }
 
 #[cfg(test)]
@@ -82,7 +83,7 @@ mod tests {
         let texts = Texts::from([("format", "pt".to_owned())]);
         let with = |sum: &str| {
             let sums = BTreeMap::from([("a", sum.to_owned()), ("b", sum.to_owned())]);
-            bytes(&texts, &entries, &sums).unwrap()
+            bytes(&texts, &entries, &sums).unwrap().0
         };
         let (one, other) = (with(ZEROS), with(&sha256(b"x")));
         assert_eq!((one.len(), other.len()), (4096, 4096));

@@ -100,7 +100,7 @@ impl PreparePlan {
         files.dedup();
         let origin = Origin { name: checkpoint.name.clone(), files };
         let json = |result: serde_json::Result<String>| {
-            result.map_err(|error| PrepareError::Thread(error.to_string()))
+            result.map_err(|error| PrepareError::Internal(error.to_string()))
         };
         let mut texts = Texts::from([
             ("format", "pt".to_owned()),
@@ -121,7 +121,8 @@ impl PreparePlan {
         let end = entries.last().map_or(0, |entry| entry.data_offsets.1);
         let sums = entries.iter().map(|entry| (entry.name.as_str(), ZEROS.to_owned())).collect();
         let header = header::bytes(&texts, &entries, &sums);
-        let begin = header.map_err(|error| PrepareError::Thread(error.to_string()))?.len() as u64;
+        let (header, _) = header.map_err(|error| PrepareError::Internal(error.to_string()))?;
+        let begin = header.len() as u64;
         Ok(Self { entries, tasks, texts, begin, end })
     }
 

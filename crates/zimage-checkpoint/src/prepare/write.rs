@@ -66,7 +66,7 @@ struct Buffers {
 impl PreparePlan {
     /// Writes everything to `file`, which is empty. The header comes last, so that an interrupted file
     /// is none. `on_progress` is called some ten times a second with the bytes written, and ends it
-    /// by false.
+    /// by false. Returns the checksum of the header, and by that of everything.
     ///
     /// # Errors
     /// When the checkpoint cannot be read, the file cannot be written, or `on_progress` ends it.
@@ -74,7 +74,7 @@ impl PreparePlan {
         &self,
         file: &File,
         on_progress: &mut dyn FnMut(u64) -> bool,
-    ) -> Result<(), PrepareError> {
+    ) -> Result<String, PrepareError> {
         let work = Work {
             plan: self,
             file,
@@ -86,9 +86,10 @@ impl PreparePlan {
         work.run(on_progress)?;
         let sums = work.sums.into_inner().unwrap_or_else(PoisonError::into_inner);
         let sums = sums.into_iter().map(|(entry, sum)| (self.entries[entry].name.as_str(), sum));
-        let header = header::bytes(&self.texts, &self.entries, &sums.collect())
-            .map_err(|error| PrepareError::Thread(error.to_string()))?;
-        file.write_all_at(&header, 0).map_err(PrepareError::Write)
+        let (header, checksum) = header::bytes(&self.texts, &self.entries, &sums.collect())
+            .map_err(|error| PrepareError::Internal(error.to_string()))?;
+        file.write_all_at(&header, 0).map_err(PrepareError::Write)?;
+        Ok(checksum)
     }
 }
 
@@ -105,7 +106,7 @@ impl Work<'_> {
                 thread::Builder::new()
                     .name("prepare".into())
                     .spawn_scoped(scope, work)
-                    .map_err(|error| PrepareError::Thread(error.to_string()))?;
+                    .map_err(|error| PrepareError::Internal(error.to_string()))?;
             }
             drop(sender);
             let mut outcome = Ok(());
@@ -270,7 +271,7 @@ impl Buffers {
         if expand(piece, &self.read, Number::Bf16, &mut self.brain) {
             return Ok(());
         }
-        Err(PrepareError::Thread(format!("a tensor in {} of {}", piece.encoding, file.label)))
+        Err(PrepareError::Internal(format!("a tensor in {} of {}", piece.encoding, file.label)))
     }
 
     /// Makes 8-bit rows of the bfloat16 rows.

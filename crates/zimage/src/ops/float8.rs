@@ -11,9 +11,12 @@ use crate::error::Result;
 const MAX: f64 = 448.0;
 
 /// `x` `[rows, width]` as float8: each row's largest number becomes 448. Eager.
+///
+/// The scale is a product with 1/448, which is what libtorch makes of a division by a constant on a GPU
+/// and not on a CPU: both find the numbers that `zimg prepare` writes.
 pub(crate) fn rows(x: &Tensor) -> Result<Float8Rows> {
     let x = x.f_to_kind(Kind::Float)?;
-    let scales = x.f_abs()?.f_amax([-1], true)?.f_clamp_min(1e-12)?.f_div_scalar(MAX)?;
+    let scales = x.f_abs()?.f_amax([-1], true)?.f_clamp_min(1e-12)?.f_mul_scalar(1.0 / MAX)?;
     let values = x.f_div(&scales)?.f_clamp(-MAX, MAX)?.f_to_kind(Kind::Float8e4m3fn)?;
     Ok(Float8Rows { values, scales })
 }

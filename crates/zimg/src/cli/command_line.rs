@@ -12,6 +12,7 @@ use super::draw::DrawArgs;
 use super::help;
 use super::jobs::{CancelArgs, WaitArgs};
 use super::models::ModelsArgs;
+use super::prepare::PrepareArgs;
 use super::pull::PullArgs;
 use super::status::StatusArgs;
 use super::values::path;
@@ -77,6 +78,9 @@ pub(super) enum Subcommands {
     /// List the checkpoints on this machine, and which one is served
     #[command(after_help = help::MODELS)]
     Models(ModelsArgs),
+    /// Write a checkpoint as one file that loads fast, and verify such files
+    #[command(after_help = help::PREPARE)]
+    Prepare(Box<PrepareArgs>),
     /// Find what prevents images from being generated, and print what to do
     #[command(after_help = help::DOCTOR)]
     Doctor,

@@ -90,6 +90,19 @@ Examples:
 They are looked for in the Hugging Face cache and in the folders of the setting model_dirs, with
 `:` between them. The last column is what the daemon's setting `model` takes.";
 
+pub(super) const PREPARE: &str = "\
+Examples:
+  zimg prepare Tongyi-MAI/Z-Image-Turbo -o turbo.safetensors
+  zimg prepare ~/ComfyUI/models --dtype float8 -o turbo-float8.safetensors
+  zimg prepare --verify turbo.safetensors       compares its checksums
+
+The file appears when it is complete. It is a safetensors file in ComfyUI's names, which
+zimaged takes as its model.
+
+Exit codes:
+  0 written, or whole · 64 usage · 73 it exists or cannot be created · 74 the disk is full ·
+  78 the checkpoint is wrong, or the file is damaged · 130 interrupted, nothing was written";
+
 pub(super) const DOCTOR: &str = "\
 Examples:
   zimg doctor

@@ -13,6 +13,7 @@ mod help;
 mod jobs;
 mod models;
 mod params;
+mod prepare;
 mod pull;
 mod status;
 mod usage_error;
@@ -29,6 +30,7 @@ pub(crate) use draw::{DrawArgs, DrawOptions};
 pub(crate) use jobs::{CancelArgs, WaitArgs};
 pub(crate) use models::ModelsArgs;
 pub(crate) use params::{ParamOptions, is_converted};
+pub(crate) use prepare::PrepareArgs;
 pub(crate) use pull::PullArgs;
 pub(crate) use status::StatusArgs;
 pub(crate) use usage_error::{plainly, usage_error, wants_json};
@@ -54,6 +56,7 @@ pub(crate) enum Command {
     Metrics,
     Pull(Box<PullArgs>),
     Models(ModelsArgs),
+    Prepare(Box<PrepareArgs>),
     Doctor,
     Sleep,
     Wake,
@@ -101,6 +104,7 @@ impl Cli {
             Some(Subcommands::Metrics) => Command::Metrics,
             Some(Subcommands::Pull(pull)) => Command::Pull(pull),
             Some(Subcommands::Models(models)) => Command::Models(models),
+            Some(Subcommands::Prepare(prepare)) => Command::Prepare(prepare),
             Some(Subcommands::Doctor) => Command::Doctor,
             Some(Subcommands::Sleep) => Command::Sleep,
             Some(Subcommands::Wake) => Command::Wake,

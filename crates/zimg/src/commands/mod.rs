@@ -8,6 +8,7 @@ mod generate_docs;
 mod jobs;
 mod metrics;
 mod models;
+mod prepare;
 mod pull;
 mod redo;
 mod show;
@@ -36,6 +37,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Exit> {
         Command::Metrics => metrics::run(&cli.common),
         Command::Models(args) => models::run(args, &cli.common),
         Command::Pull(args) => pull::run(args, &cli.common),
+        Command::Prepare(args) => prepare::run(args, &cli.common),
         Command::Doctor => doctor::run(&cli.common),
         Command::Sleep => sleep::run(&cli.common),
         Command::Wake => wake::run(&cli.common),

@@ -161,6 +161,12 @@ fn all_lines() -> Vec<String> {
     text += str::from_utf8(&models.stdout).unwrap();
     let settings = zimg(folder.path()).args(["config", "show", "--json"]).output().unwrap();
     text += str::from_utf8(&settings.stdout).unwrap();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/reference/plain");
+    for words in [&[model, "-o", "m.safetensors"][..], &["--verify", "m.safetensors"]] {
+        let mut prepare = zimg(folder.path());
+        let output = prepare.args(["prepare", "--json"]).args(words).output().unwrap();
+        text += str::from_utf8(&output.stdout).unwrap();
+    }
     text.lines().map(str::to_owned).collect()
 }
 

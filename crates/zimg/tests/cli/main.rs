@@ -16,6 +16,7 @@ mod metadata;
 mod models;
 mod output;
 mod paths;
+mod prepare;
 #[path = "../../../../tests/src/pty.rs"]
 pub mod pty;
 mod saving;
