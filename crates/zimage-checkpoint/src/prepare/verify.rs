@@ -16,7 +16,7 @@ use super::header::ZEROS;
 use super::record::{CHECKSUM, DTYPE, ORIGIN, Origin, SHA256};
 use crate::digest::{hexadecimal, sha256};
 use crate::error::{Error, Result};
-use crate::format::{self, MetadataValue};
+use crate::format::{MetadataValue, safetensors};
 use crate::source::{DataFile, open_regular};
 
 /// Bytes that are read at once.
@@ -67,7 +67,7 @@ pub fn verify_prepared(
     let file = open_regular(path, path.display().to_string())?;
     let label = || file.label.clone();
     // Bounds the header's length and checks the tensors' places.
-    let metadata = format::read(&file)?.metadata;
+    let metadata = safetensors::read(&file)?.metadata;
     let text = |key: &str| metadata.get(key).and_then(MetadataValue::text);
     let (Some(checksum), Some(sums)) = (text(CHECKSUM), text(SHA256)) else {
         return Err(PrepareError::NotPrepared { file: label() });

@@ -103,10 +103,12 @@ impl Work<'_> {
                 let work = move || {
                     let _ = sender.send(self.tasks());
                 };
-                thread::Builder::new()
-                    .name("prepare".into())
-                    .spawn_scoped(scope, work)
-                    .map_err(|error| PrepareError::Internal(error.to_string()))?;
+                let started =
+                    thread::Builder::new().name("prepare".into()).spawn_scoped(scope, work);
+                started.map_err(|error| {
+                    self.stopped.store(true, Ordering::Relaxed);
+                    PrepareError::Internal(error.to_string())
+                })?;
             }
             drop(sender);
             let mut outcome = Ok(());

@@ -39,6 +39,9 @@ impl NewFile {
     /// `CannotCreate`: the name is taken, or the folder is absent or not writable.
     pub(crate) fn create(path: &Path, replace: bool) -> Result<Self, Failure> {
         Self::check(path, replace)?;
+        // Through a link: what it names is replaced, as images are.
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let path = real.as_path();
         let folder = folder_of(path);
         let unnamed = OpenOptions::new()
             .read(true)
