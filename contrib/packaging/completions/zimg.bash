@@ -46,6 +46,9 @@ _zimg() {
             zimg,models)
                 cmd="zimg__subcmd__models"
                 ;;
+            zimg,prepare)
+                cmd="zimg__subcmd__prepare"
+                ;;
             zimg,pull)
                 cmd="zimg__subcmd__pull"
                 ;;
@@ -115,6 +118,9 @@ _zimg() {
             zimg__subcmd__help,models)
                 cmd="zimg__subcmd__help__subcmd__models"
                 ;;
+            zimg__subcmd__help,prepare)
+                cmd="zimg__subcmd__help__subcmd__prepare"
+                ;;
             zimg__subcmd__help,pull)
                 cmd="zimg__subcmd__help__subcmd__pull"
                 ;;
@@ -149,7 +155,7 @@ _zimg() {
 
     case "${cmd}" in
         zimg)
-            opts="-s -a -n -o -f -q -h -V --size --aspect --megapixels --round --no-round --steps --seed --count --guidance --negative --guidance-normalization --guidance-rescale --guidance-truncation --cfg --cfg-scale --output --format --quality --grid --no-metadata --metadata --force --show --preview --quiet --no-quiet --priority --wait --no-wait --batch --parallel --detach --socket --json --help --version draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help"
+            opts="-s -a -n -o -f -q -h -V --size --aspect --megapixels --round --no-round --steps --seed --count --guidance --negative --guidance-normalization --guidance-rescale --guidance-truncation --cfg --cfg-scale --output --format --quality --grid --no-metadata --metadata --force --show --preview --quiet --no-quiet --priority --wait --no-wait --batch --parallel --detach --socket --json --help --version draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -711,7 +717,7 @@ _zimg() {
             return 0
             ;;
         zimg__subcmd__help)
-            opts="draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help"
+            opts="draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -879,6 +885,20 @@ _zimg() {
             return 0
             ;;
         zimg__subcmd__help__subcmd__models)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        zimg__subcmd__help__subcmd__prepare)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1084,6 +1104,104 @@ _zimg() {
                 return 0
             fi
             case "${prev}" in
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        zimg__subcmd__prepare)
+            opts="-o -f -q -h --output --dtype --text-encoder-dtype --text-encoder --vae --tokenizer --model-kind --force --verify --quiet --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                -o)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --dtype)
+                    COMPREPLY=($(compgen -W "bfloat16 float8 int8" -- "${cur}"))
+                    return 0
+                    ;;
+                --text-encoder-dtype)
+                    COMPREPLY=($(compgen -W "bfloat16 float8 int8" -- "${cur}"))
+                    return 0
+                    ;;
+                --text-encoder)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --vae)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tokenizer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --model-kind)
+                    COMPREPLY=($(compgen -W "turbo base" -- "${cur}"))
+                    return 0
+                    ;;
+                --verify)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
                 --socket)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then

@@ -9,7 +9,7 @@ function __fish_zimg_needs_command
     set -e cmd[1]
     argparse -s (__fish_zimg_global_optspecs) -- $cmd 2>/dev/null
     or return
-    if contains -- "$argv[1]" draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help
+    if contains -- "$argv[1]" draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help
         # Also print the command, so this can be used to figure out what it is.
         echo $argv[1]
         return 1
@@ -85,6 +85,7 @@ complete -c zimg -n "__fish_zimg_needs_command" -a "status" -d 'Print the state 
 complete -c zimg -n "__fish_zimg_needs_command" -a "metrics" -d 'Print the daemon\'s metrics for Prometheus'
 complete -c zimg -n "__fish_zimg_needs_command" -a "pull" -d 'Fetch the model from the Hugging Face Hub'
 complete -c zimg -n "__fish_zimg_needs_command" -a "models" -d 'List the checkpoints on this machine, and which one is served'
+complete -c zimg -n "__fish_zimg_needs_command" -a "prepare" -d 'Write a checkpoint as one file that loads fast, and verify such files'
 complete -c zimg -n "__fish_zimg_needs_command" -a "doctor" -d 'Find what prevents images from being generated, and print what to do'
 complete -c zimg -n "__fish_zimg_needs_command" -a "sleep" -d 'Free the GPU until the next prompt'
 complete -c zimg -n "__fish_zimg_needs_command" -a "wake" -d 'Load the model before a prompt does'
@@ -241,6 +242,24 @@ complete -c zimg -n "__fish_zimg_using_subcommand models" -l socket -d 'The daem
 complete -c zimg -n "__fish_zimg_using_subcommand models" -s a -l all -d 'Also list models that zimg does not serve, and why'
 complete -c zimg -n "__fish_zimg_using_subcommand models" -l json -d 'Print events as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand models" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c zimg -n "__fish_zimg_using_subcommand prepare" -s o -l output -d 'The file to write, whose name ends in .safetensors' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand prepare" -l dtype -d 'The type of the transformer\'s large matrices' -r -f -a "bfloat16\t''
+float8\t''
+int8\t''"
+complete -c zimg -n "__fish_zimg_using_subcommand prepare" -l text-encoder-dtype -d 'The type of the text encoder\'s large matrices' -r -f -a "bfloat16\t''
+float8\t''
+int8\t''"
+complete -c zimg -n "__fish_zimg_using_subcommand prepare" -l text-encoder -d 'The text encoder\'s file or folder, if MODEL has none or another one is to be used' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand prepare" -l vae -d 'The VAE\'s file or folder, likewise' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand prepare" -l tokenizer -d 'The tokenizer\'s file or folder, likewise' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand prepare" -l model-kind -d 'turbo or base, for files that do not tell it' -r -f -a "turbo\t''
+base\t''"
+complete -c zimg -n "__fish_zimg_using_subcommand prepare" -l verify -d 'Compare the checksums of a prepared file, and write nothing' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand prepare" -l socket -d 'The daemon\'s socket' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand prepare" -s f -l force -d 'Replace FILE if it exists'
+complete -c zimg -n "__fish_zimg_using_subcommand prepare" -s q -l quiet -d 'Show nothing but errors'
+complete -c zimg -n "__fish_zimg_using_subcommand prepare" -l json -d 'Print events as lines of JSON on standard output'
+complete -c zimg -n "__fish_zimg_using_subcommand prepare" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zimg -n "__fish_zimg_using_subcommand doctor" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand doctor" -l json -d 'Print events as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -272,22 +291,23 @@ complete -c zimg -n "__fish_zimg_using_subcommand completions" -s h -l help -d '
 complete -c zimg -n "__fish_zimg_using_subcommand man" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand man" -l json -d 'Print events as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help" -f -a "draw" -d 'Generate images; the word draw may be omitted'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help" -f -a "redo" -d 'Generate an image again from its metadata, with the options that are given'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help" -f -a "show" -d 'Print the generation metadata of an image'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help" -f -a "jobs" -d 'List your jobs: waiting, running, and detached ones with images to fetch'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help" -f -a "wait" -d 'Wait for detached jobs and save their images'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help" -f -a "cancel" -d 'Stop jobs, or delete the stored images of detached ones'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help" -f -a "status" -d 'Print the state of the daemon and its worker'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help" -f -a "metrics" -d 'Print the daemon\'s metrics for Prometheus'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help" -f -a "pull" -d 'Fetch the model from the Hugging Face Hub'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help" -f -a "models" -d 'List the checkpoints on this machine, and which one is served'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help" -f -a "doctor" -d 'Find what prevents images from being generated, and print what to do'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help" -f -a "sleep" -d 'Free the GPU until the next prompt'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help" -f -a "wake" -d 'Load the model before a prompt does'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help" -f -a "config" -d 'Print the settings in force'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help" -f -a "completions" -d 'Print the completions of a shell'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help" -f -a "man" -d 'Print the man page, or write all pages to a folder'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models doctor sleep wake config completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "draw" -d 'Generate images; the word draw may be omitted'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "redo" -d 'Generate an image again from its metadata, with the options that are given'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "show" -d 'Print the generation metadata of an image'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "jobs" -d 'List your jobs: waiting, running, and detached ones with images to fetch'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "wait" -d 'Wait for detached jobs and save their images'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "cancel" -d 'Stop jobs, or delete the stored images of detached ones'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "status" -d 'Print the state of the daemon and its worker'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "metrics" -d 'Print the daemon\'s metrics for Prometheus'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "pull" -d 'Fetch the model from the Hugging Face Hub'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "models" -d 'List the checkpoints on this machine, and which one is served'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "prepare" -d 'Write a checkpoint as one file that loads fast, and verify such files'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "doctor" -d 'Find what prevents images from being generated, and print what to do'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "sleep" -d 'Free the GPU until the next prompt'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "wake" -d 'Load the model before a prompt does'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "config" -d 'Print the settings in force'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "completions" -d 'Print the completions of a shell'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "man" -d 'Print the man page, or write all pages to a folder'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c zimg -n "__fish_zimg_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print all settings in the format of the configuration file'
 complete -c zimg -n "__fish_zimg_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "path" -d 'Print the path of the configuration file'
