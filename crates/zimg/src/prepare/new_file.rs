@@ -253,11 +253,12 @@ mod tests {
         names.map(|name| name.into_string().unwrap()).collect()
     }
 
+    type Create = fn(&Path, bool) -> Result<NewFile, Failure>;
+
     /// Both ways, since the temporary folder's file system has only one.
-    const WAYS: [fn(&Path, bool) -> Result<NewFile, Failure>; 2] =
-        [NewFile::create, |path, replace| {
-            NewFile::check(path, replace).and_then(|()| NewFile::named(path, replace))
-        }];
+    const WAYS: [Create; 2] = [NewFile::create, |path, replace| {
+        NewFile::check(path, replace).and_then(|()| NewFile::named(path, replace))
+    }];
 
     #[test]
     fn it_appears_when_it_is_finished() {
