@@ -7,7 +7,7 @@ use std::error::Error;
 use std::time::Instant;
 
 use tch::{Cuda, Device, Kind, Tensor};
-use zimage_cuda::{GroupNorm, Kernels};
+use zimage_cuda::{GroupNorm, Kernels, Moments, Pieces};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -55,13 +55,17 @@ fn check_maps(kernels: &Kernels, (h, w, c, groups): (i64, i64, i64, i64), far: f
     let norm = GroupNorm { weight: &weight, offset: &offset, groups, eps: 1e-6 };
     let name = format!("{h}×{w}×{c} in {groups}, mean {far}");
 
-    let (sum, of_sum) = kernels.add(&x, &y, Some(&bias))?;
+    let pieces = Pieces::of_map(h * w, c);
+    let (sum, of_sum) = kernels.add(&x, &y, Some(&bias), pieces)?;
+    check_parts(kernels, &name, (&x, &y, &bias), pieces)?;
     let want = wide(&x)?.f_add(&wide(&y)?)?.f_add(&bias)?;
     close(&format!("{name}: add"), &sum, &want)?;
-    for (what, map, moments) in [("x", &x, kernels.moments(&x)?), ("sum", &sum, of_sum)] {
+    for (what, map, moments) in [("x", &x, kernels.moments(&x, pieces)?), ("sum", &sum, of_sum)] {
         for (bias, silu) in [(None, false), (Some(&bias), true)] {
-            let got = kernels.group_norm(map, &moments, bias, norm, silu)?;
-            let again = kernels.group_norm(map, &moments, bias, norm, silu)?;
+            let coefficients = kernels.norm_coefficients(&moments, bias, norm)?;
+            let got = kernels.group_norm(map, &coefficients, silu)?;
+            let again = kernels.norm_coefficients(&moments, bias, norm)?;
+            let again = kernels.group_norm(map, &again, silu)?;
             if !got.f_equal(&again)? {
                 return Err(format!("{name}: norm of {what} is not the same twice").into());
             }
@@ -87,17 +91,50 @@ fn check_maps(kernels: &Kernels, (h, w, c, groups): (i64, i64, i64, i64), far: f
     close(&format!("{name}: upsample"), &got, &want)?;
 
     if far == 0.0 && h * w >= 16384 {
-        let moments = kernels.moments(&x)?;
+        let moments = kernels.moments(&x, pieces)?;
+        let coefficients = kernels.norm_coefficients(&moments, Some(&bias), norm)?;
         let megabytes = (2 * h * w * c) as f64 / 1e6;
-        time(&format!("{name}: moments"), megabytes, || Ok(kernels.moments(&x)?))?;
+        time(&format!("{name}: moments"), megabytes, || Ok(kernels.moments(&x, pieces)?))?;
         time(&format!("{name}: norm without silu"), 2.0 * megabytes, || {
-            Ok(kernels.group_norm(&x, &moments, Some(&bias), norm, false)?)
+            Ok(kernels.group_norm(&x, &coefficients, false)?)
         })?;
         time(&format!("{name}: norm"), 2.0 * megabytes, || {
-            Ok(kernels.group_norm(&x, &moments, Some(&bias), norm, true)?)
+            Ok(kernels.group_norm(&x, &coefficients, true)?)
         })?;
-        time(&format!("{name}: add"), 3.0 * megabytes, || Ok(kernels.add(&x, &y, Some(&bias))?))?;
+        time(&format!("{name}: add"), 3.0 * megabytes, || {
+            Ok(kernels.add(&x, &y, Some(&bias), pieces)?)
+        })?;
         time(&format!("{name}: upsample"), 5.0 * megabytes, || Ok(kernels.upsample(&x, None, w)?))?;
+    }
+    Ok(())
+}
+
+/// Moments of a map in two parts: those of the whole, to the bit.
+fn check_parts(
+    kernels: &Kernels,
+    name: &str,
+    (x, y, bias): (&Tensor, &Tensor, &Tensor),
+    pieces: Pieces,
+) -> Result<()> {
+    let first = pieces.count() / 2 * pieces.per_piece();
+    if first == 0 {
+        return Ok(());
+    }
+    let parts = |of: &dyn Fn(i64, i64) -> Result<Moments>| -> Result<Moments> {
+        Ok(Moments::join(&[of(0, first)?, of(first, pieces.positions() - first)?])?)
+    };
+    let of_x =
+        parts(&|start, length| Ok(kernels.moments(&x.f_narrow(0, start, length)?, pieces)?))?;
+    let of_sum = parts(&|start, length| {
+        let (x, y) = (x.f_narrow(0, start, length)?, y.f_narrow(0, start, length)?);
+        Ok(kernels.add(&x, &y, Some(bias), pieces)?.1)
+    })?;
+    let (whole_x, (_, whole_sum)) =
+        (kernels.moments(x, pieces)?, kernels.add(x, y, Some(bias), pieces)?);
+    for (part, whole) in [(of_x, whole_x), (of_sum, whole_sum)] {
+        if !part.values().f_equal(whole.values())? || part.pieces() != whole.pieces() {
+            return Err(format!("{name}: moments of parts are not those of the whole").into());
+        }
     }
     Ok(())
 }

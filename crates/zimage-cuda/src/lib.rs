@@ -30,7 +30,9 @@ pub use event::Event;
 pub use graph::{Graph, Pool};
 pub use health::{FreeMemory, free_memory, probe};
 pub use init::{Initialized, init, init_timed, preinit};
-pub use kernels::{Expander, Float8Rows, GroupNorm, Kernels, Moments, Pairs, Rows, Scale};
+pub use kernels::{
+    Expander, Float8Rows, GroupNorm, Kernels, Moments, NormCoefficients, Pairs, Pieces, Rows, Scale,
+};
 pub use mapped_file::{CopyStream, MappedFile};
 pub use memory::Memory;
 pub use nvml::{GpuProcess, gpu_processes};

@@ -43,19 +43,21 @@ impl RetryingPipeline<'_> {
         })
     }
 
-    /// Pixels, in tiles if the whole does not fit; they are checked.
+    /// Pixels, in strips if the whole does not fit; they are checked.
     pub(crate) fn decode(self, generation: &Generation, fit: Fit) -> Result<Image> {
         let whole = match fit {
             Fit::Whole => self.run(Stage::Decode, || self.0.decode(generation)).map(Some),
-            Fit::Tiles => Ok(None),
+            Fit::Strips => Ok(None),
         };
         let image = match whole {
             Ok(Some(image)) => image,
             Err(error) if !is_memory(&error) => return Err(error),
             Ok(None) | Err(_) => {
-                log::line("the memory is too small for the whole image: it is decoded in tiles");
+                log::line(
+                    "the memory is too small for the decoder's whole maps: the image is decoded in strips",
+                );
                 self.0.free_caches();
-                self.once(Stage::Decode, || self.0.decode_in_tiles(generation))?
+                self.once(Stage::Decode, || self.0.decode_in_strips(generation))?
             }
         };
         #[cfg(feature = "faults")]

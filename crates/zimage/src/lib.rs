@@ -28,6 +28,6 @@ pub use pipeline::{
     WarmPipeline, WarmupEvent, WarmupPlan, WarmupSize, WarmupStep, WarmupTimings,
 };
 pub use tokenizer::PromptTokenizer;
-pub use vae::Vae;
+pub use vae::{DecoderFootprint, Vae};
 pub use weights::{Progress, WeightDescriptors};
 pub use zimage_checkpoint::{self as checkpoint, Checkpoint};

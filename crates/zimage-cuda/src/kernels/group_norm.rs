@@ -31,14 +31,26 @@ pub(super) struct Functions {
     norm_silu: Kernel,
 }
 
+/// The pieces of a map: runs of consecutive positions whose moments are computed each by itself.
+///
+/// Moments of a part that begins where a piece does are those of the whole map, to the bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pieces {
+    positions: i64,
+    per_piece: i64,
+}
+
 /// Mean and sum of squared distances of each channel in each piece of a map.
 #[derive(Debug)]
 pub struct Moments {
-    /// `[blocks, channels, 2]` in float32.
+    /// `[pieces, channels, 2]` in float32.
     values: Tensor,
-    /// Positions of a piece; the last may have fewer.
-    per_block: i64,
+    pieces: Pieces,
 }
+
+/// A group norm with its moments: a factor and an offset of each channel, `[2, channels]` in float32.
+#[derive(Debug)]
+pub struct NormCoefficients(pub Tensor);
 
 /// The weights of a group norm, and its constants.
 #[derive(Clone, Copy, Debug)]
@@ -74,21 +86,21 @@ impl Kernels {
         channels > 0 && channels % 8 == 0 && channels <= 8 * THREADS
     }
 
-    /// The moments of a map.
+    /// The moments of `x`: of a map, or of a part that begins where a piece of it does.
     ///
     /// # Errors
     /// When the tensor does not fit, or the driver fails.
-    pub fn moments(&self, x: &Tensor) -> Result<Moments, Error> {
+    pub fn moments(&self, x: &Tensor, pieces: Pieces) -> Result<Moments, Error> {
         let map = Map::of(x)?;
-        let moments = map.moments(x)?;
+        let moments = map.moments(x, pieces)?;
         let arguments = [
             x.into(),
             map.positions.into(),
             map.channels.into(),
-            moments.per_block.into(),
+            pieces.per_piece.into(),
             (&moments.values).into(),
         ];
-        let grid = (moments.blocks(), 1);
+        let grid = (moments.pieces.count(), 1);
         // SAFETY: the types are those of `channel_moments`; there is a pair of moments for each
         // block and channel.
         unsafe {
@@ -97,7 +109,8 @@ impl Kernels {
         Ok(moments)
     }
 
-    /// `x + y + bias`, and its moments.
+    /// `x + y + bias`, and its moments before it is rounded; of maps, or of parts as for
+    /// [`Kernels::moments`].
     ///
     /// # Errors
     /// When a tensor does not fit, or the driver fails.
@@ -106,11 +119,12 @@ impl Kernels {
         x: &Tensor,
         y: &Tensor,
         bias: Option<&Tensor>,
+        pieces: Pieces,
     ) -> Result<(Tensor, Moments), Error> {
         let map = Map::of(x)?;
         expect(y, Kind::BFloat16, &[map.positions, map.channels])?;
         map.expect_bias(bias)?;
-        let (sum, moments) = (x.f_empty_like()?, map.moments(x)?);
+        let (sum, moments) = (x.f_empty_like()?, map.moments(x, pieces)?);
         let arguments = [
             x.into(),
             y.into(),
@@ -118,47 +132,43 @@ impl Kernels {
             (&sum).into(),
             map.positions.into(),
             map.channels.into(),
-            moments.per_block.into(),
+            pieces.per_piece.into(),
             (&moments.values).into(),
         ];
-        let grid = (moments.blocks(), 1);
+        let grid = (moments.pieces.count(), 1);
         // SAFETY: the types are those of `add_moments`; both maps and the sum are of one shape.
         unsafe { self.0.stream.launch(self.0.group_norm.add, grid, map.threads(), &arguments) }?;
         Ok((sum, moments))
     }
 
-    /// The norm of `x + bias`, and its SiLU if `silu`. `moments` are those of `x` without the bias.
+    /// The coefficients of the norm of `x + bias`. `moments` are those of all of `x` without the bias.
     ///
     /// # Errors
     /// When a tensor does not fit, or the driver fails.
-    pub fn group_norm(
+    pub fn norm_coefficients(
         &self,
-        x: &Tensor,
         moments: &Moments,
         bias: Option<&Tensor>,
         norm: GroupNorm<'_>,
-        silu: bool,
-    ) -> Result<Tensor, Error> {
-        let map = Map::of(x)?;
-        map.expect_bias(bias)?;
-        map.expect_bias(Some(norm.weight))?;
-        map.expect_bias(Some(norm.offset))?;
-        if norm.groups <= 0 || map.channels % norm.groups != 0 {
+    ) -> Result<NormCoefficients, Error> {
+        let Moments { values, pieces } = moments;
+        let &[count, channels, 2] = &values.size()[..] else {
+            return Err(Error::InvalidArguments("moments are [pieces, channels, 2]"));
+        };
+        expect(values, Kind::Float, &[pieces.count(), channels, 2])?;
+        for tensor in [bias, Some(norm.weight), Some(norm.offset)].into_iter().flatten() {
+            expect(tensor, Kind::Float, &[channels])?;
+        }
+        if norm.groups <= 0 || channels % norm.groups != 0 {
             return Err(Error::InvalidArguments("the groups do not divide the channels"));
         }
-        if moments.per_block != map.per_block()
-            || moments.values.size() != [map.blocks(), map.channels, 2]
-        {
-            return Err(Error::InvalidArguments("the moments are of another map"));
-        }
-        let device = x.device();
-        let coefficients = Tensor::f_empty([2, map.channels], (Kind::Float, device))?;
+        let coefficients = Tensor::f_empty([2, channels], (Kind::Float, values.device()))?;
         let arguments = [
-            (&moments.values).into(),
-            moments.blocks().into(),
-            moments.per_block.into(),
-            map.positions.into(),
-            map.channels.into(),
+            values.into(),
+            count.into(),
+            pieces.per_piece.into(),
+            pieces.positions.into(),
+            channels.into(),
             norm.groups.into(),
             bias.into(),
             norm.weight.into(),
@@ -166,15 +176,30 @@ impl Kernels {
             norm.eps.into(),
             (&coefficients).into(),
         ];
-        // SAFETY: the types are those of `norm_coefficients`; the moments are of this map.
+        // SAFETY: the types are those of `norm_coefficients`; there are moments for each piece.
         unsafe {
             self.0.stream.launch(self.0.group_norm.coefficients, (norm.groups, 1), 512, &arguments)
         }?;
+        Ok(NormCoefficients(coefficients))
+    }
+
+    /// The norm of a map or of any part of it, and its SiLU if `silu`.
+    ///
+    /// # Errors
+    /// When a tensor does not fit, or the driver fails.
+    pub fn group_norm(
+        &self,
+        x: &Tensor,
+        coefficients: &NormCoefficients,
+        silu: bool,
+    ) -> Result<Tensor, Error> {
+        let map = Map::of(x)?;
+        expect(&coefficients.0, Kind::Float, &[2, map.channels])?;
         let out = x.f_empty_like()?;
         let per_block = map.lanes() * NORMED_EACH;
         let arguments = [
             x.into(),
-            (&coefficients).into(),
+            (&coefficients.0).into(),
             map.positions.into(),
             map.channels.into(),
             per_block.into(),
@@ -188,9 +213,73 @@ impl Kernels {
     }
 }
 
+impl Pieces {
+    /// Pieces of `per_piece` positions; the last may have fewer.
+    pub fn new(positions: i64, per_piece: i64) -> Self {
+        Self { positions, per_piece: per_piece.max(1) }
+    }
+
+    /// The pieces that suit the kernels: the same on every GPU.
+    pub fn of_map(positions: i64, channels: i64) -> Self {
+        let lanes = Map { positions, channels }.lanes();
+        Self::new(positions, pieces(positions, BLOCKS_MAX).max(lanes * EACH))
+    }
+
+    /// The pieces of a part of so many positions, which begins where a piece does.
+    pub fn of_part(self, positions: i64) -> Self {
+        Self { positions, ..self }
+    }
+
+    /// How many there are.
+    pub fn count(self) -> i64 {
+        pieces(self.positions, self.per_piece)
+    }
+
+    /// Positions in all of them.
+    pub fn positions(self) -> i64 {
+        self.positions
+    }
+
+    /// Positions of each but the last.
+    pub fn per_piece(self) -> i64 {
+        self.per_piece
+    }
+}
+
 impl Moments {
-    fn blocks(&self) -> i64 {
-        self.values.size()[0]
+    /// `values` `[pieces, channels, 2]` in float32.
+    pub fn new(values: Tensor, pieces: Pieces) -> Self {
+        Self { values, pieces }
+    }
+
+    /// The moments of a map from those of its parts in order.
+    ///
+    /// # Errors
+    /// When the parts are not whole pieces of one map, or libtorch fails (out of memory).
+    pub fn join(parts: &[Self]) -> Result<Self, Error> {
+        let [before @ .., last] = parts else {
+            return Err(Error::InvalidArguments("a map has at least one part"));
+        };
+        let per_piece = last.pieces.per_piece;
+        let whole = |part: &Self| {
+            part.pieces.per_piece == per_piece && part.pieces.positions % per_piece == 0
+        };
+        if !before.iter().all(whole) {
+            return Err(Error::InvalidArguments("the parts are not whole pieces of one map"));
+        }
+        let positions = parts.iter().map(|part| part.pieces.positions).sum();
+        let values: Vec<&Tensor> = parts.iter().map(|part| &part.values).collect();
+        Ok(Self::new(Tensor::f_cat(&values, 0)?, Pieces { positions, per_piece }))
+    }
+
+    /// `[pieces, channels, 2]` in float32: means, and sums of squared distances.
+    pub fn values(&self) -> &Tensor {
+        &self.values
+    }
+
+    /// The pieces that they are of.
+    pub fn pieces(&self) -> Pieces {
+        self.pieces
     }
 }
 
@@ -230,23 +319,58 @@ impl Map {
         self.lanes() * self.channels / 8
     }
 
-    fn per_block(self) -> i64 {
-        pieces(self.positions, BLOCKS_MAX).max(self.lanes() * EACH)
-    }
-
-    fn blocks(self) -> i64 {
-        pieces(self.positions, self.per_block())
-    }
-
     /// Uninitialised moments of `x`.
-    fn moments(self, x: &Tensor) -> Result<Moments, Error> {
-        let shape = [self.blocks(), self.channels, 2];
+    fn moments(self, x: &Tensor, pieces: Pieces) -> Result<Moments, Error> {
+        let pieces = pieces.of_part(self.positions);
+        let shape = [pieces.count(), self.channels, 2];
         let values = Tensor::f_empty(shape, (Kind::Float, x.device()))?;
-        Ok(Moments { values, per_block: self.per_block() })
+        Ok(Moments { values, pieces })
     }
 }
 
 /// The number of pieces of at most `size` in `count`.
 pub(super) fn pieces(count: i64, size: i64) -> i64 {
     (count + size - 1) / size
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    #[test]
+    fn pieces_cover_a_map_and_its_parts() {
+        // Maps of an image of 1024², of 1536x1024, and small or odd ones.
+        for (positions, channels, per_piece, count) in [
+            (512 * 512, 512, 128, 2048),
+            (1024 * 1024, 128, 512, 2048),
+            (1536 * 1024, 128, 768, 2048),
+            (1072 * 1040, 128, 545, 2046),
+            (35, 40, 816, 1),
+            (1, 8, 4096, 1),
+        ] {
+            let pieces = Pieces::of_map(positions, channels);
+            assert_eq!((pieces.per_piece(), pieces.count()), (per_piece, count));
+            let part = pieces.of_part(per_piece + 1);
+            assert_eq!((part.per_piece(), part.count()), (per_piece, 2));
+        }
+    }
+
+    #[test]
+    fn moments_are_joined_from_whole_pieces() {
+        let moments = |positions, per_piece| {
+            let pieces = Pieces::new(positions, per_piece);
+            let shape = [pieces.count(), 8, 2];
+            Moments::new(Tensor::rand(shape, (Kind::Float, Device::Cpu)), pieces)
+        };
+        let joined = Moments::join(&[moments(12, 4), moments(4, 4), moments(3, 4)]).unwrap();
+        assert_eq!(joined.pieces(), Pieces::new(19, 4));
+        assert_eq!(joined.values().size(), [5, 8, 2]);
+        for parts in
+            [vec![], vec![moments(3, 4), moments(4, 4)], vec![moments(4, 4), moments(3, 3)]]
+        {
+            assert!(matches!(Moments::join(&parts), Err(Error::InvalidArguments(_))));
+        }
+    }
 }

@@ -19,7 +19,7 @@ mod rope;
 mod softmax;
 
 pub use expand::Expander;
-pub use group_norm::{GroupNorm, Moments};
+pub use group_norm::{GroupNorm, Moments, NormCoefficients, Pieces};
 pub use norm::{Rows, Scale};
 pub use rope::Pairs;
 

@@ -1,14 +1,24 @@
-//! Feature maps: group norm, residual sum, upsampling, and conversion of the last map to bytes.
+//! Feature maps: residual sum, upsampling, and conversion of the last map to bytes.
 //!
 //! An eager map is NCHW and complete. A fused map is bfloat16 in NHWC, and the bias of the convolution
 //! before it is pending: the next operation adds it, which saves a pass over memory.
 
-use tch::{Kind, Tensor};
-use zimage_cuda::{GroupNorm, Kernels, Moments};
+use std::ops::Range;
 
-use super::Ops;
+use tch::{Kind, Tensor};
+use zimage_cuda::{Moments, Pieces};
+
+use super::{Ops, from_rows, image_rows, to_rows};
 use crate::error::{Error, Result};
 use crate::image::all_finite;
+
+/// The size of a feature map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MapShape {
+    pub(crate) channels: i64,
+    pub(crate) h: i64,
+    pub(crate) w: i64,
+}
 
 /// A feature map of one image.
 #[derive(Debug)]
@@ -44,49 +54,75 @@ impl Map {
         Ok(self.values.f_add(&bias)?.f_to_kind(self.values.f_kind()?)?)
     }
 
-    fn size(&self) -> Result<(i64, i64)> {
-        let (_, _, h, w) = self.values.size4()?;
-        Ok((h, w))
+    /// The moments for a norm, if they are known.
+    pub(crate) fn moments(&self) -> Option<&Moments> {
+        self.moments.as_ref()
+    }
+
+    pub(crate) fn shape(&self) -> Result<MapShape> {
+        let (_, channels, h, w) = self.values.size4()?;
+        Ok(MapShape { channels, h, w })
+    }
+
+    /// Some rows of the image: a view.
+    pub(crate) fn rows(&self, rows: &Range<i64>) -> Result<Self> {
+        let bias = self.bias.as_ref().map(Tensor::shallow_clone);
+        Ok(Self::new(image_rows(&self.values, rows)?, bias))
+    }
+
+    /// The same with the moments of its values without the bias.
+    pub(crate) fn with_moments(self, moments: Option<Moments>) -> Self {
+        Self { moments, ..self }
+    }
+}
+
+impl MapShape {
+    pub(crate) fn positions(self) -> i64 {
+        self.h * self.w
     }
 }
 
 impl Ops {
-    /// Norm over groups of channels, then SiLU if `silu`: `[1, channels, h, w]`.
-    pub(crate) fn group_norm(&self, x: &Map, norm: GroupNorm<'_>, silu: bool) -> Result<Tensor> {
-        let Self::Fused(kernels) = self else {
-            let GroupNorm { weight, offset, groups, eps } = norm;
-            let out = x.complete()?.f_group_norm(groups, Some(weight), Some(offset), eps, true)?;
-            return if silu { Ok(out.f_silu()?) } else { Ok(out) };
-        };
-        let rows = to_rows(&x.values)?;
-        let taken;
-        let moments = match &x.moments {
-            Some(known) => known,
-            None => {
-                taken = kernels.moments(&rows)?;
-                &taken
-            }
-        };
-        from_rows(&kernels.group_norm(&rows, moments, x.bias(), norm, silu)?, x.size()?)
-    }
-
     /// The sum of two maps.
     pub(crate) fn add(&self, x: &Map, y: &Map) -> Result<Map> {
+        let shape = x.shape()?;
+        let (sum, moments) =
+            self.add_positions(x, y, 0..shape.positions(), self.pieces(shape, x.values.device()))?;
+        Ok(Map::new(sum, None).with_moments(moments))
+    }
+
+    /// The sum of two maps at some positions, which begin where one of `pieces` does: eager, they are
+    /// whole rows and the sum is `[1, channels, rows, w]`; fused, it has its moments, and if they are not
+    /// whole rows it is `[1, channels, 1, positions]`.
+    pub(crate) fn add_positions(
+        &self,
+        x: &Map,
+        y: &Map,
+        positions: Range<i64>,
+        pieces: Pieces,
+    ) -> Result<(Tensor, Option<Moments>)> {
+        let w = x.shape()?.w;
         let Self::Fused(kernels) = self else {
-            return Ok(Map::new(x.complete()?.f_add(&y.complete()?)?, None));
+            let rows = positions.start / w..positions.end / w;
+            let (x, y) = (x.rows(&rows)?.complete()?, y.rows(&rows)?.complete()?);
+            return Ok((x.f_add(&y)?, None));
         };
         let bias = match (x.bias(), y.bias()) {
             (Some(one), Some(other)) => Some(one.f_add(other)?),
             (one, other) => one.or(other).map(Tensor::shallow_clone),
         };
-        let (sum, moments) =
-            kernels.add(&to_rows(&x.values)?, &to_rows(&y.values)?, bias.as_ref())?;
-        Ok(Map { values: from_rows(&sum, x.size()?)?, bias: None, moments: Some(moments) })
+        let count = positions.end - positions.start;
+        let part = |map: &Map| -> Result<Tensor> {
+            Ok(to_rows(&map.values)?.f_narrow(0, positions.start, count)?)
+        };
+        let (sum, moments) = kernels.add(&part(x)?, &part(y)?, bias.as_ref(), pieces)?;
+        let size = if count % w == 0 { (count / w, w) } else { (1, count) };
+        Ok((from_rows(&sum, size)?, Some(moments)))
     }
 
     /// Upsampling by two (nearest): `[1, channels, 2h, 2w]`.
     pub(crate) fn upsample(&self, x: &Map) -> Result<Tensor> {
-        let (h, w) = x.size()?;
+        let MapShape { h, w, .. } = x.shape()?;
         let Self::Fused(kernels) = self else {
             return Ok(x.complete()?.f_upsample_nearest2d([2 * h, 2 * w], None, None)?);
         };
@@ -102,7 +138,7 @@ impl Ops {
         let not_finite = Error::NotFinite("the decoded pixels");
         if let (Self::Fused(kernels), Some(bias)) = (self, x.bias()) {
             let (bytes, flag) = kernels.to_bytes(&to_rows(&x.values)?, bias)?;
-            let (h, w) = x.size()?;
+            let MapShape { h, w, .. } = x.shape()?;
             return match flag.f_int64_value(&[0])? {
                 0 => Ok(bytes.f_view([h, w, 3])?),
                 _ => Err(not_finite),
@@ -116,54 +152,15 @@ impl Ops {
         let bytes = bytes.f_round()?.f_to_kind(Kind::Uint8)?;
         Ok(bytes.f_squeeze_dim(0)?.f_permute([1, 2, 0])?.f_contiguous()?)
     }
-
-    /// Attention of a single head over all positions: `q`, `k` and `v` are `[1, positions, width]`, and so
-    /// is the result.
-    ///
-    /// Heads of more than 256 numbers have no fast kernel in libtorch. Fused, it is two matrix
-    /// products with the scores in float32 between them, for some thousand queries at a time.
-    pub(crate) fn wide_attention(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-        let (_, places, width) = q.size3()?;
-        let kernels = match self {
-            Self::Fused(kernels) if Kernels::takes_scores_of(places) => kernels,
-            _ => return super::attention(q, k, v, false),
-        };
-        /// Queries at a time: enough for the GPU, and at 2048² a gigabyte of scores.
-        const QUERIES: i64 = 4096;
-        let [q, k, v] = [q.f_squeeze_dim(0)?, k.f_squeeze_dim(0)?, v.f_squeeze_dim(0)?];
-        let (keys, scale) = (k.f_transpose(0, 1)?, (width as f64).powf(-0.5));
-        let parts = q.f_split(QUERIES, 0)?;
-        let parts = parts.iter().map(|q| {
-            let scores = q.f_mm_dtype(&keys, Kind::Float)?;
-            Ok(kernels.softmax(&scores, scale)?.f_mm(&v)?)
-        });
-        let parts = parts.collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::f_cat(&parts, 0)?.f_unsqueeze(0)?)
-    }
-}
-
-/// `[1, channels, h, w]` as rows `[h · w, channels]`: a view, if the strides are NHWC.
-pub(crate) fn to_rows(x: &Tensor) -> Result<Tensor> {
-    let (_, channels, h, w) = x.size4()?;
-    Ok(x.f_permute([0, 2, 3, 1])?.f_view([h * w, channels])?)
-}
-
-/// The inverse of [`to_rows`]: a view.
-pub(crate) fn from_rows(rows: &Tensor, (h, w): (i64, i64)) -> Result<Tensor> {
-    let channels = rows.size2()?.1;
-    Ok(rows.f_view([1, h, w, channels])?.f_permute([0, 3, 1, 2])?)
-}
-
-/// `[n, channels, h, w]` with the strides of `[n, h, w, channels]`.
-pub(crate) fn to_nhwc(x: &Tensor) -> Result<Tensor> {
-    Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
 }
 
 #[cfg(test)]
 mod tests {
     use tch::Device;
+    use zimage_cuda::GroupNorm;
 
     use super::*;
+    use crate::ops::to_nhwc;
 
     const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -204,40 +201,6 @@ mod tests {
                 assert!(distance(&one, &two) == 0.0);
             }
         }
-    }
-
-    #[test]
-    fn the_eager_norm_is_the_formula() {
-        let x = Tensor::randn([1, 12, 5, 3], FLOAT) * 2 + 7;
-        let (weight, offset) = (Tensor::randn([12], FLOAT), Tensor::randn([12], FLOAT));
-        let norm = GroupNorm { weight: &weight, offset: &offset, groups: 3, eps: 1e-6 };
-        let groups = x.view([3, 4 * 15]).to_kind(Kind::Double);
-        let mean = groups.mean_dim(&[1i64][..], true, Kind::Double);
-        let var = (&groups - &mean).square().mean_dim(&[1i64][..], true, Kind::Double);
-        let normed = ((&groups - &mean) / (var + 1e-6).sqrt()).view([1, 12, 5, 3]);
-        let want = normed * weight.view([1, -1, 1, 1]) + offset.view([1, -1, 1, 1]);
-        let got = Ops::Eager.group_norm(&Map::new(x, None), norm, false).unwrap();
-        assert!(distance(&got.to_kind(Kind::Double), &want) < 1e-5);
-    }
-
-    #[test]
-    fn nhwc_is_another_order_of_the_same_map() {
-        let x = Tensor::randn([1, 8, 3, 5], FLOAT);
-        let nhwc = to_nhwc(&x).unwrap();
-        assert!(nhwc == x && !nhwc.is_contiguous());
-        let rows = to_rows(&nhwc).unwrap();
-        assert_eq!(rows.size(), [15, 8]);
-        assert_eq!(rows.data_ptr(), nhwc.data_ptr());
-        assert_eq!(rows.double_value(&[7, 2]), x.double_value(&[0, 2, 1, 2]));
-        assert!(from_rows(&rows, (3, 5)).unwrap() == x);
-    }
-
-    #[test]
-    fn attention_of_one_head_is_the_formula() {
-        let [q, k, v] = [0; 3].map(|_| Tensor::randn([1, 6, 16], FLOAT));
-        let weights = (q.matmul(&k.transpose(1, 2)) * 0.25).softmax(-1, Kind::Float);
-        let got = Ops::Eager.wide_attention(&q, &k, &v).unwrap();
-        assert!(distance(&got, &weights.matmul(&v)) < 1e-5);
     }
 
     #[test]

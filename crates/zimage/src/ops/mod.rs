@@ -8,9 +8,12 @@
 mod attention;
 pub(crate) mod float8;
 mod gate;
+mod group_norm;
 mod heads;
+mod layout;
 mod maps;
 mod norm;
+mod wide_attention;
 
 use tch::{Device, Kind, Tensor};
 use zimage_cuda::{Kernels, Rows};
@@ -19,8 +22,12 @@ use crate::error::Result;
 use crate::options::Options;
 pub(crate) use attention::attention;
 pub(crate) use heads::{Heads, Rotation};
-pub(crate) use maps::{Map, from_rows, to_nhwc, to_rows};
+pub(crate) use layout::{
+    copy_image, empty_image, from_rows, image_rows, pad_rows, stack_images, to_nhwc, to_rows,
+};
+pub(crate) use maps::{Map, MapShape};
 pub(crate) use norm::{RmsNorm, Scale};
+pub(crate) use wide_attention::queries_at_a_time;
 
 /// The implementation of the operations.
 #[derive(Clone, Debug)]

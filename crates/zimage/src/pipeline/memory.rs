@@ -6,6 +6,7 @@ use std::cell::Cell;
 use tch::Device;
 use zimage_cuda::{allocated, free_memory, reset_peak};
 
+use super::networks::Networks;
 use crate::error::{Error, Result};
 use crate::params::ResolvedParams;
 
@@ -14,8 +15,8 @@ use crate::params::ResolvedParams;
 pub enum Fit {
     /// At once.
     Whole,
-    /// Only in tiles.
-    Tiles,
+    /// Only in strips: the same image in more time.
+    Strips,
 }
 
 /// The most bytes that an image of so many pixels took. All of it grows with the pixels.
@@ -41,11 +42,11 @@ impl MemoryEstimate {
     ///
     /// # Errors
     /// [`Error::TooLarge`], which says what would fit; or when the GPU fails.
-    pub(super) fn fit(&self, device: Device, params: &ResolvedParams) -> Result<Fit> {
-        let (Device::Cuda(ordinal), Some(footprint)) = (device, self.0.get()) else {
+    pub(super) fn fit(&self, networks: &Networks, params: &ResolvedParams) -> Result<Fit> {
+        let (Device::Cuda(ordinal), Some(footprint)) = (networks.device, self.0.get()) else {
             return Ok(Fit::Whole);
         };
-        footprint.fit(params, free(ordinal)?)
+        footprint.fit(params, networks.decoder_footprint(params).in_strips, free(ordinal)?)
     }
 
     /// Whether a step and the decoding of an image fit the memory that is free now side by side;
@@ -96,20 +97,21 @@ impl Footprint {
         needed <= free
     }
 
-    /// Whether an image fits `free` bytes.
-    fn fit(self, params: &ResolvedParams, free: u64) -> Result<Fit> {
+    /// Whether an image, whose decoding in strips takes `in_strips`, fits `free` bytes.
+    fn fit(self, params: &ResolvedParams, in_strips: u64, free: u64) -> Result<Fit> {
         let pixels = pixels(params);
         let scaled = |bytes: u64| {
             let bytes = u128::from(bytes) * u128::from(pixels) / u128::from(self.pixels.max(1));
             u64::try_from(bytes).unwrap_or(u64::MAX)
         };
         let (step, decode) = (scaled(self.step), scaled(self.decode));
-        if step > free {
+        let needed = step.max(decode.min(in_strips));
+        if needed > free {
             let (width, height) = (params.width, params.height);
-            let side = (free as f64 / step as f64 * pixels as f64).sqrt() as u32;
-            return Err(Error::TooLarge { width, height, needed: step, free, side });
+            let side = (free as f64 / needed as f64 * pixels as f64).sqrt() as u32;
+            return Err(Error::TooLarge { width, height, needed, free, side });
         }
-        Ok(if decode > free { Fit::Tiles } else { Fit::Whole })
+        Ok(if decode > free { Fit::Strips } else { Fit::Whole })
     }
 }
 
@@ -139,14 +141,23 @@ mod tests {
     #[test]
     fn what_fits_is_scaled_from_one_size() {
         let footprint = Footprint { pixels: 1 << 20, step: 300_000_000, decode: 1_500_000_000 };
-        let fits = |(width, height), free| footprint.fit(&params(width, height), free);
+        let in_strips = |params: &ResolvedParams| 500 * pixels(params);
+        let fits = |(width, height), free| {
+            let params = params(width, height);
+            footprint.fit(&params, in_strips(&params), free)
+        };
         assert_eq!(fits((1024, 1024), 1_500_000_000).unwrap(), Fit::Whole);
-        assert_eq!(fits((1024, 1024), 1_499_999_999).unwrap(), Fit::Tiles);
+        assert_eq!(fits((1024, 1024), 1_499_999_999).unwrap(), Fit::Strips);
         let unknown = Footprint { decode: u64::MAX, ..footprint };
-        assert_eq!(unknown.fit(&params(2048, 2048), 2_000_000_000).unwrap(), Fit::Tiles);
+        let large = params(2048, 2048);
+        let fit = unknown.fit(&large, in_strips(&large), 2_100_000_000);
+        assert_eq!(fit.unwrap(), Fit::Strips);
         assert_eq!(fits((512, 512), 375_000_000).unwrap(), Fit::Whole);
-        assert_eq!(fits((2048, 2048), 1_200_000_000).unwrap(), Fit::Tiles);
-        let error = fits((2048, 1024), 300_000_000).unwrap_err();
+        assert_eq!(fits((2048, 2048), 2_100_000_000).unwrap(), Fit::Strips);
+        // The step fits, and not even strips of the decoder do.
+        let error = fits((2048, 2048), 2_000_000_000).unwrap_err();
+        assert!(error.to_string().contains("needs about 2.1 GB"), "{error}");
+        let error = footprint.fit(&params(2048, 1024), 0, 300_000_000).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Refused);
         assert_eq!(
             error.to_string(),

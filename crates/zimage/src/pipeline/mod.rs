@@ -188,15 +188,17 @@ impl Pipeline {
         Image::from_bytes(&bytes)
     }
 
-    /// As [`Pipeline::decode`] in a fraction of the memory: tile by tile. The image is a little
-    /// different, as each tile is normalized by itself.
+    /// As [`Pipeline::decode`], to the bit, in a fraction of the memory and in more time: large feature
+    /// maps are computed in strips.
     ///
     /// # Errors
     /// As [`Pipeline::decode`].
-    pub fn decode_in_tiles(&self, generation: &Generation) -> Result<Image> {
+    pub fn decode_in_strips(&self, generation: &Generation) -> Result<Image> {
         sanity::check_finite(generation.latents())?;
         let latents = generation.latents().shallow_clone();
-        self.engine.networks.decoder.ask(move |vae| vae.image_in_tiles(&latents)).wait()
+        let bytes =
+            self.engine.networks.decoder.ask(move |vae| vae.bytes_in_strips(&latents)).wait()?;
+        Image::from_bytes(&bytes)
     }
 }
 
@@ -226,7 +228,7 @@ impl Pipeline {
     /// # Errors
     /// [`Error::TooLarge`], which says what would fit; or when the GPU fails.
     pub fn fit(&self, params: &ResolvedParams) -> Result<Fit> {
-        self.engine.memory.fit(self.device(), params)
+        self.engine.memory.fit(&self.engine.networks, params)
     }
 
     /// Frees all memory that is held only because it may be useful.

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use super::decoder_thread::DecoderThread;
 use super::defaults;
 use super::streaming_plan::{SLOTS, StreamingPlan};
-use crate::checkpoint::{Checkpoint, Component};
+use crate::checkpoint::{Checkpoint, Component, VaeConfig};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::options::Options;
@@ -15,7 +15,7 @@ use crate::params::{Defaults, Limits, Params, ResolvedParams};
 use crate::schedule;
 use crate::text_encoder::TextEncoder;
 use crate::transformer::{Grid, Transformer};
-use crate::vae::Vae;
+use crate::vae::{DecoderFootprint, Vae};
 use crate::weights::streaming::Streamer;
 use crate::weights::{Form, LoadedFrom, Loader, Streaming, Target};
 
@@ -37,6 +37,9 @@ pub(super) struct Networks {
     vae_scale: u32,
     /// Channels of the latents.
     channels: i64,
+    vae: VaeConfig,
+    /// Bytes of a number in the decoder.
+    vae_bytes: u64,
 }
 
 impl Networks {
@@ -83,6 +86,8 @@ impl Networks {
             train_timesteps: checkpoint.scheduler.num_train_timesteps,
             vae_scale: checkpoint.vae.scale() as u32,
             channels: checkpoint.transformer.in_channels,
+            vae: checkpoint.vae.clone(),
+            vae_bytes: dtype.vae_kind().elt_size_in_bytes() as u64,
         })
     }
 
@@ -94,6 +99,11 @@ impl Networks {
     /// Rows and columns of an image's latents.
     pub(super) fn latent_size(&self, params: &ResolvedParams) -> (i64, i64) {
         (i64::from(params.height / self.vae_scale), i64::from(params.width / self.vae_scale))
+    }
+
+    /// The memory that decoding an image takes.
+    pub(super) fn decoder_footprint(&self, params: &ResolvedParams) -> DecoderFootprint {
+        DecoderFootprint::of(&self.vae, (params.height, params.width), self.vae_bytes)
     }
 
     /// The shape of latents of this size: `[1, channels, height, width]`.

@@ -17,19 +17,19 @@ const COLOURS: i64 = 3;
 pub(super) struct Decoder {
     conv_in: Conv,
     middle: Middle,
-    up: Vec<Up>,
-    norm_out: GroupNorm,
-    conv_out: Conv,
+    pub(super) up: Vec<Up>,
+    pub(super) norm_out: GroupNorm,
+    pub(super) conv_out: Conv,
     /// Whether the fused kernels support every map.
     can_fuse: bool,
-    ops: Ops,
+    pub(super) ops: Ops,
 }
 
 /// One resolution; all but the last double it.
 #[derive(Debug)]
-struct Up {
-    resnets: Vec<Resnet>,
-    upsampler: Option<Conv>,
+pub(super) struct Up {
+    pub(super) resnets: Vec<Resnet>,
+    pub(super) upsampler: Option<Conv>,
 }
 
 impl Decoder {
@@ -75,7 +75,7 @@ impl Decoder {
     }
 
     /// Changes the weights' layout to NHWC, and leaves biases pending for the next operation.
-    fn lay_out(&mut self) -> Result<()> {
+    pub(super) fn lay_out(&mut self) -> Result<()> {
         self.conv_in.fuse()?;
         self.middle.fuse()?;
         for up in &mut self.up {
@@ -89,10 +89,7 @@ impl Decoder {
 
     /// `z` is `[1, latent channels, h, w]`; the result `[1, 3, 8h, 8w]`, of about −1 to 1.
     pub(super) fn forward(&self, z: &Tensor) -> Result<Tensor> {
-        let out = self.last_map(z)?;
-        let Some(bias) = out.bias() else { return out.complete() };
-        let colours = out.values().f_narrow(1, 0, COLOURS)?;
-        Map::new(colours, Some(bias.shallow_clone())).complete()
+        colours(&self.last_map(z)?)
     }
 
     /// The same as bytes `[8h, 8w, 3]`.
@@ -103,28 +100,49 @@ impl Decoder {
     /// The output of the last convolution. Each map is freed as soon as the next one exists.
     fn last_map(&self, z: &Tensor) -> Result<Map> {
         let ops = &self.ops;
-        // The first convolution gets NHWC, and the others preserve it.
-        let z = if let Ops::Fused(_) = ops { to_nhwc(z)? } else { z.shallow_clone() };
-        let mut x = self.middle.forward(ops, &self.conv_in.forward(&z)?)?;
+        let mut x = self.first_map(z)?;
         for up in &self.up {
             x = up.forward(ops, x)?;
+            if let Some(conv) = &up.upsampler {
+                x = double(ops, x, conv)?;
+            }
         }
         let normed = self.norm_out.forward_silu(ops, &x)?;
         drop(x);
         self.conv_out.forward(&normed)
     }
+
+    /// The output of the middle, at the latents' size.
+    pub(super) fn first_map(&self, z: &Tensor) -> Result<Map> {
+        let ops = &self.ops;
+        // The first convolution gets NHWC, and the others preserve it.
+        let z = if let Ops::Fused(_) = ops { to_nhwc(z)? } else { z.shallow_clone() };
+        self.middle.forward(ops, &self.conv_in.forward(&z)?)
+    }
 }
 
 impl Up {
-    fn forward(&self, ops: &Ops, mut x: Map) -> Result<Map> {
+    /// The residual blocks.
+    pub(super) fn forward(&self, ops: &Ops, mut x: Map) -> Result<Map> {
         for resnet in &self.resnets {
             x = resnet.forward(ops, &x)?;
         }
-        let Some(conv) = &self.upsampler else { return Ok(x) };
-        let doubled = ops.upsample(&x)?;
-        drop(x);
-        conv.forward(&doubled)
+        Ok(x)
     }
+}
+
+/// The step to the next level.
+pub(super) fn double(ops: &Ops, x: Map, conv: &Conv) -> Result<Map> {
+    let doubled = ops.upsample(&x)?;
+    drop(x);
+    conv.forward(&doubled)
+}
+
+/// Pixels `[1, 3, h, w]` of the last convolution's output, or of some rows of it.
+pub(super) fn colours(x: &Map) -> Result<Tensor> {
+    let Some(bias) = x.bias() else { return x.complete() };
+    let colours = x.values().f_narrow(1, 0, COLOURS)?;
+    Map::new(colours, Some(bias.shallow_clone())).complete()
 }
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 //!
 //! Source: diffusers `ResnetBlock2D`, `UNetMidBlock2D`, `AttnProcessor2_0`.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use zimage_cuda as cuda;
 
 use crate::checkpoint::VaeConfig;
 use crate::error::Result;
 use crate::nn::Linear;
-use crate::ops::{Map, Ops, from_rows, to_nhwc, to_rows};
+use crate::ops::{Map, MapShape, Ops, from_rows, to_nhwc, to_rows};
 use crate::weights::Weights;
 
 /// The epsilon of every norm in the autoencoder.
@@ -66,20 +66,47 @@ impl Conv {
     }
 
     /// The device and the kind of the weight.
-    pub(super) fn placed(&self) -> Result<(tch::Device, Kind)> {
+    pub(super) fn placed(&self) -> Result<(Device, Kind)> {
         Ok((self.weight.device(), self.weight.f_kind()?))
     }
 
     /// `x` is `[1, inputs, h, w]`, in NHWC if fused.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Map> {
-        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
+        self.convolve(x, [self.padding; 2])
+    }
+
+    /// The same for rows of a map with the rows beside them that the kernel reaches, zeros among them
+    /// where the map ends.
+    pub(super) fn forward_rows(&self, x: &Tensor) -> Result<Map> {
+        self.convolve(x, [0, self.padding])
+    }
+
+    fn convolve(&self, x: &Tensor, padding: [i64; 2]) -> Result<Map> {
+        let stride = [self.stride; 2];
         let bias = (!self.fused).then_some(&self.bias);
-        let out = x.f_conv2d(&self.weight, bias, stride, padding, [1, 1], 1)?;
-        Ok(Map::new(out, self.fused.then(|| self.bias.shallow_clone())))
+        let is_float32_on_cpu = x.device() == Device::Cpu && x.f_kind()? == Kind::Float;
+        let out = if is_float32_on_cpu && tch::utils::has_mkldnn() {
+            // `conv2d` leaves small inputs to another algorithm, with other bits: rows of a map would
+            // not be convolved as the whole map is.
+            x.f_mkldnn_convolution(&self.weight, bias, padding, stride, [1, 1], 1)?
+        } else {
+            x.f_conv2d(&self.weight, bias, stride, padding, [1, 1], 1)?
+        };
+        Ok(Map::new(out, self.pending_bias().map(Tensor::shallow_clone)))
+    }
+
+    /// The bias that outputs are left without.
+    pub(super) fn pending_bias(&self) -> Option<&Tensor> {
+        self.fused.then_some(&self.bias)
+    }
+
+    /// How many channels its outputs have.
+    pub(super) fn outputs(&self) -> i64 {
+        self.weight.size()[0]
     }
 
     /// The same for a map, with a convolution over one position.
-    fn project(&self, x: &Map) -> Result<Map> {
+    pub(super) fn project(&self, x: &Map) -> Result<Map> {
         if !self.fused {
             return self.forward(&x.complete()?);
         }
@@ -129,6 +156,16 @@ impl GroupNorm {
         ops.group_norm(x, self.learnt(), false)
     }
 
+    /// The norm of a map with these moments and this pending bias.
+    pub(super) fn coefficients(
+        &self,
+        ops: &Ops,
+        moments: &cuda::Moments,
+        bias: Option<&Tensor>,
+    ) -> Result<cuda::NormCoefficients> {
+        ops.norm_coefficients(moments, bias, self.learnt())
+    }
+
     pub(super) fn forward_silu(&self, ops: &Ops, x: &Map) -> Result<Tensor> {
         ops.group_norm(x, self.learnt(), true)
     }
@@ -142,11 +179,11 @@ impl GroupNorm {
 /// Two convolutions beside a shortcut.
 #[derive(Debug)]
 pub(super) struct Resnet {
-    norm1: GroupNorm,
-    conv1: Conv,
-    norm2: GroupNorm,
-    conv2: Conv,
-    shortcut: Option<Conv>,
+    pub(super) norm1: GroupNorm,
+    pub(super) conv1: Conv,
+    pub(super) norm2: GroupNorm,
+    pub(super) conv2: Conv,
+    pub(super) shortcut: Option<Conv>,
 }
 
 impl Resnet {
@@ -261,8 +298,15 @@ impl Attention {
     fn forward(&self, ops: &Ops, x: &Map) -> Result<Map> {
         let positions = self.norm.forward(ops, x)?.f_flatten(2, 3)?.f_transpose(1, 2)?;
         let (q, k) = (self.q.forward(&positions)?, self.k.forward(&positions)?);
-        let out = ops.wide_attention(&q, &k, &self.v.forward(&positions)?)?;
-        let out = self.out.forward(&out)?.f_transpose(1, 2)?.f_reshape_as(x.values())?;
+        let v = self.v.forward(&positions)?;
+        drop(positions);
+        let out = ops.wide_attention(&q, &k, &v)?;
+        let MapShape { h, w, .. } = x.shape()?;
+        let mut out = from_rows(&self.out.forward(&out)?.f_squeeze_dim(0)?, (h, w))?;
+        if x.values().is_contiguous() {
+            // The map stays in NCHW.
+            out = out.f_contiguous()?;
+        }
         ops.add(&Map::new(out, None), x)
     }
 }

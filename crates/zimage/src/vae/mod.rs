@@ -4,9 +4,10 @@
 
 mod decoder;
 mod encoder;
+mod footprint;
 mod layers;
 mod preview;
-mod tiles;
+mod strips;
 
 use std::cell::OnceCell;
 
@@ -19,7 +20,9 @@ use crate::image::Image;
 use crate::weights::Weights;
 use decoder::Decoder;
 use encoder::Encoder;
+pub use footprint::DecoderFootprint;
 use preview::Code;
+use strips::Cut;
 
 /// The autoencoder.
 #[derive(Debug)]
@@ -89,6 +92,30 @@ impl Vae {
     /// As [`Vae::image`].
     pub(crate) fn bytes(&self, latents: &Tensor) -> Result<Tensor> {
         self.decoder.bytes(&self.unscaled(latents)?)
+    }
+
+    /// As [`Vae::decode`], to the bit, in a fraction of the memory: large maps are computed in strips.
+    ///
+    /// # Errors
+    /// As [`Vae::decode`].
+    pub fn decode_in_strips(&self, latents: &Tensor) -> Result<Tensor> {
+        self.decoder.forward_in_strips(&self.unscaled(latents)?, Cut::USUAL)
+    }
+
+    /// As [`Vae::bytes`], to the bit, in a fraction of the memory.
+    ///
+    /// # Errors
+    /// As [`Vae::image`].
+    pub(crate) fn bytes_in_strips(&self, latents: &Tensor) -> Result<Tensor> {
+        self.decoder.bytes_in_strips(&self.unscaled(latents)?, Cut::USUAL)
+    }
+
+    /// As [`Vae::image`], to the bit, in a fraction of the memory.
+    ///
+    /// # Errors
+    /// As [`Vae::image`].
+    pub fn image_in_strips(&self, latents: &Tensor) -> Result<Image> {
+        Image::from_bytes(&self.bytes_in_strips(latents)?)
     }
 
     /// Pixels `[1, 3, 8h, 8w]` of −1 to 1 to latents as the transformer has them,

@@ -139,7 +139,7 @@ fn pass(
         last = Instant::now();
         took
     };
-    engine.memory.fit(networks.device, params)?;
+    engine.memory.fit(networks, params)?;
     let noise = Generation::new(networks, params, 0)?;
     let decoded =
         started.unwrap_or_else(|| decode(engine, params, noise.latents().shallow_clone()));
@@ -183,7 +183,7 @@ fn measure_memory(engine: &Engine, params: &ResolvedParams, tokens: usize) -> Re
     });
     let decode = match decoded {
         Ok(((), bytes)) => bytes,
-        // There are always tiles.
+        // There are strips.
         Err(error) if error.kind() == ErrorKind::Memory => u64::MAX,
         Err(error) => return Err(error),
     };

@@ -1,0 +1,148 @@
+//! The decoder's footprint: the memory that decoding takes at its peak, whole and in strips, from the
+//! configuration alone.
+
+use super::strips::Cut;
+use crate::checkpoint::VaeConfig;
+use crate::ops::{MapShape, queries_at_a_time};
+
+/// Bytes that decoding takes beside the weights, at the most; without what a library takes for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecoderFootprint {
+    /// Decoding at once.
+    pub whole: u64,
+    /// Decoding in strips: the same image.
+    pub in_strips: u64,
+}
+
+/// What is allocated at once, in numbers of the decoder's kind.
+#[derive(Clone, Copy, Debug)]
+struct Peak {
+    whole: i64,
+    in_strips: i64,
+}
+
+impl DecoderFootprint {
+    /// The footprint for an image of `height` and `width` pixels, with `bytes` for each number: 2 for
+    /// the fused kernels.
+    pub fn of(config: &VaeConfig, (height, width): (u32, u32), bytes: u64) -> Self {
+        let Peak { whole, in_strips } =
+            peak(config, (i64::from(height), i64::from(width)), Cut::USUAL);
+        let rgb = 3 * u64::from(height) * u64::from(width);
+        let of =
+            |numbers: i64| numbers.max(0).cast_unsigned().saturating_mul(bytes).saturating_add(rgb);
+        Self { whole: of(whole), in_strips: of(in_strips) }
+    }
+}
+
+fn peak(config: &VaeConfig, (height, width): (i64, i64), cut: Cut) -> Peak {
+    let scale = config.scale();
+    let mut channels = config.block_out_channels.iter().rev().copied();
+    let first = channels.clone().next().unwrap_or_default();
+    let mut shape = MapShape { channels: first, h: height / scale, w: width / scale };
+    let middle = middle(shape, config.mid_block_add_attention);
+    let mut peak = Peak { whole: middle, in_strips: middle };
+    // The first level has the middle's size.
+    let mut level = channels.next();
+    let mut is_doubled = false;
+    while let Some(outputs) = level {
+        let before = if is_doubled { numbers(shape) } else { 0 };
+        if is_doubled {
+            shape = MapShape { h: 2 * shape.h, w: 2 * shape.w, ..shape };
+        }
+        let out = MapShape { channels: outputs, ..shape };
+        let doubling =
+            if is_doubled { (before + numbers(shape)).max(2 * numbers(shape)) } else { 0 };
+        let whole = doubling.max(resnets(shape, out));
+        peak.whole = peak.whole.max(whole);
+        let in_strips = if cut.is_in_strips(out) {
+            let input = if is_doubled { before } else { numbers(shape) };
+            input + numbers(out) + strip(shape, out, cut)
+        } else {
+            whole
+        };
+        peak.in_strips = peak.in_strips.max(in_strips);
+        (shape, is_doubled) = (out, true);
+        level = channels.next();
+    }
+    // The last norm and convolution, whose eight outputs are at most what a residual block takes.
+    peak.whole = peak.whole.max(2 * numbers(shape) + 8 * shape.positions());
+    peak
+}
+
+fn numbers(shape: MapShape) -> i64 {
+    shape.channels * shape.positions()
+}
+
+/// The residual blocks and the attention of the middle. Scores are float32 and in the decoder's kind,
+/// of which they are three numbers' room at two bytes.
+fn middle(shape: MapShape, has_attention: bool) -> i64 {
+    let positions = shape.positions();
+    let scores = 3 * queries_at_a_time(positions).min(positions) * positions;
+    // The input, queries, keys, values, the parts of the result and their sum.
+    let attention = if has_attention { 6 * numbers(shape) + scores } else { 0 };
+    attention.max(3 * numbers(shape))
+}
+
+/// The residual blocks of a level, whole: input, shortcut, the last convolution's output, and the sum.
+fn resnets(input: MapShape, output: MapShape) -> i64 {
+    let (input_size, output_size) = (numbers(input), numbers(output));
+    let shortcut = if input.channels == output.channels { 0 } else { output_size };
+    let first = (input_size + output_size).max(2 * output_size + shortcut);
+    (input_size + first).max(3 * output_size)
+}
+
+/// What one strip takes at the most: the upsampled input and its convolution beside a strip of output,
+/// or the steps of a residual block.
+fn strip(input: MapShape, output: MapShape, cut: Cut) -> i64 {
+    /// Rows beside a strip that its two convolutions reach, and those of the upsampled map.
+    const HALO: i64 = 6;
+    let count = cut.count(output).max(1);
+    let rows = ((output.h + count - 1) / count + HALO).min(output.h);
+    let channels = (2 * input.channels + output.channels).max(4 * output.channels);
+    channels * rows * output.w
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::checkpoint::Checkpoint;
+
+    fn flux() -> VaeConfig {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference");
+        let mut config = Checkpoint::open(&fixtures.join("plain")).unwrap().vae;
+        config.block_out_channels = vec![128, 256, 512, 512];
+        config.layers_per_block = 2;
+        config.norm_num_groups = 32;
+        config
+    }
+
+    #[test]
+    fn strips_take_half_a_gibibyte_at_1024_and_less_than_two_at_2048() {
+        const MIB: u64 = 1 << 20;
+        for (size, most) in [
+            ((512, 512), 320),
+            ((1024, 1024), 512),
+            ((1536, 1024), 768),
+            ((1024, 1536), 768),
+            ((512, 2048), 512),
+            ((2048, 512), 512),
+            ((2048, 2048), 2048),
+        ] {
+            let footprint = DecoderFootprint::of(&flux(), size, 2);
+            let mib = footprint.in_strips / MIB;
+            assert!(mib <= most, "{size:?}: {mib} MiB of {most}");
+            assert!(footprint.in_strips <= footprint.whole, "{size:?}: {footprint:?}");
+        }
+    }
+
+    #[test]
+    fn the_whole_takes_as_much_as_was_measured() {
+        // torch's peak on an H100 at 1024²: 1.4 GB.
+        let whole = DecoderFootprint::of(&flux(), (1024, 1024), 2).whole;
+        assert!((1_300_000_000..1_500_000_000).contains(&whole), "{whole}");
+        let larger = DecoderFootprint::of(&flux(), (2048, 2048), 2).whole;
+        assert!((4 * whole - larger) * 100 < larger, "{larger}");
+    }
+}

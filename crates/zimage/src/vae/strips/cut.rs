@@ -1,0 +1,113 @@
+//! The cut of maps into strips: which maps, and how high.
+
+use std::ops::Range;
+
+use zimage_cuda::Pieces;
+
+use crate::ops::MapShape;
+
+/// A rule for cutting maps into strips. It depends on the map's size alone.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::vae) struct Cut {
+    /// Positions of the smallest map that is cut.
+    pub(in crate::vae) from: i64,
+    /// Positions of a strip at least.
+    pub(in crate::vae) least: i64,
+    /// Strips of a map at most.
+    pub(in crate::vae) most: i64,
+}
+
+impl Cut {
+    /// What keeps the bits and the memory. cuDNN convolves rows of a map as it convolves the whole map
+    /// where the map has 512² positions and a strip 16,384 (measured on an H200 for every shape of the
+    /// decoder); at 256² and eight strips it chooses other kernels. From there on a map in whole has
+    /// tens of megabytes, and a 32nd of it is little beside what is stored.
+    pub(in crate::vae) const USUAL: Self = Self { from: 1 << 18, least: 1 << 15, most: 32 };
+
+    pub(in crate::vae) fn is_in_strips(self, shape: MapShape) -> bool {
+        shape.positions() >= self.from
+    }
+
+    /// How many strips a map has, of rows as equal as can be: cuDNN makes a plan for each height.
+    pub(in crate::vae) fn count(self, shape: MapShape) -> i64 {
+        (shape.positions() / self.least).clamp(1, self.most).min(shape.h.max(1))
+    }
+
+    /// The rows of each strip.
+    pub(super) fn strips(self, shape: MapShape) -> impl Iterator<Item = Range<i64>> {
+        parts(shape.h, self.count(shape))
+    }
+
+    /// The positions of each strip, in whole pieces.
+    pub(super) fn strips_of_pieces(
+        self,
+        shape: MapShape,
+        pieces: Pieces,
+    ) -> impl Iterator<Item = Range<i64>> {
+        let end = move |piece: i64| (piece * pieces.per_piece()).min(pieces.positions());
+        let count = self.count(shape).min(pieces.count());
+        parts(pieces.count(), count).map(move |range| end(range.start)..end(range.end))
+    }
+}
+
+/// The rows that hold these positions of a map.
+pub(super) fn rows_of(positions: &Range<i64>, w: i64) -> Range<i64> {
+    positions.start / w..(positions.end + w - 1) / w
+}
+
+fn parts(length: i64, count: i64) -> impl Iterator<Item = Range<i64>> {
+    (0..count).map(move |i| i * length / count..(i + 1) * length / count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strips_cover_a_map_once_in_order() {
+        let odd = Cut { from: 1, least: 100, most: 7 };
+        let single = Cut { from: 1, least: 1, most: i64::MAX };
+        for (h, w, per_piece) in [
+            (1024, 1024, 512),
+            (1040, 1072, 545),
+            (2048, 512, 512),
+            (37, 21, 21),
+            (5, 300, 7),
+            (1, 1, 9),
+        ] {
+            let shape = MapShape { channels: 8, h, w };
+            let pieces = Pieces::new(h * w, per_piece);
+            for cut in [Cut::USUAL, odd, single] {
+                let rows: Vec<_> = cut.strips(shape).collect();
+                assert_eq!(rows.len() as i64, cut.count(shape));
+                let positions: Vec<_> = cut.strips_of_pieces(shape, pieces).collect();
+                for (ranges, end) in [(rows, h), (positions.clone(), h * w)] {
+                    assert!(ranges.iter().all(|range| !range.is_empty()));
+                    assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start));
+                    assert_eq!((ranges[0].start, ranges[ranges.len() - 1].end), (0, end));
+                }
+                for range in positions {
+                    assert_eq!(range.start % per_piece, 0);
+                    let rows = rows_of(&range, w);
+                    assert!(rows.start * w <= range.start && range.end <= rows.end * w);
+                    assert!(rows.end <= h);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn strips_are_large_enough_for_cudnn_to_choose_the_same_kernel() {
+        for (h, w) in
+            [(512, 512), (768, 512), (1024, 1024), (1536, 1024), (2048, 2048), (512, 2048)]
+        {
+            let shape = MapShape { channels: 128, h, w };
+            assert!(Cut::USUAL.is_in_strips(shape));
+            for rows in Cut::USUAL.strips(shape) {
+                assert!((rows.end - rows.start) * w >= 1 << 15, "{rows:?} of {shape:?}");
+            }
+        }
+        let small = MapShape { channels: 512, h: 256, w: 256 };
+        assert!(!Cut::USUAL.is_in_strips(small));
+    }
+}
