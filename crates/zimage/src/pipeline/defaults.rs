@@ -1,17 +1,21 @@
-//! Defaults and limits of Z-Image-Turbo, as far as its checkpoint does not state them.
-//!
-//! Another variant (the base model, an editing model) gets its own row here.
+//! Defaults and limits of the model's kinds, as far as checkpoints do not state them.
 
 use zimage_params::limits::{SIZE_MAX, SIZE_MIN};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, ModelKind};
 use crate::params::{Defaults, Limits};
 use crate::transformer::SEQUENCE_MULTIPLE;
 
-/// The distilled model's denoising steps.
-pub(super) const STEPS: u32 = 8;
-/// Guidance is off: it was distilled into the weights.
-const GUIDANCE: f32 = 0.0;
+/// Denoising steps and guidance of a kind.
+///
+/// Guidance is off for Turbo: it was distilled into the weights. The base model's card asks for 28 to
+/// 50 steps and a guidance of 3 to 5.
+const fn steps_and_guidance(kind: ModelKind) -> (u32, f32) {
+    match kind {
+        ModelKind::Turbo => (8, 0.0),
+        ModelKind::Base => (28, 4.0),
+    }
+}
 
 /// What the model takes, by its constants and the checkpoint's dimensions.
 pub(super) fn limits(checkpoint: &Checkpoint) -> Limits {
@@ -23,7 +27,8 @@ pub(super) fn limits(checkpoint: &Checkpoint) -> Limits {
 /// The parameters of a request that states none.
 pub(super) fn defaults(checkpoint: &Checkpoint, limits: &Limits) -> Defaults {
     let size = (checkpoint.vae.sample_size as u32).clamp(limits.side_min, limits.side_max);
-    Defaults { size: size - size % limits.multiple, steps: STEPS, guidance: GUIDANCE }
+    let (steps, guidance) = steps_and_guidance(checkpoint.kind.kind);
+    Defaults { size: size - size % limits.multiple, steps, guidance }
 }
 
 /// On the first axis of positions the prompt takes 1 to its padded length, the image the position

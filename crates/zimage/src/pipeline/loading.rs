@@ -12,7 +12,6 @@ use tch::Device;
 
 use super::Pipeline;
 use super::decoder_thread::Answer;
-use super::defaults;
 use super::engine::Engine;
 use super::networks::Networks;
 use super::warmup::{self, LoadingWarmup, Runner, WarmupEvent};
@@ -168,8 +167,9 @@ impl WarmPipeline {
             engine.networks.transformer.make_float8()?;
         }
         // Images of the usual number of steps find this; it takes milliseconds.
-        let sigmas = engine.networks.sigmas(defaults::STEPS);
-        let times: Vec<f32> = sigmas[..defaults::STEPS as usize]
+        let steps = engine.networks.defaults.steps;
+        let sigmas = engine.networks.sigmas(steps);
+        let times: Vec<f32> = sigmas[..steps as usize]
             .iter()
             .map(|&sigma| engine.networks.time(sigma))
             .collect();
