@@ -166,4 +166,5 @@ def main():
     save_file({name: values.contiguous() for name, values in expected.items()}, out / "expected.safetensors")
 
 
-main()
+if __name__ == "__main__":
+    main()
