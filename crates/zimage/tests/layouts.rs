@@ -36,7 +36,7 @@ fn plain() -> tempfile::TempDir {
     folder
 }
 
-fn image(files: &ModelFiles, dtype: DType) -> Image {
+fn pipeline(files: &ModelFiles, dtype: DType) -> Pipeline {
     let checkpoint = Checkpoint::open_files(files).unwrap();
     let options = Options {
         device: Device::Cpu,
@@ -46,7 +46,11 @@ fn image(files: &ModelFiles, dtype: DType) -> Image {
         packed: false,
         pinned: false,
     };
-    let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap();
+    Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
+}
+
+fn image(files: &ModelFiles, dtype: DType) -> Image {
+    let pipeline = pipeline(files, dtype);
     let params = Params {
         prompt: "a red fox in the snow".into(),
         width: Some(96),
@@ -100,5 +104,24 @@ fn prepared_files_give_the_image_of_their_origin_to_the_bit() {
         plan.write(&fs::File::create(&path).unwrap(), &mut |_| true).unwrap();
         let expected = image(&ModelFiles::at(&origin), dtype);
         assert!(image(&ModelFiles::at(&path), dtype) == expected, "{prepared}");
+    }
+}
+
+#[test]
+fn each_kind_has_its_own_steps_and_guidance() {
+    let folder = plain();
+    for (kind, steps, guidance) in [(ModelKind::Turbo, 8, 0.0), (ModelKind::Base, 28, 4.0)] {
+        let files = ModelFiles {
+            tokenizer: Some(folder.path().join("tokenizer")),
+            kind: Some(kind),
+            ..ModelFiles::at(&fixture("layouts/all-in-one.safetensors"))
+        };
+        let pipeline = pipeline(&files, DType::Float32);
+        let params = Params { prompt: "a fox".into(), ..Params::default() };
+        let plan = pipeline.resolve(&params).unwrap();
+        assert_eq!((plan.steps, plan.guidance), (steps, guidance), "{kind}");
+        let params = Params { steps: Some(9), guidance: Some(1.5), ..params };
+        let plan = pipeline.resolve(&params).unwrap();
+        assert_eq!((plan.steps, plan.guidance), (9, 1.5), "{kind}");
     }
 }
