@@ -22,7 +22,7 @@ const FILE: &str = "expand.cu";
 const THREADS: i64 = 256;
 const EACH: i64 = 8;
 /// By the ordinal of the GPU.
-static SHARED: Mutex<BTreeMap<usize, Option<Expander>>> = Mutex::new(BTreeMap::new());
+static SHARED: Mutex<BTreeMap<usize, Result<Expander, String>>> = Mutex::new(BTreeMap::new());
 /// The group size of the kernel that is faster than the general one.
 const ROTATED: usize = 256;
 
@@ -71,8 +71,18 @@ impl Expander {
     /// first needed. There are none if the GPU cannot have them.
     pub fn shared(ordinal: usize) -> Option<Self> {
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        let compile = || Gpu::find(ordinal).and_then(|gpu| Self::compile(&gpu)).ok();
-        *shared.entry(ordinal).or_insert_with(compile)
+        let compile = || {
+            Gpu::find(ordinal)
+                .and_then(|gpu| Self::compile(&gpu))
+                .map_err(|error| error.to_string())
+        };
+        shared.entry(ordinal).or_insert_with(compile).as_ref().ok().copied()
+    }
+
+    /// Why the GPU `ordinal` has no kernels, if they were needed and could not be had.
+    pub fn failure(ordinal: usize) -> Option<String> {
+        let shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.get(&ordinal)?.as_ref().err().cloned()
     }
 
     /// Starts to compile the kernels on a thread, if there is such a GPU; without a context.

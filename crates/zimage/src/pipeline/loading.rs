@@ -169,10 +169,8 @@ impl WarmPipeline {
         // Images of the usual number of steps find this; it takes milliseconds.
         let steps = engine.networks.defaults.steps;
         let sigmas = engine.networks.sigmas(steps);
-        let times: Vec<f32> = sigmas[..steps as usize]
-            .iter()
-            .map(|&sigma| engine.networks.time(sigma))
-            .collect();
+        let times: Vec<f32> =
+            sigmas[..steps as usize].iter().map(|&sigma| engine.networks.time(sigma)).collect();
         engine.networks.transformer.modulate(&times)?;
         if engine.networks.streamer.is_some() && matches!(engine.networks.device, Device::Cuda(_)) {
             // The modulation layers were there for a moment.
@@ -180,6 +178,7 @@ impl WarmPipeline {
         }
         let kind = engine.networks.transformer.kind();
         engine.remark(attention_warning(engine.networks.device, kind));
+        engine.remark(loader.remark());
         let tokenizer = joined(tokenizer)?;
         if let Some(layout) = layout {
             layout.wait()?;

@@ -49,6 +49,8 @@ struct Files {
     /// Bytes that were read or skipped.
     done: u64,
     skipped: u64,
+    /// The GPU that expands quantised weights, if there are any.
+    expands_on: Option<usize>,
 }
 
 /// A component's memory.
@@ -156,6 +158,7 @@ impl Loader {
             if let (Device::Cuda(ordinal), Some(_)) =
                 (arena.device(), reads.iter().find(|read| read.is_expanded_on_gpu()))
             {
+                files.expands_on = Some(ordinal);
                 Expander::start_compiling(ordinal);
             }
             // In the order of the file, for disks and for the kernel's read-ahead.
@@ -193,6 +196,13 @@ impl Loader {
     /// Whether every component that was added is complete.
     pub fn is_done(&self) -> bool {
         self.complete == self.components.len()
+    }
+
+    /// What is worth a line in the log: why a GPU did not expand quantised weights.
+    pub(crate) fn remark(&self) -> Option<String> {
+        let Source::Files(files) = &self.source else { return None };
+        let error = Expander::failure(files.expands_on?)?;
+        Some(format!("quantised weights are expanded by the CPU, which is slower: {error}"))
     }
 
     /// Where the weights were loaded from.
