@@ -14,6 +14,7 @@ mod expand;
 mod expected_tensors;
 mod fingerprint;
 mod format;
+pub mod hugging_face;
 mod inventory;
 mod kind;
 mod layout;

@@ -10,6 +10,7 @@
 //! .locks/models--OWNER--NAME/CHECKSUM.lock      held while a blob is written
 //! ```
 
+use std::env;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -17,8 +18,9 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use zimage_checkpoint::hugging_face;
+
 use crate::digest::ContentHash;
-use crate::environment::cache_folder;
 use crate::error::{Error, Result};
 use crate::names::{Commit, FilePath, Repository, Revision};
 
@@ -53,7 +55,7 @@ impl Cache {
     /// # Errors
     /// `NoHome`: no variable leads to it.
     pub fn find() -> Result<Self> {
-        cache_folder().map(Self::at).ok_or(Error::NoHome)
+        hugging_face::cache(&|name: &str| env::var_os(name)).map(Self::at).ok_or(Error::NoHome)
     }
 
     /// The cache in this folder.

@@ -4,8 +4,9 @@ use std::env;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use zimage_checkpoint::hugging_face;
 
 use crate::error::{Error, Result};
 use crate::origin::Endpoint;
@@ -152,43 +153,12 @@ impl HubSettings {
 
 /// The content of the file that `hf auth login` writes.
 fn token_file(variable: &impl Fn(&str) -> Option<OsString>) -> Option<String> {
-    let path = path(variable, "HF_TOKEN_PATH").or_else(|| Some(home(variable)?.join("token")))?;
+    let path = hugging_face::path(variable, "HF_TOKEN_PATH")
+        .or_else(|| Some(hugging_face::home(variable)?.join("token")))?;
     let metadata = fs::metadata(&path).ok()?;
     // Not a pipe, which would be waited for.
     let is_small = metadata.is_file() && metadata.len() <= TOKEN_MAX;
     is_small.then(|| fs::read_to_string(path).ok()).flatten()
-}
-
-/// The folder of the cache: `HF_HUB_CACHE`, else `hub` in `HF_HOME`.
-pub(crate) fn cache_folder() -> Option<PathBuf> {
-    cache_from(&|name: &str| env::var_os(name))
-}
-
-fn cache_from(variable: &impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let set = ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"];
-    let set = set.into_iter().find_map(|name| path(variable, name));
-    set.or_else(|| Some(home(variable)?.join("hub")))
-}
-
-/// `HF_HOME`, else `huggingface` in `XDG_CACHE_HOME` or `~/.cache`.
-fn home(variable: &impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let caches =
-        || path(variable, "XDG_CACHE_HOME").or_else(|| Some(user(variable)?.join(".cache")));
-    path(variable, "HF_HOME").or_else(|| Some(caches()?.join("huggingface")))
-}
-
-fn user(variable: &impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    variable("HOME").map(PathBuf::from).filter(|path| path.is_absolute())
-}
-
-/// The path in a variable, `~` expanded.
-fn path(variable: &impl Fn(&str) -> Option<OsString>, name: &str) -> Option<PathBuf> {
-    let path = variable(name).filter(|value| !value.is_empty()).map(PathBuf::from)?;
-    match path.strip_prefix("~") {
-        Ok(rest) => Some(user(variable)?.join(rest)),
-        Err(_) if path.is_absolute() => Some(path),
-        Err(_) => Some(env::current_dir().unwrap_or_else(|_| Path::new("/").into()).join(path)),
-    }
 }
 
 #[cfg(test)]
@@ -199,20 +169,6 @@ mod tests {
         let set: Vec<(String, OsString)> =
             set.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
         move |name| Some(set.iter().find(|pair| pair.0 == name)?.1.clone())
-    }
-
-    #[test]
-    fn the_cache_is_where_huggingface_hub_has_it() {
-        let at =
-            |set: &[(&str, &str)]| cache_from(&with(set)).map(|path| path.display().to_string());
-        let home = ("HOME", "/h");
-        assert_eq!(at(&[home]).unwrap(), "/h/.cache/huggingface/hub");
-        assert_eq!(at(&[home, ("XDG_CACHE_HOME", "/c")]).unwrap(), "/c/huggingface/hub");
-        assert_eq!(at(&[home, ("HF_HOME", "~/hf")]).unwrap(), "/h/hf/hub");
-        assert_eq!(at(&[home, ("HF_HOME", "/x"), ("HF_HUB_CACHE", "/m")]).unwrap(), "/m");
-        assert_eq!(at(&[home, ("HUGGINGFACE_HUB_CACHE", "/o")]).unwrap(), "/o");
-        assert_eq!(at(&[]), None);
-        assert!(at(&[("HF_HUB_CACHE", "rel")]).unwrap().ends_with("/rel"));
     }
 
     #[test]

@@ -1,24 +1,11 @@
 //! The Hugging Face cache: a repository's name or folder becomes a snapshot's folder, without network.
 //!
-//! Source: huggingface_hub `constants.py` for the places, `file_download.py` for the folders.
+//! Source: huggingface_hub `file_download.py`.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-
-/// The folders in which repositories are looked for, from variables of the environment.
-pub(crate) fn caches(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
-    let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = || {
-        let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
-        Some(cache.join("huggingface"))
-    };
-    let explicit = set("HF_HUB_CACHE").or_else(|| set("HUGGINGFACE_HUB_CACHE"));
-    let cache = explicit.or_else(|| Some(set("HF_HOME").or_else(home)?.join("hub")));
-    cache.into_iter().collect()
-}
 
 /// Whether `text` has the form `owner/name` of a repository.
 pub(crate) fn is_repository(text: &str) -> bool {
@@ -63,25 +50,6 @@ pub(crate) fn snapshot(repository: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn places(variables: &[(&str, &str)]) -> Vec<PathBuf> {
-        caches(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.into()))
-    }
-
-    #[test]
-    fn caches_are_those_of_huggingface_hub() {
-        for (variables, cache) in [
-            (&[("HOME", "/h")][..], "/h/.cache/huggingface/hub"),
-            (&[("HOME", "/h"), ("XDG_CACHE_HOME", "/c")], "/c/huggingface/hub"),
-            (&[("HOME", "/h"), ("HF_HOME", "/f")], "/f/hub"),
-            (&[("HF_HOME", "/f"), ("HF_HUB_CACHE", "/u")], "/u"),
-            (&[("HF_HOME", "/f"), ("HF_HUB_CACHE", "")], "/f/hub"),
-            (&[("HUGGINGFACE_HUB_CACHE", "/o"), ("HOME", "/h")], "/o"),
-        ] {
-            assert_eq!(places(variables), [PathBuf::from(cache)], "{variables:?}");
-        }
-        assert!(places(&[]).is_empty());
-    }
 
     #[test]
     fn names_of_repositories_are_told_from_paths() {

@@ -23,6 +23,7 @@ use self::search::Found;
 use self::weights_file::WeightsFile;
 use crate::component::Component;
 use crate::error::{Error, Result};
+use crate::hugging_face;
 use crate::kind::{KindFinding, ModelKind};
 use crate::location::ModelFiles;
 use crate::source::{self, Source};
@@ -221,7 +222,10 @@ impl Layout {
 fn resolve(path: &Path) -> Result<PathBuf> {
     if fs::symlink_metadata(path).is_err() {
         return match path.to_str().filter(|text| hub::is_repository(text)) {
-            Some(repository) => hub::find(repository, &hub::caches(|name| env::var_os(name))),
+            Some(repository) => {
+                let cache = hugging_face::cache(&|name: &str| env::var_os(name));
+                hub::find(repository, cache.as_slice())
+            }
             None => Ok(path.to_owned()),
         };
     }
