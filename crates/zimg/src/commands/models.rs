@@ -23,6 +23,7 @@ struct ModelEvent<'a> {
     model: &'a str,
     path: Option<String>,
     layout: &'a str,
+    kind: Option<&'a str>,
     bytes: Option<u64>,
     state: &'static str,
     served: bool,
@@ -44,8 +45,9 @@ pub(crate) fn run(args: &ModelsArgs, common: &CommonArgs) -> Result<(), Exit> {
     found.retain(|model| args.all || !is_other(model));
     found.sort_by_key(|model| match model.state {
         ModelState::Usable => 0,
-        ModelState::Faulty(_) => 1,
-        ModelState::Other(_) => 2,
+        ModelState::Partial(_) => 1,
+        ModelState::Faulty(_) => 2,
+        ModelState::Other(_) => 3,
     });
     if common.json {
         json::print(&built_in(served))?;
@@ -74,6 +76,7 @@ fn built_in(served: Option<&str>) -> ModelEvent<'static> {
         model: BUILT_IN,
         path: None,
         layout: "built-in",
+        kind: None,
         bytes: None,
         state: "usable",
         served: served == Some(BUILT_IN),
@@ -84,6 +87,7 @@ fn built_in(served: Option<&str>) -> ModelEvent<'static> {
 fn event<'a>(model: &'a FoundModel, served: Option<&str>) -> ModelEvent<'a> {
     let (state, message) = match &model.state {
         ModelState::Usable => ("usable", None),
+        ModelState::Partial(why) => ("partial", Some(why.as_str())),
         ModelState::Faulty(why) => ("faulty", Some(why.as_str())),
         ModelState::Other(why) => ("other", Some(why.as_str())),
     };
@@ -92,6 +96,7 @@ fn event<'a>(model: &'a FoundModel, served: Option<&str>) -> ModelEvent<'a> {
         model: &model.name,
         path: Some(model.path.display().to_string()),
         layout: model.layout,
+        kind: model.kind.as_deref(),
         bytes: Some(model.bytes),
         state,
         served: served.is_some_and(is_served),
@@ -99,24 +104,26 @@ fn event<'a>(model: &'a FoundModel, served: Option<&str>) -> ModelEvent<'a> {
     }
 }
 
-/// State, size, layout, and the rest: the model and why it cannot be used.
-fn row(event: &ModelEvent<'_>) -> [String; 4] {
+/// State, size, kind, layout, and the rest: the model and why it cannot be used.
+fn row(event: &ModelEvent<'_>) -> [String; 5] {
     let state = if event.served { "served" } else { event.state };
     let size = event.bytes.map_or(String::new(), format::bytes);
     let mut model = format::quoted(Path::new(event.model));
     if let Some(why) = event.message {
         model += &format!(": {why}");
     }
-    [state.to_owned(), size, event.layout.to_owned(), format::printable(&model)]
+    let kind = event.kind.unwrap_or_default().to_owned();
+    [state.to_owned(), size, kind, event.layout.to_owned(), format::printable(&model)]
 }
 
-fn table(rows: &[[String; 4]]) -> String {
-    let head = ["STATE", "SIZE", "LAYOUT", "MODEL"].map(str::to_owned);
+fn table(rows: &[[String; 5]]) -> String {
+    let head = ["STATE", "SIZE", "KIND", "LAYOUT", "MODEL"].map(str::to_owned);
     let rows: Vec<_> = [&head].into_iter().chain(rows).collect();
     let width = |column: usize| rows.iter().map(|row| format::columns(&row[column])).max();
-    let [a, b, c] = [0, 1, 2].map(|column| width(column).unwrap_or_default());
-    let line = |row: &&[String; 4]| {
-        format!("{:<a$}  {:>b$}  {:<c$}  {}\n", row[0], row[1], row[2], row[3])
+    let [a, b, c, d] = [0, 1, 2, 3].map(|column| width(column).unwrap_or_default());
+    let line = |row: &&[String; 5]| {
+        let [state, size, kind, layout, model] = row;
+        format!("{state:<a$}  {size:>b$}  {kind:<c$}  {layout:<d$}  {model}\n")
     };
     rows.iter().map(line).collect()
 }
@@ -131,6 +138,7 @@ mod tests {
             name: "Tongyi-MAI/Z-Image-Turbo".to_owned(),
             path: "/c/snapshots/0".into(),
             layout: "diffusers",
+            kind: Some("turbo".to_owned()),
             bytes: 32_800_000_000,
             state,
         };
@@ -138,6 +146,7 @@ mod tests {
         let faulty = FoundModel {
             name: "/my models/z.safetensors".to_owned(),
             layout: "file",
+            kind: None,
             ..model(ModelState::Faulty("z.safetensors is cut short".to_owned()))
         };
         let rows = [
@@ -147,10 +156,10 @@ mod tests {
         ];
         assert_eq!(
             table(&rows),
-            "STATE      SIZE  LAYOUT     MODEL\n\
-             usable           built-in   tiny\n\
-             served  32.8 GB  diffusers  Tongyi-MAI/Z-Image-Turbo\n\
-             faulty  32.8 GB  file       '/my models/z.safetensors': z.safetensors is cut short\n"
+            "STATE      SIZE  KIND   LAYOUT     MODEL\n\
+             usable                  built-in   tiny\n\
+             served  32.8 GB  turbo  diffusers  Tongyi-MAI/Z-Image-Turbo\n\
+             faulty  32.8 GB         file       '/my models/z.safetensors': z.safetensors is cut short\n"
         );
     }
 }

@@ -1,9 +1,10 @@
 //! What a candidate is: a checkpoint that the daemon takes, a faulty one, or another model.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use zimage_checkpoint::Checkpoint;
+use zimage_checkpoint::{Checkpoint, Error, Inventory, LayoutKind};
 
 use super::Place;
 use super::candidates::{Candidate, candidates};
@@ -19,6 +20,8 @@ const INDEX_MAX: u64 = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ModelState {
     Usable,
+    /// A file of this model alone; other components have to be named with it.
+    Partial(String),
     /// It is one of this model, with a fault.
     Faulty(String),
     /// It seems to be another model.
@@ -31,7 +34,10 @@ pub(crate) struct FoundModel {
     /// What `--model` is given.
     pub(crate) name: String,
     pub(crate) path: PathBuf,
+    /// The form of its files.
     pub(crate) layout: &'static str,
+    /// Turbo or the base model, if it opens.
+    pub(crate) kind: Option<String>,
     pub(crate) bytes: u64,
     pub(crate) state: ModelState,
 }
@@ -59,14 +65,19 @@ pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
 fn examined(place: &Place, Candidate { path, bytes }: Candidate) -> FoundModel {
     let is_folder = path.is_dir();
     let verified = Checkpoint::open(&path).and_then(|checkpoint| checkpoint.verify());
-    let state = match verified {
-        Ok(_) => ModelState::Usable,
+    let (state, kind) = match &verified {
+        Ok(inventory) => (ModelState::Usable, Some(inventory.kind.kind.to_string())),
         Err(error) => {
             // The path is in the row already.
             let folder = if is_folder { Some(path.as_path()) } else { path.parent() };
             let prefix = folder.map(|folder| format!("{}/", folder.display())).unwrap_or_default();
             let why = error.to_string().replace(&prefix, "");
-            if is_ours(place, &path) { ModelState::Faulty(why) } else { ModelState::Other(why) }
+            let state = match error {
+                Error::MissingComponent { .. } => ModelState::Partial(why),
+                _ if is_ours(place, &path) => ModelState::Faulty(why),
+                _ => ModelState::Other(why),
+            };
+            (state, None)
         }
     };
     let name = match &place.repository {
@@ -74,8 +85,21 @@ fn examined(place: &Place, Candidate { path, bytes }: Candidate) -> FoundModel {
         Some(name) if place.is_main && path == place.folder && opens(name) => name.clone(),
         _ => path.display().to_string(),
     };
-    let layout = if is_folder { "diffusers" } else { "file" };
-    FoundModel { name, path, layout, bytes, state }
+    let layout = layout(&path, verified.as_ref().ok());
+    FoundModel { name, path, layout, kind, bytes, state }
+}
+
+/// The form of a candidate's files.
+fn layout(path: &Path, inventory: Option<&Inventory>) -> &'static str {
+    if path.is_dir() {
+        return "diffusers";
+    }
+    if inventory.is_some_and(|inventory| inventory.layout == LayoutKind::AllInOne) {
+        return "all-in-one";
+    }
+    let mut magic = [0; 4];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    if read.is_ok() && magic == *b"GGUF" { "gguf" } else { "file" }
 }
 
 fn opens(repository: &str) -> bool {

@@ -96,3 +96,44 @@ fn the_served_model_is_marked() {
     assert_eq!(rows[1], ["usable", "built-in", "tiny"], "{text}");
     assert_eq!(rows[2][0], "served", "{text}");
 }
+
+/// Single files and GGUF have a layout and a kind; a transformer alone says what it lacks.
+#[test]
+fn files_of_other_programs_are_listed_with_their_layout() {
+    let home = tempfile::tempdir().unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
+    let models = home.path().join("models");
+    for (folder, file) in [
+        ("ComfyUI/models/diffusion_models", "layouts/transformer.gguf"),
+        ("ComfyUI/models/text_encoders", "layouts/text_encoder.gguf"),
+        ("ComfyUI/models/text_encoders", "reference/plain/tokenizer/tokenizer.json"),
+        ("ComfyUI/models/vae", "layouts/all-in-one.safetensors"),
+        ("whole", "layouts/all-in-one.safetensors"),
+        ("whole", "reference/plain/tokenizer/tokenizer.json"),
+        ("alone", "quantised/mixed.gguf"),
+    ] {
+        let folder = models.join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        let file = fixtures.join(file);
+        fs::copy(&file, folder.join(file.file_name().unwrap())).unwrap();
+    }
+    let text = listed(home.path(), &["--json"]);
+    let rows: Vec<_> = text
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            let word = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+            // What `--model` takes.
+            assert_eq!(word("model"), word("path"));
+            let file = word("path").rsplit('/').next().unwrap().to_owned();
+            [file, word("state"), word("kind"), word("layout"), word("message")]
+        })
+        .collect();
+    let expected = [
+        ["transformer.gguf", "usable", "turbo", "gguf", ""],
+        ["all-in-one.safetensors", "usable", "turbo", "all-in-one", ""],
+        ["mixed.gguf", "partial", "", "gguf", "there is no text encoder for mixed.gguf"],
+    ];
+    assert_eq!(rows, expected, "{text}");
+}
