@@ -45,7 +45,10 @@ fn drawn(settings: &[(&str, String)]) -> Vec<u8> {
         (format!("ZIMAGED_{}", name.to_uppercase()), value.clone())
     };
     let mut environment: Vec<_> = settings.iter().map(variable).collect();
-    environment.push(("ZIMAGED_DEVICE".to_owned(), "cpu".to_owned()));
+    // The model's own size takes seconds on a CPU.
+    for (name, value) in [("ZIMAGED_DEVICE", "cpu"), ("ZIMAGED_WARMUP", "64x64")] {
+        environment.push((name.to_owned(), value.to_owned()));
+    }
     let worker = Some(built_worker());
     let mut daemon = Daemon::with(Options { worker, environment, ..Options::default() });
     daemon.wait_for("READY=1");
