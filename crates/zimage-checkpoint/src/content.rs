@@ -29,6 +29,8 @@ pub enum Content {
     Zeros,
     /// JSON that begins with a byte order mark, which the reference does not read either.
     ByteOrderMark,
+    /// Text in UTF-16, as `>` of Windows PowerShell writes it.
+    Utf16,
 }
 
 /// Beginnings of files, and what they are.
@@ -75,6 +77,7 @@ impl Content {
         match head {
             [] => Some(Self::Empty),
             _ if head.starts_with(b"\xef\xbb\xbf") => Some(Self::ByteOrderMark),
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some(Self::Utf16),
             _ if head.len() >= 16 && head.iter().all(|byte| *byte == 0) => Some(Self::Zeros),
             _ => Self::text(head),
         }
@@ -113,6 +116,7 @@ impl Content {
             Self::ByteOrderMark => {
                 "remove the mark: `sed -i '1s/^\\xEF\\xBB\\xBF//'` and the file's name"
             }
+            Self::Utf16 => "convert it: `iconv -f UTF-16 -t UTF-8` and the file's name",
         }
     }
 }
@@ -134,6 +138,7 @@ impl fmt::Display for Content {
             Self::ByteOrderMark => {
                 f.write_str("JSON with a byte order mark (U+FEFF) before it, which JSON forbids")
             }
+            Self::Utf16 => f.write_str("UTF-16 text, expected UTF-8"),
         }
     }
 }
@@ -193,10 +198,12 @@ mod tests {
 
     #[test]
     fn what_is_saved_as_json_is_recognised() {
-        let cases: [(&[u8], Option<Content>); 6] = [
+        let cases: [(&[u8], Option<Content>); 8] = [
             (b"{}", None),
             (b"", Some(Content::Empty)),
             (b"\xef\xbb\xbf{}", Some(Content::ByteOrderMark)),
+            (b"\xff\xfe{\0}\0", Some(Content::Utf16)),
+            (b"\xfe\xff\0{\0}", Some(Content::Utf16)),
             (
                 b"version https://git-lfs.github.com/spec/v1\nsize 7",
                 Some(Content::LfsPointer(Some(7))),

@@ -27,6 +27,14 @@ pub enum Error {
         /// Where the checkpoint may be instead.
         hint: Option<String>,
     },
+    /// One of a checkpoint's files in the place of its folder.
+    #[error("{file} is one file of a checkpoint, expected the folder of all")]
+    OneOfMany {
+        /// Its path.
+        file: String,
+        /// Where the folder is.
+        hint: String,
+    },
     /// A repository that is not in the Hugging Face cache.
     #[error("{repository} is neither a path nor in the Hugging Face cache{}", places(.caches))]
     NotInCache {
@@ -300,6 +308,10 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::NotACheckpoint { hint, .. } => hint.as_deref(),
+            Self::OneOfMany { hint, .. } => Some(hint),
+            Self::NoFolder { folder } if folder.starts_with("http") && folder.contains(":/") => {
+                Some("download it: `zimg pull` and the repository's name")
+            }
             Self::Content { content, .. } | Self::OtherForm { content, .. } => Some(content.hint()),
             Self::Foreign { foreign, .. } => Some(foreign.instead),
             Self::NotInCache { .. } => Some("`zimg pull` and the repository's name fetches it"),

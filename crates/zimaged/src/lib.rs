@@ -37,6 +37,9 @@ use crate::owner::TrustedGroup;
 use crate::supervisor::{Acceptor, MESSAGES_MAX, Supervisor, SupervisorConfig};
 use crate::workers::process::WorkerCommand;
 
+/// The fewest open files with which the daemon can listen and start a worker.
+const OPEN_FILES_MIN: u64 = 32;
+
 /// At shutdown, how long clients have to read what they were promised.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -48,6 +51,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 /// The configuration is invalid, the socket is in use, or the system has no resources left.
 pub fn serve(args: &Args) -> Result<(), Failure> {
     let config = load(args)?;
+    require_open_files(zimg_system::processes::open_files())?;
     let passed = socket::passed()?;
     let (listener, guard) = match passed.listener {
         Some(listener) => listener,
@@ -83,6 +87,15 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
         .build()
         .and_then(|runtime| runtime.block_on(run(listener, guard.is_passed(), supervisor)))
         .map_err(internal)
+}
+
+/// Refuses a limit with which the daemon would end in the middle of its start.
+fn require_open_files(allowed: Option<u64>) -> Result<(), Failure> {
+    let Some(allowed) = allowed.filter(|allowed| *allowed < OPEN_FILES_MIN) else { return Ok(()) };
+    let message = format!(
+        "{allowed} open files are allowed here (ulimit -n), expected at least {OPEN_FILES_MIN}"
+    );
+    Err(Failure::new(Kind::Config, message).hint("raise `ulimit -n` (`LimitNOFILE=` of the unit)"))
 }
 
 /// The effective configuration in the form of the file, and what is wrong beyond its syntax.

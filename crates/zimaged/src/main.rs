@@ -7,8 +7,16 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use zimaged::Args;
 use zimg_protocol::{Failure, Kind};
+use zimg_system::closed_at_start;
 use zimg_system::log::{LogSink, Wait};
 use zimg_system::signals;
+
+/// Runs before std gives closed descriptors another meaning.
+#[used]
+#[expect(unsafe_code, reason = "the section's name")]
+// SAFETY: the section holds pointers to functions, and this one takes no arguments.
+#[unsafe(link_section = ".init_array")]
+static AT_START: extern "C" fn() = closed_at_start::note_closed_descriptors;
 
 fn main() -> ExitCode {
     signals::survive_log_files_and_terminals();
@@ -45,13 +53,16 @@ fn check(args: &Args) -> ExitCode {
 
 /// What became of what was asked for; a reader that has seen enough, as `head` has, is no failure.
 fn printed(result: std::io::Result<()>) -> ExitCode {
-    match result {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            let message = format!("cannot write to standard output: {error}");
-            report(&Failure::new(Kind::Io, message))
+    let message = match result {
+        _ if closed_at_start::is_closed(1) => {
+            "standard output is closed, expected one that is open for writing".to_owned()
         }
-        _ => ExitCode::SUCCESS,
-    }
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            format!("cannot write to standard output: {error}")
+        }
+        _ => return ExitCode::SUCCESS,
+    };
+    report(&Failure::new(Kind::Io, message))
 }
 
 /// Prints a failure for the user at the terminal.

@@ -2,6 +2,7 @@
 //! of the container that they run in.
 
 pub mod cgroup;
+pub mod closed_at_start;
 pub mod cpus;
 pub mod log;
 pub mod memory;

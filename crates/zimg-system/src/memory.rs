@@ -50,6 +50,11 @@ pub fn address_space() -> Option<u64> {
     getrlimit(Resource::As).current
 }
 
+/// The bytes of writable memory of its own that `ulimit -d` allows a process, if it limits them.
+pub fn data() -> Option<u64> {
+    getrlimit(Resource::Data).current
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,5 @@
-//! Threads and processes that may be started here, and the sentence when no more may.
+//! Threads and processes that may be started here, files that may be open, and the sentence when
+//! there may be no more.
 
 use std::fmt::Write;
 use std::io;
@@ -7,6 +8,11 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use crate::cgroup::Cgroups;
+
+/// The files that this process may have open (`ulimit -n`), if it is limited.
+pub fn open_files() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
 
 /// Why a thread or a process cannot be started, with the limit that is reached.
 pub fn explain(error: &io::Error) -> String {
@@ -35,13 +41,15 @@ struct Limits {
     user: Option<u64>,
     /// `pids.max`, the tightest.
     group: Option<u64>,
+    /// `ulimit -n`: files of this process.
+    files: Option<u64>,
 }
 
 impl Limits {
     fn of_this_process() -> Self {
         let is_exempt = rustix::process::geteuid().is_root();
         let user = getrlimit(Resource::Nproc).current.filter(|_| !is_exempt);
-        Self { user, group: pids_in(&Cgroups::of_this_process()) }
+        Self { user, group: pids_in(&Cgroups::of_this_process()), files: open_files() }
     }
 }
 
@@ -51,6 +59,9 @@ fn pids_in(cgroups: &Cgroups) -> Option<u64> {
 }
 
 fn explained(error: &io::Error, limits: &Limits) -> String {
+    if let (Some(Errno::MFILE), Some(files)) = (Errno::from_io_error(error), limits.files) {
+        return format!("Too many open files: {files} are allowed here (ulimit -n)");
+    }
     // clone(2), pthread_create(3): what a limit of either kind answers.
     if error.raw_os_error() != Some(Errno::AGAIN.raw_os_error()) {
         return error.to_string();
@@ -73,7 +84,7 @@ mod tests {
     #[test]
     fn a_refused_thread_is_told_with_the_limits() {
         let again = io::Error::from(Errno::AGAIN);
-        let said = |user, group| explained(&again, &Limits { user, group });
+        let said = |user, group| explained(&again, &Limits { user, group, files: None });
         assert_eq!(
             said(Some(3), None),
             "no more threads and processes can be started: 3 are allowed for this user (ulimit -u)"
@@ -84,6 +95,11 @@ mod tests {
              -u), 4 in this control group (pids.max)"
         );
         assert_eq!(said(None, None), "no more threads and processes can be started");
+        let files = Limits { files: Some(16), ..Limits::default() };
+        assert_eq!(
+            explained(&Errno::MFILE.into(), &files),
+            "Too many open files: 16 are allowed here (ulimit -n)"
+        );
         let other = io::Error::from(Errno::NOENT);
         assert_eq!(explained(&other, &Limits::default()), other.to_string());
     }

@@ -2,6 +2,8 @@
 
 use zimg_client::{ModelInfo, Params};
 
+use crate::format;
+
 /// One sentence for each unusual parameter. Parameters that are not given have the model's
 /// defaults.
 pub(crate) fn advice(draw: &Params, model: &ModelInfo) -> Vec<String> {
@@ -22,14 +24,13 @@ pub(crate) fn advice(draw: &Params, model: &ModelInfo) -> Vec<String> {
     }
     if let Some(steps) = draw.steps {
         let own = model.steps;
+        let (all, made_for) = (format::steps(steps), format::steps(own));
         if steps > own.saturating_mul(2) {
             said.push(format!(
-                "{name} is made for {own} steps: {steps} steps take longer and are seldom better"
+                "{name} is made for {made_for}: {all} take longer and are seldom better"
             ));
         } else if steps.saturating_mul(2) < own {
-            said.push(format!(
-                "{name} is made for {own} steps: after {steps} steps the image may be rough"
-            ));
+            said.push(format!("{name} is made for {made_for}: after {all} the image may be rough"));
         }
     }
     if let (Some(width), Some(height)) = (draw.width, draw.height) {
@@ -103,6 +104,9 @@ mod tests {
                 "Z is made for 8 steps: after 3 steps the image may be rough",
             ]
         );
+        let one = Params { steps: Some(1), ..Params::new("a fox") };
+        let rough = ["Z is made for 8 steps: after 1 step the image may be rough"];
+        assert_eq!(advice(&one, &model(0.0)), rough);
         let empty = ["the prompt is empty: the image is unconditioned"];
         assert_eq!(advice(&Params::new(" \n"), &model(0.0)), empty);
     }

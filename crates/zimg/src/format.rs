@@ -146,6 +146,11 @@ pub(crate) fn images(count: u64) -> String {
     if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
 }
 
+/// The number of denoising steps in words.
+pub(crate) fn steps(count: u32) -> String {
+    if count == 1 { "1 step".to_owned() } else { format!("{count} steps") }
+}
+
 /// Bytes in a unit that leaves about three digits.
 pub(crate) fn bytes(bytes: u64) -> String {
     match bytes as f64 {

@@ -4,7 +4,6 @@
 mod advice;
 mod batch;
 mod cli;
-mod closed_at_start;
 mod commands;
 mod daemon_state;
 mod doctor;
@@ -34,10 +33,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use zimg_client::{Failure, Kind};
-use zimg_system::signals;
+use zimg_system::{closed_at_start, signals};
 
 use crate::cli::{Cli, Command, DocsCommand, usage_error, wants_json};
-pub use crate::closed_at_start::note_closed_descriptors;
 use crate::exit::Exit;
 
 /// Runs the program with the arguments of the process.
@@ -55,6 +53,9 @@ pub fn run() -> ExitCode {
                 stderr::say(&coloured.unwrap_or_else(|| help.to_string()));
                 return Kind::Usage.exit_code().into();
             }
+            if closed_at_start::is_closed(1) {
+                return tell(&stdout_closed(), false);
+            }
             // Help and version are no errors, nor is a closed pipe while they are printed.
             return match error.print().map_err(|error| Exit::stdout(&error)) {
                 Err(Exit::Failed(failure)) => tell(&failure, false),
@@ -63,8 +64,7 @@ pub fn run() -> ExitCode {
         }
     };
     if closed_at_start::is_closed(1) && prints(&cli) {
-        let message = "standard output is closed, expected one that is open for writing";
-        return tell(&Failure::new(Kind::Io, message), false);
+        return tell(&stdout_closed(), false);
     }
     signals::survive_file_size_limit();
     let flushed = || std::io::stdout().flush().map_err(|error| Exit::stdout(&error));
@@ -84,6 +84,11 @@ fn prints(cli: &Cli) -> bool {
         Command::GenerateDocs(DocsCommand::Man(folder)) => folder.is_none(),
         _ => true,
     }
+}
+
+fn stdout_closed() -> Failure {
+    let message = "standard output is closed, expected one that is open for writing";
+    Failure::new(Kind::Io, message)
 }
 
 /// Prints the failure on standard error and returns its exit code.

@@ -76,6 +76,38 @@ fn settings_are_checked_without_a_start() {
 }
 
 #[test]
+fn what_cannot_be_printed_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    for (redirection, sentence) in [
+        (">&-", "standard output is closed, expected one that is open for writing"),
+        (">/dev/full", "cannot write to standard output: No space left on device"),
+    ] {
+        for option in ["--check --device cpu", "--help", "--version"] {
+            let line = format!("exec \"$0\" {option} {redirection}");
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &line]).arg(program("zimaged")).env("HOME", folder.path());
+            shell.env("ZIMAGED_STATE_DIR", "off");
+            let output = shell.output().unwrap();
+            let text = said(&output);
+            assert_eq!(output.status.code(), Some(74), "{option} {redirection}: {text}");
+            assert!(text.contains(sentence), "{option} {redirection}: {text}");
+        }
+    }
+}
+
+#[test]
+fn too_few_open_files_are_a_sentence_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n 8 && exec \"$0\" --socket \"$1\" --state-dir off"]);
+    shell.arg(program("zimaged")).arg(folder.path().join("s")).env("HOME", folder.path());
+    let output = shell.output().unwrap();
+    assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+    let sentence = "8 open files are allowed here (ulimit -n), expected at least 32";
+    assert!(said(&output).contains(sentence), "{}", said(&output));
+}
+
+#[test]
 fn a_second_daemon_is_refused_by_the_firsts_name() {
     let daemon = Daemon::ready("");
     let socket = daemon.socket();

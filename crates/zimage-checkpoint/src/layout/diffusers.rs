@@ -92,6 +92,26 @@ pub(crate) fn is_inside(path: &Path) -> bool {
     fs::canonicalize(path.join("..")).is_ok_and(|above| above.join(MODEL_INDEX).is_file())
 }
 
+/// Refuses a configuration, an index or a shard of a checkpoint: its folder is the model.
+///
+/// # Errors
+/// When the file at `path` is one of these.
+pub(crate) fn refuse_one_of_many(path: &Path) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_one = Path::new(&*name).extension().is_some_and(|end| end == "json")
+        || name.contains("-of-") && name.ends_with(".safetensors");
+    // Links of the Hugging Face cache are not followed: their targets are in no checkpoint.
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = path.ancestors().skip(1).take(2).find(|folder| folder.join(MODEL_INDEX).is_file());
+    match folder.filter(|_| is_one) {
+        Some(folder) => Err(Error::OneOfMany {
+            file: path.display().to_string(),
+            hint: format!("give the folder {}", folder.display()),
+        }),
+        None => Ok(()),
+    }
+}
+
 /// What is said of a folder in which nothing is recognised.
 pub(crate) fn no_checkpoint(path: &Path) -> Error {
     let hint = if path.join("snapshots").is_dir() {

@@ -100,6 +100,7 @@ impl Layout {
             Err(source) => return Err(Error::Io { file: path.display().to_string(), source }),
         };
         let mut layout = if !metadata.is_dir() {
+            diffusers::refuse_one_of_many(&path)?;
             Self::of_file(WeightsFile::open(&path)?, files)?
         } else if diffusers::is_checkpoint(&path)? {
             Self::of_diffusers(Source::Folder(path.clone()), source::name_of(&path))

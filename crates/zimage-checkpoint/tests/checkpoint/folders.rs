@@ -134,6 +134,20 @@ fn a_folder_too_high_or_too_deep_names_the_right_one() {
 }
 
 #[test]
+fn one_file_of_a_checkpoint_or_an_address_names_what_to_give() {
+    let copy = Copy::plain();
+    let shard = format!("transformer/{LAST_SHARD}");
+    for file in ["model_index.json", "vae/config.json", TRANSFORMER_INDEX, &shard] {
+        let error = verify(&copy.file(file)).unwrap_err();
+        assert!(matches!(error, Error::OneOfMany { .. }), "{file}: {error}");
+        assert_eq!(error.hint(), Some(&*format!("give the folder {}", copy.path().display())));
+    }
+    let page = Path::new("https://huggingface.co/Tongyi-MAI/Z-Image-Turbo");
+    let hint = "download it: `zimg pull` and the repository's name";
+    assert_eq!(verify(page).unwrap_err().hint(), Some(hint));
+}
+
+#[test]
 fn a_list_may_name_its_folder() {
     let dotted = |copy: &Copy| {
         copy.edit(TRANSFORMER_INDEX, |index| {

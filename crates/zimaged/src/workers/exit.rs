@@ -44,6 +44,8 @@ pub(crate) enum Shortage {
     Memory(Option<u64>),
     /// Address space: an allocation failed; bytes that `ulimit -v` allows.
     AddressSpace(u64),
+    /// Memory of its own: an allocation failed; bytes that `ulimit -d` allows.
+    Data(u64),
 }
 
 /// What a program or a library prints when an allocation fails: libtorch, Rust, C++, the loader, libc.
@@ -94,6 +96,7 @@ impl Exit {
             }
             Shortage::Memory(None) => "end other programs, or add memory",
             Shortage::AddressSpace(_) => "raise `ulimit -v` (`LimitAS=` of the unit)",
+            Shortage::Data(_) => "raise `ulimit -d` (`LimitDATA=` of the unit)",
         })
     }
 
@@ -106,6 +109,13 @@ impl Exit {
                 return self.with_stderr(&format!(
                     "the worker did not get the memory it needs: {} of address space are allowed \
                      here (ulimit -v)",
+                    mebibytes(allowed)
+                ));
+            }
+            Some(Shortage::Data(allowed)) => {
+                return self.with_stderr(&format!(
+                    "the worker did not get the memory it needs: {} of data are allowed here \
+                     (ulimit -d)",
                     mebibytes(allowed)
                 ));
             }
@@ -212,6 +222,10 @@ mod tests {
         assert!(refused.is_refused_memory());
         let sentence = refused.sentence();
         assert!(sentence.contains("400 MiB of address space") && sentence.ends_with(words));
+        let refused = Exit { shortage: Some(Shortage::Data(10 << 20)), ..refused };
+        let sentence = refused.sentence();
+        assert!(sentence.contains("10 MiB of data are allowed here (ulimit -d)"), "{sentence}");
+        assert!(refused.advice().unwrap().contains("LimitDATA="));
         assert!(!exit(Some(127), None).is_refused_memory());
     }
 

@@ -210,8 +210,11 @@ fn shortage(exit: &Exit, oom_kills: Option<u64>) -> Option<Shortage> {
     if exit.signal == Some(nix::libc::SIGKILL) {
         return (memory::oom_kills() > oom_kills).then(|| Shortage::Memory(memory::allowed()));
     }
-    let allowed = memory::address_space().filter(|_| exit.is_refused_memory());
-    allowed.map(Shortage::AddressSpace)
+    if !exit.is_refused_memory() {
+        return None;
+    }
+    let data = || memory::data().map(Shortage::Data);
+    memory::address_space().map(Shortage::AddressSpace).or_else(data)
 }
 
 fn end(worker: WorkerId, child: &mut Child) {

@@ -196,7 +196,10 @@ fn document(text: &str, first: u64, source: &Source) -> Result<VecDeque<Entry>, 
     let invalid = |error: &serde_json::Error, line: u64| {
         let text = error.to_string();
         let text = text.split(" at line ").next().unwrap_or_default();
-        wrong(line, &format!("is not valid: {text}"))
+        let message =
+            format!("{}, line {line}: the JSON document is not valid: {text}", source.name);
+        // `jq` would refuse it too.
+        Failure::new(Kind::Refused, message).hint("correct that line, or write one object a line")
     };
     for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
         let value = value.map_err(|error| invalid(&error, first + error.line() as u64 - 1))?;
@@ -317,7 +320,7 @@ mod tests {
         assert_eq!(entries("{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}").len(), 2);
         let failure = read(b"[\n {\"prompt\":\"a\"},\n {\"prompt\":}\n]").unwrap_err();
         assert_eq!(failure.0, "F, line 3: the JSON document is not valid: expected value");
-        assert_eq!(failure.1, "write one object a line: `jq -c '.[]' F | zimg --batch -`");
+        assert_eq!(failure.1, "correct that line, or write one object a line");
         let failure = read(b"[\"a\",\n 7]").unwrap_err().0;
         assert_eq!(
             failure,

@@ -70,7 +70,8 @@ fn string(text: &str) -> Option<String> {
 /// The failure of an object that holds the batch, or something else, instead of a prompt.
 fn container(pairs: &[(String, Json)]) -> Option<Failure> {
     let has = |name: &str| pairs.iter().any(|(key, _)| key == name);
-    let message = "the object has no `prompt`";
+    let prompt = pairs.iter().any(|(key, value)| key == "prompt" && value.is_array());
+    let message = if prompt { "`prompt` is not a string" } else { "the object has no `prompt`" };
     let is_node = |value: &Json| value.get("class_type").is_some();
     if has("nodes") && has("links") || pairs.iter().any(|(_, value)| is_node(value)) {
         let message = format!("{message}: it is a workflow of ComfyUI");
@@ -220,7 +221,7 @@ mod tests {
         for (line, said) in [
             ("{}", "the object has no `prompt`"),
             (r#"{"prompt":1}"#, "`prompt` is not a string"),
-            (r#"{"prompt":["a"]}"#, "the object has no `prompt`"),
+            (r#"{"prompt":["a"]}"#, "`prompt` is not a string"),
             (r#"{"prompt":"a","sede":1}"#, "`sede`: there is no such setting, but `seed`"),
             (
                 r#"{"prompt":"a","negativ_prompt":"b"}"#,

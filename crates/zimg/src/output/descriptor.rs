@@ -10,9 +10,9 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use zimg_client::{Failure, Kind};
+use zimg_system::closed_at_start;
 
 use super::error::terminal;
-use crate::closed_at_start;
 
 /// Symbolic links that are followed to a descriptor.
 const LINKS_MAX: usize = 8;

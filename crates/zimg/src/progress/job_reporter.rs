@@ -152,7 +152,8 @@ impl JobReporter {
         let Started { model, width, height, steps, .. } = started;
         self.size = (*width, *height);
         if self.style == ReportStyle::Plain {
-            self.say(&format!("generating {width}x{height} in {steps} steps with {}", model.name));
+            let steps = format::steps(*steps);
+            self.say(&format!("generating {width}x{height} in {steps} with {}", model.name));
         }
         self.part = Some(0.0);
         self.show("encoding the prompt");

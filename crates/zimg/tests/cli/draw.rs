@@ -20,6 +20,14 @@ fn an_image_is_where_it_was_asked_for() {
 }
 
 #[test]
+fn one_step_is_no_plural() {
+    let ran = Fake::honest().run(&["a fox", "-o", "fox.png", "--steps", "1"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stderr.contains(" in 1 step with fake\n"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("1 steps"), "{}", ran.stderr);
+}
+
+#[test]
 fn every_option_reaches_the_daemon() {
     let expected = Params {
         negative: Some("a dog".to_owned()),

@@ -1,6 +1,7 @@
 //! Detached jobs: `--detach`, `jobs`, `wait` and `cancel`.
 
-use std::process::Stdio;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Output, Stdio};
 use std::sync::mpsc;
 
 use nix::sys::signal::{Signal, kill};
@@ -191,21 +192,26 @@ fn a_job_that_is_not_there_is_said() {
 
 #[test]
 fn ctrl_c_ends_the_waiting_and_not_the_job() {
-    let (started, came) = mpsc::channel();
     let fake = Fake::many(move |peer, request| {
         let Request::Wait { job: 9 } = request else {
             return peer.say(Event::Status(Box::new(crate::fake::overview().status)));
         };
         peer.say(Event::Asked(Box::new(draw())));
         peer.starts(&draw());
-        started.send(()).unwrap();
         // It asks for nothing more: closing is all.
         assert_eq!(peer.request(), None);
     });
-    let child = fake.zimg(&["wait", "9"]).stderr(Stdio::piped()).spawn().unwrap();
-    came.recv().unwrap();
+    let mut child = fake.zimg(&["wait", "9"]).stderr(Stdio::piped()).spawn().unwrap();
+    // The signal follows the last line that zimg prints by itself: the farewell is the end.
+    let mut printed = BufReader::new(child.stderr.take().unwrap());
+    let mut text = String::new();
+    while !text.contains("generating ") {
+        assert!(printed.read_line(&mut text).unwrap() > 0, "{text}");
+    }
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
-    let ran = fake.finish(child.wait_with_output().unwrap());
+    printed.read_to_string(&mut text).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let ran = fake.finish(Output { stderr: text.into_bytes(), ..output });
     assert_eq!(ran.code, Some(130));
     assert!(
         ran.stderr.ends_with("job 9 continues; `zimg wait 9` saves its images\n"),

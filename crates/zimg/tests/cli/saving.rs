@@ -254,6 +254,8 @@ fn a_closed_descriptor_is_74_before_anything_is_generated() {
         "jobs >&-",
         "config show >&-",
         "man >&-",
+        "--help >&-",
+        "--version >&-",
         "show a.png >&-",
     ] {
         let (code, text) = redirected(arguments);

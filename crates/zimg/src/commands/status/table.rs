@@ -60,10 +60,10 @@ fn lines_of(name: &str, worker: &WorkerStatus) -> Vec<String> {
         let loaded = loaded.unwrap_or_default();
         let text = format!("{} on {}, {}{loaded}", model.name, model.device, model.dtype);
         lines.push(line("model", &text));
-        let (width, height, steps) = (model.width, model.height, model.steps);
+        let (width, height, steps) = (model.width, model.height, format::steps(model.steps));
         let (guidance, tokens) = (model.guidance, model.max_tokens);
         let text = format!(
-            "{width}x{height} in {steps} steps, guidance {guidance}, \
+            "{width}x{height} in {steps}, guidance {guidance}, \
              prompts of up to {tokens} tokens"
         );
         lines.push(line("defaults", &text));

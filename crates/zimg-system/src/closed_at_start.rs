@@ -9,8 +9,8 @@ use nix::libc::{F_GETFD, fcntl};
 /// A bit for each of the descriptors 0, 1 and 2.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-/// Looks at the descriptors. The dynamic loader calls it before `main` (System V ABI,
-/// `DT_INIT_ARRAY`).
+/// Looks at the descriptors. A program has the dynamic loader call it before `main` (System V ABI,
+/// `DT_INIT_ARRAY`); in one that does not, none counts as closed.
 #[expect(unsafe_code, reason = "std has no descriptors yet")]
 pub extern "C" fn note_closed_descriptors() {
     for number in 0..3 {
@@ -22,6 +22,7 @@ pub extern "C" fn note_closed_descriptors() {
 }
 
 /// Whether this standard descriptor was closed.
-pub(crate) fn is_closed(number: RawFd) -> bool {
+#[must_use]
+pub fn is_closed(number: RawFd) -> bool {
     (0..3).contains(&number) && CLOSED.load(Ordering::Relaxed) & 1 << number != 0
 }
