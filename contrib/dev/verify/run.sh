@@ -16,6 +16,11 @@ python=${PYTHON:-python3}
 logs=${CARGO_TARGET_DIR:-target}/verify
 mkdir -p "$logs"
 table=$logs/table.tsv
+exec 9>"$logs/lock"
+flock --nonblock 9 || {
+  echo "verify: not run: another run writes to $logs" >&2
+  exit 69
+}
 : >"$table"
 failed=0
 ran=0
@@ -40,7 +45,7 @@ suite() {
   echo "verify: $name"
   ran=$((ran + 1))
   SECONDS=0
-  timeout --kill-after=30 "$limit" "$@" >"$logs/$name.log" 2>&1 </dev/null || status=$?
+  timeout --kill-after=30 "$limit" "$@" >"$logs/$name.log" 2>&1 </dev/null 9>&- || status=$?
   note=$(tail -n 1 "$logs/$name.log")
   case $status in
     0)

@@ -67,13 +67,15 @@ def machine() -> str:
     return f"{len(os.sched_getaffinity(0))} cores, {gpu}, {platform.machine()}"
 
 
-def read_run(text: str, of: str) -> list[Row]:
-    """The rows that run.sh has written."""
+def read_run(text: str, of: str, of_page: bool = False) -> list[Row]:
+    """The rows that run.sh has written; those for the page are of a commit."""
     rows = []
     for line in text.splitlines():
         suite, verdict, seconds, commit, date, note = line.split("\t")
         if suite not in SUITES or verdict not in VERDICTS:
             raise ValueError(f"table.py: `{suite}` with verdict `{verdict}` is no row of a suite")
+        if of_page and commit.endswith("-dirty"):
+            raise ValueError(f"table.py: {suite} ran at {commit}, which is no commit")
         rows.append(Row(suite, verdict, int(seconds), commit, date, note, of))
     if not rows:
         raise ValueError("table.py: the run has no rows")
@@ -132,7 +134,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2 or arguments[0] not in ("show", "write"):
         print(__doc__, file=sys.stderr)
         return 64
-    run = read_run(Path(arguments[1]).read_text(), machine())
+    run = read_run(Path(arguments[1]).read_text(), machine(), arguments[0] == "write")
     if arguments[0] == "show":
         print(f"{'suite':8} {'verdict':8} {'time':>7}  closing line, or what is missing to run it")
         for row in run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -44,6 +45,12 @@ class Table(unittest.TestCase):
         for text in ("", "unit\tpassed\t1\tabc\t2026-01-02\tfine", "units\tok\t1\tabc\t2026-01-02\tfine"):
             with self.assertRaises(ValueError):
                 read_run(text, "")
+
+    def test_files_that_are_not_committed_are_no_row_of_the_page(self) -> None:
+        text = "units\tpassed\t1\tabc-dirty\t2026-01-02\tfine"
+        self.assertEqual(len(read_run(text, "")), 1)
+        with self.assertRaises(ValueError):
+            read_run(text, "", of_page=True)
 
     def test_the_specification_says_what_the_rows_say(self) -> None:
         text = "| suite | runs | last |\n| units | `make units` | passed at `old` |\n| gpu | `make gpu-test` | ? |\n| units | other | x |"
@@ -139,6 +146,12 @@ class Run(unittest.TestCase):
         self.assertIn("not committed", self.verify("units").stderr)
         self.assertFalse((self.root / "docs/verified.md").exists())
         self.assertIn("-dirty\t", (self.root / "target/verify/table.tsv").read_text())
+
+    def test_two_runs_do_not_share_a_table(self) -> None:
+        self.verify("disks")
+        with open(self.root / "target/verify/lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.assertEqual(self.verify("disks").returncode, 69)
 
     def test_no_suite_is_not_all_suites_passed(self) -> None:
         self.assertEqual(self.verify("unitz").returncode, 64)
