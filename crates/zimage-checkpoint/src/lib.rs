@@ -19,6 +19,7 @@ mod inventory;
 mod kind;
 mod layout;
 mod location;
+mod memory_plan;
 mod prepare;
 mod source;
 mod stored_tensor;
@@ -42,6 +43,10 @@ pub use kind::{KindFinding, ModelKind};
 pub use layout::LayoutKind;
 pub use layout::identify::Foreign;
 pub use location::{ModelFiles, ModelLocation};
+pub use memory_plan::{
+    ActivationBytes, CONTEXT_BYTES, Decode, DeviceRates, ImageSeconds, MemoryBudget, MemoryPlan,
+    ModelFootprint, NumberBytes, Residency, TooSmall, gibibytes, is_block_matrix,
+};
 pub use prepare::{
     PrepareError, PrepareOptions, PreparePlan, PreparedType, Verification, verify_prepared,
 };

@@ -1,0 +1,17 @@
+//! Residency: which weights stay on the device.
+
+/// Which blocks' matrices stay on the device; the others are streamed from their files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Residency {
+    /// All.
+    #[default]
+    All,
+    /// A part.
+    Part {
+        /// So many of the blocks of a denoising step (noise refiner and main layers), spread evenly
+        /// between the streamed ones, so that copies never pause.
+        denoising_blocks: u32,
+        /// Whether the text encoder's and the context refiner's stay.
+        text_encoder: bool,
+    },
+}
