@@ -24,8 +24,8 @@ pub use image::Image;
 pub use options::{Options, Residency};
 pub use params::{Defaults, Limits, Params, ResolvedParams};
 pub use pipeline::{
-    Conditioning, Fit, Generation, LoadingPipeline, LoadingWarmup, Measure, Pipeline, Snapshot,
-    WarmPipeline, WarmupEvent, WarmupPlan, WarmupSize, WarmupStep, WarmupTimings,
+    Conditioning, Fit, Generation, ImageRoom, LoadingPipeline, LoadingWarmup, Measure, Pipeline,
+    Snapshot, WarmPipeline, WarmupEvent, WarmupPlan, WarmupSize, WarmupStep, WarmupTimings,
 };
 pub use tokenizer::PromptTokenizer;
 pub use vae::{DecoderFootprint, Vae};

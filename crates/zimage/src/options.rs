@@ -1,6 +1,7 @@
 //! Load options: device, number type, kernels, what stays on the device.
 
 use tch::Device;
+pub use zimage_checkpoint::Residency;
 
 use crate::dtype::DType;
 
@@ -20,20 +21,4 @@ pub struct Options {
     pub packed: bool,
     /// Whether the files of streamed blocks are pinned in host memory, for the link's full speed.
     pub pinned: bool,
-}
-
-/// Which blocks' matrices stay on the device; the others are streamed from their files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Residency {
-    /// All.
-    #[default]
-    All,
-    /// A part.
-    Part {
-        /// So many of the blocks of a denoising step (noise refiner and main layers), spread evenly
-        /// between the streamed ones, so that copies never pause.
-        denoising_blocks: u32,
-        /// Whether the text encoder's and the context refiner's stay.
-        text_encoder: bool,
-    },
 }

@@ -13,6 +13,7 @@ use tch::Device;
 use super::Pipeline;
 use super::decoder_thread::Answer;
 use super::engine::Engine;
+use super::memory::{ImageRoom, MemoryEstimate};
 use super::networks::Networks;
 use super::warmup::{self, LoadingWarmup, Runner, WarmupEvent};
 use crate::checkpoint::Checkpoint;
@@ -51,6 +52,8 @@ struct Rest {
     float8: bool,
     /// Whether the files of streamed blocks are to be pinned.
     pinned: bool,
+    /// What a memory plan leaves to images.
+    room: Option<ImageRoom>,
 }
 
 impl LoadingPipeline {
@@ -93,7 +96,15 @@ impl LoadingPipeline {
         let networks = Networks::allocate(checkpoint, options, &mut loader)?;
         let float8 = options.dtype == DType::Float8;
         let pinned = options.pinned;
-        Ok((Self { networks, ops, rest: Rest { tokenizer, float8, pinned } }, loader))
+        let rest = Rest { tokenizer, float8, pinned, room: None };
+        Ok((Self { networks, ops, rest }, loader))
+    }
+
+    /// Keeps images, warm-up among them, to what a memory plan leaves.
+    #[must_use]
+    pub fn with_room(mut self, room: Option<ImageRoom>) -> Self {
+        self.rest.room = room;
+        self
     }
 
     /// Warms up, whether or not the weights are there: for a GPU. Reports how long its parts took.
@@ -131,7 +142,8 @@ impl LoadingPipeline {
 
     /// Waits for the kernels.
     fn with_kernels(self) -> WarmPipeline {
-        let (engine, layout) = Engine::new(self.networks, joined(self.ops));
+        let (mut engine, layout) = Engine::new(self.networks, joined(self.ops));
+        engine.memory = MemoryEstimate::with_room(self.rest.room);
         WarmPipeline { engine, layout, rest: self.rest }
     }
 
@@ -151,7 +163,7 @@ impl WarmPipeline {
     /// When the tokenizer cannot be used, or the loader has not run.
     pub fn complete(self, loader: Loader) -> Result<Pipeline> {
         // Taken apart here, so that on an error all tensors are dropped before the loader.
-        let Self { mut engine, layout, rest: Rest { tokenizer, float8, pinned } } = self;
+        let Self { mut engine, layout, rest: Rest { tokenizer, float8, pinned, .. } } = self;
         if !loader.is_done() {
             return Err(Error::Internal("the weights have not been read".to_owned()));
         }

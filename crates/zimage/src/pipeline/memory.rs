@@ -4,6 +4,7 @@
 use std::cell::Cell;
 
 use tch::Device;
+use zimage_checkpoint::ActivationBytes;
 use zimage_cuda::{allocated, free_memory, reset_peak};
 
 use super::networks::Networks;
@@ -31,22 +32,57 @@ struct Footprint {
 /// measured: bytes per pixel. A bfloat16 image of 1024² takes 1,800.
 const UNMEASURED: u64 = 6 << 10;
 
-/// The footprint of the largest image that was measured, if any was. A cell, as warm-up in idle
-/// time measures on a pipeline that requests share.
+/// What a memory plan leaves to images, beside the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageRoom {
+    /// The most bytes.
+    pub bytes: u64,
+    /// What an image takes where nothing was measured.
+    pub expected: ActivationBytes,
+}
+
+/// What images take, and what they may take.
 #[derive(Debug, Default)]
-pub(super) struct MemoryEstimate(Cell<Option<Footprint>>);
+pub(super) struct MemoryEstimate {
+    /// The footprint of the largest image that was measured, if any was. A cell, as warm-up in idle
+    /// time measures on a pipeline that requests share.
+    measured: Cell<Option<Footprint>>,
+    /// Of a memory plan; without one an image may take what is free.
+    room: Option<ImageRoom>,
+}
 
 impl MemoryEstimate {
+    /// An estimate with the room that a memory plan leaves.
+    pub(super) fn with_room(room: Option<ImageRoom>) -> Self {
+        Self { room, ..Self::default() }
+    }
+
     /// Whether an image fits the memory that is free now, and how it can be decoded there. Where
     /// nothing was measured, as on a CPU, it fits.
     ///
     /// # Errors
     /// [`Error::TooLarge`], which says what would fit; or when the GPU fails.
     pub(super) fn fit(&self, networks: &Networks, params: &ResolvedParams) -> Result<Fit> {
-        let (Device::Cuda(ordinal), Some(footprint)) = (networks.device, self.0.get()) else {
-            return Ok(Fit::Whole);
+        let expected = self.room.map(|room| Footprint::expected(room.expected));
+        match (self.measured.get().or(expected), self.available(networks.device)?) {
+            (Some(footprint), Some(available)) => {
+                let in_strips = networks.decoder_footprint(params).in_strips;
+                footprint.fit(params, in_strips, available)
+            }
+            _ => Ok(Fit::Whole),
+        }
+    }
+
+    /// The bytes that an image may take now: what is free, and what a plan leaves of it. Unknown on a
+    /// CPU without a plan.
+    fn available(&self, device: Device) -> Result<Option<u64>> {
+        let room = self.room.map(|room| room.bytes);
+        let Device::Cuda(ordinal) = device else { return Ok(room) };
+        let left = match room {
+            Some(room) => room.saturating_sub(allocated(ordinal)?.now),
+            None => u64::MAX,
         };
-        footprint.fit(params, networks.decoder_footprint(params).in_strips, free(ordinal)?)
+        Ok(Some(free(ordinal)?.min(left)))
     }
 
     /// Whether a step and the decoding of an image fit the memory that is free now side by side;
@@ -56,21 +92,23 @@ impl MemoryEstimate {
         device: Device,
         params: &ResolvedParams,
     ) -> Result<bool> {
-        let Device::Cuda(ordinal) = device else { return Ok(false) };
-        Ok(Footprint::fits_concurrently(self.0.get(), params, free(ordinal)?))
+        let (Device::Cuda(_), Some(available)) = (device, self.available(device)?) else {
+            return Ok(false);
+        };
+        Ok(Footprint::fits_concurrently(self.measured.get(), params, available))
     }
 
     /// Whether no image was measured yet.
     pub(super) fn is_unknown(&self) -> bool {
-        self.0.get().is_none()
+        self.measured.get().is_none()
     }
 
     /// Records what an image took, unless a larger one was measured.
     pub(super) fn record(&self, params: &ResolvedParams, step: u64, decode: u64) {
         let pixels = pixels(params);
-        let known = self.0.get();
+        let known = self.measured.get();
         if step > 0 && known.is_none_or(|known| known.pixels <= pixels) {
-            self.0.set(Some(Footprint { pixels, step, decode }));
+            self.measured.set(Some(Footprint { pixels, step, decode }));
         }
     }
 }
@@ -86,6 +124,11 @@ pub(super) fn peak_of<T>(device: Device, work: impl FnOnce() -> Result<T>) -> Re
 }
 
 impl Footprint {
+    /// What a plan expects.
+    fn expected(bytes: ActivationBytes) -> Self {
+        Self { pixels: 1, step: bytes.step, decode: bytes.whole }
+    }
+
     /// Whether a step and the decoding of an image fit `free` bytes at once.
     fn fits_concurrently(known: Option<Self>, params: &ResolvedParams, free: u64) -> bool {
         let pixels = pixels(params);
@@ -167,6 +210,24 @@ mod tests {
         assert_eq!(error.hint().unwrap(), "1024x1024 would fit");
         let error = fits((2048, 2048), 100_000).unwrap_err();
         assert_eq!(error.hint().unwrap(), "free some of the GPU's memory");
+    }
+
+    #[test]
+    fn a_plan_limits_what_an_image_takes_where_nothing_was_measured() {
+        let bytes = ActivationBytes { step: 280, whole: 2340, strips: 792, strips_least: 0 };
+        let fits = |bytes_free, (width, height)| {
+            let strips = 512 * u64::from(width) * u64::from(height);
+            Footprint::expected(bytes).fit(&params(width, height), strips, bytes_free)
+        };
+        let pixels = 1 << 20;
+        assert_eq!(fits(2340 * pixels, (1024, 1024)).unwrap(), Fit::Whole);
+        assert_eq!(fits(2340 * pixels - 1, (1024, 1024)).unwrap(), Fit::Strips);
+        assert_eq!(fits(2340 * pixels / 4, (512, 512)).unwrap(), Fit::Whole);
+        let error = fits(512 * pixels - 1, (1024, 1024)).unwrap_err();
+        assert!(matches!(error, Error::TooLarge { needed: 536_870_912, .. }), "{error}");
+        let room = Some(ImageRoom { bytes: 7, expected: bytes });
+        assert_eq!(MemoryEstimate::with_room(room).available(Device::Cpu).unwrap(), Some(7));
+        assert_eq!(MemoryEstimate::default().available(Device::Cpu).unwrap(), None);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::weights::{LoadedWeights, WeightDescriptors};
 use engine::Engine;
 pub use generation::{Conditioning, Generation};
 pub use loading::{LoadingPipeline, WarmPipeline};
-pub use memory::Fit;
+pub use memory::{Fit, ImageRoom};
 pub use snapshot::Snapshot;
 pub use warmup::{
     LoadingWarmup, Measure, WarmupEvent, WarmupPlan, WarmupSize, WarmupStep, WarmupTimings,

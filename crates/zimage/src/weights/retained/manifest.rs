@@ -72,6 +72,15 @@ impl WeightDescriptors {
         self.0
     }
 
+    /// Bytes of the memory, by the manifest; 0 if it cannot be read.
+    pub fn bytes(&self) -> u64 {
+        let manifest = self.0.first().and_then(|manifest| manifest.try_clone().ok());
+        let text = manifest.and_then(|manifest| read_sealed(manifest, MANIFEST_BYTES).ok());
+        let manifest = text.and_then(|text| serde_json::from_slice::<Manifest>(&text).ok());
+        let components = manifest.map_or_else(Vec::new, |manifest| manifest.components);
+        components.iter().map(|component| component.bytes as u64).sum()
+    }
+
     /// The manifest and the memory of its components.
     pub(crate) fn of(manifest: &Manifest, memory: Vec<OwnedFd>) -> Result<Self> {
         let text = serde_json::to_vec(manifest).map_err(|e| Error::NotRetained(e.to_string()))?;
