@@ -1,10 +1,15 @@
 //! The footprint of a model: how many bytes its parts take on a device, as far as a plan tells them
 //! apart.
 
+use std::collections::BTreeMap;
+
 use super::budget::CONTEXT_BYTES;
 use crate::checkpoint::Checkpoint;
 use crate::component::Component;
+use crate::encoding::Encoding;
+use crate::error::Result;
 use crate::expected_tensors::ExpectedTensor;
+use crate::tensor_index::TensorIndex;
 
 /// Beside the context: kernels and workspaces of libtorch, cuBLAS, cuDNN and ours.
 const LIBRARY_BYTES: u64 = 370 << 20;
@@ -36,7 +41,7 @@ pub struct ActivationBytes {
 pub struct ModelFootprint {
     /// Blocks of a denoising step: noise refiner and main layers.
     pub denoising_blocks: u32,
-    /// The matrices of the largest of them; all are of one size.
+    /// The matrices of the largest of them; they differ only in files that are quantised so.
     pub denoising_block: u64,
     /// The matrices of the text encoder's layers and of the context refiner.
     pub text_encoder: u64,
@@ -67,7 +72,48 @@ impl NumberBytes {
 
 impl ModelFootprint {
     /// The footprint of a checkpoint whose weights are expanded to numbers of this size.
-    pub fn new(checkpoint: &Checkpoint, numbers: NumberBytes, on_gpu: bool) -> Self {
+    pub fn expanded(checkpoint: &Checkpoint, numbers: NumberBytes, on_gpu: bool) -> Self {
+        Self::of(checkpoint, numbers, on_gpu, &|_, tensor| bytes(tensor, numbers.networks))
+    }
+
+    /// The footprint with matrices as the files encode them; `None` if all of them are plain.
+    ///
+    /// # Errors
+    /// When a file is missing, truncated or damaged.
+    pub fn packed(
+        checkpoint: &Checkpoint,
+        numbers: NumberBytes,
+        on_gpu: bool,
+    ) -> Result<Option<Self>> {
+        let transformer = checkpoint.tensor_index(Component::Transformer)?;
+        let text_encoder = checkpoint.tensor_index(Component::TextEncoder)?;
+        let is_plain = |index: &TensorIndex| {
+            let mut tensors = index.tensors.values();
+            tensors.all(|(_, stored)| matches!(stored.encoding, Encoding::Plain(_)))
+        };
+        if is_plain(&transformer) && is_plain(&text_encoder) {
+            return Ok(None);
+        }
+        let matrix = |component, tensor: &ExpectedTensor| {
+            let index =
+                if component == Component::Transformer { &transformer } else { &text_encoder };
+            match index.tensors.get(&tensor.name) {
+                Some((_, stored)) if !matches!(stored.encoding, Encoding::Plain(_)) => {
+                    stored.bytes + stored.companions.iter().map(|scales| scales.bytes).sum::<u64>()
+                }
+                _ => bytes(tensor, numbers.networks),
+            }
+        };
+        Ok(Some(Self::of(checkpoint, numbers, on_gpu, &matrix)))
+    }
+
+    /// The footprint of matrices of so many bytes.
+    fn of(
+        checkpoint: &Checkpoint,
+        numbers: NumberBytes,
+        on_gpu: bool,
+        matrix: &dyn Fn(Component, &ExpectedTensor) -> u64,
+    ) -> Self {
         let mut footprint = Self {
             denoising_blocks: 0,
             denoising_block: 0,
@@ -81,35 +127,33 @@ impl ModelFootprint {
         for tensor in checkpoint.architecture(Component::Vae).tensors {
             footprint.rest += bytes(&tensor, numbers.vae);
         }
-        let config = &checkpoint.transformer;
-        let layers = checkpoint.text_encoder.used_layers();
-        let groups = [
-            (Component::Transformer, "noise_refiner", config.n_refiner_layers),
-            (Component::Transformer, "layers", config.n_layers),
-            (Component::Transformer, "context_refiner", config.n_refiner_layers),
-            (Component::TextEncoder, "layers", layers),
-        ];
+        let mut blocks: BTreeMap<(bool, String), u64> = BTreeMap::new();
         for component in [Component::Transformer, Component::TextEncoder] {
-            let tensors = checkpoint.architecture(component).tensors;
-            let total: u64 = tensors.iter().map(|tensor| bytes(tensor, numbers.networks)).sum();
-            let mut streamable = 0;
-            for (_, group, count) in groups.iter().filter(|(of, ..)| *of == component) {
-                for number in 0..*count {
-                    let block = block_bytes(&tensors, &format!("{group}.{number}"), numbers);
-                    streamable += block;
-                    if component == Component::TextEncoder || *group == "context_refiner" {
-                        footprint.text_encoder += block;
-                        footprint.text_block = footprint.text_block.max(block);
-                    } else {
-                        footprint.denoising_blocks += 1;
-                        footprint.denoising_block = footprint.denoising_block.max(block);
+            for tensor in checkpoint.architecture(component).tensors {
+                let mut parts = tensor.name.splitn(3, '.');
+                let block = parts.next().zip(parts.next()).zip(parts.next());
+                match block.filter(|(_, part)| is_block_matrix(part)) {
+                    Some(((group, number), _)) => {
+                        let is_text =
+                            component == Component::TextEncoder || group == "context_refiner";
+                        let name = format!("{group}.{number}");
+                        *blocks.entry((is_text, name)).or_default() += matrix(component, &tensor);
                     }
+                    None if tensor.name == "embed_tokens.weight" => {
+                        footprint.embeddings += bytes(&tensor, numbers.networks);
+                    }
+                    None => footprint.rest += bytes(&tensor, numbers.networks),
                 }
             }
-            let table = tensors.iter().find(|tensor| tensor.name == "embed_tokens.weight");
-            let table = table.map_or(0, |table| bytes(table, numbers.networks));
-            footprint.embeddings += table;
-            footprint.rest += total - streamable - table;
+        }
+        for ((is_text, _), bytes) in blocks {
+            if is_text {
+                footprint.text_encoder += bytes;
+                footprint.text_block = footprint.text_block.max(bytes);
+            } else {
+                footprint.denoising_blocks += 1;
+                footprint.denoising_block = footprint.denoising_block.max(bytes);
+            }
         }
         footprint
     }
@@ -128,14 +172,6 @@ impl ActivationBytes {
         let step = scaled(280, checkpoint.transformer.dim, MEASURED.0, numbers.networks);
         Self { step, whole: step + of_vae(2060), strips: step + of_vae(512) }
     }
-}
-
-fn block_bytes(tensors: &[ExpectedTensor], block: &str, numbers: NumberBytes) -> u64 {
-    let own = tensors.iter().filter(|tensor| {
-        let rest = tensor.name.strip_prefix(block).and_then(|rest| rest.strip_prefix('.'));
-        rest.is_some_and(is_block_matrix)
-    });
-    own.map(|tensor| bytes(tensor, numbers.networks)).sum()
 }
 
 fn bytes(tensor: &ExpectedTensor, width: u64) -> u64 {
@@ -199,7 +235,7 @@ mod tests {
 
     fn turbo(dtype: &str) -> ModelFootprint {
         let checkpoint = Checkpoint::embedded("turbo", TURBO).unwrap();
-        ModelFootprint::new(&checkpoint, NumberBytes::of(dtype).unwrap(), true)
+        ModelFootprint::expanded(&checkpoint, NumberBytes::of(dtype).unwrap(), true)
     }
 
     #[test]

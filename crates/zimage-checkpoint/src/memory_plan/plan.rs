@@ -22,6 +22,8 @@ pub enum Decode {
 pub struct MemoryPlan {
     /// Which weights stay.
     pub residency: Residency,
+    /// Whether quantised matrices stay as the file encodes them.
+    pub packed: bool,
     /// How images of the planned size are decoded.
     pub decode: Decode,
     /// Blocks of a denoising step.
@@ -117,6 +119,7 @@ impl MemoryPlan {
         };
         Self {
             residency,
+            packed: false,
             decode,
             blocks: all,
             resident_blocks,
@@ -150,6 +153,9 @@ impl MemoryPlan {
     /// The plan in one line, as `zimg status` shows it.
     pub fn sentence(&self, dtype: &str, seconds: Option<ImageSeconds>) -> String {
         let mut text = dtype.to_owned();
+        if self.packed {
+            text += ", weights packed";
+        }
         match self.residency {
             Residency::All => text += ", all weights resident",
             Residency::Part { text_encoder, .. } => {

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use tch::Kind;
+use zimage_checkpoint::is_block_matrix;
 
 use crate::checkpoint::{Checkpoint, Component, TensorIndex};
 use crate::error::Result;
 use crate::options::Residency;
-use crate::weights::{Form, bytes_in_slot, is_block_matrix};
+use crate::weights::{Form, bytes_in_slot};
 
 /// Slots of the ring: one is computed with while the other is filled. Four are no faster.
 pub(super) const SLOTS: usize = 2;

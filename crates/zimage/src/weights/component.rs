@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 use zimage_checkpoint::digest::sha256;
-use zimage_checkpoint::{Checkpoint, Component, Encoding, StoredTensor, TensorIndex};
+use zimage_checkpoint::{
+    Checkpoint, Component, Encoding, StoredTensor, TensorIndex, is_block_matrix,
+};
 use zimage_cuda::Float8Rows;
 
 use super::arena::{Arena, ArenaAddress, aligned};
@@ -432,16 +434,4 @@ pub(crate) fn bytes_in_slot(block: &str, stored: &StoredTensor, form: Form, kind
 /// Whether a block of the transformer is one whose products may be in float8.
 fn is_main_layer(block: &str) -> bool {
     block.starts_with("layers.")
-}
-
-/// Whether a block of the transformer or the text encoder has a matrix of this name, as opposed to
-/// norms and modulation, which are small.
-pub(crate) fn is_block_matrix(name: &str) -> bool {
-    const GROUPS: [&str; 4] = ["attention", "feed_forward", "self_attn", "mlp"];
-    let parts: Vec<&str> = name.split('.').collect();
-    match parts[..] {
-        [group, part, "weight"] => GROUPS.contains(&group) && !part.contains("norm"),
-        ["attention", "to_out", "0", "weight"] => true,
-        _ => false,
-    }
 }

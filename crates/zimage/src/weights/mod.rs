@@ -15,7 +15,7 @@ mod reader;
 mod retained;
 pub(crate) mod streaming;
 
-pub(crate) use component::{BlockMatrix, Form, Streaming, bytes_in_slot, is_block_matrix};
+pub(crate) use component::{BlockMatrix, Form, Streaming, bytes_in_slot};
 pub use component::{Target, Weights};
 pub(crate) use file_rows::FileRows;
 pub use loader::{LoadedFrom, LoadedWeights, Loader, Progress};

@@ -10,7 +10,7 @@ use crate::params::ResolvedParams;
 use crate::pipeline::decoder_thread::Answer;
 use crate::pipeline::engine::Engine;
 use crate::pipeline::generation::Generation;
-use crate::pipeline::memory::peak_of;
+use crate::pipeline::memory::{Fit, peak_of};
 use crate::pipeline::networks::Networks;
 use crate::transformer::SEQUENCE_MULTIPLE;
 
@@ -139,10 +139,15 @@ fn pass(
         last = Instant::now();
         took
     };
-    engine.memory.fit(networks, params)?;
+    let fit = engine.memory.fit(networks, params)?;
     let noise = Generation::new(networks, params, 0)?;
-    let decoded =
-        started.unwrap_or_else(|| decode(engine, params, noise.latents().shallow_clone()));
+    let latents = noise.latents().shallow_clone();
+    let decoded = match (started, fit) {
+        (Some(started), _) => started,
+        (None, Fit::Whole) => decode(engine, params, latents),
+        // After the step, as memory for both is not certain.
+        (None, Fit::Strips) => Answer::Ready(Ok(Duration::ZERO)),
+    };
     let context = engine.context(&prompt(networks, tokens), params)?;
     let text = lap();
     networks.transformer.warm_up(&engine.ops, noise.latents(), &context)?;
@@ -177,6 +182,11 @@ fn measure_memory(engine: &Engine, params: &ResolvedParams, tokens: usize) -> Re
     })?;
     let latents = noise.latents().shallow_clone();
     drop(noise);
+    if engine.memory.fit(networks, params)? == Fit::Strips {
+        // A plan has no room for it.
+        engine.memory.record(params, step, u64::MAX);
+        return Ok(());
+    }
     let decoded = peak_of(device, || {
         networks.decoder.ask(move |vae| vae.bytes(&latents).map(drop)).wait()?;
         networks.synchronize()
