@@ -8,5 +8,5 @@ mod messages;
 mod weights_fd;
 
 pub use frame::{WorkerFrame, kind, write_latents};
-pub use messages::{Command, Point, Report};
+pub use messages::{Command, PlanBasis, Point, Report};
 pub use weights_fd::{DESCRIPTORS_MAX, Handover};

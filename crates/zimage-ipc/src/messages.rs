@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use zimage_params::Params;
 use zimg_protocol::Failure;
 use zimg_protocol::messages::{
-    DeviceMemory, ImageInfo, JobId, ModelInfo, Preview, Started, Step, Timings, Weights,
+    DeviceMemory, ImageInfo, JobId, ModelInfo, PlannedMemory, Preview, Started, Step, Timings,
+    Weights,
 };
 
 /// Supervisor to worker.
@@ -47,6 +48,16 @@ pub struct Point {
     pub bytes: u64,
     /// Where the time went so far.
     pub timings: Timings,
+}
+
+/// What the supervisor passes to the next process of a worker, so that it makes the same memory plan,
+/// or a smaller one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanBasis {
+    /// The most bytes that it may take.
+    pub budget: u64,
+    /// Pixels of the largest image that it must have room for.
+    pub pixels: u64,
 }
 
 /// Worker to supervisor.
@@ -130,4 +141,19 @@ pub enum Report {
     Weights(Weights),
     /// The device's memory; after `Ready` and after each job.
     Memory(DeviceMemory),
+    /// The memory plan, before the weights are read; and again once its times are known.
+    Planned {
+        /// The plan.
+        plan: PlannedMemory,
+        /// What it follows from.
+        basis: PlanBasis,
+    },
+    /// Memory is too small for the plan, and large enough for a smaller one: the worker exits after
+    /// this, and the next process makes that.
+    Replan {
+        /// What the smaller plan follows from.
+        basis: PlanBasis,
+        /// Why, one sentence.
+        reason: String,
+    },
 }

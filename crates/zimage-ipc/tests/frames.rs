@@ -1,11 +1,11 @@
 //! Every message between supervisor and worker: written and read again, cut and damaged.
 
 use proptest::prelude::*;
-use zimage_ipc::{Command, Point, Report, WorkerFrame, write_latents};
+use zimage_ipc::{Command, PlanBasis, Point, Report, WorkerFrame, write_latents};
 use zimage_params::Params;
 use zimg_protocol::limits::{CHUNK_BYTES, TO_CLIENT_BYTES};
 use zimg_protocol::messages::{
-    DeviceMemory, ImageInfo, ModelInfo, Preview, Started, Step, Timings, Weights,
+    DeviceMemory, ImageInfo, ModelInfo, PlannedMemory, Preview, Started, Step, Timings, Weights,
 };
 use zimg_protocol::{Failure, FrameError, Kind};
 
@@ -19,6 +19,20 @@ fn samples() -> Vec<(&'static str, WorkerFrame)> {
     let started = Started { model: model(), width: 256, height: 128, steps: 8, guidance: 0.5 };
     let step = Step { image: 1, step: 2, of: 8, ms: 1.5 };
     let image = ImageInfo { index: 1, seed: 43, width: 256, height: 128, bytes: 98_304 };
+    let basis = PlanBasis { budget: 9, pixels: 4 };
+    let plan = PlannedMemory {
+        sentence: "all".to_owned(),
+        budget: 9,
+        peak: 8,
+        blocks: 8,
+        resident_blocks: 4,
+        text_encoder: false,
+        strips: true,
+        packed: false,
+        image_s: None,
+        new_prompt_s: None,
+    };
+    let reason = "it is full".to_owned();
     let preview =
         Preview { image: 1, step: 2, width: 2, height: 1, rgb: vec![1, 2, 3, 4, 5, 6].into() };
     vec![
@@ -48,6 +62,8 @@ fn samples() -> Vec<(&'static str, WorkerFrame)> {
         ("Report::Preview", WorkerFrame::Report(Report::Preview { job, preview })),
         ("Report::Weights", WorkerFrame::Report(Report::Weights(Weights::Retained { bytes: 9 }))),
         ("Report::Memory", WorkerFrame::Report(Report::Memory(DeviceMemory { used: 1, total: 2 }))),
+        ("Report::Planned", WorkerFrame::Report(Report::Planned { plan, basis })),
+        ("Report::Replan", WorkerFrame::Report(Report::Replan { basis, reason })),
         ("Pixels", WorkerFrame::Pixels(vec![1, 2, 3].into())),
         ("Latents", WorkerFrame::Latents(vec![1, 2, 3].into())),
     ]
@@ -78,6 +94,8 @@ fn name(frame: &WorkerFrame) -> &'static str {
             Report::Preview { .. } => "Report::Preview",
             Report::Weights(_) => "Report::Weights",
             Report::Memory(_) => "Report::Memory",
+            Report::Planned { .. } => "Report::Planned",
+            Report::Replan { .. } => "Report::Replan",
         },
         WorkerFrame::Pixels(_) => "Pixels",
         WorkerFrame::Latents(_) => "Latents",

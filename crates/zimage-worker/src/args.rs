@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use clap::Parser;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use zimage::checkpoint::{ModelFiles, ModelKind};
+use zimage::checkpoint::{MemoryBudget, ModelFiles, ModelKind};
 
 /// The names of the options that are read before `main`, too: see `preinit`.
 pub(crate) mod flag {
@@ -44,6 +44,15 @@ pub(crate) struct Args {
     /// `auto`, `bfloat16`, `float16`, `float32` or `float8`.
     #[arg(long, default_value = "auto")]
     pub(crate) dtype: DTypeChoice,
+    /// What it may take of the device's memory: `auto`, or a size like `8GiB`.
+    #[arg(long, default_value = "auto")]
+    pub(crate) memory: MemoryBudget,
+    /// The bytes that an earlier process planned with, or those of a smaller plan.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) plan_budget: Option<u64>,
+    /// Pixels of an image that an earlier process had no room for.
+    #[arg(long, value_name = "PIXELS")]
+    pub(crate) plan_pixels: Option<u64>,
     /// Sizes to warm up before the worker reports ready; the model's default size if none.
     #[arg(long, value_delimiter = ',', value_name = "WIDTHxHEIGHT")]
     pub(crate) warmup: Vec<Size>,
@@ -162,7 +171,7 @@ mod tests {
     #[test]
     fn the_supervisors_line_is_understood() {
         let args = parse(
-            "--model /srv/turbo --device cuda:1 --dtype bfloat16 --warmup 1024x1024,512x768 --threads 4 --weights-fd 7 --awaited 512x512",
+            "--model /srv/turbo --device cuda:1 --dtype bfloat16 --warmup 1024x1024,512x768 --threads 4 --weights-fd 7 --awaited 512x512 --memory 8GiB --plan-budget 5 --plan-pixels 6",
         )
         .unwrap();
         assert_eq!(args.model, Model::Path("/srv/turbo".into()));
@@ -171,6 +180,8 @@ mod tests {
         assert_eq!(args.warmup[1], Size { width: 512, height: 768 });
         assert_eq!(args.threads, Some(4));
         assert_eq!(args.weights_fd, Some(7));
+        assert_eq!(args.memory, MemoryBudget::Bytes(8 << 30));
+        assert_eq!((args.plan_budget, args.plan_pixels), (Some(5), Some(6)));
         assert_eq!(args.awaited, Some(Size { width: 512, height: 512 }));
         let args = parse("--model t.gguf --text-encoder e --vae v --tokenizer k --model-kind base");
         let files = args.unwrap().model_files().unwrap();
@@ -190,6 +201,7 @@ mod tests {
             "--device cuda:x",
             "--dtype int8",
             "--model-kind edit",
+            "--memory much",
             "--warmup 1024",
             "--weights-fd 0",
             "--weights-fd x",

@@ -12,6 +12,9 @@ use crate::log;
 /// cures that.
 pub(crate) const DEVICE_LOST: u8 = 71;
 
+/// The exit status when the next process makes a smaller memory plan.
+pub(crate) const REPLAN: u8 = 72;
+
 /// Ends the process without exit handlers: other threads may be at work, and libtorch's and the
 /// driver's handlers can hang on a GPU that failed.
 pub(crate) fn now(status: u8) -> ! {

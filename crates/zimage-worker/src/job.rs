@@ -12,6 +12,7 @@ use crate::control::Control;
 use crate::failure::{Verdict, beyond_help, judge};
 use crate::log;
 use crate::oom_retry::RetryingPipeline;
+use crate::planner::{End, Planner};
 use crate::reports::Reports;
 
 /// There are at most ten previews a second.
@@ -20,19 +21,21 @@ const BETWEEN_PREVIEWS: Duration = Duration::from_millis(100);
 /// Runs a job and reports it, to its `Done`, `Failed` or `Paused`.
 ///
 /// # Errors
-/// When this process can generate no more. Then no end of the job is reported, so that another
-/// worker can resume it.
+/// When this process can generate no more, or the next one can with a smaller memory plan. Then no end
+/// of the job is reported, so that another process can resume it.
 pub(crate) fn run(
     pipeline: &Pipeline,
+    planner: Option<&Planner>,
     model: &ModelInfo,
     job: &Job,
     reports: &Reports,
-) -> Result<(), Failure> {
+) -> Result<(), End> {
     let stages = RetryingPipeline(pipeline);
     let ended = Run::begin(stages, model, job, reports).and_then(|mut run| {
         run.images()?;
         Ok(run.spent())
     });
+    let size = pipeline.resolve(&job.params).map(|of| u64::from(of.width) * u64::from(of.height));
     let job = job.id;
     let stop = match ended {
         Ok(timings) => {
@@ -44,11 +47,16 @@ pub(crate) fn run(
     reports.send(match stop {
         Stop::Paused => Report::Paused { job },
         Stop::Refused(failure) => Report::Failed { job, failure },
-        Stop::Failed(error) => match judge(stages, &error) {
-            Verdict::Job(failure) => Report::Failed { job, failure },
-            Verdict::Process(failure) => return Err(failure),
-        },
-        Stop::Distrusted(error) => return Err(beyond_help(&error)),
+        Stop::Failed(error) => {
+            if let Some(end) = planner.and_then(|planner| planner.smaller(&error, size.ok())) {
+                return Err(end);
+            }
+            match judge(stages, &error) {
+                Verdict::Job(failure) => Report::Failed { job, failure },
+                Verdict::Process(failure) => return Err(failure.into()),
+            }
+        }
+        Stop::Distrusted(error) => return Err(beyond_help(&error).into()),
     });
     Ok(())
 }

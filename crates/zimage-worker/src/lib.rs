@@ -18,6 +18,7 @@ mod link;
 mod log;
 mod memory;
 mod oom_retry;
+mod planner;
 #[doc(hidden)]
 pub mod preinit;
 mod reports;

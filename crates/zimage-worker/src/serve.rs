@@ -9,13 +9,14 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
 use zimage_ipc::Report;
-use zimg_protocol::{Failure, Kind};
+use zimg_protocol::Kind;
 use zimg_system::cpus::Cpus;
 use zimg_system::processes;
 
 use crate::args::Args;
 use crate::commands::Job;
 use crate::link::LinkError;
+use crate::planner::End;
 use crate::reports::Reports;
 use crate::startup::{self, Ready};
 use crate::{exit, job, link, log, memory};
@@ -46,12 +47,13 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     };
     prefer_for_oom_kill();
     set_threads(args.threads);
-    let Ready { pipeline, info, when_idle } = match startup::start(args, &reports) {
+    let Ready { pipeline, info, planner, when_idle } = match startup::start(args, &reports) {
         Ok(ready) => ready,
-        Err(failure) => {
+        Err(End::Failed(failure)) => {
             let status = failure.kind.exit_code();
-            give_up(failure, reports, status)
+            give_up(End::Failed(failure), reports, status)
         }
+        Err(end) => give_up(end, reports, exit::REPLAN),
     };
     let model = info.clone();
     reports.send(Report::Ready(info));
@@ -65,8 +67,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         }
         true
     }) {
-        if let Err(failure) = job::run(&pipeline, &model, &next, &reports) {
-            give_up(failure, reports, exit::DEVICE_LOST)
+        match job::run(&pipeline, planner.as_ref(), &model, &next, &reports) {
+            Ok(()) => {}
+            Err(end @ End::Failed(_)) => give_up(end, reports, exit::DEVICE_LOST),
+            Err(end @ End::Replan { .. }) => give_up(end, reports, exit::REPLAN),
         }
         memory::report(pipeline.device(), &reports);
         for remark in pipeline.remarks() {
@@ -95,9 +99,14 @@ fn set_threads(configured: Option<u16>) {
 }
 
 /// Reports why this process can do no more, and ends it.
-fn give_up(failure: Failure, reports: Reports, status: u8) -> ! {
-    log::line(&failure);
-    reports.send(Report::Fatal(failure));
+fn give_up(end: End, reports: Reports, status: u8) -> ! {
+    reports.send(match end {
+        End::Failed(failure) => {
+            log::line(&failure);
+            Report::Fatal(failure)
+        }
+        End::Replan { basis, reason } => Report::Replan { basis, reason },
+    });
     reports.finish();
     exit::now(status)
 }

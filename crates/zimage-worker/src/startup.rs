@@ -9,15 +9,15 @@ use std::time::Instant;
 
 use zimage::weights::{LoadedFrom, Loader};
 use zimage::{
-    Checkpoint, Error, LoadingPipeline, LoadingWarmup, Options, Pipeline, Progress, WarmupEvent,
-    WarmupPlan, WarmupStep, WarmupTimings, WeightDescriptors,
+    Checkpoint, Error, ImageRoom, LoadingPipeline, LoadingWarmup, Options, Pipeline, Progress,
+    WarmupEvent, WarmupPlan, WarmupStep, WarmupTimings, WeightDescriptors,
 };
 use zimage_ipc::Report;
-use zimg_protocol::Failure;
 use zimg_protocol::messages::{Capabilities, ModelInfo, Weights};
 
 use crate::args::Args;
 use crate::failure::{at_start, from_model};
+use crate::planner::{End, Planner};
 use crate::reports::Reports;
 use crate::weights_channel::WeightsChannel;
 use crate::{builtin, device, log, warmup};
@@ -27,12 +27,17 @@ use crate::{builtin, device, log, warmup};
 pub(crate) struct Ready {
     pub(crate) pipeline: Pipeline,
     pub(crate) info: ModelInfo,
+    /// What made the memory plan, if there is one.
+    pub(crate) planner: Option<Planner>,
     /// Warm-up that is left for idle time.
     pub(crate) when_idle: Vec<WarmupStep>,
 }
 
 /// Loads the model and warms it up.
-pub(crate) fn start(args: &Args, reports: &Reports) -> Result<Ready, Failure> {
+///
+/// # Errors
+/// When this process cannot, or the next one can with a smaller memory plan.
+pub(crate) fn start(args: &Args, reports: &Reports) -> Result<Ready, End> {
     let begun = Instant::now();
     let channel = WeightsChannel::new(args.weights_fd);
     let choice = device::choose(args.device, args.dtype, args.eager)?;
@@ -43,10 +48,21 @@ pub(crate) fn start(args: &Args, reports: &Reports) -> Result<Ready, Failure> {
         let inventory = checkpoint.inventory().map_err(|e| from_model(&e.into()))?;
         inventory.lines().into_iter().for_each(|line| log::line(format_args!("{line}")));
     }
-    let plan = warmup::plan(args, &choice.options);
+    let retained = channel.retained();
+    let held = retained.as_ref().map_or(0, WeightDescriptors::bytes);
+    let planner = Planner::new(args, &checkpoint, &choice.options, held)?;
+    let options = match &planner {
+        Some(planner) => {
+            reports.send(planner.report());
+            planner.decide(choice.options)
+        }
+        None => choice.options,
+    };
+    let plan = warmup::plan(args, &options);
     let job_waits = args.awaited.is_some();
-    let start = Start { checkpoint: &checkpoint, options: &choice.options, job_waits, reports };
-    let loaded = match channel.retained() {
+    let room = planner.as_ref().map(Planner::room);
+    let start = Start { checkpoint: &checkpoint, options: &options, room, job_waits, reports };
+    let loaded = match retained {
         Some(retained) => start.load(Some(retained), &plan).or_else(|error| match error {
             Error::NotRetained(why) => {
                 log::line(format_args!("the retained weights are not used: {why}"));
@@ -57,7 +73,10 @@ pub(crate) fn start(args: &Args, reports: &Reports) -> Result<Ready, Failure> {
         }),
         None => start.load(None, &plan),
     };
-    let (pipeline, arrival) = loaded.map_err(|e| at_start(&e, choice.options.device))?;
+    let (pipeline, arrival) = loaded.map_err(|error| {
+        let smaller = planner.as_ref().and_then(|planner| planner.smaller(&error, None));
+        smaller.unwrap_or_else(|| at_start(&error, options.device).into())
+    })?;
     reports.send(Report::Weights(match arrival {
         LoadedFrom::Retained(bytes) => Weights::Retained { bytes },
         LoadedFrom::Files(bytes) => {
@@ -73,7 +92,7 @@ pub(crate) fn start(args: &Args, reports: &Reports) -> Result<Ready, Failure> {
     let info = ModelInfo {
         name: checkpoint.name.clone(),
         device: choice.name.clone(),
-        dtype: choice.options.dtype.to_string(),
+        dtype: options.dtype.to_string(),
         width: defaults.size,
         height: defaults.size,
         steps: defaults.steps,
@@ -85,13 +104,15 @@ pub(crate) fn start(args: &Args, reports: &Reports) -> Result<Ready, Failure> {
             defaults.guidance > 0.0,
         ),
     };
-    Ok(Ready { pipeline, info, when_idle: plan.when_idle })
+    Ok(Ready { pipeline, info, planner, when_idle: plan.when_idle })
 }
 
 /// What loading depends on, with retained weights or without.
 struct Start<'a> {
     checkpoint: &'a Checkpoint,
     options: &'a Options,
+    /// What a memory plan leaves to images.
+    room: Option<ImageRoom>,
     /// Whether a job waits for this worker: then no pass comes before it is ready.
     job_waits: bool,
     reports: &'a Reports,
@@ -112,6 +133,7 @@ impl Start<'_> {
             }
             None => LoadingPipeline::new(self.checkpoint, self.options)?,
         };
+        let loading = loading.with_room(self.room);
         let allocated = begun.elapsed().as_secs_f32();
         log::line(format_args!("memory allocated and small files read in {allocated:.2} s"));
         let (pipeline, arrival) = match &plan.while_loading {

@@ -44,6 +44,10 @@ pub struct Args {
     /// auto, bfloat16, float16, float32 or float8 [default: auto]
     #[arg(long)]
     pub dtype: Option<String>,
+    /// GPU memory that the worker may take: auto (what is free, with headroom), or a size such as
+    /// 8GiB. What does not fit is streamed [default: auto]
+    #[arg(long, value_name = "auto|SIZE")]
+    pub memory: Option<String>,
     /// Sizes to warm up before the first job, such as 1024x1024,512x512 [default: the model's
     /// own size]
     #[arg(long, value_name = "WxH,…")]

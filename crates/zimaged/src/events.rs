@@ -71,6 +71,10 @@ pub(crate) const WORKER_READY: &str = "worker_ready";
 pub(crate) const WORKER_RESTARTED: &str = "worker_restarted";
 /// A worker cannot generate and is not started again for now.
 pub(crate) const WORKER_FAILED: &str = "worker_failed";
+/// A worker has decided what of the model lies on its device.
+pub(crate) const MEMORY_PLANNED: &str = "memory_planned";
+/// Memory is too small for a worker's plan; it is started again with a smaller one.
+pub(crate) const MEMORY_REPLANNED: &str = "memory_replanned";
 /// A line that a worker or one of its libraries has printed.
 pub(crate) const WORKER_OUTPUT: &str = "worker_output";
 /// A worker reads no commands, because it is about to exit.

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use zimg_protocol::messages::{Event, Generate, JobId, JobInfo, Overview, Request, Setup, Status};
+use zimg_protocol::messages::{
+    Event, Generate, JobId, JobInfo, Overview, Request, Setup, Status, WorkerPlan,
+};
 use zimg_protocol::{Failure, Frame};
 
 use crate::image_upload::{ImageUpload, UploadMethod};
@@ -125,6 +127,21 @@ impl Client {
     pub fn setup(&mut self) -> Result<Setup, Failure> {
         match self.ask(Request::Setup)? {
             Event::Setup(setup) => Ok(*setup),
+            other => Err(unexpected_frame(&Frame::Event(other))),
+        }
+    }
+
+    /// The workers' memory plans; none from a daemon of an earlier minor version.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::status`].
+    pub fn memory_plans(&mut self) -> Result<Vec<WorkerPlan>, Failure> {
+        if self.minor() < 2 {
+            return Ok(Vec::new());
+        }
+        match self.ask(Request::MemoryPlans)? {
+            Event::MemoryPlans(plans) => Ok(plans),
             other => Err(unexpected_frame(&Frame::Event(other))),
         }
     }

@@ -100,6 +100,7 @@ fn request(message: &Request) -> &'static str {
         Request::Wake => "Wake",
         Request::Overview => "Overview",
         Request::Setup => "Setup",
+        Request::MemoryPlans => "MemoryPlans",
     }
 }
 
@@ -135,5 +136,6 @@ fn event(message: &Event) -> &'static str {
         Event::Resumed { .. } => "Resumed",
         Event::Asked(_) => "Asked",
         Event::Setup(_) => "Setup",
+        Event::MemoryPlans(_) => "MemoryPlans",
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::budget::CONTEXT_BYTES;
+use super::plan::Decode;
 use crate::checkpoint::Checkpoint;
 use crate::component::Component;
 use crate::encoding::Encoding;
@@ -32,8 +33,10 @@ pub struct ActivationBytes {
     pub step: u64,
     /// The decoding at once.
     pub whole: u64,
-    /// The decoding in strips.
+    /// The decoding in strips, of a large image.
     pub strips: u64,
+    /// Bytes of the decoding in strips at the least, if decoding at once takes no less.
+    pub strips_least: u64,
 }
 
 /// The bytes of a model's parts on a device.
@@ -58,13 +61,16 @@ pub struct ModelFootprint {
 }
 
 impl NumberBytes {
+    /// Those of float32.
+    pub const SINGLE: Self = Self { networks: 4, vae: 4 };
+
     /// Those of a dtype by its name; `None` for another word.
     pub fn of(dtype: &str) -> Option<Self> {
         match dtype {
             "bfloat16" | "float8" => Some(Self { networks: 2, vae: 2 }),
             // The VAE's activations overflow float16.
             "float16" => Some(Self { networks: 2, vae: 4 }),
-            "float32" => Some(Self { networks: 4, vae: 4 }),
+            "float32" => Some(Self::SINGLE),
             _ => None,
         }
     }
@@ -170,7 +176,24 @@ impl ActivationBytes {
         };
         let of_vae = |bytes| scaled(bytes, width, MEASURED.1, numbers.vae);
         let step = scaled(280, checkpoint.transformer.dim, MEASURED.0, numbers.networks);
-        Self { step, whole: step + of_vae(2060), strips: step + of_vae(512) }
+        Self {
+            step,
+            whole: step + of_vae(2060),
+            strips: step + of_vae(512),
+            strips_least: of_vae(320 << 20),
+        }
+    }
+
+    /// The bytes of an image of so many pixels.
+    pub fn image(&self, decode: Decode, pixels: u64) -> u64 {
+        let (step, whole) = (self.step.saturating_mul(pixels), self.whole.saturating_mul(pixels));
+        match decode {
+            Decode::Whole => whole,
+            Decode::Strips => {
+                let strips = (self.strips - self.step).saturating_mul(pixels);
+                step.saturating_add(strips.max(self.strips_least)).min(whole)
+            }
+        }
     }
 }
 
@@ -242,7 +265,10 @@ mod tests {
     fn the_parts_of_z_image_turbo_have_their_bytes() {
         let ModelFootprint { rest, activations, .. } = turbo("bfloat16");
         assert!(rest.abs_diff(445_400_000) < 500_000, "{rest}");
-        assert_eq!(activations, ActivationBytes { step: 280, whole: 2340, strips: 792 });
+        assert_eq!(
+            activations,
+            ActivationBytes { step: 280, whole: 2340, strips: 792, strips_least: 320 << 20 }
+        );
         let expected = ModelFootprint {
             denoising_blocks: 32,
             denoising_block: 353_894_400,

@@ -16,7 +16,10 @@ pub use plan::{Decode, MemoryPlan, TooSmall};
 pub use rates::{DeviceRates, ImageSeconds};
 pub use residency::Residency;
 
-/// Bytes as memory plans show them, in GiB.
+/// Bytes as memory plans show them: in GiB, small ones in MiB.
 pub fn gibibytes(bytes: u64) -> String {
+    if bytes < 1 << 30 {
+        return format!("{} MiB", bytes.div_ceil(1 << 20));
+    }
     format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64)
 }

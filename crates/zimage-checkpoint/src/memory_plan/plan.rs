@@ -113,10 +113,7 @@ impl MemoryPlan {
         let text_bytes = if text { model.text_encoder + model.embeddings } else { 0 };
         let weights = model.rest + text_bytes + u64::from(resident_blocks) * model.denoising_block;
         let held = weights + SLOTS * slot + model.fixed;
-        let image = match decode {
-            Decode::Whole => model.activations.whole,
-            Decode::Strips => model.activations.strips,
-        };
+        let image = model.activations.image(decode, pixels);
         Self {
             residency,
             packed: false,
@@ -125,7 +122,7 @@ impl MemoryPlan {
             resident_blocks,
             streamed: streamed_blocks * model.denoising_block,
             streamed_text: if text { 0 } else { model.text_encoder },
-            peak: held.saturating_add(image.saturating_mul(pixels)),
+            peak: held.saturating_add(image),
             held,
             budget,
         }
@@ -192,7 +189,12 @@ mod tests {
         embeddings: 777_912_320,
         rest: 445_400_000,
         fixed: 897 * MIB,
-        activations: ActivationBytes { step: 280, whole: 2340, strips: 792 },
+        activations: ActivationBytes {
+            step: 280,
+            whole: 2340,
+            strips: 792,
+            strips_least: 320 << 20,
+        },
     };
 
     #[test]
@@ -248,12 +250,9 @@ mod tests {
             assert_eq!(plans.last().map(|plan| plan.peak), Some(least));
             for budget in (least..30 * GIB).step_by(300 << 20) {
                 let plan = MemoryPlan::new(&TURBO, budget, pixels).unwrap();
-                let image = match plan.decode {
-                    Decode::Whole => TURBO.activations.whole,
-                    Decode::Strips => TURBO.activations.strips,
-                };
-                assert!(plan.room() >= image * pixels);
-                assert_eq!(plan.room(), budget - (plan.peak - image * pixels));
+                let image = TURBO.activations.image(plan.decode, pixels);
+                assert!(plan.room() >= image);
+                assert_eq!(plan.room(), budget - (plan.peak - image));
             }
         }
     }

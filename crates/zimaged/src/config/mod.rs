@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use zimage_checkpoint::{ModelFiles, ModelKind, ModelLocation};
+use zimage_checkpoint::{MemoryBudget, ModelFiles, ModelKind, ModelLocation};
 use zimg_protocol::home;
 use zimg_protocol::messages::DaemonLimits;
 
@@ -54,6 +54,8 @@ pub struct DaemonConfig {
     pub devices: Vec<Device>,
     /// "auto", "bfloat16", "float16", "float32" or "float8".
     pub dtype: String,
+    /// The device's memory that each worker may take.
+    pub memory: MemoryBudget,
     /// Width and height in pixels of each warm-up image; `None`: the model's default.
     pub warmup: Option<Vec<(u32, u32)>>,
     /// The worker program, if not at the default path.
@@ -232,6 +234,7 @@ impl Layers {
                 .value("dtype", |l| &l.dtype, |text| dtype(text))?
                 .unwrap_or("auto")
                 .to_owned(),
+            memory: self.value("memory", |l| &l.memory, |text| text.parse())?.unwrap_or_default(),
             warmup: self.value("warmup", |l| &l.warmup, SizeList::parse)?,
             worker: self.path("worker", |l| &l.worker)?,
             threads: self.number("threads", |l| &l.threads, &THREADS)?,
@@ -360,6 +363,7 @@ mod tests {
         assert_eq!(config.model, ModelLocation::BuiltIn);
         assert_eq!(config.devices, [Device::Auto]);
         assert_eq!(config.dtype, "auto");
+        assert_eq!(config.memory, MemoryBudget::Auto);
         assert_eq!((config.warmup, config.threads, config.socket), (None, None, None));
         assert_eq!(config.limits, DaemonLimits { jobs: 64, jobs_per_user: 8, connections: 32 });
         assert_eq!(config.idle_unload, None);

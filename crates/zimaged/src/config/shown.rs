@@ -46,6 +46,7 @@ impl DaemonConfig {
         let devices: Vec<_> = self.devices.iter().map(ToString::to_string).collect();
         put("device", &quoted(&devices.join(",")));
         put("dtype", &quoted(&self.dtype));
+        put("memory", &quoted(&self.memory.to_string()));
         put("eager", &self.eager);
         if let Some(sizes) = &self.warmup {
             let sizes: Vec<_> = sizes.iter().map(|(w, h)| format!("\"{w}x{h}\"")).collect();

@@ -40,10 +40,11 @@ impl Attempts {
         began: bool,
         reason: String,
     ) -> Result<(), RetriesExhausted> {
-        if fault == Fault::Own && began {
-            self.crashes += 1;
-        } else {
-            self.kills += 1;
+        match fault {
+            Fault::Own if began => self.crashes += 1,
+            Fault::Own | Fault::Outside => self.kills += 1,
+            // The lifecycle bounds them.
+            Fault::Replan => {}
         }
         if self.crashes >= CRASHES_MAX {
             return Err(RetriesExhausted::Crashes { reason });
@@ -108,6 +109,16 @@ mod tests {
             assert!(goes_on(&mut attempts, Fault::Outside));
         }
         assert!(!goes_on(&mut attempts, Fault::Outside));
+    }
+
+    #[test]
+    fn a_smaller_memory_plan_is_no_crash() {
+        let mut attempts = Attempts::default();
+        assert!(goes_on(&mut attempts, Fault::Own));
+        for _ in 0..20 {
+            assert!(goes_on(&mut attempts, Fault::Replan));
+        }
+        assert!(!goes_on(&mut attempts, Fault::Own));
     }
 
     #[test]

@@ -51,8 +51,7 @@ impl Supervisor {
         if let Some(slot) = self.workers.get_mut(worker)
             && slot.is_off()
         {
-            // The device is for others.
-            slot.retained_weights.forget();
+            slot.free_device();
         }
         self.answer_sleepers();
     }

@@ -46,6 +46,11 @@ impl Supervisor {
             }
             Report::Weights(weights) => slot.weights = Some(weights),
             Report::Memory(memory) => slot.memory = Some(memory),
+            Report::Planned { plan, basis } => slot.planned(plan, basis),
+            Report::Replan { basis, reason } => {
+                slot.replan(basis, &reason);
+                self.happened(worker, WorkerInput::Replan(reason));
+            }
             Report::Ready(model) => {
                 if let Some(took) = slot.ready(model.clone()) {
                     self.jobs.warmed_up(worker, &model, took);

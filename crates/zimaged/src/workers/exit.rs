@@ -64,6 +64,8 @@ pub(crate) enum Fault {
     Own,
     /// An operator or the kernel: its job is not the cause.
     Outside,
+    /// A smaller memory plan is made: nothing failed.
+    Replan,
 }
 
 impl Exit {

@@ -18,6 +18,9 @@ use crate::timeouts::Timeouts;
 
 /// After so many failed starts in a row, jobs are refused instead of waiting.
 const LOADS_MAX: u32 = 5;
+/// So many processes in a row may ask for a smaller memory plan; each plan is smaller by a block or
+/// more, so a sound worker never asks more often.
+const REPLANS_MAX: u32 = 64;
 /// A back-off is longer or shorter by up to this part of itself.
 const JITTER: f64 = 0.2;
 
@@ -39,6 +42,10 @@ pub(crate) struct Lifecycle {
     failed_loads: u32,
     /// The failure that the worker reported before its exit.
     fatal: Option<Failure>,
+    /// Why the present process ends for a smaller memory plan.
+    replan: Option<String>,
+    /// Processes that did so since an image was complete.
+    replans: u32,
     /// It ends as soon as it has nothing to do.
     sleepy: bool,
     stopping: bool,
@@ -60,6 +67,8 @@ impl Lifecycle {
             deaths: 0,
             failed_loads: 0,
             fatal: None,
+            replan: None,
+            replans: 0,
             sleepy: false,
             stopping: false,
             last_error: None,
@@ -200,6 +209,7 @@ impl Lifecycle {
             }
             WorkerInput::ImageComplete => {
                 self.deaths = 0;
+                self.replans = 0;
                 Vec::new()
             }
             WorkerInput::Ended(job) => match &mut self.phase {
@@ -215,6 +225,10 @@ impl Lifecycle {
             WorkerInput::Fatal(failure) => {
                 self.last_error = Some(failure.message.clone());
                 self.fatal = Some(failure);
+                Vec::new()
+            }
+            WorkerInput::Replan(reason) => {
+                self.replan = Some(reason);
                 Vec::new()
             }
             WorkerInput::Violation(what) => self.unexpected(&what, now),
@@ -337,6 +351,19 @@ impl Lifecycle {
 
     fn exited(&mut self, exit: Exit, now: Instant) -> Vec<WorkerAction> {
         let fatal = self.fatal.take();
+        if let Some(reason) = self.replan.take()
+            && let WorkerPhase::Spawning
+            | WorkerPhase::Loading { .. }
+            | WorkerPhase::Warming
+            | WorkerPhase::Ready
+            | WorkerPhase::Busy { .. } = self.phase
+            && !self.stopping
+            && !self.sleepy
+            && self.replans < REPLANS_MAX
+        {
+            self.replans += 1;
+            return self.replanned(reason, now);
+        }
         let advice = exit.advice().filter(|_| fatal.is_none());
         let (reason, fault) = match (&fatal, &self.phase) {
             (Some(failure), _) => (failure.message.clone(), Fault::Own),
@@ -363,6 +390,17 @@ impl Lifecycle {
             };
         }
         self.dead(reason, Some(fault), config, advice, now)
+    }
+
+    /// The process is gone, and the next one makes a smaller plan: nothing failed.
+    fn replanned(&mut self, reason: String, now: Instant) -> Vec<WorkerAction> {
+        let mut actions = Vec::new();
+        if let Some(job) = self.job() {
+            actions.push(WorkerAction::LoseJob { job, fault: Fault::Replan, reason });
+        }
+        self.ready = None;
+        actions.extend(self.spawn_again(now));
+        actions
     }
 
     /// The process is gone: for good if the configuration is wrong or nothing ever comes of it,

@@ -12,6 +12,7 @@ use std::process::Stdio;
 use rustix::io::FdFlags;
 use tokio::process::{Child, Command};
 use zimage_checkpoint::ModelLocation;
+use zimage_ipc::PlanBasis;
 use zimg_protocol::{Failure, Kind};
 use zimg_system::processes;
 
@@ -124,6 +125,8 @@ pub(crate) struct StartOptions {
     /// Width and height of the first image that a waiting job needs: the worker warms up no other
     /// size before it.
     pub awaited: Option<(u32, u32)>,
+    /// What the memory plan follows from, if an earlier process has made one.
+    pub basis: Option<PlanBasis>,
 }
 
 impl WorkerCommand {
@@ -180,6 +183,8 @@ impl WorkerCommand {
             device.to_string().into(),
             "--dtype".into(),
             config.dtype.clone().into(),
+            "--memory".into(),
+            config.memory.to_string().into(),
         ];
         for (option, named) in [
             ("--text-encoder", &config.text_encoder),
@@ -227,6 +232,10 @@ impl WorkerCommand {
         }
         if let Some((width, height)) = start.awaited {
             more.extend(["--awaited".into(), format!("{width}x{height}").into()]);
+        }
+        if let Some(PlanBasis { budget, pixels }) = start.basis {
+            more.extend(["--plan-budget".into(), budget.to_string().into()]);
+            more.extend(["--plan-pixels".into(), pixels.to_string().into()]);
         }
         let child = Command::new(&self.program)
             .args(&self.arguments)
@@ -323,6 +332,7 @@ mod tests {
             model_kind: None,
             devices: vec![device],
             dtype: "auto".into(),
+            memory: zimage_checkpoint::MemoryBudget::Auto,
             warmup: None,
             worker: Some("/bin/sh".into()),
             threads: None,
@@ -439,6 +449,8 @@ mod tests {
                 "--device",
                 "cpu",
                 "--dtype",
+                "auto",
+                "--memory",
                 "auto",
                 "--text-encoder",
                 "/te",

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use zimage_ipc::Command;
-use zimg_protocol::messages::{DeviceMemory, ModelInfo, Weights, WorkerState, WorkerStatus};
+use zimage_ipc::{Command, PlanBasis};
+use zimg_protocol::messages::{
+    DeviceMemory, ModelInfo, PlannedMemory, Weights, WorkerPlan, WorkerState, WorkerStatus,
+};
 use zimg_protocol::{Failure, Kind};
 
 use super::WorkerId;
@@ -36,6 +38,12 @@ pub(crate) struct WorkerSlot {
     /// Where its weights came from.
     pub weights: Option<Weights>,
     pub memory: Option<DeviceMemory>,
+    /// Its memory plan.
+    plan: Option<PlannedMemory>,
+    /// What that follows from, also for the next process, until the device is free.
+    basis: Option<PlanBasis>,
+    /// Whether the present process ends for a smaller plan.
+    replans: bool,
 }
 
 impl WorkerSlot {
@@ -60,6 +68,9 @@ impl WorkerSlot {
             load_s: None,
             weights: None,
             memory: None,
+            plan: None,
+            basis: None,
+            replans: false,
         }
     }
 
@@ -81,7 +92,8 @@ impl WorkerSlot {
             );
         }
         let command = self.command.as_ref().map_err(Clone::clone)?;
-        let (child, socket) = command.spawn(StartOptions { weights: weights.ok(), awaited })?;
+        let (child, socket) =
+            command.spawn(StartOptions { weights: weights.ok(), awaited, basis: self.basis })?;
         let socket = socket
             .set_nonblocking(true)
             .and_then(|()| tokio::net::UnixStream::from_std(socket))
@@ -113,16 +125,61 @@ impl WorkerSlot {
     /// its weights.
     pub(crate) fn exited(&mut self) {
         self.retained_weights.ended();
+        if std::mem::take(&mut self.replans) {
+            // Those of the larger plan take the memory that the next one needs.
+            self.retained_weights.forget();
+        }
         self.link = None;
         self.warming = None;
         self.load_s = None;
         self.weights = None;
         self.memory = None;
+        self.plan = None;
     }
 
     /// The process warms up.
     pub(crate) fn warming(&mut self) {
         self.warming.get_or_insert_with(Instant::now);
+    }
+
+    /// The process has made its memory plan.
+    pub(crate) fn planned(&mut self, plan: PlannedMemory, basis: PlanBasis) {
+        let PlannedMemory { budget, peak, .. } = plan;
+        tracing::info!(
+            event = events::MEMORY_PLANNED,
+            worker = self.id.0,
+            budget,
+            peak,
+            "memory plan: {}",
+            plan.sentence
+        );
+        self.plan = Some(plan);
+        self.basis = Some(basis);
+    }
+
+    /// The process ends, and the next one makes a smaller plan.
+    pub(crate) fn replan(&mut self, basis: PlanBasis, reason: &str) {
+        let PlanBasis { budget, pixels } = basis;
+        tracing::warn!(
+            event = events::MEMORY_REPLANNED,
+            worker = self.id.0,
+            budget,
+            pixels,
+            "{reason}; a smaller memory plan is made"
+        );
+        self.basis = Some(basis);
+        self.replans = true;
+    }
+
+    /// The device is for others: the next process plans with what is free then.
+    pub(crate) fn free_device(&mut self) {
+        self.retained_weights.forget();
+        self.basis = None;
+    }
+
+    /// The memory plan, as clients are told.
+    pub(crate) fn memory_plan(&self) -> Option<WorkerPlan> {
+        Some(WorkerPlan { worker: self.id, plan: self.plan.clone()? })
     }
 
     /// The process is ready with this model: how long it warmed up, if it did.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use zimage_params::Params;
 
-use super::{JobId, JobInfo, ModelInfo, Overview, Setup, Status, WorkerState};
+use super::{JobId, JobInfo, ModelInfo, Overview, Setup, Status, WorkerPlan, WorkerState};
 use crate::error::Failure;
 
 /// What a client is told.
@@ -57,6 +57,8 @@ pub enum Event {
     Asked(Box<Params>),
     /// The answer to `Request::Setup`.
     Setup(Box<Setup>),
+    /// The answer to `Request::MemoryPlans`: of the workers that have one. Since minor version 2.
+    MemoryPlans(#[serde(deserialize_with = "crate::codec::as_they_come")] Vec<WorkerPlan>),
 }
 
 /// Why a job waits.

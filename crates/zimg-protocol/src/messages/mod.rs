@@ -15,8 +15,8 @@ pub use jobs::{JobInfo, JobState};
 pub(crate) use request::ReceivedGenerate;
 pub use request::{Generate, Priority, Request};
 pub use status::{
-    Capabilities, Counters, DaemonLimits, DeviceMemory, ModelInfo, Overview, Setup, Status,
-    Weights, WorkerId, WorkerState, WorkerStatus,
+    Capabilities, Counters, DaemonLimits, DeviceMemory, ModelInfo, Overview, PlannedMemory, Setup,
+    Status, Weights, WorkerId, WorkerPlan, WorkerState, WorkerStatus,
 };
 pub use zimage_params::Params;
 

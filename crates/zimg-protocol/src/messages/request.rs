@@ -47,6 +47,8 @@ pub enum Request {
     Overview,
     /// The daemon's paths; answered by `Event::Setup`.
     Setup,
+    /// The workers' memory plans; answered by `Event::MemoryPlans`. Since minor version 2.
+    MemoryPlans,
 }
 
 /// A job: what to generate, and how it is scheduled and delivered.

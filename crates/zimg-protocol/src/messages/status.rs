@@ -287,6 +287,40 @@ pub struct DeviceMemory {
     pub total: u64,
 }
 
+/// What of a model lies on a device, as a worker decided before it loaded the model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedMemory {
+    /// The plan in one line.
+    pub sentence: String,
+    /// What the worker may take, in bytes.
+    pub budget: u64,
+    /// The most that it takes, in bytes, as predicted.
+    pub peak: u64,
+    /// Blocks of a denoising step.
+    pub blocks: u32,
+    /// Those of them whose weights stay on the device; the others are streamed.
+    pub resident_blocks: u32,
+    /// Whether the text encoder's weights stay on the device.
+    pub text_encoder: bool,
+    /// Whether images are decoded in strips.
+    pub strips: bool,
+    /// Whether quantised weights stay as the file encodes them.
+    pub packed: bool,
+    /// Seconds of an image with a prompt seen before, as predicted, once the device was measured.
+    pub image_s: Option<f32>,
+    /// The same with a new prompt.
+    pub new_prompt_s: Option<f32>,
+}
+
+/// A worker's memory plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerPlan {
+    /// Whose.
+    pub worker: WorkerId,
+    /// The plan.
+    pub plan: PlannedMemory,
+}
+
 /// How much the daemon takes at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonLimits {

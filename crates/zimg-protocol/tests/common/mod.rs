@@ -132,6 +132,21 @@ fn overview() -> Overview {
     }
 }
 
+pub(crate) fn planned() -> PlannedMemory {
+    PlannedMemory {
+        sentence: "all".to_owned(),
+        budget: 9,
+        peak: 8,
+        blocks: 32,
+        resident_blocks: 14,
+        text_encoder: false,
+        strips: true,
+        packed: false,
+        image_s: Some(1.5),
+        new_prompt_s: None,
+    }
+}
+
 fn setup() -> Setup {
     Setup { config: None, model: "tiny".to_owned(), state_dir: Some("/s".to_owned()) }
 }
@@ -179,6 +194,7 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
         ("Request::Wake", Frame::Request(Request::Wake)),
         ("Request::Overview", Frame::Request(Request::Overview)),
         ("Request::Setup", Frame::Request(Request::Setup)),
+        ("Request::MemoryPlans", Frame::Request(Request::MemoryPlans)),
         ("Event::Accepted", Frame::Event(Event::Accepted { job, position: 1 })),
         ("Event::Waiting(Queue)", Frame::Event(Event::Waiting(Waiting::Queue { position: 1 }))),
         (
@@ -216,6 +232,13 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
         ("Event::Resumed", Frame::Event(Event::Resumed { image: 1, step: 2 })),
         ("Event::Asked", Frame::Event(Event::Asked(Box::new(draw())))),
         ("Event::Setup", Frame::Event(Event::Setup(Box::new(setup())))),
+        (
+            "Event::MemoryPlans",
+            Frame::Event(Event::MemoryPlans(vec![WorkerPlan {
+                worker: WorkerId(1),
+                plan: planned(),
+            }])),
+        ),
         ("Image", Frame::Image(vec![1, 2, 3].into())),
         ("Pixels", Frame::Pixels(vec![1, 2, 3].into())),
         ("Error", Frame::Error((&failure()).into())),

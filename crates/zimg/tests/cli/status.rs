@@ -11,8 +11,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{Termios, tcgetattr};
 use nix::unistd::Pid;
 use zimg_protocol::messages::{
-    Counters, DeviceMemory, Event, Overview, Request, Setup, Weights, WorkerId, WorkerState,
-    WorkerStatus,
+    Counters, DeviceMemory, Event, Overview, PlannedMemory, Request, Setup, Weights, WorkerId,
+    WorkerPlan, WorkerState, WorkerStatus,
 };
 use zimg_protocol::{Failure, Kind};
 
@@ -26,7 +26,26 @@ pub(crate) fn being(overview: Overview) -> Fake {
     Fake::being(overview, |peer, request| {
         assert_eq!(request, Request::Setup);
         peer.say(Event::Setup(Box::new(setup())));
+        assert_eq!(peer.request(), Some(Request::MemoryPlans));
+        peer.say(Event::MemoryPlans(plans()));
     })
+}
+
+/// The first worker's memory plan.
+fn plans() -> Vec<WorkerPlan> {
+    let plan = PlannedMemory {
+        sentence: "bfloat16, 14 of 32 blocks resident: 7.8 GiB".to_owned(),
+        budget: 8 << 30,
+        peak: 8_375_000_000,
+        blocks: 32,
+        resident_blocks: 14,
+        text_encoder: true,
+        strips: true,
+        packed: false,
+        image_s: Some(1.25),
+        new_prompt_s: None,
+    };
+    vec![WorkerPlan { worker: WorkerId(0), plan }]
 }
 
 fn setup() -> Setup {
@@ -76,6 +95,7 @@ fn watched(states: Vec<Overview>) -> (Fake, Receiver<()>) {
                         let _ = told.send(());
                     }
                 }
+                Request::MemoryPlans => peer.say(Event::MemoryPlans(Vec::new())),
                 Request::Jobs => peer.say(Event::Jobs(jobs())),
                 other => panic!("{other:?}"),
             }
@@ -135,6 +155,7 @@ fn status_is_a_screen_or_a_line() {
         format!(
             "zimaged 9.9.9, pid 7, up 1 h 1 min\n\
              worker   ready, pid 8, restarted 0 times\n\
+             plan     bfloat16, 14 of 32 blocks resident: 7.8 GiB\n\
              jobs     0 of 64 places taken, 0 waiting; 3 done, 1 failed\n\
              clients  1 of 32 connections\n\
              detached 0 jobs to fetch in /var/lib/zimaged\n\
@@ -145,6 +166,10 @@ fn status_is_a_screen_or_a_line() {
     );
     let counters = "{\"images\":0,\"steps\":0,\"step_seconds\":0.0,\"cancelled\":0,\"busy\":0,\
                     \"resumed\":0,\"preempted\":0,\"log_lines_lost\":0}";
+    let plan = "{\"sentence\":\"bfloat16, 14 of 32 blocks resident: 7.8 GiB\",\"budget\":8589934592,\
+                \"peak\":8375000000,\"blocks\":32,\"resident_blocks\":14,\
+                \"text_encoder\":\"resident\",\"decode\":\"strips\",\"packed\":false,\
+                \"image_s\":1.25,\"new_prompt_s\":null}";
     assert_eq!(
         asked(&["status", "--json"]),
         format!(
@@ -157,7 +182,7 @@ fn status_is_a_screen_or_a_line() {
              \"counters\":{counters},\"config\":\"/etc/zimaged/zimaged.toml\",\
              \"workers\":[{{\"state\":\"ready\",\"id\":0,\"pid\":8,\"restarts\":0,\
              \"load_s\":null,\"last_error\":null,\"age_s\":null,\"model\":null,\"weights\":null,\
-             \"memory\":null}}]}}\n"
+             \"memory\":null,\"plan\":{plan}}}]}}\n"
         )
     );
 }
@@ -324,6 +349,8 @@ fn answer(peer: &mut Peer) {
     peer.say(Event::Overview(Box::new(overview())));
     assert_eq!(peer.request(), Some(Request::Setup));
     peer.say(Event::Setup(Box::new(setup())));
+    assert_eq!(peer.request(), Some(Request::MemoryPlans));
+    peer.say(Event::MemoryPlans(Vec::new()));
 }
 
 #[test]

@@ -54,6 +54,7 @@ impl Supervisor {
             Request::Status => self.tell_status(id),
             Request::Overview => self.tell_overview(id, uid),
             Request::Setup => self.tell_setup(id),
+            Request::MemoryPlans => self.tell_memory_plans(id),
         }
     }
 

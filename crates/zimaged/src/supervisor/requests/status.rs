@@ -1,4 +1,5 @@
-//! `Request::Status`, `Request::Overview` and `Request::Setup`: what the daemon says about itself.
+//! `Request::Status`, `Request::Overview`, `Request::Setup` and `Request::MemoryPlans`: what the daemon
+//! says about itself.
 
 use std::path::Path;
 
@@ -26,6 +27,11 @@ impl Supervisor {
             state_dir: self.config.folder.as_deref().ok().map(shown),
         };
         self.clients.tell(id, Event::Setup(Box::new(setup)));
+    }
+
+    pub(super) fn tell_memory_plans(&self, id: ClientId) {
+        let plans = self.workers.iter().filter_map(WorkerSlot::memory_plan).collect();
+        self.clients.tell(id, Event::MemoryPlans(plans));
     }
 
     /// The daemon on one screen.

@@ -70,6 +70,8 @@ pub(crate) enum WorkerInput {
     Ended(JobId),
     /// It cannot go on.
     Fatal(Failure),
+    /// It ends, so that the next process makes a smaller memory plan; why, one sentence.
+    Replan(String),
     /// It said something that it must not say.
     Violation(String),
     /// The process has ended, and all that it had said was heard.

@@ -466,3 +466,41 @@ fn a_stopping_daemon_starts_nothing() {
     assert!(matches!(&life.apply(killed(11, "x"))[..], [WorkerAction::LoseJob { job: 3, .. }]));
     assert_eq!(*life.phase(), WorkerPhase::Gone);
 }
+
+#[test]
+fn a_smaller_memory_plan_is_made_at_once_and_is_no_failure() {
+    let mut life = Clocked::busy();
+    for round in 1..=3 {
+        assert_eq!(life.apply(WorkerInput::Replan("it is full".into())), []);
+        let lost =
+            WorkerAction::LoseJob { job: 3, fault: Fault::Replan, reason: "it is full".into() };
+        assert_eq!(life.apply(exit(72)), [lost, WorkerAction::Spawn]);
+        assert_eq!((life.phase(), life.life.restarts()), (&WorkerPhase::Spawning, round));
+        assert_eq!(life.life.last_error(), None);
+        life.apply(WorkerInput::Ready);
+        life.apply(WorkerInput::Given(3));
+    }
+    // Also while it loads, and more often than loading may fail.
+    let mut life = Clocked::new();
+    for _ in 0..2 * LOADS_MAX {
+        life.apply(WorkerInput::Loading { done: 1, total: 2 });
+        life.apply(WorkerInput::Replan("it is full".into()));
+        assert_eq!(life.apply(exit(72)), [WorkerAction::Spawn]);
+    }
+    // A worker that never stops asking is one that dies.
+    let asked = (0..2 * REPLANS_MAX).find(|_| {
+        life.apply(WorkerInput::Replan("it is full".into()));
+        life.apply(exit(72)) != [WorkerAction::Spawn]
+    });
+    assert_eq!(asked, Some(REPLANS_MAX - 2 * LOADS_MAX));
+}
+
+#[test]
+fn a_worker_that_is_to_sleep_or_stop_makes_no_smaller_plan() {
+    let mut life = Clocked::busy();
+    life.apply(WorkerInput::Stop);
+    life.apply(WorkerInput::Replan("it is full".into()));
+    let actions = life.apply(exit(72));
+    assert!(!actions.contains(&WorkerAction::Spawn), "{actions:?}");
+    assert_eq!(life.phase(), &WorkerPhase::Gone);
+}

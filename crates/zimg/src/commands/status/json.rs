@@ -1,7 +1,7 @@
 //! The `--json` event `status`: the state of the daemon.
 
 use serde::Serialize;
-use zimg_client::{Counters, DeviceMemory, ModelInfo, Setup, Weights, WorkerStatus};
+use zimg_client::{Counters, DeviceMemory, ModelInfo, PlannedMemory, Setup, Weights, WorkerStatus};
 
 use crate::daemon_state::DaemonState;
 use crate::json::{FailureFields, WorkerFields};
@@ -47,6 +47,22 @@ struct WholeWorkerObject<'a> {
     model: Option<ModelObject<'a>>,
     weights: Option<WeightsObject>,
     memory: Option<MemoryObject>,
+    plan: Option<PlanObject<'a>>,
+}
+
+/// The memory plan.
+#[derive(Serialize)]
+struct PlanObject<'a> {
+    sentence: &'a str,
+    budget: u64,
+    peak: u64,
+    blocks: u32,
+    resident_blocks: u32,
+    text_encoder: &'static str,
+    decode: &'static str,
+    packed: bool,
+    image_s: Option<f32>,
+    new_prompt_s: Option<f32>,
 }
 
 #[derive(Serialize)]
@@ -113,9 +129,10 @@ struct CountersObject {
 
 /// The event of this state.
 pub(crate) fn status_event(seen: &DaemonState) -> StatusEvent<'_> {
-    let DaemonState { overview, setup } = seen;
+    let DaemonState { overview, setup, .. } = seen;
     let status = &overview.status;
-    let WholeWorkerObject { worker, model, weights, memory } = whole(status.first_worker(), setup);
+    let WholeWorkerObject { worker, model, weights, memory, .. } =
+        whole(status.first_worker(), seen);
     StatusEvent {
         version: &status.version,
         pid: status.pid,
@@ -145,11 +162,12 @@ pub(crate) fn status_event(seen: &DaemonState) -> StatusEvent<'_> {
         },
         counters: counted(&overview.counters),
         config: setup.config.as_deref(),
-        workers: status.workers.iter().map(|worker| whole(worker, setup)).collect(),
+        workers: status.workers.iter().map(|worker| whole(worker, seen)).collect(),
     }
 }
 
-fn whole<'a>(worker: &'a WorkerStatus, setup: &'a Setup) -> WholeWorkerObject<'a> {
+fn whole<'a>(worker: &'a WorkerStatus, seen: &'a DaemonState) -> WholeWorkerObject<'a> {
+    let setup = &seen.setup;
     WholeWorkerObject {
         worker: WorkerObject {
             state: (&worker.state).into(),
@@ -166,6 +184,22 @@ fn whole<'a>(worker: &'a WorkerStatus, setup: &'a Setup) -> WholeWorkerObject<'a
             Weights::Retained { bytes } => WeightsObject { from: "retained", bytes },
         }),
         memory: worker.memory.map(|DeviceMemory { used, total }| MemoryObject { used, total }),
+        plan: seen.plan_of(worker.worker).map(plan),
+    }
+}
+
+fn plan(plan: &PlannedMemory) -> PlanObject<'_> {
+    PlanObject {
+        sentence: &plan.sentence,
+        budget: plan.budget,
+        peak: plan.peak,
+        blocks: plan.blocks,
+        resident_blocks: plan.resident_blocks,
+        text_encoder: if plan.text_encoder { "resident" } else { "streamed" },
+        decode: if plan.strips { "strips" } else { "whole" },
+        packed: plan.packed,
+        image_s: plan.image_s,
+        new_prompt_s: plan.new_prompt_s,
     }
 }
 

@@ -11,7 +11,7 @@ const NAME: usize = 9;
 
 /// The lines of the table, escaped for a terminal.
 pub(super) fn lines(seen: &DaemonState) -> Vec<String> {
-    let DaemonState { overview, setup } = seen;
+    let DaemonState { overview, setup, .. } = seen;
     let status = &overview.status;
     let several = status.workers.len() > 1;
     let mut lines = vec![format::printable(&format!(
@@ -24,6 +24,8 @@ pub(super) fn lines(seen: &DaemonState) -> Vec<String> {
         let name =
             if several { format!("worker {}", worker.worker.0) } else { "worker".to_owned() };
         lines.extend(lines_of(&name, worker));
+        let plan = seen.plan_of(worker.worker);
+        lines.extend(plan.map(|plan| line("plan", &plan.sentence)));
     }
     lines.push(line("jobs", &jobs(overview)));
     let (open, limits) = (overview.connections, overview.limits.connections);
@@ -159,7 +161,8 @@ fn skew(version: &str) -> String {
 mod tests {
     use super::*;
     use zimg_client::{
-        Capabilities, Counters, DaemonLimits, DeviceMemory, Failure, Kind, ModelInfo, WorkerId,
+        Capabilities, Counters, DaemonLimits, DeviceMemory, Failure, Kind, ModelInfo,
+        PlannedMemory, WorkerId, WorkerPlan,
     };
 
     fn status() -> Status {
@@ -207,6 +210,22 @@ mod tests {
         lines(seen).join("\n")
     }
 
+    fn planned() -> PlannedMemory {
+        PlannedMemory {
+            sentence: "bfloat16, 14 of 32 blocks resident, text encoder streamed: 7.8 GiB"
+                .to_owned(),
+            budget: 8 << 30,
+            peak: 8_375_000_000,
+            blocks: 32,
+            resident_blocks: 14,
+            text_encoder: false,
+            strips: false,
+            packed: false,
+            image_s: None,
+            new_prompt_s: None,
+        }
+    }
+
     fn setup() -> Setup {
         Setup { config: None, model: "tiny".to_owned(), state_dir: None }
     }
@@ -220,7 +239,7 @@ mod tests {
         status.version = "0.0.9".to_owned();
         let overview = Overview { status, wait_ms: None, ..overview(&self::status()) };
         assert_eq!(
-            shown(&DaemonState { overview, setup: setup() }),
+            shown(&DaemonState { overview, setup: setup(), plans: Vec::new() }),
             format!(
                 "zimaged 0.0.9, pid 7, up 3 s\n\
                  worker   loading the model, 25 % (5 MB of 20 MB), pid 8, restarted 1 time\n\
@@ -243,7 +262,8 @@ mod tests {
             last_error: Some("it died".to_owned()),
             ..WorkerStatus::default()
         });
-        let lines = lines(&DaemonState { setup: setup(), overview: overview.clone() });
+        let lines =
+            lines(&DaemonState { setup: setup(), overview: overview.clone(), plans: Vec::new() });
         assert_eq!(
             lines[1..6],
             [
@@ -282,7 +302,8 @@ mod tests {
             model: "/srv/models/Z-Image-Turbo".to_owned(),
             state_dir: Some("/var/lib/zimaged".to_owned()),
         };
-        let seen = DaemonState { overview: overview(&status), setup };
+        let plans = vec![WorkerPlan { worker: WorkerId(0), plan: planned() }];
+        let seen = DaemonState { overview: overview(&status), setup, plans };
         let text = shown(&seen);
         assert_eq!(
             text,
@@ -293,6 +314,7 @@ mod tests {
                  defaults 1024x1024 in 8 steps, guidance 0, prompts of up to 1504 tokens\n\
                  weights  retained from an earlier worker, 20.5 GB\n\
                  memory   22.9 GB of the device's 85.5 GB in use\n\
+                 plan     bfloat16, 14 of 32 blocks resident, text encoder streamed: 7.8 GiB\n\
                  jobs     3 of 64 places taken, 2 waiting; a new one would wait about 2.30 s; 0 done, \
                  1 failed\n\
                  clients  4 of 32 connections\n\
@@ -310,7 +332,8 @@ mod tests {
             worker.last_error = Some("it died".to_owned());
         });
         for status in [status(), failed] {
-            let seen = DaemonState { overview: overview(&status), setup: setup() };
+            let seen =
+                DaemonState { overview: overview(&status), setup: setup(), plans: Vec::new() };
             let plain = lines(&seen);
             let painted = tinted(plain.clone(), seen.status());
             let uncoloured: Vec<_> = painted
@@ -340,7 +363,7 @@ mod tests {
                 model: "tiny".to_owned(),
                 state_dir: state_dir.map(str::to_owned),
             };
-            shown(&DaemonState { overview, setup })
+            shown(&DaemonState { overview, setup, plans: Vec::new() })
         };
         let kept = "detached 1 job to fetch in /s: cannot store jobs in /s: it is full; make room";
         assert!(said(Some("/s")).lines().any(|line| line == kept), "{}", said(Some("/s")));
