@@ -24,6 +24,9 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Interval for polling what does not notify.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// Time without a new line after which the log has all lines.
+const LOG_IS_STILL: Duration = Duration::from_millis(50);
+
 /// How to start a daemon.
 #[derive(Debug, Default)]
 pub struct Options {
@@ -166,9 +169,19 @@ impl Daemon {
         self.child.id()
     }
 
-    /// What it has logged so far.
+    /// What it has logged so far: the log has a thread of its own, so lines of what a client has
+    /// seen may be on their way, and are waited for until none comes.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+        let read = || fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let mut log = read();
+        loop {
+            thread::sleep(LOG_IS_STILL);
+            let now = read();
+            if now.len() == log.len() {
+                return now;
+            }
+            log = now;
+        }
     }
 
     /// Lets the mock worker go on where it holds or hangs.

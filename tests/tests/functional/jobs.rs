@@ -197,7 +197,7 @@ fn zimg_writes_the_image() {
 
 #[test]
 fn prompts_are_not_logged() {
-    let daemon = Daemon::with(Options {
+    let mut daemon = Daemon::with(Options {
         environment: vec![("RUST_LOG".into(), "trace".into())],
         ..Options::default()
     });
@@ -205,6 +205,8 @@ fn prompts_are_not_logged() {
     let secret = Params { prompt: prompt.into(), negative: Some("grey-mouse".into()), ..draw() };
     daemon.draw(&secret).unwrap();
     daemon.draw(&Params { width: Some(65), ..secret }).unwrap_err();
+    // All lines are written when it has ended.
+    daemon.stop();
     let log = daemon.log();
     assert!(log.contains("event=\"job_ended\""), "{log}");
     assert!(log.contains(&format!("prompt_bytes={}", prompt.len())), "{log}");
