@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::budget::CONTEXT_BYTES;
-use super::plan::Decode;
+use super::residency::Decode;
 use crate::checkpoint::Checkpoint;
 use crate::component::Component;
 use crate::encoding::Encoding;

@@ -12,9 +12,9 @@ mod residency;
 
 pub use budget::{CONTEXT_BYTES, MemoryBudget};
 pub use footprint::{ActivationBytes, ModelFootprint, NumberBytes, is_block_matrix};
-pub use plan::{Decode, MemoryPlan, TooSmall};
+pub use plan::{MemoryPlan, TooSmall};
 pub use rates::{DeviceRates, ImageSeconds};
-pub use residency::Residency;
+pub use residency::{Decode, Residency};
 
 /// Bytes as memory plans show them: in GiB, small ones in MiB.
 pub fn gibibytes(bytes: u64) -> String {

@@ -3,19 +3,10 @@
 use super::footprint::ModelFootprint;
 use super::gibibytes;
 use super::rates::{DeviceRates, ImageSeconds};
-use super::residency::Residency;
+use super::residency::{Decode, Residency};
 
 /// Slots of the ring that streamed blocks are copied to.
 const SLOTS: u64 = 2;
-
-/// How images are decoded; the pixels are the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decode {
-    /// At once.
-    Whole,
-    /// In strips, with less memory.
-    Strips,
-}
 
 /// What stays on the device, and what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

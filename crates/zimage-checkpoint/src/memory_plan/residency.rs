@@ -1,4 +1,4 @@
-//! Residency: which weights stay on the device.
+//! Residency: which weights stay on the device, and how images are decoded there.
 
 /// Which blocks' matrices stay on the device; the others are streamed from their files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,4 +14,13 @@ pub enum Residency {
         /// Whether the text encoder's and the context refiner's stay.
         text_encoder: bool,
     },
+}
+
+/// How images are decoded; the pixels are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decode {
+    /// At once.
+    Whole,
+    /// In strips, with less memory.
+    Strips,
 }
