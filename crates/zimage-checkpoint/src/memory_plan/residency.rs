@@ -16,7 +16,7 @@ pub enum Residency {
     },
 }
 
-/// How images are decoded; the pixels are the same.
+/// How images are decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decode {
     /// At once.
