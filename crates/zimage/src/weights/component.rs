@@ -3,9 +3,7 @@
 //! [`Weights::take`] states a tensor's name and shape, and returns a view of its place in the arena.
 //! The [`Loader`] then reads all bytes at once with many threads.
 
-use std::collections::BTreeSet;
 use std::fmt::{self, Write};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
@@ -13,17 +11,15 @@ use zimage_checkpoint::digest::sha256;
 use zimage_checkpoint::{
     Checkpoint, Component, Encoding, StoredTensor, TensorIndex, is_block_matrix,
 };
-use zimage_cuda::Float8Rows;
 
 use super::arena::{Arena, ArenaAddress, aligned};
-use super::cast;
+use super::blocks::{BlockMatrix, Blocks, Form, MatrixLayout, Streaming, bytes_in_slot};
 use super::file_rows::FileRows;
-use super::float8::{self, Float8Layout};
 use super::loader::Loader;
-use super::packed::{self, PackedLayout, PackedMatrix, Stretches};
+use super::packed::{self, PackedMatrix, Stretches};
 use super::reader::Read;
 use super::retained::ComponentManifest;
-use super::streaming::{BlockBuilder, Pass, Placed, StreamedBlock, Streamer};
+use super::streaming::{Pass, Placed, StreamedBlock};
 use crate::error::{Error, Result};
 
 /// The device and the kind of loaded tensors.
@@ -33,37 +29,6 @@ pub struct Target {
     pub device: Device,
     /// The kind that they are cast to.
     pub kind: Kind,
-}
-
-/// The matrices that stay in their file where blocks are streamed: see [`crate::nn::FileLinear`].
-const MODULATION: &str = ".adaLN_modulation.0.weight";
-
-/// A matrix of a block, in the form in which it stays on the device.
-#[derive(Debug)]
-pub(crate) enum BlockMatrix {
-    /// In the kind of products, `[outputs, inputs]`.
-    Dense(Placed<Tensor>),
-    /// As the file encodes it.
-    Packed(PackedMatrix),
-    /// For products in float8.
-    Float8(Placed<Float8Rows>),
-}
-
-/// The form in which matrices of blocks stay on the device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Form {
-    /// Quantised ones as the file encodes them, instead of expanded.
-    pub(crate) packed: bool,
-    /// Those of the main layers that the file has as float8 rows, for products in float8.
-    pub(crate) float8: bool,
-}
-
-/// Which blocks of a model are streamed, and by what.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Streaming<'a> {
-    pub(crate) streamer: &'a Rc<Streamer>,
-    /// The names of the blocks, without the last dot.
-    pub(crate) blocks: &'a BTreeSet<String>,
 }
 
 /// The tensors of one component: each must be taken or skipped.
@@ -81,14 +46,11 @@ pub struct Weights<'a> {
     layout: String,
     reads: Vec<Read>,
     skipped: u64,
-    /// If any block of the model is streamed.
-    streaming: Option<Streaming<'a>>,
-    /// The block whose matrices are taken now, if it is streamed.
-    block: Option<BlockBuilder>,
-    form: Form,
-    /// Whether the block whose matrices are taken now is one whose products may be in float8.
-    in_main_layers: bool,
+    blocks: Blocks<'a>,
 }
+
+/// The matrices that stay in their file where blocks are streamed: see [`crate::nn::FileLinear`].
+const MODULATION: &str = ".adaLN_modulation.0.weight";
 
 /// A tensor of the requested name and shape.
 struct Found {
@@ -127,22 +89,19 @@ impl<'a> Weights<'a> {
             layout: String::new(),
             reads: Vec::new(),
             skipped: 0,
-            streaming: None,
-            block: None,
-            form: Form::default(),
-            in_main_layers: false,
+            blocks: Blocks::default(),
         }
     }
 
     /// The same with matrices of blocks in another form.
     pub(crate) fn form(mut self, form: Form) -> Self {
-        self.form = form;
+        self.blocks.form = form;
         self
     }
 
     /// The same with the matrices of some blocks streamed.
     pub(crate) fn streaming(mut self, streaming: Option<Streaming<'a>>) -> Self {
-        self.streaming = streaming;
+        self.blocks.streaming = streaming;
         self
     }
 
@@ -194,25 +153,22 @@ impl Weights<'_> {
 
     /// Whether any block of the model is streamed.
     pub(crate) fn is_streaming(&self) -> bool {
-        self.streaming.is_some()
+        self.blocks.streaming.is_some()
     }
 
     /// Whether any of its blocks is streamed.
     pub(crate) fn streams_any(&self) -> bool {
-        self.streaming.is_some() && self.index.tensors.keys().any(|name| self.streams(name))
+        self.index.tensors.keys().any(|name| self.blocks.streams(name))
     }
 
     /// Begins the block `name`: until [`Weights::end_block`], matrices are streamed if it is.
     pub(crate) fn begin_block(&mut self, name: &str, pass: Pass) {
-        self.in_main_layers = is_main_layer(name);
-        let streaming = self.streaming.filter(|streaming| streaming.blocks.contains(name));
-        self.block = streaming.map(|streaming| BlockBuilder::new(streaming.streamer, pass));
+        self.blocks.begin(name, pass);
     }
 
     /// Ends the block; there is a result if it is streamed.
     pub(crate) fn end_block(&mut self) -> Option<StreamedBlock> {
-        self.in_main_layers = false;
-        self.block.take().map(BlockBuilder::finish)
+        self.blocks.end()
     }
 
     /// As [`Weights::take_joined`] for matrices of a block, with `inputs` columns, which may be
@@ -228,34 +184,38 @@ impl Weights<'_> {
         let found = parts.iter().map(|(name, rows)| self.find(name.as_ref(), &[*rows, inputs]));
         let found = found.collect::<Result<Vec<_>>>()?;
         let stored: Vec<&StoredTensor> = found.iter().map(|found| &found.stored).collect();
-        if self.form.float8
-            && self.in_main_layers
-            && let Some((layout, reads)) = Float8Layout::new(&stored, inputs)
-        {
-            let bytes = self.place_bytes(&found, reads, layout.bytes())?;
-            return Ok(BlockMatrix::Float8(layout.rows(bytes)?));
+        match self.blocks.layout(&stored, inputs) {
+            MatrixLayout::Float8(layout, reads) => {
+                let bytes = self.place_bytes(&found, reads, layout.bytes())?;
+                Ok(BlockMatrix::Float8(layout.rows(bytes)?))
+            }
+            MatrixLayout::Packed(layout, reads) => {
+                let bytes = self.place_bytes(&found, reads, layout.bytes)?;
+                let packed = PackedMatrix::new(bytes, layout, (inputs, self.target.kind));
+                Ok(BlockMatrix::Packed(packed))
+            }
+            MatrixLayout::Dense => {
+                let shape = [parts.iter().map(|(_, rows)| rows).sum(), inputs];
+                Ok(BlockMatrix::Dense(self.place_dense(&found, &shape)?))
+            }
         }
-        if self.form.packed
-            && stored.iter().any(|stored| cast::kind_of(stored.encoding).is_none())
-            && let Some((layout, reads)) = PackedLayout::new(stored.into_iter())
-        {
-            let bytes = self.place_bytes(&found, reads, layout.bytes)?;
-            let packed = PackedMatrix::new(bytes, layout, (inputs, self.target.kind));
-            return Ok(BlockMatrix::Packed(packed));
+    }
+
+    /// Places a matrix of the kind of products in a slot or in the arena.
+    fn place_dense(&mut self, found: &[Found], shape: &[i64]) -> Result<Placed<Tensor>> {
+        if self.blocks.streamed().is_none() {
+            return Ok(Placed::Resident(self.place(found, shape)?));
         }
-        let shape = [parts.iter().map(|(_, rows)| rows).sum(), inputs];
-        let Some(mut block) = self.block.take() else {
-            return Ok(BlockMatrix::Dense(Placed::Resident(self.place(&found, &shape)?)));
-        };
-        let mut bytes = 0;
-        let mut reads = Vec::with_capacity(found.len());
-        for found in &found {
-            reads.push((bytes, self.read(found, block.placeholder())));
-            bytes += found.stored.numbers() as usize * self.target.kind.elt_size_in_bytes();
+        let (mut bytes, mut reads) = (0, Vec::with_capacity(found.len()));
+        for found in found {
+            reads.push((bytes, self.read(found, ArenaAddress::Host(0))));
+            bytes += self.expanded_bytes(&found.stored);
         }
-        let matrix = block.add(reads, bytes, self.target.kind, &shape)?;
-        self.block = Some(block);
-        Ok(BlockMatrix::Dense(matrix))
+        let kind = self.target.kind;
+        match self.blocks.streamed() {
+            Some(block) => block.add(reads, bytes, kind, shape),
+            None => Err(Error::Internal("the block is not streamed".to_owned())),
+        }
     }
 
     /// Places the bytes of tensors, as they are in the file, in a slot or in the arena: `[bytes]`,
@@ -275,7 +235,7 @@ impl Weights<'_> {
             }));
         }
         let shape = [bytes as i64];
-        if let Some(block) = &mut self.block {
+        if let Some(block) = self.blocks.streamed() {
             return block.add(reads, bytes, Kind::Uint8, &shape);
         }
         let needed = found.iter().map(|found| packed::bytes_at_most(&found.stored)).sum();
@@ -343,17 +303,6 @@ impl Weights<'_> {
         }
     }
 
-    /// Whether a tensor is a matrix of a streamed block, which has no place in the arena.
-    fn streams(&self, name: &str) -> bool {
-        let Some(Streaming { blocks, .. }) = self.streaming else { return false };
-        let part = |(group, rest): (&str, &str)| {
-            let (number, part) = rest.split_once('.')?;
-            blocks.contains(&format!("{group}.{number}")).then(|| part.to_owned())
-        };
-        let part = name.split_once('.').and_then(part);
-        part.is_some_and(|part| is_block_matrix(&part))
-    }
-
     /// Creates the arena, for all tensors that are left and `taken` bytes of those that are not.
     fn need_arena(&mut self, taken: usize) -> Result<()> {
         if self.arena.is_some() {
@@ -361,7 +310,7 @@ impl Weights<'_> {
         }
         let in_file = |name: &str| self.is_streaming() && name.ends_with(MODULATION);
         let left = self.index.tensors.iter();
-        let left = left.filter(|(name, _)| !self.streams(name) && !in_file(name));
+        let left = left.filter(|(name, _)| !self.blocks.streams(name) && !in_file(name));
         // Of an encoding that is not read, none can be taken.
         let left = left.filter(|(_, (_, s))| !matches!(s.encoding, Encoding::Unsupported(_)));
         let left = left.map(|(name, (_, stored))| self.bytes_at_most(name, stored));
@@ -374,7 +323,7 @@ impl Weights<'_> {
     fn bytes_at_most(&self, name: &str, stored: &StoredTensor) -> usize {
         let part = name.splitn(3, '.').nth(2).filter(|part| is_block_matrix(part));
         match part {
-            Some(_) => bytes_in_slot(name, stored, self.form, self.target.kind),
+            Some(_) => bytes_in_slot(name, stored, self.blocks.form, self.target.kind),
             None => aligned(self.expanded_bytes(stored)),
         }
     }
@@ -416,22 +365,4 @@ impl fmt::Debug for Weights<'_> {
             .field("target", &self.target)
             .finish_non_exhaustive()
     }
-}
-
-/// The most bytes that a matrix of the block `block` takes in a slot, alone or beside others.
-pub(crate) fn bytes_in_slot(block: &str, stored: &StoredTensor, form: Form, kind: Kind) -> usize {
-    let expanded = aligned(stored.numbers() as usize * kind.elt_size_in_bytes());
-    let as_stored = aligned(packed::bytes_at_most(stored));
-    let is_float8 = form.float8 && is_main_layer(block) && float8::is_rows(stored.encoding);
-    match cast::kind_of(stored.encoding) {
-        None if form.packed || is_float8 => as_stored,
-        // Beside quantised ones it stays as the file has it.
-        Some(_) if form.packed => expanded.max(as_stored),
-        _ => expanded,
-    }
-}
-
-/// Whether a block of the transformer is one whose products may be in float8.
-fn is_main_layer(block: &str) -> bool {
-    block.starts_with("layers.")
 }

@@ -5,6 +5,7 @@
 //! bytes at once with many threads, or finds them in retained memory and checks them.
 
 mod arena;
+mod blocks;
 mod cast;
 mod component;
 mod file_rows;
@@ -15,7 +16,7 @@ mod reader;
 mod retained;
 pub(crate) mod streaming;
 
-pub(crate) use component::{BlockMatrix, Form, Streaming, bytes_in_slot};
+pub(crate) use blocks::{BlockMatrix, Form, Streaming, bytes_in_slot};
 pub use component::{Target, Weights};
 pub(crate) use file_rows::FileRows;
 pub use loader::{LoadedFrom, LoadedWeights, Loader, Progress};

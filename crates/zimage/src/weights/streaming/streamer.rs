@@ -14,7 +14,7 @@ use super::pinned::PinnedFiles;
 use super::placed::{Placed, Streamed};
 use super::slots::Slots;
 use crate::error::{Error, Result};
-use crate::weights::arena::{ArenaAddress, aligned};
+use crate::weights::arena::aligned;
 use crate::weights::reader::Read;
 
 /// A sequence of blocks that is computed from its first to its last.
@@ -262,11 +262,6 @@ impl BlockBuilder {
         let views = (0..slots.count()).map(|slot| slots.view(slot, (begin, bytes), kind, shape));
         let views = views.collect::<Result<_>>()?;
         Ok(Placed::Streamed(Streamed { views, slot: Arc::clone(&self.slot) }))
-    }
-
-    /// An address for reads until they have a slot.
-    pub(in crate::weights) fn placeholder(&self) -> ArenaAddress {
-        self.streamer.slots.address(0, 0)
     }
 
     /// The block, known to the streamer.

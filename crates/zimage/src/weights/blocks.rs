@@ -1,0 +1,128 @@
+//! The matrices of blocks: the form in which each stays on the device, and which blocks are streamed.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use tch::{Kind, Tensor};
+use zimage_checkpoint::{StoredTensor, is_block_matrix};
+use zimage_cuda::Float8Rows;
+
+use super::arena::aligned;
+use super::cast;
+use super::float8::{self, Float8Layout};
+use super::packed::{self, PackedLayout, PackedMatrix, Stretches};
+use super::streaming::{BlockBuilder, Pass, Placed, StreamedBlock, Streamer};
+
+/// A matrix of a block, in the form in which it stays on the device.
+#[derive(Debug)]
+pub(crate) enum BlockMatrix {
+    /// In the kind of products, `[outputs, inputs]`.
+    Dense(Placed<Tensor>),
+    /// As the file encodes it.
+    Packed(PackedMatrix),
+    /// For products in float8.
+    Float8(Placed<Float8Rows>),
+}
+
+/// The form in which matrices of blocks stay on the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Form {
+    /// Quantised ones as the file encodes them, instead of expanded.
+    pub(crate) packed: bool,
+    /// Those of the main layers that the file has as float8 rows, for products in float8.
+    pub(crate) float8: bool,
+}
+
+/// Which blocks of a model are streamed, and by what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Streaming<'a> {
+    pub(crate) streamer: &'a Rc<Streamer>,
+    /// The names of the blocks, without the last dot.
+    pub(crate) blocks: &'a BTreeSet<String>,
+}
+
+/// The blocks of one component, one of which may be under construction.
+#[derive(Debug, Default)]
+pub(super) struct Blocks<'a> {
+    /// If any block of the model is streamed.
+    pub(super) streaming: Option<Streaming<'a>>,
+    pub(super) form: Form,
+    /// The block whose matrices are taken now, if it is streamed.
+    streamed: Option<BlockBuilder>,
+    /// Whether the block whose matrices are taken now is one whose products may be in float8.
+    in_main_layers: bool,
+}
+
+/// Where the bytes of a matrix lie: those of its tensors one above the other.
+#[derive(Debug)]
+pub(super) enum MatrixLayout {
+    Dense,
+    Packed(PackedLayout, Vec<Stretches>),
+    Float8(Float8Layout, Vec<Stretches>),
+}
+
+impl Blocks<'_> {
+    /// Begins the block `name`: until [`Blocks::end`], matrices are streamed if it is.
+    pub(super) fn begin(&mut self, name: &str, pass: Pass) {
+        self.in_main_layers = is_main_layer(name);
+        let streaming = self.streaming.filter(|streaming| streaming.blocks.contains(name));
+        self.streamed = streaming.map(|streaming| BlockBuilder::new(streaming.streamer, pass));
+    }
+
+    /// Ends the block; there is a result if it is streamed.
+    pub(super) fn end(&mut self) -> Option<StreamedBlock> {
+        self.in_main_layers = false;
+        self.streamed.take().map(BlockBuilder::finish)
+    }
+
+    /// The block whose matrices are taken now, if it is streamed.
+    pub(super) fn streamed(&mut self) -> Option<&mut BlockBuilder> {
+        self.streamed.as_mut()
+    }
+
+    /// Whether a tensor is a matrix of a streamed block, which has no place in the arena.
+    pub(super) fn streams(&self, name: &str) -> bool {
+        let Some(Streaming { blocks, .. }) = self.streaming else { return false };
+        let part = |(group, rest): (&str, &str)| {
+            let (number, part) = rest.split_once('.')?;
+            blocks.contains(&format!("{group}.{number}")).then(|| part.to_owned())
+        };
+        let part = name.split_once('.').and_then(part);
+        part.is_some_and(|part| is_block_matrix(&part))
+    }
+
+    /// The layout of a matrix with `inputs` columns.
+    pub(super) fn layout(&self, stored: &[&StoredTensor], inputs: i64) -> MatrixLayout {
+        if self.form.float8
+            && self.in_main_layers
+            && let Some((layout, reads)) = Float8Layout::new(stored, inputs)
+        {
+            return MatrixLayout::Float8(layout, reads);
+        }
+        if self.form.packed
+            && stored.iter().any(|stored| cast::kind_of(stored.encoding).is_none())
+            && let Some((layout, reads)) = PackedLayout::new(stored.iter().copied())
+        {
+            return MatrixLayout::Packed(layout, reads);
+        }
+        MatrixLayout::Dense
+    }
+}
+
+/// The most bytes that a matrix of the block `block` takes in a slot, alone or beside others.
+pub(crate) fn bytes_in_slot(block: &str, stored: &StoredTensor, form: Form, kind: Kind) -> usize {
+    let expanded = aligned(stored.numbers() as usize * kind.elt_size_in_bytes());
+    let as_stored = aligned(packed::bytes_at_most(stored));
+    let is_float8 = form.float8 && is_main_layer(block) && float8::is_rows(stored.encoding);
+    match cast::kind_of(stored.encoding) {
+        None if form.packed || is_float8 => as_stored,
+        // Beside quantised ones it stays as the file has it.
+        Some(_) if form.packed => expanded.max(as_stored),
+        _ => expanded,
+    }
+}
+
+/// Whether a block of the transformer is one whose products may be in float8.
+fn is_main_layer(block: &str) -> bool {
+    block.starts_with("layers.")
+}
