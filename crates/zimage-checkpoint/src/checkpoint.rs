@@ -143,7 +143,10 @@ impl Checkpoint {
     }
 
     /// The bytes of `tokenizer.json`, if it is not the one that comes with the program.
-    pub(crate) fn own_tokenizer(&self) -> Result<Option<Vec<u8>>> {
+    ///
+    /// # Errors
+    /// As [`Checkpoint::tokenizer`].
+    pub fn own_tokenizer(&self) -> Result<Option<Vec<u8>>> {
         match &self.tokenizer {
             TokenizerSource::Qwen3 => Ok(None),
             own => own.read().map(Some),

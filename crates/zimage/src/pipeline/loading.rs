@@ -46,7 +46,7 @@ pub struct WarmPipeline {
 /// What only a complete pipeline needs.
 #[derive(Debug)]
 struct Rest {
-    /// Parsed on a thread, beside all else: 11 MB of JSON take a moment.
+    /// Parsed on a thread, beside all else, and made there if it comes with the program: 11 MB of JSON take a moment.
     tokenizer: JoinHandle<Result<PromptTokenizer>>,
     /// Whether the transformer's weights are to become float8 once they are there.
     float8: bool,
@@ -88,9 +88,13 @@ impl LoadingPipeline {
         options: &Options,
         mut loader: Loader,
     ) -> Result<(Self, Loader)> {
-        let json = checkpoint.tokenizer()?;
+        // Read here, so that a missing file is told before any weights are read.
+        let own = checkpoint.own_tokenizer()?;
         let file = checkpoint.tokenizer_file();
-        let tokenizer = started("tokenizer", move || PromptTokenizer::from_file(file, &json))?;
+        let tokenizer = started("tokenizer", move || {
+            let json = own.unwrap_or_else(zimage_checkpoint::qwen3_tokenizer);
+            PromptTokenizer::from_file(file, &json)
+        })?;
         let options = *options;
         let ops = started("kernels", move || Ops::choose(&options))?;
         let networks = Networks::allocate(checkpoint, options, &mut loader)?;

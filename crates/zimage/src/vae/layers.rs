@@ -5,10 +5,13 @@
 use tch::{Device, Kind, Tensor};
 use zimage_cuda as cuda;
 
+use super::strips::Cut;
 use crate::checkpoint::VaeConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::nn::Linear;
-use crate::ops::{Map, MapShape, Ops, from_rows, to_nhwc, to_rows};
+use crate::ops::{
+    Map, MapShape, Ops, empty_image, from_rows, image_rows, pad_rows, to_nhwc, to_rows,
+};
 use crate::weights::Weights;
 
 /// The epsilon of every norm in the autoencoder.
@@ -72,13 +75,42 @@ impl Conv {
 
     /// `x` is `[1, inputs, h, w]`, in NHWC if fused.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Map> {
+        let (_, channels, h, w) = x.size4()?;
+        let height = Cut::convolved_rows(MapShape { channels, h, w });
+        if height.is_some() && (self.stride, self.padding) == (1, 1) {
+            return self.forward_rows(x, Ends { above: 1, below: 1 }, height);
+        }
         self.convolve(x, [self.padding; 2])
     }
 
-    /// The same for rows of a map with the rows beside them that the kernel reaches, zeros among them
-    /// where the map ends.
-    pub(super) fn forward_rows(&self, x: &Tensor) -> Result<Map> {
-        self.convolve(x, [0, self.padding])
+    /// The same, over three rows, for rows of a map and those beside them: `height` rows at a time, of
+    /// which zeros make up what is missing, or all at once.
+    ///
+    /// cuDNN chooses its kernel by the shape, and kernels round differently. With one shape for all rows
+    /// of a map their bits are the same, whichever rows are asked for together.
+    pub(super) fn forward_rows(&self, x: &Tensor, ends: Ends, height: Option<i64>) -> Result<Map> {
+        let rows = x.size()[2] + ends.above + ends.below - 2;
+        let height = height.unwrap_or(rows).max(1);
+        let mut all: Option<Tensor> = None;
+        for start in (0..rows).step_by(height as usize) {
+            let end = (start + height).min(rows);
+            let inside = (start - ends.above).max(0)..(end + 2 - ends.above).min(x.size()[2]);
+            let above = (ends.above - start).max(0);
+            let below = height + 2 - above - (inside.end - inside.start);
+            let part = pad_rows(&image_rows(x, &inside)?, above, below)?;
+            let convolved = self.convolve(&part, [0, self.padding])?;
+            let part = image_rows(convolved.values(), &(0..end - start))?;
+            if rows <= height {
+                return Ok(Map::new(part, self.pending_bias().map(Tensor::shallow_clone)));
+            }
+            let all = match &mut all {
+                Some(all) => all,
+                none => none.insert(empty_image(&part, rows)?),
+            };
+            image_rows(all, &(start..end))?.f_copy_(&part)?;
+        }
+        let all = all.ok_or_else(|| Error::Internal("a map has no rows".to_owned()))?;
+        Ok(Map::new(all, self.pending_bias().map(Tensor::shallow_clone)))
     }
 
     fn convolve(&self, x: &Tensor, padding: [i64; 2]) -> Result<Map> {
@@ -121,6 +153,13 @@ impl Conv {
         };
         Ok(Map::new(from_rows(&out, (h, w))?, Some(bias)))
     }
+}
+
+/// How many rows of zeros lie beside the given rows of a map, where the map ends: 0 or 1.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    pub(super) above: i64,
+    pub(super) below: i64,
 }
 
 /// Norm over groups of channels.

@@ -18,10 +18,8 @@ pub(in crate::vae) struct Cut {
 }
 
 impl Cut {
-    /// What keeps the bits and the memory. cuDNN convolves rows of a map as it convolves the whole map
-    /// where the map has 512² positions and a strip 16,384 (measured on an H200 for every shape of the
-    /// decoder); at 256² and eight strips it chooses other kernels. From there on a map in whole has
-    /// tens of megabytes, and a 32nd of it is little beside what is stored.
+    /// From 512² positions on a map has tens of megabytes, and a 32nd of it is little beside what is
+    /// stored; a strip of 32,768 positions still keeps a GPU busy.
     pub(in crate::vae) const USUAL: Self = Self { from: 1 << 18, least: 1 << 15, most: 32 };
 
     pub(in crate::vae) fn is_in_strips(self, shape: MapShape) -> bool {
@@ -31,6 +29,15 @@ impl Cut {
     /// How many strips a map has, of rows as equal as can be: cuDNN makes a plan for each height.
     pub(in crate::vae) fn count(self, shape: MapShape) -> i64 {
         (shape.positions() / self.least).clamp(1, self.most).min(shape.h.max(1))
+    }
+
+    /// How many rows of a map a convolution computes at a time, if the map is large: in strips and whole
+    /// alike, and whatever the cut. Those of a strip, and four for the rows that two convolutions reach
+    /// beside them.
+    pub(in crate::vae) fn convolved_rows(shape: MapShape) -> Option<i64> {
+        let cut = Self::USUAL;
+        cut.is_in_strips(shape)
+            .then(|| (shape.h as u64).div_ceil(cut.count(shape) as u64) as i64 + 4)
     }
 
     /// The rows of each strip.
@@ -97,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn strips_are_large_enough_for_cudnn_to_choose_the_same_kernel() {
+    fn strips_are_large_enough_to_keep_a_gpu_busy() {
         for (h, w) in
             [(512, 512), (768, 512), (1024, 1024), (1536, 1024), (2048, 2048), (512, 2048)]
         {

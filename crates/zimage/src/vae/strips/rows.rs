@@ -7,8 +7,8 @@ use zimage_cuda::{Moments, NormCoefficients};
 
 use super::cut::{Cut, rows_of};
 use crate::error::{Error, Result};
-use crate::ops::{Map, MapShape, Ops, empty_image, image_rows, pad_rows};
-use crate::vae::layers::Conv;
+use crate::ops::{Map, MapShape, Ops, empty_image, image_rows};
+use crate::vae::layers::{Conv, Ends};
 
 /// A map that may not exist as a whole.
 pub(super) trait Rows {
@@ -102,7 +102,7 @@ impl Rows for Convolved<'_> {
         let input = self.input.rows(ops, &reached.rows)?;
         let normed = ops.normed(&input, self.norm, true)?;
         drop(input);
-        convolve(self.conv, normed, &reached)
+        self.conv.forward_rows(&normed, reached.ends, Cut::convolved_rows(self.shape()?))
     }
 }
 
@@ -133,28 +133,22 @@ impl Rows for Doubled<'_> {
         let halves = start / 2..(end + 1) / 2;
         let doubled = ops.upsample(&self.input.rows(&halves)?)?;
         let first = start - 2 * halves.start;
-        convolve(self.conv, image_rows(&doubled, &(first..first + end - start))?, &reached)
+        let doubled = image_rows(&doubled, &(first..first + end - start))?;
+        self.conv.forward_rows(&doubled, reached.ends, Cut::convolved_rows(self.shape()?))
     }
 }
 
 /// Rows that a convolution over three rows reads for some of its output.
 struct Reached {
     rows: Range<i64>,
-    /// Rows of zeros above and below them.
-    above: i64,
-    below: i64,
+    ends: Ends,
 }
 
 impl Reached {
     /// By these rows of a map of `h`.
     fn by(rows: &Range<i64>, h: i64) -> Self {
         let (start, end) = ((rows.start - 1).max(0), (rows.end + 1).min(h));
-        Self { above: start - (rows.start - 1), below: rows.end + 1 - end, rows: start..end }
+        let ends = Ends { above: start - (rows.start - 1), below: rows.end + 1 - end };
+        Self { rows: start..end, ends }
     }
-}
-
-fn convolve(conv: &Conv, input: Tensor, reached: &Reached) -> Result<Map> {
-    let padded = pad_rows(&input, reached.above, reached.below)?;
-    drop(input);
-    conv.forward_rows(&padded)
 }

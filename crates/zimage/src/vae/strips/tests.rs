@@ -9,6 +9,7 @@ use crate::checkpoint::{Checkpoint, Component};
 use crate::error::Error;
 use crate::ops::{MapShape, to_nhwc};
 use crate::vae::Vae;
+use crate::vae::layers::Ends;
 use crate::weights::{Loader, Target};
 
 /// Every map in strips of single rows.
@@ -104,6 +105,25 @@ fn an_image_that_is_cut_as_usual_is_the_whole_to_the_bit() {
     check(&vae.decoder, &z, Cut { from: 1, least: 1 << 12, most: 9 }, "plain");
     assert!(vae.image_in_strips(&z).unwrap() == vae.image(&z).unwrap());
     assert!(vae.decode_in_strips(&z).unwrap() == vae.decode(&z).unwrap());
+}
+
+/// The rows of a map, convolved any number at a time, in the middle and at the ends.
+#[test]
+fn rows_convolved_some_at_a_time_are_those_convolved_at_once() {
+    let (vae, _) = vae("plain", Kind::Float);
+    let conv = &vae.decoder.conv_out;
+    let (h, w) = (13, 9);
+    let x = latents(8, (h, w), Kind::Float);
+    let whole = conv.forward(&x).unwrap().complete().unwrap();
+    for height in [1, 2, 3, 5, 6, 12, 13, 14, 40] {
+        for (start, end) in [(0, h), (0, 1), (0, 6), (3, 4), (2, 11), (12, h), (5, h)] {
+            let inside = (start - 1).max(0)..(end + 1).min(h);
+            let ends = Ends { above: i64::from(start == 0), below: i64::from(end == h) };
+            let rows = x.narrow(2, inside.start, inside.end - inside.start);
+            let rows = conv.forward_rows(&rows, ends, Some(height)).unwrap().complete().unwrap();
+            assert!(rows == whole.narrow(2, start, end - start), "{height} at a time, {start}..{end}");
+        }
+    }
 }
 
 #[test]
