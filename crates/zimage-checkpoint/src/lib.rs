@@ -44,8 +44,8 @@ pub use layout::LayoutKind;
 pub use layout::identify::Foreign;
 pub use location::{ModelFiles, ModelLocation};
 pub use memory_plan::{
-    ActivationBytes, CONTEXT_BYTES, Decode, DeviceRates, ImageSeconds, MemoryBudget, MemoryPlan,
-    ModelFootprint, NumberBytes, Residency, TooSmall, gibibytes, is_block_matrix,
+    ActivationBytes, CONTEXT_BYTES, Decode, DeviceRates, ImageSeconds, LEAST_SLOTS, MemoryBudget,
+    MemoryPlan, ModelFootprint, NumberBytes, Residency, TooSmall, gibibytes, is_block_matrix,
 };
 pub use prepare::{
     PrepareError, PrepareOptions, PreparePlan, PreparedType, Verification, verify_prepared,

@@ -23,7 +23,7 @@ mod upload;
 
 pub use allocator::{Allocated, allocated, empty_cache, reset_peak};
 pub use attention::WithoutCudnnAttention;
-pub use context::{make_current, synchronize};
+pub use context::{make_current, synchronize, synchronize_compute};
 pub use driver::Gpu;
 pub use error::Error;
 pub use event::Event;

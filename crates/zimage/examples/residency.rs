@@ -1,7 +1,8 @@
 //! Times images with a part of the weights streamed, and says which bits came out.
 //!
-//! usage: `residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_ENCODER SIZE [--packed] [--pinned]`: so many denoising
-//! blocks stay on the device (`all` is no streaming), and the text encoder if TEXT_ENCODER is 1; prints
+//! usage: `residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_ENCODER SIZE [--packed] [--pinned] [--strips] [--slots N]`: so many denoising
+//! blocks stay on the device (`all` is no streaming), and the text encoder if TEXT_ENCODER is 1;
+//! `--strips` decodes in strips, `--slots` is the length of the ring [2]; prints
 //! one line of JSON: seconds of an image with a prompt seen before and with a new one (medians of five), and
 //! a digest of the latents
 
@@ -20,8 +21,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [checkpoint, dtype, device, blocks, text_encoder, size, rest @ ..] = &args[..] else {
         return Err(
-            "usage: residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_ENCODER SIZE [--packed] [--pinned]".into()
+            "usage: residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_ENCODER SIZE [--packed] [--pinned] [--strips] [--slots N]"
+                .into(),
         );
+    };
+    let slots = match rest.iter().position(|word| word == "--slots") {
+        Some(at) => rest.get(at + 1).ok_or("--slots needs a number")?.parse()?,
+        None => zimage::checkpoint::LEAST_SLOTS,
     };
     let device = match device.strip_prefix("cuda:") {
         Some(ordinal) => {
@@ -32,12 +38,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let residency = match blocks.as_str() {
         "all" => Residency::All,
-        blocks => {
-            Residency::Part { denoising_blocks: blocks.parse()?, text_encoder: text_encoder == "1" }
-        }
+        blocks => Residency::Part {
+            denoising_blocks: blocks.parse()?,
+            text_encoder: text_encoder == "1",
+            slots,
+        },
     };
     let has = |flag: &str| rest.iter().any(|other| other == flag);
-    let (packed, pinned) = (has("--packed"), has("--pinned"));
+    let (packed, pinned, strips) = (has("--packed"), has("--pinned"), has("--strips"));
     let options =
         Options { device, dtype: dtype.parse()?, eager: false, residency, packed, pinned };
     let begun = Instant::now();
@@ -57,7 +65,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         while !generation.is_done() {
             pipeline.step(&mut generation, &conditioning)?;
         }
-        let image = pipeline.decode(&generation)?;
+        let image = if strips {
+            pipeline.decode_in_strips(&generation)?
+        } else {
+            pipeline.decode(&generation)?
+        };
         let took = begun.elapsed().as_secs_f64();
         let latents = generation.latents().to_device(Device::Cpu).to_kind(Kind::Double);
         let weights = tch::Tensor::arange(latents.numel() as i64, (Kind::Double, Device::Cpu));
@@ -81,7 +93,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (new, _) = median(&|round| format!("a lighthouse at dusk, number {round}"))?;
     let (seen, digest) = median(&|_| "a lighthouse at dusk".to_owned())?;
     println!(
-        "{{\"dtype\":{dtype:?},\"packed\":{packed},\"pinned\":{pinned},\"blocks\":{blocks:?},\
+        "{{\"dtype\":{dtype:?},\"packed\":{packed},\"pinned\":{pinned},\"strips\":{strips},\
+         \"slots\":{slots},\"blocks\":{blocks:?},\
          \"text_encoder\":{text_encoder:?},\"size\":{size},\
          \"loaded\":{loaded:.2},\"seen\":{seen:.4},\"new\":{new:.4},\"digest\":{digest:?}}}"
     );

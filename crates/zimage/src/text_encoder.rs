@@ -10,7 +10,7 @@ use crate::checkpoint::TextEncoderConfig;
 use crate::error::Result;
 use crate::nn::{FeedForward, Precision, ProjectionNames, SelfAttention};
 use crate::ops::{Heads, Ops, RmsNorm, Rotation, Scale};
-use crate::weights::streaming::{Pass, StreamedBlock};
+use crate::weights::streaming::{Pass, StreamedPart};
 use crate::weights::{FileRows, Weights};
 
 /// The names of attention's projections and norms in transformers.
@@ -48,8 +48,8 @@ struct Layer {
     attention: SelfAttention,
     post_norm: RmsNorm,
     feed_forward: FeedForward,
-    /// If its matrices are streamed.
-    streamed: Option<StreamedBlock>,
+    /// If the matrices are streamed: the attention's and the feed-forward's.
+    streamed: [Option<StreamedPart>; 2],
 }
 
 impl TextEncoder {
@@ -69,12 +69,7 @@ impl TextEncoder {
         } else {
             Embeddings::Resident(w.take(TABLE, &shape)?)
         };
-        let layer = |i| {
-            w.begin_block(&format!("layers.{i}"), Pass::Encode);
-            let mut layer = Layer::load(&mut w, i, config, precision)?;
-            layer.streamed = w.end_block();
-            Ok(layer)
-        };
+        let layer = |i| Layer::load(&mut w, i, config, precision);
         let layers = (0..used).map(layer).collect::<Result<_>>()?;
         w.finish()?;
         let (rope_theta, head_dim) = (config.rope_theta, config.head_dim);
@@ -92,10 +87,13 @@ impl TextEncoder {
         // A layer's residual sum is computed together with the norm that begins the next.
         let mut normed = ops.norm(&x, unscaled(&first.input_norm), false)?;
         for (i, layer) in self.layers.iter().enumerate() {
-            let acquired = layer.streamed.as_ref().map(StreamedBlock::acquire).transpose()?;
+            let [attention, feed_forward] = &layer.streamed;
+            let acquired = attention.as_ref().map(StreamedPart::acquire).transpose()?;
             let attended = layer.attention.forward(ops, &normed, rotation)?;
+            drop(acquired);
             let (sum, rows) =
                 ops.residual_norm(&x, &attended, None, unscaled(&layer.post_norm), false)?;
+            let acquired = feed_forward.as_ref().map(StreamedPart::acquire).transpose()?;
             let fed = self.unguarded(layer.feed_forward.forward(ops, &rows)?)?;
             drop(acquired);
             match self.layers.get(i + 1) {
@@ -167,22 +165,28 @@ impl Layer {
             keys: config.num_key_value_heads,
             width: config.head_dim,
         };
-        let mut attention =
-            SelfAttention::load(w, &name("self_attn"), &NAMES, (width, heads), eps)?;
+        let block = format!("layers.{index}");
+        let block = (&*block, Pass::Encode);
+        let (mut attention, streamed_attention) = w.take_part(block, |w| {
+            SelfAttention::load(w, &name("self_attn"), &NAMES, (width, heads), eps)
+        })?;
         attention.causal = true;
         attention.short = true;
-        Ok(Self {
-            input_norm: RmsNorm::load(w, &name("input_layernorm"), width, eps)?,
-            attention,
-            post_norm: RmsNorm::load(w, &name("post_attention_layernorm"), width, eps)?,
-            feed_forward: FeedForward::load(
+        let (feed_forward, streamed_feed_forward) = w.take_part(block, |w| {
+            FeedForward::load(
                 w,
                 &name("mlp"),
                 ["gate_proj", "up_proj", "down_proj"],
                 (width, config.intermediate_size),
                 precision.guard,
-            )?,
-            streamed: None,
+            )
+        })?;
+        Ok(Self {
+            input_norm: RmsNorm::load(w, &name("input_layernorm"), width, eps)?,
+            attention,
+            post_norm: RmsNorm::load(w, &name("post_attention_layernorm"), width, eps)?,
+            feed_forward,
+            streamed: [streamed_attention, streamed_feed_forward],
         })
     }
 }

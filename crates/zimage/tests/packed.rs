@@ -118,8 +118,8 @@ fn latents(pipeline: &Pipeline) -> Tensor {
 
 const PARTS: [Residency; 3] = [
     Residency::All,
-    Residency::Part { denoising_blocks: 1, text_encoder: true },
-    Residency::Part { denoising_blocks: 0, text_encoder: false },
+    Residency::Part { denoising_blocks: 1, text_encoder: true, slots: 2 },
+    Residency::Part { denoising_blocks: 0, text_encoder: false, slots: 2 },
 ];
 
 #[test]

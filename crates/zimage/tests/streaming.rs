@@ -53,7 +53,7 @@ fn whatever_is_resident_the_image_is_the_same() {
         let expected = generate(&load(fixture, dtype, Residency::All));
         assert_ne!(expected[0].0, expected[1].0);
         for (denoising_blocks, text_encoder) in [(0, false), (1, true), (2, false), (99, false)] {
-            let residency = Residency::Part { denoising_blocks, text_encoder };
+            let residency = Residency::part(denoising_blocks, text_encoder);
             let found = generate(&load(fixture, dtype, residency));
             for ((latents, image), (expected, expected_image)) in found.iter().zip(&expected) {
                 assert_eq!(latents, expected, "{fixture} {dtype} {residency:?}");
@@ -77,7 +77,7 @@ fn a_file_that_became_shorter_is_an_error_and_not_an_image() {
         .unwrap();
     assert!(copied.success());
     let checkpoint = Checkpoint::open(&folder.path().join("plain")).unwrap();
-    let residency = Residency::Part { denoising_blocks: 1, text_encoder: true };
+    let residency = Residency::Part { denoising_blocks: 1, text_encoder: true, slots: 2 };
     let options = Options {
         device: Device::Cpu,
         dtype: DType::Float32,

@@ -14,7 +14,7 @@ pub use budget::{CONTEXT_BYTES, MemoryBudget};
 pub use footprint::{ActivationBytes, ModelFootprint, NumberBytes, is_block_matrix};
 pub use plan::{MemoryPlan, TooSmall};
 pub use rates::{DeviceRates, ImageSeconds};
-pub use residency::{Decode, Residency};
+pub use residency::{Decode, LEAST_SLOTS, Residency};
 
 /// Bytes as memory plans show them: in GiB, small ones in MiB.
 pub fn gibibytes(bytes: u64) -> String {

@@ -3,10 +3,10 @@
 use super::footprint::ModelFootprint;
 use super::gibibytes;
 use super::rates::{DeviceRates, ImageSeconds};
-use super::residency::{Decode, Residency};
+use super::residency::{Decode, LEAST_SLOTS, Residency};
 
 /// Slots of the ring that streamed blocks are copied to.
-const SLOTS: u64 = 2;
+const SLOTS: u64 = LEAST_SLOTS as u64;
 
 /// What stays on the device, and what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,13 +64,13 @@ impl MemoryPlan {
 
     /// The smallest.
     pub fn least(model: &ModelFootprint, pixels: u64) -> Self {
-        let part = Residency::Part { denoising_blocks: 0, text_encoder: false };
+        let part = Residency::part(0, false);
         Self::of(model, part, Decode::Strips, (u64::MAX, pixels))
     }
 
     /// All plans, from the largest to the smallest.
     fn all(model: &ModelFootprint, budget: u64, pixels: u64) -> Vec<Self> {
-        let part = |denoising_blocks| Residency::Part { denoising_blocks, text_encoder: false };
+        let part = |denoising_blocks| Residency::part(denoising_blocks, false);
         let all = model.denoising_blocks;
         let whole = [Residency::All, part(all)].map(|residency| (residency, Decode::Whole));
         let strips = (0..=all).rev().map(|blocks| (part(blocks), Decode::Strips));
@@ -90,7 +90,7 @@ impl MemoryPlan {
         let all = model.denoising_blocks;
         let (resident_blocks, text) = match residency {
             Residency::All => (all, true),
-            Residency::Part { denoising_blocks, text_encoder } => {
+            Residency::Part { denoising_blocks, text_encoder, .. } => {
                 (denoising_blocks.min(all), text_encoder)
             }
         };
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn peaks_are_those_that_were_measured() {
-        let part = |denoising_blocks| Residency::Part { denoising_blocks, text_encoder: false };
+        let part = |denoising_blocks| Residency::part(denoising_blocks, false);
         // One H200, the driver's view from outside, before there were strips; MiB.
         for (residency, pixels, measured) in [
             (Residency::All, SQUARE, 22_661),

@@ -13,7 +13,20 @@ pub enum Residency {
         denoising_blocks: u32,
         /// Whether the text encoder's and the context refiner's stay.
         text_encoder: bool,
+        /// Slots of the ring that the others are copied to, each for a block's attention or its
+        /// feed-forward; at least [`LEAST_SLOTS`].
+        slots: u32,
     },
+}
+
+/// One slot is computed with while the other is filled.
+pub const LEAST_SLOTS: u32 = 2;
+
+impl Residency {
+    /// A part, with as few slots as work.
+    pub fn part(denoising_blocks: u32, text_encoder: bool) -> Self {
+        Self::Part { denoising_blocks, text_encoder, slots: LEAST_SLOTS }
+    }
 }
 
 /// How images are decoded.

@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::decoder_thread::DecoderThread;
 use super::defaults;
-use super::streaming_plan::{SLOTS, StreamingPlan};
+use super::streaming_plan::StreamingPlan;
 use crate::checkpoint::{Checkpoint, Component, VaeConfig};
 use crate::dtype::DType;
 use crate::error::Result;
@@ -59,8 +59,10 @@ impl Networks {
         let target = Target { device, kind: dtype.kind() };
         let float8 = dtype == DType::Float8;
         let plan = StreamingPlan::new(checkpoint, (residency, packed, float8), target.kind)?;
-        let streamer =
-            plan.streams().then(|| Streamer::new(device, plan.slot_bytes, SLOTS)).transpose()?;
+        let streamer = plan
+            .streams()
+            .then(|| Streamer::new(device, plan.slot_bytes, plan.slots))
+            .transpose()?;
         let streaming = |blocks| streamer.as_ref().map(|streamer| Streaming { streamer, blocks });
         let weights = loader.weights(checkpoint, Component::TextEncoder, target)?;
         let text_encoder = TextEncoder::load(
@@ -132,11 +134,12 @@ impl Networks {
         schedule::time(sigma, self.train_timesteps)
     }
 
-    /// Waits for the GPU, so that a stage that is reported as done is done: the GPU idles for some
-    /// 0.1 ms, and progress, times and cancellation are exact.
+    /// Waits for what libtorch has launched, so that a stage that is reported as done is done: the GPU
+    /// idles for some 0.1 ms, and progress, times and cancellation are exact. Copies of streamed
+    /// weights are not waited for: those of the next step go on meanwhile.
     pub(super) fn synchronize(&self) -> Result<()> {
         match self.device {
-            Device::Cuda(ordinal) => Ok(zimage_cuda::synchronize(ordinal)?),
+            Device::Cuda(ordinal) => Ok(zimage_cuda::synchronize_compute(ordinal)?),
             _ => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
-//! The streaming plan: which blocks of a checkpoint are streamed, and the slot that each fits.
+//! The streaming plan: which blocks of a checkpoint are streamed, and the slot that their parts fit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tch::Kind;
 use zimage_checkpoint::is_block_matrix;
@@ -10,16 +10,15 @@ use crate::error::Result;
 use crate::options::Residency;
 use crate::weights::{Form, bytes_in_slot};
 
-/// Slots of the ring: one is computed with while the other is filled. Four are no faster.
-pub(super) const SLOTS: usize = 2;
-
-/// The names of streamed blocks, and the bytes of the largest.
+/// The names of streamed blocks, and the bytes of their largest part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct StreamingPlan {
     pub(super) transformer: BTreeSet<String>,
     pub(super) text_encoder: BTreeSet<String>,
-    /// Bytes of the matrices of the largest streamed block.
+    /// Bytes of the matrices of the largest part, an attention or a feed-forward.
     pub(super) slot_bytes: usize,
+    /// Slots of the ring.
+    pub(super) slots: usize,
 }
 
 impl StreamingPlan {
@@ -32,7 +31,7 @@ impl StreamingPlan {
         (residency, packed, float8): (Residency, bool, bool),
         kind: Kind,
     ) -> Result<Self> {
-        let Residency::Part { denoising_blocks, text_encoder } = residency else {
+        let Residency::Part { denoising_blocks, text_encoder, slots } = residency else {
             return Ok(Self::default());
         };
         let config = &checkpoint.transformer;
@@ -41,8 +40,11 @@ impl StreamingPlan {
         };
         let mut denoising = names("noise_refiner", config.n_refiner_layers);
         denoising.extend(names("layers", config.n_layers));
-        let mut plan =
-            Self { transformer: spread(denoising, denoising_blocks as usize), ..Self::default() };
+        let mut plan = Self {
+            transformer: spread(denoising, denoising_blocks as usize),
+            slots: slots as usize,
+            ..Self::default()
+        };
         if !text_encoder {
             plan.transformer.extend(names("context_refiner", config.n_refiner_layers));
             plan.text_encoder.extend(names("layers", checkpoint.text_encoder.used_layers()));
@@ -55,9 +57,8 @@ impl StreamingPlan {
                 continue;
             }
             let index = checkpoint.tensor_index(component)?;
-            let sizes = blocks
-                .iter()
-                .map(|block| block_bytes(&index, block, Form { packed, float8 }, kind));
+            let form = Form { packed, float8 };
+            let sizes = blocks.iter().map(|block| part_bytes(&index, block, form, kind));
             plan.slot_bytes = plan.slot_bytes.max(sizes.max().unwrap_or(0));
         }
         Ok(plan)
@@ -77,13 +78,18 @@ fn spread(blocks: Vec<String>, resident: usize) -> BTreeSet<String> {
     blocks.into_iter().enumerate().filter(|(i, _)| is_streamed(*i)).map(|(_, name)| name).collect()
 }
 
-/// The most bytes that a block's matrices take in a slot.
-fn block_bytes(index: &TensorIndex, block: &str, form: Form, kind: Kind) -> usize {
-    let own = index.tensors.iter().filter(|(name, _)| {
+/// The most bytes that the matrices of a block's attention, or of its feed-forward, take in a slot.
+fn part_bytes(index: &TensorIndex, block: &str, form: Form, kind: Kind) -> usize {
+    let mut parts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (name, (_, stored)) in &index.tensors {
         let rest = name.strip_prefix(block).and_then(|rest| rest.strip_prefix('.'));
-        rest.is_some_and(is_block_matrix)
-    });
-    own.map(|(_, (_, stored))| bytes_in_slot(block, stored, form, kind)).sum()
+        if let Some((part, _)) =
+            rest.filter(|rest| is_block_matrix(rest)).and_then(|r| r.split_once('.'))
+        {
+            *parts.entry(part).or_default() += bytes_in_slot(block, stored, form, kind);
+        }
+    }
+    parts.into_values().max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::nn::{FeedForward, FileLinear, Linear, Precision, ProjectionNames, SelfAttention};
 use crate::ops::{Heads, Ops, RmsNorm, Rotation, Scale};
 use crate::weights::Weights;
-use crate::weights::streaming::{Pass, StreamedBlock};
+use crate::weights::streaming::{Pass, StreamedPart};
 
 /// The norms of queries and keys have an epsilon of their own in the reference.
 const QK_NORM_EPS: f64 = 1e-5;
@@ -38,8 +38,8 @@ struct Block {
     attention: SelfAttention,
     feed_forward: FeedForward,
     modulation: Option<ModulationLayer>,
-    /// If its matrices are streamed.
-    streamed: Option<StreamedBlock>,
+    /// If the matrices are streamed: the attention's and the feed-forward's.
+    streamed: [Option<StreamedPart>; 2],
 }
 
 /// The layer that computes a block's modulation: once for each time, so where blocks are streamed it
@@ -68,15 +68,7 @@ impl Stack {
         time_width: Option<i64>,
         precision: Precision,
     ) -> Result<Self> {
-        // Blocks without modulation are the prompt's.
-        let pass = if time_width.is_some() { Pass::Denoise } else { Pass::Encode };
-        let block = |i| {
-            let name = format!("{group}.{i}");
-            w.begin_block(&name, pass);
-            let mut block = Block::load(w, &name, config, time_width, precision)?;
-            block.streamed = w.end_block();
-            Ok(block)
-        };
+        let block = |i| Block::load(w, &format!("{group}.{i}"), config, time_width, precision);
         Ok(Self((0..count).map(block).collect::<Result<_>>()?))
     }
 
@@ -127,8 +119,10 @@ impl Stack {
         let mut normed = ops.norm(&x, first.begin(modulation), first.takes_float8())?;
         for (i, block) in blocks.iter().enumerate() {
             let modulation = modulations.get(i);
-            let acquired = block.streamed.as_ref().map(StreamedBlock::acquire).transpose()?;
+            let [attention, feed_forward] = &block.streamed;
+            let acquired = attention.as_ref().map(StreamedPart::acquire).transpose()?;
             let attended = block.attention.forward(ops, &normed, rotation)?;
+            drop(acquired);
             let (sum, rows) = ops.residual_norm(
                 &x,
                 &attended,
@@ -136,6 +130,7 @@ impl Stack {
                 scale(&block.ffn_norm1, modulation.map(|m| &m.ffn_scale)),
                 block.takes_float8(),
             )?;
+            let acquired = feed_forward.as_ref().map(StreamedPart::acquire).transpose()?;
             let fed = block.feed_forward.forward(ops, &rows)?;
             drop(acquired);
             let gate = Some(scale(&block.ffn_norm2, modulation.map(|m| &m.ffn_gate)));
@@ -192,34 +187,31 @@ impl Block {
         let heads = Heads { queries: heads, keys: heads, width: dim / heads };
         let inner = config.feed_forward_width();
         let Precision { guard, .. } = precision;
-        let mut attention = SelfAttention::load(
-            w,
-            &format!("{name}.attention"),
-            &NAMES,
-            (dim, heads),
-            QK_NORM_EPS,
-        )?;
+        // Blocks without modulation are the prompt's.
+        let pass = if time_width.is_some() { Pass::Denoise } else { Pass::Encode };
+        let (mut attention, streamed_attention) = w.take_part((name, pass), |w| {
+            let name = format!("{name}.attention");
+            SelfAttention::load(w, &name, &NAMES, (dim, heads), QK_NORM_EPS)
+        })?;
         attention.guard = guard;
+        let (feed_forward, streamed_feed_forward) = w.take_part((name, pass), |w| {
+            let name = format!("{name}.feed_forward");
+            FeedForward::load(w, &name, ["w1", "w3", "w2"], (dim, inner), guard)
+        })?;
         Ok(Self {
             attention_norm1: norm(w, "attention_norm1")?,
             attention_norm2: norm(w, "attention_norm2")?.for_scaled_input(guard),
             ffn_norm1: norm(w, "ffn_norm1")?,
             ffn_norm2: norm(w, "ffn_norm2")?.for_scaled_input(guard),
             attention,
-            feed_forward: FeedForward::load(
-                w,
-                &format!("{name}.feed_forward"),
-                ["w1", "w3", "w2"],
-                (dim, inner),
-                guard,
-            )?,
+            feed_forward,
             modulation: time_width
                 .map(|time_width| {
                     let name = format!("{name}.adaLN_modulation.0");
                     ModulationLayer::load(w, &name, time_width, 4 * dim)
                 })
                 .transpose()?,
-            streamed: None,
+            streamed: [streamed_attention, streamed_feed_forward],
         })
     }
 

@@ -11,7 +11,7 @@ use super::arena::aligned;
 use super::cast;
 use super::float8::{self, Float8Layout};
 use super::packed::{self, PackedLayout, PackedMatrix, Stretches};
-use super::streaming::{BlockBuilder, Pass, Placed, StreamedBlock, Streamer};
+use super::streaming::{PartBuilder, Pass, Placed, StreamedPart, Streamer};
 
 /// A matrix of a block, in the form in which it stays on the device.
 #[derive(Debug)]
@@ -41,14 +41,14 @@ pub(crate) struct Streaming<'a> {
     pub(crate) blocks: &'a BTreeSet<String>,
 }
 
-/// The blocks of one component, one of which may be under construction.
+/// The blocks of one component, a part of one of which may be under construction.
 #[derive(Debug, Default)]
 pub(super) struct Blocks<'a> {
     /// If any block of the model is streamed.
     pub(super) streaming: Option<Streaming<'a>>,
     pub(super) form: Form,
-    /// The block whose matrices are taken now, if it is streamed.
-    streamed: Option<BlockBuilder>,
+    /// The part whose matrices are taken now, if it is streamed.
+    streamed: Option<PartBuilder>,
     /// Whether the block whose matrices are taken now is one whose products may be in float8.
     in_main_layers: bool,
 }
@@ -62,21 +62,22 @@ pub(super) enum MatrixLayout {
 }
 
 impl Blocks<'_> {
-    /// Begins the block `name`: until [`Blocks::end`], matrices are streamed if it is.
+    /// Begins a part of the block `name`, its attention or its feed-forward: until [`Blocks::end`],
+    /// matrices are streamed if the block is.
     pub(super) fn begin(&mut self, name: &str, pass: Pass) {
         self.in_main_layers = is_main_layer(name);
         let streaming = self.streaming.filter(|streaming| streaming.blocks.contains(name));
-        self.streamed = streaming.map(|streaming| BlockBuilder::new(streaming.streamer, pass));
+        self.streamed = streaming.map(|streaming| PartBuilder::new(streaming.streamer, pass));
     }
 
-    /// Ends the block; there is a result if it is streamed.
-    pub(super) fn end(&mut self) -> Option<StreamedBlock> {
+    /// Ends the part; there is a result if it is streamed.
+    pub(super) fn end(&mut self) -> Option<StreamedPart> {
         self.in_main_layers = false;
-        self.streamed.take().map(BlockBuilder::finish)
+        self.streamed.take().map(PartBuilder::finish)
     }
 
-    /// The block whose matrices are taken now, if it is streamed.
-    pub(super) fn streamed(&mut self) -> Option<&mut BlockBuilder> {
+    /// The part whose matrices are taken now, if it is streamed.
+    pub(super) fn streamed(&mut self) -> Option<&mut PartBuilder> {
         self.streamed.as_mut()
     }
 

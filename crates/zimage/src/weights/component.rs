@@ -19,7 +19,7 @@ use super::loader::Loader;
 use super::packed::{self, PackedMatrix, Stretches};
 use super::reader::Read;
 use super::retained::ComponentManifest;
-use super::streaming::{Pass, Placed, StreamedBlock};
+use super::streaming::{Pass, Placed, StreamedPart};
 use crate::error::{Error, Result};
 
 /// The device and the kind of loaded tensors.
@@ -161,14 +161,20 @@ impl Weights<'_> {
         self.index.tensors.keys().any(|name| self.blocks.streams(name))
     }
 
-    /// Begins the block `name`: until [`Weights::end_block`], matrices are streamed if it is.
-    pub(crate) fn begin_block(&mut self, name: &str, pass: Pass) {
+    /// Takes a part of the block `name`, its attention or its feed-forward, whose matrices are streamed
+    /// if the block is; then there is a second result.
+    ///
+    /// # Errors
+    /// Those of `take`.
+    pub(crate) fn take_part<T>(
+        &mut self,
+        (name, pass): (&str, Pass),
+        take: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<(T, Option<StreamedPart>)> {
         self.blocks.begin(name, pass);
-    }
-
-    /// Ends the block; there is a result if it is streamed.
-    pub(crate) fn end_block(&mut self) -> Option<StreamedBlock> {
-        self.blocks.end()
+        let taken = take(self);
+        let part = self.blocks.end();
+        Ok((taken?, part))
     }
 
     /// As [`Weights::take_joined`] for matrices of a block, with `inputs` columns, which may be

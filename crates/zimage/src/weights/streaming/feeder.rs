@@ -21,7 +21,7 @@ struct Thread {
     handle: Option<JoinHandle<()>>,
 }
 
-/// A block on its way to a slot: shared by all threads, each of which takes chunks from it.
+/// A part on its way to a slot: shared by all threads, each of which takes chunks from it.
 #[derive(Debug)]
 pub(super) struct Fill {
     slot: usize,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) enum Placed<T> {
     /// In an arena.
     Resident(T),
-    /// In a slot, while its block is acquired.
+    /// In a slot, while its part of the block is acquired.
     Streamed(Streamed<T>),
 }
 
@@ -17,12 +17,12 @@ pub(crate) enum Placed<T> {
 pub(crate) struct Streamed<T> {
     /// One view for each slot.
     pub(super) views: Vec<T>,
-    /// The slot that its block is in.
+    /// The slot that its part of the block is in.
     pub(super) slot: Arc<AtomicUsize>,
 }
 
 impl<T> Placed<T> {
-    /// The matrix. Its numbers are undefined while its block is not acquired.
+    /// The matrix. Its numbers are undefined while its part is not acquired.
     pub(crate) fn get(&self) -> &T {
         match self {
             Self::Resident(value) => value,

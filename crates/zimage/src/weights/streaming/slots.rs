@@ -1,4 +1,4 @@
-//! The slots of a ring on one device: each holds the matrices of one block at a time.
+//! The slots of a ring on one device: each holds one part of a block at a time.
 
 use std::sync::Arc;
 

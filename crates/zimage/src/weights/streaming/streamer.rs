@@ -1,4 +1,4 @@
-//! The streamer: which block is in which slot, and which one comes next.
+//! The streamer: which part of a block is in which slot, and which one comes next.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::weights::arena::aligned;
 use crate::weights::reader::Read;
 
-/// A sequence of blocks that is computed from its first to its last.
+/// A sequence of parts of blocks that is computed from its first to its last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pass {
     /// The text encoder and the context refiner: once a new prompt; denoising follows.
@@ -26,12 +26,12 @@ pub(crate) enum Pass {
     Denoise,
 }
 
-/// Copies blocks to slots in the order in which they are used.
+/// Copies parts to slots in the order in which they are used.
 #[derive(Debug)]
 pub(crate) struct Streamer {
     // Both before the slots, which they write to.
     feeder: Feeder,
-    /// If the blocks are copied from pinned files instead.
+    /// If the parts are copied from pinned files instead.
     pinned: OnceCell<PinnedFiles>,
     slots: Slots,
     device: Device,
@@ -42,14 +42,14 @@ pub(crate) struct Streamer {
 
 #[derive(Debug, Default)]
 struct Ring {
-    blocks: Vec<Block>,
-    /// Blocks on their way to a slot, or there, in the order of their use.
+    parts: Vec<Part>,
+    /// Parts on their way to a slot, or there, in the order of their use.
     ahead: VecDeque<Ahead>,
     /// Slots that the device has released, or will.
     free: VecDeque<usize>,
 }
 
-/// A block on its way to a slot.
+/// A part on its way to a slot.
 #[derive(Debug)]
 struct Ahead {
     number: usize,
@@ -65,29 +65,29 @@ enum Source {
     Pinned(Arc<Event>),
 }
 
+/// What is copied at once: the matrices of a block's attention, or of its feed-forward.
 #[derive(Debug)]
-struct Block {
+struct Part {
     pass: Pass,
-
     /// Addresses are those in slot 0.
     reads: Vec<(usize, Read)>,
 }
 
-/// A block that is in a slot only while it is used.
+/// A part of a block that is in a slot only while it is used.
 #[derive(Debug)]
-pub(crate) struct StreamedBlock {
+pub(crate) struct StreamedPart {
     streamer: Rc<Streamer>,
     number: usize,
     slot: Arc<AtomicUsize>,
 }
 
-/// A block's slot until it is dropped.
+/// A part's slot until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Acquired<'a>(&'a StreamedBlock);
+pub(crate) struct Acquired<'a>(&'a StreamedPart);
 
-/// A block under construction.
+/// A part under construction.
 #[derive(Debug)]
-pub(crate) struct BlockBuilder {
+pub(crate) struct PartBuilder {
     streamer: Rc<Streamer>,
     pass: Pass,
     slot: Arc<AtomicUsize>,
@@ -96,7 +96,7 @@ pub(crate) struct BlockBuilder {
 }
 
 impl Streamer {
-    /// A streamer with `count` slots (at least two) of `slot_bytes` bytes, the most that a block
+    /// A streamer with `count` slots (at least two) of `slot_bytes` bytes, the most that a part
     /// has.
     ///
     /// # Errors
@@ -109,26 +109,26 @@ impl Streamer {
         Ok(Rc::new(Self { feeder, pinned: OnceCell::new(), slots, device, open, ring }))
     }
 
-    /// Copies blocks from now on: their files may be read.
+    /// Copies parts from now on: their files may be read.
     pub(crate) fn open(&self) {
         self.open.set(true);
     }
 
-    /// Pins the blocks' files, to copy from their pages; nothing on a CPU, or if the device has any
-    /// block in another form than its file.
+    /// Pins the parts' files, to copy from their pages; nothing on a CPU, or if the device has any
+    /// part in another form than its file.
     ///
     /// # Errors
-    /// When the driver refuses to pin as much. Blocks are then read by threads, as before.
+    /// When the driver refuses to pin as much. Parts are then read by threads, as before.
     pub(crate) fn pin(&self) -> Result<()> {
         let ring = self.ring.borrow();
-        let reads = ring.blocks.iter().flat_map(|block| block.reads.iter().map(|(_, read)| read));
+        let reads = ring.parts.iter().flat_map(|part| part.reads.iter().map(|(_, read)| read));
         if let Some(pinned) = PinnedFiles::new(self.device, reads, &self.slots)? {
             let _ = self.pinned.set(pinned);
         }
         Ok(())
     }
 
-    /// The slot that holds the block, which libtorch's later work waits for.
+    /// The slot that holds the part, which libtorch's later work waits for.
     fn acquire(&self, number: usize) -> Result<usize> {
         if !self.open.get() {
             return Ok(0);
@@ -161,7 +161,7 @@ impl Streamer {
     }
 
     /// Gives a slot back once the device has done what was launched so far, and starts to copy the
-    /// block that is not yet on its way.
+    /// part that is not yet on its way.
     fn release(&self, number: usize, slot: usize) -> Result<()> {
         if !self.open.get() {
             return Ok(());
@@ -181,16 +181,16 @@ impl Streamer {
         }
     }
 
-    /// Starts to copy a block to the next free slot.
+    /// Starts to copy a part to the next free slot.
     fn advance(&self, ring: &mut Ring, number: usize) -> Result<()> {
         let Some(slot) = ring.free.pop_front() else { return Ok(()) };
-        let Some(block) = ring.blocks.get(number) else {
-            return Err(Error::Internal(format!("there is no streamed block {number}")));
+        let Some(part) = ring.parts.get(number) else {
+            return Err(Error::Internal(format!("there is no streamed part {number}")));
         };
         let source = match self.pinned.get() {
-            Some(pinned) => Source::Pinned(pinned.copy(&block.reads, slot, &self.slots)?),
+            Some(pinned) => Source::Pinned(pinned.copy(&part.reads, slot, &self.slots)?),
             None => {
-                let chunks = block.reads.iter().flat_map(|(offset, read)| {
+                let chunks = part.reads.iter().flat_map(|(offset, read)| {
                     let address = self.slots.address(slot, *offset);
                     Read { address, ..read.clone() }.chunks().collect::<Vec<_>>()
                 });
@@ -203,7 +203,7 @@ impl Streamer {
 }
 
 impl Ahead {
-    /// Makes libtorch's later work wait for the block.
+    /// Makes libtorch's later work wait for the part.
     fn wait(&self) -> Result<()> {
         match &self.source {
             Source::Files(fill) => fill.wait(),
@@ -213,11 +213,11 @@ impl Ahead {
 }
 
 impl Ring {
-    /// The block that is used after block `number`.
+    /// The part that is used after part `number`.
     fn next(&self, number: usize) -> usize {
-        let pass = self.blocks[number].pass;
-        let first = |pass| self.blocks.iter().position(|block| block.pass == pass);
-        let later = self.blocks.iter().skip(number + 1).position(|block| block.pass == pass);
+        let pass = self.parts[number].pass;
+        let first = |pass| self.parts.iter().position(|part| part.pass == pass);
+        let later = self.parts.iter().skip(number + 1).position(|part| part.pass == pass);
         match later {
             Some(distance) => number + 1 + distance,
             // Both passes are followed by denoising. Without one, by the same pass for the next prompt.
@@ -226,8 +226,8 @@ impl Ring {
     }
 }
 
-impl BlockBuilder {
-    /// A block of a pass; blocks are added in the order in which the pass uses them.
+impl PartBuilder {
+    /// A part of a pass; parts are added in the order in which the pass uses them.
     pub(crate) fn new(streamer: &Rc<Streamer>, pass: Pass) -> Self {
         Self {
             streamer: Rc::clone(streamer),
@@ -254,7 +254,7 @@ impl BlockBuilder {
         self.reads.extend(reads.into_iter().map(|(offset, read)| (begin + offset, read)));
         if begin + bytes > slots.slot_bytes() {
             return Err(Error::Internal(format!(
-                "a streamed block has more than the {} bytes of a slot",
+                "a streamed part has more than the {} bytes of a slot",
                 slots.slot_bytes()
             )));
         }
@@ -264,19 +264,19 @@ impl BlockBuilder {
         Ok(Placed::Streamed(Streamed { views, slot: Arc::clone(&self.slot) }))
     }
 
-    /// The block, known to the streamer.
-    pub(crate) fn finish(self) -> StreamedBlock {
+    /// The part, known to the streamer.
+    pub(crate) fn finish(self) -> StreamedPart {
         let Self { streamer, pass, slot, reads, .. } = self;
         let mut ring = streamer.ring.borrow_mut();
-        let number = ring.blocks.len();
-        ring.blocks.push(Block { pass, reads });
+        let number = ring.parts.len();
+        ring.parts.push(Part { pass, reads });
         drop(ring);
-        StreamedBlock { streamer, number, slot }
+        StreamedPart { streamer, number, slot }
     }
 }
 
-impl StreamedBlock {
-    /// Holds the block in a slot for what libtorch launches until the result is dropped.
+impl StreamedPart {
+    /// Holds the part in a slot for what libtorch launches until the result is dropped.
     ///
     /// # Errors
     /// When its file could not be read, or the device failed.
@@ -289,8 +289,8 @@ impl StreamedBlock {
 
 impl Drop for Acquired<'_> {
     fn drop(&mut self) {
-        let Self(block) = self;
+        let Self(part) = self;
         // After a fault of the device, the next acquisition reports it.
-        let _ = block.streamer.release(block.number, block.slot.load(Ordering::Relaxed));
+        let _ = part.streamer.release(part.number, part.slot.load(Ordering::Relaxed));
     }
 }
