@@ -121,7 +121,10 @@ fn rows_convolved_some_at_a_time_are_those_convolved_at_once() {
             let ends = Ends { above: i64::from(start == 0), below: i64::from(end == h) };
             let rows = x.narrow(2, inside.start, inside.end - inside.start);
             let rows = conv.forward_rows(&rows, ends, Some(height)).unwrap().complete().unwrap();
-            assert!(rows == whole.narrow(2, start, end - start), "{height} at a time, {start}..{end}");
+            assert!(
+                rows == whole.narrow(2, start, end - start),
+                "{height} at a time, {start}..{end}"
+            );
         }
     }
 }
