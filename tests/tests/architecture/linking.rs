@@ -52,7 +52,7 @@ fn zimg_and_zimaged_are_built_without_libtorch() {
 #[test]
 fn zimg_and_zimaged_load_no_libtorch() {
     assert!(loaded(&built_worker()).contains("libtorch_cpu.so"));
-    for name in ["zimg", "zimaged"] {
+    for name in ["zimg", "zimaged", "zimg-web"] {
         let libraries = loaded(&program(name));
         for library in ["libtorch", "libc10", "libcuda", "libstdc++"] {
             assert!(!libraries.contains(library), "{name} loads {library}:\n{libraries}");
@@ -82,26 +82,37 @@ fn only_the_protocol_names_its_codec() {
 #[test]
 fn clients_link_nothing_of_the_workers_protocol() {
     assert!(dependencies("zimaged").iter().any(|name| name == "zimage-ipc"));
-    for package in ["zimg-protocol", "zimg-client", "zimg"] {
+    for package in ["zimg-protocol", "zimg-client", "zimg", "zimg-web"] {
         let names = dependencies(package);
         assert!(!names.iter().any(|name| name == "zimage-ipc"), "{package}");
     }
 }
 
+/// Who may link which library of HTTP or TLS: `zimg pull` is a client, `zimg-web` a server that
+/// leaves TLS to a proxy.
 #[test]
-fn only_the_command_line_speaks_http() {
-    let network = ["ureq", "rustls", "ring", "hyper", "reqwest", "zimg-hub"];
-    let speaks = |package: &str| {
-        dependencies(package).into_iter().find(|name| network.contains(&name.as_str()))
+fn only_the_command_line_and_the_web_front_end_speak_http() {
+    let network = ["ureq", "rustls", "ring", "hyper", "axum", "reqwest", "zimg-hub"];
+    let speaks = |package: &str| -> Vec<String> {
+        let names = dependencies(package).into_iter();
+        names.filter(|name| network.contains(&name.as_str())).collect()
     };
-    let with_it = ["zimg", "zimg-hub"];
-    for package in with_it {
-        assert!(speaks(package).is_some(), "the question itself must be able to say yes");
+    for package in ["zimg", "zimg-hub"] {
+        let found = speaks(package);
+        assert!(found.contains(&"ureq".to_owned()), "{package}: {found:?}");
+        assert!(
+            !found.iter().any(|name| name == "hyper" || name == "axum"),
+            "{package}: {found:?}"
+        );
     }
+    let mut served = speaks("zimg-web");
+    served.sort();
+    served.dedup();
+    assert_eq!(served, ["axum", "hyper"], "of zimg-web");
     for folder in fs::read_dir(top().join("crates")).unwrap() {
         let package = folder.unwrap().file_name().into_string().unwrap();
-        if !with_it.contains(&package.as_str()) {
-            assert_eq!(speaks(&package), None, "of {package}");
+        if !["zimg", "zimg-hub", "zimg-web"].contains(&package.as_str()) {
+            assert!(speaks(&package).is_empty(), "of {package}: {:?}", speaks(&package));
         }
     }
 }

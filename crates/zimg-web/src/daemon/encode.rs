@@ -1,0 +1,116 @@
+//! Images as files: encoded on the blocking pool, with the metadata that `zimg` writes.
+
+use bytes::Bytes;
+use std::sync::LazyLock;
+use tokio::sync::Semaphore;
+use zimg_client::{Image, Params, Preview, Started};
+use zimg_image::{Encoding, GenerationMetadata, ImageFormat, Pixels};
+
+use super::PROGRAM;
+use super::connection::on_thread;
+use crate::problem::{Problem, Reason};
+
+/// The quality of previews and thumbnails.
+const PREVIEW_QUALITY: u8 = 80;
+
+/// Encoders at work: more than CPUs would only hold more pixels in memory.
+static ENCODERS: LazyLock<Semaphore> = LazyLock::new(|| {
+    Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+});
+
+/// What the metadata of a job's images needs.
+#[derive(Clone, Debug)]
+pub struct JobContext {
+    /// The request.
+    pub params: Params,
+    /// What the defaults became.
+    pub started: Started,
+}
+
+impl JobContext {
+    /// The metadata of one image.
+    pub fn metadata(&self, image: &zimg_client::ImageInfo) -> GenerationMetadata {
+        let Self { params, started } = self;
+        // Empty in jobs that zimg 0.1 stored.
+        let known = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        GenerationMetadata {
+            params: Params {
+                width: Some(image.width),
+                height: Some(image.height),
+                steps: Some(started.steps),
+                guidance: Some(started.guidance),
+                seed: Some(image.seed),
+                ..params.clone()
+            },
+            model: Some(started.model.name.clone()),
+            dtype: known(&started.model.dtype),
+            device: known(&started.model.device),
+            program: Some(PROGRAM.to_owned()),
+        }
+    }
+}
+
+/// The bytes of an image's file.
+///
+/// # Errors
+///
+/// The encoder refuses the image.
+pub async fn encode(
+    context: &JobContext,
+    image: Image,
+    format: ImageFormat,
+    encoding: Encoding,
+    metadata: bool,
+) -> Result<Bytes, Problem> {
+    let metadata = metadata.then(|| context.metadata(&image.info));
+    encoded(move || {
+        let pixels =
+            Pixels { width: image.info.width, height: image.info.height, rgb: &image.pixels };
+        format.encode(pixels, encoding, metadata.as_ref())
+    })
+    .await
+}
+
+/// The bytes of a preview's file, at an eighth of the image's sides.
+///
+/// # Errors
+///
+/// The encoder refuses the preview.
+pub async fn encode_preview(preview: &Preview, format: ImageFormat) -> Result<Bytes, Problem> {
+    let Preview { width, height, rgb, .. } = preview.clone();
+    encoded(move || {
+        let lossy = Encoding { quality: Some(PREVIEW_QUALITY) };
+        format.encode(Pixels { width, height, rgb: &rgb }, lossy, None)
+    })
+    .await
+}
+
+/// A small lossy WebP of an image, its longer side at most `side`.
+pub(crate) async fn thumbnail(image: Image, side: u32) -> Result<Bytes, Problem> {
+    encoded(move || {
+        let (width, height) = (image.info.width, image.info.height);
+        let longest = width.max(height);
+        let small = |of: u32| {
+            if longest <= side { of } else { (of * side).div_ceil(longest).max(1) }
+        };
+        let whole = Pixels { width, height, rgb: &image.pixels };
+        whole.check()?;
+        let (width, height) = (small(width), small(height));
+        let rgb = zimg_image::scaled(whole, width, height);
+        let lossy = Encoding { quality: Some(PREVIEW_QUALITY) };
+        ImageFormat::WebP.encode(Pixels { width, height, rgb: &rgb }, lossy, None)
+    })
+    .await
+}
+
+async fn encoded(
+    work: impl FnOnce() -> Result<Vec<u8>, zimg_image::Error> + Send + 'static,
+) -> Result<Bytes, Problem> {
+    let permit = ENCODERS.acquire().await;
+    let bytes = on_thread(work).await;
+    drop(permit);
+    match bytes? {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(error) => Err(Problem::new(Reason::Internal, error.to_string())),
+    }
+}
