@@ -28,6 +28,14 @@ pub(crate) fn image_rows(x: &Tensor, rows: &Range<i64>) -> Result<Tensor> {
     Ok(x.f_narrow(2, rows.start, rows.end - rows.start)?)
 }
 
+/// Rows of an image in NHWC with the strides of an image of their own, which libraries choose kernels by:
+/// a view.
+pub(crate) fn standing_alone(rows: &Tensor) -> Result<Tensor> {
+    let (_, channels, h, w) = rows.size4()?;
+    let stride = [channels * h * w, 1, w * channels, channels];
+    Ok(rows.f_as_strided([1, channels, h, w], stride, None)?)
+}
+
 /// Images of one width below each other, in the layout of the first.
 pub(crate) fn stack_images(images: &[Tensor]) -> Result<Tensor> {
     in_layout_of(&images[0], |axis, order| {

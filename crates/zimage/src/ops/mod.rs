@@ -23,7 +23,8 @@ use crate::options::Options;
 pub(crate) use attention::attention;
 pub(crate) use heads::{Heads, Rotation};
 pub(crate) use layout::{
-    copy_image, empty_image, from_rows, image_rows, pad_rows, stack_images, to_nhwc, to_rows,
+    copy_image, empty_image, from_rows, image_rows, pad_rows, stack_images, standing_alone,
+    to_nhwc, to_rows,
 };
 pub(crate) use maps::{Map, MapShape};
 pub(crate) use norm::{RmsNorm, Scale};

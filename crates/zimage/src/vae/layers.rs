@@ -10,7 +10,8 @@ use crate::checkpoint::VaeConfig;
 use crate::error::{Error, Result};
 use crate::nn::Linear;
 use crate::ops::{
-    Map, MapShape, Ops, empty_image, from_rows, image_rows, pad_rows, to_nhwc, to_rows,
+    Map, MapShape, Ops, empty_image, from_rows, image_rows, pad_rows, standing_alone, to_nhwc,
+    to_rows,
 };
 use crate::weights::Weights;
 
@@ -89,17 +90,34 @@ impl Conv {
     /// cuDNN chooses its kernel by the shape, and kernels round differently. With one shape for all rows
     /// of a map their bits are the same, whichever rows are asked for together.
     pub(super) fn forward_rows(&self, x: &Tensor, ends: Ends, height: Option<i64>) -> Result<Map> {
-        let rows = x.size()[2] + ends.above + ends.below - 2;
+        let (_, _, h, w) = x.size4()?;
+        let rows = h + ends.above + ends.below - 2;
         let height = height.unwrap_or(rows).max(1);
-        let mut all: Option<Tensor> = None;
+        let writes = self.fused && x.device().is_cuda();
+        let empty = |rows| -> Result<Tensor> {
+            let shape = [1, rows, w, self.outputs()];
+            Ok(Tensor::f_empty(shape, (x.f_kind()?, x.device()))?.f_permute([0, 3, 1, 2])?)
+        };
+        let mut all = if writes && rows > height { Some(empty(rows)?) } else { None };
         for start in (0..rows).step_by(height as usize) {
             let end = (start + height).min(rows);
-            let inside = (start - ends.above).max(0)..(end + 2 - ends.above).min(x.size()[2]);
+            let inside = (start - ends.above).max(0)..(end + 2 - ends.above).min(h);
             let above = (ends.above - start).max(0);
             let below = height + 2 - above - (inside.end - inside.start);
             let part = pad_rows(&image_rows(x, &inside)?, above, below)?;
-            let convolved = self.convolve(&part, [0, self.padding])?;
-            let part = image_rows(convolved.values(), &(0..end - start))?;
+            let convolved = match &all {
+                Some(all) if writes && end - start == height => {
+                    self.convolve_into(&part, &image_rows(all, &(start..end))?)?;
+                    continue;
+                }
+                _ if writes => {
+                    let rows = empty(height)?;
+                    self.convolve_into(&part, &rows)?;
+                    rows
+                }
+                _ => self.convolve(&part, [0, self.padding])?.values().shallow_clone(),
+            };
+            let part = image_rows(&convolved, &(0..end - start))?;
             if rows <= height {
                 return Ok(Map::new(part, self.pending_bias().map(Tensor::shallow_clone)));
             }
@@ -111,6 +129,28 @@ impl Conv {
         }
         let all = all.ok_or_else(|| Error::Internal("a map has no rows".to_owned()))?;
         Ok(Map::new(all, self.pending_bias().map(Tensor::shallow_clone)))
+    }
+
+    /// Convolves rows, without padding above and below, and without the bias, into memory of their size.
+    /// Both are NHWC, on a GPU.
+    fn convolve_into(&self, x: &Tensor, out: &Tensor) -> Result<()> {
+        let (stride, padding) = ([self.stride; 2], [0, self.padding]);
+        // As `conv2d` calls it: no trial of algorithms, no deterministic ones alone, TF32 for float32.
+        let [trial, deterministic, tf32] = [false, false, true];
+        let (x, out) = (standing_alone(x)?, standing_alone(out)?);
+        let weight = &self.weight;
+        x.f_cudnn_convolution_out(
+            &out,
+            weight,
+            padding,
+            stride,
+            [1, 1],
+            1,
+            trial,
+            deterministic,
+            tf32,
+        )?;
+        Ok(())
     }
 
     fn convolve(&self, x: &Tensor, padding: [i64; 2]) -> Result<Map> {
