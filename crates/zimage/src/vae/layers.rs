@@ -139,7 +139,7 @@ impl Conv {
         let [trial, deterministic, tf32] = [false, false, true];
         let (x, out) = (standing_alone(x)?, standing_alone(out)?);
         let weight = &self.weight;
-        x.f_cudnn_convolution_out(
+        let _ = x.f_cudnn_convolution_out(
             &out,
             weight,
             padding,
