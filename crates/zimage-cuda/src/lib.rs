@@ -31,7 +31,8 @@ pub use graph::{Graph, Pool};
 pub use health::{FreeMemory, free_memory, probe};
 pub use init::{Initialized, init, init_timed, preinit};
 pub use kernels::{
-    Expander, Float8Rows, GroupNorm, Kernels, Moments, NormCoefficients, Pairs, Pieces, Rows, Scale,
+    Expander, Float8Rows, GroupNorm, Int8Maker, Kernels, Moments, NormCoefficients, Pairs, Pieces,
+    PlainRows, Rows, Scale,
 };
 pub use mapped_file::{CopyStream, MappedFile};
 pub use memory::Memory;

@@ -17,7 +17,7 @@ use zimage_checkpoint::Piece;
 use crate::context::{self, refused};
 use crate::error::Error;
 use crate::event::Event;
-use crate::kernels::Expander;
+use crate::kernels::{Expander, Int8Maker, PlainRows};
 use crate::memory::Memory;
 
 /// Slots are whole pages, the unit of pinning.
@@ -114,20 +114,46 @@ impl Uploader {
         (memory, offset): (&Memory, usize),
         kind: Kind,
     ) -> Result<(), Error> {
-        let staging = match self.staging.take() {
-            Some(staging) if staging.bytes() >= piece.bytes() => staging,
-            _ => Memory::new(memory.ordinal(), self.slot_bytes.max(piece.bytes()))?,
-        };
-        let staging = self.staging.insert(staging);
-        let address = staging.address();
-        self.copy(piece.bytes(), address)?;
-        let Some(staging) = &self.staging else {
-            return Err(Error::InvalidArguments("there is no memory to expand from"));
-        };
+        let stream = self.stream;
+        let staging = self.stage(piece.bytes(), memory.ordinal())?;
         // SAFETY: this value owns the staging memory, and dropping it waits for the GPU; the other
         // memory lives long enough as required. The stream runs copies and kernels in turns.
-        unsafe { expander.expand_on(self.stream, piece, staging, (memory, offset), kind) }?;
+        unsafe { expander.expand_on(stream, piece, staging, (memory, offset), kind) }?;
         self.advance()
+    }
+
+    /// Starts to copy the rows of plain numbers in the slot to the GPU and to make integers of them at
+    /// one offset of `memory`, with scales at another, and advances to the next slot. The memory must
+    /// live until [`Uploader::finish`].
+    ///
+    /// # Errors
+    /// As [`Uploader::expand`].
+    pub fn make_int8(
+        &mut self,
+        maker: &Int8Maker,
+        rows: PlainRows,
+        (memory, values, scales): (&Memory, usize, usize),
+    ) -> Result<(), Error> {
+        let bytes = rows.rows * rows.width * rows.number.bytes() as usize;
+        let stream = self.stream;
+        let staging = self.stage(bytes, memory.ordinal())?;
+        // SAFETY: as for an expansion.
+        unsafe { maker.make_on(stream, rows, staging, (memory, values, scales)) }?;
+        self.advance()
+    }
+
+    /// Starts to copy the first `bytes` bytes of the slot to memory of this value's, for a kernel of the
+    /// same stream.
+    fn stage(&mut self, bytes: usize, ordinal: usize) -> Result<&Memory, Error> {
+        let staging = match self.staging.take() {
+            Some(staging) if staging.bytes() >= bytes => staging,
+            _ => Memory::new(ordinal, self.slot_bytes.max(bytes))?,
+        };
+        let address = staging.address();
+        self.staging = Some(staging);
+        self.copy(bytes, address)?;
+        let none = Error::InvalidArguments("there is no memory for a kernel to read from");
+        self.staging.as_ref().ok_or(none)
     }
 
     /// Starts to copy the first `bytes` bytes of the slot to an address of the GPU's.

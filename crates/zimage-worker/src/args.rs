@@ -41,7 +41,7 @@ pub(crate) struct Args {
     /// `auto`, `cpu` or `cuda:N`.
     #[arg(long = flag::DEVICE, default_value = "auto")]
     pub(crate) device: DeviceChoice,
-    /// `auto`, `bfloat16`, `float16`, `float32` or `float8`.
+    /// `auto`, `bfloat16`, `float16`, `float32`, `float8` or `int8`.
     #[arg(long, default_value = "auto")]
     pub(crate) dtype: DTypeChoice,
     /// What it may take of the device's memory: `auto`, or a size like `8GiB`.

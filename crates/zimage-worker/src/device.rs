@@ -51,6 +51,8 @@ pub(crate) fn choose(
     };
     let dtype = match dtype {
         DTypeChoice::Auto => suits,
+        // What is not bfloat16's is float16's.
+        DTypeChoice::Is(DType::Int8) if suits == DType::Float16 => DType::Int8Float16,
         DTypeChoice::Is(dtype) => dtype,
     };
     Ok(Choice {

@@ -20,6 +20,11 @@ pub enum DType {
     /// bfloat16, but the transformer's large products in 8 bits with a scale for each row: faster
     /// on Ada, Hopper and later, and images change (`docs/performance.md`).
     Float8,
+    /// bfloat16, but the matrices of the transformer's blocks as 8-bit integers with a scale for each
+    /// row, rotated (ConvRot), which are expanded before each product: half of the memory.
+    Int8,
+    /// The same with float16 instead of bfloat16.
+    Int8Float16,
 }
 
 impl DType {
@@ -27,14 +32,19 @@ impl DType {
     pub fn kind(self) -> Kind {
         match self {
             Self::Float32 => Kind::Float,
-            Self::BFloat16 | Self::Float8 => Kind::BFloat16,
-            Self::Float16 => Kind::Half,
+            Self::BFloat16 | Self::Float8 | Self::Int8 => Kind::BFloat16,
+            Self::Float16 | Self::Int8Float16 => Kind::Half,
         }
+    }
+
+    /// Whether matrices of the transformer's blocks are 8-bit integers.
+    pub fn is_int8(self) -> bool {
+        matches!(self, Self::Int8 | Self::Int8Float16)
     }
 
     /// The kind of VAE weights: its activations overflow float16.
     pub fn vae_kind(self) -> Kind {
-        if self == Self::Float16 { Kind::Float } else { self.kind() }
+        if self.kind() == Kind::Half { Kind::Float } else { self.kind() }
     }
 }
 
@@ -45,6 +55,8 @@ impl fmt::Display for DType {
             Self::BFloat16 => "bfloat16",
             Self::Float16 => "float16",
             Self::Float8 => "float8",
+            Self::Int8 => "int8",
+            Self::Int8Float16 => "int8 (float16)",
         })
     }
 }
@@ -58,8 +70,9 @@ impl FromStr for DType {
             "bfloat16" => Ok(Self::BFloat16),
             "float16" => Ok(Self::Float16),
             "float8" => Ok(Self::Float8),
+            "int8" => Ok(Self::Int8),
             _ => Err(Error::Refused(format!(
-                "dtype must be float32, bfloat16, float16 or float8, not '{name}'"
+                "dtype must be float32, bfloat16, float16, float8 or int8, not '{name}'"
             ))),
         }
     }

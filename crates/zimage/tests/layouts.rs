@@ -3,31 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use tch::Device;
 use zimage::checkpoint::{ModelFiles, ModelKind, PrepareOptions, PreparePlan, PreparedType};
-use zimage::{Checkpoint, DType, Image, Options, Params, Pipeline, Residency};
+use zimage::{Checkpoint, DType, Image, Params, Pipeline};
 
-fn fixture(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(path)
-}
+#[path = "../../../tests/src/folder.rs"]
+pub mod folder;
+pub mod pipeline;
+use folder::copied;
+use pipeline::{fixture, generate, loaded, options, params};
 
 /// The folder `plain` with the groups of norms that are inferred where there is no configuration.
 fn plain() -> tempfile::TempDir {
-    fn copy(from: &Path, to: &Path) {
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-            let target = to.join(entry.file_name());
-            if entry.file_type().unwrap().is_dir() {
-                copy(&entry.path(), &target);
-            } else {
-                fs::copy(entry.path(), target).unwrap();
-            }
-        }
-    }
-    let folder = tempfile::tempdir().unwrap();
-    copy(&fixture("reference/plain"), folder.path());
+    let folder = copied(&fixture("reference/plain"));
     let path = folder.path().join("vae/config.json");
     let text = fs::read_to_string(&path).unwrap();
     let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -36,35 +25,12 @@ fn plain() -> tempfile::TempDir {
     folder
 }
 
-fn pipeline(files: &ModelFiles, dtype: DType) -> Pipeline {
-    let checkpoint = Checkpoint::open_files(files).unwrap();
-    let options = Options {
-        device: Device::Cpu,
-        dtype,
-        eager: false,
-        residency: Residency::All,
-        packed: false,
-        pinned: false,
-    };
-    Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
+fn opened(files: &ModelFiles, dtype: DType) -> Pipeline {
+    loaded(&Checkpoint::open_files(files).unwrap(), options(dtype))
 }
 
 fn image(files: &ModelFiles, dtype: DType) -> Image {
-    let pipeline = pipeline(files, dtype);
-    let params = Params {
-        prompt: "a red fox in the snow".into(),
-        width: Some(96),
-        height: Some(64),
-        steps: Some(2),
-        ..Params::default()
-    };
-    let plan = pipeline.resolve(&params).unwrap();
-    let conditioning = pipeline.encode(&plan).unwrap();
-    let mut generation = pipeline.start(&plan, 7).unwrap();
-    while !generation.is_done() {
-        pipeline.step(&mut generation, &conditioning).unwrap();
-    }
-    pipeline.decode(&generation).unwrap()
+    generate(&opened(files, dtype), &params(2)).unwrap().1
 }
 
 #[test]
@@ -95,9 +61,12 @@ fn prepared_files_give_the_image_of_their_origin_to_the_bit() {
     let origin = fixture("reference/plain");
     let checkpoint = Checkpoint::open(&origin).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    for (prepared, dtype) in
-        [(PreparedType::BFloat16, DType::BFloat16), (PreparedType::Float8, DType::Float8)]
-    {
+    for (prepared, dtype) in [
+        (PreparedType::BFloat16, DType::BFloat16),
+        (PreparedType::Float8, DType::Float8),
+        (PreparedType::Int8, DType::Int8),
+        (PreparedType::Int8, DType::Int8Float16),
+    ] {
         let options = PrepareOptions { dtype: prepared, ..PrepareOptions::default() };
         let path = folder.path().join(format!("{prepared}.safetensors"));
         let plan = PreparePlan::new(&checkpoint, &options).unwrap();
@@ -116,7 +85,7 @@ fn each_kind_has_its_own_steps_and_guidance() {
             kind: Some(kind),
             ..ModelFiles::at(&fixture("layouts/all-in-one.safetensors"))
         };
-        let pipeline = pipeline(&files, DType::Float32);
+        let pipeline = opened(&files, DType::Float32);
         let params = Params { prompt: "a fox".into(), ..Params::default() };
         let plan = pipeline.resolve(&params).unwrap();
         assert_eq!((plan.steps, plan.guidance), (steps, guidance), "{kind}");

@@ -4,24 +4,26 @@
 
 use std::path::{Path, PathBuf};
 
-use tch::{Device, Kind, Tensor};
-use zimage::{Checkpoint, DType, Error, Image, Options, Params, Pipeline};
+use tch::{Kind, Tensor};
+use zimage::{Checkpoint, DType, Error, Image, Pipeline};
 
 #[path = "../../../tests/src/folder.rs"]
 pub mod folder;
+pub mod pipeline;
 use folder::copied;
+use pipeline::{distance, fixture, generate, load, options, params};
 
 const TRANSFORMER: &str = "transformer/diffusion_pytorch_model.safetensors";
 const VAE: &str = "vae/diffusion_pytorch_model.safetensors";
 
 /// A small checkpoint of the fixture, unsharded.
-fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference/odd")
+fn odd() -> PathBuf {
+    fixture("reference/odd")
 }
 
 /// The fixture with one file's tensors changed, in a folder of its own.
 fn changed(file: &str, change: impl Fn(&str, Tensor) -> Tensor) -> tempfile::TempDir {
-    let folder = copied(&fixture());
+    let folder = copied(&odd());
     let path = folder.path().join(file);
     let tensors: Vec<_> = Tensor::read_safetensors(&path)
         .unwrap()
@@ -35,35 +37,9 @@ fn changed(file: &str, change: impl Fn(&str, Tensor) -> Tensor) -> tempfile::Tem
     folder
 }
 
-fn generate(folder: &Path, dtype: DType) -> zimage::Result<(Tensor, Image)> {
-    let checkpoint = Checkpoint::open(folder)?;
-    let options = Options {
-        device: Device::Cpu,
-        dtype,
-        eager: false,
-        residency: zimage::Residency::All,
-        packed: false,
-        pinned: false,
-    };
-    let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
-    let plan = pipeline.resolve(&Params {
-        prompt: "a red fox in the snow".into(),
-        width: Some(96),
-        height: Some(64),
-        steps: Some(4),
-        ..Params::default()
-    })?;
-    let conditioning = pipeline.encode(&plan)?;
-    let mut generation = pipeline.start(&plan, 42)?;
-    while !generation.is_done() {
-        pipeline.step(&mut generation, &conditioning)?;
-    }
-    let image = pipeline.decode(&generation)?;
-    Ok((generation.latents().shallow_clone(), image))
-}
-
-fn distance(a: &Tensor, b: &Tensor) -> f64 {
-    ((a - b).norm() / b.norm()).double_value(&[])
+fn generated(folder: &Path, dtype: DType) -> zimage::Result<(Tensor, Image)> {
+    let pipeline = Pipeline::load(&Checkpoint::open(folder)?, &options(dtype), &mut |_| {})?;
+    generate(&pipeline, &params(4))
 }
 
 /// As in the real model, outputs of `to_out` and `w2` are far beyond float16's 65504, and the
@@ -74,8 +50,8 @@ fn float16_does_not_overflow() {
         let overflows = name.ends_with("to_out.0.weight") || name.ends_with("w2.weight");
         if overflows { tensor * 2e5 / 8.0 } else { tensor }
     });
-    let (want, _) = generate(huge.path(), DType::Float32).unwrap();
-    let (got, image) = generate(huge.path(), DType::Float16).unwrap();
+    let (want, _) = generated(huge.path(), DType::Float32).unwrap();
+    let (got, image) = generated(huge.path(), DType::Float16).unwrap();
     let far = distance(&got, &want);
     assert!(far < 2e-2, "float16 is {far} from float32");
     assert!(image.rgb.iter().any(|&value| value != image.rgb[0]), "the image is flat");
@@ -83,9 +59,9 @@ fn float16_does_not_overflow() {
 
 #[test]
 fn short_kinds_stay_near_float32() {
-    let (want, _) = generate(&fixture(), DType::Float32).unwrap();
+    let (want, _) = generated(&odd(), DType::Float32).unwrap();
     for (dtype, limit) in [(DType::BFloat16, 8e-2), (DType::Float16, 1e-2)] {
-        let (got, _) = generate(&fixture(), dtype).unwrap();
+        let (got, _) = generated(&odd(), dtype).unwrap();
         let far = distance(&got, &want);
         assert!(far < limit, "{dtype} is {far} from float32");
         assert!(far > 0.0, "{dtype} computed in float32");
@@ -95,8 +71,8 @@ fn short_kinds_stay_near_float32() {
 /// Rows of very different size, as the real model's activations are, keep their own precision.
 #[test]
 fn float8_stays_near_bfloat16_and_is_another() {
-    let (want, _) = generate(&fixture(), DType::BFloat16).unwrap();
-    let (got, _) = generate(&fixture(), DType::Float8).unwrap();
+    let (want, _) = generated(&odd(), DType::BFloat16).unwrap();
+    let (got, _) = generated(&odd(), DType::Float8).unwrap();
     let far = distance(&got, &want);
     // 0.18 here: the last bit of a scale moves this small model by hundredths.
     assert!(far < 0.2, "float8 is {far} from bfloat16");
@@ -108,7 +84,7 @@ fn nan_in_the_latents_is_an_error() {
     let broken = changed(TRANSFORMER, |name, tensor| {
         if name.ends_with("linear.bias") { tensor * f64::NAN } else { tensor }
     });
-    let error = generate(broken.path(), DType::Float32).unwrap_err();
+    let error = generated(broken.path(), DType::Float32).unwrap_err();
     assert!(matches!(error, Error::NotFinite("the latents")), "{error}");
 }
 
@@ -121,22 +97,13 @@ fn nan_in_the_pixels_is_an_error() {
                 if name == "decoder.conv_out.bias" { tensor * f64::NAN } else { tensor }
             },
         );
-    let error = generate(broken.path(), DType::Float32).unwrap_err();
+    let error = generated(broken.path(), DType::Float32).unwrap_err();
     assert!(matches!(error, Error::NotFinite("the decoded pixels")), "{error}");
 }
 
 #[test]
 fn a_long_prompt_is_refused_with_its_length() {
-    let checkpoint = Checkpoint::open(&fixture()).unwrap();
-    let options = Options {
-        device: Device::Cpu,
-        dtype: DType::Float32,
-        eager: false,
-        residency: zimage::Residency::All,
-        packed: false,
-        pinned: false,
-    };
-    let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap();
+    let pipeline = load(&odd(), options(DType::Float32));
     let limit = pipeline.limits().tokens_max;
     let template = pipeline.tokens("").unwrap().len();
     // One byte that is a token of its own, as often as it fits, and once more.

@@ -7,9 +7,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, TensorView};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use tempfile::TempDir;
-use zimage::{Checkpoint, DType, Options, Params, Pipeline, Residency};
+use zimage::{Checkpoint, DType, Options, Pipeline};
+
+#[path = "../../../tests/src/folder.rs"]
+pub mod folder;
+pub mod pipeline;
+use folder::copied;
+use pipeline::{PARTS, distance, fixture, latents, load, options, params};
 
 /// How a matrix is written: its numbers, and the scale of each row.
 type Quantise = fn(&Tensor) -> (Tensor, Tensor);
@@ -26,15 +32,9 @@ fn float8(matrix: &Tensor) -> (Tensor, Tensor) {
 
 /// A copy of a fixture whose blocks' matrices are quantised as ComfyUI writes them: numbers, scales,
 /// and a description.
-fn quantised(fixture: &str, format: &str, quantise: Quantise) -> (TempDir, PathBuf) {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference");
-    let copy = tempfile::tempdir().unwrap();
-    let status = std::process::Command::new("cp")
-        .arg("-rL")
-        .args([&fixtures.join(fixture), copy.path()])
-        .status();
-    assert!(status.unwrap().success());
-    let folder = copy.path().join(fixture);
+fn quantised(name: &str, format: &str, quantise: Quantise) -> (TempDir, PathBuf) {
+    let copy = copied(&fixture(&format!("reference/{name}")));
+    let folder = copy.path().to_owned();
     for (part, file) in [
         ("transformer", "diffusion_pytorch_model.safetensors"),
         ("text_encoder", "model.safetensors"),
@@ -92,48 +92,19 @@ fn write(tensors: &[(String, Tensor)], path: &Path) {
     safetensors::serialize_to_file(views, None, path).unwrap();
 }
 
-fn load(folder: &Path, dtype: DType, residency: Residency, packed: bool) -> Pipeline {
-    let checkpoint = Checkpoint::open(folder).unwrap();
-    let options =
-        Options { device: Device::Cpu, dtype, eager: false, residency, packed, pinned: false };
-    Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
-}
-
-fn latents(pipeline: &Pipeline) -> Tensor {
-    let params = Params {
-        prompt: "a red fox in the snow".into(),
-        width: Some(96),
-        height: Some(64),
-        steps: Some(2),
-        ..Params::default()
-    };
-    let params = pipeline.resolve(&params).unwrap();
-    let conditioning = pipeline.encode(&params).unwrap();
-    let mut generation = pipeline.start(&params, 7).unwrap();
-    while !generation.is_done() {
-        pipeline.step(&mut generation, &conditioning).unwrap();
-    }
-    generation.latents().copy()
-}
-
-const PARTS: [Residency; 3] = [
-    Residency::All,
-    Residency::Part { denoising_blocks: 1, text_encoder: true, slots: 2 },
-    Residency::Part { denoising_blocks: 0, text_encoder: false, slots: 2 },
-];
-
 #[test]
 fn packed_weights_generate_the_same_bits() {
     let formats: [(&str, Quantise); 2] = [("int8_tensorwise", int8), ("float8_e4m3fn", float8)];
     for (format, quantise) in formats {
         let (_copy, folder) = quantised("plain", format, quantise);
         for dtype in [DType::Float32, DType::BFloat16] {
-            let expected = latents(&load(&folder, dtype, Residency::All, false));
+            let expected = latents(&load(&folder, options(dtype)), &params(2));
             for residency in PARTS {
-                let pipeline = load(&folder, dtype, residency, true);
-                assert_eq!(latents(&pipeline), expected, "{format} {dtype} {residency:?}");
-                let streamed = load(&folder, dtype, residency, false);
-                assert_eq!(latents(&streamed), expected, "{format} {dtype} {residency:?}");
+                for packed in [true, false] {
+                    let options = Options { residency, packed, ..options(dtype) };
+                    let found = latents(&load(&folder, options), &params(2));
+                    assert_eq!(found, expected, "{format} {dtype} {residency:?} {packed}");
+                }
             }
         }
     }
@@ -142,24 +113,14 @@ fn packed_weights_generate_the_same_bits() {
 #[test]
 fn packed_weights_are_retained() {
     let (_copy, folder) = quantised("plain", "int8_tensorwise", int8);
-    let first = load(&folder, DType::BFloat16, Residency::All, true);
-    let expected = latents(&first);
-    let retained = first.retain().unwrap();
-    drop(first);
-    let options = Options {
-        device: Device::Cpu,
-        dtype: DType::BFloat16,
-        eager: false,
-        residency: Residency::All,
-        packed: true,
-        pinned: false,
-    };
     let checkpoint = Checkpoint::open(&folder).unwrap();
-    let (loading, mut loader) =
-        zimage::LoadingPipeline::from_retained(&checkpoint, &options, retained).unwrap();
-    loader.run(&mut |_| panic!("nothing is read")).unwrap();
-    let second = loading.complete(loader).unwrap();
-    assert_eq!(latents(&second), expected);
+    for residency in PARTS {
+        let options = Options { residency, packed: true, ..options(DType::BFloat16) };
+        let first = load(&folder, options);
+        let expected = latents(&first, &params(2));
+        let second = pipeline::retained(&checkpoint, options, first);
+        assert_eq!(latents(&second, &params(2)), expected, "{residency:?}");
+    }
 }
 
 /// The numbers of a float8 file are multiplied as they are, wherever they are; without them, streamed
@@ -167,24 +128,16 @@ fn packed_weights_are_retained() {
 #[test]
 fn float8_files_are_multiplied_as_they_are() {
     let (_copy, folder) = quantised("plain", "float8_e4m3fn", float8);
-    let wide = latents(&load(&folder, DType::BFloat16, Residency::All, false));
-    let expected = latents(&load(&folder, DType::Float8, Residency::All, false));
-    let off = ((&expected - &wide).norm() / wide.norm()).double_value(&[]);
+    let wide = latents(&load(&folder, options(DType::BFloat16)), &params(2));
+    let expected = latents(&load(&folder, options(DType::Float8)), &params(2));
+    let off = distance(&expected, &wide);
     assert!(off > 1e-4 && off < 0.3, "{off}");
     for residency in PARTS {
-        let found = latents(&load(&folder, DType::Float8, residency, true));
-        assert_eq!(found, expected, "{residency:?}");
+        let options = Options { residency, packed: true, ..options(DType::Float8) };
+        assert_eq!(latents(&load(&folder, options), &params(2)), expected, "{residency:?}");
     }
-    let plain = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference/plain");
-    let options = Options {
-        device: Device::Cpu,
-        dtype: DType::Float8,
-        eager: false,
-        residency: PARTS[2],
-        packed: true,
-        pinned: false,
-    };
-    let checkpoint = Checkpoint::open(&plain).unwrap();
+    let options = Options { residency: PARTS[2], packed: true, ..options(DType::Float8) };
+    let checkpoint = Checkpoint::open(&fixture("reference/plain")).unwrap();
     let error = Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("prepare a float8 checkpoint"), "{error}");
 }

@@ -6,20 +6,18 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use zimage::checkpoint::{ModelFiles, ModelKind};
-use zimage::{Checkpoint, DType, Options, Params, Pipeline, Residency};
+use zimage::{Checkpoint, DType, Options};
+
+pub mod pipeline;
+use pipeline::{fixture, loaded, options, params};
 
 /// The limit of `docs/parity.md` for final latents, by norm and by largest value.
 const LIMIT: f64 = 1e-4;
 /// What bfloat16 is from float32 at most; the quantisation itself is further.
 const BFLOAT16: f64 = 0.03;
-
-fn fixture(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(path)
-}
 
 /// These files, with what they lack from the checkpoint `plain`.
 fn files(transformer: &str, text_encoder: &str) -> ModelFiles {
@@ -34,29 +32,8 @@ fn files(transformer: &str, text_encoder: &str) -> ModelFiles {
 
 fn latents(files: &ModelFiles, dtype: DType, packed: bool) -> Tensor {
     let checkpoint = Checkpoint::open_files(files).unwrap();
-    let options = Options {
-        device: Device::Cpu,
-        dtype,
-        eager: false,
-        residency: Residency::All,
-        packed,
-        pinned: false,
-    };
-    let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap();
-    let params = Params {
-        prompt: "a red fox in the snow".into(),
-        width: Some(96),
-        height: Some(64),
-        steps: Some(4),
-        ..Params::default()
-    };
-    let plan = pipeline.resolve(&params).unwrap();
-    let conditioning = pipeline.encode(&plan).unwrap();
-    let mut generation = pipeline.start(&plan, 7).unwrap();
-    while !generation.is_done() {
-        pipeline.step(&mut generation, &conditioning).unwrap();
-    }
-    generation.latents().to_kind(Kind::Double)
+    let pipeline = loaded(&checkpoint, Options { packed, ..options(dtype) });
+    pipeline::latents(&pipeline, &params(4)).to_kind(Kind::Double)
 }
 
 /// How far two latents are from each other: the larger of the norm's and the largest value's part.

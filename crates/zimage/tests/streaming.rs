@@ -2,62 +2,44 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-use std::path::Path;
+use tch::Tensor;
+use zimage::{DType, Image, Options, Params, Pipeline, Residency};
 
-use tch::{Device, Tensor};
-use zimage::{Checkpoint, DType, Image, Options, Params, Pipeline, Residency};
-
-fn load(fixture: &str, dtype: DType, residency: Residency) -> Pipeline {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference");
-    let checkpoint = Checkpoint::open(&fixtures.join(fixture)).unwrap();
-    let options = Options {
-        device: Device::Cpu,
-        dtype,
-        eager: false,
-        residency,
-        packed: false,
-        pinned: false,
-    };
-    Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap()
-}
+#[path = "../../../tests/src/folder.rs"]
+pub mod folder;
+pub mod pipeline;
+use folder::copied;
+use pipeline::{fixture, generate, load, options, params};
 
 /// Three images: the second of another prompt, with guidance, the third of the first one's again.
-fn generate(pipeline: &Pipeline) -> Vec<(Tensor, Image)> {
+fn images(pipeline: &Pipeline) -> Vec<(Tensor, Image)> {
     let requests = [("a red fox in the snow", None), ("a boat", Some("fog")), ("a red fox", None)];
     let image = |(prompt, negative): (&str, Option<&str>)| {
         let params = Params {
             prompt: prompt.into(),
             negative: negative.map(Into::into),
             guidance: negative.map(|_| 2.0),
-            width: Some(96),
-            height: Some(64),
-            steps: Some(3),
-            ..Params::default()
+            ..params(3)
         };
-        let params = pipeline.resolve(&params).unwrap();
-        let conditioning = pipeline.encode(&params).unwrap();
-        let mut generation = pipeline.start(&params, 7).unwrap();
-        while !generation.is_done() {
-            pipeline.step(&mut generation, &conditioning).unwrap();
-        }
-        (generation.latents().copy(), pipeline.decode(&generation).unwrap())
+        generate(pipeline, &params).unwrap()
     };
     requests.into_iter().map(image).collect()
 }
 
 #[test]
 fn whatever_is_resident_the_image_is_the_same() {
-    for (fixture, dtype) in
+    for (name, dtype) in
         [("plain", DType::Float32), ("odd", DType::BFloat16), ("broad", DType::Float16)]
     {
-        let expected = generate(&load(fixture, dtype, Residency::All));
+        let folder = fixture(&format!("reference/{name}"));
+        let expected = images(&load(&folder, options(dtype)));
         assert_ne!(expected[0].0, expected[1].0);
         for (denoising_blocks, text_encoder) in [(0, false), (1, true), (2, false), (99, false)] {
             let residency = Residency::part(denoising_blocks, text_encoder);
-            let found = generate(&load(fixture, dtype, residency));
+            let found = images(&load(&folder, Options { residency, ..options(dtype) }));
             for ((latents, image), (expected, expected_image)) in found.iter().zip(&expected) {
-                assert_eq!(latents, expected, "{fixture} {dtype} {residency:?}");
-                assert!(image.rgb == expected_image.rgb, "{fixture} {dtype} {residency:?}");
+                assert_eq!(latents, expected, "{name} {dtype} {residency:?}");
+                assert!(image.rgb == expected_image.rgb, "{name} {dtype} {residency:?}");
             }
         }
     }
@@ -67,32 +49,15 @@ fn whatever_is_resident_the_image_is_the_same() {
 /// that is back is used again.
 #[test]
 fn a_file_that_became_shorter_is_an_error_and_not_an_image() {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference");
-    let folder = tempfile::tempdir().unwrap();
-    let copied = std::process::Command::new("cp")
-        .args(["-rL", "--"])
-        .arg(fixtures.join("plain"))
-        .arg(folder.path())
-        .status()
-        .unwrap();
-    assert!(copied.success());
-    let checkpoint = Checkpoint::open(&folder.path().join("plain")).unwrap();
-    let residency = Residency::Part { denoising_blocks: 1, text_encoder: true, slots: 2 };
-    let options = Options {
-        device: Device::Cpu,
-        dtype: DType::Float32,
-        eager: false,
-        residency,
-        packed: false,
-        pinned: false,
-    };
-    let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {}).unwrap();
+    let folder = copied(&fixture("reference/plain"));
+    let residency = Residency::part(1, true);
+    let pipeline = load(folder.path(), Options { residency, ..options(DType::Float32) });
     let params = Params { prompt: "a cat".into(), steps: Some(1), ..Params::default() };
     let params = pipeline.resolve(&params).unwrap();
     let conditioning = pipeline.encode(&params).unwrap();
     let mut generation = pipeline.start(&params, 7).unwrap();
     let mut weights = Vec::new();
-    for entry in std::fs::read_dir(folder.path().join("plain/transformer")).unwrap() {
+    for entry in std::fs::read_dir(folder.path().join("transformer")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|e| e == "safetensors") {
             weights.push((path.clone(), std::fs::read(&path).unwrap()));
@@ -112,7 +77,7 @@ fn a_file_that_became_shorter_is_an_error_and_not_an_image() {
         std::fs::write(path, bytes).unwrap();
     }
     pipeline.step(&mut generation, &conditioning).unwrap();
-    let expected = load("plain", DType::Float32, Residency::All);
+    let expected = load(&fixture("reference/plain"), options(DType::Float32));
     let mut reference = expected.start(&params, 7).unwrap();
     expected.step(&mut reference, &expected.encode(&params).unwrap()).unwrap();
     assert_eq!(generation.latents(), reference.latents());

@@ -41,7 +41,7 @@ pub struct Args {
     /// auto, cpu, or one GPU such as cuda:0 [default: auto]
     #[arg(long)]
     pub device: Option<String>,
-    /// auto, bfloat16, float16, float32 or float8 [default: auto]
+    /// auto, bfloat16, float16, float32, float8 or int8 [default: auto]
     #[arg(long)]
     pub dtype: Option<String>,
     /// GPU memory that the worker may take: auto (what is free, with headroom), or a size such as

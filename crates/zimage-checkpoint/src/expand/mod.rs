@@ -10,7 +10,7 @@ mod piece;
 mod rotation;
 mod scaled;
 
-pub(crate) use numbers::widen;
+pub(crate) use numbers::{rounded_to_bf16, widen};
 pub use piece::{Part, Piece};
 pub(crate) use rotation::rotate;
 

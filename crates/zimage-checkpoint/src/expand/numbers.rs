@@ -57,6 +57,11 @@ pub(super) fn from_e8m0(bits: u8) -> f32 {
     f32::from_bits(u32::from(bits) << 23)
 }
 
+/// The nearest bfloat16.
+pub(crate) fn rounded_to_bf16(value: f32) -> f32 {
+    from_bf16(to_bf16(value))
+}
+
 /// Every NaN becomes the same one.
 pub(super) fn to_bf16(value: f32) -> u16 {
     let bits = value.to_bits();

@@ -67,9 +67,9 @@ impl NumberBytes {
     /// Those of a dtype by its name; `None` for another word.
     pub fn of(dtype: &str) -> Option<Self> {
         match dtype {
-            "bfloat16" | "float8" => Some(Self { networks: 2, vae: 2 }),
+            "bfloat16" | "float8" | "int8" => Some(Self { networks: 2, vae: 2 }),
             // The VAE's activations overflow float16.
-            "float16" => Some(Self { networks: 2, vae: 4 }),
+            "float16" | "int8 (float16)" => Some(Self { networks: 2, vae: 4 }),
             "float32" => Some(Self::SINGLE),
             _ => None,
         }

@@ -24,7 +24,7 @@ pub const LEAST_SLOTS: u32 = 2;
 
 impl Residency {
     /// A part, with as few slots as work.
-    pub fn part(denoising_blocks: u32, text_encoder: bool) -> Self {
+    pub const fn part(denoising_blocks: u32, text_encoder: bool) -> Self {
         Self::Part { denoising_blocks, text_encoder, slots: LEAST_SLOTS }
     }
 }

@@ -1,14 +1,9 @@
-//! Rows of 8-bit numbers with one scale each, made of bfloat16 rows.
-
-use crate::encoding::Rotation;
-use crate::expand::rotate;
+//! Rows of float8 numbers with one scale each, made of bfloat16 rows.
 
 /// The largest float8 (e4m3) number.
 const FLOAT8_MAX: f32 = 448.0;
 /// The least scale of a row of zeros, before the division.
 const FLOAT8_LEAST: f32 = 1e-12;
-/// The least scale of integers, as comfy-kitchen has it.
-const INT8_LEAST: f32 = 1e-30;
 
 /// Writes `values` as float8 to `out`, and returns their scale: the row's largest number becomes 448.
 ///
@@ -32,34 +27,6 @@ fn to_e4m3(value: f32) -> u8 {
     let normal = rebiased.wrapping_add(0x7_ffff + ((size >> 20) & 1)) >> 20;
     let finite = if size < 121 << 23 { subnormal } else { normal };
     if value.is_nan() { 0x7f } else { sign | finite as u8 }
-}
-
-/// Writes `values` as integers to `out`, rotated if a rotation is given, and returns their scale: the
-/// row's largest number becomes 127.
-///
-/// Source: comfy-kitchen 0.2.40, `quantize_int8_convrot_weight` and `quantize_int8_rowwise`, for
-/// weights in float64. There the rotation's sums are exact, so that they do not depend on an order;
-/// in float32 comfy-kitchen's own result depends on the matrix library.
-pub(super) fn int8_row(values: &mut [f64], rotation: Option<Rotation>, out: &mut [u8]) -> f32 {
-    if let Some(rotation) = rotation {
-        rotate(values, rotation.size());
-        // The root of a power of 4 is a power of 2.
-        let root = (rotation.size() as f64).sqrt();
-        values.iter_mut().for_each(|value| *value /= root);
-    }
-    let largest = values.iter().fold(0.0f64, |most, value| most.max(value.abs()));
-    let scale = (largest as f32 / 127.0).max(INT8_LEAST);
-    for (value, byte) in values.iter().zip(out) {
-        let integer = (value / f64::from(scale)).round_ties_even().clamp(-128.0, 127.0);
-        *byte = (integer as i8).cast_unsigned();
-    }
-    scale
-}
-
-/// The largest rotation of ComfyUI's that divides rows of `width` numbers.
-pub(super) fn rotation_of(width: u64) -> Option<Rotation> {
-    let fits = |size: &&u64| width > 0 && width.is_multiple_of(**size);
-    [256, 64, 16, 4].iter().find(fits).and_then(|size| Rotation::new(*size))
 }
 
 #[cfg(test)]
@@ -96,24 +63,19 @@ mod tests {
     const ROWS: &[u8] = include_bytes!("../../../../tests/fixtures/prepared/rows.safetensors");
 
     #[test]
-    fn rows_are_those_of_comfy_kitchen_and_torch_to_the_bit() {
+    fn rows_are_those_of_torch_to_the_bit() {
         let rows = safetensors::SafeTensors::deserialize(ROWS).unwrap();
         for name in ["wide", "narrow", "smaller", "odd"] {
             let data = |suffix: &str| rows.tensor(&format!("{name}{suffix}")).unwrap().data();
             let width = rows.tensor(name).unwrap().shape()[1];
             let mut values = vec![0.0; data("").len() / 2];
             widen(Number::Bf16, data(""), &mut values);
-            let (mut out, mut row) = (vec![0; width], Vec::new());
+            let mut out = vec![0; width];
             for (number, values) in values.chunks(width).enumerate() {
                 let expected = |suffix: &str, each: usize| &data(suffix)[number * each..][..each];
                 let scale = float8_row(values, &mut out);
                 assert_eq!(scale.to_le_bytes(), expected(".float8_scale", 4), "{name} {number}");
                 assert_eq!(out, expected(".float8", width), "{name} {number}");
-                row.clear();
-                row.extend(values.iter().map(|&value| f64::from(value)));
-                let scale = int8_row(&mut row, rotation_of(width as u64), &mut out);
-                assert_eq!(scale.to_le_bytes(), expected(".int8_scale", 4), "{name} {number}");
-                assert_eq!(out, expected(".int8", width), "{name} {number}");
             }
         }
     }
@@ -123,8 +85,6 @@ mod tests {
         let mut out = [1; 4];
         assert!(float8_row(&[0.0; 4], &mut out) > 0.0);
         assert_eq!(out, [0; 4]);
-        assert!(int8_row(&mut [0.0; 4], Rotation::new(4), &mut out) > 0.0);
-        assert_eq!(out, [0; 4]);
     }
 
     #[test]
@@ -133,15 +93,5 @@ mod tests {
         let scale = float8_row(&[0.5, -3.0, 0.0], &mut out);
         assert_eq!((out[1], out[2]), (0xfe, 0));
         assert!((scale * 448.0 - 3.0).abs() < 1e-6);
-        let scale = int8_row(&mut [0.5, -3.0, 0.0], None, &mut out);
-        assert_eq!((out[1].cast_signed(), out[2], scale), (-127, 0, 3.0 / 127.0));
-    }
-
-    #[test]
-    fn rotations_divide_the_width() {
-        for (width, size) in [(3840, 256), (10240, 256), (64, 64), (48, 16), (20, 4)] {
-            assert_eq!(rotation_of(width).unwrap().size(), size);
-        }
-        assert!(rotation_of(170).is_none() && rotation_of(0).is_none());
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::component::Component;
+use crate::int8::becomes_int8;
 
 /// The type of large matrices in a prepared file; all else is bfloat16.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,8 +41,9 @@ impl PreparedType {
 impl PrepareOptions {
     /// The type of the tensor `name` of a component.
     ///
-    /// Refiners, embedders, modulation and the final layer stay in bfloat16, as under
-    /// `--dtype float8`: they are a sixteenth of the work, and 8 bits there degrade images.
+    /// Refiners, embedders, modulation and the final layer stay in bfloat16 beside float8, as under
+    /// `--dtype float8`: they are a sixteenth of the work, and float8 there degrades images. Of int8,
+    /// refiners and modulation are a part, as in ComfyUI's files.
     pub(super) fn type_of(&self, component: Component, name: &str) -> PreparedType {
         let is_matrix = |groups: &[&str]| {
             let parts: Vec<&str> = name.split('.').collect();
@@ -53,6 +55,10 @@ impl PrepareOptions {
             }
         };
         match component {
+            Component::Transformer if self.dtype == PreparedType::Int8 => {
+                let becomes = becomes_int8(component, name);
+                if becomes { PreparedType::Int8 } else { PreparedType::BFloat16 }
+            }
             Component::Transformer if is_matrix(&["attention", "feed_forward"]) => self.dtype,
             Component::TextEncoder if is_matrix(&["self_attn", "mlp"]) => self.text_encoder,
             _ => PreparedType::BFloat16,
@@ -101,6 +107,14 @@ mod tests {
             (Component::Vae, "decoder.conv_in.weight", PreparedType::BFloat16),
         ] {
             assert_eq!(options.type_of(component, name), dtype, "{name}");
+        }
+        let options = PrepareOptions { dtype: PreparedType::Int8, ..options };
+        for (name, dtype) in [
+            ("noise_refiner.0.attention.to_q.weight", PreparedType::Int8),
+            ("layers.3.adaLN_modulation.0.weight", PreparedType::Int8),
+            ("cap_embedder.1.weight", PreparedType::BFloat16),
+        ] {
+            assert_eq!(options.type_of(transformer, name), dtype, "{name}");
         }
         assert_eq!("int8".parse(), Ok(PreparedType::Int8));
         assert!("fp8".parse::<PreparedType>().is_err());

@@ -15,12 +15,13 @@ use sha2::{Digest, Sha256};
 
 use super::error::PrepareError;
 use super::header;
-use super::numbers::{float8_row, int8_row};
+use super::numbers::float8_row;
 use super::plan::{Content, Form, PreparePlan, Task};
 use crate::digest::hexadecimal;
 use crate::encoding::{Encoding, Number, ScaleScope, ScaledFormat};
 use crate::error::Error;
 use crate::expand::{Piece, expand, widen};
+use crate::int8::int8_row;
 use crate::source::DataFile;
 use crate::stored_tensor::StoredTensor;
 

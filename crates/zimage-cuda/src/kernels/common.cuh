@@ -4,6 +4,7 @@
 typedef unsigned char u8;
 typedef unsigned short bf16;
 typedef unsigned int u32;
+typedef unsigned long long u64;
 
 // Eight bfloat16 numbers, loaded and stored at once.
 struct __align__(16) Packed { u32 w[4]; };
@@ -11,6 +12,20 @@ struct __align__(16) Packed { u32 w[4]; };
 __device__ __forceinline__ float low(u32 pair) { return __uint_as_float(pair << 16); }
 __device__ __forceinline__ float high(u32 pair) { return __uint_as_float(pair & 0xffff0000u); }
 __device__ __forceinline__ float widen(bf16 x) { return __uint_as_float((u32)x << 16); }
+
+__device__ __forceinline__ float half_at(const u8 *at) {
+  unsigned short bits = *(const unsigned short *)at;
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+  return value;
+}
+
+// For GPUs without bfloat16, too; every NaN becomes the same one.
+__device__ __forceinline__ u32 to_bfloat16(float value) {
+  u32 bits = __float_as_uint(value);
+  u32 rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  return value != value ? 0x7fc0 : rounded;
+}
 
 // Rounds to nearest even, as libtorch does.
 __device__ __forceinline__ u32 pack(float low, float high) {

@@ -17,15 +17,18 @@ use crate::error::Error;
 use crate::{context, libtorch};
 
 /// The sources by file name.
-const SOURCES: [(&str, &str); 7] = [
+const SOURCES: [(&str, &str); 8] = [
     ("expand.cu", include_str!("expand.cu")),
     ("gate.cu", include_str!("gate.cu")),
     ("group_norm.cu", include_str!("group_norm.cu")),
+    ("int8.cu", include_str!("int8.cu")),
     ("norm.cu", include_str!("norm.cu")),
     ("image.cu", include_str!("image.cu")),
     ("rope.cu", include_str!("rope.cu")),
     ("softmax.cu", include_str!("softmax.cu")),
 ];
+/// Those that are compiled only where weights need them, also for GPUs without bfloat16.
+const FOR_WEIGHTS: [&str; 2] = ["expand.cu", "int8.cu"];
 /// The compiled sources, once a process.
 static COMPILED: [OnceLock<Compiled>; SOURCES.len()] = [const { OnceLock::new() }; SOURCES.len()];
 
@@ -64,7 +67,9 @@ pub(super) fn load_nvrtc() -> Result<(), Error> {
 pub(super) fn compile_all(gpu: &Gpu) {
     if load_nvrtc().is_ok() {
         thread::scope(|scope| {
-            for number in (0..SOURCES.len()).filter(|&number| SOURCES[number].0 != "expand.cu") {
+            for number in
+                (0..SOURCES.len()).filter(|&number| !FOR_WEIGHTS.contains(&SOURCES[number].0))
+            {
                 scope.spawn(move || compiled(gpu, number));
             }
         });
@@ -164,7 +169,7 @@ mod tests {
             let gpu = Gpu { ordinal: 0, name: "GPU".into(), capability, uuid: String::new() };
             for (file, source) in SOURCES {
                 // The others are for GPUs with bfloat16.
-                if gpu.has_bfloat16() || file == "expand.cu" {
+                if gpu.has_bfloat16() || FOR_WEIGHTS.contains(&file) {
                     let compiled = compile(&gpu, file, source);
                     assert!(compiled.is_ok(), "{file} for {capability:?}: {:?}", compiled.err());
                 }

@@ -9,17 +9,9 @@
 // The types of the result.
 const int TO_BFLOAT16 = 0, TO_FLOAT16 = 1;
 
-typedef unsigned long long u64;
 typedef signed char i8;
 
 __device__ __forceinline__ float mul(float a, float b) { return __fmul_rn(a, b); }
-
-__device__ __forceinline__ float half_at(const u8 *at) {
-  unsigned short bits = *(const unsigned short *)at;
-  float value;
-  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
-  return value;
-}
 
 __device__ __forceinline__ float float_at(const u8 *at) { return *(const float *)at; }
 
@@ -36,12 +28,6 @@ __device__ __forceinline__ float from_e5m2(u32 bits) {
   float finite = mul(__uint_as_float(size << 13), __uint_as_float((127 + 112) << 23));
   u32 special = size >= 0x7c00 ? 0x7f800000u : 0;
   return __uint_as_float(__float_as_uint(finite) | special | (bits & 0x80) << 24);
-}
-
-__device__ __forceinline__ u32 to_bfloat16(float value) {
-  u32 bits = __float_as_uint(value);
-  u32 rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  return value != value ? 0x7fc0 : rounded;
 }
 
 __device__ __forceinline__ u32 to_float16(float value) {

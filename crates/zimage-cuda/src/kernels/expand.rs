@@ -2,8 +2,6 @@
 
 #![expect(unsafe_code, reason = "launches kernels")]
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use cudarc::driver::sys::CUstream;
@@ -11,6 +9,7 @@ use tch::{Kind, Tensor};
 use zimage_checkpoint::{BlockType, Encoding, Number, Piece, ScaleScope, ScaledFormat};
 
 use super::launch::{self, Argument, Stream};
+use super::shared::Shared;
 use super::{Kernel, compile};
 use crate::driver::Gpu;
 use crate::error::Error;
@@ -21,8 +20,7 @@ const FILE: &str = "expand.cu";
 /// Threads of a block, and the numbers of each.
 const THREADS: i64 = 256;
 const EACH: i64 = 8;
-/// By the ordinal of the GPU.
-static SHARED: Mutex<BTreeMap<usize, Result<Expander, String>>> = Mutex::new(BTreeMap::new());
+static SHARED: Shared<Expander> = Shared::new();
 /// The group size of the kernel that is faster than the general one.
 const ROTATED: usize = 256;
 
@@ -70,19 +68,12 @@ impl Expander {
     /// The kernels of the GPU `ordinal`, which all threads share: compiled and loaded once, when they are
     /// first needed. There are none if the GPU cannot have them.
     pub fn shared(ordinal: usize) -> Option<Self> {
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        let compile = || {
-            Gpu::find(ordinal)
-                .and_then(|gpu| Self::compile(&gpu))
-                .map_err(|error| error.to_string())
-        };
-        shared.entry(ordinal).or_insert_with(compile).as_ref().ok().copied()
+        SHARED.get(ordinal, Self::compile)
     }
 
     /// Why the GPU `ordinal` has no kernels, if they were needed and could not be had.
     pub fn failure(ordinal: usize) -> Option<String> {
-        let shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.get(&ordinal)?.as_ref().err().cloned()
+        SHARED.failure(ordinal)
     }
 
     /// Starts to compile the kernels on a thread, if there is such a GPU; without a context.

@@ -6,20 +6,24 @@
 //! float32, and sum in a fixed order: the same input gives the same bits in every run. Each has an
 //! eager counterpart of libtorch's operations in `zimage`'s `ops`, which runs on other devices, and
 //! which `examples/kernels.rs` compares it with. Those of [`Expander`] read weights as they are in
-//! files; their counterpart is in `zimage-checkpoint`, and `examples/expand.rs` compares them.
+//! files, and [`Int8Maker`] makes 8-bit integers; their counterparts are in `zimage-checkpoint`, and
+//! `examples/expand.rs` compares them.
 
 mod compile;
 mod expand;
 mod gate;
 mod group_norm;
 mod image;
+mod int8;
 mod launch;
 mod norm;
 mod rope;
+mod shared;
 mod softmax;
 
 pub use expand::Expander;
 pub use group_norm::{GroupNorm, Moments, NormCoefficients, Pieces};
+pub use int8::{Int8Maker, PlainRows};
 pub use norm::{Rows, Scale};
 pub use rope::Pairs;
 

@@ -58,7 +58,8 @@ impl Networks {
         }
         let target = Target { device, kind: dtype.kind() };
         let float8 = dtype == DType::Float8;
-        let plan = StreamingPlan::new(checkpoint, (residency, packed, float8), target.kind)?;
+        let form = Form { packed, float8, int8: dtype.is_int8() };
+        let plan = StreamingPlan::new(checkpoint, (residency, form), target.kind)?;
         let streamer = plan
             .streams()
             .then(|| Streamer::new(device, plan.slot_bytes, plan.slots))
@@ -66,11 +67,10 @@ impl Networks {
         let streaming = |blocks| streamer.as_ref().map(|streamer| Streaming { streamer, blocks });
         let weights = loader.weights(checkpoint, Component::TextEncoder, target)?;
         let text_encoder = TextEncoder::load(
-            weights.form(Form { packed, float8: false }).streaming(streaming(&plan.text_encoder)),
+            weights.form(form.of_text()).streaming(streaming(&plan.text_encoder)),
             &checkpoint.text_encoder,
         )?;
         let weights = loader.weights(checkpoint, Component::Transformer, target)?;
-        let form = Form { packed, float8 };
         let transformer = Transformer::load(
             weights.form(form).streaming(streaming(&plan.transformer)),
             &checkpoint.transformer,

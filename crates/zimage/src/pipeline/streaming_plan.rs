@@ -22,13 +22,13 @@ pub(super) struct StreamingPlan {
 }
 
 impl StreamingPlan {
-    /// The plan for matrices of `kind`, or in the form of each component's.
+    /// The plan for matrices of `kind`, those of the transformer in this form.
     ///
     /// # Errors
     /// When the header of a file is damaged.
     pub(super) fn new(
         checkpoint: &Checkpoint,
-        (residency, packed, float8): (Residency, bool, bool),
+        (residency, form): (Residency, Form),
         kind: Kind,
     ) -> Result<Self> {
         let Residency::Part { denoising_blocks, text_encoder, slots } = residency else {
@@ -49,15 +49,14 @@ impl StreamingPlan {
             plan.transformer.extend(names("context_refiner", config.n_refiner_layers));
             plan.text_encoder.extend(names("layers", checkpoint.text_encoder.used_layers()));
         }
-        for (component, blocks, float8) in [
-            (Component::Transformer, &plan.transformer, float8),
-            (Component::TextEncoder, &plan.text_encoder, false),
+        for (component, blocks, form) in [
+            (Component::Transformer, &plan.transformer, form),
+            (Component::TextEncoder, &plan.text_encoder, form.of_text()),
         ] {
             if blocks.is_empty() {
                 continue;
             }
             let index = checkpoint.tensor_index(component)?;
-            let form = Form { packed, float8 };
             let sizes = blocks.iter().map(|block| part_bytes(&index, block, form, kind));
             plan.slot_bytes = plan.slot_bytes.max(sizes.max().unwrap_or(0));
         }

@@ -31,6 +31,15 @@ pub(crate) struct Form {
     pub(crate) packed: bool,
     /// Those of the main layers that the file has as float8 rows, for products in float8.
     pub(crate) float8: bool,
+    /// Plain ones as 8-bit integers, and quantised ones as the file encodes them.
+    pub(crate) int8: bool,
+}
+
+impl Form {
+    /// The form of the text encoder beside this one of the transformer.
+    pub(crate) fn of_text(self) -> Self {
+        Self { float8: false, int8: false, ..self }
+    }
 }
 
 /// Which blocks of a model are streamed, and by what.
@@ -100,9 +109,10 @@ impl Blocks<'_> {
         {
             return MatrixLayout::Float8(layout, reads);
         }
-        if self.form.packed
-            && stored.iter().any(|stored| cast::kind_of(stored.encoding).is_none())
-            && let Some((layout, reads)) = PackedLayout::new(stored.iter().copied())
+        let Form { packed, int8, .. } = self.form;
+        let is_quantised = |stored: &&StoredTensor| cast::kind_of(stored.encoding).is_none();
+        if (int8 || packed && stored.iter().any(is_quantised))
+            && let Some((layout, reads)) = PackedLayout::new(stored, int8)
         {
             return MatrixLayout::Packed(layout, reads);
         }
@@ -113,9 +123,10 @@ impl Blocks<'_> {
 /// The most bytes that a matrix of the block `block` takes in a slot, alone or beside others.
 pub(crate) fn bytes_in_slot(block: &str, stored: &StoredTensor, form: Form, kind: Kind) -> usize {
     let expanded = aligned(stored.numbers() as usize * kind.elt_size_in_bytes());
-    let as_stored = aligned(packed::bytes_at_most(stored));
+    let as_stored = aligned(packed::bytes_at_most(stored, form.int8));
     let is_float8 = form.float8 && is_main_layer(block) && float8::is_rows(stored.encoding);
     match cast::kind_of(stored.encoding) {
+        _ if form.int8 => as_stored,
         None if form.packed || is_float8 => as_stored,
         // Beside quantised ones it stays as the file has it.
         Some(_) if form.packed => expanded.max(as_stored),

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 use zimage_checkpoint::digest::sha256;
 use zimage_checkpoint::{
-    Checkpoint, Component, Encoding, StoredTensor, TensorIndex, is_block_matrix,
+    Checkpoint, Component, Encoding, StoredTensor, TensorIndex, becomes_int8, is_block_matrix,
 };
 
 use super::arena::{Arena, ArenaAddress, aligned};
 use super::blocks::{BlockMatrix, Blocks, Form, MatrixLayout, Streaming, bytes_in_slot};
 use super::file_rows::FileRows;
+use super::int8::Int8;
 use super::loader::Loader;
-use super::packed::{self, PackedMatrix, Stretches};
+use super::packed::{PackedMatrix, Stretch, Stretches};
 use super::reader::Read;
 use super::retained::ComponentManifest;
 use super::streaming::{Pass, Placed, StreamedPart};
@@ -235,16 +236,17 @@ impl Weights<'_> {
         let mut reads = Vec::new();
         for (Found { file, .. }, stretches) in found.iter().zip(stretches) {
             let file = &self.index.files[*file];
-            reads.extend(stretches.into_iter().map(|(at, stored)| {
-                let address = ArenaAddress::Host(0);
-                (at, Read { file: Arc::clone(file), stored, to: Kind::Uint8, address })
+            reads.extend(stretches.into_iter().map(|Stretch { at, stored, int8 }| {
+                let (file, address) = (Arc::clone(file), ArenaAddress::Host(0));
+                let to = if int8.is_some() { Kind::Int8 } else { Kind::Uint8 };
+                (at, Read { file, stored, to, int8, address })
             }));
         }
         let shape = [bytes as i64];
         if let Some(block) = self.blocks.streamed() {
             return block.add(reads, bytes, Kind::Uint8, &shape);
         }
-        let needed = found.iter().map(|found| packed::bytes_at_most(&found.stored)).sum();
+        let needed = found.iter().map(|found| self.bytes_at_most(&found.name, &found.stored)).sum();
         self.need_arena(needed)?;
         let begin = self.used;
         let Some((arena, _)) = &self.arena else {
@@ -252,7 +254,9 @@ impl Weights<'_> {
         };
         for Found { name, stored, .. } in found {
             // Writing to a string cannot fail.
-            let _ = writeln!(self.layout, "{begin} {} {:?} {name}", stored.encoding, stored.shape);
+            let form = if self.blocks.form.int8 { " int8" } else { "" };
+            let (encoding, shape) = (stored.encoding, &stored.shape);
+            let _ = writeln!(self.layout, "{begin} {encoding} {shape:?} {name}{form}");
         }
         for (at, read) in reads {
             self.reads.push(Read { address: arena.address(begin + at), ..read });
@@ -300,11 +304,15 @@ impl Weights<'_> {
     }
 
     /// How a tensor is read to an address.
-    fn read(&self, Found { file, stored, .. }: &Found, address: ArenaAddress) -> Read {
+    fn read(&self, Found { name, file, stored }: &Found, address: ArenaAddress) -> Read {
+        let rounded = self.blocks.form.int8
+            && becomes_int8(self.index.component, name)
+            && stored.as_int8().is_some();
         Read {
             file: Arc::clone(&self.index.files[*file]),
             stored: stored.clone(),
             to: self.target.kind,
+            int8: rounded.then_some(Int8::Rounded),
             address,
         }
     }

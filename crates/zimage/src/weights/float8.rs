@@ -35,8 +35,8 @@ impl Float8Layout {
             let piece = stored.piece().filter(|piece| is_rows(piece.encoding))?;
             let [values, scales, ..] = *piece.parts();
             reads.push(vec![
-                (first * inputs as usize, stretch(values)),
-                (layout.scales() + first * 4, stretch(scales)),
+                stretch(first * inputs as usize, values),
+                stretch(layout.scales() + first * 4, scales),
             ]);
             first += rows(stored) as usize;
         }

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use tch::Device;
 use zimage_checkpoint::Checkpoint;
-use zimage_cuda::Expander;
+use zimage_cuda::{Expander, Int8Maker};
 
 use super::arena::Arena;
 use super::reader::{self, Read};
@@ -51,6 +51,8 @@ struct Files {
     skipped: u64,
     /// The GPU that expands quantised weights, if there are any.
     expands_on: Option<usize>,
+    /// The GPU that makes 8-bit integers, if any are made.
+    makes_int8_on: Option<usize>,
 }
 
 /// A component's memory.
@@ -161,6 +163,14 @@ impl Loader {
                 files.expands_on = Some(ordinal);
                 Expander::start_compiling(ordinal);
             }
+            if let (Device::Cuda(ordinal), true) =
+                (arena.device(), reads.iter().any(Read::is_made_int8_on_gpu))
+            {
+                files.makes_int8_on = Some(ordinal);
+                Int8Maker::start_compiling(ordinal);
+                // They are expanded before each product.
+                Expander::start_compiling(ordinal);
+            }
             // In the order of the file, for disks and for the kernel's read-ahead.
             reads.sort_by(|a, b| {
                 (&a.file.label, a.stored.offset).cmp(&(&b.file.label, b.stored.offset))
@@ -198,11 +208,15 @@ impl Loader {
         self.complete == self.components.len()
     }
 
-    /// What is worth a line in the log: why a GPU did not expand quantised weights.
+    /// What is worth a line in the log: why a GPU did not expand quantised weights, or make integers.
     pub(crate) fn remark(&self) -> Option<String> {
         let Source::Files(files) = &self.source else { return None };
-        let error = Expander::failure(files.expands_on?)?;
-        Some(format!("quantised weights are expanded by the CPU, which is slower: {error}"))
+        if let Some(error) = files.expands_on.and_then(Expander::failure) {
+            let what = "quantised weights are expanded by the CPU, which is slower";
+            return Some(format!("{what}: {error}"));
+        }
+        let error = Int8Maker::failure(files.makes_int8_on?)?;
+        Some(format!("8-bit integers are made by the CPU, which is slower: {error}"))
     }
 
     /// Where the weights were loaded from.

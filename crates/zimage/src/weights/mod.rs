@@ -10,6 +10,7 @@ mod cast;
 mod component;
 mod file_rows;
 mod float8;
+mod int8;
 mod loader;
 mod packed;
 mod reader;

@@ -9,6 +9,7 @@ use zimage_checkpoint::{Part, Piece, StoredTensor};
 use zimage_cuda::Expander;
 
 use super::cast;
+use super::int8::Int8;
 use super::streaming::Placed;
 use crate::error::{Error, Result};
 
@@ -41,25 +42,41 @@ struct PackedPart {
     rows: i64,
 }
 
-/// Stretches of a file, and their places among a matrix's bytes.
-pub(super) type Stretches = Vec<(usize, StoredTensor)>;
+/// What is read of a tensor, and where it lies among a matrix's bytes.
+#[derive(Debug)]
+pub(super) struct Stretch {
+    pub(super) at: usize,
+    pub(super) stored: StoredTensor,
+    /// If 8-bit integers are made of it: else its bytes stay as they are.
+    pub(super) int8: Option<Int8>,
+}
+
+/// The stretches of one tensor.
+pub(super) type Stretches = Vec<Stretch>;
 
 /// Parts begin at multiples of this: kernels load them in vectors.
 const ALIGNMENT: usize = 256;
 
 impl PackedLayout {
     /// The layout of tensors one above the other, and what is read of each to where; none if an
-    /// encoding is not read.
-    pub(super) fn new<'a>(
-        tensors: impl Iterator<Item = &'a StoredTensor>,
-    ) -> Option<(Self, Vec<Stretches>)> {
+    /// encoding is not read. With `int8`, plain ones become 8-bit integers.
+    pub(super) fn new(tensors: &[&StoredTensor], int8: bool) -> Option<(Self, Vec<Stretches>)> {
         let mut layout = Self { parts: Vec::new(), bytes: 0, outputs: 0 };
         let mut reads = Vec::new();
         for stored in tensors {
-            let piece = stored.piece()?;
             let at = layout.bytes.next_multiple_of(ALIGNMENT);
-            let parts = piece.parts().iter().filter(|part| part.bytes > 0);
-            reads.push(parts.map(|part| (at + part.at, stretch(*part))).collect());
+            let made = stored.as_int8().filter(|_| int8);
+            let piece = match &made {
+                Some(made) => made.piece()?,
+                None => stored.piece()?,
+            };
+            reads.push(if made.is_some() {
+                let int8 = Some(Int8::Rows { scales: piece.parts()[1].at });
+                vec![Stretch { at, stored: (*stored).clone(), int8 }]
+            } else {
+                let parts = piece.parts().iter().filter(|part| part.bytes > 0);
+                parts.map(|part| stretch(at + part.at, *part)).collect()
+            });
             layout.bytes = at + piece.bytes();
             let rows = stored.shape.first().copied().unwrap_or(1);
             layout.outputs += rows;
@@ -70,20 +87,23 @@ impl PackedLayout {
 }
 
 /// A part's bytes as a tensor of the file.
-pub(super) fn stretch(part: Part) -> StoredTensor {
-    StoredTensor {
+pub(super) fn stretch(at: usize, part: Part) -> Stretch {
+    let stored = StoredTensor {
         encoding: cast::BYTES,
         shape: vec![part.bytes as i64],
         offset: part.offset,
         bytes: part.bytes as u64,
         first_row: 0,
         companions: Vec::new(),
-    }
+    };
+    Stretch { at, stored, int8: None }
 }
 
-/// The most bytes that a tensor takes packed, beside others in one matrix.
-pub(super) fn bytes_at_most(stored: &StoredTensor) -> usize {
-    stored.piece().map_or(0, |piece| piece.bytes()) + ALIGNMENT
+/// The most bytes that a tensor takes packed, beside others in one matrix; with `int8`, as integers if
+/// it is plain.
+pub(super) fn bytes_at_most(stored: &StoredTensor, int8: bool) -> usize {
+    let made = stored.as_int8().filter(|_| int8);
+    made.as_ref().unwrap_or(stored).piece().map_or(0, |piece| piece.bytes()) + ALIGNMENT
 }
 
 impl PackedMatrix {

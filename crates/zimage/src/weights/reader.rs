@@ -17,10 +17,11 @@ use std::time::Duration;
 
 use tch::Kind;
 use zimage_checkpoint::{DataFile, Encoding, Piece, StoredTensor};
-use zimage_cuda::{Expander, Memory, Uploader};
+use zimage_cuda::{Expander, Int8Maker, Memory, PlainRows, Uploader};
 
 use super::arena::ArenaAddress;
 use super::cast;
+use super::int8::{self, Int8};
 use crate::error::{Error, Result};
 
 /// The most threads that read.
@@ -40,6 +41,8 @@ pub(super) struct Read {
     pub(super) stored: StoredTensor,
     /// The kind of its numbers in the arena; Uint8 for the bytes as the file has them.
     pub(super) to: Kind,
+    /// If its rows become 8-bit integers, also where the file has other numbers.
+    pub(super) int8: Option<Int8>,
     /// The address of its first byte.
     pub(super) address: ArenaAddress,
 }
@@ -51,6 +54,17 @@ pub(super) struct Chunk {
     piece: Piece,
     to: Kind,
     address: ArenaAddress,
+    /// If its rows become 8-bit integers: their numbers, and what becomes of them.
+    int8: Option<(usize, ChunkInt8)>,
+}
+
+/// What becomes of the integers of a chunk.
+#[derive(Clone, Debug)]
+enum ChunkInt8 {
+    /// They go to the chunk's address, and the scales of the rows to this one.
+    Rows(ArenaAddress),
+    /// They are expanded again.
+    Rounded,
 }
 
 /// Reads everything, and returns when it is complete; the first error ends it.
@@ -106,6 +120,11 @@ impl Read {
         is_on_gpu && self.to != Kind::Uint8 && cast::kind_of(self.stored.encoding).is_none()
     }
 
+    /// Whether the GPU makes 8-bit integers of its numbers.
+    pub(super) fn is_made_int8_on_gpu(&self) -> bool {
+        matches!((&self.address, self.int8), (ArenaAddress::Cuda(..), Some(Int8::Rows { .. })))
+    }
+
     /// The row `number` of a matrix alone, for host memory.
     pub(super) fn row(&self, number: i64) -> Result<Chunk> {
         let row = self.stored.narrow_rows(number..number + 1)?;
@@ -113,11 +132,14 @@ impl Read {
             Error::Internal(format!("a row in {} cannot be read", self.stored.encoding))
         })?;
         let address = ArenaAddress::Host(0);
-        Ok(Chunk { file: Arc::clone(&self.file), piece, to: self.to, address })
+        Ok(Chunk { file: Arc::clone(&self.file), piece, to: self.to, address, int8: None })
     }
 
     /// Parts that are each brought to the device at once.
-    pub(super) fn chunks(&self) -> impl Iterator<Item = Chunk> + '_ {
+    pub(super) fn chunks(&self) -> Box<dyn Iterator<Item = Chunk> + '_> {
+        if let Some(int8) = self.int8 {
+            return Box::new(self.row_chunks(int8));
+        }
         let width = self.to.elt_size_in_bytes();
         let mut done = 0;
         let (bytes, numbers) = match self.stored.encoding {
@@ -126,10 +148,31 @@ impl Read {
             _ if self.is_expanded_on_gpu() => (CHUNK, usize::MAX),
             _ => (CHUNK, CHUNK / width),
         };
-        self.stored.pieces(bytes as u64, numbers as u64).map(move |piece| {
+        Box::new(self.stored.pieces(bytes as u64, numbers as u64).map(move |piece| {
             let address = self.address.after(done * width);
             done += piece.numbers();
-            Chunk { file: Arc::clone(&self.file), piece, to: self.to, address }
+            Chunk { file: Arc::clone(&self.file), piece, to: self.to, address, int8: None }
+        }))
+    }
+
+    /// Parts of whole rows.
+    fn row_chunks(&self, int8: Int8) -> impl Iterator<Item = Chunk> + '_ {
+        let rows = self.stored.shape.first().copied().unwrap_or(0);
+        let width = self.stored.row() as usize;
+        let row = (self.stored.bytes / rows.max(1) as u64) as usize;
+        let row = row.max(width * self.to.elt_size_in_bytes());
+        let step = (CHUNK / row.max(1)).max(1);
+        (0..rows).step_by(step).filter_map(move |first| {
+            let end = (first + step as i64).min(rows);
+            let piece = self.stored.narrow_rows(first..end).ok()?.piece()?;
+            let first = first as usize;
+            let address = self.address.after(first * width * self.to.elt_size_in_bytes());
+            let int8 = match int8 {
+                Int8::Rows { scales } => ChunkInt8::Rows(self.address.after(scales + first * 4)),
+                Int8::Rounded => ChunkInt8::Rounded,
+            };
+            let (file, int8) = (Arc::clone(&self.file), Some((width, int8)));
+            Some(Chunk { file, piece, to: self.to, address, int8 })
         })
     }
 }
@@ -151,7 +194,7 @@ impl Chunk {
     /// Fills `to`, which has its length in the arena; casts and expands through `buffer`.
     pub(super) fn load(&self, buffer: &mut Vec<u8>, to: &mut [u8]) -> Result<()> {
         let from = cast::kind_of(self.piece.encoding);
-        if from == Some(self.to) || self.to == Kind::Uint8 {
+        if self.int8.is_none() && (from == Some(self.to) || self.to == Kind::Uint8) {
             return self.fetch(to);
         }
         if buffer.len() < self.piece.bytes() {
@@ -159,6 +202,9 @@ impl Chunk {
         }
         let read = &mut buffer[..self.piece.bytes()];
         self.fetch(read)?;
+        if let (Some((width, _)), Encoding::Plain(number)) = (&self.int8, self.piece.encoding) {
+            return int8::round((number, *width), read, to, self.to);
+        }
         match from {
             Some(from) => cast::cast(read, from, to, self.to),
             None => cast::expand(&self.piece, read, to, self.to),
@@ -200,21 +246,62 @@ impl Reader {
 
     /// Reads a chunk and brings it to its address, which a GPU may still be doing on return.
     pub(super) fn load(&mut self, chunk: &Chunk) -> Result<()> {
+        if let Some((width, ChunkInt8::Rows(scales))) = &chunk.int8 {
+            return self.load_int8(chunk, *width, scales);
+        }
         match &chunk.address {
-            ArenaAddress::Host(address) => self.load_to_host(chunk, *address),
+            ArenaAddress::Host(address) => {
+                chunk.load(&mut self.buffer, host_memory(*address, chunk.bytes()))
+            }
             ArenaAddress::Cuda(memory, offset) => self.load_to_gpu(chunk, memory, *offset),
             ArenaAddress::File(memory, offset) => self.load_to_file(chunk, memory, *offset),
         }
     }
 
-    #[expect(unsafe_code, reason = "tch has no way to write into a tensor's memory without a copy")]
-    fn load_to_host(&mut self, chunk: &Chunk, address: usize) -> Result<()> {
-        let bytes = chunk.bytes();
-        // SAFETY: `Weights` gives every read an address range of its own in an arena that the loader
-        // owns while it runs; the range is contiguous host memory, initialised when the arena was
-        // created, and any bytes are valid numbers.
-        let memory = unsafe { std::slice::from_raw_parts_mut(address as *mut u8, bytes) };
-        chunk.load(&mut self.buffer, memory)
+    /// Makes 8-bit integers of a chunk's rows, on the GPU if they go there and it has the kernel.
+    fn load_int8(&mut self, chunk: &Chunk, width: usize, scales: &ArenaAddress) -> Result<()> {
+        let Encoding::Plain(number) = chunk.piece.encoding else {
+            return Err(Error::Internal("integers are made of plain numbers alone".to_owned()));
+        };
+        let rows = chunk.piece.numbers() / width.max(1);
+        if let (ArenaAddress::Cuda(memory, values), ArenaAddress::Cuda(_, scales)) =
+            (&chunk.address, scales)
+            && chunk.piece.bytes() <= CHUNK
+            && let Some(maker) = Int8Maker::shared(memory.ordinal())
+        {
+            let uploader = self.uploader(memory.ordinal())?;
+            chunk.fetch(uploader.slot()?)?;
+            let rotation = zimage_checkpoint::rotation_of(width as u64);
+            let rows = PlainRows { number, rows, width, rotation };
+            return Ok(uploader.make_int8(&maker, rows, (memory, *values, *scales))?);
+        }
+        self.buffer.resize(self.buffer.len().max(chunk.piece.bytes()), 0);
+        let read = &mut self.buffer[..chunk.piece.bytes()];
+        chunk.fetch(read)?;
+        let mut made = vec![0; chunk.bytes() + rows * 4];
+        let (values, of_rows) = made.split_at_mut(chunk.bytes());
+        int8::make((number, width), read, values, of_rows)?;
+        self.put(&chunk.address, values)?;
+        self.put(scales, of_rows)
+    }
+
+    /// Brings bytes to an address.
+    fn put(&mut self, address: &ArenaAddress, bytes: &[u8]) -> Result<()> {
+        match address {
+            ArenaAddress::Host(address) => {
+                host_memory(*address, bytes.len()).copy_from_slice(bytes);
+                Ok(())
+            }
+            ArenaAddress::File(memory, offset) => write(memory, bytes, *offset),
+            ArenaAddress::Cuda(memory, offset) => {
+                let uploader = self.uploader(memory.ordinal())?;
+                for (number, part) in bytes.chunks(CHUNK).enumerate() {
+                    uploader.slot()?[..part.len()].copy_from_slice(part);
+                    uploader.send(part.len(), memory, offset + number * CHUNK)?;
+                }
+                Ok(())
+            }
+        }
     }
 
     fn load_to_file(&mut self, chunk: &Chunk, memory: &File, offset: u64) -> Result<()> {
@@ -223,9 +310,7 @@ impl Reader {
             self.chunk.resize(bytes, 0);
         }
         chunk.load(&mut self.buffer, &mut self.chunk[..bytes])?;
-        memory
-            .write_all_at(&self.chunk[..bytes], offset)
-            .map_err(|e| Error::Device(format!("no host memory for the weights: {e}")))
+        write(memory, &self.chunk[..bytes], offset)
     }
 
     fn load_to_gpu(&mut self, chunk: &Chunk, memory: &Memory, offset: usize) -> Result<()> {
@@ -256,6 +341,21 @@ impl Reader {
     }
 }
 
+/// `bytes` bytes of an arena's host memory.
+#[expect(unsafe_code, reason = "tch has no way to write into a tensor's memory without a copy")]
+fn host_memory<'a>(address: usize, bytes: usize) -> &'a mut [u8] {
+    // SAFETY: `Weights` gives every read an address range of its own in an arena that the loader
+    // owns while it runs; the range is contiguous host memory, initialised when the arena was
+    // created, and any bytes are valid numbers.
+    unsafe { std::slice::from_raw_parts_mut(address as *mut u8, bytes) }
+}
+
+fn write(memory: &File, bytes: &[u8], offset: u64) -> Result<()> {
+    memory
+        .write_all_at(bytes, offset)
+        .map_err(|e| Error::Device(format!("no host memory for the weights: {e}")))
+}
+
 #[cfg(test)]
 mod tests {
     use zimage_checkpoint::{Encoding, Number, Source};
@@ -272,7 +372,8 @@ mod tests {
             first_row: 0,
             companions: Vec::new(),
         };
-        Read { file: Arc::new(file), stored, to, address: ArenaAddress::Host(4096) }
+        let address = ArenaAddress::Host(4096);
+        Read { file: Arc::new(file), stored, to, int8: None, address }
     }
 
     #[test]

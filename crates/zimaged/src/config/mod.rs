@@ -52,7 +52,7 @@ pub struct DaemonConfig {
     /// The device of each worker. The documented setting is one device; a list of them, separated by
     /// commas, starts a worker for each.
     pub devices: Vec<Device>,
-    /// "auto", "bfloat16", "float16", "float32" or "float8".
+    /// "auto", "bfloat16", "float16", "float32", "float8" or "int8".
     pub dtype: String,
     /// The device's memory that each worker may take.
     pub memory: MemoryBudget,
@@ -330,8 +330,10 @@ fn model(path: PathBuf) -> ModelLocation {
 
 fn dtype(text: &str) -> Result<&str, String> {
     match text {
-        "auto" | "bfloat16" | "float16" | "float32" | "float8" => Ok(text),
-        _ => Err(format!("is {text:?}, but must be auto, bfloat16, float16, float32 or float8")),
+        "auto" | "bfloat16" | "float16" | "float32" | "float8" | "int8" => Ok(text),
+        _ => Err(format!(
+            "is {text:?}, but must be auto, bfloat16, float16, float32, float8 or int8"
+        )),
     }
 }
 
@@ -447,7 +449,7 @@ mod tests {
             refused(&Args::default(), &[("ZIMAGED_DTYPE", "int4")]),
             (
                 78,
-                "ZIMAGED_DTYPE is \"int4\", but must be auto, bfloat16, float16, float32 or float8"
+                "ZIMAGED_DTYPE is \"int4\", but must be auto, bfloat16, float16, float32, float8 or int8"
                     .into()
             )
         );

@@ -82,7 +82,7 @@ impl PinnedFiles {
 impl Read {
     /// Whether it copies the bytes that the file has.
     fn is_copy(&self) -> bool {
-        self.to == Kind::Uint8
-            || crate::weights::cast::kind_of(self.stored.encoding) == Some(self.to)
+        let has_kind = crate::weights::cast::kind_of(self.stored.encoding) == Some(self.to);
+        self.int8.is_none() && (self.to == Kind::Uint8 || has_kind)
     }
 }
