@@ -25,6 +25,10 @@ use crate::options::Options;
 use crate::tokenizer::PromptTokenizer;
 use crate::weights::{Loader, Progress, WeightDescriptors};
 
+/// What streaming integers costs that no file has.
+const MADE_EACH_TIME: &str = "8-bit integers are made each time a block is streamed, and twice as much \
+                              is copied: `zimg prepare --dtype int8` makes them once";
+
 /// A pipeline that cannot take requests yet.
 #[derive(Debug)]
 pub struct LoadingPipeline {
@@ -179,6 +183,9 @@ impl WarmPipeline {
                 engine.remark(Some(remark));
             }
         }
+        let streamer = engine.networks.streamer.as_ref();
+        let made = streamer.is_some_and(|streamer| streamer.makes_int8());
+        engine.remark(made.then(|| MADE_EACH_TIME.to_owned()));
         if float8 {
             engine.networks.transformer.make_float8()?;
         }

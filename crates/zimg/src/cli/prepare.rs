@@ -21,9 +21,8 @@ pub(crate) struct PrepareArgs {
     pub(crate) output: Option<PathBuf>,
     /// The type of the transformer's large matrices
     ///
-    /// bfloat16: images are those of the checkpoint under bfloat16, to the bit. float8: those under
-    /// float8. int8: a quarter of float32's size with less loss than float8; rows are rotated
-    /// (ConvRot). All else is written as bfloat16.
+    /// Images are those of the checkpoint under this dtype, to the bit. int8 has less loss than float8;
+    /// its rows are rotated (ConvRot). All else is written as bfloat16.
     #[arg(long, value_name = "DTYPE", default_value = "bfloat16", value_parser = dtype())]
     pub(crate) dtype: PreparedType,
     /// The type of the text encoder's large matrices

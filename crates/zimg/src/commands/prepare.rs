@@ -141,7 +141,8 @@ fn check_names(model: &Path, output: &Path) -> Result<(), Failure> {
 fn command(file: &Path, dtype: PreparedType) -> String {
     let dtype = match dtype {
         PreparedType::Float8 => " --dtype float8",
-        PreparedType::BFloat16 | PreparedType::Int8 => "",
+        PreparedType::Int8 => " --dtype int8",
+        PreparedType::BFloat16 => "",
     };
     format!("zimaged --model {}{dtype}", format::quoted(file))
 }

@@ -114,6 +114,12 @@ impl Streamer {
         self.open.set(true);
     }
 
+    /// Whether integers are made of plain numbers each time a part is copied.
+    pub(crate) fn makes_int8(&self) -> bool {
+        let ring = self.ring.borrow();
+        ring.parts.iter().any(|part| part.reads.iter().any(|(_, read)| read.int8.is_some()))
+    }
+
     /// Pins the parts' files, to copy from their pages; nothing on a CPU, or if the device has any
     /// part in another form than its file.
     ///
