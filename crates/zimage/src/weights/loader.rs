@@ -212,8 +212,9 @@ impl Loader {
     pub(crate) fn remark(&self) -> Option<String> {
         let Source::Files(files) = &self.source else { return None };
         if let Some(error) = files.expands_on.and_then(Expander::failure) {
-            let what = "quantised weights are expanded by the CPU, which is slower";
-            return Some(format!("{what}: {error}"));
+            return Some(format!(
+                "quantised weights are expanded by the CPU, which is slower: {error}"
+            ));
         }
         let error = Int8Maker::failure(files.makes_int8_on?)?;
         Some(format!("8-bit integers are made by the CPU, which is slower: {error}"))
