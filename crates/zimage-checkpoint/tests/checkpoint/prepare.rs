@@ -126,8 +126,16 @@ fn eight_bits_are_near_and_only_where_they_should_be() {
         };
         let found_numbers = numbers(&found, Component::Transformer, Number::F32);
         for (name, exact) in &exact {
-            let is_matrix = name.starts_with("layers.")
-                && (name.contains("attention.to_") || name.contains("feed_forward."));
+            let is_large = name.contains("attention.to_") || name.contains("feed_forward.");
+            let is_main = name.starts_with("layers.");
+            let is_matrix = match dtype {
+                // As in ComfyUI's file: modulation, and blocks that are no main layers, too.
+                PreparedType::Int8 => {
+                    let is_of_block = is_main || name.contains("_refiner.");
+                    is_of_block && (is_large || name.ends_with("adaLN_modulation.0.weight"))
+                }
+                _ => is_main && is_large,
+            };
             if !is_matrix {
                 assert_eq!(encodings(name), Encoding::Plain(Number::Bf16), "{name}");
                 continue;
