@@ -18,6 +18,8 @@ pub mod problem;
 mod router;
 pub mod server;
 mod start;
+mod status;
+pub mod tracker;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,12 +30,16 @@ pub use start::{new_key, serve};
 
 use access::Access;
 use daemon::Daemon;
+use status::FrontInfo;
+use tracker::Tracker;
 
 /// What every route has.
 #[derive(Clone, Debug)]
 pub struct App {
     /// The daemon.
     pub daemon: Daemon,
+    /// Detached jobs of the users that have a page open.
+    pub tracker: Tracker,
     /// Who may ask.
     pub access: Access,
     /// What the program was started with.
@@ -52,6 +58,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// What the status says of this process.
+    pub(crate) fn front(&self) -> FrontInfo {
+        FrontInfo { obey_steps: self.obey_steps }
+    }
+
     /// Whether browsers come over TLS, so that cookies are sent over it alone.
     pub(crate) fn is_secure(&self) -> bool {
         self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))

@@ -16,6 +16,7 @@ use crate::access::{self, Access, Hosts, Keys, Login, OneTimeToken, Secret};
 use crate::daemon::{Daemon, DaemonConfig};
 use crate::router::router;
 use crate::server::{self, Listener};
+use crate::tracker::Tracker;
 use crate::{App, Args, Config, events};
 
 /// How long responses under way may take after a signal.
@@ -62,7 +63,11 @@ async fn run(args: &Args) -> Result<(), Failure> {
         socket: socket.clone(),
         connections: args.daemon_connections.into(),
     });
-    let app = App { daemon, access, config: Arc::new(config) };
+    let follow = usize::from(args.daemon_connections) / 2;
+    let tracker = Tracker::new(daemon.clone(), config.front(), follow);
+    let tracker = tracker.map_err(|error| internal(&error))?;
+    tokio::spawn(tracker.clone().run());
+    let app = App { daemon, tracker, access, config: Arc::new(config) };
     tracing::info!(
         event = events::LISTENING,
         version = env!("CARGO_PKG_VERSION"),

@@ -48,15 +48,23 @@ impl EmbeddedMetadata {
 
     /// Reads a file's bytes; none if they are not a PNG, JPEG or WebP file.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let texts = FileTexts::of(bytes)?;
-        let Some(Reading { writer, text, metadata }) = programs::read(&texts) else {
-            return Some(Self::default());
+        FileTexts::of(bytes).map(|texts| Self::of_texts(&texts))
+    }
+
+    /// Reads an A1111 parameters text that is in no file, as users paste it.
+    pub fn from_text(text: &str) -> Self {
+        Self::of_texts(&FileTexts::of_parameters(text))
+    }
+
+    fn of_texts(texts: &FileTexts) -> Self {
+        let Some(Reading { writer, text, metadata }) = programs::read(texts) else {
+            return Self::default();
         };
         let (generation, unread) = match metadata {
             Ok(metadata) => (Some(metadata), None),
             Err(unread) => (None, Some(unread)),
         };
-        Some(Self { generation, parameters: Some(text), writer: Some(writer), unread })
+        Self { generation, parameters: Some(text), writer: Some(writer), unread }
     }
 }
 
@@ -95,6 +103,15 @@ mod tests {
             let read = image::load_from_memory(&bytes).unwrap().into_rgb8();
             assert_eq!(read.dimensions(), (64, 64), "{format:?} is an image all the same");
         }
+    }
+
+    #[test]
+    fn a_pasted_text_is_read_without_a_file() {
+        let found = EmbeddedMetadata::from_text(&metadata().to_parameters());
+        let found = found.generation.unwrap().params;
+        assert_eq!((found.prompt, found.seed), (metadata().params.prompt, Some(u64::MAX)));
+        assert_eq!(EmbeddedMetadata::from_text("a fox").generation, None);
+        assert_eq!(EmbeddedMetadata::from_text(" "), EmbeddedMetadata::default());
     }
 
     #[test]

@@ -94,6 +94,15 @@ impl Access {
         Err(problem.code("invalid_api_key"))
     }
 
+    /// Whether a user that was signed in still may ask: the key may have been removed.
+    pub(crate) fn is_valid(&self, user: &User) -> bool {
+        match (self.login(), user.name()) {
+            (Login::Keys(keys), Some(name)) => keys.named(name).is_some(),
+            (Login::Keys(_), None) => false,
+            _ => true,
+        }
+    }
+
     fn session(&self, headers: &HeaderMap, of: impl Fn(&str) -> Option<String>) -> Option<String> {
         let now = SystemTime::now();
         cookie::in_request(headers).find_map(|value| cookie::name(&self.0.secret, value, &of, now))

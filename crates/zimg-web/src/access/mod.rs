@@ -19,6 +19,7 @@ pub(crate) use layer::{checked, signed_in};
 pub(crate) use login::Signed;
 pub use login::{Login, OneTimeToken};
 pub use secret::Secret;
+pub(crate) use secret::random_text;
 pub use user::User;
 
 /// Who may ask.

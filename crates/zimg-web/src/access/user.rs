@@ -21,6 +21,11 @@ impl User {
         Self(Some(name.into()))
     }
 
+    /// The user for whom a job was submitted.
+    pub(crate) fn of_job(job: &JobInfo) -> Self {
+        Self(job.on_behalf_of.as_deref().map(Arc::from))
+    }
+
     /// The name of the key, on whose behalf the daemon is asked.
     pub fn name(&self) -> Option<&str> {
         self.0.as_deref()

@@ -25,7 +25,7 @@ impl Daemon {
 }
 
 /// Runs blocking code on a thread of the pool.
-pub(super) async fn on_thread<T: Send + 'static>(
+pub(crate) async fn on_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
     spawn_blocking(work)

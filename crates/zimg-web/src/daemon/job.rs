@@ -80,16 +80,16 @@ impl Daemon {
         self.converse(None, move |client| client.wait(job)).await
     }
 
-    /// Submits a detached job; returns when it is on the daemon's disk.
+    /// Submits a detached job; returns its number and position when it is on the daemon's disk.
     ///
     /// # Errors
     ///
     /// As [`Self::generate`].
-    pub async fn submit(&self, user: &User, request: Generate) -> Result<JobId, Problem> {
+    pub async fn submit(&self, user: &User, request: Generate) -> Result<(JobId, u32), Problem> {
         let request = Generate { detach: true, ..for_user(user, request)? };
         let params = request.params.clone();
         let running = self.converse(Some(params), move |client| client.generate(request)).await?;
-        Ok(running.job)
+        Ok((running.job, running.position))
     }
 
     async fn converse(

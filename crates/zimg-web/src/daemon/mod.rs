@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use zimg_client::Client;
 
+pub(crate) use connection::on_thread;
 pub(crate) use encode::thumbnail;
 pub use encode::{JobContext, encode, encode_preview};
 pub use job::RunningJob;

@@ -1,6 +1,6 @@
 //! Images of detached jobs, read from the daemon's job store.
 
-use zimg_client::{Image, ImageInfo, JobId, Started, Update};
+use zimg_client::{Image, ImageInfo, JobId, Params, Started, Update};
 
 use super::{Daemon, JobContext};
 use crate::access::User;
@@ -16,6 +16,24 @@ pub struct StoredImage {
 }
 
 impl Daemon {
+    /// What a detached job was asked for, and how it started if it did.
+    pub(crate) async fn details(
+        &self,
+        job: JobId,
+        has_started: bool,
+    ) -> Result<(Params, Option<Started>), Problem> {
+        let mut running = self.follow(job).await?;
+        let params = running.params.clone();
+        if !has_started {
+            return Ok((params, None));
+        }
+        let started = match running.next().await {
+            Some(Ok(Update::Started(started))) => Some(started),
+            _ => None,
+        };
+        Ok((params, started))
+    }
+
     /// Image `index` (from 0) of a user's detached job.
     ///
     /// # Errors

@@ -110,7 +110,10 @@ pub(super) async fn get(
     if known.is_some_and(|tags| tags.split(',').any(|known| known.trim() == tag)) {
         return Ok(StatusCode::NOT_MODIFIED.into_response());
     }
-    let StoredImage { context, image } = app.daemon.image(&user, id.job, id.index).await?;
+    let StoredImage { context, image } = match app.tracker.recent_image(id.job, id.index) {
+        Some(recent) => StoredImage::clone(&recent),
+        None => app.daemon.image(&user, id.job, id.index).await?,
+    };
     let (prompt, seed) = (context.params.prompt.clone(), image.info.seed);
     let (bytes, kind) = if thumbnail {
         (daemon::thumbnail(image, THUMBNAIL).await?, ImageFormat::WebP)

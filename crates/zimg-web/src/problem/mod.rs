@@ -89,6 +89,11 @@ impl Problem {
         &self.message
     }
 
+    /// What to do, if it is known.
+    pub fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// The daemon's refusal of a job because it has no place.
     pub(crate) fn busy(busy: &Busy) -> Self {
         let problem = Self::from(busy.failure.clone());

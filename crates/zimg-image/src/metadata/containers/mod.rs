@@ -8,6 +8,8 @@ mod png;
 mod webp;
 mod xmp;
 
+use super::keywords::PARAMETERS_KEYWORD;
+
 /// The most that one text may have, also after it was decompressed.
 pub(super) const TEXT_MAX: usize = 4 << 20;
 /// How many texts are read.
@@ -69,6 +71,13 @@ impl FileTexts {
             return None;
         }
         Some(texts)
+    }
+
+    /// A parameters text alone.
+    pub(super) fn of_parameters(text: &str) -> Self {
+        let mut texts = Self::default();
+        texts.add(PARAMETERS_KEYWORD, text);
+        texts
     }
 
     /// Width and height as the file's head says.

@@ -1,0 +1,91 @@
+//! `GET status` and `GET parameters`: from these the page makes its form.
+
+use axum::extract::State;
+use serde_json::{Value as Json, json};
+use zimg_client::params::{DefaultRule, PARAMETERS, Parameter, Range, Surface, Value};
+
+use crate::App;
+use crate::access::User;
+use crate::status;
+
+/// The largest integer that JavaScript's numbers hold exactly.
+const SAFE: u64 = (1 << 53) - 1;
+
+pub(super) async fn status(State(app): State<App>, _: User) -> axum::Json<Json> {
+    let overview = app.daemon.overview().await;
+    let model = app.daemon.known_model();
+    let overview = overview.as_ref().map(AsRef::as_ref);
+    axum::Json(status::value(overview, model.as_deref(), &app.config.front()))
+}
+
+pub(super) async fn parameters(_: User) -> axum::Json<Json> {
+    axum::Json(json!({"parameters": PARAMETERS.iter().map(parameter).collect::<Vec<_>>()}))
+}
+
+/// A row of the table of parameters.
+fn parameter(row: &Parameter) -> Json {
+    let (mut min, mut max, mut multiple, mut bytes) = (Json::Null, Json::Null, 1, Json::Null);
+    let kind = match row.range {
+        Range::Text { max } => {
+            bytes = max.into();
+            "text"
+        }
+        Range::Integer { min: least, max: most, multiple: of } => {
+            (min, max, multiple) = (integer(least), integer(most), of);
+            "integer"
+        }
+        Range::Real { min: least, max: most } => {
+            (min, max) = (least.into(), most.into());
+            "real"
+        }
+        Range::Flag => "flag",
+    };
+    json!({
+        "name": row.name,
+        "type": kind,
+        "min": min,
+        "max": max,
+        "multiple": multiple,
+        "max_bytes": bytes,
+        "default": row.default.value().as_ref().map(value),
+        "from_model": row.default == DefaultRule::Model,
+        "required": row.default == DefaultRule::Required,
+        "unit": row.unit,
+        "advanced": matches!(row.surface, Surface::Option { advanced: true, .. }),
+        "help": row.help,
+        "details": row.details,
+        "aliases": row.aliases.iter().map(|alias| alias.name).collect::<Vec<_>>(),
+    })
+}
+
+/// A value of a parameter as JSON; integers that JavaScript would round are text.
+pub(super) fn value(value: &Value) -> Json {
+    match value {
+        Value::Text(text) => text.as_str().into(),
+        Value::Integer(number) => integer(*number),
+        Value::Real(number) => (*number).into(),
+        Value::Flag(on) => (*on).into(),
+    }
+}
+
+fn integer(number: u64) -> Json {
+    if number > SAFE { number.to_string().into() } else { number.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_parameter_says_what_a_form_needs() {
+        for row in &PARAMETERS {
+            let json = parameter(row);
+            let has_range = !json["min"].is_null() && !json["max"].is_null();
+            let is_number = matches!(json["type"].as_str(), Some("integer" | "real"));
+            assert_eq!(has_range, is_number, "{}", row.name);
+            assert_eq!(json["max_bytes"].is_null(), json["type"] != "text", "{}", row.name);
+        }
+        let seed = Parameter::named("seed").map(parameter).unwrap();
+        assert_eq!(seed["max"], "18446744073709551615");
+    }
+}
