@@ -1,10 +1,14 @@
-//! Writes the table of the page's files: a row for each file below page/, sorted by its path.
+//! Writes the table of the page's files: a row for each file below page/, sorted by its path. What
+//! only authors read is left out (`build/compact.rs`).
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 use sha2::{Digest, Sha256};
+
+#[path = "build/compact.rs"]
+mod compact;
 
 /// `Content-Type` by the name's extension. A file of another kind is an error of the build.
 const TYPES: [(&str, &str); 9] = [
@@ -22,6 +26,8 @@ const TYPES: [(&str, &str); 9] = [
 fn main() -> io::Result<()> {
     let page = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("page");
     println!("cargo::rerun-if-changed={}", page.display());
+    println!("cargo::rerun-if-changed=build");
+    let served = Path::new(&variable("OUT_DIR")?).join("page");
     let mut files = Vec::new();
     collect(&page, &mut files)?;
     let mut rows = Vec::new();
@@ -30,11 +36,17 @@ fn main() -> io::Result<()> {
         let path = format!("/{}", relative.display());
         let extension = file.extension().and_then(|extension| extension.to_str());
         let kind = TYPES.iter().find(|(known, _)| Some(*known) == extension);
-        let Some((_, kind)) = kind else {
+        let (Some((_, kind)), Some(extension)) = (kind, extension) else {
             return Err(io::Error::other(format!("{} is of no known type", file.display())));
         };
-        let tag = hex(&Sha256::digest(fs::read(&file)?));
-        rows.push((path, *kind, tag, file));
+        let mut bytes = fs::read(&file)?;
+        if let Ok(text) = str::from_utf8(&bytes) {
+            bytes = compact::compact(extension, text).into_bytes();
+        }
+        let target = served.join(relative);
+        fs::create_dir_all(target.parent().unwrap_or(&served))?;
+        fs::write(&target, &bytes)?;
+        rows.push((path, *kind, hex(&Sha256::digest(&bytes)), target));
     }
     rows.sort();
     let mut code = String::from("static ASSETS: &[Asset] = &[\n");

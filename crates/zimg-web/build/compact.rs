@@ -1,0 +1,45 @@
+//! Assets without what only their authors read: comments, indentation, blank lines.
+//!
+//! The rules are line by line and no parser: `tests/page.rs` holds the page's files to what they
+//! assume.
+
+/// The text of an asset as it is served, by its extension.
+pub(crate) fn compact(extension: &str, text: &str) -> String {
+    match extension {
+        "js" => lines(&without_comments(text), |line| !line.starts_with("//")).join("\n") + "\n",
+        "css" => {
+            let mut text = lines(&without_comments(text), |_| true).concat();
+            for (long, short) in [
+                (": ", ":"),
+                ("; ", ";"),
+                (", ", ","),
+                (" {", "{"),
+                ("{ ", "{"),
+                (" }", "}"),
+                (";}", "}"),
+            ] {
+                text = text.replace(long, short);
+            }
+            text
+        }
+        // A line is a text with its key.
+        "json" => {
+            lines(text, |_| true).iter().map(|line| line.replacen("\": ", "\":", 1)).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+fn without_comments(text: &str) -> String {
+    let mut rest = text;
+    let mut kept = String::new();
+    while let Some((before, comment)) = rest.split_once("/*") {
+        kept.push_str(before);
+        rest = comment.split_once("*/").map_or("", |(_, after)| after);
+    }
+    kept + rest
+}
+
+fn lines(text: &str, is_kept: impl Fn(&str) -> bool) -> Vec<&str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && is_kept(line)).collect()
+}

@@ -1,0 +1,61 @@
+// Images of jobs: their settings, and what can be done with them.
+
+import { imageAddress } from "./api.js";
+import { h } from "./dom.js";
+import { draft, params as drafted, put, take } from "./draft.js";
+import { theForm } from "./form.js";
+import { jobs, submit, unfinished } from "./state.js";
+import { t } from "./texts.js";
+
+/** @typedef {import("../page-types").Job} Job */
+/** @typedef {import("../page-types").Picture} Picture */
+/** @typedef {{ job: Job, image: Picture }} Shown */
+
+/** All images of the page, newest job first. @returns {Shown[]} */
+export const allImages = () => jobs.flatMap((job) => job.images.map((image) => ({ job, image })));
+
+/** Images of ended jobs. */
+export const finished = () => allImages().filter(({ job }) => !unfinished(job));
+
+/** Sides of a job's images. @param {Job} job @returns {[number, number]} */
+export const sidesOf = ({ images, started, params }) => [
+  Number(images[0]?.width ?? started?.width ?? params.width ?? 1), Number(images[0]?.height ?? started?.height ?? params.height ?? 1)];
+
+/**
+ * The settings that generate this image again.
+ * @param {Shown} shown @returns {import("../page-types").Values}
+ */
+export function settingsOf({ job, image }) {
+  const { count: _, ...asked } = job.params;
+  const { model: __, ...used } = job.started ?? { model: "" };
+  return { ...asked, ...used, width: image.width, height: image.height, seed: image.seed };
+}
+
+/** Puts an image's settings, or some of them, into the form. @param {Shown} shown @param {"all" | "prompt" | "seed"} which */
+export function again(shown, which) {
+  const all = settingsOf(shown);
+  if (which === "seed") put("seed", all.seed);
+  else take(which === "all" ? all : { prompt: all.prompt, negative: all.negative ?? "" }, which === "all");
+  theForm().notify(t(`taken.${which}`), which !== "seed");
+  document.getElementById("param-prompt")?.focus();
+}
+
+/** Generates the image's settings at once with a new seed. @param {Shown} shown */
+export async function vary(shown) {
+  const { seed: _, ...values } = settingsOf(shown);
+  await submit({ ...values, count: drafted().count ?? 1 }, draft.priority, []);
+}
+
+/** @param {Shown} shown @param {string} format @param {boolean} bare without settings inside */
+export const download = ({ image }, format, bare = false) =>
+  h("a", { class: "button", href: imageAddress(image.id, { format, download: "1", ...(bare ? { metadata: "0" } : {}) }), download: "" }, format.toUpperCase());
+
+/** A picture in a button that opens the viewer. @param {Shown} shown @param {boolean} small */
+export function tile(shown, small) {
+  const { job, image } = shown;
+  const img = h("img", { src: imageAddress(image.id, small ? { size: "thumb" } : {}), alt: job.params.prompt, loading: small ? "lazy" : "eager", decoding: "async", width: image.width, height: image.height });
+  const element = h("button", { type: "button", class: "tile", "data-image": image.id, onclick: () => document.dispatchEvent(new CustomEvent("view", { detail: image.id })) }, img);
+  if (image.preview) element.style.backgroundImage = `url(${image.preview})`;
+  element.style.setProperty("--ratio", String(image.width / image.height));
+  return element;
+}

@@ -1,0 +1,52 @@
+// The page: signs in, reads what the daemon can do, and puts the elements together.
+
+import { h } from "./dom.js";
+import { restore } from "./draft.js";
+import "./form.js";
+import "./gallery.js";
+import { header, restoreTheme } from "./header.js";
+import "./now.js";
+import { live } from "./say.js";
+import { begin } from "./state.js";
+import { later, preferred, speak, t } from "./texts.js";
+
+const showHelp = async () => {
+  await later();
+  (await import("./help.js")).help();
+};
+
+/** The elements in the language that is spoken. */
+function draw() {
+  document.title = t("title");
+  document.body.replaceChildren(header(draw, showHelp),
+    h("main", {}, h("z-form"), h("div", { class: "results", tabindex: -1 }, h("z-now"), h("z-gallery"))), h("z-viewer"), live);
+}
+
+async function signIn() {
+  await later();
+  await (await import("./sign-in.js")).signIn();
+}
+
+/** Tries until the front answers. */
+async function start() {
+  for (let delay = 500; ; delay = Math.min(delay * 2, 8000)) {
+    try {
+      return await begin(signIn);
+    } catch {
+      await new Promise((next) => setTimeout(next, delay));
+    }
+  }
+}
+
+restoreTheme();
+restore();
+if (/\btoken=/.test(location.hash)) await (await import("./sign-in.js")).redeem();
+await speak(preferred());
+draw();
+await start();
+// What is not needed for the first sight comes after it.
+void later().then(() => import("./viewer.js"));
+void import("./drop.js").then(({ acceptDrops }) => acceptDrops());
+void import("./keys.js").then(({ acceptKeys }) => acceptKeys(showHelp));
+void import("./link.js").then(({ acceptLinks }) => acceptLinks());
+if (matchMedia("(min-width: 900px)").matches) document.getElementById("param-prompt")?.focus();
