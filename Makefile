@@ -13,7 +13,7 @@ LIBTORCH_FLAGS = $(if $(CUDA),--cuda)$(if $(CPU),--cpu)
 
 export PYTHON CARGO PROFILE PREFIX DESTDIR
 
-.PHONY: help libtorch build demo test recording deny units disk-test hub-test users-test limits-test systemd-test verify fuzz soak gpu-test parity bench gpu-bench docs install uninstall clean
+.PHONY: help libtorch build demo test recording deny units disk-test hub-test users-test limits-test page-test systemd-test verify fuzz soak gpu-test parity bench gpu-bench docs install uninstall clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ users-test: ## real users of one daemon, in its group and outside; needs root or
 
 limits-test: libtorch ## zimaged in control groups that limit memory, processes and CPUs; as root, with writable groups
 	@contrib/dev/limits-test.sh
+
+page-test: libtorch ## the web page in headless Chromium, against the built-in model; needs Node 20 and Chromium
+	@contrib/dev/page-test.sh
 
 systemd-test: $(if $(SUDO_USER),,libtorch) ## run the service under a real systemd in a container; as root
 	@contrib/dev/systemd-test/run.sh

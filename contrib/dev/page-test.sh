@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# `make page-test`: the page in headless Chromium against zimg-web and zimaged with the built-in model.
+# FILES names single tests: FILES=access.test.mjs make page-test
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+contrib/dev/need.sh cargo c++ node chromium
+"${CARGO:-cargo}" build --quiet --locked -p zimg -p zimaged -p zimage-worker -p zimg-web
+modules=${CARGO_TARGET_DIR:-target}/page-test
+mkdir -p "$modules"
+modules=$(cd "$modules" && pwd)
+if ! cmp -s tests/page/package-lock.json "$modules/installed"; then
+  cp tests/page/package.json tests/page/package-lock.json "$modules/"
+  (cd "$modules" && npm ci --silent --ignore-scripts --no-audit --no-fund)
+  cp tests/page/package-lock.json "$modules/installed"
+fi
+export PAGE_MODULES=$modules/node_modules/
+echo "page-test: types"
+"$modules/node_modules/.bin/tsc" -p tests/page
+echo "page-test: Chromium"
+cd tests/page
+# shellcheck disable=SC2086 # several names
+node --test --test-reporter=spec --test-concurrency=1 ${FILES:-*.test.mjs}

@@ -1,0 +1,42 @@
+// How much the browser loads before the first image.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { finishedImage, generate, openPage, Service, startBrowser } from "./harness.mjs";
+
+let service, browser;
+before(async () => {
+  browser = await startBrowser();
+  service = await Service.start();
+});
+after(async () => {
+  await browser.close();
+  await service.stop();
+});
+
+for (const locale of ["en-US", "zh-CN"]) {
+  test(`at most 60 KB before the first image: ${locale}`, async () => {
+    const first = await openPage(service);
+    await generate(first);
+    await finishedImage(first).first().waitFor();
+    await first.done();
+    const page = await openPage(service, { locale });
+    await finishedImage(page).first().waitFor();
+    await page.done();
+    // A second visit, to see the order of its requests.
+    const context = await browser.newContext({ locale });
+    const visit = await context.newPage();
+    const bodies = [];
+    let open = true;
+    visit.on("response", (response) => {
+      if (response.url().includes("/zimg/v1/images/")) open = false;
+      if (open && !response.url().includes("/zimg/v1/")) bodies.push(response);
+    });
+    await visit.goto(service.url);
+    await finishedImage(visit).first().waitFor();
+    const sizes = await Promise.all(bodies.map(async (response) => [new URL(response.url()).pathname, (await response.body()).length]));
+    const sum = sizes.reduce((sum, [, bytes]) => sum + bytes, 0);
+    assert.ok(sum > 20000 && sum <= 60 * 1024, `${sum} bytes: ${JSON.stringify(sizes)}`);
+    await context.close();
+  });
+}

@@ -1,0 +1,169 @@
+// Programs under test and a browser; every page is watched for errors and foreign requests.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const NODE_MODULES = process.env.PAGE_MODULES ?? new URL("./node_modules/", import.meta.url).pathname;
+const { chromium } = await import(join(NODE_MODULES, "playwright-core/index.mjs"));
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+export const repository = resolve(here, "../..");
+const programs = process.env.ZIMG_BIN ?? join(process.env.CARGO_TARGET_DIR ?? join(repository, "target"), "debug");
+const axeSource = readFileSync(join(NODE_MODULES, "axe-core/axe.min.js"), "utf8");
+
+/** A prompt that the built-in model can do. */
+export const PROMPT = "a red circle on a white background";
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/** Tries a question until it is answered truly; the programs' own start is the event. */
+async function until(question, what) {
+  for (const began = Date.now(); Date.now() - began < 60000; ) {
+    if (await question().catch(() => false)) return;
+    await new Promise((next) => setTimeout(next, 20));
+  }
+  throw new Error(`${what} took more than 60 s`);
+}
+
+/** A daemon with the built-in model and a front, on a private socket, port and state. */
+export class Service {
+  static async start({ front = [] } = {}) {
+    const service = new Service();
+    service.directory = mkdtempSync(join(tmpdir(), "zimg-page-"));
+    service.socket = join(service.directory, "zimaged.sock");
+    service.port = await freePort();
+    service.url = `http://127.0.0.1:${service.port}/`;
+    service.options = front;
+    service.frontUp = service.daemonUp = true;
+    writeFileSync(join(service.directory, "zimaged.toml"), "");
+    await service.startDaemon();
+    await service.startFront();
+    return service;
+  }
+
+  run(program, options) {
+    const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(ZIMG|ZIMAGED)_/.test(name)));
+    const child = spawn(join(programs, program), options, { env: { ...environment, ZIMG_CONFIG: "" }, stdio: ["ignore", "ignore", "pipe"] });
+    child.log = "";
+    child.stderr.on("data", (text) => (child.log += text));
+    return child;
+  }
+
+  async startDaemon() {
+    const { directory, socket } = this;
+    this.daemon = this.run("zimaged", ["--config", join(directory, "zimaged.toml"), "--socket", socket, "--state-dir", join(directory, "state"), "--model", "tiny", "--device", "cpu"]);
+  }
+
+  async startFront() {
+    this.front = this.run("zimg-web", ["--listen", `127.0.0.1:${this.port}`, "--socket", this.socket, "--state-dir", join(this.directory, "web"), ...this.options]);
+    await until(async () => {
+      assert.equal(this.front.exitCode, null, this.front.log);
+      return (await fetch(`${this.url}healthz`)).ok;
+    }, "zimg-web's start");
+  }
+
+  async end(program, signal) {
+    const child = this[program];
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, "exit");
+    child.kill(signal);
+    await ended;
+  }
+
+  /** Ends the program and starts it again. */
+  async restart(program, signal = "SIGTERM") {
+    await this.end(program, signal);
+    await (program === "front" ? this.startFront() : this.startDaemon());
+  }
+
+  async stop() {
+    await this.end("front", "SIGTERM");
+    await this.end("daemon", "SIGTERM");
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+let browser;
+export async function startBrowser() {
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
+  return browser;
+}
+
+/**
+ * A page in a context of its own. `close()` checks what every page must have: no error in the
+ * console, and no request to another host.
+ */
+export async function openPage(service, { width = 1280, height = 860, dark = false, locale = "en-US", hash = "", reducedMotion = "no-preference", outages = false, context: more = {} } = {}) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: dark ? "dark" : "light", locale, reducedMotion, ...more });
+  await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: service.url });
+  const page = await context.newPage();
+  const errors = [];
+  const isOutage = (text) => outages && /Failed to load resource|ERR_CONNECTION|ERR_INCOMPLETE|ERR_EMPTY/.test(text);
+  page.on("console", (message) => message.type() === "error" && !isOutage(message.text()) && errors.push(`${message.text()} ${message.location().url}`));
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("request", (request) => /^(data|blob):/.test(request.url()) || request.url().startsWith(service.url) || errors.push(`a request to ${request.url()}`));
+  page.on("dialog", (dialog) => {
+    errors.push(`a dialog: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  page.expectErrors = (pattern) => {
+    const rest = errors.filter((text) => !pattern.test(text));
+    errors.length = 0;
+    errors.push(...rest);
+  };
+  page.done = async () => {
+    await context.close();
+    assert.deepEqual(errors, []);
+  };
+  await page.goto(service.url + hash);
+  await page.locator("z-form form").waitFor();
+  return page;
+}
+
+/** Types a prompt, takes a number of steps (more steps: a longer job), and generates. */
+export async function generate(page, { prompt = PROMPT, steps, size, count } = {}) {
+  await page.locator("#param-prompt").fill(prompt);
+  await openSettings(page);
+  if (steps) await page.locator("#param-steps").fill(String(steps));
+  if (count) await page.locator("#param-count").fill(String(count));
+  if (size) {
+    await page.locator("#param-width").fill(String(size));
+    await page.locator("#param-height").fill(String(size));
+  }
+  await page.locator("button.primary").click();
+}
+
+/** The settings are folded on a phone. */
+export async function openSettings(page) {
+  const settings = page.locator("details.settings");
+  if ((await settings.getAttribute("open")) === null) await page.locator("button.narrow").click();
+}
+
+/** The large image of a job that is done. */
+export const finishedImage = (page) => page.locator("z-now .card .tile:not(.blank) img");
+export const preview = (page) => page.locator("z-now .preview:not([hidden])");
+/** An image that the browser has decoded. */
+export const decoded = (image) => image.evaluate((element) => element.decode().then(() => [element.naturalWidth, element.naturalHeight]));
+
+/** What axe finds of the two highest degrees. */
+export async function axe(page) {
+  // By the protocol, so that the page's policy stays in force.
+  const session = await page.context().newCDPSession(page);
+  await session.send("Runtime.evaluate", { expression: axeSource });
+  const { result } = await session.send("Runtime.evaluate", { expression: "axe.run().then((found) => JSON.stringify(found.violations))", awaitPromise: true });
+  const violations = JSON.parse(result.value);
+  return violations.filter(({ impact }) => impact === "serious" || impact === "critical").map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join(", ")}`);
+}
