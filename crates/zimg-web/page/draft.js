@@ -41,7 +41,7 @@ export function standard(name) {
   const parameter = row(name);
   if (parameter && parameter.default !== null && !parameter.from_model) return parameter.default;
   const model = /** @type {Record<string, any> | null} */ (status?.model ?? null);
-  return model?.[name] ?? parameter?.min ?? "";
+  return model?.[name] ?? "";
 }
 
 /** The value in force. @param {string} name @returns {any} */

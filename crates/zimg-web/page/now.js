@@ -26,6 +26,10 @@ export function underWay() {
 class ZNow extends HTMLElement {
   /** @type {Map<string, { element: HTMLElement, show: () => void, key: string }>} */
   cards = new Map();
+  /** @type {HTMLElement | undefined} */
+  empty;
+  /** The model that its examples are for. @type {string | undefined} */
+  emptyFor;
 
   connectedCallback() {
     if (this.cards.size) return;
@@ -64,7 +68,9 @@ class ZNow extends HTMLElement {
     }
     this.cards = cards;
     const wanted = [...cards.values()].map(({ element }) => element);
-    const children = wanted.length || !listed ? wanted : [empty()];
+    const name = status?.model?.name;
+    if (!this.empty || this.emptyFor !== name) [this.empty, this.emptyFor] = [empty(name), name];
+    const children = wanted.length || !listed ? wanted : [this.empty];
     // Elements that stay keep their place and focus.
     for (const child of [...this.children]) if (!children.includes(/** @type {HTMLElement} */ (child))) child.remove();
     children.forEach((child, at) => this.children[at] !== child && this.insertBefore(child, this.children[at] ?? null));
@@ -125,9 +131,9 @@ function line(job) {
   return { element, show: () => void (what.textContent = jobWords(job)) };
 }
 
-/** What a first visit sees. */
-function empty() {
-  const examples = status?.model?.name === "tiny" ? ["example.tiny1", "example.tiny2", "example.tiny3"] : ["example.1", "example.2", "example.3"];
+/** What a first visit sees. @param {string | undefined} model */
+function empty(model) {
+  const examples = model === "tiny" ? ["example.tiny1", "example.tiny2", "example.tiny3"] : ["example.1", "example.2", "example.3"];
   const use = (/** @type {string} */ text) => {
     put("prompt", text);
     document.getElementById("param-prompt")?.focus();
