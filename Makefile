@@ -13,7 +13,7 @@ LIBTORCH_FLAGS = $(if $(CUDA),--cuda)$(if $(CPU),--cpu)
 
 export PYTHON CARGO PROFILE PREFIX DESTDIR
 
-.PHONY: help libtorch build demo test recording deny units disk-test hub-test users-test limits-test page-test systemd-test verify fuzz soak gpu-test parity bench gpu-bench docs install uninstall clean
+.PHONY: help libtorch build demo test recording deny units disk-test hub-test users-test limits-test page-test systemd-test verify fuzz soak gpu-test parity bench gpu-bench memory-bench docs install uninstall clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ parity: libtorch ## regenerate the reference values with diffusers and compare
 
 bench: libtorch ## compare the CPU path with diffusers on the built-in model
 	@contrib/lab/bench/bench.sh cpu $(BENCH_FLAGS)
+
+memory-bench: libtorch ## measure memory budgets beside diffusers' modes on an NVIDIA GPU (60 GB of disk)
+	@contrib/lab/bench/bench.sh memory $(BENCH_FLAGS)
 
 gpu-bench: libtorch ## compare with diffusers on an NVIDIA GPU at the real size (20 GB of disk; 45 with float32)
 	@contrib/lab/bench/bench.sh gpu $(BENCH_FLAGS)

@@ -99,7 +99,7 @@ def is_quantised(name: str, shape: list[int]) -> bool:
 
 
 def safetensors(path: Path, tensors: dict[str, list[int]], layout: str) -> None:
-    """ComfyUI's single file: bfloat16, scaled float8, or int8 with ConvRot."""
+    """ComfyUI's single file: bfloat16, float8 with a scale for all or for each row, or int8 with ConvRot."""
     bfloat16 = bfloat16_pattern()
     integers = random.randbytes(PATTERN)
     # e4m3 numbers below 2^-2 in size.
@@ -120,6 +120,10 @@ def safetensors(path: Path, tensors: dict[str, list[int]], layout: str) -> None:
         elif layout == "float8":
             add(name, "F8_E4M3", shape, numbers, float8)
             add(f"{layer}.weight_scale", "F32", [], 4, struct.pack("<f", 0.1))
+            add(f"{layer}.comfy_quant", "U8", [26], 26, b'{"format":"float8_e4m3fn"} ')
+        elif layout == "float8_rows":
+            add(name, "F8_E4M3", shape, numbers, float8)
+            add(f"{layer}.weight_scale", "F32", [shape[0], 1], 4 * shape[0], struct.pack("<f", 0.1) * shape[0])
             add(f"{layer}.comfy_quant", "U8", [26], 26, b'{"format":"float8_e4m3fn"} ')
         else:
             text = b'{"format":"int8_tensorwise","convrot":true,"convrot_groupsize":256}'
@@ -191,8 +195,8 @@ def joined(checkpoint: Path, component: str, path: Path) -> None:
 WRITERS = {"bf16": safetensors, "float8": safetensors, "int8_convrot": safetensors, "q8_0": gguf, "q4_k": gguf}
 
 
-def make(checkpoint: Path, out: Path) -> dict[str, Path]:
-    """A ComfyUI models folder for each layout, made unless it is there."""
+def make(checkpoint: Path, out: Path, wanted: tuple[str, ...] = tuple(WRITERS)) -> dict[str, Path]:
+    """A ComfyUI models folder for each layout that is wanted, made unless it is there."""
     shared = out / "shared"
     shared.mkdir(parents=True, exist_ok=True)
     for component, name in (("text_encoder", "qwen_3_4b.safetensors"), ("vae", "ae.safetensors")):
@@ -200,7 +204,8 @@ def make(checkpoint: Path, out: Path) -> dict[str, Path]:
             joined(checkpoint, component, shared / f"{name}.part")
             (shared / f"{name}.part").rename(shared / name)
     tensors, folders = fused(checkpoint), {}
-    for layout, writer in WRITERS.items():
+    for layout in wanted:
+        writer = gguf if layout in ("q8_0", "q4_k") else safetensors
         folder = folders[layout] = out / layout
         name = "z_image_turbo." + ("gguf" if writer is gguf else "safetensors")
         for sub in ("diffusion_models", "text_encoders", "vae"):

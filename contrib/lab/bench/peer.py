@@ -1,10 +1,12 @@
 """One variant of diffusers' ZImagePipeline: loads, then answers lines of JSON on standard input until it ends.
 
-usage: peer.py plain|compiled|float8 CHECKPOINT [--device cuda:0] [--dtype bfloat16] [--threads N] [--once FILE …]
+usage: peer.py plain|compiled|float8|model-offload|group-block|group-leaf CHECKPOINT [--device cuda:0] [--dtype bfloat16] [--threads N] [--once FILE …]
 
 plain: as Z-Image-Turbo's model card has it: `from_pretrained(dtype=bfloat16)`, `.to("cuda")`, guidance 0.
 compiled: besides, libtorch's cuDNN attention and `compile_repeated_blocks(fullgraph=True)`, for each size by itself.
 float8: besides, torchao's row-wise dynamic float8 in the layers' linear maps, but those of the modulation.
+model-offload: `enable_model_cpu_offload()`. group-block, group-leaf: group offload with a stream, of one block or leaf
+at a time, the VAE resident.
 
 Standard output carries nothing but answers; everything else that is said goes to standard error.
 """
@@ -18,6 +20,7 @@ import sys
 import time
 
 BEGAN = time.perf_counter()
+OFFLOADED = ["model-offload", "group-block", "group-leaf"]
 
 
 def load(args: argparse.Namespace):
@@ -34,11 +37,15 @@ def load(args: argparse.Namespace):
     transformers_logging.disable_progress_bar()
     if args.threads:
         torch.set_num_threads(args.threads)
-    pipe = ZImagePipeline.from_pretrained(args.checkpoint, dtype=getattr(torch, args.dtype)).to(args.device)
+    pipe = ZImagePipeline.from_pretrained(args.checkpoint, dtype=getattr(torch, args.dtype))
+    if args.variant in OFFLOADED:
+        offload(pipe, args.variant, torch.device(args.device))
+    else:
+        pipe.to(args.device)
     pipe.set_progress_bar_config(disable=True)
     synchronize(torch)
     loaded = time.perf_counter()
-    if args.variant != "plain":
+    if args.variant in ("compiled", "float8"):
         if args.device.startswith("cuda"):
             pipe.transformer.set_attention_backend("_native_cudnn")
         if args.variant == "float8":
@@ -52,6 +59,22 @@ def load(args: argparse.Namespace):
         torch._dynamo.config.recompile_limit = 64
         pipe.transformer.compile_repeated_blocks(fullgraph=True, dynamic=False)
     return pipe, imported - BEGAN, loaded - imported
+
+
+def offload(pipe, variant: str, device) -> None:
+    """What keeps the weights in host memory."""
+    import torch
+    from diffusers.hooks import apply_group_offloading
+
+    if variant == "model-offload":
+        pipe.enable_model_cpu_offload(device=device)
+        return
+    how = {"onload_device": device, "offload_device": torch.device("cpu"), "use_stream": True}
+    how |= {"offload_type": "leaf_level"} if variant == "group-leaf" else {
+        "offload_type": "block_level", "num_blocks_per_group": 1}
+    pipe.transformer.enable_group_offload(**how)
+    apply_group_offloading(pipe.text_encoder, **how)
+    pipe.vae.to(device)
 
 
 def synchronize(torch) -> None:
@@ -129,7 +152,7 @@ class Answers:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("variant", choices=["plain", "compiled", "float8"])
+    parser.add_argument("variant", choices=["plain", "compiled", "float8", *OFFLOADED])
     parser.add_argument("checkpoint")
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--dtype", default="bfloat16")

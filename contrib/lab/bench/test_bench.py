@@ -17,6 +17,7 @@ import chart
 import cpu
 import disk
 import gpu
+import memory
 import ours
 import rows
 from checkpoint import elements
@@ -148,6 +149,55 @@ class DiskTest(Folder):
         file = self.folder / "x.safetensors"
         file.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(12))
         self.assertEqual(elements(file), 3)
+
+
+class MemoryTest(Folder):
+    def test_rows_are_all_there_and_peers_come_between_them(self) -> None:
+        rows = memory.order(False)
+        self.assertEqual(len(rows), len(set(rows)))
+        self.assertEqual(len(rows), 3 * 3 * 13 + 3 * 4)
+        peers = [number for number, row in enumerate(rows) if row.startswith("peer-")]
+        self.assertLess(peers[0], 8)
+        self.assertTrue(all(later - before == 7 for before, later in zip(peers, peers[1:])))
+
+    def test_a_ratio_is_told_of_one_run_alone(self) -> None:
+        def row(seconds: float, run: str, digest: str, within: bool = True) -> dict:
+            times = {"median": seconds, "min": seconds, "max": seconds, "n": 1}
+            return {"seen": times, "new": times, "gpu_gib": 7.5, "host_gib": 1.0, "digest": digest, "run": run,
+                    "plan": "bfloat16, 17 of 32 blocks resident: about 0.80 s an image, 7.9 GiB", "within": within}
+
+        told = memory.table({"rows": {"bf16-all-1024": row(0.7, "a", "1"), "bf16-8-1024": row(0.77, "a", "1"),
+                                      "bf16-6-1024": row(1.4, "a", "2", False), "bf16-4-1024": row(1.5, "b", "1"),
+                                      "float8-4-512": {"failed": "no word", "run": "a"}}})
+        self.assertIn("| bf16-8 | bfloat16, 17 of 32 blocks resident | 7.50 GiB | 0.770 s, 1.10× (≤ 1.12)", told)
+        self.assertIn("1.400 s, 2.00× (≤ 1.50) **missed**", told)
+        self.assertIn("**above the budget**", told)
+        self.assertIn("| bf16-4 | bfloat16, 17 of 32 blocks resident | 7.50 GiB | 1.500 s | 1.500 s |", told)
+        self.assertIn("**Different pixels of bf16:**", told)
+        self.assertIn("| float8-4-512 | no word |", told)
+
+    def test_only_pixels_are_digested(self) -> None:
+        def png(text: bytes, pixels: bytes) -> str:
+            chunks = [(b"tEXt", text), (b"IDAT", pixels), (b"IEND", b"")]
+            file = self.folder / "x.png"
+            file.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(
+                len(data).to_bytes(4, "big") + name + data + bytes(4) for name, data in chunks))
+            return memory.pixels_digest(file)
+
+        self.assertEqual(png(b"a", b"1"), png(b"bb", b"1"))
+        self.assertNotEqual(png(b"a", b"1"), png(b"a", b"2"))
+
+    @unittest.skipUnless((TARGET / "debug/examples/latency").exists() and (TARGET / "debug/zimage-worker").exists(),
+                         "the programs are not built")
+    def test_a_row_of_the_built_in_model_is_measured_once(self) -> None:
+        command = [sys.executable, "-B", HERE / "memory.py", "--tiny", "--bin", TARGET / "debug", "--out", self.folder,
+                   "--rows", "bf16-4-512-pinned"]
+        first = subprocess.run(command, capture_output=True, text=True)
+        self.assertEqual(first.returncode, 0, first.stderr + first.stdout)
+        row = json.loads((self.folder / "memory.json").read_text())["rows"]["bf16-4-512-pinned"]
+        self.assertEqual((row["seen"]["n"], row["new"]["n"], row["restarts"]), (7, 4, 0))
+        again = subprocess.run(command, capture_output=True, text=True)
+        self.assertNotIn("bench: bf16", again.stdout)
 
 
 class ProgramsTest(Folder):

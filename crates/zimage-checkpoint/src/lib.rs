@@ -46,8 +46,10 @@ pub use layout::LayoutKind;
 pub use layout::identify::Foreign;
 pub use location::{ModelFiles, ModelLocation};
 pub use memory_plan::{
-    ActivationBytes, CONTEXT_BYTES, Decode, DeviceRates, ImageSeconds, LEAST_SLOTS, MemoryBudget,
-    MemoryPlan, ModelFootprint, NumberBytes, Residency, TooSmall, gibibytes, is_block_matrix,
+    ActivationBytes, BlockBytes, CONTEXT_BYTES, Decode, DecoderFootprint, DeviceRates, Forms,
+    ImageSeconds, LEAST_SLOTS, MeasuredRates, MemoryBudget, MemoryPlan, ModelFootprint, ModelWork,
+    PinnedMemory, Residency, StripRule, TooSmall, gibibytes, is_block_matrix, is_streamed,
+    queries_at_a_time,
 };
 pub use prepare::{
     PrepareError, PrepareOptions, PreparePlan, PreparedType, Verification, verify_prepared,

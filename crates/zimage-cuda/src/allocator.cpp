@@ -8,7 +8,37 @@
 
 #include <cstdint>
 
+namespace {
+
+// The virtual functions of c10/cuda/CUDACachingAllocator.h of libtorch 2.11.0, as far as the one that is
+// called; that header needs CUDA's, which not every machine that builds has.
+class CudaAllocator : public c10::DeviceAllocator {
+ public:
+  virtual void* raw_alloc(size_t bytes) = 0;
+  virtual void* raw_alloc_with_stream(size_t bytes, void* stream) = 0;
+  virtual void raw_delete(void* memory) = 0;
+  virtual void init(int devices) = 0;
+  virtual double getMemoryFraction(c10::DeviceIndex device) = 0;
+  virtual void setMemoryFraction(double fraction, c10::DeviceIndex device) = 0;
+};
+
+}  // namespace
+
 extern "C" {
+
+// Limits what the allocator holds to a fraction of the device's memory. 0 on success.
+int zimg_allocator_limit(int device, double fraction) noexcept {
+  try {
+    auto* allocator = static_cast<CudaAllocator*>(c10::getDeviceAllocator(c10::DeviceType::CUDA));
+    const auto index = static_cast<c10::DeviceIndex>(device);
+    allocator->setMemoryFraction(fraction, index);
+    // Another class would not give back what it was given.
+    const double found = allocator->getMemoryFraction(index);
+    return found > fraction - 1e-9 && found < fraction + 1e-9 ? 0 : 1;
+  } catch (...) {
+    return 1;
+  }
+}
 
 // Returns cached memory to the driver. 0 on success.
 int zimg_allocator_empty_cache() noexcept {

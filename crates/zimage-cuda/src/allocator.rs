@@ -5,11 +5,13 @@
 use std::ffi::c_int;
 
 use crate::error::Error;
+use crate::health::free_memory;
 
 unsafe extern "C" {
     fn zimg_allocator_empty_cache() -> c_int;
     fn zimg_allocator_stats(device: c_int, bytes: *mut u64) -> c_int;
     fn zimg_allocator_reset_peak(device: c_int) -> c_int;
+    fn zimg_allocator_limit(device: c_int, fraction: f64) -> c_int;
 }
 
 /// libtorch's memory on one GPU, in bytes.
@@ -53,6 +55,19 @@ pub fn reset_peak(ordinal: usize) -> Result<(), Error> {
     checked(unsafe { zimg_allocator_reset_peak(number(ordinal)) })
 }
 
+/// Limits what the allocator holds, cache included, to so many bytes: beyond that it first gives back its
+/// cache, then fails. libtorch must have used the GPU before.
+///
+/// # Errors
+/// When libtorch has no such GPU, or has not used it, or the driver fails.
+pub fn limit(ordinal: usize, bytes: u64) -> Result<(), Error> {
+    let total = free_memory(ordinal)?.total.max(1);
+    let fraction = (bytes as f64 / total as f64).min(1.0);
+    // SAFETY: both arguments are numbers; exceptions are caught, and the class is that of the libtorch
+    // that the build is for.
+    checked(unsafe { zimg_allocator_limit(number(ordinal), fraction) })
+}
+
 fn number(ordinal: usize) -> c_int {
     c_int::try_from(ordinal).unwrap_or(c_int::MAX)
 }
@@ -74,5 +89,6 @@ mod tests {
         assert!(empty_cache().is_err());
         assert!(allocated(0).is_err() && allocated(usize::MAX).is_err());
         assert!(reset_peak(0).is_err());
+        assert!(limit(0, 1).is_err());
     }
 }

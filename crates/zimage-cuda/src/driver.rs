@@ -20,6 +20,23 @@ pub struct Gpu {
     pub uuid: String,
 }
 
+/// The driver's version, as the kernel tells it; else the version of CUDA that it supports.
+pub fn driver_version() -> String {
+    let told = std::fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
+    let is_version =
+        |word: &&str| word.contains('.') && word.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let first = told.lines().next().unwrap_or_default();
+    if let Some(version) = first.split_whitespace().find(is_version) {
+        return version.to_owned();
+    }
+    let mut version = 0;
+    let known = context::load().is_ok() && {
+        // SAFETY: the driver writes one number.
+        unsafe { sys::cuDriverGetVersion(&raw mut version) }.result().is_ok()
+    };
+    if known { format!("CUDA {version}") } else { "unknown".to_owned() }
+}
+
 impl Gpu {
     /// Whether its tensor cores support bfloat16 (Ampere and later).
     pub fn has_bfloat16(&self) -> bool {

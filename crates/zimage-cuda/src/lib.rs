@@ -21,10 +21,10 @@ mod memory;
 mod nvml;
 mod upload;
 
-pub use allocator::{Allocated, allocated, empty_cache, reset_peak};
+pub use allocator::{Allocated, allocated, empty_cache, limit as limit_allocator, reset_peak};
 pub use attention::WithoutCudnnAttention;
 pub use context::{make_current, synchronize, synchronize_compute};
-pub use driver::Gpu;
+pub use driver::{Gpu, driver_version};
 pub use error::Error;
 pub use event::Event;
 pub use graph::{Graph, Pool};

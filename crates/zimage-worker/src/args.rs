@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use clap::Parser;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use zimage::checkpoint::{MemoryBudget, ModelFiles, ModelKind};
+use zimage::checkpoint::{MemoryBudget, ModelFiles, ModelKind, PinnedMemory};
 
 /// The names of the options that are read before `main`, too: see `preinit`.
 pub(crate) mod flag {
@@ -47,6 +47,12 @@ pub(crate) struct Args {
     /// What it may take of the device's memory: `auto`, or a size like `8GiB`.
     #[arg(long, default_value = "auto")]
     pub(crate) memory: MemoryBudget,
+    /// The host's memory that it may pin: `off`, or a size like `16GiB`.
+    #[arg(long, default_value = "512MiB")]
+    pub(crate) pinned_memory: PinnedMemory,
+    /// The folder that keeps what was measured of devices.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) rates: Option<PathBuf>,
     /// The bytes that an earlier process planned with, or those of a smaller plan.
     #[arg(long, value_name = "BYTES")]
     pub(crate) plan_budget: Option<u64>,

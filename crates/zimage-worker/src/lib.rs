@@ -21,6 +21,7 @@ mod oom_retry;
 mod planner;
 #[doc(hidden)]
 pub mod preinit;
+mod rates;
 mod reports;
 mod serve;
 mod stage;

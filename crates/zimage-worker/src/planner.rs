@@ -3,7 +3,7 @@
 
 use tch::Device;
 use zimage::checkpoint::{
-    CONTEXT_BYTES, Decode, MemoryBudget, MemoryPlan, ModelFootprint, NumberBytes, Residency,
+    CONTEXT_BYTES, Decode, DeviceRates, Forms, MemoryBudget, MemoryPlan, ModelFootprint, Residency,
     TooSmall, gibibytes,
 };
 use zimage::{Checkpoint, DType, Error, ErrorKind, ImageRoom, Options};
@@ -12,6 +12,7 @@ use zimg_protocol::messages::PlannedMemory;
 use zimg_protocol::{Failure, Kind};
 
 use crate::args::{Args, Size};
+use crate::{log, rates};
 
 /// A plan, and what it was made of.
 #[derive(Debug)]
@@ -21,6 +22,14 @@ pub(crate) struct Planner {
     dtype: DType,
     /// Pixels of the largest image that it has room for.
     pixels: u64,
+    /// Those of the device, or those that are assumed.
+    rates: DeviceRates,
+    /// Whether they were measured.
+    is_measured: bool,
+    /// Whether streamed weights are copied from pinned memory.
+    pinned: bool,
+    /// The device's free bytes, if this process had none.
+    free: u64,
     plan: MemoryPlan,
 }
 
@@ -68,10 +77,29 @@ impl Planner {
         let sizes = sizes.map(|Size { width, height }| u64::from(*width) * u64::from(*height));
         let pixels = sizes.chain(args.plan_pixels).max().unwrap_or(0);
         let pixels = if args.warmup.is_empty() { pixels.max(default) } else { pixels };
-        Self::made(checkpoint, options, budget, pixels).map(Some).map_err(|error| {
+        let refused = |error| {
             let set = matches!(args.memory, MemoryBudget::Bytes(bytes) if bytes <= free);
             refusal(error, set)
-        })
+        };
+        let made = |rates| {
+            let planner = Self::made(checkpoint, options, rates, (budget, pixels));
+            planner.map(|planner| Self { free, ..planner }).map_err(refused)
+        };
+        let assumed = made(DeviceRates::ASSUMED)?;
+        let is_whole =
+            assumed.plan.residency == Residency::All && assumed.plan.decode == Decode::Whole;
+        // Where everything fits there is nothing to choose, and a start does not wait for it.
+        if is_whole || !matches!(options.device, Device::Cuda(_)) {
+            return Ok(Some(assumed));
+        }
+        let Some(measured) = rates::of(args.rates.as_deref(), options, checkpoint) else {
+            return Ok(Some(assumed));
+        };
+        let planner = made(measured.rates(false))?;
+        let streamed = planner.plan.streamed + planner.plan.streamed_text;
+        let pinned = streamed <= args.pinned_memory.0;
+        let planner = if pinned { made(measured.rates(true))? } else { planner };
+        Ok(Some(Self { is_measured: true, pinned, ..planner }))
     }
 
     /// The plan for a budget. Quantised weights are expanded once if all of them fit so, else before
@@ -79,41 +107,58 @@ impl Planner {
     fn made(
         checkpoint: &Checkpoint,
         &Options { device, dtype, .. }: &Options,
-        budget: u64,
-        pixels: u64,
+        rates: DeviceRates,
+        (budget, pixels): (u64, u64),
     ) -> Result<Self, PlanError> {
         let on_gpu = matches!(device, Device::Cuda(_));
-        let numbers = NumberBytes::of(&dtype.to_string()).unwrap_or(NumberBytes::SINGLE);
-        let expanded = ModelFootprint::expanded(checkpoint, numbers, on_gpu);
-        let packed = ModelFootprint::packed(checkpoint, numbers, on_gpu);
-        let plan = MemoryPlan::new(&expanded, budget, pixels);
-        let planner = |model, plan| Self { model, device, dtype, pixels, plan };
-        match (packed.map_err(PlanError::Checkpoint)?, plan) {
-            (_, Ok(plan)) if plan.residency == Residency::All => Ok(planner(expanded, plan)),
-            (Some(packed), _) => {
-                let plan = MemoryPlan::new(&packed, budget, pixels)?;
-                Ok(planner(packed, MemoryPlan { packed: true, ..plan }))
-            }
-            (None, plan) => Ok(planner(expanded, plan?)),
+        let (is_measured, pinned, free) = (false, false, 0);
+        let planned = |packed| {
+            let forms = Forms::of(&dtype.to_string(), packed).unwrap_or(Forms::SINGLE);
+            let model = ModelFootprint::new(checkpoint, forms, on_gpu)?;
+            let plan = MemoryPlan::new(&model, &rates, budget, pixels)?;
+            let made =
+                Self { model, device, dtype, pixels, rates, is_measured, pinned, free, plan };
+            Ok::<_, PlanError>(made)
+        };
+        match planned(false) {
+            Ok(planner) if planner.plan.residency == Residency::All => Ok(planner),
+            expanded if !ModelFootprint::is_quantised(checkpoint)? => expanded,
+            _ => planned(true),
         }
     }
 
     /// The options with what the plan decides.
     pub(crate) fn decide(&self, options: Options) -> Options {
         let MemoryPlan { residency, packed, .. } = self.plan;
-        Options { residency, packed, ..options }
+        Options { residency, packed, pinned: self.pinned, ..options }
+    }
+
+    /// Keeps libtorch's allocator to what the budget leaves beside all else that this process has on the
+    /// device, now that the model is there: the budget is a bound.
+    pub(crate) fn limit(&self) {
+        let Device::Cuda(ordinal) = self.device else { return };
+        let (free, own) = (zimage_cuda::free_memory(ordinal), zimage_cuda::allocated(ordinal));
+        let (Ok(now), Ok(own)) = (free, own) else { return };
+        let MemoryPlan { held, budget, .. } = self.plan;
+        // What others took since counts as well, so it is not believed beyond a quarter of a GiB.
+        let beside = self.free.saturating_sub(now.free + own.held).min(held + (256 << 20));
+        let most = budget.saturating_sub(beside).max(own.now);
+        if let Err(error) = zimage_cuda::limit_allocator(ordinal, most) {
+            log::line(format_args!("the memory budget is an estimate and no bound: {error}"));
+        }
     }
 
     /// What the plan leaves to images.
     pub(crate) fn room(&self) -> ImageRoom {
-        ImageRoom { bytes: self.plan.room(), expected: self.model.activations }
+        ImageRoom { bytes: self.plan.room(), step: self.model.activations.step }
     }
 
     /// The plan, as it is reported.
     pub(crate) fn report(&self) -> Report {
         let MemoryPlan { budget, peak, blocks, resident_blocks, packed, .. } = self.plan;
+        let seconds = self.is_measured.then_some(self.plan.seconds);
         let plan = PlannedMemory {
-            sentence: self.plan.sentence(&self.dtype.to_string(), None),
+            sentence: self.plan.sentence(&self.dtype.to_string(), self.is_measured),
             budget,
             peak,
             blocks,
@@ -121,8 +166,8 @@ impl Planner {
             text_encoder: self.plan.streamed_text == 0,
             strips: self.plan.decode == Decode::Strips,
             packed,
-            image_s: None,
-            new_prompt_s: None,
+            image_s: seconds.map(|seconds| seconds.seen as f32),
+            new_prompt_s: seconds.map(|seconds| seconds.new_prompt as f32),
         };
         Report::Planned { plan, basis: PlanBasis { budget, pixels: self.pixels } }
     }
@@ -135,8 +180,21 @@ impl Planner {
         }
         let pixels = image.unwrap_or(0).max(self.pixels);
         let available = self.available(image.is_some()).min(self.plan.budget);
-        let basis = smaller(&self.model, &self.plan, available, pixels)?;
+        let basis = self.basis(available, pixels)?;
         Some(End::Replan { basis, reason: error.to_string() })
+    }
+
+    /// The basis of the first smaller plan: for what is available; where that would give the same plan
+    /// again, for a quarter less than it takes; at last the least that works.
+    fn basis(&self, available: u64, pixels: u64) -> Option<PlanBasis> {
+        let Self { model, rates, plan, .. } = self;
+        let least = MemoryPlan::least(model, rates, pixels).peak;
+        let budgets = [available, available.min(plan.peak / 4 * 3), available.min(least)];
+        let found = budgets.into_iter().find(|budget| {
+            let other = MemoryPlan::new(model, rates, *budget, pixels);
+            other.is_ok_and(|other| other.is_smaller_than(plan))
+        });
+        Some(PlanBasis { budget: found?, pixels })
     }
 
     /// What this process would find free if it started now.
@@ -152,26 +210,16 @@ impl Planner {
     }
 }
 
-/// The basis of the first smaller plan: for what is available; where that would give the same plan
-/// again, for a quarter less than it takes; at last the least that works.
-fn smaller(
-    model: &ModelFootprint,
-    plan: &MemoryPlan,
-    available: u64,
-    pixels: u64,
-) -> Option<PlanBasis> {
-    let least = MemoryPlan::least(model, pixels).peak;
-    let budgets = [available, available.min(plan.peak / 4 * 3), available.min(least)];
-    let found = budgets.into_iter().find(|budget| {
-        MemoryPlan::new(model, *budget, pixels).is_ok_and(|other| other.is_smaller_than(plan))
-    });
-    Some(PlanBasis { budget: found?, pixels })
-}
-
 /// Why there is no plan.
 enum PlanError {
     TooSmall(TooSmall),
     Checkpoint(zimage::checkpoint::Error),
+}
+
+impl From<zimage::checkpoint::Error> for PlanError {
+    fn from(error: zimage::checkpoint::Error) -> Self {
+        Self::Checkpoint(error)
+    }
 }
 
 impl From<TooSmall> for PlanError {
@@ -240,7 +288,8 @@ mod tests {
     fn an_earlier_process_plan_is_made_again_and_larger_images_make_a_smaller_one() {
         let first = plan("--memory 1GiB");
         assert_eq!(plan("--memory 1GiB --plan-budget 1073741824"), first);
-        let least = MemoryPlan::least(&planned("--memory 1GiB").unwrap().unwrap().model, 1 << 16);
+        let planner = planned("--memory 1GiB").unwrap().unwrap();
+        let least = MemoryPlan::least(&planner.model, &planner.rates, 1 << 16);
         let line = format!("--memory 1GiB --plan-budget {}", least.peak);
         assert_eq!(plan(&line).residency, least.residency);
         let small = plan(&format!("--memory {}MiB", first.peak / MIB + 1));
@@ -250,19 +299,20 @@ mod tests {
 
     #[test]
     fn smaller_plans_follow_each_other_to_the_least() {
-        let planner = planned("--memory 1GiB").unwrap().unwrap();
-        let (model, mut plan, mut count) = (planner.model, planner.plan, 0);
-        while let Some(basis) = smaller(&model, &plan, plan.budget, planner.pixels) {
-            let next = MemoryPlan::new(&model, basis.budget, basis.pixels).unwrap();
-            assert!(next.is_smaller_than(&plan));
-            (plan, count) = (next, count + 1);
-        }
-        assert!(
-            count >= 1 && plan.residency == MemoryPlan::least(&model, planner.pixels).residency
-        );
+        let mut planner = planned("--memory 1GiB").unwrap().unwrap();
         // Less is free: one step suffices.
-        let basis = smaller(&model, &planner.plan, 100 * MIB, planner.pixels).unwrap();
+        let basis = planner.basis(100 * MIB, planner.pixels).unwrap();
         assert_eq!(basis.budget, 100 * MIB);
-        assert_eq!(smaller(&model, &planner.plan, MIB, planner.pixels), None);
+        assert_eq!(planner.basis(MIB, planner.pixels), None);
+        let mut count = 0;
+        while let Some(PlanBasis { budget, pixels }) =
+            planner.basis(planner.plan.budget, planner.pixels)
+        {
+            let next = MemoryPlan::new(&planner.model, &planner.rates, budget, pixels).unwrap();
+            assert!(next.is_smaller_than(&planner.plan));
+            (planner.plan, count) = (next, count + 1);
+        }
+        let least = MemoryPlan::least(&planner.model, &planner.rates, planner.pixels);
+        assert!(count >= 1 && planner.plan.residency == least.residency);
     }
 }

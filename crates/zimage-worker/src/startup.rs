@@ -84,6 +84,9 @@ pub(crate) fn start(args: &Args, reports: &Reports) -> Result<Ready, End> {
             Weights::Read { bytes }
         }
     }));
+    if let Some(planner) = &planner {
+        planner.limit();
+    }
     for remark in pipeline.remarks() {
         log::line(format_args!("{remark}"));
     }

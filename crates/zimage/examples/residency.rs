@@ -1,7 +1,7 @@
 //! Times images with a part of the weights streamed, and says which bits came out.
 //!
-//! usage: `residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_ENCODER SIZE [--packed] [--pinned] [--strips] [--slots N]`: so many denoising
-//! blocks stay on the device (`all` is no streaming), and the text encoder if TEXT_ENCODER is 1;
+//! usage: `residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_BLOCKS SIZE [--packed] [--pinned] [--strips] [--slots N]`: so many denoising
+//! blocks stay on the device (`all` is no streaming), and so many of those for new prompts;
 //! `--strips` decodes in strips, `--slots` is the length of the ring [2]; prints
 //! one line of JSON: seconds of an image with a prompt seen before and with a new one (medians of five), and
 //! a digest of the latents
@@ -19,9 +19,9 @@ const ROUNDS: usize = 5;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [checkpoint, dtype, device, blocks, text_encoder, size, rest @ ..] = &args[..] else {
+    let [checkpoint, dtype, device, blocks, text_blocks, size, rest @ ..] = &args[..] else {
         return Err(
-            "usage: residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_ENCODER SIZE [--packed] [--pinned] [--strips] [--slots N]"
+            "usage: residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_BLOCKS SIZE [--packed] [--pinned] [--strips] [--slots N]"
                 .into(),
         );
     };
@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "all" => Residency::All,
         blocks => Residency::Part {
             denoising_blocks: blocks.parse()?,
-            text_encoder: text_encoder == "1",
+            text_blocks: text_blocks.parse()?,
             slots,
         },
     };
@@ -95,7 +95,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!(
         "{{\"dtype\":{dtype:?},\"packed\":{packed},\"pinned\":{pinned},\"strips\":{strips},\
          \"slots\":{slots},\"blocks\":{blocks:?},\
-         \"text_encoder\":{text_encoder:?},\"size\":{size},\
+         \"text_blocks\":{text_blocks:?},\"size\":{size},\
          \"loaded\":{loaded:.2},\"seen\":{seen:.4},\"new\":{new:.4},\"digest\":{digest:?}}}"
     );
     Ok(())

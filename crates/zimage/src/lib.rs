@@ -11,6 +11,7 @@ mod ops;
 mod options;
 mod params;
 mod pipeline;
+mod rates;
 pub mod schedule;
 mod text_encoder;
 mod tokenizer;
@@ -27,7 +28,9 @@ pub use pipeline::{
     Conditioning, Fit, Generation, ImageRoom, LoadingPipeline, LoadingWarmup, Measure, Pipeline,
     Snapshot, WarmPipeline, WarmupEvent, WarmupPlan, WarmupSize, WarmupStep, WarmupTimings,
 };
+pub use rates::measure;
 pub use tokenizer::PromptTokenizer;
-pub use vae::{DecoderFootprint, Vae};
+pub use vae::Vae;
 pub use weights::{Progress, WeightDescriptors};
+pub use zimage_checkpoint::DecoderFootprint;
 pub use zimage_checkpoint::{self as checkpoint, Checkpoint};

@@ -64,7 +64,7 @@ impl TextEncoder {
         config.unused_prefixes().iter().for_each(|prefix| w.skip(prefix));
         const TABLE: &str = "embed_tokens.weight";
         let shape = [config.vocab_size, config.hidden_size];
-        let embeddings = if w.streams_any() {
+        let embeddings = if w.is_streaming() {
             Embeddings::File(w.take_rows(TABLE, shape)?)
         } else {
             Embeddings::Resident(w.take(TABLE, &shape)?)

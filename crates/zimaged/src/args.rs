@@ -48,6 +48,10 @@ pub struct Args {
     /// 8GiB. What does not fit is streamed [default: auto]
     #[arg(long, value_name = "auto|SIZE")]
     pub memory: Option<String>,
+    /// Host memory that may be pinned, for faster copies of what is streamed: off, or a size such as
+    /// 16GiB; weights that do not fit are copied through the page cache [default: 512MiB]
+    #[arg(long, value_name = "off|SIZE")]
+    pub pinned_memory: Option<String>,
     /// Sizes to warm up before the first job, such as 1024x1024,512x512 [default: the model's
     /// own size]
     #[arg(long, value_name = "WxH,…")]

@@ -70,15 +70,23 @@ pub fn serve(args: &Args) -> Result<(), Failure> {
         guard.path.display()
     );
     let workers = WorkerCommand::for_devices(&config, &program_directory()?, std::env::vars_os());
+    let folder = state_directory(&config.state_dir);
+    let stateful = |command: WorkerCommand| match &folder {
+        Ok(folder) => command.with_state(folder),
+        Err(_) => command,
+    };
     let supervisor = SupervisorConfig {
         config: config.file.clone(),
         model: config.model.clone(),
-        workers: workers.into_iter().map(|command| command.map_err(Failure::from)).collect(),
+        workers: workers
+            .into_iter()
+            .map(|command| command.map(stateful).map_err(Failure::from))
+            .collect(),
         limits: config.limits,
         trusted_group: trusted_group(&config)?,
         idle_unload: config.idle_unload,
         timeouts: config.timeouts,
-        folder: state_directory(&config.state_dir),
+        folder,
         retention: config.retention,
         weights: passed.weights,
     };

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use nix::sys::signal::{Signal, kill};
-use zimage_checkpoint::{Checkpoint, MemoryPlan, ModelFootprint, NumberBytes, Residency};
+use zimage_checkpoint::{Checkpoint, DeviceRates, Forms, MemoryPlan, ModelFootprint, Residency};
 use zimg_client::{Kind, Params, PlannedMemory, WorkerState};
 use zimg_protocol::messages::Weights;
 use zimg_tests::{Daemon, Options, built_worker, faulty_starts, wait_until};
@@ -19,19 +19,24 @@ const SIDE: u32 = 64;
 /// The built-in model, in float32.
 fn tiny() -> ModelFootprint {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/zimage-worker/tiny");
-    ModelFootprint::expanded(
-        &Checkpoint::open(Path::new(folder)).unwrap(),
-        NumberBytes::SINGLE,
-        false,
-    )
+    let checkpoint = Checkpoint::open(Path::new(folder)).unwrap();
+    ModelFootprint::new(&checkpoint, Forms::SINGLE, false).unwrap()
 }
 
-/// All plans, from the largest to the smallest.
+/// The plan that the worker makes.
+fn plan(budget: u64, pixels: u64) -> Option<MemoryPlan> {
+    MemoryPlan::new(&tiny(), &DeviceRates::ASSUMED, budget, pixels).ok()
+}
+
+/// Plans from the largest to the smallest, some fifteen.
 fn plans(pixels: u64) -> Vec<MemoryPlan> {
-    let mut plans = vec![MemoryPlan::new(&tiny(), 1 << 30, pixels).unwrap()];
-    while let Ok(plan) = MemoryPlan::new(&tiny(), plans[plans.len() - 1].peak - 1, pixels) {
-        plans.push(plan);
+    let least = MemoryPlan::least(&tiny(), &DeviceRates::ASSUMED, pixels).peak;
+    let mut plans = vec![plan(1 << 30, pixels).unwrap()];
+    let step = (plans[0].peak - least) / 15;
+    while let Some(next) = plan(plans[plans.len() - 1].peak - 1 - step, pixels) {
+        plans.push(next);
     }
+    plans.push(plan(least, pixels).unwrap());
     plans
 }
 

@@ -35,6 +35,38 @@ impl MemoryBudget {
     }
 }
 
+/// The most host memory that may be pinned to copy streamed weights from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PinnedMemory(pub u64);
+
+impl Default for PinnedMemory {
+    /// Half of what WSL2 allows all programs together.
+    fn default() -> Self {
+        Self(512 << 20)
+    }
+}
+
+impl FromStr for PinnedMemory {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bytes = if text == "off" { Some(0) } else { bytes(text) };
+        bytes.filter(|bytes| *bytes <= MOST).map(Self).ok_or_else(|| {
+            format!("is {text:?}, but must be off or a size like 512MiB, 16GiB or 16GB")
+        })
+    }
+}
+
+impl fmt::Display for PinnedMemory {
+    /// As it is read.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("off"),
+            bytes => MemoryBudget::Bytes(bytes).fmt(f),
+        }
+    }
+}
+
 impl FromStr for MemoryBudget {
     type Err = String;
 
@@ -128,6 +160,20 @@ mod tests {
             let begins = format!("is {text:?}, but must be auto or a size like 24GiB");
             assert!(error.starts_with(&begins), "{error}");
         }
+    }
+
+    #[test]
+    fn pinned_memory_is_off_or_a_size() {
+        for (text, bytes) in
+            [("off", 0), ("0MiB", 0), ("512MiB", 512 << 20), ("16GB", 16_000_000_000)]
+        {
+            let read: PinnedMemory = text.parse().unwrap();
+            assert_eq!(read, PinnedMemory(bytes));
+            assert_eq!(read.to_string().parse(), Ok(read), "{text}");
+        }
+        assert_eq!(PinnedMemory::default().to_string(), "512MiB");
+        let error = "auto".parse::<PinnedMemory>().unwrap_err();
+        assert!(error.starts_with("is \"auto\", but must be off or a size"), "{error}");
     }
 
     #[test]

@@ -4,12 +4,17 @@
 use std::collections::BTreeMap;
 
 use super::budget::CONTEXT_BYTES;
+use super::decoder::DecoderFootprint;
+use super::rates::ModelWork;
 use super::residency::Decode;
 use crate::checkpoint::Checkpoint;
 use crate::component::Component;
-use crate::encoding::Encoding;
+use crate::config::VaeConfig;
+use crate::encoding::{Encoding, Number, ScaleScope, ScaledFormat};
 use crate::error::Result;
 use crate::expected_tensors::ExpectedTensor;
+use crate::kind::ModelKind;
+use crate::stored_tensor::StoredTensor;
 use crate::tensor_index::TensorIndex;
 
 /// Beside the context: kernels and workspaces of libtorch, cuBLAS, cuDNN and ours.
@@ -17,188 +22,315 @@ const LIBRARY_BYTES: u64 = 370 << 20;
 /// The dimensions of Z-Image-Turbo, at which activations were measured.
 const MEASURED: (i64, i64) = (3840, 128);
 
-/// Bytes of a number, by the dtype.
+/// The forms in which weights lie on the device, as they follow from the dtype.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NumberBytes {
-    /// Of text encoder and transformer.
-    pub networks: u64,
+pub struct Forms {
+    /// Bytes of a number of text encoder and transformer.
+    networks: u64,
     /// Of the autoencoder.
-    pub vae: u64,
+    vae: u64,
+    matrices: Matrices,
+    /// Whether quantised matrices of blocks stay as the files encode them.
+    packed: bool,
 }
 
-/// What an image takes beside the weights: bytes per pixel.
+/// The form of the transformer's matrices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Matrices {
+    /// That of all other matrices.
+    Numbers,
+    /// Those of main layers are rows of float8, each with a scale.
+    Float8,
+    /// Rows of 8-bit integers, each with a scale; quantised ones as the files encode them.
+    Int8,
+}
+
+/// Where a matrix belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    TextEncoder,
+    Refiner,
+    MainLayer,
+}
+
+/// Bytes of a matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct MatrixBytes {
+    /// On the device, if it stays there.
+    held: u64,
+    /// In a slot.
+    slot: u64,
+    /// That are copied to a slot.
+    copied: u64,
+}
+
+/// What an image takes beside the weights.
+#[derive(Clone, Debug, PartialEq)]
 pub struct ActivationBytes {
-    /// A denoising step.
+    /// A denoising step: bytes per pixel.
     pub step: u64,
-    /// The decoding at once.
-    pub whole: u64,
-    /// The decoding in strips, of a large image.
-    pub strips: u64,
-    /// Bytes of the decoding in strips at the least, if decoding at once takes no less.
-    pub strips_least: u64,
+    /// The largest matrix, where matrices are expanded before each product.
+    pub scratch: u64,
+    /// The decoder's configuration, and bytes of a number there.
+    decoder: (VaeConfig, u64),
+}
+
+/// The bytes of a block's matrices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlockBytes {
+    /// On the device, if it stays there.
+    pub held: u64,
+    /// Of its attention, and of its feed-forward, in a slot if it is streamed.
+    pub parts: [u64; 2],
+    /// That are copied if it is streamed.
+    pub streamed: u64,
 }
 
 /// The bytes of a model's parts on a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ModelFootprint {
-    /// Blocks of a denoising step: noise refiner and main layers.
-    pub denoising_blocks: u32,
-    /// The matrices of the largest of them; they differ only in files that are quantised so.
-    pub denoising_block: u64,
-    /// The matrices of the text encoder's layers and of the context refiner.
-    pub text_encoder: u64,
-    /// Those of the largest block among these.
-    pub text_block: u64,
-    /// The table of the text encoder's embeddings, which is read by rows if the layers are streamed.
-    pub embeddings: u64,
+    /// Blocks of a denoising step, in their order: noise refiner and main layers.
+    pub denoising: Vec<BlockBytes>,
+    /// Blocks that a new prompt needs, in their order: the text encoder's layers, the context refiner.
+    pub text: Vec<BlockBytes>,
+    /// What stays in its file if any block is streamed: the table of the text encoder's embeddings,
+    /// which is read by rows, and the layers that make modulations, which are made once.
+    pub in_file: u64,
     /// All other weights, which always stay.
     pub rest: u64,
     /// The device's context and libraries.
     pub fixed: u64,
     /// What an image takes.
     pub activations: ActivationBytes,
+    /// What an image asks of the device.
+    pub work: ModelWork,
 }
 
-impl NumberBytes {
-    /// Those of float32.
-    pub const SINGLE: Self = Self { networks: 4, vae: 4 };
-
-    /// Those of a dtype by its name; `None` for another word.
-    pub fn of(dtype: &str) -> Option<Self> {
-        match dtype {
-            "bfloat16" | "float8" | "int8" => Some(Self { networks: 2, vae: 2 }),
+impl Forms {
+    /// Those of a dtype by its name; none for another word. `packed`: quantised matrices stay as the
+    /// files encode them.
+    pub fn of(dtype: &str, packed: bool) -> Option<Self> {
+        let (networks, vae, matrices) = match dtype {
+            "bfloat16" => (2, 2, Matrices::Numbers),
+            "float8" => (2, 2, Matrices::Float8),
+            "int8" => (2, 2, Matrices::Int8),
             // The VAE's activations overflow float16.
-            "float16" | "int8 (float16)" => Some(Self { networks: 2, vae: 4 }),
-            "float32" => Some(Self::SINGLE),
-            _ => None,
+            "float16" => (2, 4, Matrices::Numbers),
+            "int8 (float16)" => (2, 4, Matrices::Int8),
+            "float32" => (4, 4, Matrices::Numbers),
+            _ => return None,
+        };
+        Some(Self { networks, vae, matrices, packed })
+    }
+
+    /// Float32 for all.
+    pub const SINGLE: Self =
+        Self { networks: 4, vae: 4, matrices: Matrices::Numbers, packed: false };
+
+    /// Bytes of a matrix of a block.
+    fn matrix(
+        self,
+        tensor: &ExpectedTensor,
+        stored: Option<&StoredTensor>,
+        owner: Owner,
+    ) -> MatrixBytes {
+        let alike = |bytes| MatrixBytes { held: bytes, slot: bytes, copied: bytes };
+        let as_stored = stored.filter(|stored| !is_plain(stored)).map(|stored| {
+            stored.bytes + stored.companions.iter().map(|scales| scales.bytes).sum::<u64>()
+        });
+        let numbers = bytes(tensor, self.networks);
+        let usual = as_stored.filter(|_| self.packed).unwrap_or(numbers);
+        // A byte a number, and a scale in float32 for each row.
+        let rows = tensor.shape.first().copied().unwrap_or(0).unsigned_abs();
+        let eight_bits = bytes(tensor, 1) + 4 * rows;
+        match (self.matrices, owner) {
+            (Matrices::Float8, Owner::MainLayer) => match as_stored {
+                Some(bytes) if stored.is_some_and(is_float8_rows) => alike(bytes),
+                // Made beside what was loaded.
+                _ => MatrixBytes { held: usual + eight_bits, ..alike(usual) },
+            },
+            (Matrices::Int8, Owner::MainLayer | Owner::Refiner) => match as_stored {
+                Some(bytes) => alike(bytes),
+                // Made of what the file has.
+                None => {
+                    let copied = stored.map_or(numbers, |stored| stored.bytes);
+                    MatrixBytes { copied, ..alike(eight_bits) }
+                }
+            },
+            _ => alike(usual),
         }
+    }
+
+    /// Whether matrices are expanded before each product.
+    fn expands(self, files: Option<[&TensorIndex; 2]>) -> bool {
+        let is_quantised =
+            |index: &TensorIndex| index.tensors.values().any(|(_, stored)| !is_plain(stored));
+        let any = files.is_some_and(|[transformer, _]| is_quantised(transformer));
+        self.matrices == Matrices::Int8 || self.packed && any
     }
 }
 
 impl ModelFootprint {
-    /// The footprint of a checkpoint whose weights are expanded to numbers of this size.
-    pub fn expanded(checkpoint: &Checkpoint, numbers: NumberBytes, on_gpu: bool) -> Self {
-        Self::of(checkpoint, numbers, on_gpu, &|_, tensor| bytes(tensor, numbers.networks))
-    }
-
-    /// The footprint with matrices as the files encode them; `None` if all of them are plain.
+    /// The footprint of a checkpoint whose weights lie in these forms.
     ///
     /// # Errors
     /// When a file is missing, truncated or damaged.
-    pub fn packed(
-        checkpoint: &Checkpoint,
-        numbers: NumberBytes,
-        on_gpu: bool,
-    ) -> Result<Option<Self>> {
+    pub fn new(checkpoint: &Checkpoint, forms: Forms, on_gpu: bool) -> Result<Self> {
         let transformer = checkpoint.tensor_index(Component::Transformer)?;
         let text_encoder = checkpoint.tensor_index(Component::TextEncoder)?;
-        let is_plain = |index: &TensorIndex| {
-            let mut tensors = index.tensors.values();
-            tensors.all(|(_, stored)| matches!(stored.encoding, Encoding::Plain(_)))
-        };
-        if is_plain(&transformer) && is_plain(&text_encoder) {
-            return Ok(None);
-        }
-        let matrix = |component, tensor: &ExpectedTensor| {
-            let index =
-                if component == Component::Transformer { &transformer } else { &text_encoder };
-            match index.tensors.get(&tensor.name) {
-                Some((_, stored)) if !matches!(stored.encoding, Encoding::Plain(_)) => {
-                    stored.bytes + stored.companions.iter().map(|scales| scales.bytes).sum::<u64>()
-                }
-                _ => bytes(tensor, numbers.networks),
-            }
-        };
-        Ok(Some(Self::of(checkpoint, numbers, on_gpu, &matrix)))
+        Ok(Self::of(checkpoint, forms, on_gpu, Some([&transformer, &text_encoder])))
     }
 
-    /// The footprint of matrices of so many bytes.
+    /// Whether any matrix of a checkpoint is quantised.
+    ///
+    /// # Errors
+    /// As [`ModelFootprint::new`].
+    pub fn is_quantised(checkpoint: &Checkpoint) -> Result<bool> {
+        for component in [Component::Transformer, Component::TextEncoder] {
+            let index = checkpoint.tensor_index(component)?;
+            if index.tensors.values().any(|(_, stored)| !is_plain(stored)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The footprint; without files none of their tensors is quantised.
     fn of(
         checkpoint: &Checkpoint,
-        numbers: NumberBytes,
+        forms: Forms,
         on_gpu: bool,
-        matrix: &dyn Fn(Component, &ExpectedTensor) -> u64,
+        files: Option<[&TensorIndex; 2]>,
     ) -> Self {
-        let mut footprint = Self {
-            denoising_blocks: 0,
-            denoising_block: 0,
-            text_encoder: 0,
-            text_block: 0,
-            embeddings: 0,
-            rest: 0,
-            fixed: if on_gpu { CONTEXT_BYTES + LIBRARY_BYTES } else { 0 },
-            activations: ActivationBytes::new(checkpoint, numbers),
-        };
+        let (mut in_file, mut rest, mut numbers, mut scratch) = (0, 0, 0, 0);
         for tensor in checkpoint.architecture(Component::Vae).tensors {
-            footprint.rest += bytes(&tensor, numbers.vae);
+            rest += bytes(&tensor, forms.vae);
         }
-        let mut blocks: BTreeMap<(bool, String), u64> = BTreeMap::new();
-        for component in [Component::Transformer, Component::TextEncoder] {
+        // By the order of use: `(is text, group, number)`.
+        let mut blocks: BTreeMap<(bool, usize, usize), BlockBytes> = BTreeMap::new();
+        let networks = [Component::Transformer, Component::TextEncoder];
+        for (at, component) in networks.into_iter().enumerate() {
             for tensor in checkpoint.architecture(component).tensors {
-                let mut parts = tensor.name.splitn(3, '.');
-                let block = parts.next().zip(parts.next()).zip(parts.next());
-                match block.filter(|(_, part)| is_block_matrix(part)) {
-                    Some(((group, number), _)) => {
-                        let is_text =
-                            component == Component::TextEncoder || group == "context_refiner";
-                        let name = format!("{group}.{number}");
-                        *blocks.entry((is_text, name)).or_default() += matrix(component, &tensor);
+                let Some((group, number, part)) = matrix_of_block(&tensor.name) else {
+                    let is_seldom = tensor.name == "embed_tokens.weight"
+                        || tensor.name.ends_with(".adaLN_modulation.0.weight");
+                    *(if is_seldom { &mut in_file } else { &mut rest }) +=
+                        bytes(&tensor, forms.networks);
+                    continue;
+                };
+                let (key, owner) = match (component, group) {
+                    (Component::Transformer, "noise_refiner") => {
+                        ((false, 0, number), Owner::Refiner)
                     }
-                    None if tensor.name == "embed_tokens.weight" => {
-                        footprint.embeddings += bytes(&tensor, numbers.networks);
+                    (Component::Transformer, "context_refiner") => {
+                        ((true, 1, number), Owner::Refiner)
                     }
-                    None => footprint.rest += bytes(&tensor, numbers.networks),
+                    (Component::Transformer, _) => ((false, 1, number), Owner::MainLayer),
+                    _ => ((true, 0, number), Owner::TextEncoder),
+                };
+                let stored = files.and_then(|files| files[at].tensors.get(&tensor.name));
+                let MatrixBytes { held, slot, copied } =
+                    forms.matrix(&tensor, stored.map(|(_, stored)| stored), owner);
+                let block = blocks.entry(key).or_default();
+                block.held += held;
+                block.streamed += copied;
+                block.parts[usize::from(!part.contains("att"))] += slot;
+                if !key.0 {
+                    numbers += bytes(&tensor, 1);
+                    // Gate and value are one product.
+                    let joined = if part.ends_with("w1.weight") { 2 } else { 1 };
+                    scratch = scratch.max(joined * bytes(&tensor, forms.networks));
                 }
             }
         }
-        for ((is_text, _), bytes) in blocks {
-            if is_text {
-                footprint.text_encoder += bytes;
-                footprint.text_block = footprint.text_block.max(bytes);
-            } else {
-                footprint.denoising_blocks += 1;
-                footprint.denoising_block = footprint.denoising_block.max(bytes);
-            }
+        let of = |is_text| {
+            let own = blocks.iter().filter(move |((text, ..), _)| *text == is_text);
+            own.map(|(_, block)| *block).collect::<Vec<_>>()
+        };
+        let (denoising, text) = (of(false), of(true));
+        let expands = forms.expands(files);
+        let work = work(checkpoint, numbers, denoising.len() as u32, expands);
+        let scratch = if expands { scratch } else { 0 };
+        Self {
+            denoising,
+            text,
+            in_file,
+            rest,
+            fixed: if on_gpu { CONTEXT_BYTES + LIBRARY_BYTES } else { 0 },
+            activations: ActivationBytes { scratch, ..ActivationBytes::new(checkpoint, forms) },
+            work,
         }
-        footprint
+    }
+}
+
+fn work(checkpoint: &Checkpoint, numbers: u64, blocks: u32, expands: bool) -> ModelWork {
+    let config = &checkpoint.transformer;
+    let width = checkpoint.vae.block_out_channels.first().copied().unwrap_or(MEASURED.1);
+    let steps = match checkpoint.kind.kind {
+        ModelKind::Turbo => 8,
+        // With guidance there are two for each.
+        ModelKind::Base => 100,
+    };
+    ModelWork {
+        numbers,
+        blocks,
+        width: config.dim.unsigned_abs(),
+        token_pixels: (config.patch_size() * checkpoint.vae.scale()).unsigned_abs().pow(2),
+        // 10.5 TFLOP at 1024² with the measured width.
+        decoder: 10_000_000 * width.unsigned_abs().pow(2) / MEASURED.1.unsigned_abs().pow(2),
+        steps,
+        expands,
+    }
+}
+
+impl BlockBytes {
+    /// The larger of its parts: what a slot must hold.
+    pub fn largest_part(&self) -> u64 {
+        self.parts[0].max(self.parts[1])
     }
 }
 
 impl ActivationBytes {
-    /// Scaled from what Z-Image-Turbo took in bfloat16 on an H200: 2.45 GB at 1024², of which a step
-    /// has 0.29, by the driver's view.
-    fn new(checkpoint: &Checkpoint, numbers: NumberBytes) -> Self {
-        let width = checkpoint.vae.block_out_channels.first().copied().unwrap_or(MEASURED.1);
-        let scaled = |bytes: i64, own: i64, measured: i64, width: u64| {
-            let bytes = (bytes * own.max(1)).div_euclid(measured).max(1);
-            (bytes as u64).saturating_mul(width).div_ceil(2)
-        };
-        let of_vae = |bytes| scaled(bytes, width, MEASURED.1, numbers.vae);
-        let step = scaled(280, checkpoint.transformer.dim, MEASURED.0, numbers.networks);
-        Self {
-            step,
-            whole: step + of_vae(2060),
-            strips: step + of_vae(512),
-            strips_least: of_vae(320 << 20),
-        }
+    /// Of a step 0.29 GB at 1024² in bfloat16, measured on an H200, and as much per number for another
+    /// width.
+    fn new(checkpoint: &Checkpoint, forms: Forms) -> Self {
+        let per_pixel = 280 * checkpoint.transformer.dim.max(1) / MEASURED.0;
+        let step = (per_pixel.max(1).unsigned_abs() * forms.networks).div_ceil(2);
+        Self { step, scratch: 0, decoder: (checkpoint.vae.clone(), forms.vae) }
     }
 
-    /// The bytes of an image of so many pixels.
+    /// The bytes of a square image of so many pixels, of libraries and their caches too.
     pub fn image(&self, decode: Decode, pixels: u64) -> u64 {
-        let (step, whole) = (self.step.saturating_mul(pixels), self.whole.saturating_mul(pixels));
+        let side = u32::try_from(pixels.isqrt()).unwrap_or(u32::MAX).min(1 << 15);
+        let (config, width) = &self.decoder;
+        let decoder = DecoderFootprint::of(config, (side, side), *width).with_libraries();
+        let step = self.step.saturating_mul(pixels).saturating_add(self.scratch);
+        let whole = step.max(decoder.whole);
         match decode {
             Decode::Whole => whole,
-            Decode::Strips => {
-                let strips = (self.strips - self.step).saturating_mul(pixels);
-                step.saturating_add(strips.max(self.strips_least)).min(whole)
-            }
+            Decode::Strips => step.max(decoder.in_strips).min(whole),
         }
     }
 }
 
+/// Whether a file has a tensor in plain numbers.
+fn is_plain(stored: &StoredTensor) -> bool {
+    matches!(stored.encoding, Encoding::Plain(_))
+}
+
+fn is_float8_rows(stored: &StoredTensor) -> bool {
+    stored.encoding == Encoding::Scaled(ScaledFormat::Float8(Number::F8E4m3, ScaleScope::Row))
+}
+
 fn bytes(tensor: &ExpectedTensor, width: u64) -> u64 {
-    tensor.shape.iter().fold(width, |all, &side| all.saturating_mul(side as u64))
+    tensor.shape.iter().fold(width, |all, &side| all.saturating_mul(side.unsigned_abs()))
+}
+
+/// Group, number and the rest of the name of a block's matrix.
+fn matrix_of_block(name: &str) -> Option<(&str, usize, &str)> {
+    let mut parts = name.splitn(3, '.');
+    let (group, number, part) = (parts.next()?, parts.next()?, parts.next()?);
+    is_block_matrix(part).then_some((group, number.parse().ok()?, part))
 }
 
 /// Whether a block of the transformer or the text encoder has a matrix of this name, as opposed to
@@ -214,7 +346,7 @@ pub fn is_block_matrix(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// The configurations of Z-Image-Turbo, as far as they are read.
@@ -256,35 +388,81 @@ mod tests {
         ),
     ];
 
-    fn turbo(dtype: &str) -> ModelFootprint {
+    pub(in crate::memory_plan) fn turbo(dtype: &str) -> ModelFootprint {
         let checkpoint = Checkpoint::embedded("turbo", TURBO).unwrap();
-        ModelFootprint::expanded(&checkpoint, NumberBytes::of(dtype).unwrap(), true)
+        ModelFootprint::of(&checkpoint, Forms::of(dtype, false).unwrap(), true, None)
     }
 
     #[test]
     fn the_parts_of_z_image_turbo_have_their_bytes() {
-        let ModelFootprint { rest, activations, .. } = turbo("bfloat16");
-        assert!(rest.abs_diff(445_400_000) < 500_000, "{rest}");
-        assert_eq!(
-            activations,
-            ActivationBytes { step: 280, whole: 2340, strips: 792, strips_least: 320 << 20 }
-        );
-        let expected = ModelFootprint {
-            denoising_blocks: 32,
-            denoising_block: 353_894_400,
-            text_encoder: 7_772_569_600,
-            text_block: 353_894_400,
-            embeddings: 777_912_320,
-            rest,
-            fixed: (527 + 370) << 20,
-            activations,
-        };
-        assert_eq!(turbo("bfloat16"), expected);
+        let model = turbo("bfloat16");
+        assert_eq!((model.denoising.len(), model.text.len()), (32, 37));
+        let parts = [117_964_800, 235_929_600];
+        let block = BlockBytes { held: 353_894_400, parts, streamed: 353_894_400 };
+        assert!(model.denoising.iter().all(|of| *of == block));
+        assert_eq!(block.largest_part(), 235_929_600);
+        assert_eq!((model.text[34].streamed, model.text[35]), (201_850_880, block));
+        let text: u64 = model.text.iter().map(|block| block.streamed).sum();
+        assert_eq!(text, 7_772_569_600);
+        // The table, and 250 MB of modulation layers.
+        assert_eq!(model.in_file, 777_912_320 + 32 * 2 * 256 * 4 * 3840);
+        assert!(model.rest.abs_diff(193_700_000) < 500_000, "{}", model.rest);
+        assert_eq!((model.fixed, model.activations.step), ((527 + 370) << 20, 280));
+        assert_eq!(model.work.numbers, 32 * 353_894_400 / 2);
+        assert_eq!((model.work.width, model.work.token_pixels), (3840, 256));
         let single = turbo("float32");
-        assert_eq!(single.denoising_block, 2 * expected.denoising_block);
+        assert_eq!(single.denoising[0].held, 2 * block.held);
         assert_eq!(single.activations.step, 560);
-        assert!(turbo("float16").rest > rest && turbo("float16").rest < single.rest);
-        assert_eq!(NumberBytes::of("int3"), None);
+        let half = turbo("float16").rest;
+        assert!(half > model.rest && half < single.rest);
+        assert_eq!(Forms::of("int3", false), None);
+    }
+
+    #[test]
+    fn images_take_what_was_measured() {
+        let activations = turbo("bfloat16").activations;
+        // The driver's view on one H200 in the daemon: 21.23 GiB less weights and libraries.
+        let whole = |pixels| activations.image(Decode::Whole, pixels);
+        assert!(whole(1 << 20).abs_diff(1_535_000_000) < 60 << 20, "{}", whole(1 << 20));
+        for pixels in [1 << 12, 1 << 16, 1 << 18, 1 << 20, 1 << 22] {
+            let strips = activations.image(Decode::Strips, pixels);
+            assert!(strips <= whole(pixels) && strips >= 280 * pixels, "{pixels}: {strips}");
+        }
+        assert!(activations.image(Decode::Strips, u64::MAX) > 1 << 60);
+    }
+
+    #[test]
+    fn eight_bits_are_held_as_the_file_has_them_or_made() {
+        let file = |encoding, bytes| StoredTensor {
+            encoding,
+            shape: vec![8, 16],
+            offset: 0,
+            bytes,
+            first_row: 0,
+            companions: vec![crate::stored_tensor::Companion { offset: 0, bytes: 32 }],
+        };
+        let tensor =
+            ExpectedTensor { name: "layers.0.attention.to_q.weight".into(), shape: vec![8, 16] };
+        let rows =
+            file(Encoding::Scaled(ScaledFormat::Float8(Number::F8E4m3, ScaleScope::Row)), 128);
+        let plain =
+            StoredTensor { companions: Vec::new(), ..file(Encoding::Plain(Number::Bf16), 256) };
+        let bytes = |dtype, packed, stored, owner| {
+            let MatrixBytes { held, slot, copied } =
+                Forms::of(dtype, packed).unwrap().matrix(&tensor, Some(stored), owner);
+            [held, slot, copied]
+        };
+        use Owner::{MainLayer, Refiner, TextEncoder};
+        assert_eq!(bytes("float8", false, &rows, MainLayer), [160; 3]);
+        assert_eq!(bytes("float8", true, &rows, Refiner), [160; 3]);
+        assert_eq!(bytes("float8", false, &rows, Refiner), [256; 3]);
+        assert_eq!(bytes("float8", false, &plain, MainLayer), [256 + 160, 256, 256]);
+        assert_eq!(bytes("bfloat16", false, &rows, MainLayer), [256; 3]);
+        assert_eq!(bytes("bfloat16", true, &rows, MainLayer), [160; 3]);
+        assert_eq!(bytes("float32", true, &plain, MainLayer), [512; 3]);
+        assert_eq!(bytes("int8", false, &rows, MainLayer), [160; 3]);
+        assert_eq!(bytes("int8", false, &plain, Refiner), [160, 160, 256]);
+        assert_eq!(bytes("int8 (float16)", false, &plain, TextEncoder), [256; 3]);
     }
 
     #[test]

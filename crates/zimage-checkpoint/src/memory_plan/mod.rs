@@ -1,20 +1,24 @@
 //! The memory plan: which weights stay on a device and how images are decoded, decided before
 //! anything is loaded. Arithmetic alone: no libtorch, no device.
 //!
-//! A [`ModelFootprint`] says how many bytes the parts of a model take; [`MemoryPlan::new`] gives away
-//! what the budget does not hold, in the order of what it costs.
+//! A [`ModelFootprint`] says how many bytes the parts of a model take; [`MemoryPlan::new`] chooses what
+//! stays, so that an image takes the least time.
 
 mod budget;
+mod decoder;
 mod footprint;
+mod measured;
 mod plan;
 mod rates;
 mod residency;
 
-pub use budget::{CONTEXT_BYTES, MemoryBudget};
-pub use footprint::{ActivationBytes, ModelFootprint, NumberBytes, is_block_matrix};
+pub use budget::{CONTEXT_BYTES, MemoryBudget, PinnedMemory};
+pub use decoder::{DecoderFootprint, StripRule, queries_at_a_time};
+pub use footprint::{ActivationBytes, BlockBytes, Forms, ModelFootprint, is_block_matrix};
+pub use measured::MeasuredRates;
 pub use plan::{MemoryPlan, TooSmall};
-pub use rates::{DeviceRates, ImageSeconds};
-pub use residency::{Decode, LEAST_SLOTS, Residency};
+pub use rates::{DeviceRates, ImageSeconds, ModelWork};
+pub use residency::{Decode, LEAST_SLOTS, Residency, is_streamed};
 
 /// Bytes as memory plans show them: in GiB, small ones in MiB.
 pub fn gibibytes(bytes: u64) -> String {

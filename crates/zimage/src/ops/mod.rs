@@ -28,7 +28,6 @@ pub(crate) use layout::{
 };
 pub(crate) use maps::{Map, MapShape};
 pub(crate) use norm::{RmsNorm, Scale};
-pub(crate) use wide_attention::queries_at_a_time;
 
 /// The implementation of the operations.
 #[derive(Clone, Debug)]

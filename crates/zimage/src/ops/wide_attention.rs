@@ -1,6 +1,7 @@
 //! Attention of a single wide head over all positions of a map, some queries at a time.
 
 use tch::{Kind, Tensor};
+use zimage_checkpoint::queries_at_a_time;
 use zimage_cuda::Kernels;
 
 use super::Ops;
@@ -36,13 +37,6 @@ impl Ops {
         let parts = parts.collect::<Result<Vec<_>>>()?;
         Ok(Tensor::f_cat(&parts, 0)?.f_unsqueeze(0)?)
     }
-}
-
-/// Queries at a time over so many positions: enough for a GPU, and 256 MiB of scores in float32 from
-/// an image of 1024² on.
-pub(crate) fn queries_at_a_time(positions: i64) -> i64 {
-    const SCORES: i64 = 1 << 26;
-    (SCORES / positions.max(1) / 128 * 128).clamp(128, 4096)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use tch::Device;
-use zimage_checkpoint::ActivationBytes;
+use zimage_checkpoint::DecoderFootprint;
 use zimage_cuda::{allocated, free_memory, reset_peak};
 
 use super::networks::Networks;
@@ -37,8 +37,8 @@ const UNMEASURED: u64 = 6 << 10;
 pub struct ImageRoom {
     /// The most bytes.
     pub bytes: u64,
-    /// What an image takes where nothing was measured.
-    pub expected: ActivationBytes,
+    /// Bytes per pixel that a denoising step takes where nothing was measured.
+    pub step: u64,
 }
 
 /// What images take, and what they may take.
@@ -63,11 +63,11 @@ impl MemoryEstimate {
     /// # Errors
     /// [`Error::TooLarge`], which says what would fit; or when the GPU fails.
     pub(super) fn fit(&self, networks: &Networks, params: &ResolvedParams) -> Result<Fit> {
-        let expected = self.room.map(|room| Footprint::expected(room.expected));
+        let decoder = networks.decoder_footprint(params);
+        let expected = self.room.map(|room| Footprint::expected(room.step, params, decoder));
         match (self.measured.get().or(expected), self.available(networks.device)?) {
             (Some(footprint), Some(available)) => {
-                let in_strips = networks.decoder_footprint(params).in_strips;
-                footprint.fit(params, in_strips, available)
+                footprint.fit(params, decoder.in_strips, available)
             }
             _ => Ok(Fit::Whole),
         }
@@ -125,8 +125,11 @@ pub(super) fn peak_of<T>(device: Device, work: impl FnOnce() -> Result<T>) -> Re
 
 impl Footprint {
     /// What a plan expects.
-    fn expected(bytes: ActivationBytes) -> Self {
-        Self { pixels: 1, step: bytes.step, decode: bytes.whole }
+    fn expected(step: u64, params: &ResolvedParams, decoder: DecoderFootprint) -> Self {
+        let pixels = pixels(params);
+        let step = step.saturating_mul(pixels);
+        let decode = step.max(decoder.with_libraries().whole);
+        Self { pixels, step, decode }
     }
 
     /// Whether a step and the decoding of an image fit `free` bytes at once.
@@ -214,18 +217,18 @@ mod tests {
 
     #[test]
     fn a_plan_limits_what_an_image_takes_where_nothing_was_measured() {
-        let bytes = ActivationBytes { step: 280, whole: 2340, strips: 792, strips_least: 0 };
         let fits = |bytes_free, (width, height)| {
-            let strips = 512 * u64::from(width) * u64::from(height);
-            Footprint::expected(bytes).fit(&params(width, height), strips, bytes_free)
+            let (params, pixels) = (params(width, height), u64::from(width) * u64::from(height));
+            let decoder = DecoderFootprint { whole: 1600 * pixels, in_strips: 512 * pixels };
+            Footprint::expected(280, &params, decoder).fit(&params, 512 * pixels, bytes_free)
         };
         let pixels = 1 << 20;
-        assert_eq!(fits(2340 * pixels, (1024, 1024)).unwrap(), Fit::Whole);
-        assert_eq!(fits(2340 * pixels - 1, (1024, 1024)).unwrap(), Fit::Strips);
-        assert_eq!(fits(2340 * pixels / 4, (512, 512)).unwrap(), Fit::Whole);
+        assert_eq!(fits(1800 * pixels, (1024, 1024)).unwrap(), Fit::Whole);
+        assert_eq!(fits(1800 * pixels - 1, (1024, 1024)).unwrap(), Fit::Strips);
+        assert_eq!(fits(1800 * pixels / 4, (512, 512)).unwrap(), Fit::Whole);
         let error = fits(512 * pixels - 1, (1024, 1024)).unwrap_err();
         assert!(matches!(error, Error::TooLarge { needed: 536_870_912, .. }), "{error}");
-        let room = Some(ImageRoom { bytes: 7, expected: bytes });
+        let room = Some(ImageRoom { bytes: 7, step: 280 });
         assert_eq!(MemoryEstimate::with_room(room).available(Device::Cpu).unwrap(), Some(7));
         assert_eq!(MemoryEstimate::default().available(Device::Cpu).unwrap(), None);
     }

@@ -15,9 +15,10 @@ use crate::params::{Defaults, Limits, Params, ResolvedParams};
 use crate::schedule;
 use crate::text_encoder::TextEncoder;
 use crate::transformer::{Grid, Transformer};
-use crate::vae::{DecoderFootprint, Vae};
+use crate::vae::Vae;
 use crate::weights::streaming::Streamer;
 use crate::weights::{Form, LoadedFrom, Loader, Streaming, Target};
+use zimage_checkpoint::DecoderFootprint;
 
 /// Text encoder, transformer and autoencoder: allocated, whether or not their weights are read.
 #[derive(Debug)]

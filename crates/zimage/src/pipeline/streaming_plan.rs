@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tch::Kind;
-use zimage_checkpoint::is_block_matrix;
+use zimage_checkpoint::{is_block_matrix, is_streamed};
 
 use crate::checkpoint::{Checkpoint, Component, TensorIndex};
 use crate::error::Result;
@@ -31,23 +31,26 @@ impl StreamingPlan {
         (residency, form): (Residency, Form),
         kind: Kind,
     ) -> Result<Self> {
-        let Residency::Part { denoising_blocks, text_encoder, slots } = residency else {
+        let Residency::Part { denoising_blocks, text_blocks, slots } = residency else {
             return Ok(Self::default());
         };
         let config = &checkpoint.transformer;
         let names = |group: &str, count: i64| {
             (0..count).map(|i| format!("{group}.{i}")).collect::<Vec<_>>()
         };
-        let mut denoising = names("noise_refiner", config.n_refiner_layers);
-        denoising.extend(names("layers", config.n_layers));
-        let mut plan = Self {
-            transformer: spread(denoising, denoising_blocks as usize),
-            slots: slots as usize,
-            ..Self::default()
-        };
-        if !text_encoder {
-            plan.transformer.extend(names("context_refiner", config.n_refiner_layers));
-            plan.text_encoder.extend(names("layers", checkpoint.text_encoder.used_layers()));
+        let mut plan = Self { slots: slots as usize, ..Self::default() };
+        // In the order of their use, across components.
+        let refiners = config.n_refiner_layers;
+        let denoising =
+            [names("noise_refiner", refiners), names("layers", config.n_layers)].concat();
+        plan.transformer.extend(streamed(denoising, denoising_blocks));
+        let layers = checkpoint.text_encoder.used_layers();
+        let text = (0..layers).map(|i| (false, format!("layers.{i}")));
+        let refiner = names("context_refiner", refiners).into_iter().map(|name| (true, name));
+        for (in_transformer, name) in streamed(text.chain(refiner).collect(), text_blocks) {
+            let component =
+                if in_transformer { &mut plan.transformer } else { &mut plan.text_encoder };
+            component.insert(name);
         }
         for (component, blocks, form) in [
             (Component::Transformer, &plan.transformer, form),
@@ -69,12 +72,11 @@ impl StreamingPlan {
     }
 }
 
-/// All but `resident` of the blocks: those that stay are spread evenly.
-fn spread(blocks: Vec<String>, resident: usize) -> BTreeSet<String> {
+/// Those of the blocks that are streamed, where so many stay.
+fn streamed<T>(blocks: Vec<T>, resident: u32) -> impl Iterator<Item = T> {
     let count = blocks.len();
-    let streamed = count.saturating_sub(resident);
-    let is_streamed = |i: usize| (i + 1) * streamed / count > i * streamed / count;
-    blocks.into_iter().enumerate().filter(|(i, _)| is_streamed(*i)).map(|(_, name)| name).collect()
+    let blocks = blocks.into_iter().enumerate();
+    blocks.filter(move |(i, _)| is_streamed(*i, count, resident)).map(|(_, name)| name)
 }
 
 /// The most bytes that the matrices of a block's attention, or of its feed-forward, take in a slot.
@@ -89,31 +91,4 @@ fn part_bytes(index: &TensorIndex, block: &str, form: Form, kind: Kind) -> usize
         }
     }
     parts.into_values().max().unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resident_blocks_lie_between_streamed_ones() {
-        let streamed = |count: usize, resident| -> Vec<usize> {
-            let names: Vec<String> = (0..count).map(|i| i.to_string()).collect();
-            let mut chosen: Vec<usize> =
-                spread(names, resident).iter().map(|name| name.parse().unwrap()).collect();
-            chosen.sort_unstable();
-            chosen
-        };
-        assert!(streamed(4, 4).is_empty() && streamed(4, 9).is_empty());
-        assert_eq!(streamed(4, 0), [0, 1, 2, 3]);
-        assert_eq!(streamed(6, 3), [1, 3, 5]);
-        assert_eq!(streamed(8, 6), [3, 7]);
-        for resident in 0..=32 {
-            let chosen = streamed(32, resident);
-            assert_eq!(chosen.len(), 32 - resident);
-            let gaps: Vec<usize> = chosen.windows(2).map(|pair| pair[1] - pair[0]).collect();
-            let extremes = gaps.iter().min().zip(gaps.iter().max());
-            assert!(extremes.is_none_or(|(least, most)| most - least <= 1), "{chosen:?}");
-        }
-    }
 }

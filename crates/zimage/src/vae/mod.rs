@@ -4,7 +4,6 @@
 
 mod decoder;
 mod encoder;
-mod footprint;
 mod layers;
 mod preview;
 mod strips;
@@ -20,7 +19,6 @@ use crate::image::Image;
 use crate::weights::Weights;
 use decoder::Decoder;
 use encoder::Encoder;
-pub use footprint::DecoderFootprint;
 use preview::Code;
 use strips::Cut;
 

@@ -157,11 +157,6 @@ impl Weights<'_> {
         self.blocks.streaming.is_some()
     }
 
-    /// Whether any of its blocks is streamed.
-    pub(crate) fn streams_any(&self) -> bool {
-        self.index.tensors.keys().any(|name| self.blocks.streams(name))
-    }
-
     /// Takes a part of the block `name`, its attention or its feed-forward, whose matrices are streamed
     /// if the block is; then there is a second result.
     ///

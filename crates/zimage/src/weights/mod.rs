@@ -21,4 +21,5 @@ pub(crate) use blocks::{BlockMatrix, Form, Streaming, bytes_in_slot};
 pub use component::{Target, Weights};
 pub(crate) use file_rows::FileRows;
 pub use loader::{LoadedFrom, LoadedWeights, Loader, Progress};
+pub(crate) use reader::threads as reader_threads;
 pub use retained::WeightDescriptors;

@@ -104,7 +104,7 @@ pub(super) fn read(reads: &[Read], on_progress: &mut dyn FnMut(u64)) -> Result<(
 }
 
 /// How many threads read.
-pub(super) fn threads() -> usize {
+pub(crate) fn threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from).min(THREADS)
 }
 

@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use zimage_checkpoint::{MemoryBudget, ModelFiles, ModelKind, ModelLocation};
+use zimage_checkpoint::{MemoryBudget, ModelFiles, ModelKind, ModelLocation, PinnedMemory};
 use zimg_protocol::home;
 use zimg_protocol::messages::DaemonLimits;
 
@@ -56,6 +56,8 @@ pub struct DaemonConfig {
     pub dtype: String,
     /// The device's memory that each worker may take.
     pub memory: MemoryBudget,
+    /// The host's memory that each worker may pin.
+    pub pinned_memory: PinnedMemory,
     /// Width and height in pixels of each warm-up image; `None`: the model's default.
     pub warmup: Option<Vec<(u32, u32)>>,
     /// The worker program, if not at the default path.
@@ -235,6 +237,9 @@ impl Layers {
                 .unwrap_or("auto")
                 .to_owned(),
             memory: self.value("memory", |l| &l.memory, |text| text.parse())?.unwrap_or_default(),
+            pinned_memory: self
+                .value("pinned_memory", |l| &l.pinned_memory, |text| text.parse())?
+                .unwrap_or_default(),
             warmup: self.value("warmup", |l| &l.warmup, SizeList::parse)?,
             worker: self.path("worker", |l| &l.worker)?,
             threads: self.number("threads", |l| &l.threads, &THREADS)?,
@@ -366,6 +371,7 @@ mod tests {
         assert_eq!(config.devices, [Device::Auto]);
         assert_eq!(config.dtype, "auto");
         assert_eq!(config.memory, MemoryBudget::Auto);
+        assert_eq!(config.pinned_memory, PinnedMemory::default());
         assert_eq!((config.warmup, config.threads, config.socket), (None, None, None));
         assert_eq!(config.limits, DaemonLimits { jobs: 64, jobs_per_user: 8, connections: 32 });
         assert_eq!(config.idle_unload, None);

@@ -47,6 +47,7 @@ impl DaemonConfig {
         put("device", &quoted(&devices.join(",")));
         put("dtype", &quoted(&self.dtype));
         put("memory", &quoted(&self.memory.to_string()));
+        put("pinned_memory", &quoted(&self.pinned_memory.to_string()));
         put("eager", &self.eager);
         if let Some(sizes) = &self.warmup {
             let sizes: Vec<_> = sizes.iter().map(|(w, h)| format!("\"{w}x{h}\"")).collect();

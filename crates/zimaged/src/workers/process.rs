@@ -54,6 +54,9 @@ const SPIN_COUNT: (&str, &str) = ("GOMP_SPINCOUNT", "10000");
 /// steps and decoder share memory, 1 GiB less at 1024² and no slower.
 const ALLOCATOR: (&str, &str) = ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True");
 
+/// The folder in the state directory for what workers measured of devices.
+const RATES: &str = "rates";
+
 /// The variable that limits which GPUs CUDA sees.
 const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
 
@@ -185,6 +188,8 @@ impl WorkerCommand {
             config.dtype.clone().into(),
             "--memory".into(),
             config.memory.to_string().into(),
+            "--pinned-memory".into(),
+            config.pinned_memory.to_string().into(),
         ];
         for (option, named) in [
             ("--text-encoder", &config.text_encoder),
@@ -209,6 +214,12 @@ impl WorkerCommand {
             arguments.push("--eager".into());
         }
         Ok(Self { program, arguments, environment: passed })
+    }
+
+    /// The same with a state directory, where workers keep what they measured of devices.
+    pub(crate) fn with_state(mut self, directory: &Path) -> Self {
+        self.arguments.extend(["--rates".into(), directory.join(RATES).into()]);
+        self
     }
 
     /// The worker's program.
@@ -333,6 +344,7 @@ mod tests {
             devices: vec![device],
             dtype: "auto".into(),
             memory: zimage_checkpoint::MemoryBudget::Auto,
+            pinned_memory: zimage_checkpoint::PinnedMemory::default(),
             warmup: None,
             worker: Some("/bin/sh".into()),
             threads: None,
@@ -452,6 +464,8 @@ mod tests {
                 "auto",
                 "--memory",
                 "auto",
+                "--pinned-memory",
+                "512MiB",
                 "--text-encoder",
                 "/te",
                 "--vae",

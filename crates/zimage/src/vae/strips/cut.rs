@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use zimage_checkpoint::StripRule;
 use zimage_cuda::Pieces;
 
 use crate::ops::MapShape;
@@ -21,18 +22,19 @@ pub(in crate::vae) struct Cut {
 }
 
 impl Cut {
-    /// From 512² positions on a map has tens of megabytes, and a 32nd of it is little beside what is
-    /// stored.
-    ///
-    /// A power of two of positions, 32,768 or more, keeps a GPU busy in whole rounds of its processors.
-    /// With some other numbers cuDNN splits the sums of the last round, so that a row's bits depend on
-    /// its place: measured on an H200 with 512 channels at 34,816 and 36,864 positions, and never at
-    /// powers of two.
-    pub(in crate::vae) const USUAL: Self =
-        Self { from: 1 << 18, least: 1 << 15, most: 32, beside: 4 };
+    /// That of memory plans.
+    pub(in crate::vae) const USUAL: Self = {
+        let StripRule { from, least, most, beside } = StripRule::USUAL;
+        Self { from, least, most, beside }
+    };
 
     pub(in crate::vae) fn is_in_strips(self, shape: MapShape) -> bool {
-        shape.positions() >= self.from
+        self.rule().is_in_strips(shape.positions())
+    }
+
+    fn rule(self) -> StripRule {
+        let Self { from, least, most, beside } = self;
+        StripRule { from, least, most, beside }
     }
 
     /// How many rows of a map a convolution computes at a time if the map is large: in strips and whole
@@ -42,15 +44,12 @@ impl Cut {
     }
 
     fn at_a_time(self, shape: MapShape) -> i64 {
-        let share = shape.positions() / self.most;
-        let power = if share > 0 { 1 << share.ilog2() } else { 0 };
-        (self.least.max(power) / shape.w).max(1)
+        self.rule().at_a_time(shape.h, shape.w)
     }
 
     /// How many strips a map has, of rows as equal as can be: cuDNN makes a plan for each height.
     pub(in crate::vae) fn count(self, shape: MapShape) -> i64 {
-        let rows = (self.at_a_time(shape) - self.beside).max(1);
-        ((shape.h + rows - 1) / rows).max(1)
+        self.rule().count(shape.h, shape.w)
     }
 
     /// The rows of each strip.
