@@ -5,7 +5,8 @@ usage: memory.py --bin target/release --out DIR [--checkpoint DIR] [--libtorch D
                  [--again] [--tiny] [--list]
 
 A row is KIND-BUDGET-SIZE or KIND-BUDGET-SIZE-pinned, such as bf16-8-1024 or float8-4-2048-pinned; BUDGET is in GiB, or
-`all` for a device that holds everything. KIND is bf16, float8 (a file with a scale for each row) or q4_k. A row of
+`all` for a device that holds everything. KIND is bf16, float8 (a file with a scale for each row), q4_k or
+int8 (ConvRot). A row of
 diffusers is peer-MODE-SIZE. Patterns choose several: `bf16-*-1024,peer-*-1024`. Without --checkpoint one of the real
 size with random weights is made first; the files of the other kinds are made from its shapes, in OUT.
 
@@ -41,9 +42,10 @@ from prompts import fresh
 BUILT_IN = Path(__file__).resolve().parents[3] / "crates/zimage-worker/tiny"
 BUDGETS = ["all", "24", "16", "12", "8", "6", "4"]
 SIZES = ["512", "1024", "2048"]
-KINDS = {"bf16": "bfloat16", "float8": "float8", "q4_k": "bfloat16"}
+KINDS = {"bf16": "bfloat16", "float8": "float8", "q4_k": "bfloat16", "int8": "int8"}
+LAYOUTS = {"float8": "float8_rows", "int8": "int8_convrot"}
 MODES = ["plain", "model-offload", "group-block", "group-leaf"]
-# Of the resident image's time, for a prompt seen before and for a new one: issue 15, at 1024².
+# Of the resident image's time, of bf16 or for 8 bits of float8, for a prompt seen before and a new one, at 1024².
 GOALS = {
     "bf16": {"24": (1.00, None), "16": (1.03, 1.06), "12": (1.05, 1.15), "8": (1.12, 1.30), "6": (1.5, 1.7),
              "4": (2.0, 2.2)},
@@ -52,6 +54,8 @@ GOALS = {
     "q4_k": {"24": (1.12, None), "16": (1.12, None), "12": (1.12, None), "8": (1.15, None), "6": (1.2, None),
              "4": (1.4, None)},
 }
+GOALS["int8"] = GOALS["float8"]
+BASES = {"q4_k": "bf16", "int8": "float8"}
 # Seconds that a row takes on an H200 at most, by its size; a peer's row takes three times as long.
 SECONDS = {"512": 12, "1024": 20, "2048": 50}
 TOKENS = 43
@@ -133,7 +137,7 @@ class Bench:
     def model(self, kind: str) -> Path:
         """The checkpoint of a kind, in the page cache."""
         if kind not in self.folders:
-            layout = {"float8": "float8_rows"}.get(kind, kind)
+            layout = LAYOUTS.get(kind, kind)
             self.folders[kind] = layouts.make(self.args.checkpoint, self.args.out / "files", (layout,))[layout]
         if kind not in self.filled:
             disk.fill([path for path in self.folders[kind].rglob("*") if path.suffix in (".safetensors", ".gguf")])
@@ -234,7 +238,7 @@ def table(data: dict) -> str:
                 lines.append(f"| {row} | {it['failed']} | | | | |")
                 continue
             kind, budget = row.split("-")[:2]
-            base = rows.get(f"{kind}-all-{size}", {})
+            base = rows.get(f"{BASES.get(kind, kind)}-all-{size}", {})
             resident = base["seen"]["median"] if base.get("run") == it["run"] and "seen" in base else None
             goals = GOALS.get(kind, {}).get(budget, (None, None)) if size == "1024" else (None, None)
             seen = it["seen"]["median"] if "seen" in it else None

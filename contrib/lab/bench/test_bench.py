@@ -155,7 +155,7 @@ class MemoryTest(Folder):
     def test_rows_are_all_there_and_peers_come_between_them(self) -> None:
         rows = memory.order(False)
         self.assertEqual(len(rows), len(set(rows)))
-        self.assertEqual(len(rows), 3 * 3 * 13 + 3 * 4)
+        self.assertEqual(len(rows), 4 * 3 * 13 + 3 * 4)
         peers = [number for number, row in enumerate(rows) if row.startswith("peer-")]
         self.assertLess(peers[0], 8)
         self.assertTrue(all(later - before == 7 for before, later in zip(peers, peers[1:])))
