@@ -68,6 +68,9 @@ fuzz: ## fuzz all input formats with cargo-fuzz and a nightly compiler, FUZZ_SEC
 soak: libtorch ## clients of all kinds, kills and restarts for SOAK_SECONDS (3600): no job is lost, no memory grows
 	@SOAK_SECONDS=$(SOAK_SECONDS) contrib/dev/soak.sh
 
+nvrtc-test: libtorch ## compile every kernel for every compute capability, with NVRTC from PyPI; needs no GPU
+	@contrib/dev/nvrtc-test.sh
+
 gpu-test: ## kernels, memory and images on an NVIDIA GPU, with the CUDA tree of libtorch
 	@contrib/dev/gpu-test.sh
 

@@ -29,6 +29,11 @@ for tests in contrib/dev/libtorch contrib/dev/verify contrib/lab/bench contrib/c
 done
 recorder=$(PYTHON=$python contrib/dev/venv.sh test target/recording contrib/lab/recording/requirements.txt "a terminal in memory")
 "$recorder" -B -m unittest discover --start-directory contrib/lab/recording 2>&1 | tee -a "$log"
+step "kernels"
+kernels="every kernel compiles for every GPU"
+# The test passes without NVRTC, which is where libtorch's loader would find it.
+python3 -c 'import ctypes; ctypes.CDLL("libnvrtc.so.13")' 2>/dev/null ||
+  kernels="kernels were NOT compiled, there is no NVRTC (make nvrtc-test)"
 step "units"
 units="the units have no fault"
 contrib/packaging/units.sh || {
@@ -64,4 +69,4 @@ if [ "${rust#* }" != 0 ]; then
   echo "test: ${rust#* } Rust tests are ignored, and none should be" >&2
   exit 1
 fi
-echo "test: all passed: ${rust% *} Rust and $ran Python tests passed, formatting and lints are clean, $units, $disks, $users, $dependencies, in $((SECONDS / 60)) min $((SECONDS % 60)) s"
+echo "test: all passed: ${rust% *} Rust and $ran Python tests passed, formatting and lints are clean, $kernels, $units, $disks, $users, $dependencies, in $((SECONDS / 60)) min $((SECONDS % 60)) s"

@@ -18,21 +18,20 @@ FLOAT4 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 ROTATIONS = (256, 64, 16, 4)
 
 
-def hadamard(size: int) -> torch.Tensor:
-    """The matrix of ComfyUI's rotation, its own inverse: a Kronecker power of a 4 x 4 one."""
-    four = torch.tensor([[1, 1, 1, -1], [1, 1, -1, 1], [1, -1, 1, 1], [-1, 1, 1, 1]], dtype=torch.float64) / 2
-    matrix = torch.ones(1, 1, dtype=torch.float64)
-    while len(matrix) < size:
-        matrix = torch.kron(matrix, four)
-    return matrix
-
-
 def rotated(rows: torch.Tensor) -> torch.Tensor:
-    """Rows whose groups are rotated, in float64; by the largest size that divides them."""
+    """Rows whose groups are rotated, in float64; by the largest size that divides them.
+
+    The matrix is ComfyUI's, a Kronecker power of [[1, 1, 1, -1], [1, 1, -1, 1], [1, -1, 1, 1], [-1, 1, 1, 1]] / 2, and
+    its own inverse.
+    """
     width = rows.shape[1]
     size = next((size for size in ROTATIONS if width % size == 0), 1)
-    groups = rows.double().reshape(-1, size)
-    return (groups @ hadamard(size).to(rows.device)).reshape(rows.shape)
+    groups, step = rows.double(), 1
+    while step < size:
+        groups = groups.reshape(-1, 4, step)
+        groups = groups.sum(1, keepdim=True) / 2 - groups.flip(1)
+        step *= 4
+    return groups.reshape(rows.shape)
 
 
 def grouped(width: int, most: int) -> int:

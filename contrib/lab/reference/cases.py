@@ -35,6 +35,22 @@ class Case:
         return asdict(self)
 
 
+def gpu_cases(tiny: bool) -> list[Case]:
+    """Sizes and prompts as users have them, for the model's own size; with `tiny`, for a test of what compares them."""
+    fox, ugly = "a red fox sitting in the snow", "blurry"
+    full = [
+        Case("512", "", fox, 512, 512, steps=8, seed=42),
+        Case("512-guidance", "", fox, 512, 512, steps=8, seed=7, guidance=4.0, negative=ugly),
+        Case("wide", "", LONG, 1024, 576, steps=8, seed=1),
+        Case("tall", "", CHINESE, 592, 1040, steps=8, seed=2),
+        Case("1024", "", fox, 1024, 1024, steps=8, seed=42),
+        Case("1024-long", "", LONG, 1024, 1024, steps=4, seed=3),
+    ]
+    for case in full if tiny else []:
+        case.width, case.height = case.width // 64 * 16, case.height // 64 * 16
+    return full
+
+
 def cut(text: str, tokens: int, count: Callable[[str], int]) -> str:
     """The longest beginning of the repeated text that has exactly this many tokens."""
     text = text * (1 + 8 * tokens // len(text))

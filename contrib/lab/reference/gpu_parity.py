@@ -25,26 +25,10 @@ from safetensors.torch import load_file, save_file
 from transformers.utils import logging as transformers_logging
 
 import full_size
-from cases import CHINESE, LONG, Case
+from cases import Case, gpu_cases
 
 LIMIT = 1.5
 TOKENIZER = Path(__file__).resolve().parents[3] / "tests/fixtures/reference/plain/tokenizer"
-
-
-def cases(tiny: bool) -> list[Case]:
-    """Sizes and prompts as users have them; with `tiny`, for a test of this script."""
-    fox, ugly = "a red fox sitting in the snow", "blurry"
-    full = [
-        Case("512", "", fox, 512, 512, steps=8, seed=42),
-        Case("512-guidance", "", fox, 512, 512, steps=8, seed=7, guidance=4.0, negative=ugly),
-        Case("wide", "", LONG, 1024, 576, steps=8, seed=1),
-        Case("tall", "", CHINESE, 592, 1040, steps=8, seed=2),
-        Case("1024", "", fox, 1024, 1024, steps=8, seed=42),
-        Case("1024-long", "", LONG, 1024, 1024, steps=4, seed=3),
-    ]
-    for case in full if tiny else []:
-        case.width, case.height = case.width // 64 * 16, case.height // 64 * 16
-    return full
 
 
 def reference(pipe: ZImagePipeline, case: Case) -> torch.Tensor:
@@ -108,7 +92,7 @@ def main() -> int:
     say("loading diffusers")
     pipe = ZImagePipeline.from_pretrained(checkpoint, dtype=getattr(torch, args.dtype))
     pipe.to(args.device).set_progress_bar_config(disable=True)
-    todo = cases(args.tiny)
+    todo = gpu_cases(args.tiny)
     theirs: dict[str, dict[str, torch.Tensor]] = {}
     for backend in args.backends:
         pipe.transformer.set_attention_backend(backend)

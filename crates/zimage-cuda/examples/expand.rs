@@ -1,5 +1,5 @@
-//! Compares the kernels that expand weights with their plain twins, to the bit and for every encoding,
-//! and says how fast they are at the model's real size. Needs a GPU; `make gpu-test` runs it.
+//! Compares the kernels that expand weights, and the one that makes 8-bit integers of them, with their
+//! plain twins, to the bit and for every encoding, and says how fast they are at the model's real size. Needs a GPU; `make gpu-test` runs it.
 //!
 //! usage: `expand`; ends with 1 if a kernel is wrong.
 
@@ -12,9 +12,9 @@ use std::time::Instant;
 use tch::{Cuda, Device, Kind, Tensor};
 use zimage_checkpoint::{
     BlockType, Companion, Encoding, Number, Piece, Rotation, ScaleScope, ScaledFormat,
-    StoredTensor, expand,
+    StoredTensor, expand, make_int8, rotation_of,
 };
-use zimage_cuda::Expander;
+use zimage_cuda::{Expander, Int8Maker, PlainRows};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -114,8 +114,70 @@ fn main() -> Result<ExitCode> {
         }
         println!("ok    {encoding}: as its twin");
     }
+    let maker = Int8Maker::compile(&gpu)?;
+    for (kind, number) in KINDS {
+        for (rows, width) in [(1, 256), (300, 768), (131, 3840), (17, 10240), (5, 48), (7, 170)] {
+            if !made_as_twin(&maker, (kind, number), rows, width)? {
+                println!("WRONG integers of {kind:?}: {rows} × {width}");
+                wrong += 1;
+            }
+        }
+        println!("ok    integers of {kind:?}: as their twin");
+    }
     times(&expander)?;
+    time_of_integers(&maker)?;
     Ok(ExitCode::from(wrong.min(1)))
+}
+
+/// Makes integers on the GPU and on the CPU: of normal numbers with outliers, and a row of zeros.
+fn made_as_twin(
+    maker: &Int8Maker,
+    (kind, number): (Kind, Number),
+    rows: usize,
+    width: usize,
+) -> Result<bool> {
+    let shape = [rows as i64, width as i64];
+    let plain = Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?;
+    let _ = plain.f_narrow(1, 0, 1)?.f_mul_scalar_(300.0)?;
+    let _ =
+        plain.f_narrow(0, rows as i64 - 1, 1)?.f_mul_scalar_(if rows > 1 { 0.0 } else { 1.0 })?;
+    let plain = plain.f_to_kind(kind)?;
+    let bytes: Vec<u8> = plain.f_view([-1])?.f_view_dtype(Kind::Uint8)?.try_into()?;
+    let (mut values, mut scales) = (vec![0; rows * width], vec![0; rows * 4]);
+    let made = make_int8((number, width), &bytes, &mut values, &mut scales);
+    let found = Tensor::f_zeros(shape, (Kind::Int8, GPU))?;
+    let of_rows = Tensor::f_zeros([rows as i64], (Kind::Float, GPU))?;
+    let rotation = rotation_of(width as u64);
+    let rows = PlainRows { number, rows, width, rotation };
+    maker.make(rows, &plain.f_to_device(GPU)?, &found, &of_rows)?;
+    let on_cpu = |tensor: &Tensor| -> Result<Vec<u8>> {
+        let bytes = tensor.f_to_device(Device::Cpu)?.f_view([-1])?.f_view_dtype(Kind::Uint8)?;
+        Ok(bytes.try_into()?)
+    };
+    Ok(made && on_cpu(&found)? == values && on_cpu(&of_rows)? == scales)
+}
+
+/// The largest matrix of the model in bfloat16, 50 times.
+fn time_of_integers(maker: &Int8Maker) -> Result<()> {
+    const RUNS: u32 = 50;
+    let (rows, width) = (10240, 3840);
+    let plain = Tensor::f_randn([rows, width], (Kind::BFloat16, GPU))?;
+    let values = Tensor::f_zeros([rows, width], (Kind::Int8, GPU))?;
+    let scales = Tensor::f_zeros([rows], (Kind::Float, GPU))?;
+    let (rows, width) = (rows as usize, width as usize);
+    let rotation = rotation_of(width as u64);
+    let of = PlainRows { number: Number::Bf16, rows, width, rotation };
+    maker.make(of, &plain, &values, &scales)?;
+    Cuda::synchronize(0);
+    let begun = Instant::now();
+    for _ in 0..RUNS {
+        maker.make(of, &plain, &values, &scales)?;
+    }
+    Cuda::synchronize(0);
+    let seconds = begun.elapsed().as_secs_f64() / f64::from(RUNS);
+    let read = (rows * width) as f64 * 2.0 / seconds / 1e12;
+    println!("integers of BFloat16: {:.0} µs, {read:.2} TB/s read", seconds * 1e6);
+    Ok(())
 }
 
 /// The largest matrix of the model, 50 times.

@@ -1,13 +1,14 @@
 //! Generates the cases of a JSON file and writes each one's final latents, for `contrib/lab/reference/gpu_parity.py`.
 //!
-//! usage: `latents CHECKPOINT CASES.json OUT DTYPE DEVICE [--eager]`, where DEVICE is `cpu` or `cuda:0`
+//! usage: `latents CHECKPOINT CASES.json OUT DTYPE DEVICE [--eager] [--images]`, where DEVICE is `cpu` or `cuda:0`;
+//! with `--images` the decoded images, too, as PPM files
 
 use std::error::Error;
 use std::path::Path;
 
 use serde::Deserialize;
 use tch::{Device, Tensor};
-use zimage::{Checkpoint, Options, Params, Pipeline};
+use zimage::{Checkpoint, Image, Options, Params, Pipeline};
 
 /// One call of the pipeline, as `contrib/lab/reference/cases.py` writes it.
 #[derive(Deserialize)]
@@ -34,8 +35,12 @@ fn device(name: &str) -> Result<Device, Box<dyn Error>> {
     }
 }
 
-/// The final latents of a case: `[1, 16, height / 8, width / 8]`, float32.
-fn generate(case: Case, pipeline: &Pipeline) -> zimage::Result<Tensor> {
+/// The final latents of a case: `[1, 16, height / 8, width / 8]`, float32; and the image if it is asked for.
+fn generate(
+    case: Case,
+    pipeline: &Pipeline,
+    images: bool,
+) -> zimage::Result<(Tensor, Option<Image>)> {
     let params = pipeline.resolve(&Params {
         prompt: case.prompt,
         negative: case.negative,
@@ -50,15 +55,18 @@ fn generate(case: Case, pipeline: &Pipeline) -> zimage::Result<Tensor> {
     while !generation.is_done() {
         pipeline.step(&mut generation, &conditioning)?;
     }
-    Ok(generation.latents().f_to_device(Device::Cpu)?)
+    let image = images.then(|| pipeline.decode(&generation)).transpose()?;
+    Ok((generation.latents().f_to_device(Device::Cpu)?, image))
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [checkpoint, cases, out, dtype, device_name, rest @ ..] = &args[..] else {
-        return Err("usage: latents CHECKPOINT CASES.json OUT DTYPE DEVICE [--eager]".into());
+        let usage = "usage: latents CHECKPOINT CASES.json OUT DTYPE DEVICE [--eager] [--images]";
+        return Err(usage.into());
     };
-    let eager = rest == ["--eager"];
+    let has = |flag: &str| rest.iter().any(|other| other == flag);
+    let eager = has("--eager");
     let options = Options {
         device: device(device_name)?,
         dtype: dtype.parse()?,
@@ -71,9 +79,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pipeline = Pipeline::load(&checkpoint, &options, &mut |_| {})?;
     let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(cases)?)?;
     for case in cases {
-        let file = Path::new(out).join(format!("{}.safetensors", case.name));
-        let latents = generate(case, &pipeline)?;
-        Tensor::write_safetensors(&[("latents", &latents)], file)?;
+        let file = |ending: &str| Path::new(out).join(format!("{}.{ending}", case.name));
+        let (latents_file, image_file) = (file("safetensors"), file("ppm"));
+        let (latents, image) = generate(case, &pipeline, has("--images"))?;
+        Tensor::write_safetensors(&[("latents", &latents)], latents_file)?;
+        if let Some(Image { width, height, rgb }) = image {
+            let head = format!("P6\n{width} {height}\n255\n").into_bytes();
+            std::fs::write(image_file, [head, rgb].concat())?;
+        }
     }
     Ok(())
 }

@@ -3,93 +3,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use safetensors::tensor::{Dtype, TensorView};
-use tch::{Kind, Tensor};
 use tempfile::TempDir;
 use zimage::{Checkpoint, DType, Options, Pipeline};
 
-#[path = "../../../tests/src/folder.rs"]
-pub mod folder;
+pub mod forms;
 pub mod pipeline;
-use folder::copied;
+use forms::{Quantise, changed, comfy, float8, int8};
 use pipeline::{PARTS, distance, fixture, latents, load, options, params};
 
-/// How a matrix is written: its numbers, and the scale of each row.
-type Quantise = fn(&Tensor) -> (Tensor, Tensor);
-
-fn int8(matrix: &Tensor) -> (Tensor, Tensor) {
-    let scales = matrix.abs().amax([-1], true) / 127.0;
-    ((matrix / &scales).round().to_kind(Kind::Int8), scales)
-}
-
-fn float8(matrix: &Tensor) -> (Tensor, Tensor) {
-    let scales = matrix.abs().amax([-1], true) / 448.0;
-    ((matrix / &scales).to_kind(Kind::Float8e4m3fn), scales)
-}
-
-/// A copy of a fixture whose blocks' matrices are quantised as ComfyUI writes them: numbers, scales,
-/// and a description.
+/// A copy of a fixture whose blocks' matrices are quantised as ComfyUI writes them.
 fn quantised(name: &str, format: &str, quantise: Quantise) -> (TempDir, PathBuf) {
-    let copy = copied(&fixture(&format!("reference/{name}")));
-    let folder = copy.path().to_owned();
-    for (part, file) in [
-        ("transformer", "diffusion_pytorch_model.safetensors"),
-        ("text_encoder", "model.safetensors"),
-    ] {
-        let mut tensors = Vec::new();
-        for entry in fs::read_dir(folder.join(part)).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|e| e == "safetensors") {
-                tensors.extend(Tensor::read_safetensors(&path).unwrap());
-            }
-            if path.to_string_lossy().contains(".safetensors") {
-                fs::remove_file(path).unwrap();
-            }
-        }
-        let mut written = Vec::new();
-        for (name, tensor) in tensors {
-            let is_of_block = ["attention.", "self_attn.", "feed_forward.", "mlp."];
-            let is_of_block = is_of_block.iter().any(|part| name.contains(part));
-            let layer = name.strip_suffix(".weight").filter(|_| tensor.dim() == 2 && is_of_block);
-            if let Some(layer) = layer.filter(|layer| !layer.starts_with("t_embedder")) {
-                let (values, scales) = quantise(&tensor.to_kind(Kind::Float));
-                let description = format!("{{\"format\":\"{format}\"}}");
-                written.push((format!("{layer}.weight"), values));
-                written.push((format!("{layer}.weight_scale"), scales));
-                let description = Tensor::from_slice(description.as_bytes());
-                written.push((format!("{layer}.comfy_quant"), description));
-            } else {
-                written.push((name, tensor));
-            }
-        }
-        write(&written, &folder.join(part).join(file));
-    }
-    (copy, folder)
-}
-
-/// tch writes no float8.
-fn write(tensors: &[(String, Tensor)], path: &Path) {
-    let bytes: Vec<Vec<u8>> = tensors
-        .iter()
-        .map(|(_, tensor)| tensor.contiguous().view([-1]).view_dtype(Kind::Uint8))
-        .map(|bytes| bytes.try_into().unwrap())
-        .collect();
-    let views = tensors.iter().zip(&bytes).map(|((name, tensor), bytes)| {
-        let dtype = match tensor.kind() {
-            Kind::Float => Dtype::F32,
-            Kind::BFloat16 => Dtype::BF16,
-            Kind::Int8 => Dtype::I8,
-            Kind::Uint8 => Dtype::U8,
-            Kind::Float8e4m3fn => Dtype::F8_E4M3,
-            other => unreachable!("{other:?}"),
-        };
-        let shape = tensor.size().iter().map(|&side| side as usize).collect();
-        (name, TensorView::new(dtype, shape, bytes).unwrap())
+    let copy = changed(&fixture(&format!("reference/{name}")), &forms::PARTS, |_, tensors| {
+        comfy(tensors, format, quantise)
     });
-    safetensors::serialize_to_file(views, None, path).unwrap();
+    let folder = copy.path().to_owned();
+    (copy, folder)
 }
 
 #[test]

@@ -158,14 +158,19 @@ unsafe fn cubin(program: sys::nvrtcProgram) -> Result<Vec<c_char>, nvrtc::NvrtcE
 mod tests {
     use super::*;
 
-    /// Turing, Ampere, Ada, Hopper and Blackwell, in data centres and in desktops. Runs where NVRTC is
-    /// installed (the package `nvidia-cuda-nvrtc`, its folder in `LD_LIBRARY_PATH`); needs no GPU.
+    /// Turing, Ampere, Ada, Hopper and Blackwell, in data centres and in desktops.
+    const CAPABILITIES: [(i32, i32); 7] =
+        [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)];
+
+    /// Runs where NVRTC is installed; needs no GPU. `make nvrtc-test` installs it, and sets
+    /// `ZIMG_NVRTC_TEST`, so that its lack is a failure.
     #[test]
     fn sources_compile_for_every_capability() {
-        if load_nvrtc().is_err() {
+        if let Err(error) = load_nvrtc() {
+            assert!(std::env::var_os("ZIMG_NVRTC_TEST").is_none(), "{error}");
             return;
         }
-        for capability in [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)] {
+        for capability in CAPABILITIES {
             let gpu = Gpu { ordinal: 0, name: "GPU".into(), capability, uuid: String::new() };
             for (file, source) in SOURCES {
                 // The others are for GPUs with bfloat16.
@@ -175,5 +180,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Every source in the folder is compiled by the test above.
+    #[test]
+    fn every_source_is_listed() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kernels");
+        let mut found: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".cu"))
+            .collect();
+        let mut listed: Vec<&str> = SOURCES.iter().map(|(file, _)| *file).collect();
+        found.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(found, listed);
     }
 }
