@@ -13,7 +13,7 @@ LIBTORCH_FLAGS = $(if $(CUDA),--cuda)$(if $(CPU),--cpu)
 
 export PYTHON CARGO PROFILE PREFIX DESTDIR
 
-.PHONY: help libtorch build demo test recording deny units disk-test hub-test users-test limits-test page-test systemd-test verify fuzz soak gpu-test parity bench gpu-bench memory-bench docs install uninstall clean
+.PHONY: help libtorch build demo test recording deny units disk-test hub-test users-test limits-test page-test systemd-test verify fuzz soak gpu-test nvrtc-test parity bench gpu-bench memory-bench docs install uninstall clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

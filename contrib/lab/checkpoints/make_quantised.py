@@ -15,9 +15,10 @@ from pathlib import Path
 
 import comfy_kitchen as ck
 import gguf
+import numpy
 import torch
 from comfy_kitchen.backends.eager import quantization, w4a8_int8
-from diffusers import ZImagePipeline
+from diffusers import ZImagePipeline, ZImageTransformer2DModel
 from diffusers.loaders.single_file_utils import convert_z_image_transformer_checkpoint_to_diffusers
 from safetensors.torch import save_file
 
@@ -52,6 +53,48 @@ def as_gguf(path: Path, state: State) -> State:
     writer.write_tensors_to_file()
     writer.close()
     return found
+
+
+# Scales of k-quants and their like that make numbers of some 0.05 of random blocks: offset in the block, value.
+RANDOM_BLOCKS = {
+    Q.Q2_K: {80: 0.004, 82: 0.006}, Q.Q3_K: {108: 0.0012}, Q.Q4_K: {0: 0.0003, 2: 0.00225},
+    Q.Q5_K: {0: 0.00015, 2: 0.0023}, Q.Q6_K: {208: 3.7e-5}, Q.IQ4_NL: {0: 0.0008}, Q.IQ4_XS: {0: 4.3e-5},
+}
+
+
+def as_k_quants(path: Path, config: dict) -> tuple[dict, State]:
+    """A GGUF file of a transformer 256 wide, whose matrices are random blocks of the types that gguf only reads.
+
+    Any bytes are a block, and the scales are chosen. Rows that are no multiple of 256 are float16, the rest is random.
+    """
+    config = config | dict(dim=256, n_heads=8, n_kv_heads=8, n_layers=1, n_refiner_layers=1)
+    torch.manual_seed(3)
+    random = numpy.random.default_rng(3)
+    model = ZImageTransformer2DModel.from_config(config)
+    state = original({name: tensor.bfloat16() for name, tensor in model.state_dict().items()})
+    kinds, found = itertools.cycle(RANDOM_BLOCKS), {}
+    chosen = {name: next(kinds) for name, tensor in matrices(state) if tensor.shape[1] % 256 == 0}
+    assert set(chosen.values()) == set(RANDOM_BLOCKS)
+    writer = gguf.GGUFWriter(path, "lumina2")
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    for name, tensor in state.items():
+        kind = chosen.get(name, Q.F32 if tensor.ndim == 1 else Q.F16)
+        if kind in RANDOM_BLOCKS:
+            numbers, size = gguf.GGML_QUANT_SIZES[kind]
+            data = random.integers(0, 256, (tensor.numel() // numbers, size), dtype=numpy.uint8)
+            for at, value in RANDOM_BLOCKS[kind].items():
+                data[:, at:at + 2] = numpy.frombuffer(numpy.float16(value).tobytes(), numpy.uint8)
+            data = data.reshape(tensor.shape[0], -1)
+        else:
+            data = gguf.quantize(tensor.float().numpy(), kind)
+        found[name] = torch.from_numpy(gguf.dequantize(data, kind).astype("float32").reshape(tensor.shape))
+        assert found[name].isfinite().all() and found[name].abs().max() < 4, (name, kind)
+        writer.add_tensor(name, data, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return config, found
 
 
 def float8(weight: torch.Tensor, dtype: torch.dtype) -> tuple[State, dict, torch.Tensor]:
@@ -117,10 +160,14 @@ def as_comfy(path: Path, state: State, prefix: str) -> State:
 
 
 @torch.no_grad()
-def latents(source: Path, transformer: State, text_encoder: State | None) -> torch.Tensor:
-    """What diffusers computes from these numbers."""
+def latents(
+    source: Path, transformer: State, text_encoder: State | None, config: dict | None = None
+) -> torch.Tensor:
+    """What diffusers computes from these numbers, with a transformer of another configuration if one is given."""
     pipe = ZImagePipeline.from_pretrained(source, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
+    if config is not None:
+        pipe.transformer = ZImageTransformer2DModel.from_config(config).eval()
     pipe.transformer.load_state_dict(convert_z_image_transformer_checkpoint_to_diffusers(dict(transformer)))
     if text_encoder is not None:
         own = {name.removeprefix("model."): name for name in pipe.text_encoder.state_dict() if "lm_head" not in name}
@@ -139,6 +186,9 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     transformer, text_encoder = original(load(source / "transformer")), language(load(source / "text_encoder"))
+    config, k_quants = as_k_quants(out / "k_quants.gguf", ZImageTransformer2DModel.load_config(source / "transformer"))
+    k_latents = latents(source, k_quants, None, config)
+    save_file({"latents": k_latents.contiguous()}, out / "k_latents.safetensors")
     blocks = as_gguf(out / "mixed.gguf", transformer)
     comfy = as_comfy(out / "mixed.safetensors", transformer, "model.diffusion_model.")
     language_model = as_comfy(out / "text_encoder.safetensors", text_encoder, "")

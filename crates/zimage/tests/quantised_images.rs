@@ -72,3 +72,21 @@ fn quantised_files_give_the_latents_of_the_dequantised_weights() {
         assert!(off <= BFLOAT16, "{name} as bfloat16: {off:.2e}");
     }
 }
+
+/// gguf does not write k-quants, but any bytes are a block: a transformer of random ones.
+#[test]
+fn k_quants_give_the_latents_of_the_dequantised_weights() {
+    let latents_of = Tensor::read_safetensors(fixture("quantised/k_latents.safetensors")).unwrap();
+    let theirs = latents_of[0].1.to_kind(Kind::Double);
+    let files = files("quantised/k_quants.gguf", "layouts/all-in-one.safetensors");
+    let packed = latents(&files, DType::Float32, true);
+    assert!(packed == latents(&files, DType::Float32, false), "packed blocks are other numbers");
+    let off = distance(&packed, &theirs);
+    println!("k-quants: {off:.1e} as float32");
+    assert!(off <= LIMIT, "{off:.2e}");
+    for dtype in [DType::BFloat16, DType::Float16] {
+        let off = distance(&latents(&files, dtype, true), &theirs);
+        println!("k-quants: {off:.1e} as {dtype}");
+        assert!(off <= BFLOAT16, "as {dtype}: {off:.2e}");
+    }
+}
