@@ -6,7 +6,8 @@ usage: packed_forms.py --program target/release/examples/latents --checkpoint FO
 `float8` and `int8` are zimg's own dtypes: float8 has the activations in 8 bits, too. The other rows have the numbers
 that a form leaves of the weights (forms.py, which `python forms.py` compares with the tools' own), written as a
 bfloat16 checkpoint: the same numbers as expanding the form before each product gives. With --built-in the images of 24
-prompts are compared, too, by ../bench/quality.py (PSNR, SSIM, MS-SSIM, LPIPS).
+prompts are compared, too, by ../bench/quality.py (PSNR, SSIM, MS-SSIM, LPIPS). With --dtype float32 all is computed
+in it, which is what a CPU is quick at, and shows the weights alone; zimg's own dtypes are left out then.
 The checkpoint is a diffusers folder in bfloat16. Needs torch and safetensors, with --built-in also what quality.py
 needs. Prints a table and writes it with all numbers to DIR/result.json.
 """
@@ -44,7 +45,7 @@ def todo(args: argparse.Namespace) -> list[Case]:
     return gpu_cases(False) + seeds
 
 
-def write(form: Form, source: Path, out: Path, device: str) -> None:
+def write(form: Form, source: Path, out: Path, device: str, dtype: torch.dtype) -> None:
     """A checkpoint with the numbers that the form leaves; what it does not change is linked."""
     shutil.rmtree(out, ignore_errors=True)
     (out / "transformer").mkdir(parents=True)
@@ -59,7 +60,7 @@ def write(form: Form, source: Path, out: Path, device: str) -> None:
                 tensor = shard.get_tensor(name)
                 if takes(form, name):
                     tensor = form.numbers(tensor.bfloat16().float())
-                tensors[name] = tensor.bfloat16().cpu().contiguous()
+                tensors[name] = tensor.to(dtype).cpu().contiguous()
     save_file(tensors, out / "transformer/diffusion_pytorch_model.safetensors")
 
 
@@ -70,6 +71,7 @@ def main() -> None:
     parser.add_argument("--built-in", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("target/packed-forms"))
     parser.add_argument("--device", default=None, help="cuda:0, and cpu with --built-in")
+    parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float32"])
     parser.add_argument("--seeds", type=int, default=8, help="more images at 1024, each with a seed of its own")
     parser.add_argument("--forms", nargs="*", default=None, help="names of forms.py; all unless given")
     args = parser.parse_args()
@@ -111,7 +113,7 @@ def main() -> None:
         command = [sys.executable, HERE.parent / "bench/quality.py", base, folder]
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
-    base = generated(source, "bfloat16", "bfloat16")
+    base = generated(source, args.dtype, args.dtype)
     rows = []
 
     def add(name: str, bits: float | None, folder: Path) -> None:
@@ -121,14 +123,14 @@ def main() -> None:
             row["images"] = images(folder)
         rows.append(row)
 
-    for dtype in ("float8", "int8"):
+    for dtype in ("float8", "int8") if args.dtype == "bfloat16" else ():
         add(f"dtype {dtype}", 8.0, generated(source, f"dtype-{dtype}", dtype))
     for form in FORMS:
         if args.forms is not None and form.name not in args.forms:
             continue
         made = args.out / "checkpoint"
-        write(form, source, made, device)
-        add(form.name, form.bits, generated(made, form.name, "bfloat16"))
+        write(form, source, made, device, getattr(torch, args.dtype))
+        add(form.name, form.bits, generated(made, form.name, args.dtype))
         shutil.rmtree(made)
     (args.out / "result.json").write_text(json.dumps(rows, indent=1) + "\n")
     print(table(rows, len(gpu_cases(False)), args.built_in))
