@@ -22,9 +22,9 @@ libtorch: ## download libtorch 2.11.0 to ~/.cache/zimg unless LIBTORCH is set; C
 	@contrib/dev/need.sh python
 	@$(PYTHON) contrib/dev/libtorch/get.py $(LIBTORCH_FLAGS)
 
-build: libtorch ## build zimg, zimaged and zimage-worker; PROFILE=release or dev
+build: libtorch ## build zimg, zimaged, zimg-web and zimage-worker; PROFILE=release or dev
 	@contrib/dev/need.sh cargo c++
-	$(CARGO) build --locked --profile $(PROFILE) -p zimg -p zimaged -p zimage-worker
+	$(CARGO) build --locked --profile $(PROFILE) -p zimg -p zimaged -p zimg-web -p zimage-worker
 
 demo: libtorch ## build, start zimaged with the built-in model, generate demo.png, stop it
 	@contrib/dev/demo.sh

@@ -13,7 +13,7 @@ contrib/dev/need.sh cargo c++
 began=$EPOCHREALTIME
 say "building (the first time takes some minutes)"
 # The dev profile: its dependencies are optimised, and `make test` uses the same ones.
-"${CARGO:-cargo}" build --locked -p zimg -p zimaged -p zimage-worker
+"${CARGO:-cargo}" build --locked -p zimg -p zimaged -p zimg-web -p zimage-worker
 bin=${CARGO_TARGET_DIR:-target}/debug
 say "built in $(seconds "$began")"
 
@@ -60,4 +60,5 @@ say "drew it again, warm, in $(seconds "$began")"
 kill "$daemon"
 wait "$daemon" || say "zimaged ended with status $?" >&2
 daemon=
+say "in the browser: $bin/zimaged --model tiny & $bin/zimg web"
 say "stopped zimaged; $out shows \"$prompt\""

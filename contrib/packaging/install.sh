@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # `make install` and `make uninstall`: the tree under DESTDIR/PREFIX.
 #
-#   bin/{zimg,zimaged}  libexec/zimaged/zimage-worker  lib/zimaged/{torch/lib,nvidia/*/lib}
+#   bin/{zimg,zimaged,zimg-web}  libexec/zimaged/zimage-worker  lib/zimaged/{torch/lib,nvidia/*/lib}
 #   lib/systemd/{system,user}/zimaged.{service,socket}  lib/{sysusers,tmpfiles}.d/zimaged.conf
+#   lib/systemd/system/zimg-web.{service,socket}  lib/sysusers.d/zimg-web.conf
 #   lib/systemd/system/zimaged.service.d/cpu.conf, with a libtorch that has no CUDA
 #   share/man/man1/zimg*.1  share/{bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
 #   share/zimg/desktop, and its units in lib/systemd/user
@@ -18,7 +19,8 @@ if [[ ${PREFIX:-/} != /* ]]; then
   echo "install: PREFIX=$PREFIX is no absolute path: write it out, \$HOME for ~" >&2
   exit 64
 fi
-units=(systemd/{system,user}/zimaged.{service,socket} {sysusers,tmpfiles}.d/zimaged.conf)
+units=(systemd/{system,user}/zimaged.{service,socket} {sysusers,tmpfiles}.d/zimaged.conf
+  systemd/system/zimg-web.{service,socket} sysusers.d/zimg-web.conf)
 for_cpu=lib/systemd/system/zimaged.service.d
 desktop_units=(zimg-wallpaper.{service,timer})
 
@@ -31,7 +33,7 @@ completions=(
 
 remove() {
   rm -rf "$root"/{libexec,lib,share/doc}/zimaged "$root/share/zimg"
-  rm -f "$root"/bin/{zimg,zimaged} "${units[@]/#/$root/lib/}" "$root/$for_cpu/cpu.conf" \
+  rm -f "$root"/bin/{zimg,zimaged,zimg-web} "${units[@]/#/$root/lib/}" "$root/$for_cpu/cpu.conf" \
     "${desktop_units[@]/#/$root/lib/systemd/user/}" \
     "${completions[@]/#*:/$root/}"
   rmdir "$root/$for_cpu" 2>/dev/null || true # another drop-in stays
@@ -54,7 +56,7 @@ fi
 
 profile=${PROFILE:-release}
 built=${CARGO_TARGET_DIR:-target}/${profile/#dev/debug}
-for program in zimg zimaged zimage-worker; do
+for program in zimg zimaged zimg-web zimage-worker; do
   if [ ! -x "$built/$program" ]; then
     echo "install: $built/$program is not built: run 'make build' first" >&2
     exit 69
@@ -63,7 +65,7 @@ done
 libtorch=$(cd "${LIBTORCH:-.libtorch}" && pwd -P)
 
 remove
-install -D -m 755 -t "$root/bin" "$built/zimg" "$built/zimaged"
+install -D -m 755 -t "$root/bin" "$built/zimg" "$built/zimaged" "$built/zimg-web"
 install -D -m 755 -t "$root/libexec/zimaged" "$built/zimage-worker"
 
 for file in "$libtorch"/lib/*.so*; do
@@ -101,7 +103,10 @@ install -D -m 644 -t "$documents/docs" docs/*.*
 install -D -m 644 -t "$documents/docs/tour" docs/tour/*
 install -D -m 644 -t "$documents/docs/decisions" docs/decisions/*
 mkdir -p "$documents/supervisord"
-sed "s|@PREFIX@|${PREFIX:-/usr/local}|" contrib/packaging/supervisord/zimaged.conf >"$documents/supervisord/zimaged.conf"
+for program in zimaged zimg-web; do
+  sed "s|@PREFIX@|${PREFIX:-/usr/local}|" "contrib/packaging/supervisord/$program.conf" \
+    >"$documents/supervisord/$program.conf"
+done
 if [ -e "$libtorch/lib/libtorch_cuda.so" ]; then
   install -D -m 644 -t "$documents/systemd" systemd/system/cpu.conf
 else

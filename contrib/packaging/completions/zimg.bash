@@ -70,6 +70,9 @@ _zimg() {
             zimg,wake)
                 cmd="zimg__subcmd__wake"
                 ;;
+            zimg,web)
+                cmd="zimg__subcmd__web"
+                ;;
             zimg__subcmd__config,help)
                 cmd="zimg__subcmd__config__subcmd__help"
                 ;;
@@ -142,6 +145,9 @@ _zimg() {
             zimg__subcmd__help,wake)
                 cmd="zimg__subcmd__help__subcmd__wake"
                 ;;
+            zimg__subcmd__help,web)
+                cmd="zimg__subcmd__help__subcmd__web"
+                ;;
             zimg__subcmd__help__subcmd__config,path)
                 cmd="zimg__subcmd__help__subcmd__config__subcmd__path"
                 ;;
@@ -155,7 +161,7 @@ _zimg() {
 
     case "${cmd}" in
         zimg)
-            opts="-s -a -n -o -f -q -h -V --size --aspect --megapixels --round --no-round --steps --seed --count --guidance --negative --guidance-normalization --guidance-rescale --guidance-truncation --cfg --cfg-scale --output --format --quality --grid --no-metadata --metadata --force --show --preview --quiet --no-quiet --priority --wait --no-wait --batch --parallel --detach --socket --json --help --version draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help"
+            opts="-s -a -n -o -f -q -h -V --size --aspect --megapixels --round --no-round --steps --seed --count --guidance --negative --guidance-normalization --guidance-rescale --guidance-truncation --cfg --cfg-scale --output --format --quality --grid --no-metadata --metadata --force --show --preview --quiet --no-quiet --priority --wait --no-wait --batch --parallel --detach --socket --json --help --version draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -717,7 +723,7 @@ _zimg() {
             return 0
             ;;
         zimg__subcmd__help)
-            opts="draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help"
+            opts="draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -997,6 +1003,20 @@ _zimg() {
             return 0
             ;;
         zimg__subcmd__help__subcmd__wake)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        zimg__subcmd__help__subcmd__web)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1585,6 +1605,39 @@ _zimg() {
                 return 0
             fi
             case "${prev}" in
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        zimg__subcmd__web)
+            opts="-h --listen --no-browser --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then

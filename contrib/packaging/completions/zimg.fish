@@ -9,7 +9,7 @@ function __fish_zimg_needs_command
     set -e cmd[1]
     argparse -s (__fish_zimg_global_optspecs) -- $cmd 2>/dev/null
     or return
-    if contains -- "$argv[1]" draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help
+    if contains -- "$argv[1]" draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help
         # Also print the command, so this can be used to figure out what it is.
         echo $argv[1]
         return 1
@@ -89,6 +89,7 @@ complete -c zimg -n "__fish_zimg_needs_command" -a "prepare" -d 'Write a checkpo
 complete -c zimg -n "__fish_zimg_needs_command" -a "doctor" -d 'Find what prevents images from being generated, and print what to do'
 complete -c zimg -n "__fish_zimg_needs_command" -a "sleep" -d 'Free the GPU until the next prompt'
 complete -c zimg -n "__fish_zimg_needs_command" -a "wake" -d 'Load the model before a prompt does'
+complete -c zimg -n "__fish_zimg_needs_command" -a "web" -d 'Open the web page: on this machine, for you alone'
 complete -c zimg -n "__fish_zimg_needs_command" -a "config" -d 'Print the settings in force'
 complete -c zimg -n "__fish_zimg_needs_command" -a "completions" -d 'Print the completions of a shell'
 complete -c zimg -n "__fish_zimg_needs_command" -a "man" -d 'Print the man page, or write all pages to a folder'
@@ -269,6 +270,11 @@ complete -c zimg -n "__fish_zimg_using_subcommand sleep" -s h -l help -d 'Print 
 complete -c zimg -n "__fish_zimg_using_subcommand wake" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand wake" -l json -d 'Print events as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand wake" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c zimg -n "__fish_zimg_using_subcommand web" -l listen -d 'Where the page is served, on this machine alone [default: 127.0.0.1:7860, or a free port]' -r
+complete -c zimg -n "__fish_zimg_using_subcommand web" -l socket -d 'The daemon\'s socket' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand web" -l no-browser -d 'Print the link and do not open the browser'
+complete -c zimg -n "__fish_zimg_using_subcommand web" -l json -d 'Print events as lines of JSON on standard output'
+complete -c zimg -n "__fish_zimg_using_subcommand web" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zimg -n "__fish_zimg_using_subcommand config; and not __fish_seen_subcommand_from show path help" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand config; and not __fish_seen_subcommand_from show path help" -l json -d 'Print events as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand config; and not __fish_seen_subcommand_from show path help" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -291,23 +297,24 @@ complete -c zimg -n "__fish_zimg_using_subcommand completions" -s h -l help -d '
 complete -c zimg -n "__fish_zimg_using_subcommand man" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand man" -l json -d 'Print events as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "draw" -d 'Generate images; the word draw may be omitted'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "redo" -d 'Generate an image again from its metadata, with the options that are given'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "show" -d 'Print the generation metadata of an image'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "jobs" -d 'List your jobs: waiting, running, and detached ones with images to fetch'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "wait" -d 'Wait for detached jobs and save their images'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "cancel" -d 'Stop jobs, or delete the stored images of detached ones'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "status" -d 'Print the state of the daemon and its worker'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "metrics" -d 'Print the daemon\'s metrics for Prometheus'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "pull" -d 'Fetch the model from the Hugging Face Hub'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "models" -d 'List the checkpoints on this machine, and which one is served'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "prepare" -d 'Write a checkpoint as one file that loads fast, and verify such files'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "doctor" -d 'Find what prevents images from being generated, and print what to do'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "sleep" -d 'Free the GPU until the next prompt'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "wake" -d 'Load the model before a prompt does'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "config" -d 'Print the settings in force'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "completions" -d 'Print the completions of a shell'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "man" -d 'Print the man page, or write all pages to a folder'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake config completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "draw" -d 'Generate images; the word draw may be omitted'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "redo" -d 'Generate an image again from its metadata, with the options that are given'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "show" -d 'Print the generation metadata of an image'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "jobs" -d 'List your jobs: waiting, running, and detached ones with images to fetch'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "wait" -d 'Wait for detached jobs and save their images'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "cancel" -d 'Stop jobs, or delete the stored images of detached ones'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "status" -d 'Print the state of the daemon and its worker'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "metrics" -d 'Print the daemon\'s metrics for Prometheus'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "pull" -d 'Fetch the model from the Hugging Face Hub'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "models" -d 'List the checkpoints on this machine, and which one is served'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "prepare" -d 'Write a checkpoint as one file that loads fast, and verify such files'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "doctor" -d 'Find what prevents images from being generated, and print what to do'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "sleep" -d 'Free the GPU until the next prompt'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "wake" -d 'Load the model before a prompt does'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "web" -d 'Open the web page: on this machine, for you alone'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "config" -d 'Print the settings in force'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "completions" -d 'Print the completions of a shell'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "man" -d 'Print the man page, or write all pages to a folder'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor sleep wake web config completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c zimg -n "__fish_zimg_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print all settings in the format of the configuration file'
 complete -c zimg -n "__fish_zimg_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "path" -d 'Print the path of the configuration file'

@@ -29,9 +29,12 @@ pub struct Args {
     /// Write a new key for NAME into the file of --keys, show it once and end
     #[arg(long, value_name = "NAME", requires = "keys")]
     pub new_key: Option<String>,
-    /// Print a link that signs one browser in, and let no other program ask
+    /// Print a link that signs one browser in, and let no other program ask; the port is a free one if the usual one is in use
     #[arg(long, conflicts_with = "keys")]
     pub link: bool,
+    /// Open the link in the browser
+    #[arg(long, requires = "link")]
+    pub open: bool,
     /// Steps and guidance of OpenAI's and A1111's clients count, instead of the model's own
     #[arg(long)]
     pub obey_steps: bool,

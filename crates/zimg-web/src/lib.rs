@@ -7,6 +7,7 @@ pub mod a1111;
 pub mod access;
 mod args;
 mod assets;
+mod browser;
 pub mod daemon;
 mod events;
 mod headers;

@@ -15,10 +15,11 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 static LOG: OnceLock<LogWriter> = OnceLock::new();
 
-/// Starts the log; the journal adds its own timestamps. A panic is logged, too.
-pub fn start() {
+/// Starts the log at a level unless `RUST_LOG` has another; the journal adds its own timestamps. A
+/// panic is logged, too.
+pub fn start(level: &str) {
     let log = LOG.get_or_init(|| LogWriter::start(LogSink::stderr(), |_| {}));
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .log_internal_errors(false)

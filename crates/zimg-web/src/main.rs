@@ -22,7 +22,8 @@ fn main() -> ExitCode {
             Err(failure) => report(&failure),
         };
     }
-    zimg_web::log::start();
+    // With a link a person reads it, for whom that it listens is no news.
+    zimg_web::log::start(if args.link { "warn" } else { "info" });
     let code = match zimg_web::serve(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -1,7 +1,8 @@
 //! The start: options checked, listening, and serving until a signal ends the program.
 
 use std::fs::OpenOptions;
-use std::io::{Write, stdout};
+use std::io::{ErrorKind, Write, stdout};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,14 +14,17 @@ use tokio::sync::watch;
 use zimg_client::{Failure, Kind, socket};
 
 use crate::access::{self, Access, Hosts, Keys, Login, OneTimeToken, Secret};
+use crate::browser::{self, Redirect};
 use crate::daemon::{Daemon, DaemonConfig};
 use crate::router::router;
-use crate::server::{self, Listener};
+use crate::server::{self, Listener, ListenerError};
 use crate::tracker::Tracker;
 use crate::{App, Args, Config, events};
 
 /// How long responses under way may take after a signal.
 const GRACE: Duration = Duration::from_secs(5);
+/// Where it listens unless it is told otherwise.
+const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7860);
 /// Threads of conversations with the daemon and of encoders.
 const THREADS: usize = 1100;
 const THREAD_STACK: usize = 512 << 10;
@@ -48,7 +52,7 @@ async fn run(args: &Args) -> Result<(), Failure> {
         Some(listener) => listener,
         None => {
             require_keys(args)?;
-            Listener::bind(args.listen)?
+            bind(args)?
         }
     };
     let socket = socket::find(args.socket.as_deref())?;
@@ -75,11 +79,15 @@ async fn run(args: &Args) -> Result<(), Failure> {
         "listening at {}",
         shown(&listener)
     );
-    if let Some(link) = link {
-        announce(&link)?;
-    }
+    let _redirect = match &link {
+        Some(link) => announce(link, args.open)?,
+        None => None,
+    };
     // Without a service manager there is nothing to notify.
     let _ = sd_notify::notify(&[NotifyState::Ready]);
+    if let Some(period) = sd_notify::watchdog_enabled() {
+        tokio::spawn(report_life(period));
+    }
     let (ends, end) = watch::channel(false);
     let signals = ended_by_signal().map_err(|error| internal(&error))?;
     tokio::spawn(async move {
@@ -161,12 +169,34 @@ fn shown(listener: &Listener) -> String {
     }
 }
 
-/// Prints the link, for `zimg web` and for a person.
-fn announce(link: &str) -> Result<(), Failure> {
+/// Prints the link, and opens it.
+fn announce(link: &str, open: bool) -> Result<Option<Redirect>, Failure> {
     let mut out = stdout().lock();
     writeln!(out, "{link}").and_then(|()| out.flush()).map_err(|error| {
         Failure::new(Kind::Io, format!("cannot write to standard output: {error}"))
-    })
+    })?;
+    Ok(if open { browser::open(link) } else { None })
+}
+
+/// Listens where it is asked to. Other programs of this field have the same usual port: a link
+/// that is printed may name another.
+fn bind(args: &Args) -> Result<Listener, ListenerError> {
+    match Listener::bind(args.listen) {
+        Err(ListenerError::Bind(at, error))
+            if args.link && at == USUAL && error.kind() == ErrorKind::AddrInUse =>
+        {
+            Listener::bind(SocketAddr::new(at.ip(), 0))
+        }
+        other => other,
+    }
+}
+
+/// Tells the service manager that the event loop runs, twice in its period.
+async fn report_life(period: Duration) {
+    loop {
+        let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+        tokio::time::sleep(period / 2).await;
+    }
 }
 
 /// Completes with the first signal that ends the program.

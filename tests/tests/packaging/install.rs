@@ -99,6 +99,11 @@ fn an_installed_tree_generates_after_it_was_moved() {
     for file in [
         "lib/systemd/system/zimaged.service",
         "lib/systemd/system/zimaged.socket",
+        "lib/systemd/system/zimg-web.service",
+        "lib/systemd/system/zimg-web.socket",
+        "lib/sysusers.d/zimg-web.conf",
+        "share/doc/zimaged/supervisord/zimg-web.conf",
+        "bin/zimg-web",
         "lib/systemd/user/zimaged.service",
         "lib/systemd/user/zimaged.socket",
         "lib/sysusers.d/zimaged.conf",

@@ -16,6 +16,7 @@ use super::prepare::PrepareArgs;
 use super::pull::PullArgs;
 use super::status::StatusArgs;
 use super::values::path;
+use super::web::WebArgs;
 
 /// Colours of help and usage errors, on a terminal with colours.
 const STYLES: Styles = Styles::styled()
@@ -88,6 +89,9 @@ pub(super) enum Subcommands {
     Sleep,
     /// Load the model before a prompt does
     Wake,
+    /// Open the web page: on this machine, for you alone
+    #[command(after_help = help::WEB)]
+    Web(WebArgs),
     /// Print the settings in force
     #[command(subcommand, after_long_help = help::CONFIG)]
     Config(ConfigCommand),

@@ -66,6 +66,12 @@ pub(super) const METRICS: &str = "\
 Examples:
   zimg metrics > zimg.prom.new; mv zimg.prom.new /var/lib/node_exporter/zimg.prom";
 
+pub(super) const WEB: &str = "\
+Ctrl-C ends it; jobs that it has submitted go on, and are there when it is started again.
+Examples:
+  zimg web
+  zimg web --no-browser        over ssh -L 7860:127.0.0.1:7860 HOST, open the link there";
+
 pub(super) const PULL: &str = "\
 Examples:
   zimg pull                                        Tongyi-MAI/Z-Image-Turbo, 33 GB

@@ -18,6 +18,7 @@ mod pull;
 mod status;
 mod usage_error;
 mod values;
+mod web;
 
 use std::ffi::OsString;
 
@@ -35,6 +36,7 @@ pub(crate) use pull::PullArgs;
 pub(crate) use status::StatusArgs;
 pub(crate) use usage_error::{plainly, usage_error, wants_json};
 pub(crate) use values::{AspectRatio, GraphicsArg, PriorityArg};
+pub(crate) use web::WebArgs;
 
 /// The command line, understood.
 #[derive(Debug)]
@@ -60,6 +62,7 @@ pub(crate) enum Command {
     Doctor,
     Sleep,
     Wake,
+    Web(WebArgs),
     Config(ConfigCommand),
     GenerateDocs(DocsCommand),
 }
@@ -108,6 +111,7 @@ impl Cli {
             Some(Subcommands::Doctor) => Command::Doctor,
             Some(Subcommands::Sleep) => Command::Sleep,
             Some(Subcommands::Wake) => Command::Wake,
+            Some(Subcommands::Web(web)) => Command::Web(web),
             Some(Subcommands::Config(config)) => Command::Config(config),
             Some(Subcommands::Completions { shell }) => {
                 Command::GenerateDocs(DocsCommand::Completions(shell))

@@ -16,6 +16,7 @@ mod sleep;
 mod status;
 mod wait;
 mod wake;
+mod web;
 
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
@@ -41,6 +42,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Exit> {
         Command::Doctor => doctor::run(&cli.common),
         Command::Sleep => sleep::run(&cli.common),
         Command::Wake => wake::run(&cli.common),
+        Command::Web(args) => web::run(args, &cli.common),
         Command::Config(args) => config::run(args, &cli.common),
         Command::GenerateDocs(args) => generate_docs::run(args, &cli.common),
     }
