@@ -23,7 +23,7 @@ pub struct FileFingerprint {
 
 impl FileFingerprint {
     /// The fingerprint of an open file.
-    pub(crate) fn of(path: &Path, metadata: &Metadata) -> Self {
+    pub fn of(path: &Path, metadata: &Metadata) -> Self {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         Self {
             path: path.display().to_string(),

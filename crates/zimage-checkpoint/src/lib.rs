@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("../README.md")]
 
+pub mod adapter;
 mod checkpoint;
 mod component;
 mod config;
