@@ -1,6 +1,7 @@
 //! Errors of the model: each has a kind, one sentence, and optionally a hint.
 
 use tch::TchError;
+use zimage_checkpoint::adapter::AdapterError;
 use zimage_params::ParamsError;
 use zimage_params::limits::{SIZE_MIN, SIZE_MULTIPLE};
 
@@ -70,6 +71,9 @@ pub enum Error {
     /// The checkpoint's files are missing, damaged or of another model.
     #[error(transparent)]
     Checkpoint(#[from] zimage_checkpoint::Error),
+    /// An adapter cannot be used.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
     /// The tokenizer's file is damaged or not supported.
     #[error("the tokenizer cannot be used: {0}")]
     Tokenizer(String),
@@ -107,6 +111,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Refused(_)
+            | Self::Adapter(_)
             | Self::Parameter(_)
             | Self::PromptTooLong { .. }
             | Self::TooLarge { .. } => ErrorKind::Refused,
@@ -149,6 +154,7 @@ impl Error {
                 }
             }
             Self::Checkpoint(error) => return error.hint().map(str::to_owned),
+            Self::Adapter(error) => return error.hint().map(str::to_owned),
             _ if self.kind() == ErrorKind::Memory => {
                 "ask for a smaller image, or free some of the memory"
             }

@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("../README.md")]
 
+mod adapters;
 mod dtype;
 mod error;
 mod image;
@@ -19,6 +20,7 @@ mod transformer;
 mod vae;
 pub mod weights;
 
+pub use adapters::AdapterChoice;
 pub use dtype::DType;
 pub use error::{Error, ErrorKind, Result};
 pub use image::Image;

@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::TextEncoderConfig;
 use crate::error::Result;
-use crate::nn::{FeedForward, Precision, ProjectionNames, SelfAttention};
+use crate::nn::{FeedForward, Precision, ProjectionNames, SelfAttention, Visitor};
 use crate::ops::{Heads, Ops, RmsNorm, Rotation, Scale};
 use crate::weights::streaming::{Pass, StreamedPart};
 use crate::weights::{FileRows, Weights};
@@ -105,6 +105,14 @@ impl TextEncoder {
             }
         }
         Ok(x)
+    }
+
+    /// Visits its linear maps.
+    pub(crate) fn visit<'a>(&'a self, visitor: Visitor<'a, '_>) {
+        for layer in &self.layers {
+            layer.attention.visit(visitor);
+            layer.feed_forward.visit(visitor);
+        }
     }
 
     /// The feed-forward's output may exceed float16, so it leaves in the residual kind.

@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 use zimage_cuda::{Rows, WithoutCudnnAttention};
 
-use super::Linear;
+use super::{Linear, Visitor};
 use crate::error::Result;
 use crate::ops::{Heads, Ops, RmsNorm, Rotation, attention};
 use crate::weights::Weights;
@@ -68,6 +68,12 @@ impl SelfAttention {
             joined = joined.f_mul_scalar(self.guard)?;
         }
         self.out.forward_rows(&ops.rows(joined, self.out.takes_float8())?)
+    }
+
+    /// Visits its linear maps.
+    pub(crate) fn visit<'a>(&'a self, visitor: Visitor<'a, '_>) {
+        visitor(&self.qkv, 1.0);
+        visitor(&self.out, self.guard);
     }
 
     /// Warms up attention over `tokens` tokens: cuDNN builds a plan for each sequence length and thread,

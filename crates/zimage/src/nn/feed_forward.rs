@@ -3,7 +3,7 @@
 use tch::Tensor;
 use zimage_cuda::Rows;
 
-use super::Linear;
+use super::{Linear, Visitor};
 use crate::error::Result;
 use crate::ops::Ops;
 use crate::weights::Weights;
@@ -34,6 +34,12 @@ impl FeedForward {
             down: Linear::load(w, &name(down), inner, width)?,
             guard,
         })
+    }
+
+    /// Visits its linear maps.
+    pub(crate) fn visit<'a>(&'a self, visitor: Visitor<'a, '_>) {
+        visitor(&self.gate_value, 1.0);
+        visitor(&self.down, self.guard);
     }
 
     /// `x` is `[tokens, width]`; the result, of the same shape, is scaled by the guard.

@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 
 use tch::{Device, Tensor};
+use zimage_cuda::Rows;
 
+use super::side::{AdaptedMap, LinearMap};
 use crate::error::Result;
 use crate::weights::{FileRows, Weights};
 
@@ -14,6 +16,7 @@ pub(crate) struct FileLinear {
     bias: Tensor,
     device: Device,
     held: RefCell<Option<Tensor>>,
+    adapted: AdaptedMap,
 }
 
 impl FileLinear {
@@ -24,6 +27,7 @@ impl FileLinear {
             bias: w.take(&format!("{name}.bias"), &[outputs])?,
             device: w.device(),
             held: RefCell::default(),
+            adapted: AdaptedMap::new(&[(name, outputs)], inputs),
         })
     }
 
@@ -36,18 +40,43 @@ impl FileLinear {
         Ok(())
     }
 
-    /// `x` is `[…, inputs]`, the result `[…, outputs]`.
+    /// `x` is `[rows, inputs]`, the result `[rows, outputs]`.
     ///
     /// # Errors
     /// As [`FileLinear::hold`].
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        match &*self.held.borrow() {
-            Some(weight) => Ok(x.f_linear(weight, Some(&self.bias))?),
-            None => Ok(x.f_linear(&self.read()?, Some(&self.bias))?),
+        let weight = self.numbers()?;
+        if !self.adapted.is_changed() {
+            return Ok(x.f_linear(&weight, Some(&self.bias))?);
         }
+        let y = self.adapted.apply(&Rows::Dense(x.shallow_clone()), |sum| {
+            let product = x.f_linear(&weight, None::<&Tensor>)?;
+            Ok(match sum {
+                Some(sum) => sum.f_add(&product)?,
+                None => product,
+            })
+        })?;
+        Ok(y.f_add(&self.bias)?)
     }
 
     fn read(&self) -> Result<Tensor> {
         Ok(self.weight.all()?.f_to_device(self.device)?)
+    }
+}
+
+impl LinearMap for FileLinear {
+    fn adapted(&self) -> &AdaptedMap {
+        &self.adapted
+    }
+
+    fn numbers(&self) -> Result<Tensor> {
+        match &*self.held.borrow() {
+            Some(weight) => Ok(weight.shallow_clone()),
+            None => self.read(),
+        }
+    }
+
+    fn takes_float8(&self) -> bool {
+        false
     }
 }

@@ -4,6 +4,7 @@ mod attention;
 mod feed_forward;
 mod file_linear;
 mod linear;
+mod side;
 
 use tch::Kind;
 
@@ -11,6 +12,7 @@ pub(crate) use attention::{ProjectionNames, SelfAttention, attention_warning};
 pub(crate) use feed_forward::FeedForward;
 pub(crate) use file_linear::FileLinear;
 pub(crate) use linear::Linear;
+pub(crate) use side::{Kronecker, LinearMap, LowRank, Side, Up, Visitor};
 
 /// The kinds of numbers in a network.
 #[derive(Clone, Copy, Debug, PartialEq)]

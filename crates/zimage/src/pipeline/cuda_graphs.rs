@@ -4,10 +4,13 @@
 //! Up to 512² a step's 360 launches can take longer than its kernels, depending on the processor;
 //! above that the launches are hidden behind the kernels.
 
+use std::rc::Rc;
+
 use tch::{Device, Kind, Tensor};
 use zimage_cuda::{Graph, Pool};
 
 use super::networks::Networks;
+use crate::adapters::{Adapters, Sides};
 use crate::error::{Error, Result};
 use crate::lru::LruCache;
 use crate::ops::Ops;
@@ -96,9 +99,9 @@ impl GraphCapture {
     }
 }
 
-/// The transformer's captured forwards by the prompt's tokens and the image's.
+/// The transformer's captured forwards by the shape of side products, the prompt's tokens and the image's.
 #[derive(Debug)]
-pub(super) struct DenoiserGraphs(LruCache<(i64, Grid), Denoiser>);
+pub(super) struct DenoiserGraphs(LruCache<(u64, (i64, Grid)), Denoiser>);
 
 #[derive(Debug, Default)]
 struct Denoiser {
@@ -112,6 +115,8 @@ struct CapturedDenoiser {
     latents: Tensor,
     context: Context,
     modulations: Modulations,
+    /// The memory of side products, if there are any: other adapters of their ranks are copied to it.
+    _sides: Option<Rc<Sides>>,
     graph: CapturedGraph<Tensor>,
 }
 
@@ -129,6 +134,7 @@ impl DenoiserGraphs {
         networks: &Networks,
         ops: &Ops,
         capture: &mut GraphCapture,
+        adapters: &Adapters,
         (latents, t, context): (&Tensor, f32, &Context),
     ) -> Result<Tensor> {
         let transformer = &networks.transformer;
@@ -141,7 +147,9 @@ impl DenoiserGraphs {
         if matches!(ops, Ops::Eager) || shape.1.tokens() > TOKENS_MAX {
             return compute(latents, &modulations, context);
         }
-        let denoiser = self.0.get_or_make(shape, || Ok::<_, Error>((Denoiser::default(), 1)))?;
+        let (sides_shape, sides) = adapters.shape();
+        let key = (sides_shape, shape);
+        let denoiser = self.0.get_or_make(key, || Ok::<_, Error>((Denoiser::default(), 1)))?;
         if let Some(captured) = &mut denoiser.captured {
             return captured.replay(latents, &modulations, context);
         }
@@ -152,8 +160,13 @@ impl DenoiserGraphs {
             let context = context.copy()?;
             let modulations = modulations.copy()?;
             let graph = capture.capture(networks, || compute(&latents, &modulations, &context))?;
-            denoiser.captured =
-                graph.map(|graph| CapturedDenoiser { latents, context, modulations, graph });
+            denoiser.captured = graph.map(|graph| CapturedDenoiser {
+                latents,
+                context,
+                modulations,
+                _sides: sides,
+                graph,
+            });
         }
         Ok(output)
     }

@@ -13,6 +13,7 @@ use super::decoder_thread::Answer;
 use super::memory::MemoryEstimate;
 use super::networks::Networks;
 use super::prompt_cache::PromptCache;
+use crate::adapters::{AdapterChoice, Adapters};
 use crate::error::Result;
 use crate::ops::Ops;
 use crate::params::ResolvedParams;
@@ -27,6 +28,7 @@ pub(super) struct Engine {
     /// results. An engine stays on one thread, and the caches' functions are given what they
     /// need of it: none borrows a second time.
     pub(super) caches: RefCell<Caches>,
+    pub(super) adapters: RefCell<Adapters>,
     /// Measured by warm-up, on a GPU.
     pub(super) memory: MemoryEstimate,
     /// Sentences for the log that were not read yet. Reading them empties the list.
@@ -61,17 +63,33 @@ impl Engine {
             networks,
             ops,
             caches: RefCell::default(),
+            adapters: RefCell::default(),
             memory: MemoryEstimate::default(),
             remarks: RefCell::new(remarks),
         };
         (engine, layout)
     }
 
+    /// Applies these adapters and no others to all that is computed from now on.
+    pub(super) fn adapt(&self, choices: &[AdapterChoice]) -> Result<()> {
+        let Self { networks, .. } = self;
+        let options = (networks.transformer.kind(), networks.device);
+        let mut adapters = self.adapters.borrow_mut();
+        let applied = adapters.apply(choices, &networks.linear_maps, &networks.maps(), options);
+        networks.transformer.set_modulation_adapters(adapters.modulation());
+        if applied? && adapters.modulation() != 0 && networks.streamer.is_some() {
+            // Layers that stay in their file are read once for all times.
+            networks.transformer.modulate(&networks.times(networks.defaults.steps))?;
+        }
+        Ok(())
+    }
+
     /// A prompt as the transformer's layers see it, beside an image of this size.
     pub(super) fn context(&self, tokens: &[i64], params: &ResolvedParams) -> Result<Context> {
         let Self { networks, ops, .. } = self;
         let Caches { prompts, capture, .. } = &mut *self.caches.borrow_mut();
-        let embeddings = prompts.embeddings(networks, ops, capture, tokens)?;
+        let embeddings =
+            prompts.embeddings(networks, ops, capture, (&self.adapters.borrow(), tokens))?;
         networks.transformer.context(embeddings, networks.grid(params))
     }
 
@@ -80,7 +98,8 @@ impl Engine {
     pub(super) fn predict(&self, latents: &Tensor, t: f32, context: &Context) -> Result<Tensor> {
         let Self { networks, ops, .. } = self;
         let Caches { denoiser, capture, .. } = &mut *self.caches.borrow_mut();
-        denoiser.predict(networks, ops, capture, (latents, t, context))
+        let adapters = self.adapters.borrow();
+        denoiser.predict(networks, ops, capture, &adapters, (latents, t, context))
     }
 
     /// Drops what was computed from the weights, for weights that were not read yet when it was
@@ -93,6 +112,7 @@ impl Engine {
     /// Frees all memory that is held only because it may be useful.
     pub(super) fn free_caches(&self) {
         self.networks.transformer.forget();
+        self.adapters.borrow_mut().free();
         let Caches { prompts, denoiser, .. } = &mut *self.caches.borrow_mut();
         *prompts = PromptCache::default();
         *denoiser = DenoiserGraphs::default();

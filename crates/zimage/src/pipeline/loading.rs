@@ -190,10 +190,7 @@ impl WarmPipeline {
             engine.networks.transformer.make_float8()?;
         }
         // Images of the usual number of steps find this; it takes milliseconds.
-        let steps = engine.networks.defaults.steps;
-        let sigmas = engine.networks.sigmas(steps);
-        let times: Vec<f32> =
-            sigmas[..steps as usize].iter().map(|&sigma| engine.networks.time(sigma)).collect();
+        let times = engine.networks.times(engine.networks.defaults.steps);
         engine.networks.transformer.modulate(&times)?;
         if engine.networks.streamer.is_some() && matches!(engine.networks.device, Device::Cuda(_)) {
             // The modulation layers were there for a moment.

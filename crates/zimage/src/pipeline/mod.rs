@@ -20,6 +20,8 @@ mod warmup;
 
 use tch::{Device, Tensor};
 
+use crate::adapters::AdapterChoice;
+use crate::checkpoint::adapter::LinearMaps;
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::params::{Defaults, Limits, Params, ResolvedParams};
@@ -89,6 +91,20 @@ impl Pipeline {
 
 /// The stages of a generation.
 impl Pipeline {
+    /// Applies these adapters and no others to what is computed from now on. The weights stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`] for a file that is no adapter of this model; or when libtorch fails (out of
+    /// memory). Then none is applied.
+    pub fn adapt(&self, choices: &[AdapterChoice]) -> Result<()> {
+        self.engine.adapt(choices)
+    }
+
+    /// The linear maps that adapters can change, by all of their names.
+    pub fn linear_maps(&self) -> &LinearMaps {
+        &self.engine.networks.linear_maps
+    }
+
     /// Encodes a request's prompts.
     ///
     /// # Errors

@@ -7,6 +7,8 @@ use tch::{Device, Kind, Tensor};
 use super::decoder_thread::DecoderThread;
 use super::defaults;
 use super::streaming_plan::StreamingPlan;
+use crate::adapters::{MapGroup, VisitedMap};
+use crate::checkpoint::adapter::LinearMaps;
 use crate::checkpoint::{Checkpoint, Component, VaeConfig};
 use crate::dtype::DType;
 use crate::error::Result;
@@ -25,6 +27,8 @@ use zimage_checkpoint::DecoderFootprint;
 pub(super) struct Networks {
     pub(super) text_encoder: TextEncoder,
     pub(super) transformer: Transformer,
+    /// The names of the linear maps.
+    pub(super) linear_maps: LinearMaps,
     /// Of the blocks that are not resident, if there are any.
     pub(super) streamer: Option<Rc<Streamer>>,
     pub(super) decoder: DecoderThread,
@@ -80,6 +84,7 @@ impl Networks {
         Ok(Self {
             text_encoder,
             transformer,
+            linear_maps: LinearMaps::of(checkpoint),
             streamer,
             decoder: DecoderThread::new(vae, device)?,
             device,
@@ -92,6 +97,18 @@ impl Networks {
             vae: checkpoint.vae.clone(),
             vae_bytes: dtype.vae_kind().elt_size_in_bytes() as u64,
         })
+    }
+
+    /// The linear maps that adapters can change, in a fixed order.
+    pub(super) fn maps(&self) -> Vec<VisitedMap<'_>> {
+        let mut maps = Vec::new();
+        let mut push = |group, map, factor| maps.push(VisitedMap { group, map, factor });
+        self.text_encoder.visit(&mut |map, factor| push(MapGroup::Prompt, map, factor));
+        self.transformer.visit_prompt(&mut |map, factor| push(MapGroup::Prompt, map, factor));
+        self.transformer
+            .visit_modulation(&mut |map, factor| push(MapGroup::Modulation, map, factor));
+        self.transformer.visit_step(&mut |map, factor| push(MapGroup::Step, map, factor));
+        maps
     }
 
     /// Checks parameters and fills in the defaults.
@@ -128,6 +145,12 @@ impl Networks {
     /// The noise levels of so many steps.
     pub(super) fn sigmas(&self, steps: u32) -> Vec<f32> {
         schedule::sigmas(steps, self.shift)
+    }
+
+    /// The transformer's times of so many steps.
+    pub(super) fn times(&self, steps: u32) -> Vec<f32> {
+        let sigmas = self.sigmas(steps);
+        sigmas[..steps as usize].iter().map(|&sigma| self.time(sigma)).collect()
     }
 
     /// The transformer's time for a noise level.

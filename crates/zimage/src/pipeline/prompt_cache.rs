@@ -1,10 +1,13 @@
 //! The prompt cache: prompt embeddings by tokens, and per padded length the CUDA graph that
 //! computes them.
 
+use std::rc::Rc;
+
 use tch::{Kind, Tensor};
 
 use super::cuda_graphs::{CapturedGraph, GraphCapture};
 use super::networks::Networks;
+use crate::adapters::{Adapters, Sides};
 use crate::error::{Error, Result};
 use crate::lru::LruCache;
 use crate::ops::{Ops, Rotation};
@@ -15,19 +18,23 @@ const CACHE_BYTES: usize = 64 << 20;
 /// Prompts of a length that are launched kernel by kernel before the next is captured: the first
 /// one loads the kernels.
 const LAUNCHED_FIRST: usize = 1;
+/// Encoders with side products that are held.
+const ADAPTED_ENCODERS: usize = 4;
 
 /// Prompt embeddings after the transformer's context refiner, and how to compute more.
 #[derive(Debug)]
 pub(super) struct PromptCache {
-    /// `[padded tokens, dim]` by tokens.
-    embeddings: LruCache<Vec<i64>, Tensor>,
-    /// One for each padded length that was asked for.
+    /// `[padded tokens, dim]` by the adapters that change them, and tokens.
+    embeddings: LruCache<(u64, Vec<i64>), Tensor>,
+    /// One for each shape of side products and padded length that was asked for.
     encoders: Vec<PaddedEncoder>,
 }
 
 /// The encoding of prompts of one padded length: memory that a captured graph reads.
 #[derive(Debug)]
 struct PaddedEncoder {
+    /// The shape of the side products that it has captured, and their memory.
+    shape: (u64, Option<Rc<Sides>>),
     /// `[tokens]`, int64.
     ids: Tensor,
     /// `[tokens, 1]`, bool: whether it is a token or padding.
@@ -57,13 +64,13 @@ impl PromptCache {
         networks: &Networks,
         ops: &Ops,
         capture: &mut GraphCapture,
-        tokens: &[i64],
+        (adapters, tokens): (&Adapters, &[i64]),
     ) -> Result<Tensor> {
         let Self { embeddings, encoders } = self;
-        let found = embeddings.get_or_make(tokens.to_vec(), || {
+        let found = embeddings.get_or_make((adapters.prompt(), tokens.to_vec()), || {
             let made = match ops {
                 Ops::Eager => unpadded(networks, ops, tokens)?,
-                Ops::Fused(_) => encoder(encoders, networks, tokens.len())?
+                Ops::Fused(_) => encoder(encoders, networks, adapters, tokens.len())?
                     .encode(networks, ops, capture, tokens)?,
             };
             let bytes = made.numel() * made.f_kind()?.elt_size_in_bytes();
@@ -95,14 +102,24 @@ fn padded(tokens: usize) -> i64 {
 fn encoder<'a>(
     encoders: &'a mut Vec<PaddedEncoder>,
     networks: &Networks,
+    adapters: &Adapters,
     tokens: usize,
 ) -> Result<&'a mut PaddedEncoder> {
     let length = padded(tokens);
-    let known = encoders.iter().position(|encoder| encoder.ids.size()[0] == length);
+    let shape = if adapters.prompt() == 0 { (0, None) } else { adapters.shape() };
+    let fits =
+        |encoder: &PaddedEncoder| encoder.ids.size()[0] == length && encoder.shape.0 == shape.0;
+    let known = encoders.iter().position(fits);
     let at = match known {
         Some(at) => at,
         None => {
-            encoders.push(PaddedEncoder::new(networks, length)?);
+            // Those without adapters stay, and of the others a few.
+            let adapted = encoders.iter().filter(|encoder| encoder.shape.0 != 0).count();
+            if shape.0 != 0 && adapted >= ADAPTED_ENCODERS {
+                let oldest = encoders.iter().position(|encoder| encoder.shape.0 != 0);
+                oldest.map(|at| encoders.remove(at));
+            }
+            encoders.push(PaddedEncoder::new(networks, shape, length)?);
             encoders.len() - 1
         }
     };
@@ -110,9 +127,10 @@ fn encoder<'a>(
 }
 
 impl PaddedEncoder {
-    fn new(networks: &Networks, length: i64) -> Result<Self> {
+    fn new(networks: &Networks, shape: (u64, Option<Rc<Sides>>), length: i64) -> Result<Self> {
         let device = networks.device;
         Ok(Self {
+            shape,
             ids: Tensor::f_zeros([length], (Kind::Int64, device))?,
             real: Tensor::f_zeros([length, 1], (Kind::Bool, device))?,
             text_rotation: networks.text_encoder.rotation(length)?,

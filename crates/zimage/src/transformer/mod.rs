@@ -9,14 +9,14 @@ mod rope;
 mod stack;
 mod time;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::TransformerConfig;
 use crate::error::{Error, Result};
 use crate::lru::LruCache;
-use crate::nn::{Linear, Precision};
+use crate::nn::{Linear, Precision, Visitor};
 use crate::ops::{Ops, RmsNorm, Rotation, Scale};
 use crate::weights::Weights;
 pub(crate) use modulations::Modulations;
@@ -47,8 +47,10 @@ pub(crate) struct Transformer {
     layers: Stack,
     last: FinalLayer,
     rope: RopeTables,
-    /// By the bits of the time.
-    modulations: RefCell<LruCache<u32, Modulations>>,
+    /// By the adapters that change modulation, and the bits of the time.
+    modulations: RefCell<LruCache<(u64, u32), Modulations>>,
+    /// The adapters that change modulation now; 0 for none.
+    modulation_adapters: Cell<u64>,
     /// By prompt tokens and grid.
     rotations: RefCell<LruCache<(i64, Grid), Rotations>>,
     config: TransformerConfig,
@@ -135,6 +137,7 @@ impl Transformer {
             )?,
             rope: RopeTables::new(config.rope_theta, &config.axes_dims),
             modulations: RefCell::new(LruCache::new(TIMES_KEPT)),
+            modulation_adapters: Cell::new(0),
             rotations: RefCell::new(LruCache::new(ROTATIONS_KEPT)),
             config: config.clone(),
             precision,
@@ -245,13 +248,41 @@ impl Transformer {
         grid.unpatchify(&self.last.forward(&image, modulations.last(), self.precision.compute)?)
     }
 
+    /// Visits the linear maps of a prompt's tokens.
+    pub(crate) fn visit_prompt<'a>(&'a self, visitor: Visitor<'a, '_>) {
+        visitor(&self.prompt_embedder, 1.0);
+        self.context_refiner.visit(visitor);
+    }
+
+    /// Visits the linear maps of a denoising step.
+    pub(crate) fn visit_step<'a>(&'a self, visitor: Visitor<'a, '_>) {
+        visitor(&self.image_embedder, 1.0);
+        self.noise_refiner.visit(visitor);
+        self.layers.visit(visitor);
+        visitor(&self.last.linear, 1.0);
+    }
+
+    /// Visits the linear maps of the time.
+    pub(crate) fn visit_modulation<'a>(&'a self, visitor: Visitor<'a, '_>) {
+        self.time.visit(visitor);
+        self.noise_refiner.visit_modulation(visitor);
+        self.layers.visit_modulation(visitor);
+        visitor(&self.last.modulation, 1.0);
+    }
+
+    /// Says which adapters change modulation from now on; 0 for none.
+    pub(crate) fn set_modulation_adapters(&self, adapters: u64) {
+        self.modulation_adapters.set(adapters);
+    }
+
     /// The modulations of the time `t`, cached.
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
     pub(crate) fn modulations(&self, t: f32) -> Result<Modulations> {
         let mut cache = self.modulations.borrow_mut();
-        let made = cache.get_or_make(t.to_bits(), || Ok((self.modulations_at(t)?, 1)));
+        let key = (self.modulation_adapters.get(), t.to_bits());
+        let made = cache.get_or_make(key, || Ok((self.modulations_at(t)?, 1)));
         made.map(|made| made.shallow_clone())
     }
 

@@ -7,7 +7,9 @@ use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::TransformerConfig;
 use crate::error::Result;
-use crate::nn::{FeedForward, FileLinear, Linear, Precision, ProjectionNames, SelfAttention};
+use crate::nn::{
+    FeedForward, FileLinear, Linear, Precision, ProjectionNames, SelfAttention, Visitor,
+};
 use crate::ops::{Heads, Ops, RmsNorm, Rotation, Scale};
 use crate::weights::Weights;
 use crate::weights::streaming::{Pass, StreamedPart};
@@ -144,6 +146,24 @@ impl Stack {
             }
         }
         Ok(x)
+    }
+
+    /// Visits the linear maps of the sequence's tokens.
+    pub(super) fn visit<'a>(&'a self, visitor: Visitor<'a, '_>) {
+        for Block { attention, feed_forward, .. } in &self.0 {
+            attention.visit(visitor);
+            feed_forward.visit(visitor);
+        }
+    }
+
+    /// Visits the linear maps of the time.
+    pub(super) fn visit_modulation<'a>(&'a self, visitor: Visitor<'a, '_>) {
+        for layer in self.0.iter().filter_map(|block| block.modulation.as_ref()) {
+            match layer {
+                ModulationLayer::Resident(linear) => visitor(linear, 1.0),
+                ModulationLayer::File(linear) => visitor(linear, 1.0),
+            }
+        }
     }
 
     /// Attends once over so many tokens, see [`SelfAttention::plan`].

@@ -4,7 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::TransformerConfig;
 use crate::error::Result;
-use crate::nn::Linear;
+use crate::nn::{Linear, Visitor};
 use crate::weights::Weights;
 
 /// The number of sines and cosines, and the width between the two linear layers.
@@ -26,6 +26,12 @@ impl TimeEmbedder {
             second: Linear::load_with_bias(w, "t_embedder.mlp.2", INNER, width)?,
             scale,
         })
+    }
+
+    /// Visits its linear maps.
+    pub(super) fn visit<'a>(&'a self, visitor: Visitor<'a, '_>) {
+        visitor(&self.first, 1.0);
+        visitor(&self.second, 1.0);
     }
 
     /// `[1, width]` in `compute`, for `t` from 0 (noise) to 1 (image). The waves are computed on
