@@ -8,10 +8,12 @@
 
 #include <cstdint>
 
-namespace {
+namespace zimg {
 
 // The virtual functions of c10/cuda/CUDACachingAllocator.h of libtorch 2.11.0, as far as the one that is
 // called; that header needs CUDA's, which not every machine that builds has.
+// Not in an anonymous namespace: a compiler that sees no class derived from it there takes each call for one
+// of a pure virtual function.
 class CudaAllocator : public c10::DeviceAllocator {
  public:
   virtual void* raw_alloc(size_t bytes) = 0;
@@ -22,14 +24,14 @@ class CudaAllocator : public c10::DeviceAllocator {
   virtual void setMemoryFraction(double fraction, c10::DeviceIndex device) = 0;
 };
 
-}  // namespace
+}  // namespace zimg
 
 extern "C" {
 
 // Limits what the allocator holds to a fraction of the device's memory. 0 on success.
 int zimg_allocator_limit(int device, double fraction) noexcept {
   try {
-    auto* allocator = static_cast<CudaAllocator*>(c10::getDeviceAllocator(c10::DeviceType::CUDA));
+    auto* allocator = static_cast<zimg::CudaAllocator*>(c10::getDeviceAllocator(c10::DeviceType::CUDA));
     const auto index = static_cast<c10::DeviceIndex>(device);
     allocator->setMemoryFraction(fraction, index);
     // Another class would not give back what it was given.
