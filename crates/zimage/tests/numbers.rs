@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use tch::{Kind, Tensor};
@@ -42,6 +43,23 @@ fn generated(folder: &Path, dtype: DType) -> zimage::Result<(Tensor, Image)> {
     generate(&pipeline, &params(4))
 }
 
+/// The latents of each seed after the first step and after the last.
+fn first_and_last(dtype: DType, seeds: Range<u64>) -> Vec<(Tensor, Tensor)> {
+    let pipeline = load(&odd(), options(dtype));
+    let plan = pipeline.resolve(&params(4)).unwrap();
+    let conditioning = pipeline.encode(&plan).unwrap();
+    let of_seed = |seed| {
+        let mut generation = pipeline.start(&plan, seed).unwrap();
+        pipeline.step(&mut generation, &conditioning).unwrap();
+        let first = generation.latents().copy();
+        while !generation.is_done() {
+            pipeline.step(&mut generation, &conditioning).unwrap();
+        }
+        (first, generation.latents().copy())
+    };
+    seeds.map(of_seed).collect()
+}
+
 /// As in the real model, outputs of `to_out` and `w2` are far beyond float16's 65504, and the
 /// norm after them takes the size out again.
 #[test]
@@ -69,14 +87,24 @@ fn short_kinds_stay_near_float32() {
 }
 
 /// Rows of very different size, as the real model's activations are, keep their own precision.
+///
+/// The last step multiplies the distance by 2 to 3, and one seed's by how its noise lies: the last
+/// bit of the scales (a product with 1/448 or a quotient of 448) moves single seeds by 0.03, and the
+/// median of these by 0.004 (0.138 and 0.134). After the first step no seed is moved by more than
+/// 0.001.
 #[test]
 fn float8_stays_near_bfloat16_and_is_another() {
-    let (want, _) = generated(&odd(), DType::BFloat16).unwrap();
-    let (got, _) = generated(&odd(), DType::Float8).unwrap();
-    let far = distance(&got, &want);
-    // 0.18 here: the last bit of a scale moves this small model by hundredths.
-    assert!(far < 0.2, "float8 is {far} from bfloat16");
-    assert!(far > 1e-3, "float8 computed in bfloat16: {far}");
+    let seeds = 40..47;
+    let want = first_and_last(DType::BFloat16, seeds.clone());
+    let got = first_and_last(DType::Float8, seeds);
+    let pairs = || want.iter().zip(&got);
+    let first = pairs().map(|(want, got)| distance(&got.0, &want.0)).fold(0.0, f64::max);
+    let mut last: Vec<_> = pairs().map(|(want, got)| distance(&got.1, &want.1)).collect();
+    last.sort_by(f64::total_cmp);
+    let median = last[last.len() / 2];
+    assert!(median < 0.15, "float8 is {last:?} from bfloat16");
+    assert!(first < 0.03, "float8 is {first} from bfloat16 after one step");
+    assert!(last[0] > 1e-3, "float8 computed in bfloat16: {last:?}");
 }
 
 #[test]
