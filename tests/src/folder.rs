@@ -1,5 +1,5 @@
-//! Copy of a folder, for tests that change a checkpoint. A file without dependencies of this crate,
-//! so that the tests of `zimage` include it too.
+//! Copy of a folder, for tests that change it. The tests of other crates include this file by its path:
+//! a dependency on this crate would be a cycle.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +11,10 @@ pub fn copied(from: &Path) -> tempfile::TempDir {
     folder
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a folder with what is in it.
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
             copy(&entry.path(), &target);

@@ -22,7 +22,7 @@ mod store;
 mod worker;
 
 pub use daemon::{Daemon, Options, faulty_starts, finish, lives, mock_worker, wait_until};
-pub use folder::copied;
+pub use folder::{copied, copy};
 pub use ledger::{Ledger, Seeded};
 pub use programs::{built_worker, faulty_worker, program};
 pub use pty::written_to;

@@ -3,7 +3,10 @@
 //! Downloads that went wrong leave files of the right name: `git clone` without LFS leaves pointers,
 //! a page that asks for a log-in is saved as if it were the weights.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use zimg_text::shell_word;
 
 /// How much of a file is looked at.
 pub(crate) const HEAD: u64 = 512;
@@ -29,8 +32,8 @@ pub enum Content {
     Zeros,
     /// JSON that begins with a byte order mark, which the reference does not read either.
     ByteOrderMark,
-    /// Text in UTF-16, as `>` of Windows PowerShell writes it.
-    Utf16,
+    /// Text in UTF-16, as `>` of Windows PowerShell writes it: the encoding as iconv names it.
+    Utf16(&'static str),
 }
 
 /// Beginnings of files, and what they are.
@@ -77,7 +80,9 @@ impl Content {
         match head {
             [] => Some(Self::Empty),
             _ if head.starts_with(b"\xef\xbb\xbf") => Some(Self::ByteOrderMark),
-            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some(Self::Utf16),
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some(Self::Utf16("UTF-16")),
+            [b'{' | b'[', 0, ..] => Some(Self::Utf16("UTF-16LE")),
+            [0, b'{' | b'[', ..] => Some(Self::Utf16("UTF-16BE")),
             _ if head.len() >= 16 && head.iter().all(|byte| *byte == 0) => Some(Self::Zeros),
             _ => Self::text(head),
         }
@@ -95,9 +100,10 @@ impl Content {
         text.starts_with('<').then_some(Self::WebPage)
     }
 
-    /// What to do about it.
-    pub(crate) fn hint(&self) -> &'static str {
-        match self {
+    /// What to do about it in this file.
+    pub(crate) fn hint(&self, file: &str) -> Cow<'static, str> {
+        let file = shell_word(file);
+        Cow::Borrowed(match self {
             Self::LfsPointer(_) => {
                 "run `git lfs install` and `git lfs pull` in the repository's folder"
             }
@@ -114,10 +120,16 @@ impl Content {
             Self::Archive(_) => "unpack it",
             Self::Empty | Self::Zeros => "download it again",
             Self::ByteOrderMark => {
-                "remove the mark: `sed -i '1s/^\\xEF\\xBB\\xBF//'` and the file's name"
+                return format!("remove the mark: `sed -i '1s/^\\xEF\\xBB\\xBF//' {file}`").into();
             }
-            Self::Utf16 => "convert it: `iconv -f UTF-16 -t UTF-8` and the file's name",
-        }
+            Self::Utf16(encoding) => {
+                return format!(
+                    "convert it: `iconv -f {encoding} -t UTF-8 {file} >utf-8.json && mv utf-8.json \
+                     {file}`"
+                )
+                .into();
+            }
+        })
     }
 }
 
@@ -138,7 +150,7 @@ impl fmt::Display for Content {
             Self::ByteOrderMark => {
                 f.write_str("JSON with a byte order mark (U+FEFF) before it, which JSON forbids")
             }
-            Self::Utf16 => f.write_str("UTF-16 text, expected UTF-8"),
+            Self::Utf16(_) => f.write_str("UTF-16 text, expected UTF-8"),
         }
     }
 }
@@ -198,12 +210,14 @@ mod tests {
 
     #[test]
     fn what_is_saved_as_json_is_recognised() {
-        let cases: [(&[u8], Option<Content>); 8] = [
+        let cases: [(&[u8], Option<Content>); 10] = [
             (b"{}", None),
             (b"", Some(Content::Empty)),
             (b"\xef\xbb\xbf{}", Some(Content::ByteOrderMark)),
-            (b"\xff\xfe{\0}\0", Some(Content::Utf16)),
-            (b"\xfe\xff\0{\0}", Some(Content::Utf16)),
+            (b"\xff\xfe{\0}\0", Some(Content::Utf16("UTF-16"))),
+            (b"\xfe\xff\0{\0}", Some(Content::Utf16("UTF-16"))),
+            (b"{\0\n\0", Some(Content::Utf16("UTF-16LE"))),
+            (b"\0{\0\n", Some(Content::Utf16("UTF-16BE"))),
             (
                 b"version https://git-lfs.github.com/spec/v1\nsize 7",
                 Some(Content::LfsPointer(Some(7))),

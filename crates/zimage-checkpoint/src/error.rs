@@ -1,7 +1,10 @@
 //! What can be wrong with a checkpoint: each error names the file, what was found and what was
 //! expected.
 
+use std::borrow::Cow;
 use std::io;
+
+use zimg_text::shell_word;
 
 use crate::component::Component;
 use crate::content::Content;
@@ -305,16 +308,27 @@ pub enum Error {
 
 impl Error {
     /// What to do about it, if that is known.
-    pub fn hint(&self) -> Option<&str> {
+    pub fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(match self {
+            Self::Content { file, content } | Self::OtherForm { file, content, .. } => {
+                content.hint(file)
+            }
+            Self::NotInCache { repository, .. } => {
+                Cow::Owned(format!("`zimg pull {}` fetches it", shell_word(repository)))
+            }
+            _ => Cow::Borrowed(self.fixed_hint()?),
+        })
+    }
+
+    /// A hint that names no file.
+    fn fixed_hint(&self) -> Option<&str> {
         match self {
             Self::NotACheckpoint { hint, .. } => hint.as_deref(),
             Self::OneOfMany { hint, .. } => Some(hint),
             Self::NoFolder { folder } if folder.starts_with("http") && folder.contains(":/") => {
                 Some("download it: `zimg pull` and the repository's name")
             }
-            Self::Content { content, .. } | Self::OtherForm { content, .. } => Some(content.hint()),
             Self::Foreign { foreign, .. } => Some(foreign.instead),
-            Self::NotInCache { .. } => Some("`zimg pull` and the repository's name fetches it"),
             Self::NotTheTransformer { .. } => {
                 Some("give the transformer's file, and this one with --text-encoder or --vae")
             }
@@ -338,7 +352,9 @@ impl Error {
             Self::MissingFile { .. } | Self::DanglingLink { .. } => {
                 Some("fetch the checkpoint again, it is not complete")
             }
-            Self::Header { .. } | Self::Truncated { .. } => Some("fetch this file again"),
+            Self::Header { .. } | Self::Truncated { .. } | Self::Json { .. } => {
+                Some("fetch this file again")
+            }
             _ => None,
         }
     }

@@ -18,6 +18,7 @@ mod format;
 pub mod hugging_face;
 mod int8;
 mod inventory;
+mod json;
 mod kind;
 mod layout;
 mod location;

@@ -1,5 +1,7 @@
 //! Errors of the model: each has a kind, one sentence, and optionally a hint.
 
+use std::borrow::Cow;
+
 use tch::TchError;
 use zimage_checkpoint::adapter::AdapterError;
 use zimage_params::ParamsError;
@@ -153,8 +155,8 @@ impl Error {
                     return Some(format!("{side}x{side} would fit"));
                 }
             }
-            Self::Checkpoint(error) => return error.hint().map(str::to_owned),
-            Self::Adapter(error) => return error.hint().map(str::to_owned),
+            Self::Checkpoint(error) => return error.hint().map(Cow::into_owned),
+            Self::Adapter(error) => return error.hint().map(Cow::into_owned),
             _ if self.kind() == ErrorKind::Memory => {
                 "ask for a smaller image, or free some of the memory"
             }

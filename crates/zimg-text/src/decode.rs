@@ -1,6 +1,7 @@
 //! From bytes to text, or the reason why they are none.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::ops::Not;
 
 use crate::encoding::Encoding;
@@ -83,8 +84,9 @@ impl TextError {
         }
     }
 
-    /// What to do about it, for the file of this name; without a name for standard input.
-    pub fn hint(&self, file: &str) -> String {
+    /// What to do about it, for the file at this path; without one for standard input.
+    pub fn hint(&self, file: impl AsRef<OsStr>) -> String {
+        let file = file.as_ref();
         let file = file.is_empty().not().then(|| format!(" {}", shell_word(file)));
         let file = file.unwrap_or_default();
         match self {

@@ -1,6 +1,10 @@
 //! Bytes that come in as text: what is read, what is refused and by which name, and properties for
 //! any bytes.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
+
 use proptest::prelude::*;
 use zimg_text::{Encoding, TextError, control, decode, invisible, normalized, shell_word};
 
@@ -160,9 +164,30 @@ fn words_are_quoted_where_a_shell_needs_it() {
         ("{a,b}", "'{a,b}'"),
         ("$HOME", "'$HOME'"),
         ("~", "'~'"),
+        ("~/m", "'~/m'"),
+        ("/a/b-1.png", "/a/b-1.png"),
+        ("my d'or", r"'my d'\''or'"),
+        ("a\n'\u{9b}\\", r"$'a\x0a\'\u009b\\'"),
+        ("雪.png", "雪.png"),
     ] {
         assert_eq!(shell_word(word), quoted);
     }
+    assert_eq!(shell_word(OsStr::from_bytes(b"caf\xe9s 2")), r"$'caf\xe9s 2'");
+}
+
+/// bash reads back what is quoted, whatever bytes a file's name has.
+#[test]
+fn a_shell_reads_a_quoted_word_back() {
+    let kinds: [&[u8]; 9] =
+        [b"a", b" ", b"'", b"\\", b"\n", b"\xe9", "é".as_bytes(), b"{a,b}", "\u{85}7".as_bytes()];
+    let words = kinds.iter().flat_map(|a| kinds.iter().map(|b| [*a, *b].concat()));
+    let words: Vec<Vec<u8>> = words.collect();
+    let quoted = words.iter().map(|word| shell_word(OsStr::from_bytes(word)));
+    let script = format!("printf '%s\\0' {}", quoted.collect::<Vec<_>>().join(" "));
+    let read =
+        Command::new("bash").args(["-c", &script]).env("LC_ALL", "C.UTF-8").output().unwrap();
+    let read: Vec<_> = read.stdout.split(|byte| *byte == 0).take(words.len()).collect();
+    assert_eq!(read, words, "{script}");
 }
 
 proptest! {

@@ -85,34 +85,6 @@ pub(crate) fn cut(text: &str, columns: usize) -> &str {
     end.map_or(text, |(end, _)| &text[..end])
 }
 
-/// A path quoted for a shell, if necessary. One that is no text or has control characters is quoted
-/// as bash, zsh and busybox read it, `$'caf\xe9'`.
-pub(crate) fn quoted(path: &Path) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=:@,%".contains(c);
-    let text = path.to_str().filter(|text| !text.contains(char::is_control));
-    let Some(text) = text else {
-        let mut quoted = "$'".to_owned();
-        for part in path.as_os_str().as_bytes().utf8_chunks() {
-            for c in part.valid().chars() {
-                match c {
-                    '\'' | '\\' => quoted.extend(['\\', c]),
-                    // Two digits always, as more of them may follow.
-                    c if c.is_ascii_control() => quoted += &format!("\\x{:02x}", u32::from(c)),
-                    c if c.is_control() => quoted += &format!("\\u{:04x}", u32::from(c)),
-                    c => quoted.push(c),
-                }
-            }
-            quoted.extend(part.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
-        }
-        return quoted + "'";
-    };
-    if text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
 /// Prints a path in a line on standard output, as it is.
 pub(crate) fn print_path(path: &Path) -> Result<(), Exit> {
     let line = [path.as_os_str().as_bytes(), b"\n"].concat();
@@ -220,15 +192,6 @@ mod tests {
         assert_eq!((cut("fox", 3), cut("fox", 2), cut("狐狸", 3)), ("fox", "fo", "狐"));
         // A mark over a letter takes no column, and stays with it.
         assert_eq!(cut("e\u{301}x", 1), "e\u{301}");
-    }
-
-    #[test]
-    fn paths_are_quoted_where_a_shell_needs_it() {
-        assert_eq!(quoted(Path::new("/a/b-1.png")), "/a/b-1.png");
-        assert_eq!(quoted(Path::new("my d'or")), r"'my d'\''or'");
-        assert_eq!(quoted(Path::new("~/m")), "'~/m'");
-        assert_eq!(quoted(Path::new("a\n'\u{9b}\\")), r"$'a\x0a\'\u009b\\'");
-        assert_eq!(quoted(Path::new(OsStr::from_bytes(b"caf\xe9s 2"))), r"$'caf\xe9s 2'");
     }
 
     #[test]

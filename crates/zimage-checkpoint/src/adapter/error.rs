@@ -1,5 +1,7 @@
 //! What can be wrong with an adapter: each error names the file, what was found and what was expected.
 
+use std::borrow::Cow;
+
 use crate::error::{Error, listed};
 
 /// A fault of an adapter; its display is one sentence without a full stop.
@@ -115,24 +117,21 @@ pub enum AdapterError {
 
 impl AdapterError {
     /// What to do about it, if that is known.
-    pub fn hint(&self) -> Option<&str> {
-        match self {
-            Self::File(error) => error.hint(),
-            Self::NotAnAdapter { .. } => {
-                Some("`zimg loras` lists the LoRAs and what is wrong with them")
-            }
-            Self::OtherModel { .. } => {
-                Some("take a LoRA that was made for Z-Image-Turbo or Z-Image")
-            }
+    pub fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
+            Self::File(error) => return error.hint(),
+            Self::NotAnAdapter { .. } => "`zimg loras` lists the LoRAs and what is wrong with them",
+            Self::OtherModel { .. } => "take a LoRA that was made for Z-Image-Turbo or Z-Image",
             Self::Unmatched { .. } | Self::UnknownKeys { .. } => {
-                Some("the file may be for another version of the model: ask where it comes from")
+                "the file may be for another version of the model: ask where it comes from"
             }
-            Self::Unknown { .. } => Some("`zimg loras` lists them"),
+            Self::Unknown { .. } => "`zimg loras` lists them",
             Self::NoDirectories { .. } => {
-                Some("start zimaged with --lora-dir DIR, or set lora_dirs in its configuration")
+                "start zimaged with --lora-dir DIR, or set lora_dirs in its configuration"
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        Some(hint.into())
     }
 }
 

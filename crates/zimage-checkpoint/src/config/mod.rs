@@ -20,6 +20,7 @@ pub use self::vae::VaeConfig;
 
 use crate::content_check::check_json;
 use crate::error::{Error, Result};
+use crate::json;
 
 /// The largest width, head count or position table: products of two stay far from overflow.
 pub(super) const WIDTHS: RangeInclusive<i64> = 1..=1 << 17;
@@ -33,8 +34,7 @@ pub(super) const VOCABULARY: RangeInclusive<i64> = 1..=1 << 24;
 /// Parses JSON; the error says where, or what the file holds instead.
 pub(crate) fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T> {
     check_json(file, bytes)?;
-    serde_json::from_slice(bytes)
-        .map_err(|error| Error::Json { file: file.to_owned(), reason: error.to_string() })
+    json::object(bytes).map_err(|reason| Error::Json { file: file.to_owned(), reason })
 }
 
 /// Checks of one file's values; each error names the file, the key, what it is and must be.

@@ -11,6 +11,7 @@ use super::quantization::{FileQuantization, LAYER_LIMIT, LayerQuantization, META
 use super::{Metadata, MetadataValue};
 use crate::encoding::{Encoding, Number, Rotation, ScaleScope, ScaledFormat};
 use crate::error::{Error, Result};
+use crate::json;
 use crate::source::DataFile;
 use crate::stored_tensor::{Companion, StoredTensor};
 
@@ -35,7 +36,7 @@ pub(super) fn fold(
     let quantization = metadata.get(METADATA_KEY).and_then(MetadataValue::text);
     let is_quantised = quantization.is_some() || tensors.iter().any(|(name, _)| is_marked(name));
     let folded = if is_quantised {
-        let quantization = quantization.map(serde_json::from_str).transpose();
+        let quantization = quantization.map(|text| json::object(text.as_bytes())).transpose();
         let quantization = quantization.map_err(|error| Error::Header {
             file: file.label.clone(),
             format: "safetensors",
@@ -199,8 +200,8 @@ impl<'a> Layers<'a> {
         }
         let mut text = vec![0; place.bytes as usize];
         self.file.read_exact_at(&mut text, place.offset)?;
-        serde_json::from_slice(&text)
-            .map_err(|error| self.bad(name, format!("its JSON is damaged ({error})")))
+        json::object(&text)
+            .map_err(|reason| self.bad(name, format!("its JSON is damaged ({reason})")))
     }
 
     fn bad(&self, name: &str, reason: String) -> Error {

@@ -11,6 +11,7 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use super::{Header, Metadata, MetadataValue, companions};
 use crate::digest::sha256;
 use crate::error::{Error, Result};
+use crate::json;
 use crate::source::DataFile;
 
 /// The longest header that is read. A header has some 100 bytes a tensor, so no model needs more,
@@ -41,8 +42,8 @@ pub(crate) fn read(file: &DataFile) -> Result<Header> {
     let mut text = vec![0; length as usize];
     file.read_exact_at(&mut text, PREFIX)?;
 
-    let Entries { tensors, metadata } = serde_json::from_slice(&text)
-        .map_err(|error| bad(format!("its header is damaged ({error})")))?;
+    let Entries { tensors, metadata } =
+        json::object(&text).map_err(|reason| bad(format!("its header is damaged ({reason})")))?;
     let digest = sha256(&text);
     drop(text);
     let tensors = check(tensors).map_err(bad)?;

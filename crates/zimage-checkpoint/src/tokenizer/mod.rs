@@ -12,6 +12,7 @@ use serde::de::IgnoredAny;
 use crate::config::TextEncoderConfig;
 use crate::content_check::check_json;
 use crate::error::{Error, Result};
+use crate::json;
 use crate::layout::{Layout, Part, diffusers};
 use crate::location::ModelFiles;
 use crate::source::{DataFile, Source};
@@ -153,9 +154,9 @@ struct AddedToken {
 pub(crate) fn check(label: &str, bytes: &[u8], text_encoder: &TextEncoderConfig) -> Result<()> {
     check_json(label, bytes)?;
     let bad = |reason: String| Err(Error::Tokenizer { file: label.to_owned(), reason });
-    let File { model, added_tokens } = match serde_json::from_slice(bytes) {
+    let File { model, added_tokens } = match json::object(bytes) {
         Ok(file) => file,
-        Err(error) => return bad(error.to_string()),
+        Err(reason) => return bad(reason),
     };
     if model.kind.as_deref().is_some_and(|kind| kind != "BPE") {
         return bad(format!("its type is {:?} and not BPE", model.kind.unwrap_or_default()));

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::folder::copied;
+
 /// A reference checkpoint, or the built-in model's folder.
 pub(crate) fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
@@ -21,9 +23,7 @@ impl Copy {
     }
 
     pub(crate) fn of(path: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        copy_all(&fixture(path), folder.path());
-        Self(folder)
+        Self(copied(&fixture(path)))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -52,17 +52,5 @@ impl Copy {
     /// A sentence with `F` for the folder.
     pub(crate) fn sentence(&self, error: &impl ToString) -> String {
         error.to_string().replace(&self.path().display().to_string(), "F")
-    }
-}
-
-pub(crate) fn copy_all(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_all(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
     }
 }

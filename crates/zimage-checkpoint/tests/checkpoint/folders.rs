@@ -7,7 +7,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use zimage_checkpoint::{Checkpoint, Content, Error, Inventory};
 
-use crate::copy::{Copy, copy_all};
+use crate::copy::Copy;
+use crate::folder;
 
 const VAE: &str = "vae/diffusion_pytorch_model.safetensors";
 const TRANSFORMER_INDEX: &str = "transformer/diffusion_pytorch_model.safetensors.index.json";
@@ -67,6 +68,44 @@ fn files_that_are_something_else_are_named() {
     assert!(matches!(error, Error::Content { content: Content::Text(_), .. }), "{error}");
 }
 
+/// Every JSON file of a checkpoint, with every kind of value in its place, in other encodings and cut.
+#[test]
+fn json_that_is_something_else_is_said_in_words_of_json() {
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    for file in [
+        "model_index.json",
+        "transformer/config.json",
+        "transformer/diffusion_pytorch_model.safetensors.index.json",
+        "text_encoder/config.json",
+        "vae/config.json",
+        "scheduler/scheduler_config.json",
+        TOKENIZER,
+    ] {
+        for (bytes, said) in [
+            (b"false".to_vec(), "it is `false`, expected an object"),
+            (b"7".to_vec(), "it is a number, expected an object"),
+            (b"\"x\"".to_vec(), "it is text in quotes, expected an object"),
+            (b"null".to_vec(), "it is `null`, expected an object"),
+            (b"[1, 2]".to_vec(), "it is a list, expected an object"),
+            (b"{\"a\": 1".to_vec(), "it is cut: it ends in line 1"),
+            (b"{'a': 1}".to_vec(), "line 1, column 2: "),
+            (utf16("{}"), "is UTF-16 text, expected UTF-8"),
+            (utf16("\u{feff}{}"), "is UTF-16 text, expected UTF-8"),
+            (b"\xef\xbb\xbf{}".to_vec(), "with a byte order mark"),
+        ] {
+            let copy = Copy::plain();
+            copy.write(file, &bytes);
+            let error = verify(copy.path()).unwrap_err();
+            let sentence = copy.sentence(&error);
+            assert!(sentence.starts_with(&format!("F/{file} is ")), "{sentence}");
+            assert!(sentence.contains(said), "{sentence}");
+            let hint = error.hint().unwrap();
+            let path = copy.file(file).display().to_string();
+            assert!(!bytes.contains(&0) || hint.contains(&path), "{sentence}: {hint}");
+        }
+    }
+}
+
 #[test]
 fn a_tokenizer_is_read_and_named() {
     let mark = |copy: &Copy| {
@@ -123,14 +162,14 @@ fn a_folder_too_high_or_too_deep_names_the_right_one() {
     let copy = Copy::plain();
     let error = verify(&copy.file("transformer")).unwrap_err();
     let hint = format!("{} has one: give that folder", copy.path().display());
-    assert_eq!(error.hint(), Some(&*hint));
+    assert_eq!(error.hint().as_deref(), Some(&*hint));
     let above = tempfile::tempdir().unwrap();
     let inner = above.path().join("Z-Image-Turbo");
-    copy_all(copy.path(), &inner);
+    folder::copy(copy.path(), &inner);
     let error = verify(above.path()).unwrap_err();
     assert!(matches!(error, Error::NotACheckpoint { .. }), "{error}");
     let hint = format!("{} has one: give that folder", inner.display());
-    assert_eq!(error.hint(), Some(&*hint));
+    assert_eq!(error.hint().as_deref(), Some(&*hint));
 }
 
 #[test]
@@ -140,11 +179,14 @@ fn one_file_of_a_checkpoint_or_an_address_names_what_to_give() {
     for file in ["model_index.json", "vae/config.json", TRANSFORMER_INDEX, &shard] {
         let error = verify(&copy.file(file)).unwrap_err();
         assert!(matches!(error, Error::OneOfMany { .. }), "{file}: {error}");
-        assert_eq!(error.hint(), Some(&*format!("give the folder {}", copy.path().display())));
+        assert_eq!(
+            error.hint().as_deref(),
+            Some(&*format!("give the folder {}", copy.path().display()))
+        );
     }
     let page = Path::new("https://huggingface.co/Tongyi-MAI/Z-Image-Turbo");
     let hint = "download it: `zimg pull` and the repository's name";
-    assert_eq!(verify(page).unwrap_err().hint(), Some(hint));
+    assert_eq!(verify(page).unwrap_err().hint().as_deref(), Some(hint));
 }
 
 #[test]

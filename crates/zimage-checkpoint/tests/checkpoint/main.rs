@@ -4,6 +4,8 @@
 
 mod adapters;
 mod copy;
+#[path = "../../../../tests/src/folder.rs"]
+pub mod folder;
 mod folders;
 mod layouts;
 mod prepare;

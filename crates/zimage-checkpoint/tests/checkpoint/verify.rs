@@ -64,5 +64,5 @@ fn a_missing_tokenizer_is_a_fault() {
     fs::remove_file(folder.path().join("tokenizer/tokenizer.json")).unwrap();
     let error = Checkpoint::open(folder.path()).unwrap().verify().unwrap_err();
     assert!(matches!(error, Error::MissingFile { .. }), "{error}");
-    assert_eq!(error.hint(), Some("fetch the checkpoint again, it is not complete"));
+    assert_eq!(error.hint().as_deref(), Some("fetch the checkpoint again, it is not complete"));
 }

@@ -146,7 +146,7 @@ fn read_text(layer: &mut ConfigLayer, key: String, value: OsString) -> Result<()
 pub(super) fn read_file(file: &Path) -> Result<ConfigLayer, ConfigError> {
     let bytes = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
     let text = zimg_text::decode(&bytes).map_err(|error| {
-        let hint = error.hint(&file.display().to_string());
+        let hint = error.hint(file);
         unreadable(file, &format!("{} ({hint})", error.describe("the file")))
     })?;
     parse(&text, file)

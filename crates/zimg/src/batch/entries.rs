@@ -6,16 +6,15 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 use zimg_client::limits::PROMPT_BYTES;
 use zimg_client::{Failure, Kind};
-use zimg_text::{TextError, decode};
+use zimg_text::{TextError, decode, shell_word};
 
 use super::form::{self, ForeignForm, is_comment};
 use super::lines::{Line, Lines};
-use crate::format;
 
 /// The longest entry: prompt and negative prompt with each character escaped.
 const ENTRY_MAX: usize = 16 * PROMPT_BYTES;
@@ -220,17 +219,16 @@ struct Source {
     /// The file as a shell takes it; empty for standard input.
     file: String,
     /// Its path as it is.
-    path: String,
+    path: PathBuf,
 }
 
 impl Source {
     fn new(path: &Path) -> Self {
         if path == Path::new("-") {
             let name = "standard input".to_owned();
-            return Self { name, file: String::new(), path: String::new() };
+            return Self { name, file: String::new(), path: PathBuf::new() };
         }
-        let path_text = path.display().to_string();
-        Self { name: path_text.clone(), file: format::quoted(path), path: path_text }
+        Self { name: path.display().to_string(), file: shell_word(path), path: path.to_owned() }
     }
 
     fn unreadable(&self, error: &io::Error) -> Failure {

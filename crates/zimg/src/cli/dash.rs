@@ -22,7 +22,7 @@ pub(super) fn dash_tip(words: &[OsString]) -> Option<(&'static str, String)> {
         && takes_value(option)
     {
         let equals = if option.starts_with("--") { "=" } else { "" };
-        let tip = format!("`{option}{equals}{}`", shell_word(text));
+        let tip = format!("`{option}{equals}{}`", shell_word(&**text));
         return Some(("a value that begins with - follows its option without a space", tip));
     }
     let shown = match text.char_indices().nth(WHOLE) {
@@ -30,7 +30,7 @@ pub(super) fn dash_tip(words: &[OsString]) -> Option<(&'static str, String)> {
         None => text.to_string(),
     };
     let others = words.iter().enumerate().filter(|(other, word)| *other != at && *word != "--");
-    let others: Vec<_> = others.map(|(_, word)| shell_word(word)).collect();
+    let others: Vec<_> = others.map(|(_, word)| shell_word(&**word)).collect();
     let tip = ["zimg".to_owned()].into_iter().chain(others);
     let tip = tip.chain(["--".to_owned(), shell_word(&shown)]).collect::<Vec<_>>().join(" ");
     Some(("a prompt that begins with - comes last, after --", format!("`{tip}`")))

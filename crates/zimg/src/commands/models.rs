@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use zimg_client::Client;
+use zimg_text::shell_word;
 
 use crate::cli::{CommonArgs, ModelsArgs};
 use crate::exit::Exit;
@@ -108,7 +109,7 @@ fn event<'a>(model: &'a FoundModel, served: Option<&str>) -> ModelEvent<'a> {
 fn row(event: &ModelEvent<'_>) -> [String; 5] {
     let state = if event.served { "served" } else { event.state };
     let size = event.bytes.map_or(String::new(), format::bytes);
-    let mut model = format::quoted(Path::new(event.model));
+    let mut model = shell_word(Path::new(event.model));
     if let Some(why) = event.message {
         model += &format!(": {why}");
     }

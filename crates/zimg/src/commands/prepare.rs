@@ -8,6 +8,7 @@ use zimage_checkpoint::{
     verify_prepared,
 };
 use zimg_client::{Failure, Kind};
+use zimg_text::shell_word;
 
 use crate::cli::{CommonArgs, PrepareArgs};
 use crate::exit::Exit;
@@ -144,5 +145,5 @@ fn command(file: &Path, dtype: PreparedType) -> String {
         PreparedType::Int8 => " --dtype int8",
         PreparedType::BFloat16 => "",
     };
-    format!("zimaged --model {}{dtype}", format::quoted(file))
+    format!("zimaged --model {}{dtype}", shell_word(file))
 }

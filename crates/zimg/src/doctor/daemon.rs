@@ -7,6 +7,7 @@ use std::path::Path;
 
 use nix::unistd::{Gid, Group, Uid, User};
 use zimg_client::{Client, Failure, Kind, WorkerState, socket};
+use zimg_text::shell_word;
 
 use super::finding::Finding;
 use crate::daemon_state::DaemonState;
@@ -65,12 +66,12 @@ fn socket(path: &Path) -> Finding {
     let text = format!("{}, {}{place}", path.display(), owner(&found));
     let loose = |mode: u32| mode & ANYBODY != 0 && mode & STICKY == 0;
     if let Some(folder_mode) = inside.map(|folder| folder.mode()).filter(|mode| loose(*mode)) {
-        let fix = format!("`chmod o-w {}`", format::quoted(folder));
+        let fix = format!("`chmod o-w {}`", shell_word(folder));
         let text = format!("{text}: every user can replace the socket ({folder_mode:o})");
         return Finding::warn(TOPIC, text, fix);
     }
     if found.mode() & ANYBODY != 0 {
-        let fix = format!("`chmod o-w {}`, unless that is meant", format::quoted(path));
+        let fix = format!("`chmod o-w {}`, unless that is meant", shell_word(path));
         return Finding::warn(TOPIC, format!("{text}: every user can use it"), fix);
     }
     if ![0, nix::unistd::geteuid().as_raw()].contains(&found.uid()) && !is_services(&found) {

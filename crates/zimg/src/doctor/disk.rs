@@ -7,6 +7,7 @@ use std::path::Path;
 
 use nix::sys::statvfs::statvfs;
 use zimg_client::Failure;
+use zimg_text::shell_word;
 
 use super::finding::Finding;
 use super::settings::DaemonSettings;
@@ -58,7 +59,7 @@ fn room(folder: &Path, most: Option<u64>, trouble: Option<&Failure>) -> Finding 
     if let Ok(mode) = mode
         && mode & 0o077 != 0
     {
-        let fix = format!("`chmod 700 {}`: prompts are stored there", format::quoted(folder));
+        let fix = format!("`chmod 700 {}`: prompts are stored there", shell_word(folder));
         return Finding::warn(
             TOPIC,
             format!("{text}, but other users can read it ({mode:o})"),

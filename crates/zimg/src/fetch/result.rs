@@ -3,9 +3,11 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use zimg_text::shell_word;
+
 use super::events::PullEvent;
 use crate::exit::Exit;
-use crate::{format, json};
+use crate::json;
 
 /// The paths of a checkpoint's parts.
 #[derive(Clone, Debug)]
@@ -21,9 +23,9 @@ impl PulledModel {
     /// The daemon's command line.
     pub(crate) fn command(&self) -> String {
         let parts = [("--text-encoder", &self.text_encoder), ("--vae", &self.vae)];
-        let model = format!("zimaged --model {}", format::quoted(&self.model));
+        let model = format!("zimaged --model {}", shell_word(&self.model));
         parts.into_iter().fold(model, |command, (option, path)| match path {
-            Some(path) => format!("{command} {option} {}", format::quoted(path)),
+            Some(path) => format!("{command} {option} {}", shell_word(path)),
             None => command,
         })
     }

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::libc::{O_NOCTTY, O_NONBLOCK};
 use zimg_client::{Failure, Kind};
+use zimg_text::shell_word;
 
 use super::descriptor::write_all;
 use super::file::OutputFile;
 use super::place::{PlaceError, place};
 use super::{probe, rescue};
 use crate::exit::Exit;
-use crate::format;
 
 /// Places the bytes in the file, or writes them to the pipe or device. `waiting` is called before
 /// this waits for the reader of a pipe.
@@ -65,7 +65,7 @@ pub(crate) fn rescued(failure: Failure, name: &OsStr, bytes: &[u8]) -> Failure {
     let Failure { kind, message, .. } = failure;
     match rescue::rescue(name, bytes) {
         Ok(path) => {
-            let hint = format!("`mv {} .` moves it here", format::quoted(&path));
+            let hint = format!("`mv {} .` moves it here", shell_word(&path));
             let message = format!("{message}; the image was saved as {}", path.display());
             Failure::new(kind, message).hint(hint)
         }

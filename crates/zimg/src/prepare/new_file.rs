@@ -16,6 +16,7 @@ use nix::libc::O_TMPFILE;
 use rustix::fs::{AtFlags, CWD, FallocateFlags, RenameFlags, fallocate, linkat, renameat_with};
 use zimg_client::{Failure, Kind};
 use zimg_hub::free_bytes;
+use zimg_text::shell_word;
 
 use crate::format;
 use crate::interrupt::hold_exit;
@@ -95,7 +96,7 @@ impl NewFile {
                 }
                 let text = format!("there is no folder {}", folder.display());
                 Err(failure(text)
-                    .hint(format!("create it with `mkdir -p {}`", format::quoted(&folder))))
+                    .hint(format!("create it with `mkdir -p {}`", shell_word(&folder))))
             }
         }
     }

@@ -38,9 +38,8 @@ pub(super) fn read(
         }
         Err(error) => return Err(config(format!("cannot read {shown}: {error}"))),
     };
-    let text = zimg_text::decode(&bytes).map_err(|error| {
-        config(error.describe(&shown.to_string())).hint(error.hint(&shown.to_string()))
-    })?;
+    let text = zimg_text::decode(&bytes)
+        .map_err(|error| config(error.describe(&shown.to_string())).hint(error.hint(path)))?;
     let table: toml::Table = toml::from_str(&text).map_err(|error| {
         let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
         config(format!("{shown}, line {line}: {}", error.message()))

@@ -6,6 +6,8 @@ mod config;
 mod draw;
 mod exit_codes;
 mod fake;
+#[path = "../../../../tests/src/folder.rs"]
+pub mod folder;
 mod generated_docs;
 mod help;
 mod intake;

@@ -7,22 +7,11 @@ use std::path::{Path, PathBuf};
 use zimg_protocol::messages::{Event, Request, Setup};
 
 use crate::fake::{Fake, zimg};
+use crate::folder::copy;
 
 /// A small checkpoint in the layout of diffusers.
 const PLAIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/reference/plain");
 const COMMIT: &str = "2f862278568d3f0a83167a16e5f11094da6dee72";
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
 
 /// A cache with a snapshot, and a folder with a faulty one and another model.
 fn machine() -> (tempfile::TempDir, PathBuf) {
