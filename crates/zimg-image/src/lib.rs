@@ -14,5 +14,7 @@ mod webp;
 pub use contact_sheet::ContactSheet;
 pub use error::Error;
 pub use format::{Encoding, ImageFormat};
-pub use metadata::{EmbeddedMetadata, GenerationMetadata, MetadataWriter, UnreadMetadata};
+pub use metadata::{
+    EmbeddedMetadata, GenerationMetadata, LostText, MetadataDoubt, MetadataWriter, UnreadMetadata,
+};
 pub use pixels::{Pixels, scaled};

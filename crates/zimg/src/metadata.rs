@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use zimg_client::{Failure, ImageInfo, Kind, Params, Started};
-use zimg_image::{EmbeddedMetadata, Error, GenerationMetadata};
+use zimg_image::{EmbeddedMetadata, Error, GenerationMetadata, LostText};
 use zimg_text::shell_word;
 
 use crate::version::PROGRAM;
@@ -48,6 +48,11 @@ pub(crate) fn read(path: &Path) -> Result<EmbeddedMetadata, Failure> {
     EmbeddedMetadata::read(path).map_err(|error| failure(&error))
 }
 
+/// The warning about metadata that may not be this image's.
+pub(crate) fn doubt(path: &Path, embedded: &EmbeddedMetadata) -> Option<String> {
+    embedded.doubt.map(|doubt| format!("{}: {doubt}", path.display()))
+}
+
 /// The failure of a file that does not say how to generate its image again: because it has no
 /// metadata, or because that of another program is not understood.
 pub(crate) fn unread(path: &Path, embedded: &EmbeddedMetadata) -> Failure {
@@ -57,10 +62,20 @@ pub(crate) fn unread(path: &Path, embedded: &EmbeddedMetadata) -> Failure {
             "{shown} has metadata of {writer}, which does not say how to generate the image again: \
              {unread}"
         );
-        return Failure::new(Kind::Refused, message).hint(format!(
-            "`zimg show --parameters {}` prints it",
-            shell_word(&path.to_string_lossy())
-        ));
+        return Failure::new(Kind::Refused, message)
+            .hint(format!("`zimg show --parameters {}` prints it", shell_word(path)));
+    }
+    if let Some(lost) = &embedded.lost {
+        let message = format!("{shown} has no generation metadata that can be read: {lost}");
+        let hint = match lost {
+            LostText::TooLong(_) | LostText::TooMuch => {
+                "generation metadata has a few KiB: what is there was not made by zimg"
+            }
+            LostText::Damaged(_) | LostText::Checksum(_) | LostText::Cut => {
+                "use another copy of the file"
+            }
+        };
+        return Failure::new(Kind::Refused, message).hint(hint);
     }
     Failure::new(Kind::Refused, format!("{shown} has no generation metadata")).hint(
         "images by zimg have it, unless they were generated with --no-metadata or edited since",

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use super::containers::FileTexts;
+use super::containers::{FileTexts, LostText, MetadataDoubt};
 use super::generation::GenerationMetadata;
 use super::programs::{self, MetadataWriter, Reading, UnreadMetadata};
 use crate::error::Error;
@@ -24,6 +24,10 @@ pub struct EmbeddedMetadata {
     pub writer: Option<MetadataWriter>,
     /// Why there is no generation metadata although a program wrote some.
     pub unread: Option<UnreadMetadata>,
+    /// Why it may not be this image's.
+    pub doubt: Option<MetadataDoubt>,
+    /// A text that is there and is not read, if there is no metadata.
+    pub lost: Option<LostText>,
 }
 
 impl EmbeddedMetadata {
@@ -48,23 +52,40 @@ impl EmbeddedMetadata {
 
     /// Reads a file's bytes; none if they are not a PNG, JPEG or WebP file.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        FileTexts::of(bytes).map(|texts| Self::of_texts(&texts))
+        let mut texts = FileTexts::of(bytes)?;
+        let mut found = Self::of(&texts);
+        for doubt in MetadataDoubt::ALL {
+            if found.generation.is_some() {
+                break;
+            }
+            if texts.admit(doubt) {
+                let doubted = Self { doubt: Some(doubt), ..Self::of(&texts) };
+                if doubted.generation.is_some()
+                    || found.writer.is_none() && doubted.writer.is_some()
+                {
+                    found = doubted;
+                }
+            }
+        }
+        Some(found)
     }
 
     /// Reads an A1111 parameters text that is in no file, as users paste it.
     pub fn from_text(text: &str) -> Self {
-        Self::of_texts(&FileTexts::of_parameters(text))
+        Self::of(&FileTexts::of_parameters(text))
     }
 
-    fn of_texts(texts: &FileTexts) -> Self {
+    /// What the texts that count say.
+    fn of(texts: &FileTexts) -> Self {
         let Some(Reading { writer, text, metadata }) = programs::read(texts) else {
-            return Self::default();
+            return Self { lost: texts.lost().cloned(), ..Self::default() };
         };
         let (generation, unread) = match metadata {
             Ok(metadata) => (Some(metadata), None),
             Err(unread) => (None, Some(unread)),
         };
-        Self { generation, parameters: Some(text), writer: Some(writer), unread }
+        let (parameters, writer) = (Some(text), Some(writer));
+        Self { generation, parameters, writer, unread, ..Self::default() }
     }
 }
 
@@ -126,19 +147,6 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_becomes_too_long_is_left_out() {
-        let mut bytes = Vec::new();
-        let mut encoder = png::Encoder::new(&mut bytes, 1, 1);
-        encoder.set_color(png::ColorType::Rgb);
-        let bomb = " ".repeat(TEXT_MAX + 1);
-        encoder.add_ztxt_chunk(PARAMETERS_KEYWORD.to_owned(), bomb).unwrap();
-        let mut writer = encoder.write_header().unwrap();
-        writer.write_image_data(&[0; 3]).unwrap();
-        writer.finish().unwrap();
-        assert_eq!(EmbeddedMetadata::from_bytes(&bytes), Some(EmbeddedMetadata::default()));
-    }
-
-    #[test]
     fn files_that_are_no_images_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
@@ -168,14 +176,17 @@ mod tests {
         chunks
     }
 
+    /// A bit of a prompt is another prompt: it is read, and the doubt is told.
     #[test]
-    fn a_text_that_is_damaged_is_left_out() {
+    fn a_text_that_is_damaged_is_in_doubt() {
         let mut bytes = image((ImageFormat::Png, None));
         for keyword in [&b"parameters\0"[..], b"zimg\0"] {
             let at = bytes.windows(keyword.len()).position(|window| window == keyword).unwrap();
             bytes[at + keyword.len() + 20] ^= 1;
         }
-        assert_eq!(EmbeddedMetadata::from_bytes(&bytes), Some(EmbeddedMetadata::default()));
+        let found = EmbeddedMetadata::from_bytes(&bytes).unwrap();
+        assert_eq!(found.doubt, Some(MetadataDoubt::Checksum));
+        assert_ne!(found.generation, Some(metadata()));
     }
 
     /// Texts that decompress to a thousand times their length are not all decompressed.
@@ -194,7 +205,8 @@ mod tests {
         let few = EmbeddedMetadata::from_bytes(&with(3)).unwrap();
         assert_eq!(few.generation, Some(metadata()));
         let many = EmbeddedMetadata::from_bytes(&with(2000)).unwrap();
-        assert_eq!(many, EmbeddedMetadata::default());
+        let nothing = EmbeddedMetadata { lost: Some(LostText::TooMuch), ..Default::default() };
+        assert_eq!(many, nothing);
     }
 
     proptest! {

@@ -8,6 +8,7 @@ pub(crate) mod keywords;
 mod parameters;
 mod programs;
 
+pub use containers::{LostText, MetadataDoubt};
 pub use embedded::EmbeddedMetadata;
 pub use generation::GenerationMetadata;
 pub use programs::{MetadataWriter, UnreadMetadata};

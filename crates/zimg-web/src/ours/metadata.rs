@@ -37,7 +37,7 @@ pub(super) async fn read(
 }
 
 fn settings(found: EmbeddedMetadata) -> Result<Value, Problem> {
-    let EmbeddedMetadata { generation, parameters, writer, unread } = found;
+    let EmbeddedMetadata { generation, parameters, writer, unread, doubt, lost } = found;
     let Some(generation) = generation else {
         let problem = |message: String| Err(Problem::new(Reason::Unprocessable, message));
         return match (writer, unread) {
@@ -45,7 +45,10 @@ fn settings(found: EmbeddedMetadata) -> Result<Value, Problem> {
                 "the file has metadata of {writer}, which does not say how to generate the image \
                  again: {unread}"
             )),
-            _ => problem("there is no generation metadata in it".to_owned()),
+            _ => problem(match lost {
+                Some(lost) => format!("there is no generation metadata that can be read: {lost}"),
+                None => "there is no generation metadata in it".to_owned(),
+            }),
         };
     };
     let asked = Params { count: None, ..generation.params };
@@ -55,5 +58,6 @@ fn settings(found: EmbeddedMetadata) -> Result<Value, Problem> {
         "model": generation.model,
         "params": params::to_json(&asked),
         "text": parameters,
+        "doubt": doubt.map(|doubt| doubt.to_string()),
     }))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use zimg_client::{Failure, Kind, Params};
 
-use zimg_image::{EmbeddedMetadata, GenerationMetadata, ImageFormat, MetadataWriter};
+use zimg_image::{EmbeddedMetadata, GenerationMetadata, ImageFormat, LostText, MetadataWriter};
 
 /// The longest file that is read.
 const FILE_MAX: u64 = 64 << 20;
@@ -64,13 +64,14 @@ pub(super) fn inspect(path: &Path, expected: ExpectedImage<'_>) -> Result<Existi
     let Some(found) = EmbeddedMetadata::from_bytes(&bytes) else {
         return Err(another("is not an image"));
     };
+    let unread = || another("has metadata that cannot be read: it may be another image");
     match (found.writer, found.generation) {
+        (Some(_), _) if found.doubt.is_some() => return Err(unread()),
         (Some(MetadataWriter::Zimg), Some(made)) if is_of(&made, params, seeded) => {}
         (Some(MetadataWriter::Zimg), Some(_)) => return Err(another("is another image")),
-        (Some(MetadataWriter::Zimg), None) => {
-            return Err(another("has metadata that cannot be read: it may be another image"));
-        }
+        (Some(MetadataWriter::Zimg), None) => return Err(unread()),
         (Some(writer), _) => return Err(another(&format!("is an image by {writer}"))),
+        (None, _) if found.lost.is_some_and(|lost| lost != LostText::Cut) => return Err(unread()),
         (None, _) => return without_metadata(&bytes, size, metadata, another),
     }
     let whole = image::load_from_memory(&bytes).is_ok();

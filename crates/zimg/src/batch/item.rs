@@ -239,8 +239,8 @@ mod tests {
                 "`size` and `width` are both given, and are the same parameter",
             ),
             (r#"{"prompt":"a","width":64}"#, "`width` is given without `height`"),
-            (r#"{"prompt":"a","cfg":0}"#, "`cfg` is 0, expected a number from 1 to 101"),
-            (r#"{"prompt":"a","cfg":"x"}"#, "`cfg` is not a number"),
+            (r#"{"prompt":"a","cfg":0}"#, "`cfg`: it is 0, expected a number from 1 to 101"),
+            (r#"{"prompt":"a","cfg":"x"}"#, "`cfg`: it is not a number"),
             (
                 r#"{"prompt":"a","denoising_strength":0.5}"#,
                 "`denoising_strength`: no model takes an image yet",

@@ -1,22 +1,11 @@
 //! The keys of a batch's line: names of zimg and of other programs, with their values.
 
 use serde_json::{Number, Value as Json};
-use zimg_client::params::{
-    Alias, Conversion, ForeignSetting, PARAMETERS, Parameter, Value, ValueKind, folded,
-};
+use zimg_client::params::{Alias, ForeignSetting, PARAMETERS, Parameter, ValueKind, folded};
 use zimg_client::{Failure, Kind};
 
 use crate::cli::DrawOptions;
 use crate::settings::{self, SettingValue};
-
-/// Options that are no parameters, under names of other programs.
-const OPTIONS: &[(&str, &str)] = &[
-    ("aspectratio", "aspect"),
-    ("imagesize", "size"),
-    ("resolution", "size"),
-    ("imageformat", "format"),
-    ("outputformat", "format"),
-];
 
 /// Two numbers of images in one line of the web UI: rows and their length.
 const FACTORS: [&str; 3] = ["batchsize", "batchcount", "niter"];
@@ -61,11 +50,7 @@ impl Keys {
             }
             return self.parameter(key, row, alias, value);
         }
-        let name = folded(key);
-        let other =
-            OPTIONS.iter().find(|(other, _)| *other == name).map(|(_, own)| (*own).to_owned());
-        let own = settings::keys().into_iter().map(|(own, _)| own).find(|own| folded(own) == name);
-        if let Some(own) = own.or(other) {
+        if let Some(own) = settings::key(key) {
             self.once(&own, key)?;
             return self.option(&own, key, &setting(key, value)?);
         }
@@ -77,7 +62,7 @@ impl Keys {
             }
             return Ok(());
         }
-        let near = near(&name).map(|near| format!(", but `{near}`")).unwrap_or_default();
+        let near = near(&folded(key)).map(|near| format!(", but `{near}`")).unwrap_or_default();
         Err(refused(format!("`{key}`: there is no such setting{near}")))
     }
 
@@ -121,19 +106,11 @@ impl Keys {
             ("seed", _) if written(value).is_some_and(|text| text == "-1") => {
                 self.item.random_seed = true;
             }
-            // diffusers has a switch or a number.
-            ("guidance_normalization", Json::Bool(on)) => {
-                let number = if *on { "1" } else { "0" };
-                self.option(row.name, key, &SettingValue::Number(number.to_owned()))?;
+            _ => {
+                let value = settings::converted(row, alias, setting(key, value)?)
+                    .map_err(|why| refused(format!("`{key}`: {why}")))?;
+                self.option(row.name, key, &value)?;
             }
-            _ if alias.conversion != Conversion::Same => {
-                let number = written(value).and_then(|text| text.parse().ok());
-                let number: f32 =
-                    number.ok_or_else(|| refused(format!("`{key}` is not a number")))?;
-                let ours = alias.to_parameter(row, Value::Real(number))?;
-                self.option(row.name, key, &SettingValue::Number(ours.to_string()))?;
-            }
-            _ => self.option(row.name, key, &setting(key, value)?)?,
         }
         if FACTORS.contains(&&*folded(key)) {
             self.factor = self.item.options.params.count.unwrap_or(1).into();
@@ -229,17 +206,10 @@ fn side(key: &str, value: &Json) -> Result<u32, Failure> {
 /// Whether a setting of another program is switched off by its value.
 fn is_off(value: &Json) -> bool {
     match value {
-        Json::Bool(on) => !on,
-        Json::Number(number) => matches!(number.as_f64(), Some(0.0 | -1.0)),
-        Json::String(text) => {
-            matches!(
-                text.to_lowercase().as_str(),
-                "" | "none" | "false" | "off" | "0" | "automatic"
-            )
-        }
         Json::Array(list) => list.is_empty(),
         Json::Object(map) => map.is_empty(),
         Json::Null => true,
+        _ => setting("", value).is_ok_and(|value| value.is_off()),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::format;
 use crate::interrupt::Interrupt;
 use crate::job_spec::{JobSpec, SpecContext};
 use crate::output::{Descriptor, LocalTime};
-use crate::progress::{JobReporter, ReportStyle};
+use crate::progress::{JobReporter, ReportStyle, warn};
 use crate::prompt;
 use crate::prompt_advice::prompt_advice;
 use crate::run_job::{self, JobObserver, RunContext};
@@ -31,6 +31,7 @@ pub(crate) fn run(args: &DrawArgs, common: &CommonArgs) -> Result<(), Exit> {
     let settings = UserSettings::read()?;
     let options = args.options.clone().or(settings.options());
     check(&args.options, &options, common)?;
+    tell_ignored(&settings, &options, common)?;
     if let Some(path) = &args.batch {
         let style = ReportStyle::choose(common.json, options.quiet);
         let socket = settings.find_socket(common.socket.as_deref())?;
@@ -107,6 +108,16 @@ const UNSEEN: &str =
     "--show and --preview have no effect: standard error is not a terminal that shows images";
 /// The warning of `--show` and `--preview` without colours.
 const UNCOLOURED: &str = "--show and --preview have no effect: NO_COLOR is set, or TERM is dumb";
+
+/// Warns of the settings that are ignored.
+pub(super) fn tell_ignored(
+    settings: &UserSettings,
+    options: &DrawOptions,
+    common: &CommonArgs,
+) -> Result<(), Exit> {
+    let told = settings.told.iter().filter(|_| common.json || !options.quiet);
+    told.into_iter().try_for_each(|text| warn(common.json, text))
+}
 
 /// Checks that the options of the command line (`args`) and those with the settings (`options`) do
 /// not conflict.

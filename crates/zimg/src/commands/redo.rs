@@ -7,7 +7,7 @@ use std::path::Path;
 
 use zimg_client::{Failure, Priority};
 
-use super::draw::{Invocation, check};
+use super::draw::{Invocation, check, tell_ignored};
 use crate::cli::{CommonArgs, DrawOptions, RedoArgs};
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
@@ -15,7 +15,7 @@ use crate::job_spec::{JobSpec, SpecContext};
 use crate::metadata;
 use crate::output::LocalTime;
 use crate::settings::UserSettings;
-use zimg_image::ImageFormat;
+use zimg_image::{EmbeddedMetadata, ImageFormat};
 
 /// Generates the image of each file again, into other files. All are read and checked before the
 /// first job.
@@ -30,24 +30,28 @@ pub(crate) fn run(args: &RedoArgs, common: &CommonArgs) -> Result<(), Exit> {
     let now = LocalTime::local();
     let mut plans = Vec::with_capacity(args.files.len());
     for (path, index) in args.files.iter().zip(1..) {
-        plans.push(plan(path, index, args, &settings, &now)?);
+        let embedded = metadata::read(path)?;
+        let doubt = metadata::doubt(path, &embedded);
+        plans.push((plan(path, embedded, index, args, &settings, &now)?, doubt));
     }
     let options = args.options.clone().or(settings.options());
-    for plan in plans {
+    tell_ignored(&settings, &options, common)?;
+    for (plan, doubt) in plans {
         let (args, interrupt) = (&args.options, interrupt.clone());
-        Invocation { args, options: &options, common, interrupt }.draw(plan, &settings, None)?;
+        let invocation = Invocation { args, options: &options, common, interrupt };
+        invocation.draw(plan, &settings, doubt.as_deref())?;
     }
     Ok(())
 }
 
 fn plan(
     path: &Path,
+    embedded: EmbeddedMetadata,
     index: u64,
     args: &RedoArgs,
     settings: &UserSettings,
     now: &LocalTime,
 ) -> Result<JobSpec, Failure> {
-    let embedded = metadata::read(path)?;
     let Some(metadata) = embedded.generation else {
         return Err(metadata::unread(path, &embedded));
     };

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::cli::{CommonArgs, ShowArgs};
 use crate::exit::Exit;
 use crate::json::PathFields;
+use crate::progress::warn;
 use crate::{format, json, metadata};
 use zimg_image::GenerationMetadata;
 
@@ -30,6 +31,9 @@ struct MetadataEvent<'a> {
 pub(crate) fn run(args: &ShowArgs, common: &CommonArgs) -> Result<(), Exit> {
     for path in &args.files {
         let embedded = metadata::read(path)?;
+        if let Some(doubt) = metadata::doubt(path, &embedded) {
+            warn(common.json, &doubt)?;
+        }
         if args.parameters {
             let text = embedded.parameters.as_deref();
             let text = text.ok_or_else(|| metadata::unread(path, &embedded))?;

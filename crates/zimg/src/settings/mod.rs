@@ -3,15 +3,17 @@
 
 mod environment;
 mod file;
+mod names;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, Args, Command, FromArgMatches};
-use zimg_client::params::{Conversion, ForeignSetting, Parameter};
 use zimg_client::{Failure, Kind, home, socket};
 
+use self::names::{Named, resolved};
+pub(crate) use self::names::{converted, key};
 use crate::cli::{DrawOptions, is_converted, plainly};
 
 /// The variable that names another file, or no file if it is empty.
@@ -62,6 +64,8 @@ pub(crate) struct UserSettings {
     /// The path of the file, whether it exists or not.
     pub(crate) file: Option<PathBuf>,
     pub(crate) found: Vec<UserSetting>,
+    /// What is ignored, a sentence each.
+    pub(crate) told: Vec<String>,
     options: DrawOptions,
     socket: Option<PathBuf>,
     model_dirs: Vec<PathBuf>,
@@ -81,8 +85,9 @@ impl UserSettings {
             let found = file::read(path, std::env::var_os(FILE_VARIABLE).is_some())?;
             settings.take(found)?;
         }
-        environment::check(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
-        settings.take(environment::read(variable)?)?;
+        let names = || std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        environment::check(names())?;
+        settings.take(environment::read(variable, names())?)?;
         settings.file = path;
         Ok(settings)
     }
@@ -109,43 +114,98 @@ impl UserSettings {
         socket::find(given.or(file))
     }
 
-    /// Adds a layer that overrides those before.
+    /// Adds a layer that overrides those before. Its keys may have the names of other programs.
     fn take(&mut self, layer: Vec<(String, SettingValue, SettingOrigin)>) -> Result<(), Failure> {
         let mut over = DrawOptions::default();
-        for (key, value, origin) in layer {
-            let value = match value {
-                SettingValue::Text(path) if PATHS.contains(&&*key) => {
-                    let home = std::env::var_os("HOME");
-                    let path = home::expanded(&path, home.as_deref());
-                    SettingValue::Text(path.map_err(|why| wrong(&origin, &key, &why))?)
-                }
-                other => other,
-            };
-            let shown = value.as_toml();
-            if key == SOCKET {
-                let SettingValue::Text(path) = value else {
-                    return Err(wrong(&origin, &key, "it must be a path in quotes"));
+        let mut given: Vec<(String, String)> = Vec::new();
+        let mut sides: [Option<(u32, String, SettingOrigin)>; 2] = [None, None];
+        for (name, value, origin) in layer {
+            let (key, value) =
+                match resolved(&name, value).map_err(|wrong| wrong.at(&origin, &name))? {
+                    Named::Key(key, value) => (key, value),
+                    Named::Side(side, pixels) => {
+                        sides[side] = Some((pixels, name, origin));
+                        continue;
+                    }
+                    Named::Ignored(why) => {
+                        self.told.push(format!("{} is ignored: {why}", origin.place(&name)));
+                        continue;
+                    }
+                    Named::Nothing => continue,
                 };
-                self.socket = Some(path.into());
-            } else if key == MODEL_DIRS {
-                let SettingValue::Text(paths) = value else {
-                    return Err(wrong(&origin, &key, "it must be paths in quotes"));
-                };
-                let home = std::env::var_os("HOME");
-                self.model_dirs.clear();
-                for path in std::env::split_paths(&paths).filter(|p| !p.as_os_str().is_empty()) {
-                    let path = home::expanded(path.as_os_str(), home.as_deref());
-                    self.model_dirs.push(path.map_err(|why| wrong(&origin, &key, &why))?.into());
-                }
-            } else {
-                let option = option(&key, &value).map_err(|wrong| wrong.at(&origin, &key))?;
-                over = option.or(over);
+            over = self.set(&mut given, key, &name, value, origin)?.or(over);
+        }
+        match sides {
+            [Some((width, name, origin)), Some((height, ..))] => {
+                let size = SettingValue::Text(format!("{width}x{height}").into());
+                over = self.set(&mut given, "size".to_owned(), &name, size, origin)?.or(over);
             }
-            self.found.retain(|setting| setting.key != key);
-            self.found.push(UserSetting { key, value: shown, origin });
+            [Some((_, name, origin)), None] => {
+                return Err(wrong(&origin, &name, "it is given without the height"));
+            }
+            [None, Some((_, name, origin))] => {
+                return Err(wrong(&origin, &name, "it is given without the width"));
+            }
+            [None, None] => {}
         }
         self.options = over.or(std::mem::take(&mut self.options));
         Ok(())
+    }
+
+    /// Sets a key under the name that it was `given` by in its layer, and returns its option.
+    fn set(
+        &mut self,
+        given: &mut Vec<(String, String)>,
+        key: String,
+        name: &str,
+        value: SettingValue,
+        origin: SettingOrigin,
+    ) -> Result<DrawOptions, Failure> {
+        if let Some((_, before)) = given.iter().find(|(other, _)| *other == key) {
+            let why = format!("`{before}` is given too, and is the same setting");
+            return Err(wrong(&origin, name, &why));
+        }
+        let (value, options) = self.value(&key, name, value, &origin)?;
+        given.push((key.clone(), name.to_owned()));
+        self.found.retain(|setting| setting.key != key);
+        self.found.push(UserSetting { key, value, origin });
+        Ok(options)
+    }
+
+    /// The value of a key in the format of the file, and its option, if it is one.
+    fn value(
+        &mut self,
+        key: &str,
+        name: &str,
+        value: SettingValue,
+        origin: &SettingOrigin,
+    ) -> Result<(String, DrawOptions), Failure> {
+        let home = std::env::var_os("HOME");
+        let expanded = |path: &OsStr| {
+            home::expanded(path, home.as_deref()).map_err(|why| wrong(origin, name, &why))
+        };
+        let value = match value {
+            SettingValue::Text(path) if PATHS.contains(&key) => {
+                SettingValue::Text(expanded(&path)?)
+            }
+            other => other,
+        };
+        let shown = value.as_toml();
+        match (key, value) {
+            (SOCKET, SettingValue::Text(path)) => self.socket = Some(path.into()),
+            (SOCKET, _) => return Err(wrong(origin, name, "it must be a path in quotes")),
+            (MODEL_DIRS, SettingValue::Text(paths)) => {
+                let paths = std::env::split_paths(&paths).filter(|p| !p.as_os_str().is_empty());
+                let paths = paths.map(|path| expanded(path.as_os_str()).map(PathBuf::from));
+                self.model_dirs = paths.collect::<Result<_, _>>()?;
+            }
+            (MODEL_DIRS, _) => return Err(wrong(origin, name, "it must be paths in quotes")),
+            (_, value) => {
+                let options = option(key, &value).map_err(|wrong| wrong.at(origin, name))?;
+                return Ok((shown, options));
+            }
+        }
+        Ok((shown, DrawOptions::default()))
     }
 }
 
@@ -216,19 +276,6 @@ impl fmt::Display for InvalidSetting {
 pub(crate) fn option(key: &str, value: &SettingValue) -> Result<DrawOptions, InvalidSetting> {
     let plain = |why: String| InvalidSetting { why, near: None };
     let Some(arg) = argument(key) else {
-        if let Some((row, alias)) =
-            Parameter::named_or_alias(key).filter(|(row, _)| is_key(row.name))
-        {
-            let unit = match alias.conversion {
-                Conversion::Same => String::new(),
-                Conversion::CfgScale => format!(" ({} is {key} - 1)", row.name),
-            };
-            let why = format!("there is no such setting{unit}");
-            return Err(InvalidSetting { why, near: Some(row.name.to_owned()) });
-        }
-        if let Some(foreign) = ForeignSetting::named(key) {
-            return Err(plain(foreign.why.to_owned()));
-        }
         let near = keys()
             .into_iter()
             .map(|(name, _)| (strsim::damerau_levenshtein(&name, key), name))
@@ -298,11 +345,17 @@ fn parsed(word: &OsStr) -> Result<DrawOptions, String> {
 }
 
 fn wrong(origin: &SettingOrigin, key: &str, why: &str) -> Failure {
-    let message = match origin {
-        SettingOrigin::Environment(name) => format!("{name}: {why}"),
-        SettingOrigin::File(path) => format!("`{key}` in {}: {why}", path.display()),
-    };
-    Failure::new(Kind::Config, message)
+    Failure::new(Kind::Config, format!("{}: {why}", origin.place(key)))
+}
+
+impl SettingOrigin {
+    /// The setting of this name, in sentences.
+    fn place(&self, name: &str) -> String {
+        match self {
+            Self::Environment(variable) => variable.clone(),
+            Self::File(path) => format!("`{name}` in {}", path.display()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -377,23 +430,44 @@ mod tests {
         let (said, hint) = message("szie", words("64x64"));
         assert_eq!(said, "`szie` in /c.toml: there is no such setting");
         assert_eq!(hint, "there is `size`");
-        let (said, hint) = message("cfg_scale", SettingValue::Number("7".to_owned()));
-        assert_eq!(
-            said,
-            "`cfg_scale` in /c.toml: there is no such setting (guidance is cfg_scale - 1)"
-        );
-        assert_eq!(hint, "there is `guidance`");
-        let (_, hint) = message("num_inference_steps", SettingValue::Number("7".to_owned()));
-        assert_eq!(hint, "there is `steps`");
-        let (said, _) = message("sampler", words("euler"));
-        assert!(
-            said.ends_with("there is one sampler, Euler on the model's own schedule"),
-            "{said}"
-        );
+        let (said, _) = message("cfg_scale", words("high"));
+        assert_eq!(said, "`cfg_scale` in /c.toml: it is not a number");
+        let (said, _) = message("width", SettingValue::Number("64".to_owned()));
+        assert_eq!(said, "`width` in /c.toml: it is given without the height");
+        let (said, _) = message("styles", words("film"));
+        assert!(said.ends_with("there are no styles: write the style into the prompt"), "{said}");
         assert!(message("size", words("big")).0.contains("a size is WxH in pixels"));
         assert!(message("size", SettingValue::Switch(true)).0.contains("needs a value"));
         assert!(message("force", SettingValue::Switch(true)).0.contains("no such setting"));
         assert!(message("socket", SettingValue::Switch(true)).0.contains("must be a path"));
+    }
+
+    #[test]
+    fn names_of_other_programs_are_keys_in_their_unit() {
+        let number = |text: &str| SettingValue::Number(text.to_owned());
+        let settings = taken(&[&[
+            ("cfg_scale", number("7")),
+            ("num_inference_steps", number("9")),
+            ("width", number("640")),
+            ("Height", number("480")),
+            ("sampler", words("euler")),
+            ("loras", SettingValue::Switch(false)),
+        ]])
+        .unwrap();
+        let options = settings.options();
+        assert_eq!((options.params.guidance, options.params.steps), (Some(6.0), Some(9)));
+        assert_eq!(options.size, Some((640, 480)));
+        let told = "`sampler` in /c.toml is ignored: there is one sampler, Euler on the model's own \
+                    schedule";
+        assert_eq!(settings.told, [told]);
+        let shown: Vec<_> = settings.found.iter().map(|set| (&*set.key, &*set.value)).collect();
+        assert_eq!(shown, [("guidance", "6"), ("steps", "9"), ("size", "\"640x480\"")]);
+        // A nearer layer counts, whatever the names are.
+        let both = [&[("guidance", number("2"))][..], &[("cfg", number("2"))]];
+        assert_eq!(taken(&both).unwrap().options().params.guidance, Some(1.0));
+        let twice = taken(&[&[("guidance", number("2")), ("cfg", number("2"))]]).unwrap_err();
+        let said = "`cfg` in /c.toml: `guidance` is given too, and is the same setting";
+        assert_eq!(twice.message, said);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Generation metadata in files: `show` and `redo`.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use zimg_protocol::messages::{Params, Request};
@@ -187,6 +188,90 @@ fn metadata_that_is_not_understood_is_named_and_printed() {
         let (code, text, _) = asked("a.png", &bytes, &["show", "--parameters", "a.png"]);
         assert_eq!(code, Some(0));
         assert!(text.starts_with('{'), "{text}");
+    }
+}
+
+/// The chunks of a PNG file, each with its length and checksum.
+fn chunks(png: &[u8]) -> Vec<Vec<u8>> {
+    let mut rest = &png[8..];
+    let mut chunks = Vec::new();
+    while let Some(length) = rest.first_chunk::<4>() {
+        let (chunk, after) = rest.split_at(u32::from_be_bytes(*length) as usize + 12);
+        chunks.push(chunk.to_vec());
+        rest = after;
+    }
+    chunks
+}
+
+/// A file whose text chunks are changed, or are behind its end.
+fn with_texts(png: &[u8], change: impl Fn(&mut Vec<u8>), behind: bool) -> Vec<u8> {
+    let (mut texts, others): (Vec<_>, Vec<_>) =
+        chunks(png).into_iter().partition(|chunk| matches!(&chunk[4..8], b"tEXt" | b"iTXt"));
+    texts.iter_mut().for_each(change);
+    let at = if behind { others.len() } else { 1 };
+    let (head, tail) = (others[..at].concat(), others[at..].concat());
+    [&png[..8], &head, &texts.concat(), &tail].concat()
+}
+
+#[test]
+fn metadata_in_doubt_is_shown_and_redone_with_a_warning_and_is_no_batchs_own() {
+    let whole = generated("a.png", &[]);
+    let wrong = with_texts(&whole, |chunk| *chunk.last_mut().unwrap() ^= 1, false);
+    let behind = with_texts(&whole, |_| {}, true);
+    for (bytes, doubt) in [
+        (wrong, "a.png: the checksum of its metadata is wrong: it was damaged or edited"),
+        (behind, "a.png: its metadata is behind the end of the image: it may be of another image"),
+    ] {
+        let (code, out, err) = asked("a.png", &bytes, &["show", "a.png"]);
+        assert_eq!((code, &*err), (Some(0), &*format!("zimg: {doubt}\n")));
+        assert!(out.starts_with("prompt    a red fox,\n"), "{out}");
+        let (_, out, err) = asked("a.png", &bytes, &["show", "a.png", "--json"]);
+        let said = format!(r#"{{"v":1,"event":"warning","message":"{doubt}"}}"#);
+        assert!(out.starts_with(&said) && err.is_empty(), "{out}{err}");
+        let fake = Fake::honest();
+        fs::write(fake.out().join("a.png"), &bytes).unwrap();
+        let ran = fake.run(&["redo", "a.png"]);
+        assert_eq!(ran.code, Some(0));
+        assert!(ran.stderr.contains(doubt), "{}", ran.stderr);
+        let fake = Fake::many(|_, request| panic!("{request:?}"));
+        fs::write(fake.out().join("0001.png"), &bytes).unwrap();
+        let batch = r#"{"prompt": "a red fox,\nin the \"snow\" ❄"}"#;
+        fs::write(fake.out().join("l"), batch).unwrap();
+        let ran = fake.run(&["--batch", "l", "--seed", "7"]);
+        assert_eq!(ran.code, Some(73), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_text_that_is_there_and_not_read_is_named() {
+    let whole = generated("a.png", &["--no-metadata"]);
+    let text = |data: &[u8]| {
+        let mut crc = flate2::Crc::new();
+        crc.update(b"zTXt");
+        crc.update(data);
+        let length = u32::try_from(data.len()).unwrap().to_be_bytes();
+        let chunk = [&length, &b"zTXt"[..], data, &crc.sum().to_be_bytes()].concat();
+        [&whole[..33], &chunk, &whole[33..]].concat()
+    };
+    let mut bomb = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    bomb.write_all(&vec![b' '; 5 << 20]).unwrap();
+    let bomb = [b"parameters\0\0", &bomb.finish().unwrap()[..]].concat();
+    for (bytes, what) in [
+        (text(&bomb), "its text `parameters` is longer than 4 MiB"),
+        (text(b"Comment\0\0junk"), "its text `Comment` is damaged and cannot be decompressed"),
+        (
+            text(b"a\x1b[31m\0\0junk"),
+            "its text `a\\u{1b}[31m` is damaged and cannot be decompressed",
+        ),
+        (whole[..40].to_vec(), "the file is cut: it ends before the image does"),
+    ] {
+        for words in
+            [&["show", "a.png"][..], &["show", "--parameters", "a.png"], &["redo", "a.png"]]
+        {
+            let (code, _, err) = asked("a.png", &bytes, words);
+            let said = format!("zimg: a.png has no generation metadata that can be read: {what}\n");
+            assert!(code == Some(65) && err.starts_with(&said), "{err}");
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Encodings of texts in image files: decided by the bytes, since labels of type, byte order and
 //! character code are often wrong.
 
+use zimg_text::Encoding;
+
 /// Labels of eight bytes before a comment (EXIF 2.3, 4.6.5), without their padding.
 const LABELS: [&[u8]; 4] = [b"UNICODE", b"ASCII", b"JIS", b""];
 const LABEL_BYTES: usize = 8;
@@ -39,6 +41,18 @@ pub(super) fn eight_bit(bytes: &[u8]) -> String {
         Ok(text) => text.to_owned(),
         Err(_) => bytes.iter().copied().map(char::from).collect(),
     }
+}
+
+/// A text whose place has an encoding of its own, mostly UTF-8 or Latin-1, which not all writers heed:
+/// UTF-16 or UTF-32 where the bytes are, labelled as a comment or not.
+pub(super) fn unlabelled(bytes: &[u8]) -> String {
+    let content = without_label(bytes).1;
+    let text = match Encoding::detect(content) {
+        Some(encoding) => encoding.decode(content),
+        None if content.len() < bytes.len() => Some(eight_bit(trimmed(content))),
+        None => None,
+    };
+    text.unwrap_or_else(|| eight_bit(bytes))
 }
 
 /// A comment: with a label or without, in UTF-8, UTF-16 of either order, or Latin-1. `order` is the

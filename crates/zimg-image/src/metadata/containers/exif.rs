@@ -6,7 +6,7 @@
 //! type it is said to have (EXIF 2.3, 4.6.2; TIFF 6.0, section 2).
 
 use super::encoding::ByteOrder;
-use super::{FileTexts, encoding, field, xmp};
+use super::{FileTexts, LostText, encoding, field, xmp};
 
 /// The field that has the offset of the IFD with EXIF's own fields.
 const EXIF_IFD: u16 = 0x8769;
@@ -21,7 +21,7 @@ const FIELDS: [(u16, &str); 9] = [
     (0x0131, field::SOFTWARE),
     (0x010f, field::MAKE),
     (0x0110, field::MODEL),
-    (XMP_PACKET, ""),
+    (XMP_PACKET, "exif:XMP"),
 ];
 /// Bytes that some writers put before the TIFF header, once or twice.
 const IDENTIFIER: &[u8] = b"Exif\0\0";
@@ -110,11 +110,14 @@ impl<'a> Tiff<'a> {
     }
 
     fn read_field(&self, tag: u16, name: &str, value: &[u8], texts: &mut FileTexts) {
-        if value.len() > super::TEXT_MAX || !texts.admits(value.len()) {
+        if value.len() > super::TEXT_MAX {
+            return texts.lose(LostText::TooLong(name.to_owned()));
+        }
+        if !texts.admits(value.len()) {
             return;
         }
         if tag == XMP_PACKET {
-            return xmp::read(&encoding::eight_bit(value), texts);
+            return xmp::read(&encoding::unlabelled(value), texts);
         }
         let windows = [field::XP_COMMENT, field::XP_TITLE].contains(&name);
         // Windows' fields are UTF-16 in this order in every file.

@@ -1,6 +1,6 @@
 //! EXIF, XMP and comment segments of a JPEG file.
 
-use super::{FileTexts, encoding, exif, field, split_at_nul, xmp};
+use super::{FileTexts, LostText, encoding, exif, field, split_at_nul, xmp};
 
 /// How a file begins.
 pub(super) const SIGNATURE: &[u8] = b"\xff\xd8\xff";
@@ -13,12 +13,14 @@ const COMMENT: u8 = 0xfe;
 /// The texts of a file's segments, up to its end or where it breaks off.
 pub(super) fn read(bytes: &[u8], texts: &mut FileTexts) {
     let mut rest = bytes.get(2..).unwrap_or_default();
+    let mut is_whole = false;
     while let Some((marker, after)) = marker(rest) {
         rest = after;
         // Markers without a length: TEM, and restarts between the pixels.
         if matches!(marker, 0x01 | 0xd0..=0xd8) {
             continue;
         }
+        is_whole |= marker == END || marker == SCAN;
         if marker == END {
             break;
         }
@@ -29,7 +31,7 @@ pub(super) fn read(bytes: &[u8], texts: &mut FileTexts) {
         match marker {
             APP1 => {
                 if let Some(packet) = data.strip_prefix(XMP_IDENTIFIER) {
-                    xmp::read(&encoding::eight_bit(packet), texts);
+                    xmp::read(&encoding::unlabelled(packet), texts);
                 } else if data.starts_with(b"Exif\0") {
                     exif::read(data, texts);
                 }
@@ -37,9 +39,9 @@ pub(super) fn read(bytes: &[u8], texts: &mut FileTexts) {
             COMMENT => match split_at_nul(data) {
                 // As stable-diffusion.cpp writes it: keyword and text, each with a NUL.
                 Some((b"parameters", text)) => {
-                    texts.add("parameters", &encoding::eight_bit(text));
+                    texts.add("parameters", &encoding::unlabelled(text));
                 }
-                _ => texts.add(field::COMMENT, &encoding::eight_bit(data)),
+                _ => texts.add(field::COMMENT, &encoding::unlabelled(data)),
             },
             // The head of a frame; three of these numbers are of tables.
             0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
@@ -51,6 +53,9 @@ pub(super) fn read(bytes: &[u8], texts: &mut FileTexts) {
             SCAN => rest = after_scan(rest),
             _ => {}
         }
+    }
+    if !is_whole {
+        texts.lose(LostText::Cut);
     }
 }
 

@@ -5,8 +5,11 @@ mod encoding;
 mod exif;
 mod jpeg;
 mod png;
+mod unsound;
 mod webp;
 mod xmp;
+
+pub use unsound::{LostText, MetadataDoubt};
 
 use super::keywords::PARAMETERS_KEYWORD;
 
@@ -48,13 +51,26 @@ pub(super) mod field {
     pub(crate) const COMMENT: &str = "jpeg:comment";
 }
 
+/// A text with its keyword.
+#[derive(Debug)]
+struct FileText {
+    keyword: String,
+    text: String,
+    doubt: Option<MetadataDoubt>,
+}
+
 /// The texts of a file, in its order.
 #[derive(Debug, Default)]
 pub(super) struct FileTexts {
-    texts: Vec<(String, String)>,
+    texts: Vec<FileText>,
     total: usize,
     work: usize,
     size: Option<(u32, u32)>,
+    /// The doubt about the texts that are being read.
+    doubt: Option<MetadataDoubt>,
+    /// The doubtful texts that count.
+    admitted: Option<MetadataDoubt>,
+    lost: Option<LostText>,
 }
 
 impl FileTexts {
@@ -85,23 +101,43 @@ impl FileTexts {
         self.size
     }
 
+    /// What is there and was not read: the first of it.
+    pub(super) fn lost(&self) -> Option<&LostText> {
+        self.lost.as_ref()
+    }
+
+    /// Lets texts with this doubt count beside those without, and says whether there are any.
+    pub(super) fn admit(&mut self, doubt: MetadataDoubt) -> bool {
+        self.admitted = Some(doubt);
+        self.texts.iter().any(|text| text.doubt == Some(doubt))
+    }
+
     /// Counts bytes that are about to be read; false when a file has too many.
     fn admits(&mut self, bytes: usize) -> bool {
         self.work = self.work.saturating_add(bytes);
-        self.work <= WORK_MAX
+        let admits = self.work <= WORK_MAX;
+        if !admits {
+            self.lose(LostText::TooMuch);
+        }
+        admits
+    }
+
+    fn lose(&mut self, text: LostText) {
+        self.lost.get_or_insert(text);
     }
 
     /// Takes a text, with its line ends as `\n`, unless there is too much already.
     fn add(&mut self, keyword: &str, text: &str) {
         if text.len() > TEXT_MAX {
-            return;
+            return self.lose(LostText::TooLong(LostText::keyword(keyword.as_bytes())));
         }
         let text = encoding::normalized(text);
         let total = self.total + keyword.len() + text.len();
-        if self.texts.len() < COUNT_MAX && total <= TOTAL_MAX {
-            self.total = total;
-            self.texts.push((keyword.to_owned(), text));
+        if self.texts.len() == COUNT_MAX || total > TOTAL_MAX {
+            return self.lose(LostText::TooMuch);
         }
+        self.total = total;
+        self.texts.push(FileText { keyword: keyword.to_owned(), text, doubt: self.doubt });
     }
 
     /// The text with this keyword; of several the last, as in programs that read them into a map.
@@ -110,8 +146,11 @@ impl FileTexts {
     }
 
     /// All texts with this keyword.
-    pub(super) fn with(&self, keyword: &str) -> impl DoubleEndedIterator<Item = &str> {
-        self.texts.iter().filter(move |text| text.0 == keyword).map(|text| &*text.1)
+    pub(super) fn with<'a>(&'a self, keyword: &str) -> impl DoubleEndedIterator<Item = &'a str> {
+        let counts = move |text: &&FileText| {
+            text.keyword == keyword && (text.doubt.is_none() || text.doubt == self.admitted)
+        };
+        self.texts.iter().filter(counts).map(|text| &*text.text)
     }
 }
 
@@ -130,6 +169,7 @@ mod tests {
         let mut texts = FileTexts::default();
         texts.add("a", &"x".repeat(TEXT_MAX + 1));
         assert_eq!(texts.get("a"), None);
+        assert_eq!(texts.lost(), Some(&LostText::TooLong("a".to_owned())));
         for _ in 0..2 * COUNT_MAX {
             texts.add("a", "x");
         }
@@ -139,5 +179,6 @@ mod tests {
             texts.add("a", &"x".repeat(TEXT_MAX - 1));
         }
         assert_eq!(texts.texts.len(), TOTAL_MAX / TEXT_MAX);
+        assert_eq!(texts.lost(), Some(&LostText::TooMuch));
     }
 }

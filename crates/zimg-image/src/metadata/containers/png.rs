@@ -5,7 +5,7 @@ use std::io::Read;
 use flate2::Crc;
 use flate2::read::ZlibDecoder;
 
-use super::{FileTexts, TEXT_MAX, encoding, exif, split_at_nul, xmp};
+use super::{FileTexts, LostText, MetadataDoubt, TEXT_MAX, encoding, exif, split_at_nul, xmp};
 
 /// How a file begins.
 pub(super) const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -14,34 +14,59 @@ const XMP_KEYWORD: &str = "XML:com.adobe.xmp";
 const RAW_PROFILE: &str = "Raw profile type ";
 const XMP_IDENTIFIER: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 
-/// The texts of the chunks after the signature, up to IEND or where the file breaks off.
+/// The texts of the chunks after the signature: up to IEND, and in doubt what is behind it.
 pub(super) fn read(mut rest: &[u8], texts: &mut FileTexts) {
+    let mut ended = false;
     while let Some(chunk) = Chunk::first(rest) {
         let Chunk { kind, data, after, .. } = chunk;
         rest = after;
-        if kind == b"IEND" {
-            break;
-        }
-        if let (b"IHDR", [w0, w1, w2, w3, h0, h1, h2, h3, ..]) = (kind, data) {
+        ended |= kind == b"IEND";
+        if let (b"IHDR", [w0, w1, w2, w3, h0, h1, h2, h3, ..], false) = (kind, data, ended) {
             let (width, height) = ([*w0, *w1, *w2, *w3], [*h0, *h1, *h2, *h3]);
             texts.size = Some((u32::from_be_bytes(width), u32::from_be_bytes(height)));
         }
-        if !matches!(kind, b"tEXt" | b"zTXt" | b"iTXt" | b"eXIf") || !chunk.is_sound() {
+        if !matches!(kind, b"tEXt" | b"zTXt" | b"iTXt" | b"eXIf") {
             continue;
         }
-        if kind == b"eXIf" {
-            exif::read(data, texts);
-        } else if let Some((keyword, bytes)) = text(kind, data, texts) {
-            let keyword: String = keyword.iter().copied().map(char::from).collect();
-            let text = encoding::eight_bit(&bytes);
-            if let Some(profile) = keyword.strip_prefix(RAW_PROFILE) {
-                raw_profile(profile, &text, texts);
-            } else if keyword == XMP_KEYWORD {
-                xmp::read(&text, texts);
-            } else {
-                texts.add(&keyword, &text);
-            }
+        texts.doubt = match (chunk.is_sound(), ended) {
+            (true, false) => None,
+            (false, false) => Some(MetadataDoubt::Checksum),
+            (true, true) => Some(MetadataDoubt::BehindEnd),
+            // What another file left there, or no chunk at all.
+            (false, true) => continue,
+        };
+        read_chunk(kind, data, texts);
+        if texts.doubt == Some(MetadataDoubt::Checksum) {
+            texts.lose(LostText::Checksum(keyword_of(kind, data)));
         }
+    }
+    texts.doubt = None;
+    if !ended {
+        texts.lose(LostText::Cut);
+    }
+}
+
+fn read_chunk(kind: &[u8; 4], data: &[u8], texts: &mut FileTexts) {
+    if kind == b"eXIf" {
+        return exif::read(data, texts);
+    }
+    let Some((keyword, bytes)) = text(kind, data, texts) else { return };
+    let keyword: String = keyword.iter().copied().map(char::from).collect();
+    let text = encoding::unlabelled(&bytes);
+    if let Some(profile) = keyword.strip_prefix(RAW_PROFILE) {
+        raw_profile(profile, &text, texts);
+    } else if keyword == XMP_KEYWORD {
+        xmp::read(&text, texts);
+    } else {
+        texts.add(&keyword, &text);
+    }
+}
+
+/// The name of a chunk's text in sentences.
+fn keyword_of(kind: &[u8; 4], data: &[u8]) -> String {
+    match split_at_nul(data) {
+        Some((keyword, _)) if kind != b"eXIf" => LostText::keyword(keyword),
+        _ => LostText::keyword(kind),
     }
 }
 
@@ -62,7 +87,7 @@ impl<'a> Chunk<'a> {
         Some(Self { kind, data, checksum: u32::from_be_bytes(*checksum), after })
     }
 
-    /// A text with a wrong checksum is damaged, and would be another prompt.
+    /// Whether the checksum is right.
     fn is_sound(&self) -> bool {
         let mut crc = Crc::new();
         crc.update(self.kind);
@@ -73,27 +98,41 @@ impl<'a> Chunk<'a> {
 
 /// Keyword and bytes of a text chunk, decompressed.
 fn text<'a>(kind: &[u8; 4], data: &'a [u8], texts: &mut FileTexts) -> Option<(&'a [u8], Vec<u8>)> {
+    let Some((keyword, is_compressed, bytes)) = parts(kind, data) else {
+        texts.lose(LostText::Damaged(keyword_of(kind, data)));
+        return None;
+    };
+    // Before it is decompressed its length is not known.
+    if !texts.admits(if is_compressed { TEXT_MAX } else { bytes.len() }) {
+        return None;
+    }
+    let mut text = Vec::new();
+    if !is_compressed {
+        text.extend(&bytes[..bytes.len().min(TEXT_MAX + 1)]);
+    } else if ZlibDecoder::new(bytes).take(TEXT_MAX as u64 + 1).read_to_end(&mut text).is_err() {
+        texts.lose(LostText::Damaged(keyword_of(kind, data)));
+        return None;
+    }
+    if text.len() > TEXT_MAX {
+        texts.lose(LostText::TooLong(keyword_of(kind, data)));
+        return None;
+    }
+    Some((keyword, text))
+}
+
+/// Keyword, whether the text is compressed, and its bytes.
+fn parts<'a>(kind: &[u8; 4], data: &'a [u8]) -> Option<(&'a [u8], bool, &'a [u8])> {
     let (keyword, rest) = split_at_nul(data)?;
-    let (compressed, bytes) = match kind {
-        b"zTXt" => (true, rest.strip_prefix(&[0])?),
+    match kind {
+        b"zTXt" => Some((keyword, true, rest.strip_prefix(&[0])?)),
         b"iTXt" => {
             let (head, rest) = rest.split_first_chunk::<2>()?;
             let (_language, rest) = split_at_nul(rest)?;
             let (_translated, bytes) = split_at_nul(rest)?;
-            (head[0] != 0, bytes)
+            Some((keyword, head[0] != 0, bytes))
         }
-        _ => (false, rest),
-    };
-    // Before it is decompressed its length is not known.
-    if !texts.admits(if compressed { TEXT_MAX } else { bytes.len() }) {
-        return None;
+        _ => Some((keyword, false, rest)),
     }
-    if !compressed {
-        return (bytes.len() <= TEXT_MAX).then(|| (keyword, bytes.to_vec()));
-    }
-    let mut text = Vec::new();
-    ZlibDecoder::new(bytes).take(TEXT_MAX as u64 + 1).read_to_end(&mut text).ok()?;
-    (text.len() <= TEXT_MAX).then_some((keyword, text))
 }
 
 /// A profile in hexadecimal: a line with its name, one with its length, and the digits.
@@ -105,9 +144,9 @@ fn raw_profile(name: &str, text: &str, texts: &mut FileTexts) {
         bytes.push(high << 4 | low);
     }
     if let Some(packet) = bytes.strip_prefix(XMP_IDENTIFIER) {
-        xmp::read(&encoding::eight_bit(packet), texts);
+        xmp::read(&encoding::unlabelled(packet), texts);
     } else if name.eq_ignore_ascii_case("xmp") {
-        xmp::read(&encoding::eight_bit(&bytes), texts);
+        xmp::read(&encoding::unlabelled(&bytes), texts);
     } else if name.eq_ignore_ascii_case("exif") || name.eq_ignore_ascii_case("APP1") {
         exif::read(&bytes, texts);
     }

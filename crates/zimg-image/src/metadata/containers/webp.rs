@@ -1,18 +1,21 @@
 //! EXIF and XMP chunks of a WebP file
 //! (<https://developers.google.com/speed/webp/docs/riff_container>).
 
-use super::{FileTexts, encoding, exif, xmp};
+use super::{FileTexts, LostText, encoding, exif, xmp};
 
 /// The texts of the chunks after the file's head.
 pub(super) fn read(mut rest: &[u8], texts: &mut FileTexts) {
     while let Some((head, after)) = rest.split_first_chunk::<8>() {
         let [kind @ .., a, b, c, d] = *head;
         let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        if length > after.len() {
+            texts.lose(LostText::Cut);
+        }
         let (data, after) = after.split_at(length.min(after.len()));
         match &kind {
             b"EXIF" => exif::read(data, texts),
             b"VP8X" | b"VP8L" | b"VP8 " => texts.size = size(&kind, data).or(texts.size),
-            b"XMP " => xmp::read(&encoding::eight_bit(data), texts),
+            b"XMP " => xmp::read(&encoding::unlabelled(data), texts),
             _ => {}
         }
         // Chunks have even lengths.

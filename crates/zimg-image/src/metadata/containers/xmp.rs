@@ -1,7 +1,7 @@
 //! XMP packets: the properties that have text. A packet is searched and not parsed as XML, so that
 //! faults elsewhere in it do no harm.
 
-use super::{FileTexts, TEXT_MAX, field};
+use super::{FileTexts, LostText, TEXT_MAX, field};
 
 /// Properties that are read, without their prefix, and their names here.
 const PROPERTIES: [(&str, &str); 5] = [
@@ -17,7 +17,10 @@ const OCCURRENCES_MAX: usize = 16;
 
 /// The texts of a packet.
 pub(super) fn read(packet: &str, texts: &mut FileTexts) {
-    if packet.len() > TEXT_MAX || !texts.admits(packet.len()) {
+    if packet.len() > TEXT_MAX {
+        return texts.lose(LostText::TooLong("xmp".to_owned()));
+    }
+    if !texts.admits(packet.len()) {
         return;
     }
     for (property, name) in PROPERTIES {
