@@ -34,12 +34,19 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use zimg_protocol::Kind;
-use zimg_system::signals;
+use zimg_system::{processes, signals, stack};
 
 /// The program.
 pub fn main() -> ExitCode {
     signals::survive_log_files_and_terminals();
     exit::abort_on_panic();
+    stack::with_stack(run).unwrap_or_else(|error| {
+        log::line(format_args!("cannot start a thread: {}", processes::explain(&error)));
+        exit::now(Kind::Internal.exit_code())
+    })
+}
+
+fn run() -> ExitCode {
     let args = args::Args::try_parse().unwrap_or_else(|error| {
         let _ = error.print();
         exit::now(if error.use_stderr() { Kind::Usage.exit_code() } else { 0 })

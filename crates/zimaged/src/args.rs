@@ -62,7 +62,7 @@ pub struct Args {
     /// Use libtorch's operations instead of zimg's fused kernels: slower, for comparison
     #[arg(long)]
     pub eager: bool,
-    /// CPU threads of the worker [default: libtorch's choice]
+    /// CPU threads of the worker [default: one a core, and no more than the CPU quota allows]
     #[arg(long, value_name = "N")]
     pub threads: Option<String>,
     /// Unfinished jobs at a time, waiting and running [default: 64]

@@ -7,9 +7,8 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use zimaged::Args;
 use zimg_protocol::{Failure, Kind};
-use zimg_system::closed_at_start;
 use zimg_system::log::{LogSink, Wait};
-use zimg_system::signals;
+use zimg_system::{closed_at_start, processes, signals, stack};
 
 /// Runs before std gives closed descriptors another meaning.
 #[used]
@@ -20,6 +19,13 @@ static AT_START: extern "C" fn() = closed_at_start::note_closed_descriptors;
 
 fn main() -> ExitCode {
     signals::survive_log_files_and_terminals();
+    stack::with_stack(run).unwrap_or_else(|error| {
+        let why = processes::explain(&error);
+        report(&Failure::new(Kind::Internal, format!("cannot start a thread: {why}")))
+    })
+}
+
+fn run() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) if error.use_stderr() => return report(&usage_failure(&error)),

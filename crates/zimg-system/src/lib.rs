@@ -8,3 +8,4 @@ pub mod log;
 pub mod memory;
 pub mod processes;
 pub mod signals;
+pub mod stack;

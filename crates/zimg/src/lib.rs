@@ -33,13 +33,21 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use zimg_client::{Failure, Kind};
-use zimg_system::{closed_at_start, signals};
+use zimg_system::{closed_at_start, processes, signals, stack};
 
 use crate::cli::{Cli, Command, DocsCommand, usage_error, wants_json};
 use crate::exit::Exit;
 
+/// Runs the program with the arguments of the process, whatever `ulimit -s` is.
+pub fn run_with_stack() -> ExitCode {
+    stack::with_stack(run).unwrap_or_else(|error| {
+        let message = format!("cannot start a thread: {}", processes::explain(&error));
+        tell(&Failure::new(Kind::Internal, message), false)
+    })
+}
+
 /// Runs the program with the arguments of the process.
-pub fn run() -> ExitCode {
+fn run() -> ExitCode {
     let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => {

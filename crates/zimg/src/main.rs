@@ -10,5 +10,5 @@ use std::process::ExitCode;
 static AT_START: extern "C" fn() = zimg_system::closed_at_start::note_closed_descriptors;
 
 fn main() -> ExitCode {
-    zimg::run()
+    zimg::run_with_stack()
 }

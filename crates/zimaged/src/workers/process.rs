@@ -1,6 +1,6 @@
 //! The worker's command: its program, arguments and environment.
 //!
-//! Spawn it from the main thread only (the runtime is single-threaded): the signal that a worker
+//! Spawn it from the runtime's thread only, which lives as long as zimaged: the signal that a worker
 //! requests for its parent's death is sent when the *thread* that spawned it ends.
 
 use std::ffi::{OsStr, OsString};
@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use zimage_checkpoint::ModelLocation;
 use zimage_ipc::PlanBasis;
 use zimg_protocol::{Failure, Kind};
-use zimg_system::processes;
+use zimg_system::{processes, stack};
 
 use crate::config::{DaemonConfig, Device};
 
@@ -56,6 +56,9 @@ const ALLOCATOR: (&str, &str) = ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments
 
 /// The folder in the state directory for what workers measured of devices.
 const RATES: &str = "rates";
+
+/// The stack of libtorch's threads where `ulimit -s` is short: theirs is as long as that.
+const THREAD_STACK: (&str, &str) = ("OMP_STACKSIZE", "8M");
 
 /// The variable that limits which GPUs CUDA sees.
 const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
@@ -161,6 +164,9 @@ impl WorkerCommand {
         let mut passed: Vec<_> = environment.filter(|(name, _)| is_passed(name)).collect();
         if !passed.iter().any(|(name, _)| name == WAIT_POLICY || name == SPIN_COUNT.0) {
             passed.push((SPIN_COUNT.0.into(), SPIN_COUNT.1.into()));
+        }
+        if stack::is_short() && !passed.iter().any(|(name, _)| name == THREAD_STACK.0) {
+            passed.push((THREAD_STACK.0.into(), THREAD_STACK.1.into()));
         }
         let mut set = |name: &str, value: OsString| {
             passed.retain(|(other, _)| other != name);
