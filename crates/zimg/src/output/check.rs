@@ -1,18 +1,18 @@
 //! Check that a file can be created, before anything is generated.
 
 use std::fs;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::libc::{EILSEQ, EINVAL, ENAMETOOLONG, O_NOCTTY, O_NONBLOCK};
 use nix::unistd::{AccessFlags, eaccess};
 use zimg_client::{Failure, Kind};
+use zimg_text::shell_word;
 
 use super::error::{terminal, usage};
 use super::file::{OutputFile, directory_of};
 use super::probe::probe;
-use crate::format;
 use zimg_image::ImageFormat;
 
 /// Checks that a file can be created at `path`.
@@ -73,13 +73,25 @@ fn try_special(path: &Path, kind: fs::FileType) -> Result<(), Failure> {
     }
     eaccess(path, AccessFlags::W_OK)
         .map_err(|error| no_file(format!("cannot write to {shown}: {}", error.desc())))?;
-    // A pipe without a reader blocks only when the image is written.
+    // A pipe is not opened: its reader would see the end of a file.
+    if kind.is_char_device() { try_device(path) } else { Ok(()) }
+}
+
+/// Opens a device as [`save`](super::save()) does, and writes no byte, for which a full one has no
+/// space either. `/dev/tty` without a terminal and a device without a driver do not open.
+fn try_device(path: &Path) -> Result<(), Failure> {
     let mut open = fs::OpenOptions::new();
-    open.write(true).custom_flags(O_NOCTTY | O_NONBLOCK);
-    if kind.is_char_device() && open.open(path).is_ok_and(|device| device.is_terminal()) {
-        return Err(terminal());
+    let open = open.write(true).custom_flags(O_NOCTTY | O_NONBLOCK);
+    let cannot =
+        |error: &io::Error| no_file(format!("cannot write to {}: {error}", path.display()));
+    let mut device = open.open(path).map_err(|error| cannot(&error))?;
+    if device.is_terminal() {
+        return Err(terminal(path.display()));
     }
-    Ok(())
+    match device.write(&[]) {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(cannot(&error)),
+        _ => Ok(()),
+    }
 }
 
 /// Checks that a file can be placed at `path`, by placing another one beside it.
@@ -90,7 +102,7 @@ fn try_directory(path: &Path, force: bool) -> Result<(), Failure> {
     Err(match error.error() {
         error if error.kind() == io::ErrorKind::NotFound && !directory.exists() => {
             no_file(format!("the directory {shown} does not exist"))
-                .hint(format!("create it with `mkdir -p {}`", format::quoted(directory)))
+                .hint(format!("create it with `mkdir -p {}`", shell_word(directory)))
         }
         // The name is too long, or has characters that the file system does not take.
         error if matches!(error.raw_os_error(), Some(ENAMETOOLONG | EILSEQ | EINVAL)) => {

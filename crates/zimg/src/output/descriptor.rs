@@ -68,7 +68,7 @@ impl Descriptor {
             if status & OFlag::O_ACCMODE == OFlag::O_RDONLY || status.contains(OFlag::O_PATH) {
                 return Err(io("open for reading", "redirect it with > instead of <"));
             }
-            if fd.is_terminal() { Err(terminal()) } else { Ok(()) }
+            if fd.is_terminal() { Err(terminal(self)) } else { Ok(()) }
         })
     }
 

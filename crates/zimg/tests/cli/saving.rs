@@ -323,13 +323,48 @@ fn a_socket_may_be_standard_output() {
 
 #[test]
 fn an_image_that_a_full_stream_does_not_take_is_rescued() {
-    for output in ["-", "/dev/stdout", "/dev/full"] {
+    for output in ["-", "/dev/stdout"] {
         let fake = Fake::honest_until_image();
         let mut command = fake.zimg(&["a fox", "--seed=7", "-o", output]);
         let output = command.stdout(File::create("/dev/full").unwrap()).output().unwrap();
         let ran = fake.finish(output);
         assert_eq!(ran.code, Some(74), "{}", ran.stderr);
         ran.assert_image("state/zimg/unsaved/zimg-7.png", 7, 64, 64);
+    }
+}
+
+/// Devices that would refuse the image are found before anything is generated: opened as they are
+/// after.
+#[test]
+fn a_device_that_takes_no_image_is_refused_before() {
+    let folder = tempfile::tempdir().unwrap();
+    symlink("/dev/tty", folder.path().join("tty.png")).unwrap();
+    for (output, said) in [
+        ("/dev/full", "cannot write to /dev/full: No space left on device"),
+        ("/dev/tty", "cannot write to /dev/tty: No such device or address"),
+        ("tty.png", "cannot write to tty.png: No such device or address"),
+    ] {
+        for (option, count) in [("--output=", "-n1"), ("--grid=", "-n2")] {
+            let fake = Fake::many(|_, request| panic!("{request:?}"));
+            let plain = fake.zimg(&["a fox", count]);
+            // Without a controlling terminal.
+            let mut command = Command::new("setsid");
+            command.args(["--wait".as_ref(), plain.get_program()]).args(plain.get_args());
+            command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            command.arg(format!("{option}{output}")).current_dir(folder.path());
+            let output = command.output().unwrap();
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(73), "{text}");
+            assert!(text.starts_with(&format!("zimg: {said}")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn devices_that_take_anything_take_an_image() {
+    for output in ["/dev/null", "/dev/zero"] {
+        let ran = Fake::honest().run(&["a fox", "-o", output]);
+        assert_eq!((ran.code, &ran.files[..]), (Some(0), &[][..]), "{}", ran.stderr);
     }
 }
 

@@ -227,15 +227,12 @@ fn a_terminal_by_its_name_gets_no_image_either() {
     let directory = tempfile::tempdir().unwrap();
     let pty = openpty(None, None).unwrap();
     let name = nix::unistd::ttyname(&pty.slave).unwrap();
-    let output = zimg(directory.path()).args(["a fox", "-o"]).arg(name).output().unwrap();
+    let output = zimg(directory.path()).args(["a fox", "-o"]).arg(&name).output().unwrap();
     assert_eq!(output.status.code(), Some(64));
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        text.starts_with(
-            "zimg: standard output is a terminal, and an image is binary data\nhint: "
-        ),
-        "{text}"
-    );
+    let said =
+        format!("zimg: {} is a terminal, and an image is binary data\nhint: ", name.display());
+    assert!(text.starts_with(&said), "{text}");
     drop(pty.slave);
     assert_eq!(written_to(pty.master), "");
 }
