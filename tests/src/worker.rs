@@ -68,15 +68,25 @@ impl Worker {
 
     /// Starts one with these arguments.
     pub fn on(program: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
-        Self::launch(program, environment, arguments, None)
+        Self::started(program, environment, arguments, None)
+    }
+
+    /// Starts one whose standard error is this.
+    pub fn launch(
+        program: &Path,
+        environment: &[(&str, &str)],
+        arguments: &[&str],
+        log: OwnedFd,
+    ) -> Self {
+        Self::started(program, environment, arguments, Some(log))
     }
 
     /// Starts one whose standard error is this; it is ready when this returns.
     pub fn logging_to(log: OwnedFd) -> Self {
-        Self::launch(&built_worker(), &[], &["--device", "cpu", "--warmup", "64x64"], Some(log))
+        Self::launch(&built_worker(), &[], &["--device", "cpu", "--warmup", "64x64"], log)
     }
 
-    fn launch(
+    fn started(
         program: &Path,
         environment: &[(&str, &str)],
         arguments: &[&str],

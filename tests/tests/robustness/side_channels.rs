@@ -7,16 +7,17 @@ use std::fs::{self, File};
 use std::io::pipe;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use zimage_ipc::Report;
 use zimg_client::Params;
-use zimg_tests::{Daemon, Options, Worker, built_worker, program, wait_until};
+use zimg_tests::{Daemon, Options, Worker, built_worker, faulty_worker, program, wait_until};
 
 /// A log that has a fault from the start, or gets it later.
 struct Log {
@@ -170,6 +171,58 @@ fn a_worker_outlives_its_log_at_each_phase() {
     }
 }
 
+/// What a worker has to say last, it says into a log that broke since its last image.
+#[test]
+fn a_worker_ends_as_it_should_when_its_log_breaks_before_the_end() {
+    let arguments = ["--device", "cpu", "--warmup", "64x64"];
+    for (fault, status) in [("", Some(0)), ("dead@start", Some(71)), ("panic@start", None)] {
+        for mut log in Log::all() {
+            let program = faulty_worker();
+            let planted = [("ZIMG_FAULTS", fault)];
+            let mut worker = Worker::launch(&program, &planted, &arguments, log.for_program());
+            let begun = Instant::now();
+            log.break_it();
+            if fault.is_empty() {
+                assert_eq!(worker.end().code(), status, "{}", log.what);
+            } else {
+                let run = worker.draw(1, &image(), None);
+                let fatal = matches!(run.end, Some(Report::Fatal(_)));
+                assert_eq!(fatal, status.is_some(), "{}: {fault}: {:?}", log.what, run.end);
+                assert_eq!(worker.wait().code(), status, "{}: {fault}", log.what);
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "{}: {fault}", log.what);
+        }
+    }
+}
+
+/// A standard error that was closed before the program began.
+#[test]
+fn no_program_needs_a_standard_error() {
+    let closed = |program: &Path| {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("script");
+        let text = format!("#!/bin/sh\nexec '{}' \"$@\" 2>&-\n", program.display());
+        let write = "printf '%s' \"$1\" > \"$0\" && chmod 755 \"$0\"";
+        let wrote = Command::new("/bin/sh").args(["-c", write]).arg(&script).arg(text).status();
+        assert!(wrote.unwrap().success());
+        (folder, script)
+    };
+    let (_folder, worker) = closed(&built_worker());
+    let mut daemon = Daemon::with(Options { worker: Some(worker), ..Options::default() });
+    daemon.wait_for("READY=1");
+    let (_folder, zimg) = closed(&program("zimg"));
+    let mut command = Command::new(zimg);
+    command.current_dir(daemon.folder()).env("ZIMG_SOCKET", daemon.socket()).env("ZIMG_CONFIG", "");
+    command.args(["a fox", "--size", "64x64", "--seed", "7", "-o", "a.png"]);
+    assert!(command.status().unwrap().success());
+    assert!(daemon.folder().join("a.png").exists());
+    command.args(["--size", "63x63"]);
+    assert_eq!(command.status().unwrap().code(), Some(64));
+    daemon.end();
+    let (_folder, zimaged) = closed(&program("zimaged"));
+    assert_eq!(Command::new(zimaged).arg("--keep").status().unwrap().code(), Some(64));
+}
+
 #[test]
 fn whatever_a_worker_prints_is_a_line_of_the_log_and_no_more() {
     let folder = tempfile::tempdir().unwrap();
@@ -240,6 +293,59 @@ fn zimg_delivers_the_image_whatever_becomes_of_standard_error() {
         }
     }
     daemon.end();
+}
+
+/// What zimg does last, by the phase that the worker holds in while the log breaks.
+#[derive(Clone, Copy, Debug)]
+enum LastAct {
+    /// Saves the image, and says so.
+    Save,
+    /// Sums up a batch.
+    SumUp,
+    /// Is cancelled.
+    Cancel,
+    /// Loses the daemon.
+    LoseDaemon,
+}
+
+#[test]
+fn zimg_ends_as_it_should_when_standard_error_breaks_before_the_end() {
+    use LastAct::{Cancel, LoseDaemon, Save, SumUp};
+    let draw = ["a fox", "--size", "64x64", "--seed", "7", "-o", "1.png"];
+    let batch = ["--batch", "l", "--size", "64x64", "--seed", "7", "-o", "{index}.png"];
+    for (act, hold, status) in [
+        (Save, "hold@sent", 0),
+        (SumUp, "hold@sent", 0),
+        (Cancel, "hold@step:1", 130),
+        (LoseDaemon, "hold@step:1", 70),
+    ] {
+        for (mut log, json) in Log::all().into_iter().zip([false, true].into_iter().cycle()) {
+            let mut daemon = Daemon::ready(hold);
+            fs::write(daemon.folder().join("l"), "a fox\n").unwrap();
+            let mut zimg = daemon.zimg(if matches!(act, SumUp) { &batch } else { &draw });
+            zimg.args(json.then_some("--json"));
+            let mut zimg = zimg.stderr(log.for_program()).stdout(Stdio::null()).spawn().unwrap();
+            daemon.held();
+            log.break_it();
+            let begun = Instant::now();
+            match act {
+                Save | SumUp => daemon.open_gate(),
+                Cancel => signal(&zimg, Signal::SIGINT),
+                LoseDaemon => {
+                    daemon.signal(Signal::SIGKILL);
+                    daemon.wait();
+                }
+            }
+            let name = format!("{act:?}, json {json}, {}", log.what);
+            assert_eq!(zimg.wait().unwrap().code(), Some(status), "{name}");
+            assert!(begun.elapsed() < Duration::from_secs(20), "{name}");
+            assert_eq!(daemon.folder().join("1.png").exists(), status == 0, "{name}");
+        }
+    }
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill(nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
 }
 
 #[test]
