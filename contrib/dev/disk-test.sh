@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # `make disk-test`: detached jobs on a full disk and on a read-only disk, and images and jobs on file
-# systems that lack operations: vfat, exFAT, overlay, bindfs and rclone mount, as far as this machine
-# has them. All are mounted in a mount namespace of their own. Exits with 69 where mounting is not
-# permitted.
+# systems that lack operations: vfat, exFAT, NTFS, overlay, bindfs and rclone mount. vfat and exFAT are
+# the kernel's, or FUSE's where the kernel has none. All are mounted in a mount namespace of their own.
+# Exits with 69 where mounting is not permitted, and with 75 if some of them are missing here.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 suite=disk-test
@@ -19,7 +19,11 @@ if [ -z "${ZIMG_DISK_TEST:-}" ]; then
   exec "${namespace[@]}" "$PWD/contrib/dev/disk-test.sh"
 fi
 . contrib/dev/harness.sh
-cleanup() { umount "$private/state" "$private/odd" "$private/full" 2>/dev/null || true; }
+loop=
+cleanup() {
+  umount "$private/state" "$private/odd" "$private/full" 2>/dev/null || true
+  [ -z "$loop" ] || losetup --detach "$loop" 2>/dev/null || true
+}
 export XDG_STATE_HOME=$private/rescued
 export ZIMG_SOCKET=$private/socket
 mkdir "$private/state"
@@ -107,22 +111,60 @@ umount full
 stop
 say "images of a full disk are saved elsewhere"
 
-# mounted KIND: mounts that file system at odd; 1 where this machine does not have it
+# formatted KIND: makes a disk of that kind, and names its loop device in $loop
+formatted() {
+  truncate -s 64M disk
+  "mkfs.$1" ${2:+"$2"} disk >/dev/null 2>&1 && loop=$(losetup --find --show disk 2>/dev/null)
+}
+# mounted KIND: mounts that file system at odd; else 1, and why in $why
 mounted() {
   mkdir -p odd under upper work
+  loop=
   case $1 in
-    vfat | exfat)
+    vfat)
+      why="needs mkfs.vfat, and a kernel with vfat and loop devices or fusefat"
       truncate -s 64M disk
-      "mkfs.$1" disk >/dev/null 2>&1 && mount -o "loop,uid=$(id -u)" -t "$1" disk odd 2>/dev/null
+      mkfs.vfat disk >/dev/null 2>&1 || return 1
+      mount -o "loop,uid=$(id -u)" -t vfat disk odd 2>/dev/null || fusefat -o rw+ disk odd >/dev/null 2>&1
       ;;
-    overlay) mount -t overlay -o lowerdir=under,upperdir=upper,workdir=work overlay odd 2>/dev/null ;;
-    bindfs) bindfs --chmod-deny --chown-deny under odd 2>/dev/null ;;
-    rclone) rclone mount ":local:$private/under" odd --vfs-cache-mode writes --daemon >/dev/null 2>&1 ;;
+    exfat)
+      why="needs mkfs.exfat, loop devices, and a kernel with exfat or mount.exfat-fuse"
+      formatted exfat || return 1
+      mount -o "uid=$(id -u)" -t exfat "$loop" odd 2>/dev/null || mount.exfat-fuse "$loop" odd >/dev/null 2>&1
+      ;;
+    ntfs)
+      why="needs ntfs-3g"
+      truncate -s 64M disk
+      mkfs.ntfs -F -q disk >/dev/null 2>&1 && ntfs-3g disk odd 2>/dev/null
+      ;;
+    overlay)
+      why="needs a kernel that mounts overlay here"
+      mount -t overlay -o lowerdir=under,upperdir=upper,workdir=work overlay odd 2>/dev/null
+      ;;
+    bindfs)
+      why="needs bindfs and FUSE"
+      bindfs --chmod-deny --chown-deny under odd 2>/dev/null
+      ;;
+    rclone)
+      why="needs rclone and FUSE"
+      rclone mount ":local:$private/under" odd --vfs-cache-mode writes --daemon >/dev/null 2>&1
+      ;;
   esac
 }
+unmounted() {
+  umount odd 2>/dev/null || true
+  [ -z "$loop" ] || losetup --detach "$loop" 2>/dev/null || true
+  rm -rf under upper work disk
+}
 tried=
-for kind in vfat exfat overlay bindfs rclone; do
-  mounted "$kind" || continue
+missing=
+for kind in vfat exfat ntfs overlay bindfs rclone; do
+  if ! mounted "$kind"; then
+    say "missing: $kind: $why"
+    missing="$missing $kind"
+    unmounted
+    continue
+  fi
   tried="$tried $kind"
   "$bin/zimaged" --config zimaged.toml --socket socket --worker "$private/worker" \
     --state-dir odd/state 2>log &
@@ -143,7 +185,7 @@ for kind in vfat exfat overlay bindfs rclone; do
   expect 0 "" "fetching it from $kind"
   cmp -s odd/a-1.png odd/c.png || fail "the images on $kind differ"
   stop_daemon
-  umount odd
-  rm -rf under upper work disk
+  unmounted
 done
-say "images and jobs were saved on:${tried:- no such file system, as this machine has none}"
+say "images and jobs were saved on:${tried:- none of them}${missing:+; missing here:$missing}"
+[ -z "$missing" ] || exit 75

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # `make hub-test`: zimg and huggingface_hub with one cache, fed by a small server on this machine.
 # huggingface_hub finds what zimg fetched, and each continues or leaves alone what the other left
-# half; the full disk is a small tmpfs where mounting is permitted. Exits with 69 without Python.
+# half; the full disk is a small tmpfs where mounting is permitted. Exits with 69 without Python, and
+# with 75 without that disk.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 suite=hub-test
@@ -80,7 +81,8 @@ if mount -t tmpfs -o size=20m none "$private/small" 2>/dev/null; then
   "$python" "$here/witness.py" see
   mount -o remount,ro "$private/small"
   "$zimg" pull -q >/dev/null || fail "a whole read-only cache"
-  echo "$suite: full and read-only disks"
+  echo "$suite: one cache for zimg and huggingface_hub, whichever is killed, on full and read-only disks"
 else
-  echo "$suite: no full disk: mounting is not permitted here"
+  echo "$suite: one cache for both; not on full and read-only disks, as mounting is not permitted here"
+  exit 75
 fi

@@ -23,6 +23,7 @@ SPECIFICATION = ROOT / "docs/specification.md"
 SUITES = {
     "units": "make units",
     "disks": "make disk-test",
+    "hub": "make hub-test",
     "users": "make users-test",
     "limits": "make limits-test",
     "systemd": "make systemd-test",
