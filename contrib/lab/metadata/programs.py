@@ -183,6 +183,31 @@ def invokeai():
     png("invokeai-graph.png", {"invokeai_graph": '{"nodes":{}}'})
 
 
+def mflux():
+    """src/mflux/utils/generated_image.py (_get_metadata), image_util.py: ASCII JSON as the user comment."""
+    metadata = {
+        "mflux_version": "0.13.1", "model": "Tongyi-MAI/Z-Image", "base_model": "z-image", "seed": SEED, "steps": 9,
+        "guidance": 6.0, "height": 768, "width": 512, "precision": "mlx.core.bfloat16", "quantize": 8,
+        "lora_paths": None, "image_path": None, "prompt": PROMPT, "negative_prompt": NEGATIVE,
+    }
+    for name, changes in {
+        "mflux.png": {}, "mflux.jpg": {}, "mflux-from-image.png": {"image_path": "a.png", "image_strength": 0.4},
+    }.items():
+        comment = b"ASCII\0\0\0" + json.dumps(metadata | changes).encode()
+        exif = piexif.dump({"Exif": {piexif.ExifIFD.UserComment: comment}})
+        IMAGE.save(out / name, exif=exif)
+
+
+def ruined_fooocus():
+    """modules/sdxl_pipeline.py."""
+    metadata = {
+        "Prompt": PROMPT, "Negative": NEGATIVE, "steps": 9, "cfg": 7, "width": 512, "height": 768, "seed": SEED,
+        "sampler_name": "euler", "scheduler": "simple", "base_model_name": "z_image.safetensors", "loras": [],
+        "start_step": 0, "denoise": None, "clip_skip": 1, "software": "RuinedFooocus",
+    }
+    png("ruined-fooocus.png", {"parameters": json.dumps(metadata)})
+
+
 def fooocus():
     """modules/meta_parser.py, modules/private_logger.py."""
     fields = {
@@ -246,6 +271,8 @@ def comfyui():
     encoded = {"7": {"class_type": "VAEEncode", "inputs": {"pixels": ["15", 0]}}}
     png("comfyui-from-image.png", {"prompt": json.dumps(graph | encoded)})
     png("comfyui-workflow.png", {"workflow": layout})
+    # Civitai's generator: the graph as the user comment, with notes beside its nodes.
+    commented("comfyui-civitai.jpg", json.dumps(graph | {"extra": {"airs": []}, "extraMetadata": "{}"}))
 
 
 def novelai():
@@ -293,5 +320,7 @@ def easy_diffusion():
     commented("easy-diffusion.jpg", json.dumps(entries))
 
 
-for program in (zimg_0_1, a1111, sdcpp, swarmui, invokeai, fooocus, comfyui, novelai, draw_things, easy_diffusion):
+for program in (
+    zimg_0_1, a1111, sdcpp, swarmui, invokeai, fooocus, mflux, ruined_fooocus, comfyui, novelai, draw_things, easy_diffusion,
+):
     program()

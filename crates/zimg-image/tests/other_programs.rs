@@ -88,7 +88,9 @@ fn writer(name: &str) -> MetadataWriter {
         ("easy-diffusion", MetadataWriter::EasyDiffusion),
         ("fooocus", MetadataWriter::Fooocus),
         ("invokeai", MetadataWriter::InvokeAi),
+        ("mflux", MetadataWriter::Mflux),
         ("novelai", MetadataWriter::NovelAi),
+        ("ruined-fooocus", MetadataWriter::RuinedFooocus),
         ("sdcpp", MetadataWriter::StableDiffusionCpp),
         ("swarmui", MetadataWriter::SwarmUi),
         ("zimg", MetadataWriter::Zimg),
@@ -103,6 +105,7 @@ fn other_programs_are_read_in_their_units() {
         ("comfyui-two-samplers.png", UnreadMetadata::Samplers(2)),
         ("comfyui-workflow.png", UnreadMetadata::Format),
         ("invokeai-graph.png", UnreadMetadata::Format),
+        ("mflux-from-image.png", UnreadMetadata::FromImage),
     ]);
     let files = files("programs");
     assert!(files.len() > 50, "{}", files.len());

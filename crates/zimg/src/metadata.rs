@@ -9,6 +9,9 @@ use zimg_text::shell_word;
 
 use crate::version::PROGRAM;
 
+/// How many texts of a file are named.
+const TEXTS_SHOWN: usize = 4;
+
 /// The metadata of one image of a job: the request, the values of the defaults, and the image.
 pub(crate) fn of_image(
     params: &Params,
@@ -76,6 +79,14 @@ pub(crate) fn unread(path: &Path, embedded: &EmbeddedMetadata) -> Failure {
             }
         };
         return Failure::new(Kind::Refused, message).hint(hint);
+    }
+    if !embedded.others.is_empty() {
+        let few = embedded.others.iter().take(TEXTS_SHOWN).map(|name| format!("`{name}`"));
+        let few = few.collect::<Vec<_>>().join(", ");
+        let message =
+            format!("{shown} has no generation metadata that zimg knows, but texts: {few}");
+        return Failure::new(Kind::Refused, message)
+            .hint(format!("`zimg show --parameters {}` prints them", shell_word(path)));
     }
     Failure::new(Kind::Refused, format!("{shown} has no generation metadata")).hint(
         "images by zimg have it, unless they were generated with --no-metadata or edited since",

@@ -24,6 +24,9 @@ pub struct EmbeddedMetadata {
     pub writer: Option<MetadataWriter>,
     /// Why there is no generation metadata although a program wrote some.
     pub unread: Option<UnreadMetadata>,
+    /// Keywords of the texts that are no generation metadata of a known program, which
+    /// `parameters` has then.
+    pub others: Vec<String>,
     /// Why it may not be this image's.
     pub doubt: Option<MetadataDoubt>,
     /// A text that is there and is not read, if there is no metadata.
@@ -78,7 +81,16 @@ impl EmbeddedMetadata {
     /// What the texts that count say.
     fn of(texts: &FileTexts) -> Self {
         let Some(Reading { writer, text, metadata }) = programs::read(texts) else {
-            return Self { lost: texts.lost().cloned(), ..Self::default() };
+            let mut others = Vec::new();
+            let mut text = String::new();
+            for (keyword, other) in texts.others() {
+                text += &format!("{keyword}: {other}\n");
+                if !others.iter().any(|known| known == keyword) {
+                    others.push(keyword.to_owned());
+                }
+            }
+            let parameters = (!others.is_empty()).then_some(text);
+            return Self { others, parameters, lost: texts.lost().cloned(), ..Self::default() };
         };
         let (generation, unread) = match metadata {
             Ok(metadata) => (Some(metadata), None),

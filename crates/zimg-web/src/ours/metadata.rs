@@ -37,7 +37,7 @@ pub(super) async fn read(
 }
 
 fn settings(found: EmbeddedMetadata) -> Result<Value, Problem> {
-    let EmbeddedMetadata { generation, parameters, writer, unread, doubt, lost } = found;
+    let EmbeddedMetadata { generation, parameters, writer, unread, doubt, lost, .. } = found;
     let Some(generation) = generation else {
         let problem = |message: String| Err(Problem::new(Reason::Unprocessable, message));
         return match (writer, unread) {

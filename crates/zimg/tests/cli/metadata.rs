@@ -243,6 +243,35 @@ fn metadata_in_doubt_is_shown_and_redone_with_a_warning_and_is_no_batchs_own() {
 }
 
 #[test]
+fn texts_of_unknown_programs_are_named_and_printed() {
+    let whole = generated("a.png", &["--no-metadata"]);
+    let with = |texts: &[(&str, &str)]| {
+        let chunks = texts.iter().map(|(keyword, text)| {
+            let data = [keyword.as_bytes(), b"\0", text.as_bytes()].concat();
+            let mut crc = flate2::Crc::new();
+            crc.update(b"tEXt");
+            crc.update(&data);
+            let length = u32::try_from(data.len()).unwrap().to_be_bytes();
+            [&length, &b"tEXt"[..], &data, &crc.sum().to_be_bytes()].concat()
+        });
+        [&whole[..33], &chunks.collect::<Vec<_>>().concat(), &whole[33..]].concat()
+    };
+    let midjourney = "a castle --ar 16:9 Job ID: 1";
+    let bytes = with(&[("Description", midjourney), ("Author", "me"), ("x", "y")]);
+    for words in [["show", "a.png"], ["redo", "a.png"]] {
+        let (code, _, err) = asked("a.png", &bytes, &words);
+        let said = "zimg: a.png has no generation metadata that zimg knows, but texts: `Description`, \
+                    `x`\nhint: `zimg show --parameters a.png` prints them\n";
+        assert_eq!((code, &*err), (Some(65), said));
+    }
+    let (code, out, _) = asked("a.png", &bytes, &["show", "--parameters", "a.png"]);
+    assert_eq!((code, out), (Some(0), format!("Description: {midjourney}\nx: y\n")));
+    // What cameras and editors write says nothing of it.
+    let (_, _, err) = asked("a.png", &with(&[("Software", "GIMP")]), &["show", "a.png"]);
+    assert!(err.starts_with("zimg: a.png has no generation metadata\n"), "{err}");
+}
+
+#[test]
 fn a_text_that_is_there_and_not_read_is_named() {
     let whole = generated("a.png", &["--no-metadata"]);
     let text = |data: &[u8]| {

@@ -22,6 +22,30 @@ const TOTAL_MAX: usize = 16 << 20;
 /// The most that is decompressed, decoded and searched for them.
 const WORK_MAX: usize = 128 << 20;
 
+/// Keywords of texts that cameras, editors and clocks write: those of the PNG specification (11.3.4.2),
+/// ImageMagick's, and fields of EXIF.
+const PLAIN_KEYWORDS: [&str; 19] = [
+    "Title",
+    "Author",
+    "Copyright",
+    "Creation Time",
+    "Disclaimer",
+    "Warning",
+    "Source",
+    "Software",
+    "date:create",
+    "date:modify",
+    "date:timestamp",
+    "signature",
+    "label",
+    field::XP_TITLE,
+    field::SOFTWARE,
+    field::MAKE,
+    field::MODEL,
+    field::MAKER_NOTE,
+    field::CREATOR_TOOL,
+];
+
 /// EXIF and XMP fields under the name that this module gives them; the other keywords are those of
 /// PNG text chunks.
 pub(super) mod field {
@@ -143,6 +167,17 @@ impl FileTexts {
     /// The text with this keyword; of several the last, as in programs that read them into a map.
     pub(super) fn get(&self, keyword: &str) -> Option<&str> {
         self.with(keyword).next_back()
+    }
+
+    /// The texts that may say how an image was made although no program is known that writes them so:
+    /// not those of cameras, editors and clocks.
+    pub(super) fn others(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_other = |text: &&FileText| {
+            let (keyword, lower) = (&*text.keyword, text.text.trim());
+            let is_plain = PLAIN_KEYWORDS.iter().any(|plain| keyword.eq_ignore_ascii_case(plain));
+            text.doubt.is_none() && !lower.is_empty() && !is_plain && !keyword.contains("::")
+        };
+        self.texts.iter().filter(is_other).map(|text| (&*text.keyword, &*text.text))
     }
 
     /// All texts with this keyword.

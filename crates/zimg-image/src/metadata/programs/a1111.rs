@@ -46,7 +46,10 @@ pub(super) fn read_unknown(texts: &FileTexts) -> Option<Reading> {
     Some(Reading {
         writer: MetadataWriter::A1111,
         text: text.to_owned(),
-        metadata: Err(UnreadMetadata::Malformed),
+        metadata: Err(match json::object(text) {
+            Some(_) => UnreadMetadata::Format,
+            None => UnreadMetadata::Malformed,
+        }),
     })
 }
 

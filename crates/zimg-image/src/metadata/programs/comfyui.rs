@@ -19,8 +19,9 @@ const FIELDS: [&str; 3] = [field::MODEL, field::MAKE, field::IMAGE_DESCRIPTION];
 /// The graph, or the layout if only that was left.
 pub(super) fn read(texts: &FileTexts) -> Option<Reading> {
     let graph = texts.get("prompt").or_else(|| prefixed(texts, ["prompt:", "Prompt:"]));
+    let graph = graph.or_else(|| texts.get(field::USER_COMMENT));
     let layout = texts.get("workflow").or_else(|| prefixed(texts, ["workflow:", "Workflow:"]));
-    let nodes = graph.and_then(json::object).filter(is_graph);
+    let nodes = graph.and_then(json::object).and_then(nodes);
     let metadata = match &nodes {
         Some(nodes) => Graph(nodes).read(texts.size()),
         None => Err(UnreadMetadata::Format),
@@ -36,8 +37,11 @@ fn prefixed<'a>(texts: &'a FileTexts, prefixes: [&str; 2]) -> Option<&'a str> {
     })
 }
 
-fn is_graph(nodes: &Object) -> bool {
-    !nodes.is_empty() && nodes.values().all(|node| node.get("class_type").is_some())
+/// The nodes of a graph; Civitai's generator has its own notes beside them.
+fn nodes(mut root: Object) -> Option<Object> {
+    root.retain(|name, _| !matches!(&**name, "extra" | "extraMetadata"));
+    let is_graph = !root.is_empty() && root.values().all(|node| node.get("class_type").is_some());
+    is_graph.then_some(root)
 }
 
 /// Nodes by their names.

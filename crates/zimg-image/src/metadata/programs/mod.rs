@@ -8,7 +8,9 @@ mod easy_diffusion;
 mod fooocus;
 mod invokeai;
 mod json;
+mod mflux;
 mod novelai;
+mod ruined_fooocus;
 mod settings;
 mod swarmui;
 mod zimg;
@@ -37,8 +39,12 @@ pub enum MetadataWriter {
     Fooocus,
     /// InvokeAI.
     InvokeAi,
+    /// mflux.
+    Mflux,
     /// NovelAI.
     NovelAi,
+    /// RuinedFooocus.
+    RuinedFooocus,
     /// stable-diffusion.cpp.
     StableDiffusionCpp,
     /// SwarmUI.
@@ -55,7 +61,9 @@ impl fmt::Display for MetadataWriter {
             Self::EasyDiffusion => "Easy Diffusion",
             Self::Fooocus => "Fooocus",
             Self::InvokeAi => "InvokeAI",
+            Self::Mflux => "mflux",
             Self::NovelAi => "NovelAI",
+            Self::RuinedFooocus => "RuinedFooocus",
             Self::StableDiffusionCpp => "stable-diffusion.cpp",
             Self::SwarmUi => "SwarmUI",
         })
@@ -107,7 +115,9 @@ pub(super) fn read(texts: &FileTexts) -> Option<Reading> {
         zimg::read,
         swarmui::read,
         invokeai::read,
+        ruined_fooocus::read,
         fooocus::read,
+        mflux::read,
         draw_things::read,
         novelai::read,
         a1111::read,
