@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use zimg_protocol::messages::{
-    Event, Generate, JobId, JobInfo, Overview, Request, Setup, Status, WorkerPlan,
+    Event, Expiries, Generate, JobId, JobInfo, Overview, Request, Setup, Status, WorkerPlan,
 };
 use zimg_protocol::{Failure, Frame};
 
@@ -142,6 +142,22 @@ impl Client {
         }
         match self.ask(Request::MemoryPlans)? {
             Event::MemoryPlans(plans) => Ok(plans),
+            other => Err(unexpected_frame(&Frame::Event(other))),
+        }
+    }
+
+    /// How long detached jobs stay, and when those of the user expire that have ended; none from a
+    /// daemon of an earlier minor version.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::status`].
+    pub fn expiries(&mut self) -> Result<Option<Expiries>, Failure> {
+        if self.minor() < 3 {
+            return Ok(None);
+        }
+        match self.ask(Request::Expiries)? {
+            Event::Expiries(expiries) => Ok(Some(expiries)),
             other => Err(unexpected_frame(&Frame::Event(other))),
         }
     }

@@ -16,9 +16,9 @@ pub use job::{Canceller, Image, Job, Update};
 pub use zimage_params as params;
 pub use zimage_params::{ParamsError, seed_of_image};
 pub use zimg_protocol::messages::{
-    Busy, Capabilities, Counters, DaemonLimits, DeviceMemory, Generate, ImageInfo, ImageRole,
-    JobId, JobInfo, JobState, ModelInfo, Overview, Params, PixelLayout, PlannedMemory, Preview,
-    Priority, Setup, Started, Status, Step, Timings, Waiting, Weights, WorkerId, WorkerPlan,
-    WorkerState, WorkerStatus,
+    Busy, Capabilities, Counters, DaemonLimits, DeviceMemory, Expiries, Generate, ImageInfo,
+    ImageRole, JobExpiry, JobId, JobInfo, JobState, ModelInfo, Overview, Params, PixelLayout,
+    PlannedMemory, Preview, Priority, Setup, Started, Status, Step, Timings, Waiting, Weights,
+    WorkerId, WorkerPlan, WorkerState, WorkerStatus,
 };
 pub use zimg_protocol::{Failure, Kind, home, limits};

@@ -101,6 +101,7 @@ fn request(message: &Request) -> &'static str {
         Request::Overview => "Overview",
         Request::Setup => "Setup",
         Request::MemoryPlans => "MemoryPlans",
+        Request::Expiries => "Expiries",
     }
 }
 
@@ -137,5 +138,6 @@ fn event(message: &Event) -> &'static str {
         Event::Asked(_) => "Asked",
         Event::Setup(_) => "Setup",
         Event::MemoryPlans(_) => "MemoryPlans",
+        Event::Expiries(_) => "Expiries",
     }
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use zimg_protocol::limits::CHUNK_BYTES;
-use zimg_protocol::messages::{Counters, JobId, JobInfo, ModelInfo, Priority, Timings};
+use zimg_protocol::messages::{
+    Counters, Expiries, JobExpiry, JobId, JobInfo, ModelInfo, Priority, Timings,
+};
 use zimg_protocol::{Failure, Kind};
 
 use super::job::Job;
@@ -72,6 +74,18 @@ impl JobTable {
                 (*bytes <= CHUNK_BYTES).then_some(info)
             })
             .collect()
+    }
+
+    /// When the detached jobs of a user, or of all for root, expire that have ended.
+    pub(crate) fn expiries(&self, uid: u32) -> Expiries {
+        let (age_s, retention) = (self.age.seconds(), &self.retention);
+        let retention_s = retention.time.as_secs();
+        let own = self.detached().filter(|job| job.owner.uid == uid || uid == ROOT);
+        let jobs = own.filter_map(|job| {
+            let lived_s = age_s.saturating_sub(job.phase.ended_s()?);
+            Some(JobExpiry { job: job.id, expires_in_s: retention_s.saturating_sub(lived_s) })
+        });
+        Expiries { retention_s, bytes_per_user: retention.bytes_per_user, jobs: jobs.collect() }
     }
 
     /// Detached jobs that have ended, without those that are just being deleted.

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use zimage_params::Params;
 
-use super::{JobId, JobInfo, ModelInfo, Overview, Setup, Status, WorkerPlan, WorkerState};
+use super::{
+    Expiries, JobId, JobInfo, ModelInfo, Overview, Setup, Status, WorkerPlan, WorkerState,
+};
 use crate::error::Failure;
 
 /// What a client is told.
@@ -59,6 +61,8 @@ pub enum Event {
     Setup(Box<Setup>),
     /// The answer to `Request::MemoryPlans`: of the workers that have one. Since minor version 2.
     MemoryPlans(#[serde(deserialize_with = "crate::codec::as_they_come")] Vec<WorkerPlan>),
+    /// The answer to `Request::Expiries`. Since minor version 3.
+    Expiries(Expiries),
 }
 
 /// Why a job waits.

@@ -61,3 +61,24 @@ pub struct JobInfo {
     /// characters.
     pub prompt: String,
 }
+
+/// How long detached jobs stay, and those of a user that have ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expiries {
+    /// Seconds that a job stays after its end, in time that the daemon runs.
+    pub retention_s: u64,
+    /// Bytes that the detached jobs of one user may take.
+    pub bytes_per_user: u64,
+    /// The jobs that have ended.
+    #[serde(deserialize_with = "crate::codec::as_they_come")]
+    pub jobs: Vec<JobExpiry>,
+}
+
+/// When a detached job that has ended is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobExpiry {
+    /// Its number.
+    pub job: JobId,
+    /// Seconds until then, in time that the daemon runs.
+    pub expires_in_s: u64,
+}

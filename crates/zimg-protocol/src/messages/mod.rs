@@ -11,7 +11,7 @@ mod status;
 
 pub use event::{Busy, Event, ImageInfo, Preview, Started, Step, Timings, Waiting};
 pub use image_input::{ImageInput, ImageRole, ImageSource, PixelLayout};
-pub use jobs::{JobInfo, JobState};
+pub use jobs::{Expiries, JobExpiry, JobInfo, JobState};
 pub(crate) use request::ReceivedGenerate;
 pub use request::{Generate, Priority, Request};
 pub use status::{

@@ -49,6 +49,9 @@ pub enum Request {
     Setup,
     /// The workers' memory plans; answered by `Event::MemoryPlans`. Since minor version 2.
     MemoryPlans,
+    /// How long detached jobs stay, and when those of the peer expire that have ended; answered by
+    /// `Event::Expiries`. Since minor version 3.
+    Expiries,
 }
 
 /// A job: what to generate, and how it is scheduled and delivered.

@@ -147,6 +147,11 @@ pub(crate) fn planned() -> PlannedMemory {
     }
 }
 
+fn expiries() -> Expiries {
+    let jobs = vec![JobExpiry { job: 5, expires_in_s: 60 }];
+    Expiries { retention_s: 604_800, bytes_per_user: 9, jobs }
+}
+
 fn setup() -> Setup {
     Setup { config: None, model: "tiny".to_owned(), state_dir: Some("/s".to_owned()) }
 }
@@ -195,6 +200,7 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
         ("Request::Overview", Frame::Request(Request::Overview)),
         ("Request::Setup", Frame::Request(Request::Setup)),
         ("Request::MemoryPlans", Frame::Request(Request::MemoryPlans)),
+        ("Request::Expiries", Frame::Request(Request::Expiries)),
         ("Event::Accepted", Frame::Event(Event::Accepted { job, position: 1 })),
         ("Event::Waiting(Queue)", Frame::Event(Event::Waiting(Waiting::Queue { position: 1 }))),
         (
@@ -239,6 +245,7 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
                 plan: planned(),
             }])),
         ),
+        ("Event::Expiries", Frame::Event(Event::Expiries(expiries()))),
         ("Image", Frame::Image(vec![1, 2, 3].into())),
         ("Pixels", Frame::Pixels(vec![1, 2, 3].into())),
         ("Error", Frame::Error((&failure()).into())),

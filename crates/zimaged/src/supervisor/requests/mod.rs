@@ -55,6 +55,7 @@ impl Supervisor {
             Request::Overview => self.tell_overview(id, uid),
             Request::Setup => self.tell_setup(id),
             Request::MemoryPlans => self.tell_memory_plans(id),
+            Request::Expiries => self.tell_expiries(id, uid),
         }
     }
 
