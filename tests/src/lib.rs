@@ -19,6 +19,7 @@ mod programs;
 mod pty;
 mod raw;
 mod store;
+mod web;
 mod worker;
 
 pub use daemon::{Daemon, Options, faulty_starts, finish, lives, mock_worker, wait_until};
@@ -28,4 +29,5 @@ pub use programs::{built_worker, faulty_worker, program};
 pub use pty::written_to;
 pub use raw::Raw;
 pub use store::Store;
+pub use web::{Answer, Event, Events, Web, field};
 pub use worker::{Run, Snapshot, Worker};

@@ -10,6 +10,8 @@ mod assets;
 mod browser;
 pub mod daemon;
 mod events;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod headers;
 mod health;
 pub mod log;

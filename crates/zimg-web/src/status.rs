@@ -2,7 +2,7 @@
 //! model, and what this process can.
 
 use serde_json::{Value, json};
-use zimg_client::{Capabilities, ModelInfo, Overview, WorkerState};
+use zimg_client::{Capabilities, Expiries, ModelInfo, Overview, WorkerState};
 
 use crate::problem::Problem;
 use crate::tracker::WaitingFields;
@@ -18,6 +18,7 @@ pub struct FrontInfo {
 pub(crate) fn value(
     overview: Result<&Overview, &Problem>,
     model: Option<&ModelInfo>,
+    expiries: Option<&Expiries>,
     front: &FrontInfo,
 ) -> Value {
     let state = match overview {
@@ -38,6 +39,10 @@ pub(crate) fn value(
         "limits": overview.map(|seen| json!({
             "jobs": seen.limits.jobs,
             "jobs_per_user": seen.limits.jobs_per_user,
+        })),
+        "retention": expiries.map(|expiries| json!({
+            "seconds": expiries.retention_s,
+            "bytes": expiries.bytes_per_user,
         })),
         "store": overview.and_then(|seen| seen.store_failure.as_ref()).map(|failure| json!({
             "message": failure.message,

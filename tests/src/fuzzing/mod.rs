@@ -7,6 +7,7 @@
 mod configuration;
 mod conversation;
 mod counting;
+mod http;
 mod layouts;
 mod store;
 mod weights;
@@ -15,6 +16,7 @@ mod wire;
 pub use configuration::configuration;
 pub use conversation::worker;
 pub use counting::{Counting, most_held};
+pub use http::http;
 pub use layouts::layouts;
 pub use store::{jobs, record};
 pub use weights::{gguf, safetensors};
@@ -28,7 +30,7 @@ pub const SLACK: usize = 64 << 10;
 pub type Oracle = fn(&[u8]) -> bool;
 
 /// All of them, by the names of their fuzzers and of the folders in `tests/fuzz/corpus`.
-pub const ALL: [(&str, Oracle); 10] = [
+pub const ALL: [(&str, Oracle); 11] = [
     ("hello", hello),
     ("frames", frames),
     ("requests", requests),
@@ -39,6 +41,7 @@ pub const ALL: [(&str, Oracle); 10] = [
     ("gguf", gguf),
     ("safetensors", safetensors),
     ("layouts", layouts),
+    ("http", http),
 ];
 
 /// The text with the number -0.0 as the default that it equals, which is left out when it is written.

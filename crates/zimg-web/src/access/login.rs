@@ -142,7 +142,7 @@ impl Access {
 }
 
 /// The key of a request: `Bearer KEY`, or `Basic` with any name and the key as the password.
-fn key_text(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn key_text(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, rest) = value.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") {

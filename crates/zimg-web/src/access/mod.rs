@@ -14,9 +14,13 @@ use std::sync::Arc;
 
 pub use digest::Digest;
 pub use host::Hosts;
+#[cfg(feature = "fuzzing")]
+pub(crate) use keys::parse as parse_keys;
 pub use keys::{Key, Keys, new_key};
 pub(crate) use layer::{checked, signed_in};
 pub(crate) use login::Signed;
+#[cfg(feature = "fuzzing")]
+pub(crate) use login::key_text as request_key;
 pub use login::{Login, OneTimeToken};
 pub use secret::Secret;
 pub(crate) use secret::random_text;

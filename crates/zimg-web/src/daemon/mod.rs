@@ -22,9 +22,9 @@ pub use encode::{JobContext, encode, encode_preview};
 pub use job::RunningJob;
 pub use stored::StoredImage;
 pub use zimg_client::{
-    Capabilities, Failure, Generate, Image, ImageInfo, JobId, JobInfo, JobState, Kind, ModelInfo,
-    Overview, Params, Preview, Priority, Started, Status, Step, Timings, Update, Waiting,
-    WorkerState,
+    Capabilities, Expiries, Failure, Generate, Image, ImageInfo, JobId, JobInfo, JobState, Kind,
+    ModelInfo, Overview, Params, Preview, Priority, Started, Status, Step, Timings, Update,
+    Waiting, WorkerState,
 };
 
 use crate::access::User;
@@ -37,6 +37,8 @@ pub const PROGRAM: &str = concat!("zimg-web ", env!("CARGO_PKG_VERSION"));
 const QUESTIONS: usize = 4;
 /// How old an overview may be.
 const OVERVIEW_AGE: Duration = Duration::from_millis(200);
+/// How old the times of expiry may be.
+const EXPIRIES_AGE: Duration = Duration::from_secs(1);
 /// How long a job waits for a connection that other jobs have.
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 
@@ -68,6 +70,7 @@ struct Shared {
 struct Seen {
     overview: Option<(Instant, Arc<Overview>)>,
     model: Option<Arc<ModelInfo>>,
+    expiries: Option<(Instant, Arc<Expiries>)>,
 }
 
 impl Daemon {
@@ -120,6 +123,22 @@ impl Daemon {
     /// The model as it was last known, without a question.
     pub fn known_model(&self) -> Option<Arc<ModelInfo>> {
         self.seen().model.clone()
+    }
+
+    /// How long detached jobs stay, and when those that have ended expire, at most a second old and
+    /// with these jobs; none if no daemon answers or an older one does.
+    pub(crate) async fn expiries(&self, jobs: &[JobInfo]) -> Option<Arc<Expiries>> {
+        let ended = |info: &&JobInfo| matches!(info.state, JobState::Done | JobState::Failed(_));
+        let has = |expiries: &Expiries, job| expiries.jobs.iter().any(|other| other.job == job);
+        if let Some((at, expiries)) = &self.seen().expiries
+            && at.elapsed() < EXPIRIES_AGE
+            && jobs.iter().filter(ended).all(|info| has(expiries, info.job))
+        {
+            return Some(Arc::clone(expiries));
+        }
+        let expiries = Arc::new(self.ask(Client::expiries).await.ok()??);
+        self.seen().expiries = Some((Instant::now(), Arc::clone(&expiries)));
+        Some(expiries)
     }
 
     /// The jobs of a user, in the order of the daemon.

@@ -21,7 +21,7 @@ const THUMBNAIL: u32 = 512;
 
 /// An image's id: its job and its number, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ImageId {
+pub(crate) struct ImageId {
     pub job: JobId,
     /// From 0.
     pub index: u32,

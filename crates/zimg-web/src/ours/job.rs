@@ -1,14 +1,20 @@
 //! A job as JSON.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::{Map, Value, json};
 use zimg_client::limits::PROMPT_SHOWN;
-use zimg_client::{JobInfo, JobState, Params, Priority, Started};
+use zimg_client::{Expiries, JobInfo, JobState, Params, Priority, Started};
 
 use super::params;
 use crate::tracker::{FailureFields, from_one};
 
 /// What is known of a job: as the daemon lists it, and in full where it was asked.
-pub(super) fn object(info: &JobInfo, details: Option<&(Params, Option<Started>)>) -> Value {
+pub(super) fn object(
+    info: &JobInfo,
+    details: Option<&(Params, Option<Started>)>,
+    expiries: Option<&Expiries>,
+) -> Value {
     let (asked, cut) = match details {
         Some((asked, _)) => (params::to_json(asked), false),
         None => (listed(info), info.prompt.chars().count() >= PROMPT_SHOWN),
@@ -31,6 +37,7 @@ pub(super) fn object(info: &JobInfo, details: Option<&(Params, Option<Started>)>
             Priority::Batch => "batch",
         },
         "accepted_ms": info.accepted_unix_s.saturating_mul(1000),
+        "expires_ms": expiries.and_then(|expiries| expires_ms(info, expiries)),
         "images": images(info),
     });
     match &info.state {
@@ -66,6 +73,14 @@ fn listed(info: &JobInfo) -> Map<String, Value> {
         Value::Object(object) => object,
         _ => Map::new(),
     }
+}
+
+/// When a job that has ended is deleted, in milliseconds since 1970: not before, since time in which
+/// no daemon runs does not count.
+fn expires_ms(info: &JobInfo, expiries: &Expiries) -> Option<u64> {
+    let expiry = expiries.jobs.iter().find(|expiry| expiry.job == info.job)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+    Some((now + expiry.expires_in_s).saturating_mul(1000))
 }
 
 fn started(started: &Started) -> Value {

@@ -71,7 +71,7 @@ pub(super) async fn submit(
     let (job, position) = app.daemon.submit(&user, request.clone()).await?;
     app.tracker.submitted(&user, job, position, params.clone());
     let info = submitted(job, position, &request);
-    let object = job::object(&info, Some(&(params, None)));
+    let object = job::object(&info, Some(&(params, None)), None);
     let location = format!("/zimg/v1/jobs/{job}");
     Ok((StatusCode::ACCEPTED, [(LOCATION, location)], axum::Json(object)))
 }
@@ -122,8 +122,11 @@ pub(super) async fn list(
     let more = jobs.len() > limit;
     jobs.truncate(limit);
     let next = jobs.last().filter(|_| more).map(|info| info.job.to_string());
-    let objects: Vec<_> =
-        jobs.iter().map(|info| job::object(info, app.tracker.details(info.job).as_ref())).collect();
+    let expiries = app.daemon.expiries(&jobs).await;
+    let object = |info: &JobInfo| {
+        job::object(info, app.tracker.details(info.job).as_ref(), expiries.as_deref())
+    };
+    let objects: Vec<_> = jobs.iter().map(object).collect();
     Ok(axum::Json(json!({"jobs": objects, "next": next})))
 }
 
@@ -138,7 +141,8 @@ pub(super) async fn get(
         Some((params, Some(started))) => Some((params, Some(started))),
         known => details(&app, &user, &info).await.or(known),
     };
-    Ok(axum::Json(job::object(&info, details.as_ref())))
+    let expiries = app.daemon.expiries(std::slice::from_ref(&info)).await;
+    Ok(axum::Json(job::object(&info, details.as_ref(), expiries.as_deref())))
 }
 
 /// What a job was asked for, from the daemon's store.

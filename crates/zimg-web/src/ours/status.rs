@@ -14,8 +14,10 @@ const SAFE: u64 = (1 << 53) - 1;
 pub(super) async fn status(State(app): State<App>, _: User) -> axum::Json<Json> {
     let overview = app.daemon.overview().await;
     let model = app.daemon.known_model();
+    let expiries = app.daemon.expiries(&[]).await;
     let overview = overview.as_ref().map(AsRef::as_ref);
-    axum::Json(status::value(overview, model.as_deref(), &app.config.front()))
+    let front = app.config.front();
+    axum::Json(status::value(overview, model.as_deref(), expiries.as_deref(), &front))
 }
 
 pub(super) async fn parameters(_: User) -> axum::Json<Json> {

@@ -60,6 +60,8 @@ struct State {
     begun: u64,
     /// The last `status`.
     status: Option<Value>,
+    /// The daemon has not answered since the last list.
+    is_lost: bool,
 }
 
 impl Tracker {

@@ -10,7 +10,7 @@ use super::Tracker;
 use super::event::JobEvent;
 use super::log::Log;
 use crate::access::User;
-use crate::daemon::Overview;
+use crate::daemon::{Expiries, Overview};
 use crate::problem::Problem;
 use crate::status;
 
@@ -57,15 +57,18 @@ impl Tracker {
             Ok(_) => self.0.daemon.all_jobs().await.ok(),
             Err(_) => None,
         };
-        self.tell_status(overview.as_ref());
-        if let Some(list) = list {
-            self.compare(&list);
+        let expiries = self.0.daemon.expiries(&[]).await;
+        self.tell_status(overview.as_ref(), expiries.as_deref());
+        match list {
+            Some(list) => self.compare(&list),
+            None => self.state().is_lost = true,
         }
     }
 
-    fn tell_status(&self, overview: Result<&Arc<Overview>, &Problem>) {
+    fn tell_status(&self, overview: Result<&Arc<Overview>, &Problem>, expiries: Option<&Expiries>) {
         let model = self.0.daemon.known_model();
-        let value = status::value(overview.map(AsRef::as_ref), model.as_deref(), &self.0.front);
+        let value =
+            status::value(overview.map(AsRef::as_ref), model.as_deref(), expiries, &self.0.front);
         let mut state = self.state();
         if state.status.as_ref().is_some_and(|told| !status::is_news(told, &value)) {
             return;
@@ -80,6 +83,10 @@ impl Tracker {
         let mut state = self.state();
         let state = &mut *state;
         state.logs.retain(|_, log| log.is_wanted());
+        if std::mem::take(&mut state.is_lost) {
+            // Jobs may have come and gone while no list could be had.
+            state.logs.values_mut().for_each(|log| log.push(None, &JobEvent::Reset {}));
+        }
         let logs = &state.logs;
         state.table.retain_users(|user| logs.contains_key(user));
         let present = |info: &JobInfo| {

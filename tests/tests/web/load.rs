@@ -1,0 +1,105 @@
+//! Load: readers of events and clients that draw, for a moment; `make web-load` takes a minute.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use zimg_tests::{Daemon, Options, Web, field};
+
+const FOX: &str = r#"{"params":{"prompt":"a red fox","width":64,"height":64,"steps":4}}"#;
+
+/// The seed of the last image.
+const LAST: &str = "424242424242";
+
+/// Draws an image to its end: its job.
+fn draw(web: &Web, body: &str) -> String {
+    let answer = web.post("/zimg/v1/jobs", body);
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let id = field(&answer.text(), "id").unwrap();
+    let last = web.events(&format!("/zimg/v1/jobs/{id}/events"), &[]).last();
+    assert_eq!(last.map(|event| event.name).as_deref(), Some("done"));
+    id
+}
+
+/// How much: seconds, readers of events, and clients that draw.
+fn size() -> (u64, usize, usize) {
+    let number = |name: &str, usual| std::env::var(name).map_or(usual, |n| n.parse().unwrap());
+    let readers = number("ZIMG_WEB_LOAD_READERS", 40);
+    let drawing = number("ZIMG_WEB_LOAD_DRAWING", 8);
+    (number("ZIMG_WEB_LOAD_SECONDS", 3), readers as usize, drawing as usize)
+}
+
+#[test]
+fn many_readers_and_drawing_clients_are_served_in_bounded_memory() {
+    let (seconds, readers, drawing) = size();
+    let environment = [("JOBS", "400"), ("JOBS_PER_USER", "400")];
+    let environment =
+        environment.map(|(name, value)| (format!("ZIMAGED_{name}"), value.to_owned()));
+    let options =
+        Options { mock: "slow:2".into(), environment: environment.to_vec(), ..Options::default() };
+    let mut daemon = Daemon::with(options);
+    daemon.wait_for("READY=1");
+    let web = Web::start(daemon.socket(), &["--connections", "600"]);
+    let streams: Vec<_> = (0..readers).map(|_| web.events("/zimg/v1/events", &[])).collect();
+    let idle = web.memory();
+    assert!(idle < 40 << 20, "{idle} bytes with {readers} readers that have nothing to read");
+    let (over, drawn) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (drawn, over, web) = (&drawn, &over, &web);
+    let mut asked = Vec::new();
+    thread::scope(|scope| {
+        let readers: Vec<_> = streams
+            .into_iter()
+            .map(|mut stream| {
+                scope.spawn(move || {
+                    let mut done = 0;
+                    for event in stream.by_ref() {
+                        assert_ne!(event.name, "failed", "{event:?}");
+                        done += usize::from(event.name == "done");
+                        if event.name == "image" && event.data.contains(LAST) {
+                            break;
+                        }
+                    }
+                    done
+                })
+            })
+            .collect();
+        let clients: Vec<_> = (0..drawing)
+            .map(|_| {
+                scope.spawn(move || {
+                    while !over.load(Ordering::Relaxed) {
+                        let id = draw(web, FOX);
+                        drawn.fetch_add(1, Ordering::Relaxed);
+                        assert_eq!(web.get(&format!("/zimg/v1/images/{id}-1")).status, 200);
+                        let path = format!("/zimg/v1/jobs/{id}");
+                        assert_eq!(web.ask("DELETE", &path, &[], b"").status, 204);
+                    }
+                })
+            })
+            .collect();
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(seconds) {
+            let at = Instant::now();
+            assert_eq!(web.get("/zimg/v1/status").status, 200);
+            asked.push(at.elapsed());
+            thread::sleep(Duration::from_millis(20));
+        }
+        over.store(true, Ordering::Relaxed);
+        clients.into_iter().for_each(|client| client.join().unwrap());
+        let drawn = drawn.load(Ordering::Relaxed);
+        draw(web, &FOX.replace("\"steps\"", &format!("\"seed\":\"{LAST}\",\"steps\"")));
+        for reader in readers {
+            assert_eq!(reader.join().unwrap(), drawn, "each reader has every end");
+        }
+    });
+    asked.sort();
+    let p99 = asked[asked.len() * 99 / 100];
+    let (memory, drawn) = (web.memory() >> 20, drawn.load(Ordering::Relaxed));
+    println!(
+        "{readers} readers, {drawing} clients, {seconds} s: {drawn} images, status p99 {p99:?}, \
+         {} MiB idle, {memory} MiB after",
+        idle >> 20
+    );
+    assert!(drawn > 0 && memory < 120, "{memory} MiB");
+    // The test's own threads share the CPUs: the promise is for `make web-load`.
+    assert!(p99 < Duration::from_millis(500), "{p99:?}");
+}

@@ -1,0 +1,8 @@
+//! zimg-web before a daemon with the mock worker: its jobs and events, its users, and hostile HTTP.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod hostile;
+mod jobs;
+mod load;
+mod users;
