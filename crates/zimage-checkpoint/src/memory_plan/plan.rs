@@ -181,7 +181,7 @@ impl MemoryPlan {
     pub fn sentence(&self, dtype: &str, is_measured: bool) -> String {
         let mut text = dtype.to_owned();
         if self.packed {
-            text += ", weights packed";
+            text += ", weights packed and expanded before each product";
         }
         if self.residency == Residency::All {
             text += ", all weights resident";

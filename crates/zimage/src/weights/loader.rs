@@ -168,8 +168,6 @@ impl Loader {
             {
                 files.makes_int8_on = Some(ordinal);
                 Int8Maker::start_compiling(ordinal);
-                // They are expanded before each product.
-                Expander::start_compiling(ordinal);
             }
             // In the order of the file, for disks and for the kernel's read-ahead.
             reads.sort_by(|a, b| {

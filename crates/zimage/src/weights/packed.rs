@@ -4,6 +4,8 @@
 //! Expanding costs one pass over the matrix, some 7 ms of a step of 85 at the real size on a
 //! Hopper GPU, and saves half to three quarters of the weights' memory.
 
+use std::sync::Once;
+
 use tch::{Device, Kind, Tensor};
 use zimage_checkpoint::{Part, Piece, StoredTensor};
 use zimage_cuda::Expander;
@@ -54,6 +56,8 @@ pub(super) struct Stretch {
 /// The stretches of one tensor.
 pub(super) type Stretches = Vec<Stretch>;
 
+/// Kernels are compiled once a process, beside what loading does.
+static COMPILING: Once = Once::new();
 /// Parts begin at multiples of this: kernels load them in vectors.
 const ALIGNMENT: usize = 256;
 
@@ -112,6 +116,10 @@ impl PackedMatrix {
         layout: PackedLayout,
         (inputs, kind): (i64, Kind),
     ) -> Self {
+        if let Device::Cuda(ordinal) = bytes.get().device() {
+            // Also where the weights are retained: the first product would wait for it.
+            COMPILING.call_once(|| Expander::start_compiling(ordinal));
+        }
         Self { bytes, layout, inputs, kind }
     }
 
