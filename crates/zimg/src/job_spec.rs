@@ -172,7 +172,7 @@ fn request(prompt: String, options: &DrawOptions, shape: SizeRequest) -> Result<
 }
 
 /// A random seed of 32 bits: short enough to type again.
-fn random_seed() -> Result<u64, Failure> {
+pub(crate) fn random_seed() -> Result<u64, Failure> {
     let mut bytes = [0; 4];
     fs::File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes)).map_err(
         |error| {

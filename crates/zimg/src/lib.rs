@@ -16,6 +16,7 @@ mod image_size;
 mod interrupt;
 mod job_spec;
 mod json;
+mod mcp;
 mod metadata;
 mod models;
 mod output;

@@ -11,6 +11,7 @@ use super::common::{CommonArgs, ConfigCommand, RedoArgs, ShowArgs};
 use super::draw::DrawArgs;
 use super::help;
 use super::jobs::{CancelArgs, WaitArgs};
+use super::mcp::McpArgs;
 use super::models::ModelsArgs;
 use super::prepare::PrepareArgs;
 use super::pull::PullArgs;
@@ -85,6 +86,9 @@ pub(super) enum Subcommands {
     /// Find what prevents images from being generated, and print what to do
     #[command(after_help = help::DOCTOR)]
     Doctor,
+    /// Let agents generate images: an MCP server on standard input and output
+    #[command(after_help = help::MCP)]
+    Mcp(McpArgs),
     /// Free the GPU until the next prompt
     Sleep,
     /// Load the model before a prompt does

@@ -146,3 +146,9 @@ Examples:
   zimg completions fish > ~/.config/fish/completions/zimg.fish
 
 `make install` installs them.";
+
+pub(super) const MCP: &str = "\
+In the configuration of an agent:
+  {\"mcpServers\": {\"zimg\": {\"command\": \"zimg\", \"args\": [\"mcp\", \"--save\", \"/home/me/images\"]}}}
+
+The tools are draw, status and cancel. The answer of draw has the images.";

@@ -11,6 +11,7 @@ mod docs_test;
 mod draw;
 mod help;
 mod jobs;
+mod mcp;
 mod models;
 mod params;
 mod prepare;
@@ -29,6 +30,7 @@ use command_line::{CommandLine, Subcommands, usage};
 pub(crate) use common::{CommonArgs, ConfigCommand, DocsCommand, RedoArgs, ShowArgs};
 pub(crate) use draw::{DrawArgs, DrawOptions};
 pub(crate) use jobs::{CancelArgs, WaitArgs};
+pub(crate) use mcp::McpArgs;
 pub(crate) use models::ModelsArgs;
 pub(crate) use params::{ParamOptions, is_converted};
 pub(crate) use prepare::PrepareArgs;
@@ -60,6 +62,7 @@ pub(crate) enum Command {
     Models(ModelsArgs),
     Prepare(Box<PrepareArgs>),
     Doctor,
+    Mcp(McpArgs),
     Sleep,
     Wake,
     Web(WebArgs),
@@ -109,6 +112,7 @@ impl Cli {
             Some(Subcommands::Models(models)) => Command::Models(models),
             Some(Subcommands::Prepare(prepare)) => Command::Prepare(prepare),
             Some(Subcommands::Doctor) => Command::Doctor,
+            Some(Subcommands::Mcp(mcp)) => Command::Mcp(mcp),
             Some(Subcommands::Sleep) => Command::Sleep,
             Some(Subcommands::Wake) => Command::Wake,
             Some(Subcommands::Web(web)) => Command::Web(web),

@@ -6,6 +6,7 @@ mod doctor;
 mod draw;
 mod generate_docs;
 mod jobs;
+mod mcp;
 mod metrics;
 mod models;
 mod prepare;
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Exit> {
         Command::Pull(args) => pull::run(args, &cli.common),
         Command::Prepare(args) => prepare::run(args, &cli.common),
         Command::Doctor => doctor::run(&cli.common),
+        Command::Mcp(args) => mcp::run(args, &cli.common),
         Command::Sleep => sleep::run(&cli.common),
         Command::Wake => wake::run(&cli.common),
         Command::Web(args) => web::run(args, &cli.common),
