@@ -23,6 +23,7 @@ pub mod server;
 mod start;
 mod status;
 pub mod tracker;
+mod translate;
 
 use std::path::PathBuf;
 use std::sync::Arc;

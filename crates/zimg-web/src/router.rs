@@ -17,6 +17,7 @@ pub(crate) fn router(app: App) -> Router {
     Router::new()
         .merge(for_users)
         .nest("/zimg/v1", ours::open_router())
+        .nest("/v1", openai::open_router())
         .merge(health::router())
         .fallback(assets::asset)
         .method_not_allowed_fallback(method)

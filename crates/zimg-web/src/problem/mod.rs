@@ -94,6 +94,11 @@ impl Problem {
         self.hint.as_deref()
     }
 
+    /// The field of the request that is wrong.
+    pub fn parameter(&self) -> Option<&str> {
+        self.param.as_deref()
+    }
+
     /// The daemon's refusal of a job because it has no place.
     pub(crate) fn busy(busy: &Busy) -> Self {
         let problem = Self::from(busy.failure.clone());

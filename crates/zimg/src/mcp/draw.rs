@@ -1,5 +1,6 @@
 //! The tool `draw`: generates images, reports steps as progress, and answers with the images.
 
+use std::path::Path;
 use std::time::Instant;
 
 use base64::Engine;
@@ -12,7 +13,7 @@ use zimg_image::{Encoding, ImageFormat, Pixels};
 use super::arguments::{DrawArguments, JsonObject};
 use super::result::ToolResult;
 use super::saved;
-use super::server::{Server, ToolCall};
+use super::tool_call::ToolCall;
 use crate::job_spec::random_seed;
 use crate::metadata;
 use crate::version::PROGRAM;
@@ -23,14 +24,15 @@ use crate::version::PROGRAM;
 ///
 /// A refused argument, or the daemon's failure.
 pub(super) fn call(
-    server: &Server,
+    socket: &Path,
+    save: Option<&Path>,
     arguments: &JsonObject,
     call: &ToolCall,
 ) -> Result<ToolResult, Failure> {
     let asked = DrawArguments::read(arguments, random_seed()?)?;
-    let (program, socket) = (PROGRAM.to_owned(), server.socket.clone());
+    let (program, socket) = (PROGRAM.to_owned(), socket.to_owned());
     let session = Session { program, socket, policy: RetryPolicy::FAIL };
-    let mut run = DrawCall { server, call, asked, started: None, told: -1.0, generated: vec![] };
+    let mut run = DrawCall { save, call, asked, started: None, told: -1.0, generated: vec![] };
     session.run(&mut run)?;
     let DrawCall { started, generated, .. } = run;
     let Started { model, steps, guidance, .. } = started.ok_or_else(unbegun)?;
@@ -45,7 +47,8 @@ fn unbegun() -> Failure {
 
 /// A call that runs.
 struct DrawCall<'a> {
-    server: &'a Server,
+    /// The folder where images are saved, too.
+    save: Option<&'a Path>,
     call: &'a ToolCall,
     asked: DrawArguments,
     started: Option<Started>,
@@ -69,7 +72,7 @@ impl DrawCall<'_> {
         };
         let file = encode(*format)?;
         let mut said = json!({"seed": info.seed, "width": info.width, "height": info.height});
-        if let Some(folder) = &self.server.save {
+        if let Some(folder) = self.save {
             let path = if *format == ImageFormat::Png {
                 saved::save(folder, info.seed, &file)?
             } else {

@@ -1,7 +1,7 @@
 //! `zimg mcp`: a server of the Model Context Protocol on standard input and output.
 //!
 //! The protocol is JSON-RPC 2.0, one message a line (modelcontextprotocol.io, specification
-//! 2025-11-25, "Transports: stdio"). The decision record 0046 says why no SDK is used.
+//! 2025-11-25, "Transports: stdio"). The decision record 0051 says why no SDK is used.
 
 mod arguments;
 mod calls;
@@ -11,6 +11,7 @@ mod result;
 mod saved;
 mod server;
 mod status;
+mod tool_call;
 mod tools;
 
 use std::io;

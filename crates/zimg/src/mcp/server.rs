@@ -1,6 +1,6 @@
 //! The server: reads messages, answers them, and runs each tool's call in a thread.
 
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -9,11 +9,10 @@ use serde_json::{Value, json};
 use zimg_client::{Client, Failure};
 
 use super::arguments::{self, JsonObject};
-use super::calls::{Call, Calls};
-use super::message::{
-    INVALID_PARAMS, INVALID_REQUEST, Incoming, METHOD_NOT_FOUND, answer, error, notification,
-};
+use super::calls::Calls;
+use super::message::{INVALID_PARAMS, INVALID_REQUEST, Incoming, METHOD_NOT_FOUND, answer, error};
 use super::result::ToolResult;
+use super::tool_call::{ToolCall, send};
 use super::{draw, status, tools};
 use crate::version::{PROGRAM, VERSION};
 
@@ -27,27 +26,9 @@ const CALLS_MAX: usize = 16;
 /// A server for one client.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
-    pub(super) socket: PathBuf,
-    pub(super) save: Option<PathBuf>,
+    socket: PathBuf,
+    save: Option<PathBuf>,
     calls: Calls,
-}
-
-/// A tool's call, as its thread has it.
-#[derive(Debug)]
-pub(super) struct ToolCall {
-    pub(super) call: Call,
-    /// What the client wants progress reported under.
-    progress_token: Option<Value>,
-}
-
-impl ToolCall {
-    /// Reports progress, if the client has asked for it.
-    pub(super) fn progress(&self, done: f64, all: Option<f64>, sentence: &str) {
-        let Some(token) = &self.progress_token else { return };
-        let params =
-            json!({"progressToken": token, "progress": done, "total": all, "message": sentence});
-        send(&notification("notifications/progress", params));
-    }
 }
 
 impl Server {
@@ -149,7 +130,7 @@ impl Server {
         call: &ToolCall,
     ) -> Result<ToolResult, Failure> {
         match name {
-            "draw" => draw::call(self, arguments, call),
+            "draw" => draw::call(&self.socket, self.save.as_deref(), arguments, call),
             "status" => status::call(&self.socket),
             _ => {
                 let job = arguments::job(arguments)?;
@@ -169,14 +150,6 @@ fn initialized(params: &Value) -> Value {
         "capabilities": {"tools": {"listChanged": false}},
         "serverInfo": {"name": "zimg", "title": "zimg", "version": VERSION},
     })
-}
-
-/// Writes a message. A client that reads no more has closed its end, and standard input ends too.
-fn send(message: &Value) {
-    let mut line = message.to_string();
-    line.push('\n');
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
 }
 
 #[cfg(test)]
