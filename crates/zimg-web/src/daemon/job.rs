@@ -7,7 +7,8 @@ use tokio::task::spawn_blocking;
 use zimg_client::limits::USER_BYTES;
 use zimg_client::{Canceller, Client, Failure, Generate, Job, JobId, Kind, Params, Update};
 
-use super::{Daemon, PROGRAM};
+use super::Daemon;
+use super::connection::connect;
 use crate::access::User;
 use crate::problem::{Problem, Reason};
 
@@ -118,7 +119,7 @@ fn conversation(
     updates: &mpsc::Sender<Result<Update, Problem>>,
 ) {
     let _permit = permit;
-    let begun = Client::connect(PROGRAM, &socket)
+    let begun = connect(&socket)
         .and_then(start)
         .and_then(|job| Ok((job.canceller()?, job)))
         .map_err(Problem::from)

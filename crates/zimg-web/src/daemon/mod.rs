@@ -20,6 +20,7 @@ pub(crate) use connection::on_thread;
 pub(crate) use encode::thumbnail;
 pub use encode::{JobContext, encode, encode_preview};
 pub use job::RunningJob;
+use questions::Lane;
 pub use stored::StoredImage;
 pub use zimg_client::{
     Capabilities, Expiries, Failure, Generate, Image, ImageInfo, JobId, JobInfo, JobState, Kind,
@@ -36,7 +37,9 @@ pub const PROGRAM: &str = concat!("zimg-web ", env!("CARGO_PKG_VERSION"));
 /// Connections for questions; the others are for jobs.
 const QUESTIONS: usize = 4;
 /// How old an overview may be.
-const OVERVIEW_AGE: Duration = Duration::from_millis(200);
+/// The tracker asks more often than this while a job is under way, so that a page that asks is
+/// answered from memory.
+const OVERVIEW_AGE: Duration = Duration::from_millis(300);
 /// How old the times of expiry may be.
 const EXPIRIES_AGE: Duration = Duration::from_secs(1);
 /// How long a job waits for a connection that other jobs have.
@@ -59,9 +62,9 @@ pub struct Daemon(Arc<Shared>);
 struct Shared {
     socket: PathBuf,
     jobs: Arc<Semaphore>,
-    questions: Arc<Semaphore>,
-    /// Connections that wait for the next question.
-    idle: Mutex<Vec<Client>>,
+    questions: Lane,
+    /// The overview does not wait behind other questions: probes and pages ask for it.
+    overviews: Lane,
     seen: Mutex<Seen>,
 }
 
@@ -79,24 +82,33 @@ impl Daemon {
         Self(Arc::new(Shared {
             socket: config.socket,
             jobs: Arc::new(Semaphore::new(config.connections.max(1))),
-            questions: Arc::new(Semaphore::new(QUESTIONS)),
-            idle: Mutex::default(),
+            questions: Lane::new(QUESTIONS),
+            overviews: Lane::new(1),
             seen: Mutex::default(),
         }))
     }
 
-    /// The daemon's state, at most 200 ms old.
+    /// The daemon's state, at most 300 ms old.
     ///
     /// # Errors
     ///
     /// No daemon answers, or it is not this user's.
     pub async fn overview(&self) -> Result<Arc<Overview>, Problem> {
-        if let Some((at, overview)) = &self.seen().overview
-            && at.elapsed() < OVERVIEW_AGE
-        {
-            return Ok(Arc::clone(overview));
+        let recent = || {
+            let seen = self.seen();
+            let (at, overview) = seen.overview.as_ref()?;
+            (at.elapsed() < OVERVIEW_AGE).then(|| Arc::clone(overview))
+        };
+        if let Some(overview) = recent() {
+            return Ok(overview);
         }
-        let overview = Arc::new(self.ask(Client::overview).await?);
+        let turn = self.0.overviews.turn().await?;
+        // Others may have asked meanwhile.
+        if let Some(overview) = recent() {
+            return Ok(overview);
+        }
+        let overview =
+            Arc::new(self.ask_in(turn, |shared| &shared.overviews, Client::overview).await?);
         let mut seen = self.seen();
         if let Some(model) = overview.status.model() {
             seen.model = Some(Arc::new(model.clone()));

@@ -1,12 +1,41 @@
 //! Questions to the daemon, over connections that are used again.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zimg_client::{Client, Failure};
 
-use super::connection::on_thread;
-use super::{Daemon, PROGRAM};
+use super::connection::{connect, on_thread};
+use super::{Daemon, Shared};
 use crate::problem::{Problem, Reason};
+
+/// Connections for questions of a kind.
+#[derive(Debug)]
+pub(super) struct Lane {
+    places: Arc<Semaphore>,
+    /// Connections that wait for the next question.
+    idle: Mutex<Vec<Client>>,
+}
+
+impl Lane {
+    pub(super) fn new(connections: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(connections)), idle: Mutex::default() }
+    }
+
+    /// Waits for one of the connections.
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let turn = Arc::clone(&self.places).acquire_owned().await;
+        turn.map_err(|_| Problem::new(Reason::Unavailable, "zimg-web is ending"))
+    }
+
+    fn take(&self) -> Option<Client> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn put_back(&self, client: Client) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
+    }
+}
 
 impl Daemon {
     /// Asks a question that may be asked twice: a connection that was idle may have been closed by
@@ -16,22 +45,34 @@ impl Daemon {
         T: Send + 'static,
         Q: Fn(&mut Client) -> Result<T, Failure> + Send + 'static,
     {
+        let turn = self.0.questions.turn().await?;
+        self.ask_in(turn, |shared| &shared.questions, question).await
+    }
+
+    /// The same on a connection of a lane.
+    pub(super) async fn ask_in<T, Q>(
+        &self,
+        turn: OwnedSemaphorePermit,
+        lane: fn(&Shared) -> &Lane,
+        question: Q,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        Q: Fn(&mut Client) -> Result<T, Failure> + Send + 'static,
+    {
         let shared = Arc::clone(&self.0);
-        let permit = Arc::clone(&shared.questions).acquire_owned().await;
-        let permit = permit.map_err(|_| Problem::new(Reason::Unavailable, "zimg-web is ending"))?;
         on_thread(move || {
-            let _permit = permit;
-            let idle = || shared.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let used = idle().pop();
-            if let Some(mut client) = used
+            let _turn = turn;
+            let lane = lane(&shared);
+            if let Some(mut client) = lane.take()
                 && let Ok(answer) = question(&mut client)
             {
-                idle().push(client);
+                lane.put_back(client);
                 return Ok(answer);
             }
-            let mut client = Client::connect(PROGRAM, &shared.socket)?;
+            let mut client = connect(&shared.socket)?;
             let answer = question(&mut client)?;
-            idle().push(client);
+            lane.put_back(client);
             Ok(answer)
         })
         .await?
