@@ -65,6 +65,10 @@ impl Content {
         if known || head.starts_with(b"GGUF") {
             return None;
         }
+        // POSIX.1-1988, `tar.h`.
+        if head.get(257..262) == Some(b"ustar") {
+            return Some(Self::Archive("tar"));
+        }
         if let Some((_, content)) = MAGIC.iter().find(|(magic, _)| head.starts_with(magic)) {
             return Some(content.clone());
         }

@@ -9,6 +9,7 @@ use zimg_text::shell_word;
 use crate::component::Component;
 use crate::content::Content;
 use crate::layout::identify::Foreign;
+use crate::meant;
 
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -113,6 +114,18 @@ pub enum Error {
     MissingFile {
         /// Its path.
         file: String,
+    },
+    /// A file is absent, and there is one of nearly its name.
+    #[error("{file} is missing, but there is {found}")]
+    Misnamed {
+        /// Its path.
+        file: String,
+        /// What is there.
+        found: String,
+        /// The path that it should have: that of the file, or of its folder.
+        expected: String,
+        /// It is a download that was not finished.
+        is_unfinished: bool,
     },
     /// Weights are there in a form that is not read, and in no other.
     #[error("{file} is missing: {found} beside it is {content}")]
@@ -316,6 +329,13 @@ impl Error {
             Self::NotInCache { repository, .. } => {
                 Cow::Owned(format!("`zimg pull {}` fetches it", shell_word(repository)))
             }
+            Self::Misnamed { is_unfinished: true, .. } => {
+                "its download was not finished: fetch the checkpoint again".into()
+            }
+            Self::Misnamed { found, expected, .. } => {
+                format!("rename it: `mv {} {}`", shell_word(found), shell_word(expected)).into()
+            }
+            Self::NoFolder { folder } => meant::instead_of(folder),
             _ => Cow::Borrowed(self.fixed_hint()?),
         })
     }
@@ -325,9 +345,6 @@ impl Error {
         match self {
             Self::NotACheckpoint { hint, .. } => hint.as_deref(),
             Self::OneOfMany { hint, .. } => Some(hint),
-            Self::NoFolder { folder } if folder.starts_with("http") && folder.contains(":/") => {
-                Some("download it: `zimg pull` and the repository's name")
-            }
             Self::Foreign { foreign, .. } => Some(foreign.instead),
             Self::NotTheTransformer { .. } => {
                 Some("give the transformer's file, and this one with --text-encoder or --vae")

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::fingerprint::FileFingerprint;
+use crate::misnamed::missing;
 
 /// A set of named files.
 #[derive(Clone, Debug)]
@@ -125,7 +126,7 @@ pub(crate) fn open_regular(path: &Path, label: String) -> Result<DataFile> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(match fs::symlink_metadata(path) {
                 Ok(_) => Error::DanglingLink { file: label },
-                Err(_) => Error::MissingFile { file: label },
+                Err(_) => missing(label),
             });
         }
         Err(source) => return Err(Error::Io { file: label, source }),

@@ -15,6 +15,7 @@ use crate::config::{
     Check, SchedulerConfig, TextEncoderConfig, TransformerConfig, VaeConfig, parse,
 };
 use crate::error::{Error, Result};
+use crate::misnamed::missing;
 use crate::source::Source;
 use crate::tensor_index::TensorIndex;
 
@@ -154,7 +155,7 @@ impl ComponentFolder {
         if folder.source.has(&folder.file(CONFIG)) {
             return Ok(folder);
         }
-        Err(Error::MissingFile { file: path.join(CONFIG).display().to_string() })
+        Err(missing(path.join(CONFIG).display().to_string()))
     }
 
     /// What messages call it.

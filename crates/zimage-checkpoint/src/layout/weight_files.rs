@@ -6,6 +6,7 @@
 
 use crate::content::Content;
 use crate::error::{Error, Result};
+use crate::misnamed::missing;
 use crate::source::Source;
 
 /// What weights files end with.
@@ -60,7 +61,7 @@ pub(super) fn find(source: &Source, folder: &str, stem: &str) -> Result<WeightFi
     let file = source.label(&path(&format!("{stem}{SAFETENSORS}")));
     match names.into_iter().find(|name| PICKLES.iter().any(|end| name.ends_with(end))) {
         Some(found) => Err(Error::OtherForm { file, found, content: Content::Pickle }),
-        None => Err(Error::MissingFile { file }),
+        None => Err(missing(file)),
     }
 }
 

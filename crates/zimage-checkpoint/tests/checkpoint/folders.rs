@@ -158,6 +158,36 @@ fn pickles_alone_are_refused_by_name() {
 }
 
 #[test]
+fn what_has_nearly_the_right_name_is_named() {
+    let unfinished = "its download was not finished: fetch the checkpoint again";
+    for (from, to, hint) in [
+        (VAE, "vae/diffusion_pytorch_model (1).safetensors", "rename it: `mv "),
+        (VAE, "vae/diffusion_pytorch_model.safetensors.part", unfinished),
+        (VAE, "vae/diffusion_pytorch_model.safetensors.incomplete", unfinished),
+        (VAE, "vae/Diffusion_Pytorch_Model.safetensors", "rename it: `mv "),
+        ("vae/config.json", "vae/config.json.txt", "rename it: `mv "),
+        ("transformer", "Transformer", "rename it: `mv "),
+        (TOKENIZER, "tokenizer/tokenizer.json.crdownload", unfinished),
+    ] {
+        let copy = Copy::plain();
+        copy.rename(from, to);
+        let error = verify(copy.path()).unwrap_err();
+        assert!(matches!(error, Error::Misnamed { .. }), "{to}: {error}");
+        assert!(
+            copy.sentence(&error).ends_with(&format!(" is missing, but there is F/{to}")),
+            "{error}"
+        );
+        assert!(error.hint().unwrap().starts_with(hint), "{to}");
+        // The command mends it.
+        if hint != unfinished {
+            let command = error.hint().unwrap().replace("rename it: `", "").replace('`', "");
+            let ran = std::process::Command::new("sh").args(["-c", &command]).status().unwrap();
+            assert!(ran.success() && verify(copy.path()).is_ok(), "{command}");
+        }
+    }
+}
+
+#[test]
 fn a_folder_too_high_or_too_deep_names_the_right_one() {
     let copy = Copy::plain();
     let error = verify(&copy.file("transformer")).unwrap_err();
@@ -185,7 +215,7 @@ fn one_file_of_a_checkpoint_or_an_address_names_what_to_give() {
         );
     }
     let page = Path::new("https://huggingface.co/Tongyi-MAI/Z-Image-Turbo");
-    let hint = "download it: `zimg pull` and the repository's name";
+    let hint = "fetch it: `zimg pull Tongyi-MAI/Z-Image-Turbo`";
     assert_eq!(verify(page).unwrap_err().hint().as_deref(), Some(hint));
 }
 

@@ -31,7 +31,7 @@ pub(super) fn is_comment(line: &str) -> bool {
 /// The prompt of a line without the backslash before a sign that would not begin a prompt.
 pub(super) fn unescaped(line: &str) -> &str {
     match line.trim_start().strip_prefix('\\') {
-        Some(rest) if !rest.is_empty() && (is_comment(rest) || is_bullet(rest)) => rest,
+        Some(rest) if !rest.is_empty() && (is_comment(rest) || is_item(rest)) => rest,
         _ => line,
     }
 }
@@ -62,6 +62,26 @@ pub(super) fn is_document<'a>(text: &str, mut lines: impl Iterator<Item = &'a st
     is_array(text) || is_object(text) && lines.any(is_cut)
 }
 
+/// `- a fox` or `1. a fox`.
+fn is_item(line: &str) -> bool {
+    is_bullet(line) || is_numbered(line, |_| true)
+}
+
+/// `1. a fox` or `1) a fox`, with such a number.
+fn is_numbered(line: &str, is_number: impl Fn(&str) -> bool) -> bool {
+    let digits = line.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = line.split_at(digits);
+    (1..=3).contains(&digits)
+        && is_number(number)
+        && (rest.starts_with(". ") || rest.starts_with(") "))
+}
+
+/// A value of JSON that is no prompt: a number, `true`, or an array of them.
+fn is_value(text: &str) -> bool {
+    serde_json::from_str::<serde_json::Value>(text)
+        .is_ok_and(|value| !value.is_string() && !value.is_object())
+}
+
 /// The foreign form that this line shows; some show only in the first line.
 pub(super) fn foreign(line: &str, is_first: bool) -> Option<ForeignForm> {
     let form = |what, command| Some(ForeignForm { what, command });
@@ -73,6 +93,15 @@ pub(super) fn foreign(line: &str, is_first: bool) -> Option<ForeignForm> {
         return form("is a list's, as in YAML or Markdown", "sed 's/^ *[-*•] *//' FILE");
     }
     if is_first {
+        if is_value(text) {
+            return form("is a value of JSON, and no prompt", "");
+        }
+        if is_numbered(text, |number| number == "1") {
+            return form("is a numbered list's", "sed 's/^ *[0-9]*[.)] *//' FILE");
+        }
+        if text.len() > 3 && text.starts_with('"') && text.ends_with("\",") {
+            return form("is a part of a list of strings", "sed 's/, *$//' FILE");
+        }
         let separators = [(',', CSV), (';', CSV_SEMICOLON), ('\t', CSV_TAB)];
         if let Some((_, command)) = separators.iter().find(|(sign, _)| is_header(text, *sign)) {
             return form("is a header, as in CSV", command);
@@ -94,7 +123,7 @@ pub(super) fn foreign(line: &str, is_first: bool) -> Option<ForeignForm> {
     }
     let lower = text.to_lowercase();
     if text == "---" || lower.starts_with("positive:") || lower.starts_with("negative:") {
-        return form("is a part of blocks of positive and negative prompts", "");
+        return form("is a separator or a key, as in YAML and in blocks of prompts", "");
     }
     if is_dream(text) {
         return form("has options of InvokeAI's command line", "");
@@ -151,6 +180,7 @@ mod tests {
             ("\\#1 dad mug", "#1 dad mug"),
             ("\\// slashes", "// slashes"),
             ("\\- a", "- a"),
+            ("\\1. FC Union", "1. FC Union"),
             ("\\(a\\)", "\\(a\\)"),
             ("\\", "\\"),
             ("a \\# b", "a \\# b"),
@@ -191,8 +221,16 @@ mod tests {
             ("<?xml version=\"1.0\"?>", "is that of a web page"),
             ("Steps: 20, Sampler: Euler a, CFG scale: 7", "is a part of an image's"),
             ("Negative prompt: blur", "is a part of an image's"),
-            ("positive:a fox", "is a part of blocks"),
-            ("---", "is a part of blocks"),
+            ("positive:a fox", "is a separator or a key"),
+            ("---", "is a separator or a key"),
+            ("false", "is a value of JSON"),
+            ("null", "is a value of JSON"),
+            ("-7.5", "is a value of JSON"),
+            ("[1, 2]", "is a value of JSON"),
+            ("[]", "has a part of a JSON document"),
+            ("1. a red circle", "is a numbered list's"),
+            ("1) a red circle", "is a numbered list's"),
+            ("\"a red circle\",", "is a part of a list of strings"),
             ("\"a unicorn\" -n4 -H512 -W640 -S1234", "has options of InvokeAI's"),
             ("[", "has a part of a JSON document"),
             ("{", "has a part of a JSON document"),
@@ -214,6 +252,11 @@ mod tests {
             "\"OPEN\" on a shop sign",
             "well-known place - at night",
             "-5 degrees",
+            "2. Bundesliga, a stadium",
+            "1.5 foxes",
+            "1000. of its kind",
+            "\"a fox\", a sign says",
+            "nullify",
             "-- a dash",
             "*ring* of a phone",
             "<lora:x:1> a fox",

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::libc::{EILSEQ, EINVAL, ENAMETOOLONG, O_NOCTTY, O_NONBLOCK};
-use nix::unistd::{AccessFlags, eaccess};
+use nix::unistd::{AccessFlags, eaccess, geteuid};
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use zimg_client::{Failure, Kind};
 use zimg_text::shell_word;
 
@@ -14,6 +15,9 @@ use super::error::{terminal, usage};
 use super::file::{OutputFile, directory_of};
 use super::probe::probe;
 use zimg_image::ImageFormat;
+
+/// Attributes of a file that nothing replaces (chattr(1)).
+const KEEPING: StatxAttributes = StatxAttributes::IMMUTABLE.union(StatxAttributes::APPEND);
 
 /// Checks that a file can be created at `path`.
 ///
@@ -45,6 +49,7 @@ pub(super) fn check(
             let real = real.unwrap_or_else(|| path.clone());
             let planned = file(path, false)?;
             try_directory(&real, true)?;
+            try_replacing(&real)?;
             return Ok(OutputFile { path: real, ..planned });
         }
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -112,6 +117,51 @@ fn try_directory(path: &Path, force: bool) -> Result<(), Failure> {
     })
 }
 
+/// Checks that the file there is not kept by an attribute or by its folder, which the probe with
+/// another file does not show.
+fn try_replacing(path: &Path) -> Result<(), Failure> {
+    let shown = path.display();
+    let flags = StatxFlags::BASIC_STATS;
+    let attributes = statx(CWD, path, AtFlags::empty(), flags).map(|found| found.stx_attributes);
+    if attributes.is_ok_and(|found| found.intersects(KEEPING)) {
+        let hint = format!("`chattr -ia {}` lifts that, as root", shell_word(path));
+        return Err(no_file(format!("{shown} cannot be replaced: it is immutable or append-only"))
+            .hint(hint));
+    }
+    let (Ok(file), Ok(folder)) = (fs::metadata(path), fs::metadata(directory_of(path))) else {
+        return Ok(());
+    };
+    let keeps = keeps_for_owners(folder.mode(), [file.uid(), folder.uid()], geteuid().as_raw());
+    if keeps {
+        let message = format!("{shown} cannot be replaced: it belongs to another user");
+        return Err(no_file(message).hint("-o FILE gives another name"));
+    }
+    Ok(())
+}
+
+/// Whether a folder with this mode lets a user replace no file of others (unlink(2), the sticky bit).
+fn keeps_for_owners(mode: u32, owners: [u32; 2], user: u32) -> bool {
+    mode & 0o1000 != 0 && user != 0 && !owners.contains(&user)
+}
+
 fn no_file(message: String) -> Failure {
     Failure::new(Kind::CannotCreate, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sticky_folder_keeps_the_files_of_others() {
+        for (mode, owners, user, keeps) in [
+            (0o41777, [1, 0], 2, true),
+            (0o41777, [2, 0], 2, false),
+            (0o41777, [1, 2], 2, false),
+            (0o41777, [1, 0], 0, false),
+            (0o40777, [1, 0], 2, false),
+        ] {
+            assert_eq!(keeps_for_owners(mode, owners, user), keeps, "{mode:o} {owners:?} {user}");
+        }
+    }
 }
