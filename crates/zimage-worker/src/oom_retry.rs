@@ -49,15 +49,17 @@ impl RetryingPipeline<'_> {
             Fit::Whole => self.run(Stage::Decode, || self.0.decode(generation)).map(Some),
             Fit::Strips => Ok(None),
         };
+        let in_strips = || self.0.decode_in_strips(generation);
         let image = match whole {
             Ok(Some(image)) => image,
+            Ok(None) => self.run(Stage::Decode, in_strips)?,
             Err(error) if !is_memory(&error) => return Err(error),
-            Ok(None) | Err(_) => {
+            Err(_) => {
                 log::line(
                     "the memory is too small for the decoder's whole maps: the image is decoded in strips",
                 );
                 self.0.free_caches();
-                self.once(Stage::Decode, || self.0.decode_in_strips(generation))?
+                self.once(Stage::Decode, in_strips)?
             }
         };
         #[cfg(feature = "faults")]

@@ -40,6 +40,11 @@ impl<K: PartialEq, V> LruCache<K, V> {
         Ok(&mut self.entries[last].1)
     }
 
+    /// Whether the value of `key` is cached.
+    pub(crate) fn contains(&self, key: &K) -> bool {
+        self.entries.iter().any(|(k, ..)| k == key)
+    }
+
     /// Evicts all.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
@@ -68,6 +73,7 @@ mod tests {
     fn the_least_recently_used_is_evicted_first() {
         let mut lru = LruCache::new(3);
         assert!(make(&mut lru, 1, 1) && make(&mut lru, 2, 1) && make(&mut lru, 3, 1));
+        assert!(lru.contains(&1) && !lru.contains(&4));
         assert!(!make(&mut lru, 1, 1), "it is cached, and now the most recently used");
         assert!(make(&mut lru, 4, 1), "2 is evicted for it");
         assert!(!make(&mut lru, 1, 1) && !make(&mut lru, 3, 1) && make(&mut lru, 2, 1));

@@ -78,10 +78,19 @@ impl Engine {
         let applied = adapters.apply(choices, &networks.linear_maps, &networks.maps(), options);
         networks.transformer.set_modulation_adapters(adapters.modulation());
         if applied? && adapters.modulation() != 0 && networks.streamer.is_some() {
-            // Layers that stay in their file are read once for all times.
-            networks.transformer.modulate(&networks.times(networks.defaults.steps))?;
+            self.modulate(networks.defaults.steps)?;
         }
         Ok(())
+    }
+
+    /// Computes the modulations of so many steps, if they are not there and their layers stay in their
+    /// file: these are then read once for all steps.
+    pub(super) fn modulate(&self, steps: u32) -> Result<()> {
+        let Self { networks, .. } = self;
+        match networks.streamer {
+            Some(_) => networks.transformer.modulate(&networks.times(steps)),
+            None => Ok(()),
+        }
     }
 
     /// A prompt as the transformer's layers see it, beside an image of this size.
@@ -109,9 +118,9 @@ impl Engine {
         self.networks.transformer.forget();
     }
 
-    /// Frees all memory that is held only because it may be useful.
+    /// Frees all memory that is held only because it may be useful; not the modulations, which are small,
+    /// and for which layers that stay in their file would be read again.
     pub(super) fn free_caches(&self) {
-        self.networks.transformer.forget();
         self.adapters.borrow_mut().free();
         let Caches { prompts, denoiser, .. } = &mut *self.caches.borrow_mut();
         *prompts = PromptCache::default();

@@ -142,6 +142,7 @@ impl Pipeline {
     /// # Errors
     /// When libtorch fails (out of memory).
     pub fn start(&self, params: &ResolvedParams, seed: u64) -> Result<Generation> {
+        self.engine.modulate(params.steps)?;
         Generation::new(&self.engine.networks, params, seed)
     }
 
@@ -157,6 +158,7 @@ impl Pipeline {
         step: u32,
         latents: &[u8],
     ) -> Result<Generation> {
+        self.engine.modulate(params.steps)?;
         snapshot::resume(&self.engine.networks, params, seed, step, latents)
     }
 

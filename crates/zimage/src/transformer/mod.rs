@@ -292,6 +292,10 @@ impl Transformer {
     /// # Errors
     /// When libtorch fails (out of memory).
     pub(crate) fn modulate(&self, times: &[f32]) -> Result<()> {
+        let adapters = self.modulation_adapters.get();
+        if times.iter().all(|t| self.modulations.borrow().contains(&(adapters, t.to_bits()))) {
+            return Ok(());
+        }
         let stacks = [&self.noise_refiner, &self.layers];
         stacks.iter().try_for_each(|stack| stack.hold_modulation_layers(true))?;
         let done = times.iter().try_for_each(|&t| self.modulations(t).map(drop));
