@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { axe, decoded, finishedImage, generate, openPage, openSettings, PROMPT, Service, startBrowser } from "./harness.mjs";
+import { axe, decoded, generate, imageOf, openPage, openSettings, PROMPT, Service, startBrowser } from "./harness.mjs";
 
 let service, browser;
 before(async () => {
@@ -80,10 +80,11 @@ for (const { name, ...how } of variants) {
     await page.locator("details.fold > summary").click();
     await page.locator("#param-negative").fill("x");
     found.settings = await axe(page);
-    await generate(page);
-    await finishedImage(page).first().waitFor();
+    const image = imageOf(page, await generate(page));
+    await image.waitFor();
+    await page.locator("z-now progress").waitFor({ state: "detached" });
     found.image = await axe(page);
-    await page.locator("z-now .tile").first().click();
+    await image.click();
     await page.locator("z-viewer aside").waitFor();
     found.viewer = await axe(page);
     await page.keyboard.press("Escape");
@@ -97,9 +98,9 @@ for (const { name, ...how } of variants) {
 
 test("a phone has no sideways scrolling, the prompt is in the lower half, targets are large", async () => {
   const page = await openPage(service, { width: 360, height: 740, context: { hasTouch: true, isMobile: true } });
-  await generate(page);
-  await finishedImage(page).first().waitFor();
-  assert.deepEqual(await decoded(finishedImage(page).first()), [256, 256]);
+  const image = imageOf(page, await generate(page));
+  await image.waitFor();
+  assert.deepEqual(await decoded(image), [256, 256]);
   const measured = await page.evaluate(() => ({
     overflow: document.documentElement.scrollWidth - innerWidth,
     prompt: document.getElementById("param-prompt").getBoundingClientRect().top / innerHeight,
@@ -146,8 +147,7 @@ test("progress is said to screen readers at most every five seconds, the end at 
     window.said = [];
     new MutationObserver(() => window.said.push([Date.now(), line.textContent])).observe(line, { childList: true, characterData: true, subtree: true });
   });
-  await generate(page, { steps: 60 });
-  await finishedImage(page).first().waitFor();
+  await imageOf(page, await generate(page, { steps: 24 })).waitFor();
   await page.waitForFunction(() => window.said.some(([, text]) => text === "The image is there."));
   const said = await page.evaluate(() => window.said);
   const progress = said.filter(([, text]) => /Step|Reads|queue ·/.test(text));

@@ -14,7 +14,7 @@ const { chromium } = await import(join(NODE_MODULES, "playwright-core/index.mjs"
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 export const repository = resolve(here, "../..");
-const programs = process.env.ZIMG_BIN ?? join(process.env.CARGO_TARGET_DIR ?? join(repository, "target"), "debug");
+export const programs = process.env.ZIMG_BIN ?? join(process.env.CARGO_TARGET_DIR ?? join(repository, "target"), "debug");
 const axeSource = readFileSync(join(NODE_MODULES, "axe-core/axe.min.js"), "utf8");
 
 /** A prompt that the built-in model can do. */
@@ -56,8 +56,9 @@ export class Service {
 
   run(program, options) {
     const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(ZIMG|ZIMAGED)_/.test(name)));
-    const child = spawn(join(programs, program), options, { env: { ...environment, ZIMG_CONFIG: "" }, stdio: ["ignore", "ignore", "pipe"] });
-    child.log = "";
+    const child = spawn(join(programs, program), options, { env: { ...environment, ZIMG_CONFIG: "" }, stdio: ["ignore", "pipe", "pipe"] });
+    child.log = child.out = "";
+    child.stdout.on("data", (text) => (child.out += text));
     child.stderr.on("data", (text) => (child.log += text));
     return child;
   }
@@ -110,6 +111,8 @@ export async function openPage(service, { width = 1280, height = 860, dark = fal
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: dark ? "dark" : "light", locale, reducedMotion, ...more });
   await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: service.url });
   const page = await context.newPage();
+  // A busy machine takes seconds for an image.
+  page.setDefaultTimeout(90000);
   const errors = [];
   const isOutage = (text) => outages && /Failed to load resource|ERR_CONNECTION|ERR_INCOMPLETE|ERR_EMPTY/.test(text);
   page.on("console", (message) => message.type() === "error" && !isOutage(message.text()) && errors.push(`${message.text()} ${message.location().url}`));
@@ -133,7 +136,7 @@ export async function openPage(service, { width = 1280, height = 860, dark = fal
   return page;
 }
 
-/** Types a prompt, takes a number of steps (more steps: a longer job), and generates. */
+/** Types a prompt, takes a number of steps (more steps: a longer job), generates, and returns the job's id, if it has one. */
 export async function generate(page, { prompt = PROMPT, steps, size, count } = {}) {
   await page.locator("#param-prompt").fill(prompt);
   await openSettings(page);
@@ -143,8 +146,14 @@ export async function generate(page, { prompt = PROMPT, steps, size, count } = {
     await page.locator("#param-width").fill(String(size));
     await page.locator("#param-height").fill(String(size));
   }
+  const answered = page.waitForResponse((response) => response.request().method() === "POST" && response.url().endsWith("/jobs"));
   await page.locator("button.primary").click();
+  const answer = await answered;
+  return answer.ok() ? (await answer.json()).id : undefined;
 }
+
+/** The image of a job, large or in the gallery. */
+export const imageOf = (page, job, image = 1) => page.locator(`[data-image="${job}-${image}"] img`);
 
 /** The settings are folded on a phone. */
 export async function openSettings(page) {
@@ -152,7 +161,7 @@ export async function openSettings(page) {
   if ((await settings.getAttribute("open")) === null) await page.locator("button.narrow").click();
 }
 
-/** The large image of a job that is done. */
+/** The large images of the job that is done. */
 export const finishedImage = (page) => page.locator("z-now .card .tile:not(.blank) img");
 export const preview = (page) => page.locator("z-now .preview:not([hidden])");
 /** An image that the browser has decoded. */

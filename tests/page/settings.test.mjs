@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { after, before, test } from "node:test";
-import { decoded, finishedImage, generate, openPage, PROMPT, repository, Service, startBrowser } from "./harness.mjs";
+import { decoded, finishedImage, generate, imageOf, openPage, PROMPT, repository, Service, startBrowser } from "./harness.mjs";
 
 let service, browser;
 before(async () => {
@@ -94,9 +94,9 @@ test("a link brings its settings, and is copied with them", async () => {
 test("the full view shows every setting, downloads with them, and gives them back", async () => {
   const page = await openPage(service);
   await page.locator("#param-seed").fill("7");
-  await generate(page, { steps: 5 });
-  await finishedImage(page).waitFor();
-  await page.locator("z-now .tile").first().click();
+  const image = imageOf(page, await generate(page, { steps: 5 }));
+  await image.waitFor();
+  await image.click();
   const settings = await page.locator("z-viewer dl").innerText();
   for (const pattern of [/Width\s+256/, /Height\s+256/, /Steps\s+5/, /Seed\s+7/, /Guidance\s+0/]) assert.match(settings, pattern);
   const [download] = await Promise.all([page.waitForEvent("download"), page.locator("z-viewer a", { hasText: "PNG" }).click()]);
@@ -116,9 +116,9 @@ test("the full view shows every setting, downloads with them, and gives them bac
 
 test("an image is copied as PNG, its settings as text, and a new seed generates at once", async () => {
   const page = await openPage(service);
-  await generate(page);
-  await finishedImage(page).waitFor();
-  await page.locator("z-now .tile").first().click();
+  const image = imageOf(page, await generate(page));
+  await image.waitFor();
+  await image.click();
   const dialog = page.locator("z-viewer dialog");
   await dialog.getByRole("button", { name: "Image", exact: true }).click();
   await page.locator('[data-done="Image copied"]').waitFor();
@@ -129,8 +129,8 @@ test("an image is copied as PNG, its settings as text, and a new seed generates 
   const seed = /Seed\s+(\d+)/.exec(await dialog.locator("dl").innerText())?.[1];
   await dialog.getByRole("button", { name: "a new seed" }).click();
   await dialog.waitFor({ state: "hidden" });
-  await finishedImage(page).waitFor();
-  await page.locator("z-now .tile").first().click();
+  await page.locator("z-now progress").waitFor({ state: "detached" });
+  await finishedImage(page).click();
   assert.notEqual(/Seed\s+(\d+)/.exec(await dialog.locator("dl").innerText())?.[1], seed);
   assert.deepEqual(await decoded(page.locator("z-viewer .view img")), [256, 256]);
   await page.done();
@@ -138,8 +138,7 @@ test("an image is copied as PNG, its settings as text, and a new seed generates 
 
 test("the lock repeats the last seed", async () => {
   const page = await openPage(service);
-  await generate(page);
-  await finishedImage(page).waitFor();
+  await imageOf(page, await generate(page)).waitFor();
   await page.getByRole("button", { name: "Keep the last seed" }).click();
   const seed = await field(page, "seed");
   assert.match(seed, /^\d+$/);

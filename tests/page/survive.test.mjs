@@ -12,7 +12,7 @@ afterEach(() => service.stop());
 
 test("a reload in the middle of an image goes on, and what was typed stays", async () => {
   const page = await openPage(service);
-  await generate(page, { steps: 100 });
+  await generate(page, { steps: 24 });
   await page.locator("#param-prompt").fill("the next one");
   await preview(page).waitFor();
   await page.reload();
@@ -25,7 +25,7 @@ test("a reload in the middle of an image goes on, and what was typed stays", asy
 
 test("the daemon is killed in the middle of an image: the page says so and the image comes", async () => {
   const page = await openPage(service, { outages: true });
-  await generate(page, { steps: 100, size: 320 });
+  await generate(page, { steps: 24, size: 320 });
   await preview(page).waitFor();
   await service.end("daemon", "SIGKILL");
   await page.locator('z-status[data-state="bad"]').waitFor();
@@ -54,9 +54,12 @@ test("the gallery is there after a restart of the front and of the daemon", asyn
 
 test("the front is killed and started again: the open page goes on without a reload", async () => {
   const page = await openPage(service, { outages: true });
-  await generate(page, { steps: 100, size: 320 });
+  await generate(page, { steps: 24, size: 320 });
   await preview(page).waitFor();
+  const done = () => page.locator("z-now progress").evaluate((bar) => bar.value);
+  const before = await done();
   await service.restart("front", "SIGKILL");
+  await page.waitForFunction((before) => !document.querySelector("z-now progress") || document.querySelector("z-now progress").value > before, before);
   await finishedImage(page).waitFor();
   await page.locator('z-status:not([data-state="bad"])').waitFor();
   await page.done();

@@ -35,7 +35,10 @@ fn without_comments(text: &str) -> String {
     let mut kept = String::new();
     while let Some((before, comment)) = rest.split_once("/*") {
         kept.push_str(before);
-        rest = comment.split_once("*/").map_or("", |(_, after)| after);
+        let after = comment.split_once("*/").map_or("", |(_, after)| after);
+        // One space is left of those on both sides.
+        let is_between = kept.ends_with([' ', '(', '\n']);
+        rest = after.strip_prefix(' ').filter(|_| is_between).unwrap_or(after);
     }
     kept + rest
 }

@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { button, h, iconButton, store, stored } from "./dom.js";
+import { murmur } from "./say.js";
 import { connected, listen, status } from "./state.js";
 import { choose, language, t } from "./texts.js";
 import { daemonWords } from "./words.js";
@@ -16,7 +17,6 @@ export function restoreTheme() {
 
 class ZStatus extends HTMLElement {
   connectedCallback() {
-    this.setAttribute("role", "status");
     this.draw();
     listen(this, ["status"], () => this.draw());
   }
@@ -26,6 +26,7 @@ class ZStatus extends HTMLElement {
     const calm = now.state === "ready" || now.state === "busy" || now.state === "asleep";
     this.dataset.state = calm ? now.state : now.state === "failed" || now.state === "offline" || now.state === "unreachable" ? "bad" : "changing";
     const sentence = [daemonWords(now), now.state === "failed" || now.state === "unreachable" ? now.hint : ""].filter(Boolean).join(" — ");
+    if (!calm) murmur(sentence);
     const line = h("span", { class: "state" }, sentence);
     const model = h("span", { class: "model" }, calm ? status?.model?.name ?? "" : "");
     if (this.textContent !== (line.textContent ?? "") + model.textContent + (now.state === "asleep" ? t("wake") : ""))

@@ -1,6 +1,6 @@
 // Images of jobs: their settings, and what can be done with them.
 
-import { imageAddress } from "./api.js";
+import { ask, imageAddress } from "./api.js";
 import { h } from "./dom.js";
 import { draft, params as drafted, put, take } from "./draft.js";
 import { theForm } from "./form.js";
@@ -31,8 +31,15 @@ export function settingsOf({ job, image }) {
   return { ...asked, ...used, width: image.width, height: image.height, seed: image.seed };
 }
 
+/** Completes a job of the list, which has only a long prompt's beginning, and not always what the model chose. @param {Job} job */
+export async function whole(job) {
+  if (!job.prompt_cut && job.started) return;
+  Object.assign(job, await ask("GET", `jobs/${encodeURIComponent(job.id)}`));
+}
+
 /** Puts an image's settings, or some of them, into the form. @param {Shown} shown @param {"all" | "prompt" | "seed"} which */
-export function again(shown, which) {
+export async function again(shown, which) {
+  await whole(shown.job);
   const all = settingsOf(shown);
   if (which === "seed") put("seed", all.seed);
   else take(which === "all" ? all : { prompt: all.prompt, negative: all.negative ?? "" }, which === "all");
@@ -42,6 +49,7 @@ export function again(shown, which) {
 
 /** Generates the image's settings at once with a new seed. @param {Shown} shown */
 export async function vary(shown) {
+  await whole(shown.job);
   const { seed: _, ...values } = settingsOf(shown);
   await submit({ ...values, count: drafted().count ?? 1 }, draft.priority, []);
 }

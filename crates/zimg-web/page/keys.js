@@ -2,6 +2,7 @@
 
 import { put } from "./draft.js";
 import { theForm } from "./form.js";
+import { whole } from "./images.js";
 import { underWay } from "./now.js";
 import { jobs, remove } from "./state.js";
 
@@ -28,6 +29,8 @@ function recall(event, prompt) {
   event.preventDefault();
   earlier = at;
   put("prompt", prompts[at] ?? "");
+  const job = jobs.find(({ params }) => params.prompt === prompts[at]);
+  if (job?.prompt_cut) void whole(job).then(() => put("prompt", job.params.prompt), () => undefined);
   if (up) prompt.setSelectionRange(0, 0);
 }
 

@@ -3,7 +3,7 @@
 import { Refusal } from "./api.js";
 import { button, h, iconButton } from "./dom.js";
 import { put, take } from "./draft.js";
-import { again, download, sidesOf, tile, vary } from "./images.js";
+import { again, download, sidesOf, tile, vary, whole } from "./images.js";
 import { jobs, listed, listen, remove, status, unfinished } from "./state.js";
 import { murmur, say } from "./say.js";
 import { number, t } from "./texts.js";
@@ -100,7 +100,7 @@ function card(job) {
   const first = job.images[0];
   const actions = running ? [cancelButton(job)] : [
     button(t("vary"), () => void vary({ job, image: first }).catch((refusal) => (problem.textContent = /** @type {Refusal} */ (refusal).message)), { class: "plain" }),
-    button(t("reuse"), () => again({ job, image: first }, "all"), { class: "plain" }), job.images.length === 1 && download({ job, image: first }, "png")];
+    button(t("reuse"), () => void again({ job, image: first }, "all").catch(() => undefined), { class: "plain" }), job.images.length === 1 && download({ job, image: first }, "png")];
   const frames = h("div", { class: job.count > 1 ? "frames several" : "frames" }, ...done, running && frame);
   const element = h("article", { class: job.count > 1 ? "card" : "card single", "aria-label": job.params.prompt }, frames, running && bar,
     h("div", { class: "line" }, h("div", {}, what, h("p", { class: "words" }, job.params.prompt)), h("div", { class: "actions" }, ...actions)), problem);
@@ -123,7 +123,7 @@ function line(job) {
   const what = h("p", { class: "what" });
   const failed = job.state === "failed";
   const actions = failed
-    ? [button(t("try_again"), () => take(job.params, true), { class: "plain" }),
+    ? [button(t("try_again"), () => void whole(job).then(() => take(job.params, true), () => undefined), { class: "plain" }),
       iconButton("close", t("dismiss"), () => void remove(job).catch(() => undefined))]
     : [cancelButton(job)];
   const element = h("article", { class: failed ? "card small failed" : "card small", "aria-label": job.params.prompt },

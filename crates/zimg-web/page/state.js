@@ -64,8 +64,8 @@ const enter = (signIn) => ask("GET", "session").then(({ signed_in }) => signed_i
 /** Asks for the newest jobs; what is known of running ones stays. */
 async function list() {
   const answer = await ask("GET", "jobs?limit=60");
-  const known = new Map(jobs.map((job) => [job.id, job]));
-  const fresh = answer.jobs.map((/** @type {Job} */ job) => ({ ...known.get(job.id), ...job, eta_at: Date.now() }));
+  // Elements hold the objects, so known jobs stay the same ones.
+  const fresh = answer.jobs.map((/** @type {Job} */ job) => Object.assign(jobOf(job.id) ?? {}, job, { eta_at: Date.now() }));
   const last = fresh.at(-1);
   // Older ones that were already shown stay.
   const shown = answer.next && last ? jobs.slice(jobs.findIndex((job) => job.id === last.id) + 1) : [];

@@ -1,19 +1,20 @@
 // One image in full view: zoom, every setting, and what can be done with it.
 
-import { ask, imageAddress, Refusal } from "./api.js";
+import { imageAddress, Refusal } from "./api.js";
 import { button, h, iconButton } from "./dom.js";
 import { copyImage, copyText } from "./copy.js";
 import { labelOf } from "./fields.js";
+import { standard } from "./draft.js";
 import { linkOf } from "./link.js";
-import { again, allImages, download, settingsOf, vary } from "./images.js";
+import { again, allImages, download, settingsOf, vary, whole } from "./images.js";
 import { listen, parameters, remove, status } from "./state.js";
 import { away, moment, t } from "./texts.js";
 
 /** Every parameter of an image with its value, defaults included. @param {import("./images.js").Shown} shown @returns {[string, string][]} */
 function everySetting(shown) {
   const values = settingsOf(shown);
-  return parameters.filter(({ name }) => name !== "count" && name !== "prompt").flatMap(({ name, default: fixed }) => {
-    const value = values[name] ?? fixed;
+  return parameters.filter(({ name }) => name !== "count" && name !== "prompt").flatMap(({ name, default: fixed, from_model }) => {
+    const value = values[name] ?? (from_model ? standard(name) : fixed);
     return value === null || value === undefined || value === "" ? [] : [/** @type {[string, string]} */ ([name, value === true ? "✓" : value === false ? "–" : String(value)])];
   });
 }
@@ -47,10 +48,8 @@ class ZViewer extends HTMLElement {
     this.draw(shown);
     if (!this.dialog.open) this.dialog.showModal();
     this.dialog.querySelector("div")?.focus();
-    if (shown.job.prompt_cut) {
-      // The list has only the prompt's beginning.
-      const whole = await ask("GET", `jobs/${encodeURIComponent(shown.job.id)}`).catch(() => null);
-      if (whole) Object.assign(shown.job, { prompt_cut: false }, whole);
+    if (shown.job.prompt_cut || !shown.job.started) {
+      await whole(shown.job).catch(() => undefined);
       if (this.id === id && this.dialog.open) this.draw(shown);
     }
   }
