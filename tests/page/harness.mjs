@@ -107,7 +107,7 @@ export async function startBrowser() {
  * A page in a context of its own. `close()` checks what every page must have: no error in the
  * console, and no request to another host.
  */
-export async function openPage(service, { width = 1280, height = 860, dark = false, locale = "en-US", hash = "", reducedMotion = "no-preference", outages = false, context: more = {} } = {}) {
+export async function openPage(service, { width = 1280, height = 860, dark = false, locale = "en-US", hash = "", reducedMotion = "no-preference", outages = false, complete = true, context: more = {} } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: dark ? "dark" : "light", locale, reducedMotion, ...more });
   await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: service.url });
   const page = await context.newPage();
@@ -132,7 +132,7 @@ export async function openPage(service, { width = 1280, height = 860, dark = fal
     assert.deepEqual(errors, []);
   };
   await page.goto(service.url + hash);
-  await page.locator("z-form form").waitFor();
+  await page.locator(complete ? "body[data-complete] z-form form" : "z-form form").waitFor();
   return page;
 }
 

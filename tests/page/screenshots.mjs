@@ -41,7 +41,11 @@ const running = async (page) => {
   await page.waitForFunction(() => Number(document.querySelector("progress")?.getAttribute("value")) > 0.2);
 };
 const stop = async (page) => {
-  for (const button of await page.getByRole("button", { name: /^(Cancel|取消)$/ }).all()) await button.click();
+  const cards = page.locator("z-now article:has(button[title=Esc])");
+  for (let left = await cards.count(); left > 0; left--) {
+    await page.locator("z-now button[title=Esc]").first().click();
+    await cards.nth(left - 1).waitFor({ state: "detached" });
+  }
 };
 
 if (which === "all") {

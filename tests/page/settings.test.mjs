@@ -104,7 +104,7 @@ test("the full view shows every setting, downloads with them, and gives them bac
   assert.equal(file.subarray(1, 4).toString("latin1"), "PNG");
   assert.match(download.suggestedFilename(), /red.*circle.*7.*\.png$/);
   assert.match(file.toString("latin1"), new RegExp(PROMPT));
-  await page.getByRole("button", { name: "these settings" }).click();
+  await page.getByRole("button", { name: "these settings", exact: true }).click();
   assert.deepEqual(await Promise.all(["prompt", "steps", "seed"].map((name) => field(page, name))), [PROMPT, "5", "7"]);
   // The downloaded file, dropped, is the same once more.
   await page.locator("#param-prompt").fill("");

@@ -18,7 +18,7 @@ test("a key signs in, for reloads and restarts too; a wrong one is told in place
   const made = spawnSync(join(programs, "zimg-web"), ["--keys", keys, "--new-key", "ann"], { encoding: "utf8" });
   assert.equal(made.status, 0, made.stderr);
   const service = await Service.start({ front: ["--keys", keys] });
-  const page = await openPage(service, { outages: true });
+  const page = await openPage(service, { outages: true, complete: false });
   const key = page.locator("#key");
   await key.waitFor();
   assert.deepEqual(await axe(page), []);
@@ -50,7 +50,7 @@ test("the link signs one browser in once, and leaves no token in the address bar
   assert.equal(new URL(page.url()).hash, "");
   await page.reload();
   await page.getByRole("heading", { name: "What would you like to see?" }).waitFor();
-  const other = await openPage(service, { hash: new URL(link).hash });
+  const other = await openPage(service, { hash: new URL(link).hash, complete: false });
   await other.getByRole("heading", { name: "This link has been used" }).waitFor();
   other.expectErrors(/401/);
   await other.done();

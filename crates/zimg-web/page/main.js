@@ -44,9 +44,10 @@ if (/\btoken=/.test(location.hash)) await (await import("./sign-in.js")).redeem(
 await speak(preferred());
 draw();
 await start();
-// What is not needed for the first sight comes after it.
-void later().then(() => import("./viewer.js"));
-void import("./drop.js").then(({ acceptDrops }) => acceptDrops());
-void import("./keys.js").then(({ acceptKeys }) => acceptKeys(showHelp));
-void import("./link.js").then(({ acceptLinks }) => acceptLinks());
 if (matchMedia("(min-width: 900px)").matches) document.getElementById("param-prompt")?.focus();
+// What is not needed for the first sight comes after it.
+const [, drop, keys, link] = await Promise.all([later().then(() => import("./viewer.js")), import("./drop.js"), import("./keys.js"), import("./link.js")]);
+drop.acceptDrops();
+keys.acceptKeys(showHelp);
+link.acceptLinks();
+document.body.dataset.complete = "";
