@@ -23,18 +23,18 @@ for (const locale of ["en-US", "zh-CN"]) {
     const page = await openPage(service, { locale });
     await finishedImage(page).first().waitFor();
     await page.done();
-    // A second visit, to see the order of its requests.
+    // A second visit: what is asked for before the first image is asked for.
     const context = await browser.newContext({ locale });
     const visit = await context.newPage();
-    const bodies = [];
+    const asked = [];
     let open = true;
-    visit.on("response", (response) => {
-      if (response.url().includes("/zimg/v1/images/")) open = false;
-      if (open && !response.url().includes("/zimg/v1/")) bodies.push(response);
+    visit.on("request", (request) => {
+      if (request.url().includes("/zimg/v1/images/")) open = false;
+      if (open && !request.url().includes("/zimg/v1/")) asked.push(request);
     });
     await visit.goto(service.url);
     await finishedImage(visit).first().waitFor();
-    const sizes = await Promise.all(bodies.map(async (response) => [new URL(response.url()).pathname, (await response.body()).length]));
+    const sizes = await Promise.all(asked.map(async (request) => [new URL(request.url()).pathname, (await (await request.response()).body()).length]));
     const sum = sizes.reduce((sum, [, bytes]) => sum + bytes, 0);
     assert.ok(sum > 20000 && sum <= 60 * 1024, `${sum} bytes: ${JSON.stringify(sizes)}`);
     await context.close();

@@ -147,6 +147,8 @@ function receive(name, data) {
       return tell("jobs");
     case "done":
     case "failed":
+      // The daemon stores no cancelled jobs.
+      if (data.kind === "cancelled") return drop(job);
       job.state = name;
       job.failure = name === "failed" ? fields : null;
       job.preview = undefined;
