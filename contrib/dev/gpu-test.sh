@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make gpu-test`: on an NVIDIA GPU, compares every kernel with libtorch, checks that memory outlives its
-# process, and generates images with the same worker binary. Exits with 69 where there is no GPU.
+# process, and generates images with the same worker binary, also under memory budgets. Exits with 69 where there is no GPU.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 if [ ! -e /dev/nvidiactl ]; then
@@ -15,4 +15,4 @@ done
 "${CARGO:-cargo}" run --locked -p zimg-tests --example gpu
 DEVICE=cuda:0 OUT=${CARGO_TARGET_DIR:-target}/gpu-test.png contrib/dev/demo.sh
 [ -s "${CARGO_TARGET_DIR:-target}/gpu-test.png" ]
-echo "gpu-test: kernels, retained memory, images and the demo are right"
+echo "gpu-test: kernels, retained memory, images, memory budgets and the demo are right"

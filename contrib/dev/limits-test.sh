@@ -29,6 +29,7 @@ limit() {
 
 group memory # before anything is built: where it is refused, the suite ends here
 "${CARGO:-cargo}" build --quiet --locked --bins -p zimg -p zimaged -p zimage-worker
+"${CARGO:-cargo}" build --quiet --locked --release -p zimage-checkpoint --example random_checkpoint
 . contrib/dev/harness.sh
 cleanup() { for folder in "${made[@]}"; do rmdir "$folder" 2>/dev/null || true; done; }
 export ZIMG_SOCKET=$private/socket
@@ -51,6 +52,28 @@ start
 until_so "the limit of memory" error_is "the kernel ended the worker for lack of memory: 120 MiB are allowed here"
 stop_daemon
 say "a worker that the kernel kills for lack of memory says so, with the limit"
+
+# A checkpoint of 0.7 GB, 1.3 GB as float32, where 600 MiB are allowed for the page cache and all else.
+model=$private/model
+cp -rL tests/fixtures/reference/plain "$model"
+sed -i 's/"dim": 64/"dim": 1024/; s/"n_heads": 2/"n_heads": 32/; s/"n_kv_heads": 2/"n_kv_heads": 32/;
+  s/"n_layers": 3/"n_layers": 24/' "$model/transformer/config.json"
+"${CARGO_TARGET_DIR:-target}/release/examples/random_checkpoint" "$model"
+limit memory.limit_in_bytes memory.max $((600 << 20))
+small=(--model "$model" --device cpu --dtype float32 --warmup 64x64)
+start "${small[@]}"
+until_so "a model that is larger than the memory" error_is "600 MiB are allowed here"
+stop_daemon
+start "${small[@]}" --memory 300MiB
+run "$bin/zimg" draw "a red circle" --size 64x64 --steps 2 --seed 1 -o "$private/small.png"
+[ "$code" = 0 ] || fail "a memory plan in little memory: status $code: $said"
+run "$bin/zimg" status
+[[ $said == *" of 26 blocks resident"* ]] || fail "zimg status shows no plan: $said"
+run "$bin/zimg" status --json
+[[ $said == *'"restarts":0'* ]] || fail "the worker was restarted: $said"
+stop_daemon
+say "a model that is larger than the memory works with a memory plan: its weights are read for each step"
+limit memory.limit_in_bytes memory.max $((120 << 20))
 
 group pids
 for most in 3 4 6 8; do

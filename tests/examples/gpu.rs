@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use zimage_checkpoint::{Checkpoint, DeviceRates, Forms, MemoryPlan, ModelFootprint};
 use zimage_ipc::{Command, Report};
 use zimg_protocol::Kind;
 use zimg_protocol::messages::Params;
@@ -23,6 +24,7 @@ fn main() {
     planted_address(&worker, &faulty);
     cost_of_saving(&worker);
     memory(&worker, &faulty);
+    budgets(&worker);
 }
 
 fn start(program: &Path, environment: &[(&str, &str)]) -> Worker {
@@ -128,4 +130,43 @@ fn memory(program: &Path, faulty: &Path) {
     println!("{failure} ({})", failure.hint.as_deref().unwrap_or("no hint"));
     assert!(failure.message.starts_with("the GPU's memory is too small: 1.6 GB at once"));
     done(faulty.draw(1, &draw(512), run.points.last()));
+}
+
+/// Every budget from all that the built-in model takes to the least generates the same images, and takes
+/// no more by the driver's view, that of nvidia-smi.
+fn budgets(program: &Path) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/zimage-worker/tiny");
+    let checkpoint = Checkpoint::open(Path::new(folder)).expect("the built-in model");
+    for dtype in ["bfloat16", "float16", "int8"] {
+        let forms = Forms::of(dtype, false).expect("a dtype");
+        let model = ModelFootprint::new(&checkpoint, forms, true).expect("its files");
+        let rates = DeviceRates::ASSUMED;
+        let least = MemoryPlan::least(&model, &rates, 512 * 512).peak;
+        let most = MemoryPlan::new(&model, &rates, u64::MAX, 512 * 512).expect("a plan").peak;
+        let mut whole = None;
+        for part in (0..=6).rev() {
+            // Warm-up and the first images allocate in pieces of 2 MiB.
+            let budget = least + (most - least) * part / 6 + (16 << 20);
+            let before = in_use();
+            let memory = format!("{budget}B");
+            let arguments = ["--dtype", dtype, "--memory", &memory];
+            let mut worker = Worker::on(program, &[], &[&ARGUMENTS[..], &arguments[..]].concat());
+            let first = done(worker.draw(1, &draw(512), None)).images;
+            let again = done(worker.draw(2, &draw(512), None)).images;
+            let taken = in_use().saturating_sub(before);
+            assert!(first == again && *whole.get_or_insert(first) == again, "{dtype} {memory}");
+            println!("{dtype}, a budget of {} MiB: {} MiB are taken", budget >> 20, taken >> 20);
+            assert!(taken <= budget, "{dtype}: {taken} of {budget} bytes");
+        }
+    }
+}
+
+/// Bytes of the first GPU that are in use, by all processes.
+fn in_use() -> u64 {
+    let asked = std::process::Command::new("nvidia-smi")
+        .args(["--id=0", "--query-gpu=memory.used", "--format=csv,noheader,nounits"])
+        .output()
+        .expect("nvidia-smi");
+    let mebibytes: u64 = String::from_utf8_lossy(&asked.stdout).trim().parse().expect("a number");
+    mebibytes << 20
 }

@@ -12,7 +12,6 @@ use cudarc::driver::{DriverError, result, sys};
 use libloading::Library;
 
 use crate::error::Error;
-use crate::kernels::Stream;
 
 /// Loads the driver's library, once.
 pub(crate) fn load() -> Result<(), Error> {
@@ -79,18 +78,6 @@ pub fn make_current(ordinal: usize) -> Result<(), Error> {
 pub fn synchronize(ordinal: usize) -> Result<(), Error> {
     make_current(ordinal)?;
     result::ctx::synchronize().map_err(refused("cuCtxSynchronize"))
-}
-
-/// Waits until a GPU has finished what libtorch has launched on its stream. Copies on other streams go
-/// on: a wait for all of the context would stop the ring of streamed weights at each step's end.
-///
-/// # Errors
-/// When any of the work failed, or libtorch_cuda is not loaded.
-pub fn synchronize_compute(ordinal: usize) -> Result<(), Error> {
-    make_current(ordinal)?;
-    let stream = Stream::of(ordinal)?.now()?;
-    // SAFETY: libtorch's current stream lives as long as the process.
-    unsafe { result::stream::synchronize(stream) }.map_err(refused("cuStreamSynchronize"))
 }
 
 /// The error of a failed call of the driver.

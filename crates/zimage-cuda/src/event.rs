@@ -64,6 +64,18 @@ impl Event {
     }
 }
 
+/// Waits until a GPU has finished what libtorch has launched on its stream. Copies on other streams go
+/// on: a wait for all of the context would stop the ring of streamed weights at each step's end.
+///
+/// # Errors
+/// When any of the work failed, or libtorch_cuda is not loaded.
+pub fn synchronize_compute(ordinal: usize) -> Result<(), Error> {
+    context::make_current(ordinal)?;
+    let stream = Stream::of(ordinal)?.now()?;
+    // SAFETY: libtorch's current stream lives as long as the process.
+    unsafe { result::stream::synchronize(stream) }.map_err(refused("cuStreamSynchronize"))
+}
+
 impl Drop for Event {
     fn drop(&mut self) {
         // SAFETY: this value owns the event; the driver keeps what streams still wait for.

@@ -23,10 +23,10 @@ mod upload;
 
 pub use allocator::{Allocated, allocated, empty_cache, limit as limit_allocator, reset_peak};
 pub use attention::WithoutCudnnAttention;
-pub use context::{make_current, synchronize, synchronize_compute};
+pub use context::{make_current, synchronize};
 pub use driver::{Gpu, driver_version};
 pub use error::Error;
-pub use event::Event;
+pub use event::{Event, synchronize_compute};
 pub use graph::{Graph, Pool};
 pub use health::{FreeMemory, free_memory, probe};
 pub use init::{Initialized, init, init_timed, preinit};

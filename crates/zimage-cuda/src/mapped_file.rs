@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "calls into the driver's C interface, and maps files")]
 
 use std::ffi::c_void;
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
 use cudarc::driver::{result, sys};
@@ -16,14 +17,18 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::memory::Memory;
 
+/// Mappings begin at multiples of this, whatever a page is: 64 KiB on some Arm machines.
+const PAGE: u64 = 64 << 10;
 /// `CU_MEMHOSTREGISTER_READ_ONLY` of cuda.h.
 const READ_ONLY: u32 = 8;
 
-/// A file's pages, pinned.
+/// A part of a file's pages, pinned.
 #[derive(Debug)]
 pub struct MappedFile {
     address: *mut c_void,
     bytes: usize,
+    /// The byte of the file at which it begins: that of a page.
+    begin: u64,
 }
 
 /// A stream of copies to a GPU.
@@ -31,27 +36,37 @@ pub struct MappedFile {
 pub struct CopyStream(sys::CUstream);
 
 impl MappedFile {
-    /// Pins the first `bytes` bytes of a file, which must have as many, for the GPU `ordinal`.
+    /// Pins the pages that hold these bytes of a file, which must have as many, for the GPU `ordinal`. A
+    /// refusal leaves nothing behind, and no later call fails for it.
     ///
     /// # Errors
     /// When the system or the driver refuses, as WSL's does beyond 1 GiB in all.
-    pub fn new(ordinal: usize, file: BorrowedFd<'_>, bytes: usize) -> Result<Self, Error> {
+    pub fn new(ordinal: usize, file: BorrowedFd<'_>, part: Range<u64>) -> Result<Self, Error> {
         context::make_current(ordinal)?;
+        let begin = part.start / PAGE * PAGE;
+        let bytes = usize::try_from(part.end.saturating_sub(begin)).unwrap_or(usize::MAX);
         let (read, shared) = (ProtFlags::READ, MapFlags::SHARED);
         // SAFETY: a new mapping at an address that the system chooses; this program never reads it,
         // so a file that becomes shorter is no fault.
-        let address = unsafe { mmap(std::ptr::null_mut(), bytes, read, shared, file, 0) };
+        let address = unsafe { mmap(std::ptr::null_mut(), bytes, read, shared, file, begin) };
         let address = address.map_err(|_| Error::InvalidArguments("a file cannot be mapped"))?;
         // SAFETY: the mapping has as many bytes, and is unregistered before it is unmapped.
         let pinned = unsafe { sys::cuMemHostRegister_v2(address, bytes, READ_ONLY) };
         match pinned.result() {
-            Ok(()) => Ok(Self { address, bytes }),
+            Ok(()) => Ok(Self { address, bytes, begin }),
             Err(error) => {
                 // SAFETY: the mapping was made above, and nothing refers to it.
                 let _ = unsafe { munmap(address, bytes) };
                 Err(refused("cuMemHostRegister")(error))
             }
         }
+    }
+}
+
+impl MappedFile {
+    /// Whether it holds these bytes of the file.
+    pub fn holds(&self, part: &Range<u64>) -> bool {
+        part.start >= self.begin && part.end <= self.begin + self.bytes as u64
     }
 }
 
@@ -103,7 +118,8 @@ impl CopyStream {
         bytes: usize,
         (to, offset): (&Memory, usize),
     ) -> Result<(), Error> {
-        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let from = from.checked_sub(file.begin).and_then(|from| usize::try_from(from).ok());
+        let from = from.unwrap_or(usize::MAX);
         let fits = |room: usize, at: usize| room.checked_sub(at).is_some_and(|room| bytes <= room);
         if !fits(file.bytes, from) || !fits(to.bytes(), offset) {
             return Err(Error::InvalidArguments("a copy exceeds its memory"));

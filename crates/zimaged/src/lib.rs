@@ -22,20 +22,20 @@ mod timeouts;
 mod workers;
 
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use zimage_checkpoint::Checkpoint;
+use zimage_checkpoint::{Checkpoint, MeasuredRates, PlanPreview};
 use zimg_protocol::{Failure, Kind};
 
 pub use crate::args::Args;
-use crate::config::{DaemonConfig, Resolved, StateDir};
+use crate::config::{DaemonConfig, Device, Resolved, StateDir};
 use crate::connection::ConnectionSlots;
 pub use crate::events::START_FAILED;
 use crate::owner::TrustedGroup;
 use crate::supervisor::{Acceptor, MESSAGES_MAX, Supervisor, SupervisorConfig};
-use crate::workers::process::WorkerCommand;
+use crate::workers::process::{RATES, WorkerCommand};
 
 /// The fewest open files with which the daemon can listen and start a worker.
 const OPEN_FILES_MIN: u64 = 32;
@@ -124,7 +124,7 @@ pub fn check(args: &Args) -> Result<(String, Option<Failure>), Failure> {
     };
     let shown = config.shown(resolved);
     let wrong = command.err().map(Failure::from).or_else(|| trusted_group(&config).err());
-    let (inventory, unsound) = match verify(&config) {
+    let (inventory, unsound) = match verify(&config, state_dir.as_deref().ok()) {
         Ok(lines) => (lines, None),
         Err(failure) => (Vec::new(), Some(failure)),
     };
@@ -133,17 +133,38 @@ pub fn check(args: &Args) -> Result<(String, Option<Failure>), Failure> {
 }
 
 /// Checks that a checkpoint's files are there and sound, with every tensor that the model needs, and
-/// returns its inventory.
-fn verify(config: &DaemonConfig) -> Result<Vec<String>, Failure> {
+/// returns its inventory and its memory plans on a GPU. `state_dir` may have the rates of one.
+fn verify(config: &DaemonConfig, state_dir: Option<&Path>) -> Result<Vec<String>, Failure> {
     let Some(files) = config.model_files() else { return Ok(Vec::new()) };
-    let inventory = Checkpoint::open_files(&files).and_then(|checkpoint| checkpoint.verify());
-    inventory.map(|inventory| inventory.lines()).map_err(|error| {
+    let lines = Checkpoint::open_files(&files).and_then(|checkpoint| {
+        let mut lines = checkpoint.verify()?.lines();
+        lines.extend(memory_plans(config, &checkpoint, state_dir)?);
+        Ok(lines)
+    });
+    lines.map_err(|error| {
         let failure = Failure::new(Kind::Config, error.to_string());
         match error.hint() {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
     })
+}
+
+/// What a worker would plan, unless there is no GPU among the devices.
+fn memory_plans(
+    config: &DaemonConfig,
+    checkpoint: &Checkpoint,
+    state_dir: Option<&Path>,
+) -> Result<Vec<String>, zimage_checkpoint::Error> {
+    if config.devices.iter().all(|device| *device == Device::Cpu) {
+        return Ok(Vec::new());
+    }
+    let dtype = if config.dtype == "auto" { "bfloat16" } else { &config.dtype };
+    let rates = state_dir.and_then(|folder| MeasuredRates::only(&folder.join(RATES), dtype));
+    let sizes = config.warmup.iter().flatten();
+    let pixels = sizes.map(|(width, height)| u64::from(*width) * u64::from(*height)).max();
+    let preview = PlanPreview::new(checkpoint, dtype, pixels, rates.as_ref())?;
+    Ok(preview.lines(config.memory))
 }
 
 fn load(args: &Args) -> Result<DaemonConfig, Failure> {

@@ -69,7 +69,7 @@ struct MatrixBytes {
 pub struct ActivationBytes {
     /// A denoising step: bytes per pixel.
     pub step: u64,
-    /// The largest matrix, where matrices are expanded before each product.
+    /// The largest matrix, where matrices are expanded, or made float8, before each product.
     pub scratch: u64,
     /// The decoder's configuration, and bytes of a number there.
     decoder: (VaeConfig, u64),
@@ -203,6 +203,7 @@ impl ModelFootprint {
         files: Option<[&TensorIndex; 2]>,
     ) -> Self {
         let (mut in_file, mut rest, mut numbers, mut scratch) = (0, 0, 0, 0);
+        let mut makes = false;
         for tensor in checkpoint.architecture(Component::Vae).tensors {
             rest += bytes(&tensor, forms.vae);
         }
@@ -232,6 +233,7 @@ impl ModelFootprint {
                 let MatrixBytes { held, slot, copied } =
                     forms.matrix(&tensor, stored.map(|(_, stored)| stored), owner);
                 let block = blocks.entry(key).or_default();
+                makes |= held > slot;
                 block.held += held;
                 block.streamed += copied;
                 block.parts[usize::from(!part.contains("att"))] += slot;
@@ -250,7 +252,7 @@ impl ModelFootprint {
         let (denoising, text) = (of(false), of(true));
         let expands = forms.expands(files);
         let work = work(checkpoint, numbers, denoising.len() as u32, expands);
-        let scratch = if expands { scratch } else { 0 };
+        let scratch = if expands || makes { scratch } else { 0 };
         Self {
             denoising,
             text,

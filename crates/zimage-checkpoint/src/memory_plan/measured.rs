@@ -1,6 +1,8 @@
 //! Measured rates: what a device and its host were measured to do, as a file keeps it.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use super::rates::DeviceRates;
 
@@ -34,6 +36,20 @@ impl MeasuredRates {
         format!(
             "key = {key}\nlink = {link:e}\nread = {read:e}\nproduct = {product:e}\ndense = {dense:e}\n"
         )
+    }
+
+    /// The rates that a folder keeps for weights of a dtype; none if it keeps those of several devices, or
+    /// of none. For previews alone: the driver and the build may be others.
+    pub fn only(folder: &Path, dtype: &str) -> Option<Self> {
+        let entries = fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok());
+        let named = |entry: &fs::DirEntry| {
+            let name = entry.file_name();
+            name.to_str().is_some_and(|name| name.ends_with(&format!("-{dtype}")))
+        };
+        let mut files = entries.filter(named);
+        let text = fs::read_to_string(files.next()?.path()).ok()?;
+        let key = text.lines().find_map(|line| line.strip_prefix("key = "))?;
+        Self::parse(&text, key).filter(|_| files.next().is_none())
     }
 
     /// The rates in a file's text; none if they are of another key, or damaged.
@@ -77,6 +93,23 @@ mod tests {
         ] {
             assert_eq!(MeasuredRates::parse(&text, key), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_folder_with_one_device_tells_its_rates() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str| fs::write(folder.path().join(name), RATES.text("k")).unwrap();
+        let only = |dtype| MeasuredRates::only(folder.path(), dtype);
+        assert_eq!(only("bfloat16"), None);
+        put("GPU-1-bfloat16");
+        put("GPU-2-float8");
+        assert_eq!(
+            (only("bfloat16"), only("float8"), only("int8")),
+            (Some(RATES), Some(RATES), None)
+        );
+        put("GPU-2-bfloat16");
+        assert_eq!(only("bfloat16"), None);
+        assert_eq!(MeasuredRates::only(&folder.path().join("none"), "bfloat16"), None);
     }
 
     #[test]

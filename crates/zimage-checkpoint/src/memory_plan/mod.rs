@@ -11,6 +11,7 @@ mod measured;
 mod plan;
 mod rates;
 mod residency;
+mod shown;
 
 pub use budget::{CONTEXT_BYTES, MemoryBudget, PinnedMemory};
 pub use decoder::{DecoderFootprint, StripRule, queries_at_a_time};
@@ -19,6 +20,7 @@ pub use measured::MeasuredRates;
 pub use plan::{MemoryPlan, TooSmall};
 pub use rates::{DeviceRates, ImageSeconds, ModelWork};
 pub use residency::{Decode, LEAST_SLOTS, Residency, is_streamed};
+pub use shown::PlanPreview;
 
 /// Bytes as memory plans show them: in GiB, small ones in MiB.
 pub fn gibibytes(bytes: u64) -> String {

@@ -9,10 +9,6 @@ use crate::ops::float8;
 use crate::weights::streaming::Placed;
 use crate::weights::{BlockMatrix, Weights};
 
-/// Why a streamed weight cannot become float8.
-const STREAMED: &str = "float8 is computed from weights on the device, and this plan streams them: \
-                        prepare a float8 checkpoint, or allow more memory";
-
 /// Why an adapter with row norms cannot be used where weights are streamed.
 const NOT_RESIDENT: &str = "a DoRA needs the norms of weights on the device, and this memory plan streams \
                             them: use a LoRA, or allow more memory";
@@ -23,13 +19,16 @@ pub(crate) struct Linear {
     weight: BlockMatrix,
     bias: Option<Tensor>,
     adapted: AdaptedMap,
+    /// Whether float8 is made of the weight for each product, as it is not always on the device.
+    makes_float8: bool,
 }
 
 impl Linear {
     /// Takes `{name}.weight` of shape `[outputs, inputs]`, which may be streamed.
     pub(crate) fn load(w: &mut Weights<'_>, name: &str, inputs: i64, outputs: i64) -> Result<Self> {
         let weight = w.take_matrix(&[(format!("{name}.weight"), outputs)], inputs)?;
-        Ok(Self { weight, bias: None, adapted: AdaptedMap::new(&[(name, outputs)], inputs) })
+        let adapted = AdaptedMap::new(&[(name, outputs)], inputs);
+        Ok(Self { weight, bias: None, adapted, makes_float8: false })
     }
 
     /// Takes `{name}.weight` and `{name}.bias` of shape `[outputs]`, which are always resident:
@@ -43,7 +42,8 @@ impl Linear {
         let weight = w.take(&format!("{name}.weight"), &[outputs, inputs])?;
         let bias = Some(w.take(&format!("{name}.bias"), &[outputs])?);
         let adapted = AdaptedMap::new(&[(name, outputs)], inputs);
-        Ok(Self { weight: BlockMatrix::Dense(Placed::Resident(weight)), bias, adapted })
+        let weight = BlockMatrix::Dense(Placed::Resident(weight));
+        Ok(Self { weight, bias, adapted, makes_float8: false })
     }
 
     /// Takes layers of the same input, with their names and numbers of outputs, as one with concatenated
@@ -56,24 +56,25 @@ impl Linear {
         let layers: Vec<(String, i64)> =
             layers.iter().map(|(name, outputs)| (format!("{name}.weight"), *outputs)).collect();
         let weight = w.take_matrix(&layers, inputs)?;
-        Ok(Self { weight, bias: None, adapted: AdaptedMap::new(&layers, inputs) })
+        let adapted = AdaptedMap::new(&layers, inputs);
+        Ok(Self { weight, bias: None, adapted, makes_float8: false })
     }
 
     /// Converts the weight to float8, once it is loaded, unless the file has it as such; inputs must
-    /// be float8 from then on.
+    /// be float8 from then on. A streamed weight is converted for each product, to the same numbers.
     ///
     /// # Errors
-    /// [`Error::Device`] for a weight that is not on the device; or when libtorch fails (out of
-    /// memory).
+    /// When libtorch fails (out of memory).
     pub(crate) fn make_float8(&mut self) -> Result<()> {
         let rows = match &self.weight {
             BlockMatrix::Float8(_) => return Ok(()),
-            BlockMatrix::Dense(Placed::Resident(weight)) => float8::rows(weight)?,
+            BlockMatrix::Dense(Placed::Resident(weight)) => float8::rows_of_matrix(weight)?,
             BlockMatrix::Packed(weight) if !weight.is_streamed() => {
-                float8::rows(&weight.expand()?)?
+                float8::rows_of_matrix(&weight.expand()?)?
             }
             BlockMatrix::Dense(_) | BlockMatrix::Packed(_) => {
-                return Err(Error::Device(STREAMED.to_owned()));
+                self.makes_float8 = true;
+                return Ok(());
             }
         };
         self.weight = BlockMatrix::Float8(Placed::Resident(rows));
@@ -82,7 +83,7 @@ impl Linear {
 
     /// Whether inputs must be float8.
     pub(crate) fn takes_float8(&self) -> bool {
-        matches!(self.weight, BlockMatrix::Float8(_))
+        self.makes_float8 || matches!(self.weight, BlockMatrix::Float8(_))
     }
 
     /// `x` is `[…, inputs]`, the result `[…, outputs]`; `[rows, inputs]` where adapters may change it.
@@ -111,6 +112,12 @@ impl Linear {
             (Rows::Float8(x), BlockMatrix::Float8(weight)) => float8::product(x, weight.get()),
             (Rows::Dense(_), BlockMatrix::Float8(_)) => {
                 Err(Error::Internal("a float8 weight needs float8 rows".into()))
+            }
+            (Rows::Float8(x), BlockMatrix::Dense(weight)) if self.makes_float8 => {
+                float8::product(x, &float8::rows_of_matrix(weight.get())?)
+            }
+            (Rows::Float8(x), BlockMatrix::Packed(weight)) if self.makes_float8 => {
+                float8::product(x, &float8::rows_of_matrix(&weight.expand()?)?)
             }
             (Rows::Float8(_), _) => Err(Error::Internal("float8 rows need a float8 weight".into())),
         }

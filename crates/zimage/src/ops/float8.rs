@@ -21,6 +21,27 @@ pub(crate) fn rows(x: &Tensor) -> Result<Float8Rows> {
     Ok(Float8Rows { values, scales })
 }
 
+/// The same of a large matrix, some rows at a time: a row's numbers depend on it alone, and the float32
+/// numbers in between take tens of megabytes instead of four times the matrix.
+pub(crate) fn rows_of_matrix(matrix: &Tensor) -> Result<Float8Rows> {
+    /// 32 MiB in float32 for each tensor in between.
+    const NUMBERS: i64 = 8 << 20;
+    let (outputs, inputs) = matrix.size2()?;
+    let device = matrix.device();
+    let values = Tensor::f_empty([outputs, inputs], (Kind::Float8e4m3fn, device))?;
+    let scales = Tensor::f_empty([outputs, 1], (Kind::Float, device))?;
+    let most = (NUMBERS / inputs.max(1)).max(1);
+    let mut first = 0;
+    while first < outputs {
+        let count = most.min(outputs - first);
+        let part = rows(&matrix.f_narrow(0, first, count)?)?;
+        values.f_narrow(0, first, count)?.f_copy_(&part.values)?;
+        scales.f_narrow(0, first, count)?.f_copy_(&part.scales)?;
+        first += count;
+    }
+    Ok(Float8Rows { values, scales })
+}
+
 /// `x · weightᵀ` in bfloat16: `x` is `[rows, inputs]`, `weight` `[outputs, inputs]`.
 ///
 /// Without a GPU the same numbers are multiplied in float32.
@@ -48,6 +69,14 @@ mod tests {
     use tch::Device;
 
     use super::*;
+
+    #[test]
+    fn a_matrix_in_parts_has_the_same_bits() {
+        let x = Tensor::randn([3000, 8192], (Kind::Float, Device::Cpu)).to_kind(Kind::BFloat16);
+        let (whole, parts) = (rows(&x).unwrap(), rows_of_matrix(&x).unwrap());
+        assert_eq!(whole.values.to_kind(Kind::Float), parts.values.to_kind(Kind::Float));
+        assert_eq!(whole.scales, parts.scales);
+    }
 
     #[test]
     fn each_row_uses_all_of_float8() {

@@ -196,6 +196,7 @@ impl WarmPipeline {
             // The modulation layers were there for a moment.
             zimage_cuda::empty_cache()?;
         }
+        engine.memory.model_is_complete(engine.networks.device)?;
         let kind = engine.networks.transformer.kind();
         engine.remark(attention_warning(engine.networks.device, kind));
         engine.remark(loader.remark());

@@ -49,6 +49,8 @@ pub(super) struct MemoryEstimate {
     measured: Cell<Option<Footprint>>,
     /// Of a memory plan; without one an image may take what is free.
     room: Option<ImageRoom>,
+    /// What libtorch's allocator holds for the model itself: a plan counts it beside the room.
+    model: Cell<u64>,
 }
 
 impl MemoryEstimate {
@@ -79,10 +81,21 @@ impl MemoryEstimate {
         let room = self.room.map(|room| room.bytes);
         let Device::Cuda(ordinal) = device else { return Ok(room) };
         let left = match room {
-            Some(room) => room.saturating_sub(allocated(ordinal)?.now),
+            Some(room) => {
+                let images = allocated(ordinal)?.now.saturating_sub(self.model.get());
+                room.saturating_sub(images)
+            }
             None => u64::MAX,
         };
         Ok(Some(free(ordinal)?.min(left)))
+    }
+
+    /// All that is allocated now is the model's.
+    pub(super) fn model_is_complete(&self, device: Device) -> Result<()> {
+        if let Device::Cuda(ordinal) = device {
+            self.model.set(allocated(ordinal)?.now);
+        }
+        Ok(())
     }
 
     /// Whether a step and the decoding of an image fit the memory that is free now side by side;

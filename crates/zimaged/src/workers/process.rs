@@ -55,7 +55,7 @@ const SPIN_COUNT: (&str, &str) = ("GOMP_SPINCOUNT", "10000");
 const ALLOCATOR: (&str, &str) = ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True");
 
 /// The folder in the state directory for what workers measured of devices.
-const RATES: &str = "rates";
+pub(crate) const RATES: &str = "rates";
 
 /// The stack of libtorch's threads where `ulimit -s` is short: theirs is as long as that.
 const THREAD_STACK: (&str, &str) = ("OMP_STACKSIZE", "8M");

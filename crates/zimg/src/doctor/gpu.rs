@@ -52,6 +52,14 @@ pub(super) fn look(libtorch: Option<&Libtorch>, device: &str, needed: Option<u64
     findings
 }
 
+/// Bytes that are free on the configured GPU, if there is one.
+pub(super) fn free(device: &str) -> Option<u64> {
+    let gpus = smi("--query-gpu=driver_version,memory.used,memory.total,name")?;
+    let number = device.strip_prefix("cuda:").and_then(|number| number.parse().ok()).unwrap_or(0);
+    let (used, total) = gpus.lines().filter_map(gpu).nth(number)?.memory?;
+    Some(total.saturating_sub(used))
+}
+
 fn smi(query: &str) -> Option<String> {
     let mut command = Command::new("nvidia-smi");
     let said = ask(command.args([query, "--format=csv,noheader,nounits"])).ok()?;

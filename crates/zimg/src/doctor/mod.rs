@@ -9,6 +9,7 @@ mod environment;
 mod finding;
 mod gpu;
 mod groups;
+mod plan;
 mod program;
 mod programs;
 mod scope;
@@ -49,12 +50,20 @@ pub(crate) fn examine(
         seen.is_some_and(|seen| seen.status().workers.iter().any(|worker| worker.model.is_some()));
     let checkpoint =
         checkpoint::look(model.as_deref(), &programs.settings.named_files(), scope, loaded);
+    let sound = checkpoint.bytes.is_some();
     tell(checkpoint.finding)?;
     let device = programs.settings.text("device").unwrap_or_else(|| "auto".to_owned());
     let held =
         seen.is_some_and(|seen| seen.status().workers.iter().any(|worker| worker.pid.is_some()));
     let weights = checkpoint.bytes.filter(|_| !held);
     gpu::look(programs.libtorch.as_ref(), &device, weights).into_iter().try_for_each(&mut *tell)?;
+    // A worker has made its own, which `zimg status` shows.
+    if !held && sound {
+        let free = gpu::free(&device);
+        plan::look(model.as_deref(), &programs.settings, free)
+            .into_iter()
+            .try_for_each(&mut *tell)?;
+    }
     tell(cpus::look(seen.map(|seen| seen.status().pid), &device))?;
     tell(disk::look(&programs.settings, seen))?;
     tell(environment::look(seen.map(|seen| seen.status().pid)))

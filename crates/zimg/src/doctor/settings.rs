@@ -38,6 +38,16 @@ impl DaemonSettings {
         }
     }
 
+    /// Pixels of the largest size that is warmed up; none where no size is named.
+    pub(super) fn pixels(&self) -> Option<u64> {
+        let sizes = self.0.get("warmup")?.as_array()?.iter().filter_map(|size| size.as_str());
+        let pixels = |size: &str| {
+            let (width, height) = size.split_once('x')?;
+            Some(width.parse::<u64>().ok()? * height.parse::<u64>().ok()?)
+        };
+        sizes.filter_map(pixels).max()
+    }
+
     /// The number of a key.
     pub(super) fn number(&self, key: &str) -> Option<u64> {
         self.0.get(key)?.as_integer()?.try_into().ok()
@@ -153,6 +163,9 @@ mod tests {
         assert_eq!(finding, Finding::ok("settings", "/etc/zimaged/zimaged.toml"));
         assert_eq!(settings.text("model").as_deref(), Some("/m"));
         assert_eq!((settings.number("jobs"), settings.number("model")), (Some(64), None));
+        assert_eq!(settings.pixels(), None);
+        let sizes = DaemonSettings("warmup = ['512x512', '1024x768']".parse().unwrap());
+        assert_eq!(sizes.pixels(), Some(1024 * 768));
     }
 
     #[test]
