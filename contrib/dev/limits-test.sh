@@ -29,7 +29,7 @@ limit() {
 
 group memory # before anything is built: where it is refused, the suite ends here
 "${CARGO:-cargo}" build --quiet --locked --bins -p zimg -p zimaged -p zimage-worker
-"${CARGO:-cargo}" build --quiet --locked --release -p zimage-checkpoint --example random_checkpoint
+"${CARGO:-cargo}" build --quiet --locked -p zimage-checkpoint --example random_checkpoint
 . contrib/dev/harness.sh
 cleanup() { for folder in "${made[@]}"; do rmdir "$folder" 2>/dev/null || true; done; }
 export ZIMG_SOCKET=$private/socket
@@ -58,7 +58,7 @@ model=$private/model
 cp -rL tests/fixtures/reference/plain "$model"
 sed -i 's/"dim": 64/"dim": 1024/; s/"n_heads": 2/"n_heads": 32/; s/"n_kv_heads": 2/"n_kv_heads": 32/;
   s/"n_layers": 3/"n_layers": 24/' "$model/transformer/config.json"
-"${CARGO_TARGET_DIR:-target}/release/examples/random_checkpoint" "$model"
+"${CARGO_TARGET_DIR:-target}/debug/examples/random_checkpoint" "$model"
 limit memory.limit_in_bytes memory.max $((600 << 20))
 small=(--model "$model" --device cpu --dtype float32 --warmup 64x64)
 start "${small[@]}"
