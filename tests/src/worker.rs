@@ -143,7 +143,7 @@ impl Worker {
     /// Sends a job, to be begun or gone on with.
     pub fn submit(&mut self, job: JobId, draw: &Params, previews: bool, from: Option<&Snapshot>) {
         let point = from.map(|snapshot| snapshot.point);
-        self.send(Command::Generate { job, params: draw.clone(), previews, from: point });
+        self.send(Command::Generate { job, params: Box::new(draw.clone()), previews, from: point });
         if let Some(snapshot) = from {
             write_latents(&mut self.socket, &snapshot.latents).unwrap();
         }

@@ -34,7 +34,7 @@ class BytesTest(unittest.TestCase):
                 continue
             self.assertEqual(end, len(frame) - 1, name)
             self.assertEqual(event["name"], name.split("(")[0])
-        self.assertEqual(unread, {"Preview", "Jobs", "Overview", "Asked", "Setup", "MemoryPlans", "Expiries"})
+        self.assertEqual(unread, {"Preview", "Jobs", "Overview", "Asked", "Setup", "MemoryPlans", "Expiries", "Loras"})
 
     def test_what_is_read_is_what_was_said(self) -> None:
         events = golden("Event::")

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_zimg_global_optspecs
-    string join \n s/size= a/aspect= megapixels= round no-round steps= seed= n/count= guidance= negative= guidance-normalization= guidance-rescale= guidance-truncation= cfg= cfg-scale= o/output= format= quality= grid= no-metadata metadata f/force show= preview= q/quiet no-quiet priority= wait no-wait batch= parallel= detach socket= json h/help V/version
+    string join \n s/size= a/aspect= megapixels= round no-round steps= seed= n/count= guidance= negative= guidance-normalization= guidance-rescale= guidance-truncation= lora= cfg= cfg-scale= o/output= format= quality= grid= no-metadata metadata f/force show= preview= q/quiet no-quiet priority= wait no-wait batch= parallel= detach socket= json h/help V/version
 end
 
 function __fish_zimg_needs_command
@@ -9,7 +9,7 @@ function __fish_zimg_needs_command
     set -e cmd[1]
     argparse -s (__fish_zimg_global_optspecs) -- $cmd 2>/dev/null
     or return
-    if contains -- "$argv[1]" draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help
+    if contains -- "$argv[1]" draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help
         # Also print the command, so this can be used to figure out what it is.
         echo $argv[1]
         return 1
@@ -35,6 +35,7 @@ complete -c zimg -n "__fish_zimg_needs_command" -l negative -d 'What the image s
 complete -c zimg -n "__fish_zimg_needs_command" -l guidance-normalization -d 'Limit the guided prediction to this many times the unguided norm; 0 is off' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l guidance-rescale -d 'Rescale the guided prediction to the unguided deviation by this share, 0 to 1; 0 is off' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l guidance-truncation -d 'Switch guidance off after this part of the way, 0 to 1; 1 is never' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l lora -d 'Apply a LoRA of `zimg loras`, with its weight if that is not 1; repeatable' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l cfg -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l cfg-scale -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_needs_command" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r -F
@@ -85,6 +86,7 @@ complete -c zimg -n "__fish_zimg_needs_command" -a "status" -d 'Print the state 
 complete -c zimg -n "__fish_zimg_needs_command" -a "metrics" -d 'Print the daemon\'s metrics for Prometheus'
 complete -c zimg -n "__fish_zimg_needs_command" -a "pull" -d 'Fetch the model from the Hugging Face Hub'
 complete -c zimg -n "__fish_zimg_needs_command" -a "models" -d 'List the checkpoints on this machine, and which one is served'
+complete -c zimg -n "__fish_zimg_needs_command" -a "loras" -d 'List the LoRAs that --lora can name, and what is wrong with the others'
 complete -c zimg -n "__fish_zimg_needs_command" -a "prepare" -d 'Write a checkpoint as one file that loads fast, and verify such files'
 complete -c zimg -n "__fish_zimg_needs_command" -a "doctor" -d 'Find what prevents images from being generated, and print what to do'
 complete -c zimg -n "__fish_zimg_needs_command" -a "mcp" -d 'Let agents generate images: an MCP server on standard input and output'
@@ -106,6 +108,7 @@ complete -c zimg -n "__fish_zimg_using_subcommand draw" -l negative -d 'What the
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l guidance-normalization -d 'Limit the guided prediction to this many times the unguided norm; 0 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l guidance-rescale -d 'Rescale the guided prediction to the unguided deviation by this share, 0 to 1; 0 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l guidance-truncation -d 'Switch guidance off after this part of the way, 0 to 1; 1 is never' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l lora -d 'Apply a LoRA of `zimg loras`, with its weight if that is not 1; repeatable' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l cfg -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l cfg-scale -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r -F
@@ -157,6 +160,7 @@ complete -c zimg -n "__fish_zimg_using_subcommand redo" -l negative -d 'What the
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l guidance-normalization -d 'Limit the guided prediction to this many times the unguided norm; 0 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l guidance-rescale -d 'Rescale the guided prediction to the unguided deviation by this share, 0 to 1; 0 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l guidance-truncation -d 'Switch guidance off after this part of the way, 0 to 1; 1 is never' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l lora -d 'Apply a LoRA of `zimg loras`, with its weight if that is not 1; repeatable' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l cfg -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l cfg-scale -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r -F
@@ -244,6 +248,9 @@ complete -c zimg -n "__fish_zimg_using_subcommand models" -l socket -d 'The daem
 complete -c zimg -n "__fish_zimg_using_subcommand models" -s a -l all -d 'Also list models that zimg does not serve, and why'
 complete -c zimg -n "__fish_zimg_using_subcommand models" -l json -d 'Print events as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand models" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c zimg -n "__fish_zimg_using_subcommand loras" -l socket -d 'The daemon\'s socket' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand loras" -l json -d 'Print events as lines of JSON on standard output'
+complete -c zimg -n "__fish_zimg_using_subcommand loras" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zimg -n "__fish_zimg_using_subcommand prepare" -s o -l output -d 'The file to write, whose name ends in .safetensors' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand prepare" -l dtype -d 'The type of the transformer\'s large matrices' -r -f -a "bfloat16\t''
 float8\t''
@@ -302,25 +309,26 @@ complete -c zimg -n "__fish_zimg_using_subcommand completions" -s h -l help -d '
 complete -c zimg -n "__fish_zimg_using_subcommand man" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand man" -l json -d 'Print events as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "draw" -d 'Generate images; the word draw may be omitted'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "redo" -d 'Generate an image again from its metadata, with the options that are given'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "show" -d 'Print the generation metadata of an image'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "jobs" -d 'List your jobs: waiting, running, and detached ones with images to fetch'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "wait" -d 'Wait for detached jobs and save their images'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "cancel" -d 'Stop jobs, or delete the stored images of detached ones'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "status" -d 'Print the state of the daemon and its worker'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "metrics" -d 'Print the daemon\'s metrics for Prometheus'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "pull" -d 'Fetch the model from the Hugging Face Hub'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "models" -d 'List the checkpoints on this machine, and which one is served'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "prepare" -d 'Write a checkpoint as one file that loads fast, and verify such files'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "doctor" -d 'Find what prevents images from being generated, and print what to do'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "mcp" -d 'Let agents generate images: an MCP server on standard input and output'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "sleep" -d 'Free the GPU until the next prompt'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "wake" -d 'Load the model before a prompt does'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "web" -d 'Open the web page: on this machine, for you alone'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "config" -d 'Print the settings in force'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "completions" -d 'Print the completions of a shell'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "man" -d 'Print the man page, or write all pages to a folder'
-complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models prepare doctor mcp sleep wake web config completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "draw" -d 'Generate images; the word draw may be omitted'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "redo" -d 'Generate an image again from its metadata, with the options that are given'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "show" -d 'Print the generation metadata of an image'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "jobs" -d 'List your jobs: waiting, running, and detached ones with images to fetch'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "wait" -d 'Wait for detached jobs and save their images'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "cancel" -d 'Stop jobs, or delete the stored images of detached ones'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "status" -d 'Print the state of the daemon and its worker'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "metrics" -d 'Print the daemon\'s metrics for Prometheus'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "pull" -d 'Fetch the model from the Hugging Face Hub'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "models" -d 'List the checkpoints on this machine, and which one is served'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "loras" -d 'List the LoRAs that --lora can name, and what is wrong with the others'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "prepare" -d 'Write a checkpoint as one file that loads fast, and verify such files'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "doctor" -d 'Find what prevents images from being generated, and print what to do'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "mcp" -d 'Let agents generate images: an MCP server on standard input and output'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "sleep" -d 'Free the GPU until the next prompt'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "wake" -d 'Load the model before a prompt does'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "web" -d 'Open the web page: on this machine, for you alone'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "config" -d 'Print the settings in force'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "completions" -d 'Print the completions of a shell'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "man" -d 'Print the man page, or write all pages to a folder'
+complete -c zimg -n "__fish_zimg_using_subcommand help; and not __fish_seen_subcommand_from draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c zimg -n "__fish_zimg_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print all settings in the format of the configuration file'
 complete -c zimg -n "__fish_zimg_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "path" -d 'Print the path of the configuration file'

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use zimage_params::Params;
 use zimg_protocol::Failure;
 use zimg_protocol::messages::{
-    DeviceMemory, ImageInfo, JobId, ModelInfo, PlannedMemory, Preview, Started, Step, Timings,
-    Weights,
+    DeviceMemory, ImageInfo, JobId, Loras, ModelInfo, PlannedMemory, Preview, Started, Step,
+    Timings, Weights,
 };
 
 /// Supervisor to worker.
@@ -16,7 +16,7 @@ pub enum Command {
         /// The job.
         job: JobId,
         /// Its parameters.
-        params: Params,
+        params: Box<Params>,
         /// Whether to send `Report::Preview`s.
         previews: bool,
         /// Where to go on; its latents follow in `kind::LATENTS` frames.
@@ -33,6 +33,8 @@ pub enum Command {
         /// The job.
         job: JobId,
     },
+    /// List the LoRAs, also while a job runs; answered by `Report::Loras`.
+    Loras,
 }
 
 /// Between two steps a job is this and its latents: enough to go on elsewhere, to the same
@@ -156,4 +158,6 @@ pub enum Report {
         /// Why, one sentence.
         reason: String,
     },
+    /// The LoRAs that jobs can name.
+    Loras(Box<Loras>),
 }

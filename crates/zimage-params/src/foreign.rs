@@ -73,8 +73,6 @@ const FOREIGN: &[ForeignSetting] = &[
     },
     ForeignSetting {
         names: &[
-            "lora",
-            "loras",
             "lorapaths",
             "loraweights",
             "loramodeldir",
@@ -84,7 +82,7 @@ const FOREIGN: &[ForeignSetting] = &[
             "refiner",
             "refinermodel",
         ],
-        why: "there are no LoRAs, embeddings or refiners",
+        why: "LoRAs are named with `lora`, as ink:0.8; there are no embeddings and refiners",
         is_harmless: false,
     },
     ForeignSetting {

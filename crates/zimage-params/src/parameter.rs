@@ -1,5 +1,6 @@
 //! What the table says of a parameter.
 
+use crate::lora::{LORA_WEIGHT_MAX, LORAS_MAX, LoraChoice};
 use crate::value::{Value, ValueKind};
 
 /// A row of the table.
@@ -54,6 +55,8 @@ pub enum Range {
     },
     /// True or false.
     Flag,
+    /// Names of LoRAs with weights: text that [`LoraChoice::list`] reads.
+    Loras,
 }
 
 /// What holds when no value is given.
@@ -172,7 +175,7 @@ impl Range {
     /// The type of its values.
     pub const fn kind(self) -> ValueKind {
         match self {
-            Self::Text { .. } => ValueKind::Text,
+            Self::Text { .. } | Self::Loras => ValueKind::Text,
             Self::Integer { .. } => ValueKind::Integer,
             Self::Real { .. } => ValueKind::Real,
             Self::Flag => ValueKind::Flag,
@@ -188,6 +191,7 @@ impl Range {
             }
             (Self::Real { min, max }, Value::Real(number)) => (min..=max).contains(number),
             (Self::Flag, Value::Flag(_)) => true,
+            (Self::Loras, Value::Text(text)) => LoraChoice::list(text).is_some(),
             _ => false,
         }
     }
@@ -219,6 +223,10 @@ impl Range {
             }
             Self::Real { min, max } => format!("a number from {min} to {max}"),
             Self::Flag => "true or false".to_owned(),
+            Self::Loras => format!(
+                "at most {LORAS_MAX} names with weights from -{LORA_WEIGHT_MAX} to \
+                 {LORA_WEIGHT_MAX}, as ink:0.8,pixel"
+            ),
         }
     }
 }

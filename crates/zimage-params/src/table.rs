@@ -182,6 +182,18 @@ parameters! {
         aliases: &[Alias::same("cfg_truncation")],
         surface: ADVANCED,
     }
+    /// LoRAs and their weights: `NAME:WEIGHT`, separated by commas.
+    lora: Option<String> {
+        range: Range::Loras,
+        default: DefaultRule::Empty,
+        help: "Apply a LoRA of `zimg loras`, with its weight if that is not 1; repeatable",
+        details: Some(
+            "The name is that of a file in the daemon's --lora-dir, without its ending. Several are \
+             applied together, at most 8; --lora ink:0.8,pixel is --lora ink:0.8 --lora pixel.",
+        ),
+        value_name: "NAME[:WEIGHT]",
+        aliases: &[Alias::same("loras")],
+    }
 }
 
 impl Parameter {

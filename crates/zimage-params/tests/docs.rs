@@ -1,7 +1,7 @@
 //! The parameters in docs/protocol.md and docs/zimg-json.schema.json, compared with the table.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
-use zimage_params::{DefaultRule, PARAMETERS, Parameter, ValueKind};
+use zimage_params::{DefaultRule, PARAMETERS, Parameter, Range, ValueKind};
 
 fn line(row: &Parameter) -> String {
     let kind = match row.kind() {
@@ -46,6 +46,10 @@ fn the_json_schema_has_every_recorded_parameter() {
         };
         let described = event["properties"][row.name].to_string();
         assert!(described.contains(kind), "{}: {described}", row.name);
+        // Images without LoRAs are described as before there were any.
+        if row.range == Range::Loras {
+            continue;
+        }
         let required = event["required"].as_array().unwrap();
         assert!(required.iter().any(|name| name == row.name), "{}", row.name);
     }

@@ -71,6 +71,9 @@ pub(crate) struct Args {
     /// libtorch's operations alone, none of our kernels.
     #[arg(long = flag::EAGER)]
     pub(crate) eager: bool,
+    /// A directory of LoRAs; of several, the first that has a name.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) lora_dir: Vec<PathBuf>,
     /// Threads of libtorch on the CPU; one per core by default, or fewer if a CPU quota allows fewer.
     #[arg(long)]
     pub(crate) threads: Option<u16>,

@@ -35,11 +35,15 @@ pub(crate) struct ResumePoint {
     pub(crate) latents: Vec<u8>,
 }
 
-/// Reads until the supervisor goes away; jobs go to `jobs`.
+/// Reads until the supervisor goes away; jobs go to `jobs`, and `list_loras` answers at once.
 ///
 /// # Errors
 /// When the supervisor violates the protocol.
-pub(crate) fn read(from: &mut impl Read, jobs: &Sender<Job>) -> Result<(), FrameError> {
+pub(crate) fn read(
+    from: &mut impl Read,
+    jobs: &Sender<Job>,
+    list_loras: &dyn Fn(),
+) -> Result<(), FrameError> {
     // The supervisor sends a job once the one before has ended.
     let mut latest: Option<(JobId, ControlFlag)> = None;
     let raise = |latest: &Option<(JobId, ControlFlag)>, job, request| match latest {
@@ -57,10 +61,11 @@ pub(crate) fn read(from: &mut impl Read, jobs: &Sender<Job>) -> Result<(), Frame
                     })
                     .transpose()?;
                 // The model thread ends only with the process.
-                let _ = jobs.send(Job { id, params, previews, from: at, control });
+                let _ = jobs.send(Job { id, params: *params, previews, from: at, control });
             }
             WorkerFrame::Command(Command::Cancel { job }) => raise(&latest, job, Control::Cancel),
             WorkerFrame::Command(Command::Pause { job }) => raise(&latest, job, Control::Pause),
+            WorkerFrame::Command(Command::Loras) => list_loras(),
             other => return Err(FrameError::Kind(other.kind())),
         }
     }
@@ -102,7 +107,7 @@ mod tests {
     use super::*;
 
     fn draw(job: JobId, from: Option<Point>) -> Command {
-        Command::Generate { job, params: Params::new("a fox"), previews: true, from }
+        Command::Generate { job, params: Box::new(Params::new("a fox")), previews: true, from }
     }
 
     fn point(bytes: u64) -> Option<Point> {
@@ -119,7 +124,7 @@ mod tests {
 
     fn jobs(bytes: &[u8]) -> (Vec<Job>, Result<(), FrameError>) {
         let (sender, jobs) = mpsc::channel();
-        let result = read(&mut &*bytes, &sender);
+        let result = read(&mut &*bytes, &sender, &|| ());
         drop(sender);
         (jobs.iter().collect(), result)
     }

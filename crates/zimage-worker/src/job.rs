@@ -2,15 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use zimage::{Conditioning, Error, ErrorKind, Fit, Generation, Pipeline, ResolvedParams, Snapshot};
+use zimage::{
+    AdapterChoice, Conditioning, Error, ErrorKind, Fit, Generation, Pipeline, ResolvedParams,
+    Snapshot,
+};
 use zimage_ipc::{Point, Report};
-use zimg_protocol::messages::{ImageInfo, ModelInfo, Started, Step, Timings};
+use zimg_protocol::messages::{ImageInfo, LoraChoice, ModelInfo, Params, Started, Step, Timings};
 use zimg_protocol::{Failure, Kind};
 
 use crate::commands::{Job, ResumePoint};
 use crate::control::Control;
 use crate::failure::{Verdict, beyond_help, judge};
 use crate::log;
+use crate::loras::SharedLoras;
 use crate::oom_retry::RetryingPipeline;
 use crate::planner::{End, Planner};
 use crate::reports::Reports;
@@ -26,12 +30,12 @@ const BETWEEN_PREVIEWS: Duration = Duration::from_millis(100);
 pub(crate) fn run(
     pipeline: &Pipeline,
     planner: Option<&Planner>,
-    model: &ModelInfo,
+    (model, loras): (&ModelInfo, &SharedLoras),
     job: &Job,
     reports: &Reports,
 ) -> Result<(), End> {
     let stages = RetryingPipeline(pipeline);
-    let ended = Run::begin(stages, model, job, reports).and_then(|mut run| {
+    let ended = Run::begin(stages, (model, loras), job, reports).and_then(|mut run| {
         run.images()?;
         Ok(run.spent())
     });
@@ -102,12 +106,13 @@ impl<'a> Run<'a> {
     /// Checks the job, reports its start, encodes its prompts.
     fn begin(
         stages: RetryingPipeline<'a>,
-        model: &ModelInfo,
+        (model, loras): (&ModelInfo, &SharedLoras),
         job: &'a Job,
         reports: &'a Reports,
     ) -> Result<Self, Stop> {
         let begun = Instant::now();
         let params = stages.0.resolve(&job.params)?;
+        stages.adapt(&chosen(loras, &job.params)?)?;
         let fit = stages.0.fit(&params)?;
         let started = Started {
             model: model.clone(),
@@ -269,6 +274,15 @@ impl<'a> Run<'a> {
 
     fn seed(&self, index: u32) -> u64 {
         self.job.params.seed_of(index)
+    }
+}
+
+/// The LoRAs that a job asks for. What is wrong with a value is told by the parameters' check.
+fn chosen(loras: &SharedLoras, params: &Params) -> zimage::Result<Vec<AdapterChoice>> {
+    let asked = LoraChoice::list(params.lora.as_deref().unwrap_or_default()).unwrap_or_default();
+    match loras.get() {
+        Some(folders) => Ok(folders.choose(&asked)?),
+        None => Ok(Vec::new()),
     }
 }
 

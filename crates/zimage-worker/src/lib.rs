@@ -16,6 +16,7 @@ mod faults;
 mod job;
 mod link;
 mod log;
+mod loras;
 mod memory;
 mod oom_retry;
 mod planner;

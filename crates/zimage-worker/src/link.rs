@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 use zimg_protocol::Kind;
 
 use crate::commands::{self, Job};
+use crate::loras::{LoraFolders, SharedLoras};
 use crate::reports::Reports;
 use crate::{exit, log};
 
@@ -22,13 +24,14 @@ pub(crate) enum LinkError {
 }
 
 /// Takes file descriptor 0 and starts both threads.
-pub(crate) fn open() -> Result<(Receiver<Job>, Reports), LinkError> {
+pub(crate) fn open(loras: &SharedLoras) -> Result<(Receiver<Job>, Reports), LinkError> {
     let socket = io::stdin().as_fd().try_clone_to_owned().map_err(LinkError::Socket)?;
     let socket = File::from(socket);
     let (sender, jobs) = mpsc::channel();
     let mut reading = socket.try_clone().map_err(LinkError::Socket)?;
+    let loras = Arc::clone(loras);
     let reader = thread::Builder::new().name("commands".into()).spawn(move || {
-        let status = match commands::read(&mut reading, &sender) {
+        let status = match commands::read(&mut reading, &sender, &|| LoraFolders::report(&loras)) {
             Ok(()) => 0,
             Err(e) => {
                 log::line(format_args!("invalid message from the supervisor: {e}"));

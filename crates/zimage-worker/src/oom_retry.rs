@@ -2,8 +2,8 @@
 //! small.
 
 use zimage::{
-    Conditioning, Error, ErrorKind, Fit, Generation, Image, Pipeline, ResolvedParams, Result,
-    Snapshot,
+    AdapterChoice, Conditioning, Error, ErrorKind, Fit, Generation, Image, Pipeline,
+    ResolvedParams, Result, Snapshot,
 };
 
 use crate::log;
@@ -14,6 +14,11 @@ use crate::stage::Stage;
 pub(crate) struct RetryingPipeline<'a>(pub(crate) &'a Pipeline);
 
 impl RetryingPipeline<'_> {
+    /// Applies these LoRAs and no others.
+    pub(crate) fn adapt(self, choices: &[AdapterChoice]) -> Result<()> {
+        self.run(Stage::Adapt, || self.0.adapt(choices))
+    }
+
     pub(crate) fn encode(self, params: &ResolvedParams) -> Result<Conditioning> {
         self.run(Stage::Encode, || self.0.encode(params))
     }

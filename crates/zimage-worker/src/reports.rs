@@ -27,10 +27,24 @@ pub(crate) struct Reports {
     writer: JoinHandle<()>,
 }
 
+/// Sends reports from other threads.
+#[derive(Debug)]
+pub(crate) struct ReportSender(Sender<Outgoing>);
+
+#[derive(Debug)]
 enum Outgoing {
     Report(Box<Report>),
     Pixels(Vec<u8>),
     Latents(JobId, Point, Snapshot),
+    /// Nothing follows.
+    End,
+}
+
+impl ReportSender {
+    /// As [`Reports::send`].
+    pub(crate) fn send(&self, report: Report) {
+        let _ = self.0.send(Outgoing::Report(Box::new(report)));
+    }
 }
 
 impl Reports {
@@ -56,6 +70,11 @@ impl Reports {
         let _ = self.queue.send(Outgoing::Report(Box::new(report)));
     }
 
+    /// Sends reports from other threads.
+    pub(crate) fn sender(&self) -> ReportSender {
+        ReportSender(self.queue.clone())
+    }
+
     /// Sends an image's pixels, which a report announced; returns at once.
     pub(crate) fn send_pixels(&self, rgb: Vec<u8>) {
         let _ = self.queue.send(Outgoing::Pixels(rgb));
@@ -75,7 +94,8 @@ impl Reports {
 
     /// Waits until everything has been written.
     pub(crate) fn finish(self) {
-        drop(self.queue);
+        // Other threads may send on.
+        let _ = self.queue.send(Outgoing::End);
         // A writer that failed has ended the process.
         let _ = self.writer.join();
     }
@@ -89,6 +109,7 @@ fn write(
     let mut to = BufWriter::new(to);
     while let Ok(next) = outgoing.recv() {
         match next {
+            Outgoing::End => return Ok(()),
             Outgoing::Report(report) => WorkerFrame::Report(*report).write(&mut to)?,
             Outgoing::Pixels(rgb) => write_pixels(&mut to, &rgb)?,
             Outgoing::Latents(job, point, snapshot) => {

@@ -8,6 +8,7 @@ use std::{env, fs};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
+use zimage::checkpoint::adapter::AdapterDirectories;
 use zimage_ipc::Report;
 use zimg_protocol::Kind;
 use zimg_system::cpus::Cpus;
@@ -16,6 +17,7 @@ use zimg_system::processes;
 use crate::args::Args;
 use crate::commands::Job;
 use crate::link::LinkError;
+use crate::loras::{LoraFolders, SharedLoras};
 use crate::planner::End;
 use crate::reports::Reports;
 use crate::startup::{self, Ready};
@@ -34,7 +36,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         log::line(format_args!("zimage-worker is started by zimaged, not by hand: {e}"));
         exit::now(Kind::Usage.exit_code())
     }
-    let (jobs, reports) = match link::open() {
+    let loras = SharedLoras::default();
+    let (jobs, reports) = match link::open(&loras) {
         Ok(link) => link,
         Err(LinkError::Socket(e)) => {
             log::line(format_args!("file descriptor 0 is not zimaged's socket: {e}"));
@@ -55,6 +58,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         }
         Err(end) => give_up(end, reports, exit::REPLAN),
     };
+    let directories = AdapterDirectories::new(args.lora_dir.clone());
+    let folders = LoraFolders::new(directories, pipeline.linear_maps().clone(), reports.sender());
+    let _ = loras.set(folders);
     let model = info.clone();
     reports.send(Report::Ready(info));
     memory::report(pipeline.device(), &reports);
@@ -67,7 +73,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         }
         true
     }) {
-        match job::run(&pipeline, planner.as_ref(), &model, &next, &reports) {
+        match job::run(&pipeline, planner.as_ref(), (&model, &loras), &next, &reports) {
             Ok(()) => {}
             Err(end @ End::Failed(_)) => give_up(end, reports, exit::DEVICE_LOST),
             Err(end @ End::Replan { .. }) => give_up(end, reports, exit::REPLAN),

@@ -3,6 +3,8 @@
 /// What the model is computing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// LoRAs.
+    Adapt,
     /// Prompts.
     Encode,
     /// Noise, or the latents of a snapshot.

@@ -101,11 +101,10 @@ pub(crate) fn start(args: &Args, reports: &Reports) -> Result<Ready, End> {
         steps: defaults.steps,
         guidance: defaults.guidance,
         max_tokens: limits.tokens_max as u32,
-        capabilities: Capabilities::text_to_image(
-            limits.side_max,
-            limits.multiple,
-            defaults.guidance > 0.0,
-        ),
+        capabilities: Capabilities {
+            lora: !args.lora_dir.is_empty(),
+            ..Capabilities::text_to_image(limits.side_max, limits.multiple, defaults.guidance > 0.0)
+        },
     };
     Ok(Ready { pipeline, info, planner, when_idle: plan.when_idle })
 }

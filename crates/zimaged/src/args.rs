@@ -38,6 +38,10 @@ pub struct Args {
     /// turbo or base, for files that do not tell it
     #[arg(long, value_name = "KIND")]
     pub model_kind: Option<String>,
+    /// A directory of LoRAs, which requests name by their files' names; repeatable, and of two files of
+    /// a name the first directory's counts [default: none]
+    #[arg(long, value_name = "DIR")]
+    pub lora_dir: Vec<OsString>,
     /// auto, cpu, or one GPU such as cuda:0 [default: auto]
     #[arg(long)]
     pub device: Option<String>,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use zimg_protocol::messages::{
-    Event, Expiries, Generate, JobId, JobInfo, Overview, Request, Setup, Status, WorkerPlan,
+    Event, Expiries, Generate, JobId, JobInfo, Loras, Overview, Request, Setup, Status, WorkerPlan,
 };
 use zimg_protocol::{Failure, Frame};
 
@@ -158,6 +158,21 @@ impl Client {
         }
         match self.ask(Request::Expiries)? {
             Event::Expiries(expiries) => Ok(Some(expiries)),
+            other => Err(unexpected_frame(&Frame::Event(other))),
+        }
+    }
+
+    /// The LoRAs that a request can name; none from a daemon that is too old to have any.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::status`]; and `Busy` until the model was loaded once.
+    pub fn loras(&mut self) -> Result<Loras, Failure> {
+        if self.minor() < 4 {
+            return Ok(Loras::default());
+        }
+        match self.ask(Request::Loras)? {
+            Event::Loras(loras) => Ok(*loras),
             other => Err(unexpected_frame(&Frame::Event(other))),
         }
     }

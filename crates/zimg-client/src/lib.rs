@@ -17,8 +17,8 @@ pub use zimage_params as params;
 pub use zimage_params::{ParamsError, seed_of_image};
 pub use zimg_protocol::messages::{
     Busy, Capabilities, Counters, DaemonLimits, DeviceMemory, Expiries, Generate, ImageInfo,
-    ImageRole, JobExpiry, JobId, JobInfo, JobState, ModelInfo, Overview, Params, PixelLayout,
-    PlannedMemory, Preview, Priority, Setup, Started, Status, Step, Timings, Waiting, Weights,
-    WorkerId, WorkerPlan, WorkerState, WorkerStatus,
+    ImageRole, JobExpiry, JobId, JobInfo, JobState, LoraInfo, Loras, ModelInfo, Overview, Params,
+    PixelLayout, PlannedMemory, Preview, Priority, Setup, Started, Status, Step, Timings, Waiting,
+    Weights, WorkerId, WorkerPlan, WorkerState, WorkerStatus,
 };
 pub use zimg_protocol::{Failure, Kind, home, limits};

@@ -17,7 +17,7 @@ pub const BYTES: usize = 16;
 /// The major version of [`crate::messages`]. 1 was that of zimg 0.1, which was not published.
 pub const MAJOR: u16 = 2;
 /// The minor version: raised when variants are appended.
-pub const MINOR: u16 = 3;
+pub const MINOR: u16 = 4;
 
 /// What the client says first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -102,6 +102,7 @@ fn request(message: &Request) -> &'static str {
         Request::Setup => "Setup",
         Request::MemoryPlans => "MemoryPlans",
         Request::Expiries => "Expiries",
+        Request::Loras => "Loras",
     }
 }
 
@@ -139,5 +140,6 @@ fn event(message: &Event) -> &'static str {
         Event::Setup(_) => "Setup",
         Event::MemoryPlans(_) => "MemoryPlans",
         Event::Expiries(_) => "Expiries",
+        Event::Loras(_) => "Loras",
     }
 }

@@ -78,7 +78,10 @@ fn of_text(prompt: &str) -> Vec<PromptAdvice> {
         Some(PromptAdvice { topic, text })
     };
     let syntax = [
-        piece(AdviceTopic::Tag, tag(&text), "there are no LoRAs and no other tags"),
+        tag(&text).and_then(|tag| {
+            let why = tag_advice(&text[tag.clone()]);
+            piece(AdviceTopic::Tag, Some(tag), &why)
+        }),
         piece(AdviceTopic::Weight, weight(&text), "there are no weights of words"),
         piece(AdviceTopic::Choice, choice(&text), "there is no choice between words"),
         piece(AdviceTopic::Wildcard, wildcard(&text), "there are no wildcards"),
@@ -139,6 +142,15 @@ fn without_quoted(text: &str) -> String {
         }
     }
     plain
+}
+
+/// What to do with a tag.
+fn tag_advice(tag: &str) -> String {
+    let lora = tag.strip_prefix("<lora:").or_else(|| tag.strip_prefix("<lyco:"));
+    match lora.map(|rest| rest.trim_end_matches('>')) {
+        Some(lora) => format!("a LoRA is an option, --lora {}", zimg_text::shell_word(lora)),
+        None => "there are no such tags".to_owned(),
+    }
 }
 
 /// `<lora:detail:0.8>`, `<hypernet:x:1>`, `<random:a|b>`.

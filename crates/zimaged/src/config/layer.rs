@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::error::{ConfigError, PREFIX, Source};
-use super::value::{ByteSize, Number, SizeList, Switch};
+use super::value::{ByteSize, Number, PathList, SizeList, Switch};
 use crate::args::Args;
 
 /// The keys that one source sets.
@@ -21,6 +21,7 @@ pub(super) struct ConfigLayer {
     pub vae: Option<PathBuf>,
     pub tokenizer: Option<PathBuf>,
     pub model_kind: Option<String>,
+    pub lora_dirs: Option<PathList>,
     pub device: Option<String>,
     pub dtype: Option<String>,
     pub memory: Option<String>,
@@ -56,6 +57,8 @@ impl From<&Args> for ConfigLayer {
             vae: path(&args.vae),
             tokenizer: path(&args.tokenizer),
             model_kind: args.model_kind.clone(),
+            lora_dirs: (!args.lora_dir.is_empty())
+                .then(|| PathList::List(args.lora_dir.iter().map(PathBuf::from).collect())),
             device: args.device.clone(),
             dtype: args.dtype.clone(),
             memory: args.memory.clone(),
@@ -98,6 +101,7 @@ pub(super) fn read_environment(
             "text_encoder" => layer.text_encoder = Some(value.into()),
             "vae" => layer.vae = Some(value.into()),
             "tokenizer" => layer.tokenizer = Some(value.into()),
+            "lora_dirs" => layer.lora_dirs = Some(PathList::Line(value.into())),
             _ => {
                 read_text(&mut layer, key, value)?;
             }

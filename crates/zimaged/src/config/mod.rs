@@ -49,6 +49,8 @@ pub struct DaemonConfig {
     pub tokenizer: Option<PathBuf>,
     /// The model's kind, if the files do not tell it.
     pub model_kind: Option<ModelKind>,
+    /// The directories of LoRAs.
+    pub lora_dirs: Vec<PathBuf>,
     /// The device of each worker. The documented setting is one device; a list of them, separated by
     /// commas, starts a worker for each.
     pub devices: Vec<Device>,
@@ -229,6 +231,9 @@ impl Layers {
             vae: self.path("vae", |l| &l.vae)?,
             tokenizer: self.path("tokenizer", |l| &l.tokenizer)?,
             model_kind: self.value("model_kind", |l| &l.model_kind, |text| text.parse())?,
+            lora_dirs: self
+                .value("lora_dirs", |l| &l.lora_dirs, |list| list.parse(self.home.as_deref()))?
+                .unwrap_or_default(),
             devices: self
                 .value("device", |l| &l.device, |text| text.split(',').map(str::parse).collect())?
                 .unwrap_or_else(|| vec![Device::Auto]),

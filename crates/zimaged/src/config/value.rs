@@ -1,9 +1,12 @@
 //! Parsers of configuration values: image sizes, numbers, switches, byte sizes, times.
 
+use std::ffi::OsStr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use zimg_protocol::home;
 use zimg_protocol::limits::{SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE, side_fits};
 
 /// The most warm-up images.
@@ -28,6 +31,14 @@ pub(super) enum SizeList {
     List(Vec<String>),
 }
 
+/// Paths; one text with `:` between them if it comes from the environment.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "must be a list of paths like [\"/srv/loras\"]")]
+pub(super) enum PathList {
+    List(Vec<PathBuf>),
+    Line(PathBuf),
+}
+
 /// A number; text if it comes from the environment.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "must be a whole number")]
@@ -50,6 +61,21 @@ pub(super) enum Switch {
 pub(super) enum ByteSize {
     Whole(u64),
     Text(String),
+}
+
+impl PathList {
+    /// The paths; `~/` at the beginning of each is the home folder.
+    pub(super) fn parse(&self, home: Option<&OsStr>) -> Result<Vec<PathBuf>, String> {
+        let paths: Vec<PathBuf> = match self {
+            Self::List(list) => list.clone(),
+            Self::Line(line) => std::env::split_paths(line).collect(),
+        };
+        let expanded = |path: &PathBuf| match path.as_os_str() {
+            path if path.is_empty() => Err("has an empty path".to_owned()),
+            path => home::expanded(path, home).map(PathBuf::from),
+        };
+        paths.iter().map(expanded).collect()
+    }
 }
 
 impl SizeList {

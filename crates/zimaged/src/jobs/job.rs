@@ -215,7 +215,7 @@ impl Job {
         self.last_step = None;
         let (from, latents) = self.progress.take_over().unzip();
         self.step = from.map_or(0, |point: Point| point.step);
-        let (job, params) = (self.id, self.request.params.clone());
+        let (job, params) = (self.id, Box::new(self.request.params.clone()));
         let previews = self.request.previews;
         (Command::Generate { job, params, previews, from }, latents.unwrap_or_default())
     }

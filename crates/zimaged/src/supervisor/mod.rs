@@ -28,7 +28,7 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep_until;
 use zimage_checkpoint::ModelLocation;
 use zimg_protocol::Failure;
-use zimg_protocol::messages::{DaemonLimits, Request};
+use zimg_protocol::messages::{DaemonLimits, Loras, Request};
 
 use self::clients::Clients;
 use self::store::StoreHandle;
@@ -110,6 +110,9 @@ pub(crate) struct Supervisor {
     store: StoreHandle,
     /// Clients that wait until the device is free.
     sleepers: Vec<ClientId>,
+    /// Clients that wait for the list of LoRAs, and the last one.
+    lora_askers: Vec<ClientId>,
+    loras: Option<Loras>,
     /// Until when the running jobs may go on, once the daemon shuts down.
     stop_by: Option<Instant>,
     notifier: Notifier,
@@ -155,6 +158,8 @@ impl Supervisor {
             from_workers,
             store: StoreHandle::start(config.folder.clone())?,
             sleepers: Vec::new(),
+            lora_askers: Vec::new(),
+            loras: None,
             stop_by: None,
             notifier: Notifier::new(sd_notify::watchdog_enabled()),
             config,

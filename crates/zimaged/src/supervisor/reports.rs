@@ -30,6 +30,7 @@ impl Supervisor {
                     slot.exited();
                 }
                 self.happened(worker, WorkerInput::Exited(exit));
+                self.lora_worker_left();
             }
         }
     }
@@ -57,6 +58,7 @@ impl Supervisor {
                 }
                 self.happened(worker, WorkerInput::Ready);
             }
+            Report::Loras(loras) => self.loras_listed(*loras),
             Report::Fatal(failure) => self.happened(worker, WorkerInput::Fatal(failure)),
             Report::Started { job, .. }
             | Report::Step { job, .. }

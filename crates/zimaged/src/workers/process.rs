@@ -209,6 +209,9 @@ impl WorkerCommand {
         if let Some(kind) = config.model_kind {
             arguments.extend(["--model-kind".into(), kind.to_string().into()]);
         }
+        for directory in &config.lora_dirs {
+            arguments.extend(["--lora-dir".into(), directory.into()]);
+        }
         if let Some(sizes) = &config.warmup {
             let sizes: Vec<_> = sizes.iter().map(|(w, h)| format!("{w}x{h}")).collect();
             arguments.extend(["--warmup".into(), sizes.join(",").into()]);
@@ -344,6 +347,7 @@ mod tests {
             socket: None,
             model: ModelLocation::BuiltIn,
             text_encoder: None,
+            lora_dirs: vec!["/srv/loras".into()],
             vae: None,
             tokenizer: None,
             model_kind: None,
@@ -480,6 +484,8 @@ mod tests {
                 "/t",
                 "--model-kind",
                 "base",
+                "--lora-dir",
+                "/srv/loras",
                 "--warmup",
                 "64x128,256x256",
                 "--threads",

@@ -5,7 +5,9 @@ use std::fmt;
 use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use zimage_params::{DefaultRule, Metadata, PARAMETERS, Parameter, Params, Value, ValueKind};
+use zimage_params::{
+    DefaultRule, Metadata, PARAMETERS, Parameter, Params, Range, Value, ValueKind,
+};
 
 /// How an image was made. As JSON it is one object: the parameters by name, then the other fields.
 /// Fields are added, never changed; readers ignore fields that they do not know.
@@ -63,6 +65,10 @@ impl Serialize for GenerationMetadata {
             .filter(|(row, _)| row.metadata.is_recorded())
             .partition(|(row, _)| row.kind() == ValueKind::Text);
         for (row, value) in text.into_iter().chain(others) {
+            // Images without LoRAs are described as before.
+            if value.is_none() && row.range == Range::Loras {
+                continue;
+            }
             let constant = row.default.value().filter(|_| row.default != DefaultRule::Empty);
             match value.or(constant) {
                 Some(Value::Text(text)) => map.serialize_entry(row.name, &text)?,

@@ -1,7 +1,7 @@
 //! The A1111 parameters text: the prompt, a line for the negative prompt and a line of settings, as
 //! AUTOMATIC1111's web UI writes them and other programs read them. Numbers are in their units.
 
-use zimage_params::{Parameter, cfg_of_guidance};
+use zimage_params::{LoraChoice, Parameter, cfg_of_guidance};
 
 use super::generation::GenerationMetadata;
 use super::keywords::{GUIDANCE_LABEL, ZIMG_OF_OLD_UNIT};
@@ -33,7 +33,11 @@ fn write(metadata: &GenerationMetadata) -> String {
         "" => String::new(),
         text => format!("{NEGATIVE}{text}"),
     };
-    let mut text = format!("{}{negative}\n", params.prompt);
+    // Tags as the web UI has them, where viewers look for them.
+    let loras = LoraChoice::list(params.lora.as_deref().unwrap_or_default()).unwrap_or_default();
+    let tag = |lora: &LoraChoice| format!(" <lora:{}:{}>", lora.name, lora.weight);
+    let tags: String = loras.iter().map(tag).collect();
+    let mut text = format!("{}{tags}{negative}\n", params.prompt);
     let mut setting = |label: &str, value: &str| {
         let separator = if text.ends_with('\n') { "" } else { ", " };
         text += &format!("{separator}{label}: {value}");

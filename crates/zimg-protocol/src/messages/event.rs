@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use zimage_params::Params;
 
 use super::{
-    Expiries, JobId, JobInfo, ModelInfo, Overview, Setup, Status, WorkerPlan, WorkerState,
+    Expiries, JobId, JobInfo, Loras, ModelInfo, Overview, Setup, Status, WorkerPlan, WorkerState,
 };
 use crate::error::Failure;
 
@@ -63,6 +63,8 @@ pub enum Event {
     MemoryPlans(#[serde(deserialize_with = "crate::codec::as_they_come")] Vec<WorkerPlan>),
     /// The answer to `Request::Expiries`. Since minor version 3.
     Expiries(Expiries),
+    /// The answer to `Request::Loras`. Since minor version 4.
+    Loras(Box<Loras>),
 }
 
 /// Why a job waits.

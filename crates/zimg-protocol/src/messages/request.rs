@@ -52,6 +52,9 @@ pub enum Request {
     /// How long detached jobs stay, and when those of the peer expire that have ended; answered by
     /// `Event::Expiries`. Since minor version 3.
     Expiries,
+    /// The LoRAs that a request can name; answered by `Event::Loras` or `Event::Failed`. Since minor
+    /// version 4.
+    Loras,
 }
 
 /// A job: what to generate, and how it is scheduled and delivered.

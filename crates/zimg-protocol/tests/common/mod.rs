@@ -183,6 +183,27 @@ fn full_status(state: WorkerState) -> Status {
     }
 }
 
+fn loras() -> Loras {
+    Loras {
+        loras: vec![LoraInfo {
+            name: "ink".into(),
+            kind: "LoRA".into(),
+            rank: Some(16),
+            maps: 238,
+            all_maps: 276,
+            text_maps: 1,
+            all_text_maps: 245,
+            bytes: 1 << 20,
+            trigger_words: vec!["1nk".into()],
+            base_model: Some("Z-Image".into()),
+            title: None,
+            remarks: Vec::new(),
+            problem: Some("no".into()),
+        }],
+        remarks: vec!["gone".into()],
+    }
+}
+
 /// A message of every variant of every enum that crosses the wire.
 pub(crate) fn samples() -> Vec<(String, Frame)> {
     let job = 5;
@@ -201,6 +222,7 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
         ("Request::Setup", Frame::Request(Request::Setup)),
         ("Request::MemoryPlans", Frame::Request(Request::MemoryPlans)),
         ("Request::Expiries", Frame::Request(Request::Expiries)),
+        ("Request::Loras", Frame::Request(Request::Loras)),
         ("Event::Accepted", Frame::Event(Event::Accepted { job, position: 1 })),
         ("Event::Waiting(Queue)", Frame::Event(Event::Waiting(Waiting::Queue { position: 1 }))),
         (
@@ -246,6 +268,7 @@ pub(crate) fn samples() -> Vec<(String, Frame)> {
             }])),
         ),
         ("Event::Expiries", Frame::Event(Event::Expiries(expiries()))),
+        ("Event::Loras", Frame::Event(Event::Loras(Box::new(loras())))),
         ("Image", Frame::Image(vec![1, 2, 3].into())),
         ("Pixels", Frame::Pixels(vec![1, 2, 3].into())),
         ("Error", Frame::Error((&failure()).into())),

@@ -41,6 +41,7 @@ fn parameter(row: &Parameter) -> Json {
             "real"
         }
         Range::Flag => "flag",
+        Range::Loras => "text",
     };
     json!({
         "name": row.name,

@@ -80,6 +80,9 @@ pub(super) enum Subcommands {
     /// List the checkpoints on this machine, and which one is served
     #[command(after_help = help::MODELS)]
     Models(ModelsArgs),
+    /// List the LoRAs that --lora can name, and what is wrong with the others
+    #[command(after_help = help::LORAS)]
+    Loras,
     /// Write a checkpoint as one file that loads fast, and verify such files
     #[command(after_help = help::PREPARE)]
     Prepare(Box<PrepareArgs>),

@@ -96,6 +96,15 @@ Examples:
 They are looked for in the Hugging Face cache and in the folders of the setting model_dirs, with
 `:` between them. The last column is what the daemon's setting `model` takes.";
 
+pub(super) const LORAS: &str = "\
+Examples:
+  zimg loras
+  zimg --lora styles/ink:0.8 --lora pixel 'a lighthouse at dusk'
+  zimg loras --json | jq -r 'select(.message == null) | .lora'
+
+They lie in the directories that zimaged's --lora-dir names. MAPS is how many of the model's linear
+maps a LoRA changes.";
+
 pub(super) const PREPARE: &str = "\
 Examples:
   zimg prepare Tongyi-MAI/Z-Image-Turbo -o turbo.safetensors

@@ -7,7 +7,9 @@ use std::sync::LazyLock;
 use clap::builder::{StyledStr, ValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
-use zimg_client::params::{Alias, Conversion, PARAMETERS, Parameter, Surface, Value, ValueKind};
+use zimg_client::params::{
+    Alias, Conversion, PARAMETERS, Parameter, Range, Surface, Value, ValueKind,
+};
 use zimg_client::{Params, ParamsError};
 
 /// The heading of generation parameters in the help.
@@ -143,7 +145,11 @@ fn arg(row: &'static Parameter) -> Option<Arg> {
         .help_heading(IMAGE)
         .hide_short_help(advanced)
         .value_parser(parser(row.kind()))
-        .action(if flag { ArgAction::SetTrue } else { ArgAction::Set });
+        .action(match row.range {
+            Range::Flag => ArgAction::SetTrue,
+            Range::Loras => ArgAction::Append,
+            _ => ArgAction::Set,
+        });
     if !flag {
         arg = arg.value_name(row.value_name);
     }
@@ -168,6 +174,10 @@ fn parser(kind: ValueKind) -> ValueParser {
 
 fn value(row: &Parameter, matches: &ArgMatches) -> Option<Value> {
     match row.kind() {
+        ValueKind::Text if row.range == Range::Loras => {
+            let all: Vec<String> = matches.get_many(row.name)?.cloned().collect();
+            Some(Value::Text(all.join(",")))
+        }
         ValueKind::Text => matches.get_one(row.name).cloned().map(Value::Text),
         ValueKind::Integer => matches.get_one(row.name).copied().map(Value::Integer),
         ValueKind::Real => matches.get_one(row.name).copied().map(Value::Real),

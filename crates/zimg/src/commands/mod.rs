@@ -6,6 +6,7 @@ mod doctor;
 mod draw;
 mod generate_docs;
 mod jobs;
+mod loras;
 mod mcp;
 mod metrics;
 mod models;
@@ -33,6 +34,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Exit> {
         Command::Redo(args) => redo::run(args, &cli.common),
         Command::Show(args) => show::run(args, &cli.common),
         Command::Jobs => jobs::run(&cli.common),
+        Command::Loras => loras::run(&cli.common),
         Command::Wait(args) => wait::run(args, &cli.common),
         Command::Cancel(args) => cancel::run(args, &cli.common),
         Command::Status(args) => status::run(args, &cli.common),

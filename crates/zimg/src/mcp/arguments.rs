@@ -108,7 +108,7 @@ pub(super) fn draw_schema() -> Json {
     let mut properties = Map::new();
     for row in &PARAMETERS {
         let mut schema = match row.range {
-            Range::Text { .. } => json!({"type": "string"}),
+            Range::Text { .. } | Range::Loras => json!({"type": "string"}),
             Range::Integer { min, max, multiple: 1 } => {
                 json!({"type": "integer", "minimum": min, "maximum": max})
             }
@@ -125,6 +125,7 @@ pub(super) fn draw_schema() -> Json {
         schema["description"] = match row.name {
             "prompt" => "What the image shows".into(),
             "count" => "How many images".into(),
+            "lora" => "LoRAs with their weights, as ink:0.8,pixel".into(),
             _ => row.help.into(),
         };
         properties.insert(row.name.to_owned(), schema);

@@ -82,10 +82,12 @@ fn listen(socket: &mut impl Read, jobs: &mpsc::Sender<Job>, requests: &Mutex<Req
             WorkerFrame::Command(Command::Generate { job: id, params, previews, from }) => {
                 *requested = Requests::default();
                 let from = from.map(|point| (point, latents(socket, point)));
-                let _ = jobs.send(Job { id, params, previews, from });
+                let _ = jobs.send(Job { id, params: *params, previews, from });
             }
             WorkerFrame::Command(Command::Cancel { job }) => requested.cancelled = job,
             WorkerFrame::Command(Command::Pause { job }) => requested.paused = job,
+            // It has no LoRAs, and gives no answer.
+            WorkerFrame::Command(Command::Loras) => {}
             _ => process::abort(),
         }
     }

@@ -4,6 +4,7 @@ mod cancel;
 mod forget;
 mod generate;
 mod jobs;
+mod loras;
 mod sleep;
 mod status;
 mod wait;
@@ -20,6 +21,7 @@ impl Supervisor {
             FromClient::Joined { id, peer, outbox } => self.clients.join(id, peer, outbox),
             FromClient::Left { id } => {
                 self.sleepers.retain(|sleeper| *sleeper != id);
+                self.lora_askers.retain(|asker| *asker != id);
                 self.subscriptions.remove(id);
                 self.clients.leave(id);
                 let effects = self.jobs.client_left(id);
@@ -56,6 +58,7 @@ impl Supervisor {
             Request::Setup => self.tell_setup(id),
             Request::MemoryPlans => self.tell_memory_plans(id),
             Request::Expiries => self.tell_expiries(id, uid),
+            Request::Loras => self.list_loras(id),
         }
     }
 
