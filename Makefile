@@ -13,7 +13,7 @@ LIBTORCH_FLAGS = $(if $(CUDA),--cuda)$(if $(CPU),--cpu)
 
 export PYTHON CARGO PROFILE PREFIX DESTDIR
 
-.PHONY: help libtorch build demo test recording deny units disk-test hub-test users-test limits-test page-test systemd-test verify fuzz web-load soak gpu-test nvrtc-test parity bench gpu-bench memory-bench docs install uninstall clean
+.PHONY: help libtorch build demo test recording deny units disk-test hub-test users-test limits-test page-test systemd-test verify fuzz web-load web-proxy-test soak gpu-test nvrtc-test parity bench gpu-bench memory-bench docs install uninstall clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ fuzz: ## fuzz all input formats with cargo-fuzz and a nightly compiler, FUZZ_SEC
 web-load: libtorch ## zimg-web with 200 readers of events and 50 drawing clients for a minute: memory, lost events, time of status
 	ZIMG_WEB_LOAD_SECONDS=60 ZIMG_WEB_LOAD_READERS=200 ZIMG_WEB_LOAD_DRAWING=50 \
 	  $(CARGO) test --locked -p zimg-tests --test web load -- --nocapture
+
+web-proxy-test: ## zimg-web behind nginx with the block of docs/web.md; needs nginx, openssl and curl
+	@contrib/dev/web-proxy-test.sh
 
 soak: libtorch ## clients of all kinds, kills and restarts for SOAK_SECONDS (3600): no job is lost, no memory grows
 	@SOAK_SECONDS=$(SOAK_SECONDS) contrib/dev/soak.sh
