@@ -178,7 +178,7 @@ fn what_has_nearly_the_right_name_is_named() {
             "{error}"
         );
         assert!(error.hint().unwrap().starts_with(hint), "{to}");
-        // The command mends it.
+        // The command repairs it.
         if hint != unfinished {
             let command = error.hint().unwrap().replace("rename it: `", "").replace('`', "");
             let ran = std::process::Command::new("sh").args(["-c", &command]).status().unwrap();
