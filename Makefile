@@ -13,7 +13,7 @@ LIBTORCH_FLAGS = $(if $(CUDA),--cuda)$(if $(CPU),--cpu)
 
 export PYTHON CARGO PROFILE PREFIX DESTDIR
 
-.PHONY: help libtorch build demo test recording deny units disk-test hub-test users-test limits-test page-test systemd-test verify fuzz web-load web-proxy-test soak gpu-test nvrtc-test parity bench gpu-bench memory-bench docs install uninstall clean
+.PHONY: help libtorch build demo test recording deny units disk-test hub-test web-test users-test limits-test page-test systemd-test verify fuzz web-load web-proxy-test soak gpu-test nvrtc-test parity bench gpu-bench memory-bench docs install uninstall clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ disk-test: ## images and detached jobs on full, read-only and odd file systems; 
 
 hub-test: ## zimg pull and huggingface_hub with one cache, on full and read-only disks; needs Python
 	@contrib/dev/hub-test/run.sh
+
+web-test: libtorch ## programs that people use (openai, A1111 clients, SillyTavern, MCP) against zimg-web; needs Python, npm
+	@tests/clients/run.sh
 
 users-test: ## real users of one daemon, in its group and outside; needs root or a range in /etc/subuid
 	@contrib/dev/users-test.sh

@@ -34,6 +34,12 @@ kernels="every kernel compiles for every GPU"
 # The test passes without NVRTC, which is where libtorch's loader would find it.
 python3 -c 'import ctypes; ctypes.CDLL("libnvrtc.so.13")' 2>/dev/null ||
   kernels="kernels were NOT compiled, there is no NVRTC (make nvrtc-test)"
+step "clients"
+clients="openai-python and webuiapi have their images"
+tests/clients/run.sh quick 2>&1 | tee -a "$log" || {
+  [ $? = 69 ] || exit 1
+  clients="openai-python and webuiapi were NOT tested, they cannot be installed"
+}
 step "units"
 units="the units have no fault"
 contrib/packaging/units.sh || {
@@ -69,4 +75,4 @@ if [ "${rust#* }" != 0 ]; then
   echo "test: ${rust#* } Rust tests are ignored, and none should be" >&2
   exit 1
 fi
-echo "test: all passed: ${rust% *} Rust and $ran Python tests passed, formatting and lints are clean, $kernels, $units, $disks, $users, $dependencies, in $((SECONDS / 60)) min $((SECONDS % 60)) s"
+echo "test: all passed: ${rust% *} Rust and $ran Python tests passed, formatting and lints are clean, $clients, $kernels, $units, $disks, $users, $dependencies, in $((SECONDS / 60)) min $((SECONDS % 60)) s"

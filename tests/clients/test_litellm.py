@@ -18,19 +18,23 @@ PNG = b"\x89PNG\r\n\x1a\n"
 class TwoMachines(unittest.TestCase):
     def setUp(self) -> None:
         litellm.suppress_debug_info = True
-        self.daemons = [Daemon("slow:5"), Daemon("slow:5")]
+        self.daemons = [Daemon("slow:5", jobs_per_user="32"), Daemon("slow:5", jobs_per_user="32")]
         self.fronts = [Front(daemon) for daemon in self.daemons]
         for thing in (*self.fronts, *self.daemons):
             self.addCleanup(thing.stop)
-        models = [
-            {
-                "model_name": "zimg",
-                "litellm_params": {"model": "openai/zimg", "api_base": f"{front.url}/v1", "api_key": "unused"},
-            }
-            for front in self.fronts
-        ]
+        def model(name: str, front: Front) -> dict[str, object]:
+            asked = {"model": "openai/zimg", "api_base": f"{front.url}/v1", "api_key": "unused"}
+            return {"model_name": name, "litellm_params": asked}
+
+        # LiteLLM cools no node down whose connections are refused, and least-busy chooses it again:
+        # each front is a group of its own besides, to fall back on.
+        groups = [model("zimg", front) for front in self.fronts]
+        groups += [model(f"front-{number}", front) for number, front in enumerate(self.fronts)]
         self.router = Router(
-            model_list=models, routing_strategy="least-busy", num_retries=3, allowed_fails=1, cooldown_time=30
+            model_list=groups,
+            routing_strategy="least-busy",
+            num_retries=1,
+            fallbacks=[{"zimg": ["front-0", "front-1"]}],
         )
 
     async def images(self, count: int) -> list[bytes]:

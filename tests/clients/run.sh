@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# `make web-test`: the programs that people use, driven against zimg-web and `zimg mcp`: see README.md.
+# Versions are pinned; what they are installed into stays in the cache folder. Exits with 69 if
+# nothing could be installed, with 75 if npm or one of the packages is missing.
+# usage: run.sh [quick]; quick runs openai-python and webuiapi alone, from target/
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+suite=web-test
+contrib/dev/need.sh cargo c++ python
+work=${XDG_CACHE_HOME:-$HOME/.cache}/zimg/web-test
+target=${CARGO_TARGET_DIR:-target}
+here=tests/clients
+unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy
+"${CARGO:-cargo}" build --quiet --locked -p zimg -p zimaged -p zimage-worker
+"${CARGO:-cargo}" build --quiet --locked -p zimg-web
+"${CARGO:-cargo}" build --quiet --locked -p zimg-tests --bin mock-worker
+
+# run PYTHON FILE…: tests of these files
+run() { "$1" -B -m unittest discover --start-directory $here --pattern "$2"; }
+
+if [ "${1:-}" = quick ]; then
+  python=$(contrib/dev/venv.sh "$suite" "$target/clients" $here/requirements-quick.txt "openai-python and webuiapi")
+  run "$python" test_openai.py
+  run "$python" test_webuiapi.py
+  echo "$suite: openai-python and webuiapi"
+  exit
+fi
+
+missing=()
+done=()
+mkdir -p "$work"
+# python NAME REQUIREMENTS WHAT FILE…: installs, and runs the tests of the files
+python() {
+  local name=$1 wanted=$2 what=$3 python file
+  shift 3
+  python=$(contrib/dev/venv.sh "$suite" "$work/$name" "$here/$wanted" "$what") || {
+    missing+=("$what")
+    return 0
+  }
+  for file; do run "$python" "$file"; done
+  done+=("$what")
+}
+# npm NAME: installs the packages of a folder
+npm_install() {
+  command -v npm >/dev/null || return 1
+  mkdir -p "$work/$1"
+  cmp -s "$here/$1/package.json" "$work/$1/package.json" && [ -d "$work/$1/node_modules" ] && return
+  cp "$here/$1/package.json" "$work/$1/"
+  npm install --prefix "$work/$1" --ignore-scripts --no-audit --no-fund --silent >&2
+}
+
+python main requirements.txt "openai-python, webuiapi, Gradio and the MCP client" \
+  test_openai.py test_webuiapi.py test_gradio.py test_mcp.py
+[ ${#done[@]} -gt 0 ] || exit 69
+python litellm requirements-litellm.txt LiteLLM test_litellm.py
+python schemathesis requirements-schemathesis.txt schemathesis test_schemathesis.py
+for name in node sillytavern; do
+  if npm_install $name; then
+    export "ZIMG_CLIENTS_${name^^}=$work/$name"
+    run "$work/main/venv/bin/python" test_$name.py
+    done+=("$name")
+  else
+    missing+=("$name")
+  fi
+done
+said=$(printf '%s, ' "${done[@]}")
+if [ ${#missing[@]} -gt 0 ]; then
+  echo "$suite: ${said%, } passed; not installed: ${missing[*]}"
+  exit 75
+fi
+echo "$suite: ${said%, }"
