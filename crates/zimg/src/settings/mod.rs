@@ -451,7 +451,7 @@ mod tests {
             ("width", number("640")),
             ("Height", number("480")),
             ("sampler", words("euler")),
-            ("loras", SettingValue::Switch(false)),
+            ("refiner", SettingValue::Switch(false)),
         ]])
         .unwrap();
         let options = settings.options();

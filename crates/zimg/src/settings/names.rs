@@ -165,8 +165,8 @@ mod tests {
         let on = Named::Key("guidance_normalization".to_owned(), number("1"));
         assert_eq!(of("cfg_normalization", SettingValue::Switch(true)), Ok(on));
         assert!(matches!(of("sampler", SettingValue::Text("euler".into())), Ok(Named::Ignored(_))));
-        assert_eq!(of("loras", SettingValue::Text("none".into())), Ok(Named::Nothing));
-        assert!(of("loras", SettingValue::Text("x".into())).is_err());
+        assert_eq!(of("refiner", SettingValue::Text("none".into())), Ok(Named::Nothing));
+        assert!(of("refiner", SettingValue::Text("x".into())).is_err());
         assert!(of("cfg_scale", SettingValue::Switch(true)).is_err());
         assert!(of("cfg_scale", number("0.5")).is_err());
         assert!(of("width", SettingValue::Text("wide".into())).is_err());
