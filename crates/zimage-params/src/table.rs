@@ -188,7 +188,7 @@ parameters! {
         default: DefaultRule::Empty,
         help: "Apply a LoRA of `zimg loras`, with its weight if that is not 1; repeatable",
         details: Some(
-            "The name is that of a file in the daemon's --lora-dir, without its ending. Several are \
+            "The name is that of a file in the daemon's lora_dirs, without its ending. Several are \
              applied together, at most 8; --lora ink:0.8,pixel is --lora ink:0.8 --lora pixel.",
         ),
         value_name: "NAME[:WEIGHT]",

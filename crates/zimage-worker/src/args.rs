@@ -208,7 +208,7 @@ mod tests {
         for line in [
             "--device gpu",
             "--device cuda:x",
-            "--dtype int8",
+            "--dtype int4",
             "--model-kind edit",
             "--memory much",
             "--warmup 1024",

@@ -189,11 +189,11 @@ fn a_tensor_may_not_be_twice_in_a_header() {
 fn a_header_that_is_no_json_is_an_error() {
     assert_eq!(
         said_of_header("{\"w\": nothing}"),
-        "F/W is not a valid safetensors file: its header is damaged (expected ident at line 1 column 8)"
+        "F/W is not a valid safetensors file: its header is damaged (line 1, column 8: expected ident)"
     );
     assert_eq!(
         said_of_header("[]"),
-        "F/W is not a valid safetensors file: its header is damaged (invalid type: sequence, expected an object of tensors at line 1 column 0)"
+        "F/W is not a valid safetensors file: its header is damaged (it is a list, expected an object: {…})"
     );
 }
 

@@ -102,7 +102,7 @@ Examples:
   zimg --lora styles/ink:0.8 --lora pixel 'a lighthouse at dusk'
   zimg loras --json | jq -r 'select(.message == null) | .lora'
 
-They lie in the directories that zimaged's --lora-dir names. MAPS is how many of the model's linear
+They lie in the directories that the daemon's lora_dirs name. MAPS is how many of the model's linear
 maps a LoRA changes.";
 
 pub(super) const PREPARE: &str = "\

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use zimg_protocol::messages::{Busy, Event, Overview, Request, Waiting, WorkerState};
+use zimg_protocol::messages::{
+    Busy, Event, LoraInfo, Loras, Overview, Request, Waiting, WorkerState,
+};
 use zimg_protocol::{Failure, Kind};
 
 use crate::fake::{Fake, overview, requested, with_worker, zimg};
@@ -154,6 +156,20 @@ fn all_lines() -> Vec<String> {
     text += batch.run(&["--batch", "l", "--json", "-o", "{index}.png"]).text();
     let listed = Fake::new(|peer, _| peer.say(Event::Jobs(jobs())));
     text += listed.run(&["jobs", "--json"]).text();
+    let found = Loras {
+        loras: vec![
+            LoraInfo { name: "ink".to_owned(), rank: Some(8), ..LoraInfo::default() },
+            LoraInfo {
+                problem: Some("it is no LoRA".to_owned()),
+                trigger_words: vec!["inkstyle".to_owned()],
+                remarks: vec!["it has no alpha".to_owned()],
+                ..LoraInfo::default()
+            },
+        ],
+        remarks: Vec::new(),
+    };
+    let loras = Fake::new(move |peer, _| peer.say(Event::Loras(Box::new(found))));
+    text += loras.run(&["loras", "--json"]).text();
     let cancelled = Fake::new(|peer, _| peer.say(Event::Acknowledged));
     text += cancelled.run(&["cancel", "7", "--json"]).text();
     let folder = tempfile::tempdir().unwrap();
