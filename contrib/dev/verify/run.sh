@@ -75,7 +75,6 @@ suite() {
 suite units units contrib/packaging/units.sh
 suite disks disk-test contrib/dev/disk-test.sh
 suite hub hub-test contrib/dev/hub-test/run.sh
-suite web web-test tests/clients/run.sh
 suite users users-test contrib/dev/users-test.sh
 suite limits limits-test contrib/dev/limits-test.sh
 suite systemd systemd-test contrib/dev/systemd-test/run.sh

@@ -24,7 +24,6 @@ SUITES = {
     "units": "make units",
     "disks": "make disk-test",
     "hub": "make hub-test",
-    "web": "make web-test",
     "users": "make users-test",
     "limits": "make limits-test",
     "systemd": "make systemd-test",
