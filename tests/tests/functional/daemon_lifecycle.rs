@@ -62,7 +62,8 @@ fn settings_are_checked_without_a_start() {
     fs::write(&config, text.replace(model, "/m")).unwrap();
     let no_model = zimaged(folder.path(), &arguments, &[]);
     assert_eq!(no_model.status.code(), Some(78));
-    assert_eq!(said(&no_model), "zimaged: the checkpoint folder /m does not exist\n");
+    let sentence = "zimaged: the checkpoint folder /m does not exist\nhint: `zimg models` lists";
+    assert!(said(&no_model).starts_with(sentence), "{}", said(&no_model));
     assert!(!no_model.stdout.is_empty());
     let no_worker = zimaged(folder.path(), &["--check", "--worker", "/nowhere/w"], &[]);
     assert_eq!(no_worker.status.code(), Some(78));
