@@ -31,6 +31,7 @@ fn planted() -> &'static Mutex<Planted> {
 fn due(stage: Stage, kinds: &[&str]) -> Option<String> {
     let mut planted = planted().lock().unwrap_or_else(PoisonError::into_inner);
     let name = match stage {
+        Stage::Adapt => "adapt".to_owned(),
         Stage::Encode => "encode".to_owned(),
         Stage::Start => "start".to_owned(),
         Stage::Step(number) => format!("step:{number}"),

@@ -36,6 +36,8 @@ const HELD: &[(&str, Look, &str)] = &[
     ("zimaged", Look::Options, "runs until it is ended: walkthrough.md starts it"),
     ("zimg prepare", Look::Options, "writes a checkpoint: crates/zimg/tests/cli/prepare.rs"),
     ("zimg pull", Look::Options, "speaks to the Hub: crates/zimg/tests/pull has a server"),
+    ("zimg loras", Look::Options, "asks a worker with LoRAs: tests/tests/functional/loras.rs"),
+    ("zimg --lora", Look::Options, "likewise"),
     ("zimg web", Look::Options, "serves until it is ended: tests/tests/web runs it"),
     ("zimg-web", Look::Options, "likewise"),
     ("curl", Look::Foreign, "asks a zimg-web: likewise"),
