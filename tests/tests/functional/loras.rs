@@ -1,7 +1,6 @@
 //! LoRAs through the whole way: named by a request, looked up among the daemon's files, applied by the
 //! worker, and written into the image's metadata.
 
-
 use std::path::Path;
 
 use zimg_client::{Kind, Params};

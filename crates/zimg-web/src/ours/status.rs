@@ -86,7 +86,8 @@ mod tests {
             let has_range = !json["min"].is_null() && !json["max"].is_null();
             let is_number = matches!(json["type"].as_str(), Some("integer" | "real"));
             assert_eq!(has_range, is_number, "{}", row.name);
-            assert_eq!(json["max_bytes"].is_null(), json["type"] != "text", "{}", row.name);
+            let is_limited = matches!(row.range, Range::Text { .. });
+            assert_eq!(!json["max_bytes"].is_null(), is_limited, "{}", row.name);
         }
         let seed = Parameter::named("seed").map(parameter).unwrap();
         assert_eq!(seed["max"], "18446744073709551615");
