@@ -115,7 +115,9 @@ export async function openPage(service, { width = 1280, height = 860, dark = fal
   page.setDefaultTimeout(90000);
   const errors = [];
   const isOutage = (text) => outages && /Failed to load resource|ERR_CONNECTION|ERR_INCOMPLETE|ERR_EMPTY/.test(text);
-  page.on("console", (message) => message.type() === "error" && !isOutage(message.text()) && errors.push(`${message.text()} ${message.location().url}`));
+  // A job can be cancelled between its event and the question for it.
+  const isGone = (text, url) => / 404 /.test(text) && /\/zimg\/v1\/jobs\/\d+$/.test(url);
+  page.on("console", (message) => message.type() === "error" && !isOutage(message.text()) && !isGone(message.text(), message.location().url) && errors.push(`${message.text()} ${message.location().url}`));
   page.on("pageerror", (error) => errors.push(String(error)));
   page.on("request", (request) => /^(data|blob):/.test(request.url()) || request.url().startsWith(service.url) || errors.push(`a request to ${request.url()}`));
   page.on("dialog", (dialog) => {

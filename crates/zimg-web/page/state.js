@@ -114,7 +114,7 @@ function receive(name, data) {
   if (name === "reset") return void list().catch(() => undefined);
   const job = jobOf(data.job);
   if (name === "removed") return void (job && drop(job));
-  if (!job) return void look(data.job);
+  if (!job) return void (data.kind !== "cancelled" && look(data.job));
   const { job: _, ...fields } = data;
   switch (name) {
     case "accepted":
