@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -234,9 +234,11 @@ pub fn field(json: &str, name: &str) -> Option<String> {
 impl Iterator for Events {
     type Item = Event;
 
+    /// None at the end, or after a while without an event: comments come for ever.
     fn next(&mut self) -> Option<Event> {
         let mut event = Event::default();
-        loop {
+        let begun = Instant::now();
+        while begun.elapsed() < 2 * TIMEOUT {
             let mut line = String::new();
             if self.lines.read_line(&mut line).ok()? == 0 {
                 return None;
@@ -253,6 +255,7 @@ impl Iterator for Events {
                 },
             }
         }
+        None
     }
 }
 

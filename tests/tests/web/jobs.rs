@@ -17,7 +17,8 @@ fn submit(web: &Web, body: &str) -> String {
 
 #[test]
 fn a_job_is_followed_to_its_images_and_deleted() {
-    let daemon = Daemon::ready("");
+    // A step that nobody has read when the next comes is dropped.
+    let daemon = Daemon::ready("hold@step:2");
     let web = Web::start(daemon.socket(), &[]);
     let mut events = web.events("/zimg/v1/events", &[]);
     assert_eq!(events.answer.header("content-type"), Some("text/event-stream"));
@@ -29,6 +30,9 @@ fn a_job_is_followed_to_its_images_and_deleted() {
             assert_eq!(field(&event.data, "job").as_ref(), Some(&id), "{event:?}");
         }
         last = event.id.or(last);
+        if event.name == "step" {
+            daemon.open_gate();
+        }
         seen.push(event.name);
         if seen.last().is_some_and(|name| name == "done") {
             break;

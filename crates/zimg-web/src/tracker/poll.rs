@@ -1,9 +1,9 @@
 //! The poll: the daemon's list and status, as long as a page is open.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use zimg_client::JobInfo;
 
 use super::Tracker;
@@ -31,7 +31,7 @@ impl Tracker {
             }
             let begun = Instant::now();
             self.poll().await;
-            tokio::time::sleep_until(begun + LEAST).await;
+            tokio::time::sleep_until((begun + LEAST).into()).await;
         }
     }
 
@@ -53,6 +53,7 @@ impl Tracker {
             return;
         }
         let overview = self.0.daemon.overview().await;
+        let asked = Instant::now();
         let list = match &overview {
             Ok(_) => self.0.daemon.all_jobs().await.ok(),
             Err(_) => None,
@@ -60,7 +61,7 @@ impl Tracker {
         let expiries = self.0.daemon.expiries(&[]).await;
         self.tell_status(overview.as_ref(), expiries.as_deref());
         match list {
-            Some(list) => self.compare(&list),
+            Some(list) => self.compare(&list, asked),
             None => self.state().is_lost = true,
         }
     }
@@ -79,7 +80,7 @@ impl Tracker {
         state.status = Some(value);
     }
 
-    fn compare(&self, list: &[JobInfo]) {
+    fn compare(&self, list: &[JobInfo], asked: Instant) {
         let mut state = self.state();
         let state = &mut *state;
         state.logs.retain(|_, log| log.is_wanted());
@@ -93,7 +94,7 @@ impl Tracker {
             let user = User::of_job(info);
             logs.contains_key(&user).then_some(user)
         };
-        for (user, job, event) in state.table.listed(list, present) {
+        for (user, job, event) in state.table.listed(list, asked, present) {
             let log = state.log(&user, &self.0.epoch);
             if event.is_last() {
                 log.drop_preview(job);

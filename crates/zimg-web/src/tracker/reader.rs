@@ -14,9 +14,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use zimg_client::JobId;
 
-use super::Tracker;
 use super::event::JobEvent;
 use super::log::{Entry, Start};
+use super::{State, Tracker};
 use crate::access::User;
 use crate::problem::Problem;
 
@@ -35,6 +35,56 @@ struct Reader {
     frames: mpsc::Sender<Bytes>,
 }
 
+/// What a reader is sent.
+#[derive(Debug, Default)]
+struct News {
+    frames: Vec<Bytes>,
+    /// Whether nothing follows.
+    is_last: bool,
+}
+
+impl News {
+    /// The events of a job, or of all.
+    fn of<'a>(entries: impl Iterator<Item = &'a Entry>, job: Option<JobId>) -> Self {
+        let mut news = Self::default();
+        for entry in entries.filter(|entry| job.is_none() || entry.job == job) {
+            news.is_last |= job.is_some() && entry.is_last;
+            news.frames.push(entry.frame.clone());
+        }
+        news
+    }
+}
+
+impl State {
+    /// What a reader that has nothing begins with.
+    fn beginning(&mut self, user: &User, epoch: &str, job: Option<JobId>) -> News {
+        if job.is_some() {
+            return News::of(self.log(user, epoch).all(), job);
+        }
+        let reset = JobEvent::Reset {}.frame(None, None);
+        let status = self.status.clone().map(|status| JobEvent::Status(status).frame(None, None));
+        let entries: Vec<Entry> = self.log(user, epoch).all().cloned().collect();
+        let is_unfinished =
+            |entry: &&Entry| entry.job.is_some_and(|job| self.table.is_unfinished(job));
+        let entries = entries.iter().filter(is_unfinished).map(|entry| entry.frame.clone());
+        News { frames: [reset].into_iter().chain(status).chain(entries).collect(), is_last: false }
+    }
+
+    /// What has come since an event. A reader that is so far behind that some of it has gone begins
+    /// again; if the end of its job has gone, its stream ends, and the next one tells of it.
+    fn news(&mut self, user: &User, epoch: &str, job: Option<JobId>, number: u64) -> News {
+        if let Some(entries) = self.log(user, epoch).since(number) {
+            return News::of(entries, job);
+        }
+        let mut news = self.beginning(user, epoch, job);
+        if let Some(job) = job {
+            news.frames.insert(0, JobEvent::Reset {}.frame(None, None));
+            news.is_last |= !self.table.is_unfinished(job);
+        }
+        news
+    }
+}
+
 impl Tracker {
     /// The events of a user, or of one job of the user. `last` is the id of the event that the
     /// client has; `ended` are the events of a job that has ended and is not in the log.
@@ -50,40 +100,28 @@ impl Tracker {
         let (frames, receiver) = mpsc::channel(FRAMES);
         let mut state = self.state();
         state.enter(&user)?;
-        let status = state.status.clone();
         let log = state.log(&user, &self.0.epoch);
-        let (grown, start) = (log.watch(), log.start(last));
-        let end = log.next();
-        let next = if let Start::From(number) = start { number } else { end };
-        let mut first = Vec::new();
-        if start == Start::Again {
-            let of_log: Vec<_> = log.all().cloned().collect();
-            let wanted = |entry: &Entry| match job {
-                Some(_) => entry.job == job,
-                None => entry.job.is_some_and(|job| state.table.is_unfinished(job)),
-            };
-            let entries: Vec<_> = of_log.into_iter().filter(wanted).collect();
-            if job.is_none() {
-                first.push(JobEvent::Reset {}.frame(None, None));
-                first.extend(status.map(|value| JobEvent::Status(value).frame(None, None)));
+        let (grown, next, start) = (log.watch(), log.next(), log.start(last));
+        let mut first = match start {
+            Start::From(number) => state.news(&user, &self.0.epoch, job, number),
+            Start::Again => state.beginning(&user, &self.0.epoch, job),
+        };
+        // The list of jobs may be ahead of the log, or the log may have forgotten the job.
+        if !ended.is_empty() && !first.is_last {
+            if start == Start::Again {
+                first.frames = ended.iter().map(|event| event.frame(job, None)).collect();
             }
-            let is_whole = entries.last().is_some_and(|entry| entry.is_last);
-            if ended.is_empty() || is_whole {
-                first.extend(entries.into_iter().map(|entry| entry.frame));
-            } else {
-                first.extend(ended.iter().map(|event| event.frame(job, None)));
-            }
-            if job.is_some() && !ended.is_empty() {
-                // Nothing follows.
-                state.leave(&user);
-                let bytes = first.concat();
-                return Ok(response(Body::from(bytes)));
-            }
+            first.is_last =
+                start == Start::Again || !job.is_some_and(|job| state.table.is_unfinished(job));
+        }
+        if first.is_last {
+            state.leave(&user);
+            return Ok(response(Body::from(first.frames.concat())));
         }
         drop(state);
         let reader = Reader { tracker: self.clone(), user, job, next, grown, frames };
         self.0.news.notify_one();
-        tokio::spawn(reader.run(first, is_valid));
+        tokio::spawn(reader.run(first.frames, is_valid));
         Ok(response(Body::new(Frames(receiver))))
     }
 }
@@ -116,22 +154,12 @@ impl Reader {
 
     /// Sends what has come since; false if the stream has ended.
     async fn send_news(&mut self) -> bool {
-        let (frames, is_last): (Vec<Bytes>, bool) = {
+        let News { frames, is_last } = {
             let mut state = self.tracker.state();
-            let log = state.log(&self.user, &self.tracker.0.epoch);
-            let mut is_last = false;
-            let frames = match log.since(self.next) {
-                Some(entries) => entries
-                    .filter(|entry| self.job.is_none() || entry.job == self.job)
-                    .map(|entry| {
-                        is_last |= self.job.is_some() && entry.is_last;
-                        entry.frame.clone()
-                    })
-                    .collect(),
-                None => vec![JobEvent::Reset {}.frame(None, None)],
-            };
-            self.next = log.next();
-            (frames, is_last)
+            let epoch = &self.tracker.0.epoch;
+            let news = state.news(&self.user, epoch, self.job, self.next);
+            self.next = state.log(&self.user, epoch).next();
+            news
         };
         // In one piece: each piece is a system call.
         let piece = match &frames[..] {
@@ -175,4 +203,53 @@ fn response(body: Body) -> Response {
     // nginx would hold events back.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EPOCH: &str = "e";
+
+    fn state(user: &User, events: impl IntoIterator<Item = (JobId, JobEvent)>) -> State {
+        let mut state = State::default();
+        let log = state.log(user, EPOCH);
+        events.into_iter().for_each(|(job, event)| log.push(Some(job), &event));
+        state
+    }
+
+    fn names(news: &News) -> Vec<String> {
+        let text = String::from_utf8(news.frames.concat()).unwrap();
+        let names = text.lines().filter_map(|line| line.strip_prefix("event: "));
+        names.map(str::to_owned).collect()
+    }
+
+    /// It ended after the daemon was asked for it and before its log was read.
+    #[test]
+    fn the_stream_of_a_job_that_has_just_ended_ends() {
+        let user = User::named("eva");
+        let events = [(7, JobEvent::Accepted { position: 0 }), (7, JobEvent::Done { ms: None })];
+        let mut state = state(&user, events);
+        let news = state.beginning(&user, EPOCH, Some(7));
+        assert_eq!((names(&news), news.is_last), (vec!["accepted".into(), "done".into()], true));
+        let news = state.beginning(&user, EPOCH, Some(8));
+        assert!(news.frames.is_empty() && !news.is_last);
+        assert!(!state.beginning(&user, EPOCH, None).is_last);
+    }
+
+    #[test]
+    fn the_stream_of_a_job_whose_end_has_gone_ends() {
+        let user = User::named("eva");
+        let others = (0..2000).map(|_| (8, JobEvent::Decoding { image: 1 }));
+        let events = [(7, JobEvent::Done { ms: None })].into_iter().chain(others);
+        let mut state = state(&user, events);
+        state.table.submitted(&user, 8, zimg_client::Params::new("a fox"));
+        let news = state.news(&user, EPOCH, Some(7), 0);
+        assert_eq!((names(&news), news.is_last), (vec!["reset".to_owned()], true));
+        let news = state.news(&user, EPOCH, Some(8), 0);
+        assert!(news.frames.len() > 1000 && !news.is_last, "its job goes on");
+        assert_eq!(names(&news)[0], "reset");
+        let news = state.news(&user, EPOCH, None, 0);
+        assert!(names(&news)[0] == "reset" && !news.is_last);
+    }
 }

@@ -1,6 +1,7 @@
 //! The table of tracked jobs: what changed between the daemon's lists, as events.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use zimg_client::{JobId, JobInfo, JobState, Params, Started, Waiting};
 
@@ -14,6 +15,8 @@ pub(super) struct Table(BTreeMap<JobId, Tracked>);
 #[derive(Debug)]
 struct Tracked {
     user: User,
+    /// When the daemon had it at the latest.
+    since: Instant,
     /// As it was listed last; none before it was.
     listed: Option<JobInfo>,
     params: Option<Params>,
@@ -32,6 +35,7 @@ impl Tracked {
     fn new(user: User) -> Self {
         Self {
             user,
+            since: Instant::now(),
             listed: None,
             params: None,
             started: None,
@@ -122,10 +126,12 @@ impl Table {
         self.0.retain(|_, tracked| tracked.followed || present(&tracked.user));
     }
 
-    /// Compares with the daemon's list. The jobs are in the order in which they get a worker.
+    /// Compares with the daemon's list, which was asked for at `asked`. The jobs are in the order
+    /// in which they get a worker.
     pub(super) fn listed(
         &mut self,
         list: &[JobInfo],
+        asked: Instant,
         of: impl Fn(&JobInfo) -> Option<User>,
     ) -> Vec<News> {
         let mut news = Vec::new();
@@ -154,11 +160,11 @@ impl Table {
             }
             tracked.listed = Some(info.clone());
         }
-        // A job that was submitted a moment ago may not be in a list that is older.
+        // A job that was submitted a moment ago is not in a list that is older.
         let gone: Vec<_> = self
             .0
             .iter()
-            .filter(|(job, tracked)| tracked.listed.is_some() && !present.contains(job))
+            .filter(|(job, tracked)| tracked.since < asked && !present.contains(job))
             .map(|(job, tracked)| (tracked.user.clone(), *job))
             .collect();
         for (user, job) in gone {
@@ -252,7 +258,7 @@ mod tests {
     }
 
     fn seen(table: &mut Table, list: &[JobInfo]) -> Vec<JobEvent> {
-        table.listed(list, owner).into_iter().map(|(_, _, event)| event).collect()
+        table.listed(list, Instant::now(), owner).into_iter().map(|(_, _, event)| event).collect()
     }
 
     fn image(image: u64) -> JobEvent {
@@ -294,9 +300,10 @@ mod tests {
     #[test]
     fn a_followed_job_is_left_to_its_connection() {
         let mut table = Table::default();
+        let before = Instant::now();
         table.submitted(&User::named("ann"), 1, Params::new("a fox"));
         assert!(table.follow(1, 1) && !table.follow(1, 9));
-        assert_eq!(seen(&mut table, &[]), [], "the list was older than the job");
+        assert!(table.listed(&[], before, owner).is_empty(), "the list was older than the job");
         assert_eq!(seen(&mut table, &[info(1, JobState::Waiting { position: 1 }, 0)]), []);
         assert!(table.image(1, 0) && !table.image(1, 0));
         let failure = Failure::new(Kind::Internal, "the worker died");
@@ -304,6 +311,14 @@ mod tests {
         assert_eq!(seen(&mut table, std::slice::from_ref(&failed)), []);
         table.unfollow(1);
         assert_eq!(seen(&mut table, &[failed]), [JobEvent::Failed((&failure).into())]);
+    }
+
+    #[test]
+    fn a_job_that_was_cancelled_before_a_list_had_it_is_removed() {
+        let mut table = Table::default();
+        table.submitted(&User::named("ann"), 1, Params::new("a fox"));
+        assert_eq!(seen(&mut table, &[]), [JobEvent::Removed {}]);
+        assert!(!table.has_unfinished());
     }
 
     #[test]
