@@ -13,7 +13,7 @@ contrib/dev/need.sh cargo c++
 began=$EPOCHREALTIME
 say "building (the first time takes some minutes)"
 # The dev profile: its dependencies are optimised, and `make test` uses the same ones.
-"${CARGO:-cargo}" build --locked -p zimg -p zimaged -p zimg-web -p zimage-worker
+contrib/dev/programs.sh
 bin=${CARGO_TARGET_DIR:-target}/debug
 say "built in $(seconds "$began")"
 

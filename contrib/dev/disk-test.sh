@@ -14,7 +14,7 @@ if [ -z "${ZIMG_DISK_TEST:-}" ]; then
     echo "$suite: not run: mounting is not permitted here (be root, or allow user namespaces)" >&2
     exit 69
   fi
-  "${CARGO:-cargo}" build --quiet --locked --bins -p zimg -p zimaged -p zimg-tests
+  contrib/dev/programs.sh --quiet
   export ZIMG_DISK_TEST=1
   exec "${namespace[@]}" "$PWD/contrib/dev/disk-test.sh"
 fi

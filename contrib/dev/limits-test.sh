@@ -28,7 +28,7 @@ limit() {
 }
 
 group memory # before anything is built: where it is refused, the suite ends here
-"${CARGO:-cargo}" build --quiet --locked --bins -p zimg -p zimaged -p zimage-worker
+contrib/dev/programs.sh --quiet
 "${CARGO:-cargo}" build --quiet --locked -p zimage-checkpoint --example random_checkpoint
 . contrib/dev/harness.sh
 cleanup() { for folder in "${made[@]}"; do rmdir "$folder" 2>/dev/null || true; done; }

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 contrib/dev/need.sh cargo c++ node chromium
-"${CARGO:-cargo}" build --quiet --locked -p zimg -p zimaged -p zimage-worker -p zimg-web
+contrib/dev/programs.sh --quiet
 modules=${CARGO_TARGET_DIR:-target}/page-test
 mkdir -p "$modules"
 modules=$(cd "$modules" && pwd)

@@ -21,8 +21,8 @@ step "Rust"
 rust=$(awk '/^test result: ok/ && $12 == 0 { passed += $4; ignored += $8 } END { print passed + 0, ignored + 0 }' "$log")
 step "Python"
 # The test of the whole benchmark needs the programs and one example.
-"$cargo" build --quiet --locked -p zimg -p zimaged -p zimg-web -p zimage-worker
-"$cargo" build --quiet --locked -p zimg-client --example latency
+contrib/dev/programs.sh --quiet
+"$cargo" build --quiet --locked --workspace --examples
 : >"$log"
 for tests in contrib/dev/libtorch contrib/dev/verify contrib/lab/bench contrib/clients/python; do
   "$python" -B -m unittest discover --start-directory "$tests" 2>&1 | tee -a "$log"

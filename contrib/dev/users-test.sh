@@ -14,7 +14,7 @@ if [ -z "${ZIMG_USERS_TEST:-}" ]; then
     echo "$suite: not run: users cannot be switched here (be root, or have a range in /etc/subuid)" >&2
     exit 69
   fi
-  "${CARGO:-cargo}" build --quiet --locked --bins -p zimg -p zimaged -p zimg-tests
+  contrib/dev/programs.sh --quiet
   export ZIMG_USERS_TEST=1
   exec "${namespace[@]}" "$PWD/contrib/dev/users-test.sh"
 fi

@@ -11,9 +11,7 @@ work=${XDG_CACHE_HOME:-$HOME/.cache}/zimg/web-test
 target=${CARGO_TARGET_DIR:-target}
 here=tests/clients
 unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy
-"${CARGO:-cargo}" build --quiet --locked -p zimg -p zimaged -p zimage-worker
-"${CARGO:-cargo}" build --quiet --locked -p zimg-web
-"${CARGO:-cargo}" build --quiet --locked -p zimg-tests --bin mock-worker
+contrib/dev/programs.sh --quiet
 
 # run PYTHON FILE…: tests of these files
 run() { "$1" -B -m unittest discover --start-directory $here --pattern "$2"; }

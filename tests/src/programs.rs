@@ -19,8 +19,8 @@ pub fn built_worker() -> PathBuf {
 /// environment variable `ZIMG_FAULTS`.
 pub fn faulty_worker() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let package = ["--package", "zimage-worker", "--features", "faults", "--bin", "faulty-worker"];
-    BUILT.get_or_init(|| cargo_build(&package)).join("faulty-worker")
+    let worker = ["--workspace", "--features", "zimage-worker/faults", "--bin", "faulty-worker"];
+    BUILT.get_or_init(|| cargo_build(&worker)).join("faulty-worker")
 }
 
 /// Builds all programs and says where they are. All at once, because what is built together

@@ -37,7 +37,7 @@ fi
 
 # Under sudo nothing is built: the programs in target/ were built by the user.
 if [ -z "${SUDO_USER:-}" ]; then
-  "${CARGO:-cargo}" build --quiet --locked -p zimg -p zimaged -p zimage-worker
+  contrib/dev/programs.sh --quiet
 fi
 rm -rf "$work"
 mkdir "$work"
