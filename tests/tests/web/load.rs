@@ -18,12 +18,11 @@ fn draw(web: &Web, body: &str) -> String {
     let id = field(&answer.text(), "id").unwrap();
     loop {
         let last = web.events(&format!("/zimg/v1/jobs/{id}/events"), &[]).last();
-        match last.map(|event| event.name).as_deref() {
-            Some("done") => return id,
-            // It was so far behind that the end has gone.
-            Some("reset") => {}
-            other => panic!("the stream of a job ends with {other:?}"),
+        let last = last.unwrap().name;
+        if last == "done" {
+            return id;
         }
+        assert_eq!(last, "reset", "it was so far behind that the end has gone");
     }
 }
 
