@@ -105,6 +105,8 @@ test("every parameter of the daemon has a field, within its range", async () => 
   const { parameters } = await (await fetch(`${service.url}zimg/v1/parameters`)).json();
   await page.locator("summary", { hasText: "More settings" }).click();
   for (const { name, min, max, type } of parameters) {
+    // Without initial images there is nothing that it could say.
+    if (name === "strength") continue;
     const field = page.locator(`#param-${name}`);
     assert.equal(await field.count(), 1, name);
     if (type === "integer" && name !== "seed") assert.deepEqual([await field.getAttribute("min"), await field.getAttribute("max")], [String(min), String(max)], name);

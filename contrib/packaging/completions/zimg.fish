@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_zimg_global_optspecs
-    string join \n s/size= a/aspect= megapixels= round no-round steps= seed= n/count= guidance= negative= guidance-normalization= guidance-rescale= guidance-truncation= lora= cfg= cfg-scale= o/output= format= quality= grid= no-metadata metadata f/force show= preview= q/quiet no-quiet priority= wait no-wait batch= parallel= detach socket= json h/help V/version
+    string join \n s/size= a/aspect= megapixels= round no-round steps= seed= n/count= guidance= negative= guidance-normalization= guidance-rescale= guidance-truncation= strength= lora= cfg= cfg-scale= o/output= format= quality= grid= no-metadata metadata f/force show= preview= q/quiet no-quiet priority= wait no-wait batch= parallel= detach socket= json h/help V/version
 end
 
 function __fish_zimg_needs_command
@@ -35,6 +35,7 @@ complete -c zimg -n "__fish_zimg_needs_command" -l negative -d 'What the image s
 complete -c zimg -n "__fish_zimg_needs_command" -l guidance-normalization -d 'Limit the guided prediction to this many times the unguided norm; 0 is off' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l guidance-rescale -d 'Rescale the guided prediction to the unguided deviation by this share, 0 to 1; 0 is off' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l guidance-truncation -d 'Switch guidance off after this part of the way, 0 to 1; 1 is never' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l strength -d 'How much of the initial image is drawn again, up to 1, which is all of it' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l lora -d 'Apply a LoRA of `zimg loras`, with its weight if that is not 1; repeatable' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l cfg -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l cfg-scale -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
@@ -108,6 +109,7 @@ complete -c zimg -n "__fish_zimg_using_subcommand draw" -l negative -d 'What the
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l guidance-normalization -d 'Limit the guided prediction to this many times the unguided norm; 0 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l guidance-rescale -d 'Rescale the guided prediction to the unguided deviation by this share, 0 to 1; 0 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l guidance-truncation -d 'Switch guidance off after this part of the way, 0 to 1; 1 is never' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l strength -d 'How much of the initial image is drawn again, up to 1, which is all of it' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l lora -d 'Apply a LoRA of `zimg loras`, with its weight if that is not 1; repeatable' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l cfg -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l cfg-scale -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
@@ -160,6 +162,7 @@ complete -c zimg -n "__fish_zimg_using_subcommand redo" -l negative -d 'What the
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l guidance-normalization -d 'Limit the guided prediction to this many times the unguided norm; 0 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l guidance-rescale -d 'Rescale the guided prediction to the unguided deviation by this share, 0 to 1; 0 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l guidance-truncation -d 'Switch guidance off after this part of the way, 0 to 1; 1 is never' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l strength -d 'How much of the initial image is drawn again, up to 1, which is all of it' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l lora -d 'Apply a LoRA of `zimg loras`, with its weight if that is not 1; repeatable' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l cfg -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l cfg-scale -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r

@@ -2,6 +2,7 @@
 
 use crate::error::ParamsError;
 use crate::parameter::{Parameter, Range};
+use crate::table::Params;
 use crate::value::Value;
 
 impl Parameter {
@@ -33,6 +34,21 @@ impl Parameter {
             return Err(ParamsError::Control { parameter: self, found });
         }
         Ok(())
+    }
+}
+
+impl Params {
+    /// Whether parameters of the initial image are given with one alone.
+    ///
+    /// # Errors
+    ///
+    /// [`ParamsError::NoInitialImage`].
+    pub fn check_without_images(&self) -> Result<(), ParamsError> {
+        let strength = Parameter::named("strength").zip(self.get("strength"));
+        match strength {
+            Some((parameter, found)) => Err(ParamsError::NoInitialImage { parameter, found }),
+            None => Ok(()),
+        }
     }
 }
 

@@ -62,6 +62,14 @@ pub enum ParamsError {
         /// How many images.
         images: u64,
     },
+    /// A parameter of the initial image is given without one.
+    #[error("`{name}` is {found} and there is no initial image", name = parameter.name)]
+    NoInitialImage {
+        /// The parameter.
+        parameter: &'static Parameter,
+        /// The value.
+        found: Value,
+    },
     /// The parameter is in a list more than once.
     #[error("`{name}` is given twice", name = parameter.name)]
     Duplicate {
@@ -101,6 +109,9 @@ impl ParamsError {
             }),
             Self::SeedOverflow { images, .. } => {
                 Some(format!("use a seed of at most {}", u64::MAX - images.saturating_sub(1)))
+            }
+            Self::NoInitialImage { parameter, .. } => {
+                Some(format!("give an initial image, or omit `{}`", parameter.name))
             }
             Self::Unknown { .. } | Self::WrongKind { .. } | Self::Duplicate { .. } => None,
         }

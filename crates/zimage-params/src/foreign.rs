@@ -53,10 +53,6 @@ const FOREIGN: &[ForeignSetting] = &[
     },
     ForeignSetting {
         names: &[
-            "strength",
-            "denoise",
-            "denoisingstrength",
-            "imagestrength",
             "image",
             "initimage",
             "initimages",
@@ -69,6 +65,12 @@ const FOREIGN: &[ForeignSetting] = &[
             "controlstrength",
         ],
         why: "no model takes an image yet",
+        is_harmless: false,
+    },
+    ForeignSetting {
+        // Of mflux and Stability's API: how much of the image stays.
+        names: &["imagestrength"],
+        why: "`strength` is the share that is drawn again, which is 1 - image_strength",
         is_harmless: false,
     },
     ForeignSetting {

@@ -16,6 +16,12 @@ pub const COUNT_MAX: u32 = 256;
 /// The highest guidance, and the highest guidance normalization.
 pub const GUIDANCE_MAX: f32 = 100.0;
 
+/// The strength where none is given, of a request with an initial image: as diffusers'
+/// `ZImageImg2ImgPipeline` and `ZImageInpaintPipeline` have it.
+pub const fn default_strength(has_mask: bool) -> f32 {
+    if has_mask { 1.0 } else { 0.6 }
+}
+
 /// Whether an image may have a side of this many pixels.
 pub const fn side_fits(pixels: u32) -> bool {
     SIZE_MIN <= pixels && pixels <= SIZE_MAX && pixels.is_multiple_of(SIZE_MULTIPLE)

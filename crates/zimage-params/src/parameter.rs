@@ -53,6 +53,8 @@ pub enum Range {
         /// The highest.
         max: f32,
     },
+    /// Numbers above 0, to 1.
+    Share,
     /// True or false.
     Flag,
     /// Names of LoRAs with weights: text that [`LoraChoice::list`] reads.
@@ -121,6 +123,11 @@ pub enum Metadata {
     Label(&'static str),
     /// The same, but in the text only when it is not its default.
     LabelUnlessDefault(&'static str),
+    /// In zimg's JSON, but only where it is given: images without it are described as before there
+    /// was such a parameter.
+    JsonIfGiven,
+    /// The same, and in the text under this label.
+    LabelIfGiven(&'static str),
     /// In zimg's JSON; the `parameters` text has it in a form of its own: the prompts before the
     /// settings, both sides as `Size: WxH`.
     Special,
@@ -144,11 +151,23 @@ impl Metadata {
         self != Self::No
     }
 
+    /// Whether metadata leaves the parameter out where it is not given.
+    pub fn is_only_if_given(self) -> bool {
+        matches!(self, Self::JsonIfGiven | Self::LabelIfGiven(_))
+    }
+
+    /// Whether the `parameters` text has it only where it differs from its default, if at all.
+    pub fn is_optional(self) -> bool {
+        matches!(self, Self::Json | Self::LabelUnlessDefault(_)) || self.is_only_if_given()
+    }
+
     /// The label in the `parameters` text, if the parameter has one.
     pub fn label(self) -> Option<&'static str> {
         match self {
-            Self::Label(label) | Self::LabelUnlessDefault(label) => Some(label),
-            Self::No | Self::Json | Self::Special => None,
+            Self::Label(label) | Self::LabelUnlessDefault(label) | Self::LabelIfGiven(label) => {
+                Some(label)
+            }
+            Self::No | Self::Json | Self::JsonIfGiven | Self::Special => None,
         }
     }
 }
@@ -177,7 +196,7 @@ impl Range {
         match self {
             Self::Text { .. } | Self::Loras => ValueKind::Text,
             Self::Integer { .. } => ValueKind::Integer,
-            Self::Real { .. } => ValueKind::Real,
+            Self::Real { .. } | Self::Share => ValueKind::Real,
             Self::Flag => ValueKind::Flag,
         }
     }
@@ -190,6 +209,7 @@ impl Range {
                 (min..=max).contains(number) && number.is_multiple_of(multiple)
             }
             (Self::Real { min, max }, Value::Real(number)) => (min..=max).contains(number),
+            (Self::Share, Value::Real(number)) => *number > 0.0 && *number <= 1.0,
             (Self::Flag, Value::Flag(_)) => true,
             (Self::Loras, Value::Text(text)) => LoraChoice::list(text).is_some(),
             _ => false,
@@ -197,7 +217,7 @@ impl Range {
     }
 
     /// The valid value nearest to this one; of two that are equally near, the higher. None for
-    /// text, and for what is not a number.
+    /// text, for what is not a number, and where no valid value is nearest.
     pub fn nearest(self, value: &Value) -> Option<Value> {
         match (self, value) {
             (Self::Integer { min, max, multiple }, Value::Integer(number)) => {
@@ -208,6 +228,7 @@ impl Range {
             (Self::Real { min, max }, Value::Real(number)) if !number.is_nan() => {
                 Some(Value::Real(number.clamp(min, max)))
             }
+            (Self::Share, Value::Real(number)) if *number > 1.0 => Some(Value::Real(1.0)),
             _ => None,
         }
     }
@@ -222,6 +243,7 @@ impl Range {
                 format!("a multiple of {multiple} from {min} to {max}")
             }
             Self::Real { min, max } => format!("a number from {min} to {max}"),
+            Self::Share => "a number above 0, at most 1".to_owned(),
             Self::Flag => "true or false".to_owned(),
             Self::Loras => format!(
                 "at most {LORAS_MAX} names with weights from -{LORA_WEIGHT_MAX} to \

@@ -190,7 +190,7 @@ mod tests {
             ..Params::new("x".repeat(PROMPT_BYTES))
         };
         params.check().unwrap();
-        let params = params.or(&Params::constants());
+        let params = params.or(&Params { strength: Some(1.0), ..Params::constants() });
         assert_eq!(params.given().count(), PARAMETERS.len());
     }
 
@@ -276,6 +276,24 @@ mod tests {
         assert_eq!(error.to_string(), "parameter `stepz` is unknown");
         let error = Params::default().set("steps", Value::Integer(1 << 32)).unwrap_err();
         assert_eq!(error.to_string(), "`steps` is 4294967296, expected an integer from 1 to 100");
+    }
+
+    #[test]
+    fn strength_is_a_share_and_needs_an_initial_image() {
+        let of = |strength| Params { strength: Some(strength), ..Params::new("") };
+        for good in [f32::MIN_POSITIVE, 0.3, 1.0] {
+            of(good).check().unwrap();
+        }
+        for (bad, hint) in [(0.0, None), (-0.5, None), (f32::NAN, None), (1.5, Some("1"))] {
+            let error = of(bad).check().unwrap_err();
+            let said = format!("`strength` is {bad}, expected a number above 0, at most 1");
+            assert_eq!(error.to_string(), said);
+            assert_eq!(error.hint(), hint.map(|hint| format!("the nearest valid value is {hint}")));
+        }
+        Params::new("").check_without_images().unwrap();
+        let error = of(0.5).check_without_images().unwrap_err();
+        assert_eq!(error.to_string(), "`strength` is 0.5 and there is no initial image");
+        assert_eq!(error.hint().unwrap(), "give an initial image, or omit `strength`");
     }
 
     #[test]

@@ -182,6 +182,18 @@ parameters! {
         aliases: &[Alias::same("cfg_truncation")],
         surface: ADVANCED,
     }
+    /// Share of the schedule that is computed from the initial image; only with one.
+    strength: Option<f32> {
+        range: Range::Share,
+        help: "How much of the initial image is drawn again, up to 1, which is all of it",
+        details: Some(
+            "The last part of the steps is computed: 8 steps at strength 0.5 are 4. Without it \
+             0.6, and 1 with a mask. Only with an initial image.",
+        ),
+        value_name: "S",
+        aliases: &[Alias::same("denoising_strength"), Alias::same("denoise")],
+        metadata: Metadata::LabelIfGiven("Denoising strength"),
+    }
     /// LoRAs and their weights: `NAME:WEIGHT`, separated by commas.
     lora: Option<String> {
         range: Range::Loras,
@@ -193,6 +205,7 @@ parameters! {
         ),
         value_name: "NAME[:WEIGHT]",
         aliases: &[Alias::same("loras")],
+        metadata: Metadata::JsonIfGiven,
     }
 }
 

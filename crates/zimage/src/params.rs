@@ -83,6 +83,7 @@ impl ResolvedParams {
         };
         let params = params.clone().or(&models).or(&Params::constants());
         params.check()?;
+        params.check_without_images()?;
         let (width, height) = limits.sides(&params)?;
         let guidance = params.guidance.unwrap_or_default();
         Ok(Self {

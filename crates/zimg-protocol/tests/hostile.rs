@@ -227,7 +227,7 @@ const FLAG: &[u8] = b"\x03\0\0\0\x01";
 fn parameters_are_refused_by_name_and_the_connection_goes_on() {
     let long = "x".repeat(65);
     for (params, said) in [
-        (&[("strength", REAL)][..], "parameter `strength` is unknown"),
+        (&[("vigour", REAL)][..], "parameter `vigour` is unknown"),
         (&[("se\u{1b}ed", INTEGER)], "parameter `se\\u{1b}ed` is unknown"),
         (&[("seed", REAL)], "`seed` is a number, expected an integer"),
         (&[("seed", INTEGER), ("seed", INTEGER)], "`seed` is given twice"),

@@ -41,7 +41,7 @@ export class ZForm extends HTMLElement {
   /** @param {boolean} open */
   build(open) {
     const can = status?.capabilities;
-    const has = (/** @type {string} */ name) => row(name) && (!can || can.parameters.includes(name));
+    const has = (/** @type {string} */ name) => row(name) && (!can || can.parameters.includes(name)) && (name !== "strength" || can?.initial_image);
     const others = parameters.filter(({ name }) => !SPECIAL.includes(name) && has(name));
     const prompt = h("textarea", { id: "param-prompt", rows: 3, placeholder: t("prompt.placeholder"), "aria-label": t("param.prompt"), "aria-describedby": "notes-prompt",
       enterkeyhint: "send", oninput: () => put("prompt", prompt.value) });

@@ -5,9 +5,7 @@ use std::fmt;
 use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use zimage_params::{
-    DefaultRule, Metadata, PARAMETERS, Parameter, Params, Range, Value, ValueKind,
-};
+use zimage_params::{DefaultRule, PARAMETERS, Parameter, Params, Value, ValueKind};
 
 /// How an image was made. As JSON it is one object: the parameters by name, then the other fields.
 /// Fields are added, never changed; readers ignore fields that they do not know.
@@ -32,8 +30,7 @@ impl GenerationMetadata {
     /// The recorded parameters that have a constant default and differ from it.
     pub fn unusual(&self) -> impl Iterator<Item = (&'static Parameter, Value)> {
         self.params.given().filter(|(row, value)| {
-            matches!(row.metadata, Metadata::Json | Metadata::LabelUnlessDefault(_))
-                && row.default.value().as_ref() != Some(value)
+            row.metadata.is_optional() && row.default.value().as_ref() != Some(value)
         })
     }
 
@@ -45,8 +42,7 @@ impl GenerationMetadata {
         }
         params.guidance.get_or_insert(0.0);
         for row in &PARAMETERS {
-            let optional = matches!(row.metadata, Metadata::Json | Metadata::LabelUnlessDefault(_));
-            if optional && params.get(row.name) == row.default.value() {
+            if row.metadata.is_optional() && params.get(row.name) == row.default.value() {
                 // The row's own name: it cannot fail.
                 let _ = params.clear(row.name);
             }
@@ -65,8 +61,7 @@ impl Serialize for GenerationMetadata {
             .filter(|(row, _)| row.metadata.is_recorded())
             .partition(|(row, _)| row.kind() == ValueKind::Text);
         for (row, value) in text.into_iter().chain(others) {
-            // Images without LoRAs are described as before.
-            if value.is_none() && row.range == Range::Loras {
+            if value.is_none() && row.metadata.is_only_if_given() {
                 continue;
             }
             let constant = row.default.value().filter(|_| row.default != DefaultRule::Empty);

@@ -40,6 +40,10 @@ fn parameter(row: &Parameter) -> Json {
             (min, max) = (least.into(), most.into());
             "real"
         }
+        Range::Share => {
+            (min, max) = (0.0.into(), 1.0.into());
+            "real"
+        }
         Range::Flag => "flag",
         Range::Loras => "text",
     };

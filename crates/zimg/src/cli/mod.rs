@@ -226,7 +226,7 @@ mod tests {
         assert!(error(&["a fox", "a.png"]).contains("give the output file with -o a.png"));
         assert!(error(&["x", "-W", "64"]).contains("the size is --size WxH"));
         assert!(error(&["x", "--sampler", "euler"]).contains("there is one sampler"));
-        assert!(error(&["x", "--strength=0.5"]).contains("no model takes an image yet"));
+        assert!(error(&["x", "--mask=a.png"]).contains("no model takes an image yet"));
         assert!(error(&["x", "--nagetive", "y"]).contains("'--negative'"));
     }
 

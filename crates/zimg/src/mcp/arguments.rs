@@ -106,7 +106,8 @@ fn whole(json: &Json) -> Option<u64> {
 /// The JSON schema of the arguments of `draw`, from the table.
 pub(super) fn draw_schema() -> Json {
     let mut properties = Map::new();
-    for row in &PARAMETERS {
+    // The tool takes no image.
+    for row in PARAMETERS.iter().filter(|row| row.range != Range::Share) {
         let mut schema = match row.range {
             Range::Text { .. } | Range::Loras => json!({"type": "string"}),
             Range::Integer { min, max, multiple: 1 } => {
@@ -116,6 +117,7 @@ pub(super) fn draw_schema() -> Json {
                 json!({"type": "integer", "minimum": min, "maximum": max, "multipleOf": multiple})
             }
             Range::Real { min, max } => json!({"type": "number", "minimum": min, "maximum": max}),
+            Range::Share => json!({"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
             Range::Flag => json!({"type": "boolean"}),
         };
         if row.name == "count" {
@@ -190,7 +192,7 @@ mod tests {
     #[test]
     fn the_schema_has_every_parameter_with_its_range() {
         let schema = draw_schema();
-        for row in &PARAMETERS {
+        for row in PARAMETERS.iter().filter(|row| row.name != "strength") {
             let property = &schema["properties"][row.name];
             assert!(property["type"].is_string() && property["description"].is_string());
         }

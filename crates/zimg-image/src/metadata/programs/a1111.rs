@@ -156,7 +156,10 @@ fn with_labels(
 ) -> GenerationMetadata {
     for row in &PARAMETERS {
         let constant = !matches!(row.default, DefaultRule::Required | DefaultRule::Model);
-        if let Some(text) = row.metadata.label().filter(|_| constant).and_then(|l| settings.get(l))
+        // Of another program it may be that of upscaling (hires fix), where no image is given.
+        let of_input = row.metadata.is_only_if_given() && writer == MetadataWriter::Zimg;
+        if let Some(text) =
+            row.metadata.label().filter(|_| constant || of_input).and_then(|l| settings.get(l))
             && row.name != "seed"
             && let Some(value) = parsed(row.kind(), text)
             && row.check(&value).is_ok()
