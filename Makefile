@@ -69,8 +69,8 @@ fuzz: ## fuzz all input formats with cargo-fuzz and a nightly compiler, FUZZ_SEC
 	@contrib/dev/fuzz.sh
 
 web-load: libtorch ## zimg-web with 200 readers of events and 50 drawing clients for a minute: memory, lost events, time of status
-	ZIMG_WEB_LOAD_SECONDS=60 ZIMG_WEB_LOAD_READERS=200 ZIMG_WEB_LOAD_DRAWING=50 \
-	  $(CARGO) test --locked -p zimg-tests --test web load -- --nocapture
+	ZIMG_WEB_LOAD_SECONDS=60 ZIMG_WEB_LOAD_READERS=200 ZIMG_WEB_LOAD_DRAWING=50 ZIMG_WEB_LOAD_STATUS_MS=50 \
+	  $(CARGO) test --locked --workspace --test web load -- --nocapture
 
 web-proxy-test: ## zimg-web behind nginx with the block of docs/web.md; needs nginx, openssl and curl
 	@contrib/dev/web-proxy-test.sh

@@ -26,17 +26,17 @@ fn draw(web: &Web, body: &str) -> String {
     }
 }
 
-/// How much: seconds, readers of events, and clients that draw.
-fn size() -> (u64, usize, usize) {
-    let number = |name: &str, usual| std::env::var(name).map_or(usual, |n| n.parse().unwrap());
-    let readers = number("ZIMG_WEB_LOAD_READERS", 40);
-    let drawing = number("ZIMG_WEB_LOAD_DRAWING", 8);
-    (number("ZIMG_WEB_LOAD_SECONDS", 3), readers as usize, drawing as usize)
+/// A number that `make web-load` sets.
+fn number(name: &str, usual: u64) -> u64 {
+    std::env::var(format!("ZIMG_WEB_LOAD_{name}")).map_or(usual, |number| number.parse().unwrap())
 }
 
 #[test]
 fn many_readers_and_drawing_clients_are_served_in_bounded_memory() {
-    let (seconds, readers, drawing) = size();
+    let seconds = number("SECONDS", 3);
+    let (readers, drawing) = (number("READERS", 40) as usize, number("DRAWING", 8) as usize);
+    // The promise is 50 ms on two cores; in `make test` all other tests are beside it.
+    let status = Duration::from_millis(number("STATUS_MS", 1000));
     let environment = [("JOBS", "400"), ("JOBS_PER_USER", "400")];
     let environment =
         environment.map(|(name, value)| (format!("ZIMAGED_{name}"), value.to_owned()));
@@ -116,8 +116,7 @@ fn many_readers_and_drawing_clients_are_served_in_bounded_memory() {
         idle >> 20
     );
     assert!(drawn > 0 && memory < 120, "{memory} MiB");
-    // The test's own threads share the CPUs: the promise is for `make web-load`.
-    assert!(p99 < Duration::from_millis(500), "{p99:?}");
+    assert!(p99 < status, "{p99:?}");
 }
 
 /// The best of several: what the program takes, not what other programs of the machine do.

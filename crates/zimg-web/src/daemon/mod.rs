@@ -7,6 +7,7 @@ mod connection;
 mod encode;
 mod job;
 mod questions;
+mod shared_answer;
 mod stored;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub(crate) use encode::thumbnail;
 pub use encode::{JobContext, encode, encode_preview};
 pub use job::RunningJob;
 use questions::Lane;
+use shared_answer::SharedAnswer;
 pub use stored::StoredImage;
 pub use zimg_client::{
     Capabilities, Expiries, Failure, Generate, Image, ImageInfo, JobId, JobInfo, JobState, Kind,
@@ -34,14 +36,15 @@ use crate::problem::{Problem, Reason};
 /// The name in sentences about versions, and in generation metadata.
 pub const PROGRAM: &str = concat!("zimg-web ", env!("CARGO_PKG_VERSION"));
 
-/// Connections for questions; the others are for jobs.
-const QUESTIONS: usize = 4;
+/// Connections for questions of one request; the others are for answers that requests share, and
+/// for jobs.
+const QUESTIONS: usize = 3;
 /// How old an overview may be.
-/// The tracker asks more often than this while a job is under way, so that a page that asks is
-/// answered from memory.
 const OVERVIEW_AGE: Duration = Duration::from_millis(300);
 /// How old the times of expiry may be.
 const EXPIRIES_AGE: Duration = Duration::from_secs(1);
+/// How old an answer may be that is given out at once, while a newer one is asked for.
+const AT_HAND_AGE: Duration = Duration::from_secs(2);
 /// How long a job waits for a connection that other jobs have.
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 
@@ -63,17 +66,11 @@ struct Shared {
     socket: PathBuf,
     jobs: Arc<Semaphore>,
     questions: Lane,
-    /// The overview does not wait behind other questions: probes and pages ask for it.
-    overviews: Lane,
-    seen: Mutex<Seen>,
-}
-
-/// What the daemon said last.
-#[derive(Debug, Default)]
-struct Seen {
-    overview: Option<(Instant, Arc<Overview>)>,
-    model: Option<Arc<ModelInfo>>,
-    expiries: Option<(Instant, Arc<Expiries>)>,
+    overview: SharedAnswer<Overview>,
+    list: SharedAnswer<Vec<JobInfo>>,
+    expiries: SharedAnswer<Option<Expiries>>,
+    /// As it was last known.
+    model: Mutex<Option<Arc<ModelInfo>>>,
 }
 
 impl Daemon {
@@ -83,8 +80,10 @@ impl Daemon {
             socket: config.socket,
             jobs: Arc::new(Semaphore::new(config.connections.max(1))),
             questions: Lane::new(QUESTIONS),
-            overviews: Lane::new(1),
-            seen: Mutex::default(),
+            overview: SharedAnswer::new(Client::overview),
+            list: SharedAnswer::new(Client::jobs),
+            expiries: SharedAnswer::new(Client::expiries),
+            model: Mutex::default(),
         }))
     }
 
@@ -94,27 +93,28 @@ impl Daemon {
     ///
     /// No daemon answers, or it is not this user's.
     pub async fn overview(&self) -> Result<Arc<Overview>, Problem> {
-        let recent = || {
-            let seen = self.seen();
-            let (at, overview) = seen.overview.as_ref()?;
-            (at.elapsed() < OVERVIEW_AGE).then(|| Arc::clone(overview))
+        let overview = match self.0.overview.within(OVERVIEW_AGE) {
+            Some(known) => known,
+            None => self.answer_since(|shared| &shared.overview, Instant::now()).await?,
         };
-        if let Some(overview) = recent() {
-            return Ok(overview);
-        }
-        let turn = self.0.overviews.turn().await?;
-        // Others may have asked meanwhile.
-        if let Some(overview) = recent() {
-            return Ok(overview);
-        }
-        let overview =
-            Arc::new(self.ask_in(turn, |shared| &shared.overviews, Client::overview).await?);
-        let mut seen = self.seen();
-        if let Some(model) = overview.status.model() {
-            seen.model = Some(Arc::new(model.clone()));
-        }
-        seen.overview = Some((Instant::now(), Arc::clone(&overview)));
+        self.note_model(&overview);
         Ok(overview)
+    }
+
+    /// The daemon's state as it was last known, at most two seconds old: the daemon is waited for
+    /// only if nothing newer is known.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::overview`].
+    pub(crate) async fn overview_at_hand(&self) -> Result<Arc<Overview>, Problem> {
+        match self.answer_at_hand(|shared| &shared.overview, OVERVIEW_AGE, AT_HAND_AGE) {
+            Some(known) => {
+                self.note_model(&known);
+                Ok(known)
+            }
+            None => self.overview().await,
+        }
     }
 
     /// The model as it was last known: it stays while the daemon is away or asleep.
@@ -134,23 +134,38 @@ impl Daemon {
 
     /// The model as it was last known, without a question.
     pub fn known_model(&self) -> Option<Arc<ModelInfo>> {
-        self.seen().model.clone()
+        self.0.model.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note_model(&self, overview: &Overview) {
+        let Some(model) = overview.status.model() else { return };
+        let mut known = self.0.model.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.as_deref() != Some(model) {
+            *known = Some(Arc::new(model.clone()));
+        }
     }
 
     /// How long detached jobs stay, and when those that have ended expire, at most a second old and
     /// with these jobs; none if no daemon answers or an older one does.
-    pub(crate) async fn expiries(&self, jobs: &[JobInfo]) -> Option<Arc<Expiries>> {
+    pub(crate) async fn expiries(&self, jobs: &[JobInfo]) -> Option<Arc<Option<Expiries>>> {
         let ended = |info: &&JobInfo| matches!(info.state, JobState::Done | JobState::Failed(_));
         let has = |expiries: &Expiries, job| expiries.jobs.iter().any(|other| other.job == job);
-        if let Some((at, expiries)) = &self.seen().expiries
-            && at.elapsed() < EXPIRIES_AGE
-            && jobs.iter().filter(ended).all(|info| has(expiries, info.job))
-        {
-            return Some(Arc::clone(expiries));
+        let all = |answer: &Arc<Option<Expiries>>| match answer.as_ref() {
+            Some(expiries) => jobs.iter().filter(ended).all(|info| has(expiries, info.job)),
+            None => true,
+        };
+        if let Some(known) = self.0.expiries.within(EXPIRIES_AGE).filter(all) {
+            return Some(known);
         }
-        let expiries = Arc::new(self.ask(Client::expiries).await.ok()??);
-        self.seen().expiries = Some((Instant::now(), Arc::clone(&expiries)));
-        Some(expiries)
+        self.answer_since(|shared| &shared.expiries, Instant::now()).await.ok()
+    }
+
+    /// How long detached jobs stay, as it was last known.
+    pub(crate) async fn expiries_at_hand(&self) -> Option<Arc<Option<Expiries>>> {
+        match self.answer_at_hand(|shared| &shared.expiries, EXPIRIES_AGE, AT_HAND_AGE) {
+            Some(known) => Some(known),
+            None => self.expiries(&[]).await,
+        }
     }
 
     /// The jobs of a user, in the order of the daemon.
@@ -159,9 +174,8 @@ impl Daemon {
     ///
     /// No daemon answers.
     pub async fn jobs(&self, user: &User) -> Result<Vec<JobInfo>, Problem> {
-        let mut jobs = self.all_jobs().await?;
-        jobs.retain(|job| user.owns(job));
-        Ok(jobs)
+        let list = self.list().await?;
+        Ok(list.iter().filter(|job| is_ours(job) && user.owns(job)).cloned().collect())
     }
 
     /// The jobs of all users of this process.
@@ -170,11 +184,8 @@ impl Daemon {
     ///
     /// No daemon answers.
     pub(crate) async fn all_jobs(&self) -> Result<Vec<JobInfo>, Problem> {
-        let own = rustix::process::getuid().as_raw();
-        let mut jobs = self.ask(Client::jobs).await?;
-        // Root sees those of all users.
-        jobs.retain(|job| job.uid == own);
-        Ok(jobs)
+        let list = self.list().await?;
+        Ok(list.iter().filter(|job| is_ours(job)).cloned().collect())
     }
 
     /// A user's job; another user's is not found.
@@ -183,27 +194,33 @@ impl Daemon {
     ///
     /// There is no such job, or no daemon answers.
     pub async fn job(&self, user: &User, job: JobId) -> Result<JobInfo, Problem> {
-        let jobs = self.jobs(user).await?;
-        jobs.into_iter().find(|info| info.job == job).ok_or_else(|| no_job(job))
+        let list = self.list().await?;
+        let is_it = |info: &&JobInfo| info.job == job && is_ours(info) && user.owns(info);
+        list.iter().find(is_it).cloned().ok_or_else(|| no_job(job))
     }
 
-    /// Stops an unfinished job of this user.
+    /// The daemon's list, asked for now or later.
+    async fn list(&self) -> Result<Arc<Vec<JobInfo>>, Problem> {
+        self.answer_since(|shared| &shared.list, Instant::now()).await
+    }
+
+    /// Stops an unfinished job of a user, as [`Self::job`] has found it.
     ///
     /// # Errors
     ///
-    /// There is no such job, it has ended, or no daemon answers.
-    pub async fn cancel(&self, user: &User, job: JobId) -> Result<(), Problem> {
-        self.job(user, job).await?;
+    /// It has ended, or no daemon answers.
+    pub async fn cancel(&self, job: &JobInfo) -> Result<(), Problem> {
+        let job = job.job;
         self.ask(move |client| client.cancel(job)).await
     }
 
-    /// Deletes an ended job of this user with its images.
+    /// Deletes an ended job of a user with its images, as [`Self::job`] has found it.
     ///
     /// # Errors
     ///
-    /// There is no such job, it has not ended, or no daemon answers.
-    pub async fn forget(&self, user: &User, job: JobId) -> Result<(), Problem> {
-        self.job(user, job).await?;
+    /// It has not ended, or no daemon answers.
+    pub async fn forget(&self, job: &JobInfo) -> Result<(), Problem> {
+        let job = job.job;
         self.ask(move |client| client.forget(job)).await
     }
 
@@ -215,10 +232,11 @@ impl Daemon {
     pub async fn wake(&self) -> Result<(), Problem> {
         self.ask(Client::wake).await
     }
+}
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Whether a job was submitted by this process's user: root sees those of all users.
+fn is_ours(job: &JobInfo) -> bool {
+    job.uid == rustix::process::getuid().as_raw()
 }
 
 /// The same for another user's job.

@@ -46,19 +46,20 @@ impl Daemon {
         Q: Fn(&mut Client) -> Result<T, Failure> + Send + 'static,
     {
         let turn = self.0.questions.turn().await?;
-        self.ask_in(turn, |shared| &shared.questions, question).await
+        self.ask_over(turn, |shared| &shared.questions, question).await
     }
 
     /// The same on a connection of a lane.
-    pub(super) async fn ask_in<T, Q>(
+    pub(super) async fn ask_over<T, Q, L>(
         &self,
         turn: OwnedSemaphorePermit,
-        lane: fn(&Shared) -> &Lane,
+        lane: L,
         question: Q,
     ) -> Result<T, Problem>
     where
         T: Send + 'static,
         Q: Fn(&mut Client) -> Result<T, Failure> + Send + 'static,
+        L: Fn(&Shared) -> &Lane + Send + 'static,
     {
         let shared = Arc::clone(&self.0);
         on_thread(move || {

@@ -120,8 +120,10 @@ impl Drop for Unfinished<'_> {
         if let Some(job) = self.job.take() {
             let (daemon, user) = (self.app.daemon.clone(), self.user.clone());
             tokio::spawn(async move {
-                // A job that has failed is gone already.
-                let _ = daemon.cancel(&user, job).await;
+                if let Ok(info) = daemon.job(&user, job).await {
+                    // A job that has failed meanwhile is gone already.
+                    let _ = daemon.cancel(&info).await;
+                }
             });
         }
     }

@@ -148,7 +148,7 @@ pub(super) async fn delete(
         let message = format!("job {} has {} images, which are stored as one", id.job, job.count);
         return Err(Problem::new(Reason::Conflict, message).hint("delete the job"));
     }
-    app.daemon.forget(&user, id.job).await?;
+    app.daemon.forget(&job).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

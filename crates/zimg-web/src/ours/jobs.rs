@@ -123,9 +123,9 @@ pub(super) async fn list(
     jobs.truncate(limit);
     let next = jobs.last().filter(|_| more).map(|info| info.job.to_string());
     let expiries = app.daemon.expiries(&jobs).await;
-    let object = |info: &JobInfo| {
-        job::object(info, app.tracker.details(info.job).as_ref(), expiries.as_deref())
-    };
+    let expiries = expiries.as_deref().and_then(Option::as_ref);
+    let object =
+        |info: &JobInfo| job::object(info, app.tracker.details(info.job).as_ref(), expiries);
     let objects: Vec<_> = jobs.iter().map(object).collect();
     Ok(axum::Json(json!({"jobs": objects, "next": next})))
 }
@@ -142,7 +142,8 @@ pub(super) async fn get(
         known => details(&app, &user, &info).await.or(known),
     };
     let expiries = app.daemon.expiries(std::slice::from_ref(&info)).await;
-    Ok(axum::Json(job::object(&info, details.as_ref(), expiries.as_deref())))
+    let expiries = expiries.as_deref().and_then(Option::as_ref);
+    Ok(axum::Json(job::object(&info, details.as_ref(), expiries)))
 }
 
 /// What a job was asked for, from the daemon's store.
@@ -160,11 +161,8 @@ pub(super) async fn delete(
     let job = id(&job)?;
     let info = detached(&app, &user, job).await?;
     let ended = matches!(info.state, JobState::Done | JobState::Failed(_));
-    let deleted = if ended {
-        app.daemon.forget(&user, job).await
-    } else {
-        app.daemon.cancel(&user, job).await
-    };
+    let deleted =
+        if ended { app.daemon.forget(&info).await } else { app.daemon.cancel(&info).await };
     if let Err(problem) = deleted {
         // It may have ended in between.
         let now = app.daemon.job(&user, job).await;
@@ -173,7 +171,7 @@ pub(super) async fn delete(
         if !ended {
             return Err(problem);
         }
-        app.daemon.forget(&user, job).await?;
+        app.daemon.forget(&info).await?;
     }
     app.tracker.changed();
     Ok(StatusCode::NO_CONTENT)

@@ -12,12 +12,13 @@ use crate::status;
 const SAFE: u64 = (1 << 53) - 1;
 
 pub(super) async fn status(State(app): State<App>, _: User) -> axum::Json<Json> {
-    let overview = app.daemon.overview().await;
+    let overview = app.daemon.overview_at_hand().await;
     let model = app.daemon.known_model();
-    let expiries = app.daemon.expiries(&[]).await;
+    let expiries = app.daemon.expiries_at_hand().await;
     let overview = overview.as_ref().map(AsRef::as_ref);
+    let expiries = expiries.as_deref().and_then(Option::as_ref);
     let front = app.config.front();
-    axum::Json(status::value(overview, model.as_deref(), expiries.as_deref(), &front))
+    axum::Json(status::value(overview, model.as_deref(), expiries, &front))
 }
 
 pub(super) async fn parameters(_: User) -> axum::Json<Json> {

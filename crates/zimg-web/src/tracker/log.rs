@@ -1,6 +1,6 @@
 //! The log of a user's events: the last ones, numbered, so that a reader can go on where it was.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,6 @@ pub(super) struct Entry {
     pub number: u64,
     /// Whose it is; none of the daemon's status.
     pub job: Option<JobId>,
-    pub is_preview: bool,
     /// Whether it ends its job's stream.
     pub is_last: bool,
     /// `id:`, `event:` and `data:` lines.
@@ -33,7 +32,10 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Log {
     epoch: Arc<str>,
+    /// In the order of their numbers; replaced previews leave gaps.
     entries: VecDeque<Entry>,
+    /// The number of each job's preview.
+    previews: HashMap<JobId, u64>,
     next: u64,
     /// The number of the next event, for those who wait for it.
     grown: watch::Sender<u64>,
@@ -55,6 +57,7 @@ impl Log {
         Self {
             epoch,
             entries: VecDeque::new(),
+            previews: HashMap::new(),
             next: 0,
             grown: watch::Sender::new(0),
             read: Instant::now(),
@@ -63,27 +66,32 @@ impl Log {
 
     /// Adds an event. A newer preview of a job takes the place of the one before.
     pub(super) fn push(&mut self, job: Option<JobId>, event: &JobEvent) {
-        if event.is_preview() {
-            self.entries.retain(|entry| !(entry.is_preview && entry.job == job));
-        }
         let number = self.next;
         self.next += 1;
+        if let Some(job) = job.filter(|_| event.is_preview()) {
+            self.drop_preview(job);
+            self.previews.insert(job, number);
+        }
         self.entries.push_back(Entry {
             number,
             job,
-            is_preview: event.is_preview(),
             is_last: event.is_last(),
             frame: event.frame(job, Some((&self.epoch, number))),
         });
-        if self.entries.len() > EVENTS {
-            self.entries.pop_front();
+        if self.entries.len() > EVENTS
+            && let Some(Entry { number, job: Some(job), .. }) = self.entries.pop_front()
+            && self.previews.get(&job) == Some(&number)
+        {
+            self.previews.remove(&job);
         }
         self.grown.send_replace(self.next);
     }
 
     /// The previews of a job that has ended are of no more use.
     pub(super) fn drop_preview(&mut self, job: JobId) {
-        self.entries.retain(|entry| !(entry.is_preview && entry.job == Some(job)));
+        if let Some(number) = self.previews.remove(&job) {
+            self.entries.remove(self.place(number));
+        }
     }
 
     /// Where a reader begins that has seen the event with this id.
@@ -102,7 +110,12 @@ impl Log {
     /// The events from a number on; none if some of them have gone.
     pub(super) fn since(&self, number: u64) -> Option<impl Iterator<Item = &Entry>> {
         (number >= self.oldest() || number == self.next)
-            .then(|| self.entries.iter().filter(move |entry| entry.number >= number))
+            .then(|| self.entries.range(self.place(number)..))
+    }
+
+    /// Where the first event is that has this number or a higher one.
+    fn place(&self, number: u64) -> usize {
+        self.entries.partition_point(|entry| entry.number < number)
     }
 
     /// All that are there.
@@ -197,6 +210,12 @@ mod tests {
         }
         assert_eq!(log.all().count(), 3);
         log.drop_preview(7);
-        assert_eq!(log.all().filter(|entry| entry.is_preview).count(), 1);
+        assert_eq!(log.all().count(), 2);
+        for image in 0..EVENTS as u32 {
+            log.push(Some(9), &decoding(image));
+        }
+        assert!(log.previews.is_empty(), "it has gone with the others");
+        log.drop_preview(8);
+        assert_eq!(log.all().count(), EVENTS);
     }
 }

@@ -59,7 +59,7 @@ impl Tracker {
             Err(_) => None,
         };
         let expiries = self.0.daemon.expiries(&[]).await;
-        self.tell_status(overview.as_ref(), expiries.as_deref());
+        self.tell_status(overview.as_ref(), expiries.as_deref().and_then(Option::as_ref));
         match list {
             Some(list) => self.compare(&list, asked),
             None => self.state().is_lost = true,

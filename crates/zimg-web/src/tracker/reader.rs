@@ -11,7 +11,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http_body::Frame;
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use zimg_client::JobId;
 
 use super::event::JobEvent;
@@ -24,6 +24,12 @@ use crate::problem::Problem;
 const ALIVE: Duration = Duration::from_secs(15);
 /// Frames that may wait for a reader.
 const FRAMES: usize = 8;
+/// Between two pieces that a reader is sent lies so much for each reader there is: what happens
+/// meanwhile is sent as one. Many readers of the same events would else have the program write one
+/// event to one of them at a time, and other requests wait behind that.
+const PACE: Duration = Duration::from_micros(125);
+/// A preview is at the browser 50 ms after its step at the latest.
+const PACE_MAX: Duration = Duration::from_millis(25);
 
 /// A reader of a log.
 struct Reader {
@@ -56,6 +62,13 @@ impl News {
 }
 
 impl State {
+    /// How long a reader waits between two pieces.
+    fn pace(&self) -> Duration {
+        // A timer has milliseconds.
+        let pace = PACE.saturating_mul(self.readers.values().sum::<usize>() as u32).min(PACE_MAX);
+        if pace < Duration::from_millis(1) { Duration::ZERO } else { pace }
+    }
+
     /// What a reader that has nothing begins with.
     fn beginning(&mut self, user: &User, epoch: &str, job: Option<JobId>) -> News {
         if job.is_some() {
@@ -134,6 +147,10 @@ impl Reader {
             }
         }
         while self.send_news().await {
+            let pace = self.tracker.state().pace();
+            if !pace.is_zero() {
+                sleep(pace).await;
+            }
             let grown = tokio::select! {
                 grown = timeout(ALIVE, self.grown.changed()) => grown,
                 // The client has left.
