@@ -149,6 +149,13 @@ mounted() {
       why="needs rclone and FUSE"
       rclone mount ":local:$private/under" odd --vfs-cache-mode writes --daemon >/dev/null 2>&1
       ;;
+    sshfs)
+      why="needs sshfs, FUSE and OpenSSH's sftp-server"
+      # What would be ssh: the server of this machine, without a connection.
+      printf '#!/bin/sh\nexec /usr/lib/openssh/sftp-server\n' >sftp
+      chmod +x sftp
+      [ -x /usr/lib/openssh/sftp-server ] && sshfs -o "ssh_command=$private/sftp" ":$private/under" odd 2>/dev/null
+      ;;
   esac
 }
 unmounted() {
@@ -158,7 +165,7 @@ unmounted() {
 }
 tried=
 missing=
-for kind in vfat exfat ntfs overlay bindfs rclone; do
+for kind in vfat exfat ntfs overlay bindfs rclone sshfs; do
   if ! mounted "$kind"; then
     say "missing: $kind: $why"
     missing="$missing $kind"

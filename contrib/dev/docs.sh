@@ -3,7 +3,7 @@
 # command line. A test compares them, so this runs whenever an option changes.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-"${CARGO:-cargo}" build --quiet --locked -p zimg
+contrib/dev/programs.sh --quiet
 zimg=${CARGO_TARGET_DIR:-target}/debug/zimg
 mkdir -p contrib/packaging/man contrib/packaging/completions
 rm -f contrib/packaging/man/zimg*.1

@@ -7,7 +7,7 @@ say() { echo "web-proxy-test: $*"; }
 for program in nginx openssl curl; do
   command -v "$program" >/dev/null || { say "not run: $program is missing" >&2; exit 69; }
 done
-"${CARGO:-cargo}" build --quiet --locked -p zimg-web
+contrib/dev/programs.sh --quiet
 web=$PWD/${CARGO_TARGET_DIR:-target}/debug/zimg-web
 
 at=$(mktemp -d)

@@ -10,7 +10,7 @@ contrib/dev/need.sh cargo python
 work=${XDG_CACHE_HOME:-$HOME/.cache}/zimg/hub-test
 mkdir -p "$work"
 python=$(contrib/dev/venv.sh "$suite" "$work" contrib/dev/hub-test/requirements.txt huggingface_hub)
-"${CARGO:-cargo}" build --quiet --locked -p zimg
+contrib/dev/programs.sh --quiet
 zimg=${CARGO_TARGET_DIR:-target}/debug/zimg
 zimg=$(realpath "$zimg")
 here=$PWD/contrib/dev/hub-test

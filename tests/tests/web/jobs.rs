@@ -17,7 +17,7 @@ fn submit(web: &Web, body: &str) -> String {
 
 #[test]
 fn a_job_is_followed_to_its_images_and_deleted() {
-    // A step that nobody has read when the next comes is dropped.
+    // A step that no client has read when the next comes is dropped.
     let daemon = Daemon::ready("hold@step:2");
     let web = Web::start(daemon.socket(), &[]);
     let mut events = web.events("/zimg/v1/events", &[]);
