@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::{fmt, io};
 
+use crate::file_kind::FileKind;
+
 /// Why an image cannot be encoded, or a file's metadata not be read.
 #[derive(Debug)]
 pub enum Error {
@@ -34,7 +36,12 @@ pub enum Error {
         limit_mib: u64,
     },
     /// The file is not a PNG, JPEG or WebP file.
-    NotAnImage(PathBuf),
+    NotAnImage {
+        /// The file.
+        path: PathBuf,
+        /// What it is, if that is known.
+        kind: Option<FileKind>,
+    },
 }
 
 impl Error {
@@ -58,7 +65,11 @@ impl fmt::Display for Error {
             Self::TooLong { path, limit_mib } => {
                 write!(f, "{} is longer than {limit_mib} MiB", path.display())
             }
-            Self::NotAnImage(path) => {
+            Self::NotAnImage { path, kind: Some(kind) } => {
+                let shown = path.display();
+                write!(f, "{shown} is {}, expected a PNG, JPEG or WebP file", kind.name())
+            }
+            Self::NotAnImage { path, kind: None } => {
                 write!(f, "{} is not a PNG, JPEG or WebP file", path.display())
             }
         }

@@ -98,7 +98,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
     let kind = match error {
         Error::PixelCount { .. } | Error::Encode(_) => Kind::Internal,
         Error::Read { .. } | Error::Directory(_) | Error::TooLong { .. } => Kind::Io,
-        Error::NotAnImage(_) => Kind::Refused,
+        Error::NotAnImage { .. } => Kind::Refused,
     };
     Failure::new(kind, error.to_string())
 }

@@ -9,6 +9,7 @@ use super::containers::{FileTexts, LostText, MetadataDoubt};
 use super::generation::GenerationMetadata;
 use super::programs::{self, MetadataWriter, Reading, UnreadMetadata};
 use crate::error::Error;
+use crate::file_kind::FileKind;
 
 /// The longest file that is read: several times the largest image there is.
 const FILE_MAX: u64 = 64 << 20;
@@ -50,7 +51,8 @@ impl EmbeddedMetadata {
         if read as u64 > FILE_MAX {
             return Err(Error::TooLong { path: path.to_owned(), limit_mib: FILE_MAX >> 20 });
         }
-        Self::from_bytes(&bytes).ok_or_else(|| Error::NotAnImage(path.to_owned()))
+        Self::from_bytes(&bytes)
+            .ok_or_else(|| Error::NotAnImage { path: path.to_owned(), kind: FileKind::of(&bytes) })
     }
 
     /// Reads a file's bytes; none if they are not a PNG, JPEG or WebP file.
@@ -165,7 +167,10 @@ mod tests {
         assert!(matches!(EmbeddedMetadata::read(&path), Err(Error::Read { .. })));
         assert!(matches!(EmbeddedMetadata::read(folder.path()), Err(Error::Directory(_))));
         fs::write(&path, "not an image").unwrap();
-        assert!(matches!(EmbeddedMetadata::read(&path), Err(Error::NotAnImage(_))));
+        assert!(matches!(EmbeddedMetadata::read(&path), Err(Error::NotAnImage { kind: None, .. })));
+        fs::write(&path, b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf").unwrap();
+        let refused = EmbeddedMetadata::read(&path).unwrap_err().to_string();
+        assert!(refused.ends_with("a.png is an AVIF file, expected a PNG, JPEG or WebP file"));
         let long = fs::File::create(&path).unwrap();
         long.set_len(FILE_MAX + 1).unwrap();
         assert!(

@@ -10,7 +10,7 @@ use std::os::fd::IntoRawFd;
 use std::path::Path;
 
 use nix::errno::Errno;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{AtFlags, CWD, RenameFlags, StatxAttributes, StatxFlags, renameat_with, statx};
 use tempfile::TempPath;
 
 use super::file::directory_of;
@@ -40,6 +40,10 @@ impl PlaceError {
 /// Writes a file with the mode 0666 less the umask. A file that exists is an error unless
 /// `replace`.
 pub(super) fn place(path: &Path, bytes: &[u8], replace: bool) -> Result<(), PlaceError> {
+    // A temporary file could be neither renamed nor removed.
+    if is_append_only(directory_of(path)) {
+        return if replace { overwrite(path, bytes) } else { write_exclusively(path, bytes) };
+    }
     let temporary = match temporary_in(directory_of(path), bytes) {
         Ok(temporary) => temporary,
         // The file system may refuse only such names.
@@ -94,8 +98,22 @@ fn replace_by(temporary: TempPath, path: &Path, bytes: &[u8]) -> Result<(), Plac
     if error.kind() == ErrorKind::IsADirectory {
         return Err(PlaceError::Create(error));
     }
+    overwrite(path, bytes).map_err(|overwriting| match overwriting {
+        PlaceError::Create(_) => PlaceError::Create(error),
+        other => other,
+    })
+}
+
+/// Writes to the file at `path`, which may exist.
+fn overwrite(path: &Path, bytes: &[u8]) -> Result<(), PlaceError> {
     let open = OpenOptions::new().write(true).create(true).truncate(true).open(path);
-    write(open.map_err(|_| PlaceError::Create(error))?, bytes).map_err(PlaceError::Write)
+    write(open.map_err(PlaceError::Create)?, bytes).map_err(PlaceError::Write)
+}
+
+/// Whether files of a folder can be neither removed nor renamed (`chattr +a`).
+pub(super) fn is_append_only(directory: &Path) -> bool {
+    let found = statx(CWD, directory, AtFlags::empty(), StatxFlags::BASIC_STATS);
+    found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::APPEND))
 }
 
 /// Gives the temporary file a name that must be free, by the first way that the file system has:
@@ -148,7 +166,9 @@ fn is_unsupported(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::process::{Command, Stdio};
 
+    use super::super::probe::probe;
     use super::*;
 
     #[test]
@@ -174,6 +194,32 @@ mod tests {
         fs::write(directory.path().join("usual"), "").unwrap();
         place(&directory.path().join("a.png"), b"", false).unwrap();
         assert_eq!(mode("a.png"), mode("usual"));
+    }
+
+    /// Only root may set the attribute, on file systems that have it.
+    #[test]
+    fn an_append_only_folder_holds_the_file_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let chattr = |flag: &str| {
+            let mut command = Command::new("chattr");
+            command.arg(flag).arg(directory.path()).stderr(Stdio::null());
+            command.status().is_ok_and(|status| status.success())
+        };
+        assert!(!is_append_only(directory.path()));
+        if !chattr("+a") {
+            return;
+        }
+        let seen = (|| {
+            let path = directory.path().join("a.png");
+            let probed = [false, true].map(|replace| probe(&path, replace).is_ok());
+            place(&path, b"one", false).ok()?;
+            let taken = place(&path, b"two", false).is_err_and(|error| error.is_taken());
+            place(&path, b"three", true).ok()?;
+            let names = fs::read_dir(directory.path()).ok()?.count();
+            Some((probed, taken, fs::read(&path).ok()?, names))
+        })();
+        assert!(chattr("-a"));
+        assert_eq!(seen, Some(([true; 2], true, b"three".to_vec(), 1)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use nix::unistd::{AccessFlags, eaccess};
 
 use super::file::directory_of;
-use super::place::{PlaceError, place};
+use super::place::{PlaceError, is_append_only, place};
 use crate::interrupt;
 
 /// What is written: a block, for which a full disk has no space.
@@ -33,6 +33,11 @@ pub(super) fn probe(path: &Path, replace: bool) -> Result<(), PlaceError> {
     let mut probed = PROBED.lock().unwrap_or_else(PoisonError::into_inner);
     if probed.contains(&key) {
         // The folder may have gone since, or become read-only.
+        return eaccess(directory, AccessFlags::W_OK | AccessFlags::X_OK)
+            .map_err(|error| PlaceError::Create(error.into()));
+    }
+    // What is placed there stays there.
+    if is_append_only(directory) {
         return eaccess(directory, AccessFlags::W_OK | AccessFlags::X_OK)
             .map_err(|error| PlaceError::Create(error.into()));
     }

@@ -74,6 +74,15 @@ fn a_file_that_is_no_image_is_one_sentence() {
     let (code, out, err) = asked("a.png", b"no image", &["show", "a.png"]);
     assert_eq!((code, &*out), (Some(65), ""));
     assert_eq!(err, "zimg: a.png is not a PNG, JPEG or WebP file\n");
+    for (bytes, kind) in [
+        (&b"GIF89a\x01\0\x01\0"[..], "a GIF file"),
+        (b"II*\0\x08\0\0\0", "a TIFF file"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf", "an AVIF file"),
+    ] {
+        let (code, _, err) = asked("a.png", bytes, &["show", "a.png"]);
+        assert_eq!(code, Some(65));
+        assert_eq!(err, format!("zimg: a.png is {kind}, expected a PNG, JPEG or WebP file\n"));
+    }
     let (code, _, err) = asked("a.png", b"", &["redo", "b.png"]);
     assert_eq!(code, Some(74));
     assert!(err.starts_with("zimg: cannot read b.png: "), "{err}");

@@ -5,7 +5,7 @@
 use zimage_params::{DefaultRule, PARAMETERS, Value, ValueKind};
 
 use super::json;
-use super::settings::{Settings, size};
+use super::settings::{Settings, real, size};
 use super::{ForeignParams, MetadataWriter, Reading, UnreadMetadata};
 use crate::metadata::containers::{FileTexts, field};
 use crate::metadata::generation::GenerationMetadata;
@@ -111,7 +111,8 @@ fn prompts(lines: &[&str]) -> (String, Option<String>) {
 
 fn of_settings(settings: &Settings) -> ForeignParams {
     let text = |name: &str| settings.get(name).map(str::to_owned);
-    let number = |name: &str| settings.get(name).and_then(json::whole);
+    let number =
+        |name: &str| settings.get(name).and_then(|text| json::whole(&text.replace(',', ".")));
     let size = settings.get("Size").and_then(size);
     let cfg = settings.get("CFG scale").or_else(|| settings.get("Guidance scale"));
     ForeignParams {
@@ -119,7 +120,7 @@ fn of_settings(settings: &Settings) -> ForeignParams {
         height: size.map(|size| size.1),
         steps: number("Steps").and_then(|steps| steps.try_into().ok()),
         seed: number("Seed"),
-        cfg: cfg.and_then(|cfg| cfg.parse().ok()).filter(|cfg: &f32| cfg.is_finite()),
+        cfg: cfg.and_then(real),
         model: text("Model").filter(|model| !model.is_empty()),
         program: text("Version"),
         ..ForeignParams::default()
@@ -174,8 +175,7 @@ fn with_labels(
             let old = settings.get("Version")?.starts_with(ZIMG_OF_OLD_UNIT);
             settings.get("CFG scale").filter(|_| old)
         });
-        let guidance = guidance.and_then(|text| text.parse().ok()).filter(|g: &f32| g.is_finite());
-        metadata.params.guidance = guidance.or(metadata.params.guidance);
+        metadata.params.guidance = guidance.and_then(real).or(metadata.params.guidance);
     }
     metadata
 }
@@ -184,7 +184,7 @@ fn parsed(kind: ValueKind, text: &str) -> Option<Value> {
     match kind {
         ValueKind::Text => Some(Value::Text(text.to_owned())),
         ValueKind::Integer => text.parse().ok().map(Value::Integer),
-        ValueKind::Real => text.parse().ok().map(Value::Real),
+        ValueKind::Real => real(text).map(Value::Real),
         ValueKind::Flag => text.parse().ok().map(Value::Flag),
     }
 }

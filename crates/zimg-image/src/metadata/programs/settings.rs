@@ -76,8 +76,32 @@ fn value(text: &str) -> (String, &str) {
 }
 
 fn plain(text: &str) -> (String, &str) {
-    let end = text.find(',').unwrap_or(text.len());
+    let comma = |from: usize| text[from..].find(',').map_or(text.len(), |at| from + at);
+    let mut end = comma(0);
+    if is_decimal_comma(&text[..end], text.get(end + 1..).unwrap_or_default()) {
+        end = comma(end + 1);
+    }
     (text[..end].trim().to_owned(), &text[end..])
+}
+
+/// Whether the comma between `whole` and `rest` is that of a number, as programs write it which take
+/// the language of the system: there are digits on both sides of it, and a setting begins only after
+/// the next one. A comma between settings has a space after it.
+fn is_decimal_comma(whole: &str, rest: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let fraction = rest.split(',').next().unwrap_or_default();
+    let whole = whole.trim();
+    is_number(whole.strip_prefix('-').unwrap_or(whole)) && is_number(fraction.trim_end())
+}
+
+/// A number with a point or a comma before its fraction.
+pub(super) fn real(text: &str) -> Option<f32> {
+    let (whole, fraction) = text.split_once(',').unwrap_or((text, ""));
+    let number = match is_decimal_comma(whole, fraction) {
+        true => format!("{}.{}", whole.trim(), fraction.trim()).parse(),
+        false => text.trim().parse(),
+    };
+    number.ok().filter(|number: &f32| number.is_finite())
 }
 
 fn json_length(text: &str) -> Option<usize> {
@@ -112,6 +136,30 @@ pub(super) fn size(text: &str) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Programs write numbers as the system's language has them; a comma that separates is followed
+    /// by a space, or by a name.
+    #[test]
+    fn a_comma_in_a_number_is_told_from_one_between_settings() {
+        for (line, cfg, seed) in [
+            ("Steps: 8, CFG scale: 7,5, Seed: 7", Some(7.5), Some("7")),
+            ("CFG scale: 7,5", Some(7.5), None),
+            ("CFG scale: 7,25,Seed: 7", Some(7.25), Some("7")),
+            ("CFG scale: 7.5,Seed: 7", Some(7.5), Some("7")),
+            ("CFG scale: 7,Seed: 7", Some(7.0), Some("7")),
+            ("CFG scale: 7, 5, Seed: 7", Some(7.0), Some("7")),
+            ("CFG scale: 7,5 Seed: 7", Some(7.0), None),
+            ("CFG scale: 7,5e, Seed: 7", Some(7.0), Some("7")),
+            ("CFG scale: -1,5, Seed: 7", Some(-1.5), Some("7")),
+            ("CFG scale: nan, Seed: 7", None, Some("7")),
+            ("CFG scale: 7,5,3, Seed: 7", Some(7.5), Some("7")),
+            ("Seed: 7, CFG scale: ,5", None, Some("7")),
+        ] {
+            let settings = Settings::of(line);
+            assert_eq!(settings.get("CFG scale").and_then(real), cfg, "{line}");
+            assert_eq!(settings.get("Seed"), seed, "{line}");
+        }
+    }
 
     #[test]
     fn pairs_are_read_in_any_order_and_values_whole() {
