@@ -4,7 +4,9 @@
 
 mod contact_sheet;
 mod error;
+mod file_kind;
 mod format;
+mod input;
 mod jpeg;
 mod metadata;
 mod pixels;
@@ -13,7 +15,12 @@ mod webp;
 
 pub use contact_sheet::ContactSheet;
 pub use error::Error;
+pub use file_kind::FileKind;
 pub use format::{Encoding, ImageFormat};
+pub use input::{
+    DECODER, InputDecoder, InputError, InputFault, InputFit, InputImages, InputMargins,
+    InputRequest, InputRole, InputSize, MaskChoice, read_input, run_decoder, size_of_shape,
+};
 pub use metadata::{
     EmbeddedMetadata, GenerationMetadata, LostText, MetadataDoubt, MetadataWriter, UnreadMetadata,
 };

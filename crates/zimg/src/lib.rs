@@ -41,7 +41,9 @@ use crate::exit::Exit;
 
 /// Runs the program with the arguments of the process, whatever `ulimit -s` is.
 pub fn run_with_stack() -> ExitCode {
-    stack::with_stack(run).unwrap_or_else(|error| {
+    let is_decoder = std::env::args_os().next().is_some_and(|name| name == zimg_image::DECODER);
+    let program = if is_decoder { zimg_image::run_decoder } else { run };
+    stack::with_stack(program).unwrap_or_else(|error| {
         let message = format!("cannot start a thread: {}", processes::explain(&error));
         tell(&Failure::new(Kind::Internal, message), false)
     })
