@@ -18,12 +18,8 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::fault::InputFault;
+use super::limits::{BUFFER_MAX, PIXELS_MAX};
 use crate::file_kind::FileKind;
-
-/// The most pixels that are decoded: those of a telephone with 200 megapixels.
-pub(super) const PIXELS_MAX: u64 = 204_000_000;
-/// The most that one buffer of a decoder may have.
-const BUFFER_MAX: u64 = 2 << 30;
 
 /// A decoded file.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::{MEMORY_MAX, PIXELS_MAX, TIME_MAX};
 use crate::file_kind::FileKind;
 
 /// Which file a fault is in.
@@ -116,18 +117,16 @@ impl fmt::Display for InputFault {
             Self::TooManyPixels(width, height) => write!(
                 f,
                 "is {width}x{height}, expected at most {} million pixels",
-                super::decode::PIXELS_MAX / 1_000_000
+                PIXELS_MAX / 1_000_000
             ),
             Self::Memory => write!(
                 f,
                 "takes more memory to decode than the {} MiB that it may",
-                super::isolated::MEMORY_MAX >> 20
+                MEMORY_MAX >> 20
             ),
-            Self::Time => write!(
-                f,
-                "takes longer to decode than the {} s that it may",
-                super::isolated::TIME_MAX.as_secs()
-            ),
+            Self::Time => {
+                write!(f, "takes longer to decode than the {} s that it may", TIME_MAX.as_secs())
+            }
             Self::Ended(how) => write!(f, "cannot be decoded: its decoder ended with {how}"),
             Self::Margins(width, height) => write!(
                 f,

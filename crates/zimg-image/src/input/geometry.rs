@@ -3,7 +3,7 @@
 use zimage_params::limits::{SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE, side_fits};
 
 use super::fault::InputFault;
-use super::{InputFit, InputMargins, InputSize};
+use super::request::{InputFit, InputMargins, InputSize};
 
 /// Weight of a wrong aspect ratio against a wrong number of pixels: 16:9 is meant exactly.
 const SHAPE_COUNTS: f64 = 100.0;

@@ -8,7 +8,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
@@ -16,15 +16,13 @@ use serde::{Deserialize, Serialize};
 use zimage_params::limits::side_fits;
 
 use super::fault::{InputError, InputFault, InputRole};
-use super::{InputImages, InputRequest, read_input};
+use super::limits::{MEMORY_MAX, TIME_MAX};
+use super::read::read_input;
+use super::request::{InputImages, InputRequest};
 
 /// The name under which a program runs that is to decode (`argv[0]`). A program whose `main` finds it
 /// there calls [`run_decoder`] and nothing else.
 pub const DECODER: &str = "zimg-image-decoder";
-/// The memory that decoding may take, with the program itself.
-pub(super) const MEMORY_MAX: u64 = 4 << 30;
-/// How long it may take.
-pub(super) const TIME_MAX: Duration = Duration::from_secs(60);
 /// The longest head of a message.
 const HEAD_MAX: usize = 64 << 10;
 

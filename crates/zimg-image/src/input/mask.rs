@@ -6,7 +6,8 @@ use image::{DynamicImage, GrayImage, Luma, RgbaImage};
 use super::decode::SourceImage;
 use super::fault::{InputError, InputFault};
 use super::geometry::Plan;
-use super::{InputFit, InputRequest, MaskChoice, place};
+use super::request::{InputFit, InputRequest, MaskChoice};
+use super::{colour, place};
 
 /// How much of a colour is no grey: JPEG's noise is below.
 const COLOUR_MIN: u8 = 24;
@@ -57,7 +58,7 @@ pub(super) fn choose(
 /// A file's brightness; transparent parts are black.
 fn grey(mask: SourceImage, image: &SourceImage) -> Result<DynamicImage, InputError> {
     let pixels = match mask.inks {
-        true => super::colour::in_srgb(mask.image, mask.profile.as_deref(), true).pixels,
+        true => colour::in_srgb(mask.image, mask.profile.as_deref(), true).pixels,
         false => mask.image.into_rgba8(),
     };
     let is_coloured = |pixel: &[u8; 4]| {

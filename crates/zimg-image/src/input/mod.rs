@@ -7,138 +7,14 @@ mod fault;
 mod fill;
 mod geometry;
 mod isolated;
+mod limits;
 mod mask;
 mod place;
-
-use serde::{Deserialize, Serialize};
+mod read;
+mod request;
 
 pub use fault::{InputError, InputFault, InputRole};
 pub use geometry::size_of_shape;
 pub use isolated::{DECODER, InputDecoder, run_decoder};
-
-use decode::SourceImage;
-use mask::ChosenMask;
-use place::PlacedImage;
-
-/// What to make of the files.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct InputRequest {
-    /// The size of what is generated.
-    pub size: InputSize,
-    /// What happens to an image of another shape.
-    pub fit: InputFit,
-    /// What is added around the image.
-    pub margins: InputMargins,
-    /// Which parts may change.
-    pub mask: MaskChoice,
-    /// Whether the mask's black parts change instead of its white ones.
-    pub invert_mask: bool,
-    /// The deviation of the Gaussian that softens the mask, in pixels of what is generated.
-    pub mask_blur: f32,
-}
-
-/// How width and height are found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub enum InputSize {
-    /// Those of the image with its margins, within the limits.
-    #[default]
-    OfImage,
-    /// These, in pixels.
-    Exact(u32, u32),
-    /// A shape and a number of pixels; those of the image where they are not given.
-    Shape {
-        /// Width divided by height.
-        aspect: Option<f64>,
-        /// Width times height.
-        pixels: Option<f64>,
-    },
-}
-
-/// What happens to an image whose shape is not that of what is generated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum InputFit {
-    /// Its edges are cut off, on both sides alike.
-    #[default]
-    Crop,
-    /// Borders are added, in the colours of its edges.
-    Pad,
-    /// It is stretched.
-    Stretch,
-}
-
-/// Pixels of the image, as it is shown, that are added on each side.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InputMargins {
-    /// On the left.
-    pub left: u32,
-    /// At the top.
-    pub top: u32,
-    /// On the right.
-    pub right: u32,
-    /// At the bottom.
-    pub bottom: u32,
-}
-
-/// Where the mask is from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MaskChoice {
-    /// The image's transparent parts, if it has any.
-    #[default]
-    TransparentParts,
-    /// The image's transparent parts: one that has none is refused.
-    Alpha,
-    /// The file of the mask: white parts may change.
-    File,
-    /// The file of the mask: transparent parts may change (OpenAI's images API).
-    FileAlpha,
-    /// There is none: transparent parts are white.
-    None,
-}
-
-/// The pixels of a job's images.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InputImages {
-    /// Width of both, as the model takes it.
-    pub width: u32,
-    /// Height of both.
-    pub height: u32,
-    /// The initial image: 8-bit sRGB, rows from the top.
-    pub rgb: Vec<u8>,
-    /// The mask, if there is one: a byte a pixel, of which 255 may change and 0 stays.
-    pub mask: Option<Vec<u8>>,
-    /// What was done to the image, in words after its name; never empty.
-    pub done: String,
-}
-
-impl InputMargins {
-    /// Whether there are none.
-    pub fn is_empty(self) -> bool {
-        self == Self::default()
-    }
-}
-
-/// Decodes, in this process: [`InputDecoder`] does the same in one that is limited.
-///
-/// # Errors
-///
-/// A file is no image that is read, or both do not fit together.
-pub fn read_input(
-    initial: &[u8],
-    mask: Option<&[u8]>,
-    request: &InputRequest,
-) -> Result<InputImages, InputError> {
-    let image = SourceImage::decode(initial).map_err(InputError::initial)?;
-    let mask = mask.map(SourceImage::decode).transpose().map_err(InputError::mask)?;
-    let chosen = mask::choose(request, &image, mask)?;
-    let plan = geometry::plan(image.size(), request.size, request.fit, request.margins)
-        .map_err(InputError::initial)?;
-    let PlacedImage { mut canvas, note } = place::image(&image, &plan);
-    let mask = mask::placed(&chosen, &canvas, &plan, request);
-    if !matches!(chosen, ChosenMask::Alpha) {
-        fill::whitened(&mut canvas, plan.at);
-    }
-    let notes = image.notes.iter().cloned().chain(note).chain(plan.notes());
-    let done: Vec<String> = notes.chain(mask::note(&chosen, &image, &plan, request.fit)).collect();
-    let ((width, height), rgb) = (plan.canvas, fill::filled(&canvas));
-    Ok(InputImages { width, height, rgb, mask, done: done.join(", ") })
-}
+pub use read::read_input;
+pub use request::{InputFit, InputImages, InputMargins, InputRequest, InputSize, MaskChoice};
