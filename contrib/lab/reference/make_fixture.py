@@ -11,6 +11,7 @@ OUT/encode.safetensors and OUT/cases/NAME.safetensors, all float32 unless said:
   output0 [n or 2n, 16, h, w]              what the transformer returned at the first step (with guidance n more, of the
                                            negative prompt); the velocity is its negative
   latents [n, 16, h, w], picture [n, H, W, 3] uint8
+OUT/images.json and OUT/images/            the same with an initial image: see image_cases.py
 """
 
 import argparse
@@ -26,6 +27,7 @@ from safetensors.torch import save_file
 from transformers.utils import logging as transformers_logging
 
 import cases
+import image_cases
 import small_checkpoints
 
 PACKAGES = ["torch", "diffusers", "transformers", "tokenizers", "safetensors", "numpy", "pillow", "Jinja2"]
@@ -156,6 +158,7 @@ def main() -> None:
         "cases": records,
     }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    image_cases.make(out)
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ pub fn cfg_of_guidance(guidance: f32) -> f32 {
 }
 
 /// The number that people wrote: 1.1 as f32 is 1.10000002, and 1.1 − 1 has to be 0.1.
-fn decimal(number: f32) -> f64 {
+pub fn decimal(number: f32) -> f64 {
     number.to_string().parse().unwrap_or_else(|_| number.into())
 }
 

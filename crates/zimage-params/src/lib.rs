@@ -16,7 +16,7 @@ mod value;
 mod wire;
 
 pub use check::check_seeds;
-pub use conversion::{cfg_of_guidance, guidance_of_cfg};
+pub use conversion::{cfg_of_guidance, decimal, guidance_of_cfg};
 pub use error::ParamsError;
 pub use foreign::{ForeignSetting, folded};
 pub use lora::{LORA_WEIGHT_MAX, LORAS_MAX, LoraChoice};

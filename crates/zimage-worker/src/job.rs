@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
 
     /// An image before its first step.
     fn start(&self, index: u32) -> Result<Generation, Stop> {
-        Ok(self.stages.start(|pipeline| pipeline.start(&self.params, self.seed(index)))?)
+        Ok(self.stages.start(|pipeline| pipeline.start(&self.params, self.seed(index), None))?)
     }
 
     /// The image that an earlier run had begun.
@@ -177,7 +177,7 @@ impl<'a> Run<'a> {
                 Err(Error::NotResumable(reason).into())
             }
             _ => Ok(self.stages.start(|pipeline| {
-                pipeline.resume(&self.params, self.seed(image), step, latents)
+                pipeline.resume(&self.params, self.seed(image), step, latents, None)
             })?),
         }
     }

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let params = pipeline.resolve(&Params { prompt: prompt.clone(), ..Params::default() })?;
     let conditioning = pipeline.encode(&params)?;
-    let mut generation = pipeline.start(&params, 42)?;
+    let mut generation = pipeline.start(&params, 42, None)?;
     while !generation.is_done() {
         // Here a caller may stop, show the image, or run something more urgent first.
         pipeline.step(&mut generation, &conditioning)?;

@@ -51,7 +51,7 @@ fn generate(
         ..Params::default()
     })?;
     let conditioning = pipeline.encode(&params)?;
-    let mut generation = pipeline.start(&params, case.seed)?;
+    let mut generation = pipeline.start(&params, case.seed, None)?;
     while !generation.is_done() {
         pipeline.step(&mut generation, &conditioning)?;
     }

@@ -122,7 +122,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for (kind, loras) in KINDS.into_iter().enumerate() {
             adapt(&files[..loras])?;
             let conditioning = pipeline.encode(&params)?;
-            let mut generation = pipeline.start(&params, 42)?;
+            let mut generation = pipeline.start(&params, 42, None)?;
             while !generation.is_done() {
                 let begun = Instant::now();
                 pipeline.step(&mut generation, &conditioning)?;

@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 ..Params::default()
             })?;
             let conditioning = pipeline.encode(&params)?;
-            let mut generation = pipeline.start(&params, 42)?;
+            let mut generation = pipeline.start(&params, 42, None)?;
             while !generation.is_done() {
                 pipeline.step(&mut generation, &conditioning)?;
             }

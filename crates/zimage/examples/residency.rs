@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let params = Params { prompt, width: Some(size), height: Some(size), ..Params::default() };
         let params = pipeline.resolve(&params)?;
         let conditioning = pipeline.encode(&params)?;
-        let mut generation = pipeline.start(&params, 42)?;
+        let mut generation = pipeline.start(&params, 42, None)?;
         while !generation.is_done() {
             pipeline.step(&mut generation, &conditioning)?;
         }

@@ -62,14 +62,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         let params = pipeline.resolve(&params)?;
         let conditioning = pipeline.encode(&params)?;
-        let mut generation = pipeline.start(&params, 42)?;
-        time(&format!("noise {size}"), device, || pipeline.start(&params, 42).map(drop))?;
+        let mut generation = pipeline.start(&params, 42, None)?;
+        time(&format!("noise {size}"), device, || pipeline.start(&params, 42, None).map(drop))?;
         time(&format!("prompt again {size}"), device, || pipeline.encode(&params).map(drop))?;
         time(&format!("step {size}"), device, || pipeline.step(&mut generation, &conditioning))?;
         for (name, preview) in
             [("step with snapshot", false), ("step with snapshot and preview", true)]
         {
-            let mut generation = pipeline.start(&params, 42)?;
+            let mut generation = pipeline.start(&params, 42, None)?;
             time(&format!("{name} {size}"), device, || {
                 pipeline.step_with_snapshot(&mut generation, &conditioning, preview).map(drop)
             })?;

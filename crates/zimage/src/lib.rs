@@ -25,10 +25,11 @@ pub use dtype::DType;
 pub use error::{Error, ErrorKind, Result};
 pub use image::Image;
 pub use options::{Options, Residency};
-pub use params::{Defaults, Limits, Params, ResolvedParams};
+pub use params::{Defaults, InputImages, Limits, Params, ResolvedParams};
 pub use pipeline::{
-    Conditioning, Fit, Generation, ImageRoom, LoadingPipeline, LoadingWarmup, Measure, Pipeline,
-    Snapshot, WarmPipeline, WarmupEvent, WarmupPlan, WarmupSize, WarmupStep, WarmupTimings,
+    Conditioning, EncodedImages, Fit, Generation, ImageInputs, ImageRoom, LoadingPipeline,
+    LoadingWarmup, Measure, Pipeline, Snapshot, WarmPipeline, WarmupEvent, WarmupPlan, WarmupSize,
+    WarmupStep, WarmupTimings,
 };
 pub use rates::measure;
 pub use tokenizer::PromptTokenizer;

@@ -1,9 +1,23 @@
 //! Resolved parameters: those of a request within the model's limits, with its defaults filled in.
 
 pub use zimage_params::Params;
+use zimage_params::limits::default_strength;
 use zimage_params::{Parameter, ParamsError, Range, Value};
 
 use crate::error::Result;
+use crate::schedule;
+
+/// Which images a request brings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InputImages {
+    /// None: text to image.
+    #[default]
+    None,
+    /// An initial image.
+    Initial,
+    /// An initial image, and a mask of what may change.
+    InitialAndMask,
+}
 
 /// A model's defaults.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,6 +41,10 @@ pub struct Limits {
     pub side_max: u32,
     /// The most tokens of a prompt, template included.
     pub tokens_max: usize,
+    /// Whether a request can have an initial image.
+    pub initial_image: bool,
+    /// Whether it can have a mask beside.
+    pub mask: bool,
 }
 
 impl Limits {
@@ -65,6 +83,8 @@ pub struct ResolvedParams {
     pub guidance_rescale: f32,
     /// Guidance is off once the time exceeds this.
     pub guidance_truncation: f32,
+    /// How much of the initial image is drawn again; `None` without one.
+    pub strength: Option<f32>,
 }
 
 impl ResolvedParams {
@@ -72,7 +92,12 @@ impl ResolvedParams {
     ///
     /// # Errors
     /// [`crate::Error::Parameter`] for a value that is out of range.
-    pub fn new(params: &Params, defaults: Defaults, limits: Limits) -> Result<Self> {
+    pub fn new(
+        params: &Params,
+        defaults: Defaults,
+        limits: Limits,
+        images: InputImages,
+    ) -> Result<Self> {
         let Defaults { size, steps, guidance } = defaults;
         let models = Params {
             width: Some(size),
@@ -83,7 +108,14 @@ impl ResolvedParams {
         };
         let params = params.clone().or(&models).or(&Params::constants());
         params.check()?;
-        params.check_without_images()?;
+        let strength = match images {
+            InputImages::None => {
+                params.check_without_images()?;
+                None
+            }
+            InputImages::Initial => Some(default_strength(false)),
+            InputImages::InitialAndMask => Some(default_strength(true)),
+        };
         let (width, height) = limits.sides(&params)?;
         let guidance = params.guidance.unwrap_or_default();
         Ok(Self {
@@ -96,7 +128,13 @@ impl ResolvedParams {
             guidance_normalization: params.guidance_normalization.unwrap_or_default(),
             guidance_rescale: params.guidance_rescale.unwrap_or_default(),
             guidance_truncation: params.guidance_truncation.unwrap_or_default(),
+            strength: strength.map(|default| params.strength.unwrap_or(default)),
         })
+    }
+
+    /// The first step that is computed: 0 without an initial image.
+    pub fn first_step(&self) -> u32 {
+        self.strength.map_or(0, |strength| schedule::first_step(self.steps, strength))
     }
 }
 
@@ -106,12 +144,19 @@ mod tests {
     use crate::error::Error;
 
     const DEFAULTS: Defaults = Defaults { size: 256, steps: 8, guidance: 0.0 };
-    const LIMITS: Limits = Limits { multiple: 16, side_min: 64, side_max: 1024, tokens_max: 1504 };
+    const LIMITS: Limits = Limits {
+        multiple: 16,
+        side_min: 64,
+        side_max: 1024,
+        tokens_max: 1504,
+        initial_image: true,
+        mask: true,
+    };
 
     fn plan(change: impl FnOnce(&mut Params)) -> Result<ResolvedParams> {
         let mut params = Params { prompt: "a fox".into(), ..Params::default() };
         change(&mut params);
-        ResolvedParams::new(&params, DEFAULTS, LIMITS)
+        ResolvedParams::new(&params, DEFAULTS, LIMITS, InputImages::None)
     }
 
     #[test]
@@ -127,6 +172,29 @@ mod tests {
         assert_eq!(without.negative, None);
         let with = plan(|p| p.guidance = Some(4.0)).unwrap();
         assert_eq!(with.negative.as_deref(), Some(""));
+    }
+
+    #[test]
+    fn strength_has_the_default_of_its_images() {
+        let of = |strength, images| {
+            let params = Params { strength, ..Params::new("a fox") };
+            ResolvedParams::new(&params, DEFAULTS, LIMITS, images)
+        };
+        for (images, default, first) in [
+            (InputImages::None, None, 0),
+            (InputImages::Initial, Some(0.6), 3),
+            (InputImages::InitialAndMask, Some(1.0), 0),
+        ] {
+            let params = of(None, images).unwrap();
+            assert_eq!((params.strength, params.first_step()), (default, first));
+            match of(Some(0.5), images) {
+                Ok(params) => assert_eq!((params.strength, params.first_step()), (Some(0.5), 4)),
+                Err(error) => {
+                    assert_eq!(images, InputImages::None);
+                    assert!(matches!(error, Error::Parameter(ParamsError::NoInitialImage { .. })));
+                }
+            }
+        }
     }
 
     #[test]

@@ -60,7 +60,7 @@ fn latents(pipeline: &Pipeline, lora: &str) -> Tensor {
     };
     let plan = pipeline.resolve(&params).unwrap();
     let conditioning = pipeline.encode(&plan).unwrap();
-    let mut generation = pipeline.start(&plan, 7).unwrap();
+    let mut generation = pipeline.start(&plan, 7, None).unwrap();
     while !generation.is_done() {
         pipeline.step(&mut generation, &conditioning).unwrap();
     }

@@ -49,7 +49,7 @@ fn first_and_last(dtype: DType, seeds: Range<u64>) -> Vec<(Tensor, Tensor)> {
     let plan = pipeline.resolve(&params(4)).unwrap();
     let conditioning = pipeline.encode(&plan).unwrap();
     let of_seed = |seed| {
-        let mut generation = pipeline.start(&plan, seed).unwrap();
+        let mut generation = pipeline.start(&plan, seed, None).unwrap();
         pipeline.step(&mut generation, &conditioning).unwrap();
         let first = generation.latents().copy();
         while !generation.is_done() {

@@ -194,7 +194,7 @@ fn generate<'a>(
     let mut latents = Vec::new();
     let mut rgb = Vec::new();
     for i in 0..case.count {
-        let mut generation = pipeline.start(&plan, case.seed + u64::from(i)).unwrap();
+        let mut generation = pipeline.start(&plan, case.seed + u64::from(i), None).unwrap();
         let noise = generation.latents().copy();
         let theirs = expected["noise"].get(i64::from(i)).unsqueeze(0);
         // To the last bits only: libtorch has several ways to the same normal numbers, and takes

@@ -53,8 +53,8 @@ fn a_preview_looks_like_its_image_early_and_costs_nothing_of_it() {
         let params = Params { prompt: prompt.into(), width: Some(192), ..Params::default() };
         let plan = pipeline.resolve(&params).unwrap();
         let conditioning = pipeline.encode(&plan).unwrap();
-        let mut generation = pipeline.start(&plan, 1).unwrap();
-        let mut plain = pipeline.start(&plan, 1).unwrap();
+        let mut generation = pipeline.start(&plan, 1, None).unwrap();
+        let mut plain = pipeline.start(&plan, 1, None).unwrap();
         let mut previews = Vec::new();
         while !generation.is_done() {
             let saved = pipeline.step_with_snapshot(&mut generation, &conditioning, true).unwrap();

@@ -46,7 +46,7 @@ fn guided() -> Params {
 /// The image, and the snapshot after each step but the last.
 fn generate(pipeline: &Pipeline, plan: &ResolvedParams, seed: u64) -> (Image, Vec<Vec<u8>>) {
     let conditioning = pipeline.encode(plan).unwrap();
-    let mut generation = pipeline.start(plan, seed).unwrap();
+    let mut generation = pipeline.start(plan, seed, None).unwrap();
     let mut snapshots = Vec::new();
     while generation.steps_done() + 1 < plan.steps as usize {
         let step = pipeline.step_with_snapshot(&mut generation, &conditioning, false).unwrap();
@@ -67,7 +67,7 @@ fn an_image_that_another_pipeline_resumes_is_the_same_to_the_bit() {
             let (whole, snapshots) = generate(&first, &plan, seed);
             for (step, bytes) in (1..).zip(&snapshots) {
                 let conditioning = second.encode(&plan).unwrap();
-                let mut generation = second.resume(&plan, seed, step, bytes).unwrap();
+                let mut generation = second.resume(&plan, seed, step, bytes, None).unwrap();
                 assert_eq!((generation.steps_done(), generation.seed()), (step as usize, seed));
                 while !generation.is_done() {
                     second.step(&mut generation, &conditioning).unwrap();
@@ -84,7 +84,7 @@ fn a_snapshot_that_does_not_fit_is_refused_in_a_sentence() {
     let pipeline = load("plain", DType::Float32);
     let plan = pipeline.resolve(&params()).unwrap();
     let bytes = pipeline.snapshot_bytes(&plan);
-    let refused = |step, bytes: &[u8]| match pipeline.resume(&plan, 0, step, bytes) {
+    let refused = |step, bytes: &[u8]| match pipeline.resume(&plan, 0, step, bytes, None) {
         Err(error @ Error::NotResumable(_)) => error.to_string(),
         other => panic!("not refused: {other:?}"),
     };
@@ -97,5 +97,5 @@ fn a_snapshot_that_does_not_fit_is_refused_in_a_sentence() {
     let mut infinite = vec![0; bytes];
     infinite[bytes - 4..].copy_from_slice(&f32::NEG_INFINITY.to_le_bytes());
     assert!(refused(1, &infinite).ends_with("its latents are not finite numbers"));
-    pipeline.resume(&plan, 0, 1, &vec![0; bytes]).unwrap();
+    pipeline.resume(&plan, 0, 1, &vec![0; bytes], None).unwrap();
 }

@@ -57,7 +57,7 @@ fn a_file_that_became_shorter_is_an_error_and_not_an_image() {
     let params = Params { prompt: "a cat".into(), steps: Some(1), ..Params::default() };
     let params = pipeline.resolve(&params).unwrap();
     let conditioning = pipeline.encode(&params).unwrap();
-    let mut generation = pipeline.start(&params, 7).unwrap();
+    let mut generation = pipeline.start(&params, 7, None).unwrap();
     let mut weights = Vec::new();
     for entry in std::fs::read_dir(folder.path().join("transformer")).unwrap() {
         let path = entry.unwrap().path();
@@ -71,7 +71,7 @@ fn a_file_that_became_shorter_is_an_error_and_not_an_image() {
     }
     // What was on its way before may still be right; the step after it is not.
     let failed = (0..2).any(|_| {
-        let mut again = pipeline.start(&params, 7).unwrap();
+        let mut again = pipeline.start(&params, 7, None).unwrap();
         pipeline.step(&mut again, &conditioning).is_err()
     });
     assert!(failed);
@@ -80,7 +80,7 @@ fn a_file_that_became_shorter_is_an_error_and_not_an_image() {
     }
     pipeline.step(&mut generation, &conditioning).unwrap();
     let expected = load(&fixture("reference/plain"), options(DType::Float32));
-    let mut reference = expected.start(&params, 7).unwrap();
+    let mut reference = expected.start(&params, 7, None).unwrap();
     expected.step(&mut reference, &expected.encode(&params).unwrap()).unwrap();
     assert_eq!(generation.latents(), reference.latents());
 }

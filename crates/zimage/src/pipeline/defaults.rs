@@ -21,7 +21,10 @@ const fn steps_and_guidance(kind: ModelKind) -> (u32, f32) {
 pub(super) fn limits(checkpoint: &Checkpoint) -> Limits {
     let multiple = checkpoint.vae.scale() as u32 * checkpoint.transformer.patch_size() as u32;
     let side_max = SIZE_MAX.min(longest_side(checkpoint, multiple));
-    Limits { multiple, side_min: SIZE_MIN, side_max, tokens_max: most_tokens(checkpoint) }
+    let tokens_max = most_tokens(checkpoint);
+    // Every checkpoint has the autoencoder's encoder.
+    let (initial_image, mask) = (true, true);
+    Limits { multiple, side_min: SIZE_MIN, side_max, tokens_max, initial_image, mask }
 }
 
 /// The parameters of a request that states none.

@@ -6,8 +6,9 @@ use tch::{Device, Kind, Tensor};
 
 use super::engine::Engine;
 use super::guidance;
+use super::image_inputs::{EncodedImages, NoisedImage};
 use super::networks::Networks;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::params::ResolvedParams;
 use crate::transformer::Context;
 
@@ -29,6 +30,8 @@ pub struct Generation {
     sigmas: Vec<f32>,
     step: usize,
     latents: Tensor,
+    /// What may not change, if there is a mask.
+    masked: Option<NoisedImage>,
 }
 
 impl Conditioning {
@@ -39,23 +42,38 @@ impl Conditioning {
 }
 
 impl Generation {
-    /// A generation before its first step: noise from the seed.
-    pub(super) fn new(networks: &Networks, params: &ResolvedParams, seed: u64) -> Result<Self> {
-        let shape = networks.latent_shape(networks.latent_size(params));
-        let latents = noise(seed, &shape)?.f_to_device(networks.device)?;
-        Ok(Self::at_step(networks, params, seed, 0, latents))
+    /// A generation before the first step that is computed: noise from the seed, or the initial image
+    /// with so much noise as is left at that step.
+    pub(super) fn new(
+        networks: &Networks,
+        params: &ResolvedParams,
+        seed: u64,
+        images: Option<&EncodedImages>,
+    ) -> Result<Self> {
+        let sigmas = networks.sigmas(params.steps);
+        let step = params.first_step() as usize;
+        let (latents, masked) = match noised(networks, params, seed, images)? {
+            Some(image) => (image.at(sigmas[step])?, image.masked()),
+            None => {
+                let shape = networks.latent_shape(networks.latent_size(params));
+                let [noise] = normal(seed, &shape)?;
+                (noise.f_to_device(networks.device)?, None)
+            }
+        };
+        Ok(Self { params: params.clone(), seed, sigmas, step, latents, masked })
     }
 
     /// A generation after so many steps, from latents on the device.
     pub(super) fn at_step(
         networks: &Networks,
         params: &ResolvedParams,
-        seed: u64,
-        step: usize,
+        (seed, step): (u64, usize),
         latents: Tensor,
-    ) -> Self {
+        images: Option<&EncodedImages>,
+    ) -> Result<Self> {
         let sigmas = networks.sigmas(params.steps);
-        Self { params: params.clone(), seed, sigmas, step, latents }
+        let masked = noised(networks, params, seed, images)?.and_then(NoisedImage::masked);
+        Ok(Self { params: params.clone(), seed, sigmas, step, latents, masked })
     }
 
     /// One Euler step, which a GPU may still be computing on return. The result is the model's
@@ -71,7 +89,11 @@ impl Generation {
         };
         // The model's output is minus the velocity.
         let change = output.f_neg()?.f_mul_scalar(f64::from(next - sigma))?;
-        self.latents = self.latents.f_add(&change)?;
+        let latents = self.latents.f_add(&change)?;
+        self.latents = match &self.masked {
+            Some(image) => image.blend(latents, next)?,
+            None => latents,
+        };
         self.step += 1;
         Ok(output)
     }
@@ -91,7 +113,7 @@ impl Generation {
         self.step == self.sigmas.len() - 1
     }
 
-    /// Steps done.
+    /// Steps done; those that an initial image leaves out count.
     pub fn steps_done(&self) -> usize {
         self.step
     }
@@ -108,11 +130,34 @@ impl Generation {
     }
 }
 
-/// Normal numbers in float32 on the CPU.
-fn noise(seed: u64, shape: &[i64]) -> Result<Tensor> {
+/// The initial image of a request that has one, with the noise of this seed.
+fn noised(
+    networks: &Networks,
+    params: &ResolvedParams,
+    seed: u64,
+    images: Option<&EncodedImages>,
+) -> Result<Option<NoisedImage>> {
+    match (params.strength, images) {
+        (Some(_), Some(images)) => images.with_noise(networks, seed).map(Some),
+        (None, None) => Ok(None),
+        (strength, _) => {
+            let found = if strength.is_some() { "no" } else { "an" };
+            Err(Error::Internal(format!(
+                "{found} initial image is there, unlike in the parameters"
+            )))
+        }
+    }
+}
+
+/// Normal numbers in float32 on the CPU, as many tensors as are asked for one after the other.
+pub(super) fn normal<const N: usize>(seed: u64, shape: &[i64]) -> Result<[Tensor; N]> {
     /// The generator belongs to the process: seeding it and taking numbers from it are one act.
     static GENERATOR: Mutex<()> = Mutex::new(());
     let _lock = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
     tch::manual_seed(seed.cast_signed());
-    Ok(Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?)
+    let mut tensors = [(); N].map(|()| Tensor::new());
+    for tensor in &mut tensors {
+        *tensor = Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?;
+    }
+    Ok(tensors)
 }

@@ -70,14 +70,21 @@ fn limit_norm(positive: &Tensor, guided: Tensor, limit: f32) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::params::{Defaults, Limits, Params};
+    use crate::params::{Defaults, InputImages, Limits, Params};
 
     fn params(change: impl FnOnce(&mut Params)) -> ResolvedParams {
         let defaults = Defaults { size: 256, steps: 8, guidance: 0.0 };
-        let limits = Limits { multiple: 16, side_min: 64, side_max: 2048, tokens_max: 1504 };
+        let limits = Limits {
+            multiple: 16,
+            side_min: 64,
+            side_max: 2048,
+            tokens_max: 1504,
+            initial_image: true,
+            mask: true,
+        };
         let mut params = Params { guidance: Some(4.0), ..Params::default() };
         change(&mut params);
-        ResolvedParams::new(&params, defaults, limits).unwrap()
+        ResolvedParams::new(&params, defaults, limits, InputImages::None).unwrap()
     }
 
     #[test]

@@ -188,13 +188,20 @@ fn free(ordinal: usize) -> Result<u64> {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
-    use crate::params::{Defaults, Limits, Params};
+    use crate::params::{Defaults, InputImages, Limits, Params};
 
     fn params(width: u32, height: u32) -> ResolvedParams {
         let defaults = Defaults { size: 1024, steps: 8, guidance: 0.0 };
-        let limits = Limits { multiple: 16, side_min: 64, side_max: 2048, tokens_max: 8 };
+        let limits = Limits {
+            multiple: 16,
+            side_min: 64,
+            side_max: 2048,
+            tokens_max: 8,
+            initial_image: true,
+            mask: true,
+        };
         let params = Params { width: Some(width), height: Some(height), ..Params::default() };
-        ResolvedParams::new(&params, defaults, limits).unwrap()
+        ResolvedParams::new(&params, defaults, limits, InputImages::None).unwrap()
     }
 
     #[test]

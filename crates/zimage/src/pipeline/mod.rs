@@ -9,6 +9,7 @@ mod defaults;
 mod engine;
 mod generation;
 mod guidance;
+mod image_inputs;
 mod loading;
 mod memory;
 mod networks;
@@ -24,11 +25,12 @@ use crate::adapters::AdapterChoice;
 use crate::checkpoint::adapter::LinearMaps;
 use crate::error::{Error, Result};
 use crate::image::Image;
-use crate::params::{Defaults, Limits, Params, ResolvedParams};
+use crate::params::{Defaults, InputImages, Limits, Params, ResolvedParams};
 use crate::tokenizer::PromptTokenizer;
 use crate::weights::{LoadedWeights, WeightDescriptors};
 use engine::Engine;
 pub use generation::{Conditioning, Generation};
+pub use image_inputs::{EncodedImages, ImageInputs};
 pub use loading::{LoadingPipeline, WarmPipeline};
 pub use memory::{Fit, ImageRoom};
 pub use snapshot::Snapshot;
@@ -62,12 +64,20 @@ impl Pipeline {
         self.engine.networks.device
     }
 
-    /// Checks parameters and fills in the defaults.
+    /// Checks parameters of a request without images and fills in the defaults.
     ///
     /// # Errors
     /// [`Error::Parameter`] for what the model does not take.
     pub fn resolve(&self, params: &Params) -> Result<ResolvedParams> {
-        self.engine.networks.resolve(params)
+        self.resolve_with(params, InputImages::None)
+    }
+
+    /// The same of a request with these images.
+    ///
+    /// # Errors
+    /// As [`Pipeline::resolve`].
+    pub fn resolve_with(&self, params: &Params, images: InputImages) -> Result<ResolvedParams> {
+        self.engine.networks.resolve(params, images)
     }
 
     /// Hands out the weights' memory, to be retained beyond this process for
@@ -120,6 +130,21 @@ impl Pipeline {
         Ok(Conditioning { positive, negative, tokens: tokens.len() })
     }
 
+    /// Encodes a request's images, once for all images that it asks for.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for an image of another size than the parameters'; or when libtorch fails (out
+    /// of memory).
+    pub fn encode_images(
+        &self,
+        params: &ResolvedParams,
+        images: &ImageInputs,
+    ) -> Result<EncodedImages> {
+        let encoded = EncodedImages::new(&self.engine.networks, params, images)?;
+        self.engine.networks.synchronize()?;
+        Ok(encoded)
+    }
+
     /// Token ids of a prompt, template included.
     ///
     /// # Errors
@@ -133,7 +158,9 @@ impl Pipeline {
         Ok(tokens)
     }
 
-    /// Starts an image: noise from the seed.
+    /// Starts an image: noise from the seed, or an initial image with such noise.
+    ///
+    /// An image with an initial image begins at [`ResolvedParams::first_step`].
     ///
     /// The noise comes from libtorch's global generator on the CPU, whatever the device: it is
     /// that of diffusers' `torch.Generator("cpu")`, to the last bits that differ between kinds
@@ -141,9 +168,14 @@ impl Pipeline {
     ///
     /// # Errors
     /// When libtorch fails (out of memory).
-    pub fn start(&self, params: &ResolvedParams, seed: u64) -> Result<Generation> {
+    pub fn start(
+        &self,
+        params: &ResolvedParams,
+        seed: u64,
+        images: Option<&EncodedImages>,
+    ) -> Result<Generation> {
         self.engine.modulate(params.steps)?;
-        Generation::new(&self.engine.networks, params, seed)
+        Generation::new(&self.engine.networks, params, seed, images)
     }
 
     /// Resumes an image from the latents of its snapshot after `step` steps.
@@ -157,9 +189,10 @@ impl Pipeline {
         seed: u64,
         step: u32,
         latents: &[u8],
+        images: Option<&EncodedImages>,
     ) -> Result<Generation> {
         self.engine.modulate(params.steps)?;
-        snapshot::resume(&self.engine.networks, params, seed, step, latents)
+        snapshot::resume(&self.engine.networks, params, seed, step, (latents, images))
     }
 
     /// One Euler step.

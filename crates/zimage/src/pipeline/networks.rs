@@ -13,7 +13,7 @@ use crate::checkpoint::{Checkpoint, Component, VaeConfig};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::options::Options;
-use crate::params::{Defaults, Limits, Params, ResolvedParams};
+use crate::params::{Defaults, InputImages, Limits, Params, ResolvedParams};
 use crate::schedule;
 use crate::text_encoder::TextEncoder;
 use crate::transformer::{Grid, Transformer};
@@ -112,8 +112,8 @@ impl Networks {
     }
 
     /// Checks parameters and fills in the defaults.
-    pub(super) fn resolve(&self, params: &Params) -> Result<ResolvedParams> {
-        ResolvedParams::new(params, self.defaults, self.limits)
+    pub(super) fn resolve(&self, params: &Params, images: InputImages) -> Result<ResolvedParams> {
+        ResolvedParams::new(params, self.defaults, self.limits, images)
     }
 
     /// Rows and columns of an image's latents.

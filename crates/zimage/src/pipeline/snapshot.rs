@@ -5,6 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::engine::Engine;
 use super::generation::{Conditioning, Generation};
+use super::image_inputs::EncodedImages;
 use super::networks::Networks;
 use crate::error::{Error, Result};
 use crate::image::Image;
@@ -91,11 +92,14 @@ pub(super) fn resume(
     params: &ResolvedParams,
     seed: u64,
     step: u32,
-    latents: &[u8],
+    (latents, images): (&[u8], Option<&EncodedImages>),
 ) -> Result<Generation> {
     let refused = |reason: String| Err(Error::NotResumable(reason));
     if step >= params.steps {
         return refused(format!("step {step} is not before the last of {}", params.steps));
+    }
+    if step < params.first_step() {
+        return refused(format!("step {step} is before the first, {}", params.first_step()));
     }
     let (found, expected) = (latents.len(), bytes(networks, params));
     if found != expected {
@@ -108,7 +112,7 @@ pub(super) fn resume(
     // Copied to memory of libtorch's own, which is aligned as noise is.
     let latents =
         Tensor::f_from_data_size(latents, &shape, Kind::Float)?.f_to_device(networks.device)?;
-    Ok(Generation::at_step(networks, params, seed, step as usize, latents))
+    Generation::at_step(networks, params, (seed, step as usize), latents, images)
 }
 
 /// Whether these float32 hold neither NaN nor infinity.

@@ -5,6 +5,7 @@
 mod decoder;
 mod encoder;
 mod layers;
+mod posterior;
 mod preview;
 mod strips;
 
@@ -19,6 +20,7 @@ use crate::image::Image;
 use crate::weights::Weights;
 use decoder::Decoder;
 use encoder::Encoder;
+pub(crate) use posterior::Posterior;
 use preview::Code;
 use strips::Cut;
 
@@ -122,9 +124,14 @@ impl Vae {
     /// # Errors
     /// When libtorch fails (out of memory).
     pub fn encode(&self, pixels: &Tensor) -> Result<Tensor> {
+        let posterior = self.posterior(pixels)?;
+        posterior.scaled(&posterior.mean)
+    }
+
+    /// The distribution of the latents of pixels `[1, 3, 8h, 8w]` of −1 to 1.
+    pub(crate) fn posterior(&self, pixels: &Tensor) -> Result<Posterior> {
         let moments = self.encoder.forward(&pixels.f_to_kind(self.kind)?)?;
-        let mean = moments.f_narrow(1, 0, moments.size()[1] / 2)?;
-        Ok(mean.f_sub_scalar(self.shift)?.f_mul_scalar(self.scaling)?)
+        Posterior::new(&moments, (self.scaling, self.shift))
     }
 
     /// Latents in the decoder's scale.

@@ -68,7 +68,7 @@ pub fn latents(pipeline: &Pipeline, params: &Params) -> Tensor {
 pub fn generate(pipeline: &Pipeline, params: &Params) -> zimage::Result<(Tensor, Image)> {
     let plan = pipeline.resolve(params)?;
     let conditioning = pipeline.encode(&plan)?;
-    let mut generation = pipeline.start(&plan, 7)?;
+    let mut generation = pipeline.start(&plan, 7, None)?;
     while !generation.is_done() {
         pipeline.step(&mut generation, &conditioning)?;
     }

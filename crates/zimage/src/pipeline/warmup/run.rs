@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::plan::{Measure, WarmupSize, WarmupStep, WarmupTimings};
 use crate::error::{ErrorKind, Result};
-use crate::params::ResolvedParams;
+use crate::params::{InputImages, ResolvedParams};
 use crate::pipeline::decoder_thread::Answer;
 use crate::pipeline::engine::Engine;
 use crate::pipeline::generation::Generation;
@@ -140,7 +140,7 @@ fn pass(
         took
     };
     let fit = engine.memory.fit(networks, params)?;
-    let noise = Generation::new(networks, params, 0)?;
+    let noise = Generation::new(networks, params, 0, None)?;
     let latents = noise.latents().shallow_clone();
     let decoded = match (started, fit) {
         (Some(started), _) => started,
@@ -174,7 +174,7 @@ fn measure_memory(engine: &Engine, params: &ResolvedParams, tokens: usize) -> Re
     let device = networks.device;
     let Device::Cuda(_) = device else { return Ok(()) };
     zimage_cuda::empty_cache()?;
-    let noise = Generation::new(networks, params, 0)?;
+    let noise = Generation::new(networks, params, 0, None)?;
     let context = engine.context(&prompt(networks, tokens), params)?;
     let ((), step) = peak_of(device, || {
         networks.transformer.warm_up(&engine.ops, noise.latents(), &context)?;
@@ -225,7 +225,7 @@ fn prompt(networks: &Networks, tokens: usize) -> Vec<i64> {
 }
 
 fn resolve(networks: &Networks, size: WarmupSize) -> Result<ResolvedParams> {
-    networks.resolve(&size.params())
+    networks.resolve(&size.params(), InputImages::None)
 }
 
 /// Whether the model takes the step's size.
