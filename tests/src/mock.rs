@@ -32,6 +32,17 @@ pub fn colour(seed: u64) -> [u8; 3] {
     [red, green, blue]
 }
 
+/// What the mock generates from an initial image: in each pixel the bits of the colour are flipped
+/// that the mask has there, all of them without a mask. Each byte that was sent counts.
+pub fn coloured(initial: &[u8], mask: Option<&[u8]>, colour: [u8; 3]) -> Vec<u8> {
+    let pixels = initial.chunks(3).enumerate();
+    let flipped = pixels.flat_map(|(at, pixel)| {
+        let may_change = mask.map_or(0xff, |mask| mask[at]);
+        pixel.iter().zip(colour).map(move |(byte, bits)| byte ^ (bits & may_change))
+    });
+    flipped.collect()
+}
+
 /// A number that looks like chance and is the same each time.
 pub fn chance(of: u64) -> u64 {
     let mut mixed = of.wrapping_add(FACTOR);
@@ -43,6 +54,15 @@ pub fn chance(of: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_byte_of_an_initial_image_and_of_a_mask_counts() {
+        let initial = [1, 2, 3, 4, 5, 6];
+        let whole = coloured(&initial, None, [0xff, 0x0f, 0]);
+        assert_eq!(whole, [0xfe, 0x0d, 3, 0xfb, 0x0a, 6]);
+        let masked = coloured(&initial, Some(&[0, 0xff]), [0xff, 0x0f, 0]);
+        assert_eq!(masked, [1, 2, 3, 0xfb, 0x0a, 6]);
+    }
 
     fn generated(seed: u64, steps: &[u32], of: u32) -> [u8; 3] {
         decoded(steps.iter().fold(seed, |latents, step| stepped(latents, *step)), of)

@@ -9,11 +9,9 @@ use std::process::{Child, Command as Program, ExitStatus, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use zimage_ipc::WorkerFrame;
-use zimage_ipc::write_latents;
-use zimage_ipc::{Command, Point, Report};
+use zimage_ipc::{Command, JobImage, Point, Report, WorkerFrame, write_images, write_latents};
 use zimg_protocol::limits::TO_CLIENT_BYTES;
-use zimg_protocol::messages::{DeviceMemory, JobId, ModelInfo, Params, Preview};
+use zimg_protocol::messages::{DeviceMemory, ImageRole, JobId, ModelInfo, Params, Preview};
 
 use crate::programs::built_worker;
 
@@ -142,11 +140,32 @@ impl Worker {
 
     /// Sends a job, to be begun or gone on with.
     pub fn submit(&mut self, job: JobId, draw: &Params, previews: bool, from: Option<&Snapshot>) {
-        let point = from.map(|snapshot| snapshot.point);
-        self.send(Command::Generate { job, params: Box::new(draw.clone()), previews, from: point });
+        self.submit_with(job, draw, previews, from, &[]);
+    }
+
+    /// Sends a job with image inputs.
+    pub fn submit_with(
+        &mut self,
+        job: JobId,
+        draw: &Params,
+        previews: bool,
+        from: Option<&Snapshot>,
+        images: &[(ImageRole, Vec<u8>)],
+    ) {
+        let head =
+            |(role, pixels): &(_, Vec<u8>)| JobImage { role: *role, bytes: pixels.len() as u64 };
+        self.send(Command::Generate {
+            job,
+            params: Box::new(draw.clone()),
+            previews,
+            from: from.map(|snapshot| snapshot.point),
+            images: images.iter().map(head).collect(),
+        });
         if let Some(snapshot) = from {
             write_latents(&mut self.socket, &snapshot.latents).unwrap();
         }
+        let pixels: Vec<_> = images.iter().map(|(_, pixels)| pixels).collect();
+        write_images(&mut self.socket, &pixels).unwrap();
     }
 
     /// The next frame; `None` at the end.

@@ -18,6 +18,8 @@ pub mod kind {
     pub const PIXELS: u8 = zimg_protocol::frame::kind::PIXELS;
     /// The next bytes of the latents announced last.
     pub const LATENTS: u8 = 0x11;
+    /// The next bytes of a job's image inputs.
+    pub const IMAGE: u8 = zimg_protocol::frame::kind::IMAGE;
 }
 
 /// One frame between supervisor and worker.
@@ -31,6 +33,8 @@ pub enum WorkerFrame {
     Pixels(Bytes),
     /// `kind::LATENTS`: at most `limits::CHUNK_BYTES` of the latents announced last.
     Latents(Bytes),
+    /// `kind::IMAGE`: at most `limits::CHUNK_BYTES` of one of the job's image inputs, in their order.
+    Image(Bytes),
 }
 
 impl WorkerFrame {
@@ -41,6 +45,7 @@ impl WorkerFrame {
             Self::Report(_) => kind::REPORT,
             Self::Pixels(_) => kind::PIXELS,
             Self::Latents(_) => kind::LATENTS,
+            Self::Image(_) => kind::IMAGE,
         }
     }
 
@@ -55,7 +60,7 @@ impl WorkerFrame {
         Ok(body.into())
     }
 
-    /// The frame whose body this is. Pixels and latents are not copied.
+    /// The frame whose body this is. Pixels, latents and images are not copied.
     ///
     /// # Errors
     ///
@@ -67,6 +72,7 @@ impl WorkerFrame {
             kind::REPORT => framing::decode_message(kind, &payload).map(Self::Report),
             kind::PIXELS => Ok(Self::Pixels(payload)),
             kind::LATENTS => Ok(Self::Latents(payload)),
+            kind::IMAGE => Ok(Self::Image(payload)),
             other => Err(FrameError::Kind(other)),
         }
     }
@@ -94,7 +100,7 @@ impl WorkerFrame {
         match self {
             Self::Command(message) => framing::encode_message(self.kind(), message, body),
             Self::Report(message) => framing::encode_message(self.kind(), message, body),
-            Self::Pixels(bytes) | Self::Latents(bytes) => {
+            Self::Pixels(bytes) | Self::Latents(bytes) | Self::Image(bytes) => {
                 framing::encode_bytes(self.kind(), &[bytes], body)
             }
         }
@@ -108,4 +114,14 @@ impl WorkerFrame {
 /// Writing failed.
 pub fn write_latents(to: &mut impl Write, latents: &[u8]) -> io::Result<()> {
     framing::write_chunks(to, kind::LATENTS, latents)
+}
+
+/// Writes the pixels of image inputs as `kind::IMAGE` frames of at most `limits::CHUNK_BYTES`, each
+/// with bytes of one image.
+///
+/// # Errors
+///
+/// Writing failed.
+pub fn write_images<B: AsRef<[u8]>>(to: &mut impl Write, images: &[B]) -> io::Result<()> {
+    images.iter().try_for_each(|pixels| framing::write_chunks(to, kind::IMAGE, pixels.as_ref()))
 }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use zimage_params::Params;
 use zimg_protocol::Failure;
 use zimg_protocol::messages::{
-    DeviceMemory, ImageInfo, JobId, Loras, ModelInfo, PlannedMemory, Preview, Started, Step,
-    Timings, Weights,
+    DeviceMemory, ImageInfo, ImageRole, JobId, Loras, ModelInfo, PlannedMemory, Preview, Started,
+    Step, Timings, Weights,
 };
 
 /// Supervisor to worker.
@@ -21,6 +21,8 @@ pub enum Command {
         previews: bool,
         /// Where to go on; its latents follow in `kind::LATENTS` frames.
         from: Option<Point>,
+        /// Its image inputs; their pixels follow after the latents, in `kind::IMAGE` frames.
+        images: Vec<JobImage>,
     },
     /// Stop this job at the next step.
     Cancel {
@@ -35,6 +37,15 @@ pub enum Command {
     },
     /// List the LoRAs, also while a job runs; answered by `Report::Loras`.
     Loras,
+}
+
+/// An image input of a job, in the size that its parameters say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobImage {
+    /// What the model does with it.
+    pub role: ImageRole,
+    /// Bytes of its pixels, which follow in `kind::IMAGE` frames.
+    pub bytes: u64,
 }
 
 /// Between two steps a job is this and its latents: enough to go on elsewhere, to the same

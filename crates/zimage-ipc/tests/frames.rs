@@ -1,11 +1,14 @@
 //! Every message between supervisor and worker: written and read again, cut and damaged.
 
 use proptest::prelude::*;
-use zimage_ipc::{Command, PlanBasis, Point, Report, WorkerFrame, write_latents};
+use zimage_ipc::{
+    Command, JobImage, PlanBasis, Point, Report, WorkerFrame, write_images, write_latents,
+};
 use zimage_params::Params;
 use zimg_protocol::limits::{CHUNK_BYTES, TO_CLIENT_BYTES};
 use zimg_protocol::messages::{
-    DeviceMemory, ImageInfo, ModelInfo, PlannedMemory, Preview, Started, Step, Timings, Weights,
+    DeviceMemory, ImageInfo, ImageRole, ModelInfo, PlannedMemory, Preview, Started, Step, Timings,
+    Weights,
 };
 use zimg_protocol::{Failure, FrameError, Kind};
 
@@ -43,6 +46,7 @@ fn samples() -> Vec<(&'static str, WorkerFrame)> {
                 params: Box::new(params),
                 previews: true,
                 from: Some(point),
+                images: vec![JobImage { role: ImageRole::Mask, bytes: 4096 }],
             }),
         ),
         ("Command::Cancel", WorkerFrame::Command(Command::Cancel { job })),
@@ -68,6 +72,7 @@ fn samples() -> Vec<(&'static str, WorkerFrame)> {
         ("Report::Loras", WorkerFrame::Report(Report::Loras(Box::default()))),
         ("Pixels", WorkerFrame::Pixels(vec![1, 2, 3].into())),
         ("Latents", WorkerFrame::Latents(vec![1, 2, 3].into())),
+        ("Image", WorkerFrame::Image(vec![1, 2, 3].into())),
     ]
 }
 
@@ -103,6 +108,7 @@ fn name(frame: &WorkerFrame) -> &'static str {
         },
         WorkerFrame::Pixels(_) => "Pixels",
         WorkerFrame::Latents(_) => "Latents",
+        WorkerFrame::Image(_) => "Image",
     }
 }
 
@@ -123,6 +129,20 @@ fn every_message_is_written_and_read_again() {
 }
 
 #[test]
+fn image_inputs_are_cut_into_chunks_of_one_image_each() {
+    let mut wire = Vec::new();
+    write_images(&mut wire, &[vec![1; CHUNK_BYTES + 3], vec![2; 5]]).unwrap();
+    let mut from = wire.as_slice();
+    let mut chunks = Vec::new();
+    while let Some(frame) = WorkerFrame::read(&mut from, TO_CLIENT_BYTES).unwrap() {
+        let WorkerFrame::Image(chunk) = frame else { panic!("{frame:?}") };
+        assert!(chunk.iter().all(|byte| *byte == chunk[0]));
+        chunks.push((chunk[0], chunk.len()));
+    }
+    assert_eq!(chunks, [(1, CHUNK_BYTES), (1, 3), (2, 5)]);
+}
+
+#[test]
 fn latents_are_cut_into_chunks() {
     let mut wire = Vec::new();
     write_latents(&mut wire, &vec![7; CHUNK_BYTES + 3]).unwrap();
@@ -136,7 +156,7 @@ fn latents_are_cut_into_chunks() {
 
 #[test]
 fn kinds_of_clients_are_refused() {
-    for kind in [0x01, 0x02, 0x12, 0x42, 0xff] {
+    for kind in [0x01, 0x02, 0x42, 0xff] {
         let error = WorkerFrame::decode(vec![kind, 0, 0, 0, 0].into()).unwrap_err();
         assert!(matches!(error, FrameError::Kind(found) if found == kind), "{error}");
     }

@@ -3,16 +3,17 @@
 use std::io::Read;
 use std::sync::mpsc::Sender;
 
-use zimage_ipc::WorkerFrame;
-use zimage_ipc::{Command, Point};
+use zimage_ipc::{Command, JobImage, Point, WorkerFrame, kind};
 use zimg_protocol::FrameError;
-use zimg_protocol::limits::TO_CLIENT_BYTES;
-use zimg_protocol::messages::{JobId, Params};
+use zimg_protocol::limits::{IMAGES_MAX, SIZE_MAX, TO_CLIENT_BYTES};
+use zimg_protocol::messages::{ImageRole, JobId, Params};
 
 use crate::control::{Control, ControlFlag};
 
 /// The most bytes of latents: four times those of the largest image with 64 channels.
 const LATENTS_MAX: usize = 64 << 20;
+/// The most bytes of an image input: the largest image.
+const IMAGE_MAX: usize = 3 * (SIZE_MAX as usize) * (SIZE_MAX as usize);
 
 /// A job from the supervisor.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct Job {
     pub(crate) previews: bool,
     /// Where to resume it.
     pub(crate) from: Option<ResumePoint>,
+    /// The pixels of its image inputs.
+    pub(crate) images: Vec<(ImageRole, Vec<u8>)>,
     /// Set by later commands.
     pub(crate) control: ControlFlag,
 }
@@ -52,7 +55,13 @@ pub(crate) fn read(
     };
     while let Some(frame) = WorkerFrame::read(from, TO_CLIENT_BYTES)? {
         match frame {
-            WorkerFrame::Command(Command::Generate { job: id, params, previews, from: point }) => {
+            WorkerFrame::Command(Command::Generate {
+                job: id,
+                params,
+                previews,
+                from: point,
+                images,
+            }) => {
                 let control = ControlFlag::default();
                 latest = Some((id, control.clone()));
                 let at = point
@@ -60,8 +69,9 @@ pub(crate) fn read(
                         Ok::<_, FrameError>(ResumePoint { point, latents: latents(from, point)? })
                     })
                     .transpose()?;
+                let images = image_inputs(from, &images)?;
                 // The model thread ends only with the process.
-                let _ = jobs.send(Job { id, params: *params, previews, from: at, control });
+                let _ = jobs.send(Job { id, params: *params, previews, from: at, images, control });
             }
             WorkerFrame::Command(Command::Cancel { job }) => raise(&latest, job, Control::Cancel),
             WorkerFrame::Command(Command::Pause { job }) => raise(&latest, job, Control::Pause),
@@ -72,42 +82,71 @@ pub(crate) fn read(
     Ok(())
 }
 
-/// The latents that a point announces. The announced length is not trusted: memory is allocated
-/// for what has arrived.
+/// The latents that a point announces.
 fn latents(from: &mut impl Read, point: Point) -> Result<Vec<u8>, FrameError> {
-    let length = usize::try_from(point.bytes).unwrap_or(usize::MAX);
-    if length > LATENTS_MAX {
-        return Err(FrameError::Length { length, limit: LATENTS_MAX });
+    announced(from, kind::LATENTS, point.bytes, LATENTS_MAX)
+}
+
+/// The pixels of image inputs.
+fn image_inputs(
+    from: &mut impl Read,
+    images: &[JobImage],
+) -> Result<Vec<(ImageRole, Vec<u8>)>, FrameError> {
+    if images.len() > IMAGES_MAX {
+        return Err(FrameError::Length { length: images.len(), limit: IMAGES_MAX });
     }
-    let mut latents = Vec::new();
-    while latents.len() < length {
-        match WorkerFrame::read(from, TO_CLIENT_BYTES)? {
-            Some(WorkerFrame::Latents(bytes)) if latents.len() + bytes.len() <= length => {
-                latents.extend_from_slice(&bytes);
-            }
-            Some(WorkerFrame::Latents(bytes)) => {
-                let length = latents.len() + bytes.len();
-                return Err(FrameError::Length { length, limit: latents.capacity() });
-            }
-            Some(other) => return Err(FrameError::Kind(other.kind())),
-            None => return Err(FrameError::Truncated),
+    let mut pixels = Vec::new();
+    for &JobImage { role, bytes } in images {
+        pixels.push((role, announced(from, kind::IMAGE, bytes, IMAGE_MAX)?));
+    }
+    Ok(pixels)
+}
+
+/// So many bytes from frames of one kind. The announced length is not trusted: memory is allocated
+/// for what has arrived.
+fn announced(
+    from: &mut impl Read,
+    kind: u8,
+    length: u64,
+    limit: usize,
+) -> Result<Vec<u8>, FrameError> {
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length > limit {
+        return Err(FrameError::Length { length, limit });
+    }
+    let mut found = Vec::new();
+    while found.len() < length {
+        let frame = WorkerFrame::read(from, TO_CLIENT_BYTES)?.ok_or(FrameError::Truncated)?;
+        let bytes = match frame {
+            WorkerFrame::Latents(bytes) if kind == kind::LATENTS => bytes,
+            WorkerFrame::Image(bytes) if kind == kind::IMAGE => bytes,
+            other => return Err(FrameError::Kind(other.kind())),
+        };
+        if found.len() + bytes.len() > length {
+            return Err(FrameError::Length { length: found.len() + bytes.len(), limit: length });
         }
+        found.extend_from_slice(&bytes);
     }
-    Ok(latents)
+    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
 
-    use zimage_ipc::{kind, write_latents};
+    use zimage_ipc::{write_images, write_latents};
     use zimg_protocol::limits::CHUNK_BYTES;
     use zimg_protocol::messages::Timings;
 
     use super::*;
 
     fn draw(job: JobId, from: Option<Point>) -> Command {
-        Command::Generate { job, params: Box::new(Params::new("a fox")), previews: true, from }
+        with_images(job, from, Vec::new())
+    }
+
+    fn with_images(job: JobId, from: Option<Point>, images: Vec<JobImage>) -> Command {
+        let params = Box::new(Params::new("a fox"));
+        Command::Generate { job, params, previews: true, from, images }
     }
 
     fn point(bytes: u64) -> Option<Point> {
@@ -190,5 +229,45 @@ mod tests {
         assert!(matches!(with(8, &pause), FrameError::Kind(kind::COMMAND)));
         let stray = jobs(&frame(4)).1.unwrap_err();
         assert!(matches!(stray, FrameError::Kind(kind::LATENTS)));
+    }
+
+    #[test]
+    fn image_inputs_follow_the_latents() {
+        let latents = [1; 8];
+        let initial: Vec<u8> = (0..CHUNK_BYTES + 7).map(|i| (i % 251) as u8).collect();
+        let mask = vec![9; 40];
+        let roles = [ImageRole::Initial, ImageRole::Mask];
+        let heads = roles.into_iter().zip([&initial, &mask]);
+        let heads = heads.map(|(role, pixels)| JobImage { role, bytes: pixels.len() as u64 });
+        let mut sent = bytes(&[with_images(7, point(8), heads.collect())]);
+        write_latents(&mut sent, &latents).unwrap();
+        write_images(&mut sent, &[&initial, &mask]).unwrap();
+        sent.extend(bytes(&[draw(8, None)]));
+        let (jobs, result) = jobs(&sent);
+        result.unwrap();
+        assert_eq!(jobs[0].from.as_ref().unwrap().latents, latents);
+        assert_eq!(jobs[0].images, [(roles[0], initial), (roles[1], mask)]);
+        assert!(jobs[1].images.is_empty());
+    }
+
+    #[test]
+    fn image_inputs_that_are_not_as_announced_end_the_connection() {
+        let with = |announced: &[u64], follows: &[&[u8]]| {
+            let image = |bytes: &u64| JobImage { role: ImageRole::Initial, bytes: *bytes };
+            let mut sent = bytes(&[with_images(7, None, announced.iter().map(image).collect())]);
+            write_images(&mut sent, follows).unwrap();
+            let (jobs, result) = jobs(&sent);
+            assert!(jobs.is_empty());
+            result.unwrap_err()
+        };
+        assert!(matches!(with(&[u64::MAX], &[]), FrameError::Length { .. }));
+        assert!(matches!(with(&[1; IMAGES_MAX + 1], &[]), FrameError::Length { .. }));
+        assert!(matches!(with(&[8], &[&[0; 4]]), FrameError::Truncated));
+        // A frame has bytes of one image only.
+        assert!(matches!(with(&[8, 4], &[&[0; 12]]), FrameError::Length { .. }));
+        let mut latents =
+            bytes(&[with_images(7, None, vec![JobImage { role: ImageRole::Mask, bytes: 4 }])]);
+        write_latents(&mut latents, &[0; 4]).unwrap();
+        assert!(matches!(jobs(&latents).1.unwrap_err(), FrameError::Kind(kind::LATENTS)));
     }
 }

@@ -111,6 +111,10 @@ impl<'a> Run<'a> {
         reports: &'a Reports,
     ) -> Result<Self, Stop> {
         let begun = Instant::now();
+        if let Some((role, _)) = job.images.first() {
+            let failure = Failure::refused(format!("the model takes no {}", role.name()));
+            return Err(Stop::Refused(failure));
+        }
         let params = stages.0.resolve(&job.params)?;
         stages.adapt(&chosen(loras, &job.params)?)?;
         let fit = stages.0.fit(&params)?;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +16,15 @@ use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use zimg_protocol::frame::ErrorFrame;
 use zimg_protocol::hello::{self, Hello};
 use zimg_protocol::limits::{HELLO_TIMEOUT, NO_PROGRESS, TO_DAEMON_BYTES};
-use zimg_protocol::messages::Request;
+use zimg_protocol::messages::{Generate, Request};
 use zimg_protocol::{Failure, Frame, FrameError, Kind};
 
 use crate::events;
-use crate::image_input::{self, DescriptorStream, IMAGE_BYTES_MAX};
+use crate::image_input::{self, DescriptorStream, ExpectedImage, IMAGE_BYTES_MAX};
+use crate::image_upload::{ImageUpload, WrongPixels};
 use crate::outbox::{ClientId, Disconnected, Outbox};
-use crate::owner::Peer;
+use crate::owner::{Owner, Peer};
+use crate::request_images::{ImageRoom, ReservedRoom};
 use crate::supervisor::FromClient;
 
 /// How long a connection without a job may be idle: its client is stopped, or has leaked it.
@@ -67,6 +70,7 @@ pub(crate) async fn accept(
     slots: ConnectionSlots,
     supervisor: mpsc::Sender<FromClient>,
 ) {
+    let room = ImageRoom::default();
     let per_user = slots.per_user();
     let mut next: ClientId = 0;
     let mut logged = None;
@@ -98,9 +102,9 @@ pub(crate) async fn accept(
             refuse(&stream, &format!("zimaged already has {} connections", slots.all));
             continue;
         };
-        let (id, supervisor) = (next, supervisor.clone());
+        let (id, supervisor, room) = (next, supervisor.clone(), room.clone());
         tokio::spawn(async move {
-            match serve(id, stream, &supervisor).await {
+            match serve(id, stream, &supervisor, &room).await {
                 Ok(()) => tracing::debug!(event = events::CONNECTION_CLOSED, client = id, "closed"),
                 Err(error) => {
                     tracing::debug!(
@@ -134,6 +138,10 @@ enum ConnectionError {
     Frame(#[from] FrameError),
     #[error("descriptors came beside something else than a request with images")]
     Descriptors,
+    #[error(transparent)]
+    Pixels(#[from] WrongPixels),
+    #[error("no pixels of the request's images came for {} s", NO_PROGRESS.as_secs())]
+    NoPixels,
     #[error("no hello within {} s", HELLO_TIMEOUT.as_secs())]
     NoHello,
     #[error("not a client of zimg's protocol")]
@@ -158,6 +166,7 @@ async fn serve(
     id: ClientId,
     mut stream: UnixStream,
     supervisor: &mpsc::Sender<FromClient>,
+    room: &ImageRoom,
 ) -> Result<(), ConnectionError> {
     handshake(&mut stream).await?;
     let credentials = stream.peer_cred()?;
@@ -172,10 +181,11 @@ async fn serve(
     tokio::pin!(writer);
     let result = tokio::select! {
         written = &mut writer => written,
-        received = receive(id, read, &outbox, supervisor) => match received {
+        received = receive((id, peer), read, &outbox, supervisor, room) => match received {
             Ok(()) => Ok(()),
             Err(error) => {
-                let kind = if matches!(error, ConnectionError::Idle) { Kind::Busy } else { Kind::Version };
+                let is_slow = matches!(error, ConnectionError::Idle | ConnectionError::NoPixels);
+                let kind = if is_slow { Kind::Busy } else { Kind::Version };
                 outbox.error(&Failure::new(kind, error.to_string()));
                 writer.await.and(Err(error))
             }
@@ -226,43 +236,72 @@ pub(crate) fn codec() -> LengthDelimitedCodec {
 /// Passes requests to the supervisor until the client closes the connection (`Ok`), violates the
 /// protocol or is idle for too long.
 async fn receive(
-    id: ClientId,
+    (id, peer): (ClientId, Peer),
     read: OwnedReadHalf,
     outbox: &Outbox,
     supervisor: &mpsc::Sender<FromClient>,
+    room: &ImageRoom,
 ) -> Result<(), ConnectionError> {
     let mut frames = FramedRead::new(DescriptorStream::new(read), codec());
+    // The request whose images are coming.
+    let mut upload: Option<ImageUpload> = None;
     // Bytes of images that may still come with the last request, which was refused.
     let mut refused_bytes: usize = 0;
     // Bytes of the frames so far.
     let mut end: u64 = 0;
     loop {
-        let left = IDLE_TIMEOUT.saturating_sub(outbox.idle());
+        let left = match &upload {
+            Some(_) => NO_PROGRESS,
+            None => IDLE_TIMEOUT.saturating_sub(outbox.idle()),
+        };
         let body = match timeout(left, frames.next()).await {
             Ok(Some(body)) => body,
             Ok(None) => return Ok(()),
+            Err(_) if upload.is_some() => return Err(ConnectionError::NoPixels),
             Err(_) if outbox.idle() >= IDLE_TIMEOUT => return Err(ConnectionError::Idle),
             Err(_) => continue,
         };
         let body = body?.freeze();
         end += 4 + body.len() as u64;
+        let frame = Frame::decode(body);
         // Descriptors of no request with images; the frame that they belong to has ended here.
         let mut stray = || !frames.get_mut().of_frame(end).is_empty();
-        let message = match Frame::decode(body) {
-            Ok(Frame::Request(Request::Generate(request))) => {
-                let descriptors = match request.images.is_empty() {
-                    true => frames.get_mut().of_frame(end),
-                    false => frames.get_mut().take_all(),
+        if let (Some(coming), Ok(Frame::Image(pixels))) = (&mut upload, &frame) {
+            if stray() {
+                return Err(ConnectionError::Descriptors);
+            }
+            coming.add(pixels)?;
+            if let Some(complete) = upload.take_if(|coming| coming.missing() == 0) {
+                let message = FromClient::Submitted { id, job: complete.into_job() };
+                pass_on(message, outbox, supervisor).await;
+            }
+            continue;
+        }
+        if let Some(abandoned) = upload.take() {
+            refused_bytes = abandoned.missing();
+            let failure = abandoned.abandoned();
+            pass_on(FromClient::Refused { id, failure }, outbox, supervisor).await;
+        }
+        let message = match frame {
+            Ok(Frame::Request(Request::Generate(request))) if !request.images.is_empty() => {
+                let follow = image_input::may_follow(&request.images);
+                let descriptors = frames.get_mut().take_all();
+                // Until it is answered, however slowly its images come.
+                outbox.expect_answer();
+                let begun = match expect_images(&request, descriptors, peer, room) {
+                    Ok((expected, room)) => ImageUpload::begin(request, expected, room).await,
+                    Err(failure) => Err(failure),
                 };
-                match image_input::check(&request.images, descriptors) {
-                    Ok(follow) => {
-                        refused_bytes = follow;
-                        FromClient::Asked { id, request: Request::Generate(request) }
+                refused_bytes = if begun.is_err() { follow } else { 0 };
+                match begun {
+                    Ok(complete) if complete.missing() == 0 => {
+                        FromClient::Submitted { id, job: complete.into_job() }
                     }
-                    Err((failure, follow)) => {
-                        refused_bytes = follow;
-                        FromClient::Refused { id, failure }
+                    Ok(begun) => {
+                        upload = Some(begun);
+                        continue;
                     }
+                    Err(failure) => FromClient::Refused { id, failure },
                 }
             }
             Ok(_) if stray() => return Err(ConnectionError::Descriptors),
@@ -279,11 +318,30 @@ async fn receive(
             }
             Err(error) => return Err(error.into()),
         };
-        outbox.at_most(UNREAD_FRAMES_MAX).await;
-        if supervisor.send(message).await.is_err() {
-            // At shutdown the remaining frames are written, and no request is read.
-            std::future::pending::<()>().await;
-        }
+        pass_on(message, outbox, supervisor).await;
+    }
+}
+
+/// Where a request's images come from, and the room for them; or why it is refused before they come.
+fn expect_images(
+    request: &Generate,
+    descriptors: Vec<OwnedFd>,
+    peer: Peer,
+    room: &ImageRoom,
+) -> Result<(Vec<ExpectedImage>, ReservedRoom), Failure> {
+    request.check_images()?;
+    let expected = image_input::check(&request.images, descriptors)?;
+    let owner = Owner::new(peer.uid, request.on_behalf_of.as_deref());
+    let bytes = expected.iter().map(ExpectedImage::bytes).sum();
+    Ok((expected, room.reserve(owner, bytes)?))
+}
+
+/// Passes a message to the supervisor once the client has read enough.
+async fn pass_on(message: FromClient, outbox: &Outbox, supervisor: &mpsc::Sender<FromClient>) {
+    outbox.at_most(UNREAD_FRAMES_MAX).await;
+    if supervisor.send(message).await.is_err() {
+        // At shutdown the remaining frames are written, and no request is read.
+        std::future::pending::<()>().await;
     }
 }
 
@@ -336,6 +394,8 @@ async fn write_slowly(
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use zimg_protocol::messages::ImageSource;
+    use zimg_protocol::messages::{ImageInput, ImageRole, Params};
 
     use super::*;
 
@@ -399,7 +459,7 @@ mod tests {
     async fn first_error_after(request: &[u8]) -> (Duration, ErrorFrame) {
         let (mut client, daemon) = UnixStream::pair().unwrap();
         let (supervisor, mut asked) = mpsc::channel(8);
-        tokio::spawn(async move { serve(1, daemon, &supervisor).await });
+        tokio::spawn(async move { serve(1, daemon, &supervisor, &ImageRoom::default()).await });
         tokio::spawn(async move { while asked.recv().await.is_some() {} });
         client.write_all(&Hello::OURS.to_bytes()).await.unwrap();
         client.read_exact(&mut [0; hello::BYTES]).await.unwrap();
@@ -420,5 +480,20 @@ mod tests {
             assert_eq!(after, IDLE_TIMEOUT);
             assert_eq!((error.code, error.text.as_str()), (75, "the connection was idle for 60 s"));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_whose_images_stop_coming_is_given_up() {
+        let role = ImageRole::Initial;
+        let (layout, source) = (role.layout(), ImageSource::Inline);
+        let image = ImageInput { role, layout, width: 64, height: 64, source };
+        let request = Generate { images: vec![image], ..Generate::new(Params::new("a fox")) };
+        let mut bytes = Vec::new();
+        Frame::Request(Request::Generate(request)).write(&mut bytes).unwrap();
+        Frame::Image(Bytes::from_static(&[7; 100])).write(&mut bytes).unwrap();
+        let (after, error) = first_error_after(&bytes).await;
+        assert_eq!(after, NO_PROGRESS);
+        assert_eq!(error.code, 75);
+        assert_eq!(error.text, "no pixels of the request's images came for 30 s");
     }
 }

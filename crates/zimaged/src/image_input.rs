@@ -1,8 +1,5 @@
 //! Images that a request brings: descriptors passed with `SCM_RIGHTS`, and the check of what is
-//! announced against what came.
-//!
-//! No model takes an image yet. Descriptors are checked and closed, inline pixels are discarded as
-//! they come, and the request is refused by the job table.
+//! announced against what came. Their pixels are received by `image_upload.rs`.
 
 use std::io::{self, IoSliceMut};
 use std::mem::{self, MaybeUninit};
@@ -103,46 +100,65 @@ impl AsyncRead for DescriptorStream {
     }
 }
 
-/// How many bytes follow inline, if the images are as they are announced. The descriptors are
-/// closed.
+/// An image whose announcement is valid: where its pixels come from.
+#[derive(Debug)]
+pub(crate) enum ExpectedImage {
+    /// Sealed memory of this size.
+    Memory { memory: OwnedFd, bytes: usize },
+    /// Frames that follow the request.
+    Inline { bytes: usize },
+}
+
+impl ExpectedImage {
+    /// Bytes of its pixels.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Memory { bytes, .. } | Self::Inline { bytes } => *bytes,
+        }
+    }
+}
+
+/// How many bytes may follow a request that is refused.
+pub(crate) fn may_follow(images: &[ImageInput]) -> usize {
+    let inline = images.iter().any(|image| image.source == ImageSource::Inline);
+    if inline { IMAGE_BYTES_MAX } else { 0 }
+}
+
+/// Where the pixels of each image come from, if the images are as they are announced. Else the
+/// descriptors are closed.
 ///
 /// # Errors
 ///
-/// The refusal, with the most bytes that may follow all the same.
+/// `Kind::Refused`.
 pub(crate) fn check(
     images: &[ImageInput],
     descriptors: Vec<OwnedFd>,
-) -> Result<usize, (Failure, usize)> {
-    let inline = images.iter().any(|image| image.source == ImageSource::Inline);
-    let refused = |failure| (failure, if inline { IMAGE_BYTES_MAX } else { 0 });
-    check_all(images, &descriptors).map_err(refused)
-}
-
-fn check_all(images: &[ImageInput], descriptors: &[OwnedFd]) -> Result<usize, Failure> {
-    let mut free: Vec<_> = descriptors.iter().map(Some).collect();
-    let mut follows = 0;
+) -> Result<Vec<ExpectedImage>, Failure> {
+    let came = descriptors.len();
+    let mut free: Vec<_> = descriptors.into_iter().map(Some).collect();
+    let mut expected = Vec::new();
     for image in images {
         let bytes = image.bytes()?;
-        match image.source {
-            ImageSource::Inline => follows += bytes,
+        expected.push(match image.source {
+            ImageSource::Inline => ExpectedImage::Inline { bytes },
             ImageSource::Attached { index } => {
                 let role = image.role.name();
                 let slot = usize::try_from(index).ok().and_then(|index| free.get_mut(index));
-                let Some(descriptor) = slot.and_then(Option::take) else {
+                let Some(memory) = slot.and_then(Option::take) else {
                     return Err(Failure::refused(format!(
-                        "the {role} is in descriptor {index}, expected one of the {} that came, \
-                         for no other image",
-                        descriptors.len()
+                        "the {role} is in descriptor {index}, expected one of the {came} that \
+                         came, for no other image"
                     )));
                 };
-                check_memory(descriptor, bytes).map_err(|found| {
+                check_memory(&memory, bytes).map_err(|found| {
                     Failure::refused(format!("the descriptor of the {role} {found}"))
                 })?;
+                ExpectedImage::Memory { memory, bytes }
             }
-        }
+        });
     }
     match free.iter().flatten().count() {
-        0 => Ok(follows),
+        0 => Ok(expected),
         more => Err(Failure::refused(format!("{more} descriptors came that belong to no image"))),
     }
 }
@@ -191,7 +207,7 @@ mod tests {
     }
 
     fn refusal(images: &[ImageInput], descriptors: Vec<OwnedFd>) -> String {
-        check(images, descriptors).unwrap_err().0.message
+        check(images, descriptors).unwrap_err().message
     }
 
     #[test]
@@ -199,8 +215,11 @@ mod tests {
         let grey = ImageInput { layout: PixelLayout::L8, role: ImageRole::Mask, ..attached(1) };
         let images = [attached(0), grey, image(ImageSource::Inline)];
         let descriptors = vec![memory(BYTES, SEALS), memory(BYTES / 3, SEALS)];
-        assert_eq!(check(&images, descriptors).unwrap(), BYTES);
-        assert_eq!(check(&[], Vec::new()).unwrap(), 0);
+        let expected = check(&images, descriptors).unwrap();
+        let bytes: Vec<_> = expected.iter().map(ExpectedImage::bytes).collect();
+        assert_eq!(bytes, [BYTES, BYTES / 3, BYTES]);
+        assert!(matches!(expected[2], ExpectedImage::Inline { .. }));
+        assert!(check(&[], Vec::new()).unwrap().is_empty());
     }
 
     #[test]
@@ -221,6 +240,7 @@ mod tests {
             assert!(found.contains(said), "{found} does not contain {said}");
         }
         let huge = ImageInput { width: u32::MAX, ..image(ImageSource::Inline) };
-        assert_eq!(check(&[huge], Vec::new()).unwrap_err().1, IMAGE_BYTES_MAX);
+        assert!(refusal(&[huge], Vec::new()).contains("the initial image is 4294967295x80"));
+        assert_eq!((may_follow(&[huge]), may_follow(&[attached(0)])), (IMAGE_BYTES_MAX, 0));
     }
 }

@@ -7,11 +7,13 @@ mod events;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod image_input;
+mod image_upload;
 mod jobs;
 mod lock;
 pub mod log;
 mod outbox;
 mod owner;
+mod request_images;
 mod retention;
 mod scheduler;
 mod socket;

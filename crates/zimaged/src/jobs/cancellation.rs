@@ -1,6 +1,5 @@
 //! Jobs that are cancelled, refused or left because the daemon ends.
 
-use bytes::Bytes;
 use zimage_ipc::Command;
 use zimg_protocol::Failure;
 use zimg_protocol::messages::{Event, JobId};
@@ -11,6 +10,7 @@ use super::refusal::Refusal;
 use super::state::{JobPhase, Stop};
 use super::{JobTable, ROOT};
 use crate::outbox::ClientId;
+use crate::workers::link::CommandPayload;
 
 impl JobTable {
     /// Cancels a job of this user, or any for root. A detached job that has ended is deleted.
@@ -58,7 +58,7 @@ impl JobTable {
         let run = self.run_mut(id).filter(|run| !run.is_cancelled())?;
         run.stop = Stop::Cancel { after_preempt: run.is_pausing() };
         let command = Box::new(Command::Cancel { job: id });
-        Some(Effect::Command(run.worker, command, Bytes::new()))
+        Some(Effect::Command(run.worker, command, CommandPayload::default()))
     }
 
     /// No worker can run: attached jobs that wait fail, detached ones wait on.

@@ -6,6 +6,7 @@ use zimg_protocol::{Failure, Kind};
 
 use super::JobTable;
 use super::effect::Effect;
+use super::input_pixels::InputPixels;
 use super::job::{Job, ended};
 use super::listing::{is_cancelled, position};
 use super::refusal::Refusal;
@@ -55,6 +56,7 @@ impl JobTable {
             StoreEvent::Truncated { job, result } => self.truncated(job, result),
             StoreEvent::Deleted { job, result } => self.deleted(job, result),
             StoreEvent::Probed { job, result } => self.probed(job, result),
+            StoreEvent::InputsRead { job, result } => self.inputs_read(job, result),
             StoreEvent::ImageDamaged { job, image } => self.image_damaged(job, image),
             StoreEvent::Delivered { .. } | StoreEvent::Closed => Vec::new(),
         }
@@ -132,6 +134,11 @@ impl JobTable {
         match result {
             Ok(()) => {
                 let mut effects = self.resume(id);
+                if let Some(InputPixels::Here(images)) =
+                    self.jobs.get_mut(&id).map(|job| &mut job.inputs)
+                {
+                    images.release();
+                }
                 let position = position(&self.queue.positions(), id);
                 effects.push(Effect::ModelNeeded);
                 effects.push(Effect::Tell(client, Event::Accepted { job: id, position }));
@@ -232,7 +239,7 @@ impl JobTable {
     }
 
     /// A job's images cannot be stored for now: it leaves the queue to others.
-    fn block(&mut self, id: JobId, failure: Failure) -> Vec<Effect> {
+    pub(super) fn block(&mut self, id: JobId, failure: Failure) -> Vec<Effect> {
         let Some(job) = self.get(id) else { return Vec::new() };
         if !job.phase.is_scheduled() && !matches!(job.phase, JobPhase::Saving(_)) {
             return Vec::new();

@@ -4,27 +4,27 @@ use zimage_ipc::Command;
 use zimg_protocol::Failure;
 use zimg_protocol::messages::{JobId, ModelInfo};
 
-use bytes::Bytes;
-
 use super::JobTable;
 use super::effect::Effect;
-use super::job::cancelled;
+use super::job::{Job, cancelled};
 use super::refusal::Refusal;
 use super::state::{JobPhase, Run, Stop};
 use crate::workers::WorkerId;
 use crate::workers::exit::Fault;
 use crate::workers::lifecycle::state::WorkerInput;
+use crate::workers::link::CommandPayload;
 
 impl JobTable {
     /// A ready worker gets the next job, if one waits.
     pub(crate) fn dispatch(&mut self, worker: WorkerId, model: Option<&ModelInfo>) -> Vec<Effect> {
-        let Some(id) = self.queue.next_for(worker) else { return Vec::new() };
+        let can_begin = |id| self.jobs.get(&id).is_some_and(|job: &Job| job.inputs.are_here());
+        let Some(id) = self.queue.next_for(worker, can_begin) else { return Vec::new() };
         let mut effects = self.use_one_model(id, model);
         let Some(job) = self.jobs.get_mut(&id) else { return effects };
         let was_preempted = matches!(job.phase, JobPhase::Preempted);
-        let (command, latents) = job.begin();
+        let (command, payload) = job.begin();
         self.enter(id, JobPhase::Running(Run::new(worker, was_preempted)));
-        effects.push(Effect::Command(worker, Box::new(command), latents));
+        effects.push(Effect::Command(worker, Box::new(command), payload));
         effects.push(Effect::Worker(worker, WorkerInput::Given(id)));
         effects
     }
@@ -32,14 +32,15 @@ impl JobTable {
     /// Batch jobs on busy workers are asked to pause, one for each interactive job that waits.
     pub(crate) fn preempt(&mut self, is_busy: impl Fn(WorkerId) -> bool) -> Vec<Effect> {
         let mut effects = Vec::new();
-        for job in self.queue.preemptible() {
+        let can_begin = |id| self.jobs.get(&id).is_some_and(|job: &Job| job.inputs.are_here());
+        for job in self.queue.preemptible(can_begin) {
             if let Some(run) = self.run_mut(job)
                 && run.stop == Stop::None
                 && is_busy(run.worker)
             {
                 run.stop = Stop::Preempt;
                 let command = Box::new(Command::Pause { job });
-                effects.push(Effect::Command(run.worker, command, Bytes::new()));
+                effects.push(Effect::Command(run.worker, command, CommandPayload::default()));
             }
         }
         effects

@@ -9,6 +9,7 @@ use crate::outbox::ClientId;
 use crate::store::StoreRequest;
 use crate::workers::WorkerId;
 use crate::workers::lifecycle::state::WorkerInput;
+use crate::workers::link::CommandPayload;
 
 /// One thing to do, in the order of a transition's list.
 #[derive(Debug)]
@@ -25,8 +26,8 @@ pub(crate) enum Effect {
     Publish(JobId, Event),
     /// Ends the subscriptions to a detached job, which goes on.
     Unsubscribe(JobId, Failure),
-    /// Sends a command, and the latents that it announces, to a worker.
-    Command(WorkerId, Box<Command>, Bytes),
+    /// Sends a command, and what follows it, to a worker.
+    Command(WorkerId, Box<Command>, CommandPayload),
     /// Something happened to a worker.
     Worker(WorkerId, WorkerInput),
     /// Sends a request to the store.

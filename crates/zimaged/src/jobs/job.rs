@@ -2,27 +2,30 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use tokio::sync::watch;
-use zimage_ipc::{Command, Point};
+use zimage_ipc::{Command, JobImage, Point};
+use zimage_params::limits::default_strength;
 use zimg_protocol::limits::PROMPT_SHOWN;
 use zimg_protocol::messages::{
-    Event, Generate, ImageInfo, JobId, JobInfo, JobState, ModelInfo, Priority, Started, Timings,
-    Waiting,
+    Event, Generate, ImageInfo, ImageRole, JobId, JobInfo, JobState, ModelInfo, Priority, Started,
+    Timings, Waiting,
 };
 use zimg_protocol::{Failure, Kind};
 
 use super::attempts::Attempts;
 use super::effect::Effect;
+use super::input_pixels::InputPixels;
 use super::progress::Progress;
 use super::retention;
 use super::state::JobPhase;
 use crate::events;
 use crate::outbox::ClientId;
 use crate::owner::Owner;
+use crate::request_images::NewJob;
 use crate::scheduler::estimates::{Estimates, Shape};
 use crate::scheduler::queue::Ticket;
 use crate::store::{JobRecord, StoredImage};
+use crate::workers::link::CommandPayload;
 
 /// Characters of a failure in a list of jobs.
 const FAILURE_SHOWN: usize = 200;
@@ -39,6 +42,8 @@ pub(crate) struct Job {
     pub phase: JobPhase,
     pub progress: Progress,
     pub attempts: Attempts,
+    /// The pixels of the request's images.
+    pub inputs: InputPixels,
     /// The reason for waiting that its client was told last.
     pub announced: Option<Waiting>,
     /// When it was accepted, in seconds since 1970.
@@ -88,9 +93,11 @@ pub(crate) struct Published {
 
 impl Job {
     /// A job for a client's connection.
-    pub(crate) fn attached(id: JobId, uid: u32, client: ClientId, request: Generate) -> Self {
+    pub(crate) fn attached(id: JobId, uid: u32, client: ClientId, job: NewJob) -> Self {
         let delivery = Delivery::Connection(client);
+        let NewJob { request, images } = job;
         let mut job = Self::new(id, uid, request, delivery, JobPhase::Waiting);
+        job.inputs = InputPixels::Here(images);
         job.accepted_unix_s = unix_s();
         job
     }
@@ -102,13 +109,13 @@ impl Job {
         phase: JobPhase,
         model: Option<&ModelInfo>,
     ) -> Self {
-        let JobRecord { uid, submit, accepted_unix_s, started, images, end } = record;
+        let JobRecord { uid, submit, accepted_unix_s, started, images, end, .. } = record;
         let phase = match &end {
             Some(end) => ended(&end.result, end.lived_s),
             None => phase,
         };
         let stored = DetachedJob {
-            bytes: retention::job_bytes(&submit.params, started.as_ref(), model),
+            bytes: retention::job_bytes(&submit, started.as_ref(), model),
             published: watch::Sender::new(Published { images, end: end.map(|end| end.result) }),
             started,
             unsaved_bytes: 0,
@@ -127,6 +134,7 @@ impl Job {
             id,
             owner: Owner::new(uid, request.on_behalf_of.as_deref()),
             progress: Progress::new(&request.params),
+            inputs: InputPixels::of(&request),
             request,
             delivery,
             phase,
@@ -209,15 +217,21 @@ impl Job {
         }
     }
 
-    /// A worker gets it: the command, and the latents that follow.
-    pub(crate) fn begin(&mut self) -> (Command, Bytes) {
+    /// A worker gets it: the command, and what follows it.
+    pub(crate) fn begin(&mut self) -> (Command, CommandPayload) {
         self.begun.get_or_insert_with(Instant::now);
         self.last_step = None;
         let (from, latents) = self.progress.take_over().unzip();
         self.step = from.map_or(0, |point: Point| point.step);
         let (job, params) = (self.id, Box::new(self.request.params.clone()));
         let previews = self.request.previews;
-        (Command::Generate { job, params, previews, from }, latents.unwrap_or_default())
+        let pixels = self.inputs.give(self.is_detached());
+        let images = self.request.images.iter().zip(&pixels);
+        let images = images
+            .map(|(image, pixels)| JobImage { role: image.role, bytes: pixels.len() as u64 })
+            .collect();
+        let payload = CommandPayload { latents: latents.unwrap_or_default(), images: pixels };
+        (Command::Generate { job, params, previews, from, images }, payload)
     }
 
     /// The worker has done a step of `of`.
@@ -254,9 +268,24 @@ impl Job {
         estimates: &Estimates,
     ) -> Option<Duration> {
         let steps = self.steps(model)?;
+        let skipped = self.skipped(steps);
         let images = u64::from(self.count().saturating_sub(self.progress.whole()));
-        let steps = (images * u64::from(steps)).saturating_sub(self.step.into());
+        let done = self.step.saturating_sub(skipped);
+        let steps = (images * u64::from(steps - skipped)).saturating_sub(done.into());
         estimates.work(self.shape(model)?, steps, images)
+    }
+
+    /// Of so many steps, those that an initial image saves, as diffusers'
+    /// `ZImageImg2ImgPipeline.get_timesteps` has them.
+    fn skipped(&self, steps: u32) -> u32 {
+        if self.request.image(ImageRole::Initial).is_none() {
+            return 0;
+        }
+        let usual = default_strength(self.request.image(ImageRole::Mask).is_some());
+        let strength = self.request.params.strength.unwrap_or(usual);
+        let skipped = f64::from(steps) - f64::from(steps) * f64::from(strength);
+        // A step at least is left to wait for.
+        (skipped.max(0.0) as u32).min(steps.saturating_sub(1))
     }
 
     fn steps(&self, model: Option<&ModelInfo>) -> Option<u32> {
@@ -283,7 +312,8 @@ impl Job {
         let Delivery::Store(stored) = &mut self.delivery else { return };
         let images: u64 =
             stored.published.borrow().images.iter().map(|stored| stored.image.bytes).sum();
-        stored.bytes = retention::ended_bytes(&self.request.params, images);
+        stored.bytes = retention::ended_bytes(&self.request, images);
+        self.inputs = InputPixels::of(&self.request);
         let asked = &mut self.request.params;
         asked.prompt = asked.prompt.chars().take(PROMPT_SHOWN).collect();
         asked.negative = None;
@@ -413,7 +443,7 @@ pub(super) fn unix_s() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use zimg_protocol::messages::Params;
+    use zimg_protocol::messages::{ImageInput, ImageSource, Params};
 
     use super::*;
 
@@ -430,7 +460,7 @@ mod tests {
             previews: false,
             ..Generate::default()
         };
-        Job::attached(1, 1000, 1, submit)
+        Job::attached(1, 1000, 1, submit.into())
     }
 
     #[test]
@@ -443,6 +473,22 @@ mod tests {
         assert_eq!(job.time_left(None, &estimates), Some(Duration::from_millis(400)));
         job.step_done(3, 4);
         assert_eq!(job.time_left(None, &estimates), Some(Duration::from_millis(100)));
+        // An initial image saves the first steps: 1 of 4 at 0.6, and 2 at 0.5.
+        let layout = ImageRole::Initial.layout();
+        let (role, source) = (ImageRole::Initial, ImageSource::Inline);
+        job.request.images = vec![ImageInput { role, layout, width: 64, height: 64, source }];
+        for (strength, step, left) in [
+            (None, 0, 300),
+            (None, 1, 300),
+            (None, 3, 100),
+            (Some(0.5), 0, 200),
+            (Some(1.0), 0, 400),
+        ] {
+            job.request.params.strength = strength;
+            job.step_done(step, 4);
+            let expected = Some(Duration::from_millis(left));
+            assert_eq!(job.time_left(None, &estimates), expected, "{strength:?} {step}");
+        }
     }
 
     #[test]

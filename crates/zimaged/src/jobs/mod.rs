@@ -12,6 +12,8 @@ mod detached;
 mod dispatch;
 mod effect;
 mod id;
+mod input_pixels;
+mod inputs;
 mod job;
 mod listing;
 mod progress;

@@ -20,6 +20,8 @@ pub(crate) enum Refusal {
     Failed(Failure),
     #[error("the model takes no {0}")]
     ImageInput(&'static str),
+    #[error("the request's images did not come with it")]
+    ImagesMissing,
     #[error("user {0} may not ask on behalf of others: `on_behalf_of` is refused")]
     OnBehalfOf(u32),
     #[error("the queue is full with {}{}", counted(*.jobs), ends(*.free_in))]
@@ -75,7 +77,8 @@ impl Refusal {
             Self::NoDetachedJob(_)
             | Self::NoOwnDetachedJob(_)
             | Self::NotEnded(_)
-            | Self::ImageInput(_) => Kind::Refused,
+            | Self::ImageInput(_)
+            | Self::ImagesMissing => Kind::Refused,
             Self::NoUnfinishedJob(_) | Self::NoOwnUnfinishedJob(_) | Self::OnBehalfOf(_) => {
                 Kind::Permission
             }
@@ -102,6 +105,7 @@ impl Refusal {
             Self::JobsWaiting(_) => "try again when they have ended",
             Self::ModelNeeded => "try again later",
             Self::ImageInput(_) => "send the request without it",
+            Self::ImagesMissing => "send them after the request, or as sealed memory beside it",
             Self::ConnectionBusy | Self::OnBehalfOf(_) => return None,
         };
         Some(hint.to_owned())

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use zimg_protocol::limits::image_bytes as bytes_of;
-use zimg_protocol::messages::{ModelInfo, Params, Started};
+use zimg_protocol::messages::{Generate, ModelInfo, Params, Started};
 
 use super::refusal::Refusal;
 use crate::owner::Owner;
@@ -61,10 +61,10 @@ pub(crate) fn admit(
     retention: &Retention,
     detached: impl Iterator<Item = (Owner, u64)> + Clone,
     owner: &Owner,
-    asked: &Params,
+    request: &Generate,
     model: Option<&ModelInfo>,
 ) -> Result<(), Refusal> {
-    let more = job_bytes(asked, None, model);
+    let more = job_bytes(request, None, model);
     let used = |own: bool| {
         let jobs = detached.clone().filter(move |(other, _)| !own || other == owner);
         jobs.fold((0, 0), |(n, sum), (_, bytes)| (n + 1, sum + bytes))
@@ -88,16 +88,23 @@ pub(crate) fn admit(
 
 /// Bytes that a job will take on the disk.
 pub(crate) fn job_bytes(
-    asked: &Params,
+    request: &Generate,
     started: Option<&Started>,
     model: Option<&ModelInfo>,
 ) -> u64 {
-    OVERHEAD + prompt_bytes(asked) + image_bytes(asked, started, model) * u64::from(asked.images())
+    let asked = &request.params;
+    ended_bytes(request, image_bytes(asked, started, model) * u64::from(asked.images()))
 }
 
 /// Bytes that a job takes that has ended with so many bytes of images.
-pub(crate) fn ended_bytes(asked: &Params, images: u64) -> u64 {
-    OVERHEAD + prompt_bytes(asked) + images
+pub(crate) fn ended_bytes(request: &Generate, images: u64) -> u64 {
+    OVERHEAD + prompt_bytes(&request.params) + input_bytes(request) + images
+}
+
+/// Bytes of a request's image inputs, which are stored until the job is deleted: an image that is
+/// damaged on the disk is generated again from them.
+pub(crate) fn input_bytes(request: &Generate) -> u64 {
+    request.images.iter().filter_map(|image| Some(image.bytes().ok()? as u64)).sum()
 }
 
 /// Bytes of one image, as far as its size is known.
@@ -122,14 +129,16 @@ fn prompt_bytes(asked: &Params) -> u64 {
 mod tests {
     use std::time::Duration;
 
+    use zimg_protocol::messages::{ImageInput, ImageRole, ImageSource};
     use zimg_protocol::{Failure, Kind};
 
     use super::*;
 
     const MIB: u64 = 1 << 20;
 
-    fn params(count: u32) -> Params {
-        Params { count: Some(count), width: Some(1024), height: Some(1024), ..Params::new("a fox") }
+    fn params(count: u32) -> Generate {
+        let side = Some(1024);
+        Params { count: Some(count), width: side, height: side, ..Params::new("a fox") }.into()
     }
 
     fn retention() -> Retention {
@@ -165,9 +174,29 @@ mod tests {
     }
 
     #[test]
+    fn image_inputs_are_counted_until_the_job_is_deleted() {
+        let image = |role: ImageRole| {
+            let (layout, source) = (role.layout(), ImageSource::Inline);
+            ImageInput { role, layout, width: 1024, height: 1024, source }
+        };
+        let images = vec![image(ImageRole::Initial), image(ImageRole::Mask)];
+        let with = Generate { images, ..params(1) };
+        assert_eq!(job_bytes(&with, None, None) - job_bytes(&params(1), None, None), 4 * MIB);
+        assert_eq!(ended_bytes(&with, 0) - ended_bytes(&params(1), 0), 4 * MIB);
+        let mut jobs = vec![(7.into(), job_bytes(&with, None, None)); 2];
+        let refused = |jobs: &[(Owner, u64)]| {
+            admit(&retention(), jobs.iter().cloned(), &7.into(), &with, None).unwrap_err()
+        };
+        assert!(matches!(refused(&jobs), Refusal::OwnQuota { .. }));
+        jobs[0].1 = ended_bytes(&with, 3 * MIB);
+        assert!(matches!(refused(&jobs), Refusal::OwnQuota { .. }));
+    }
+
+    #[test]
     fn small_jobs_are_counted() {
         let mut jobs = Vec::new();
-        let small = Params { width: Some(64), height: Some(64), ..Params::new("a fox") };
+        let side = Some(64);
+        let small = Params { width: side, height: side, ..Params::new("a fox") }.into();
         for _ in 0..100 {
             admit(&retention(), jobs.iter().cloned(), &7.into(), &small, None).unwrap();
             jobs.push((7.into(), job_bytes(&small, None, None)));

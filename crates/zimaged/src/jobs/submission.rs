@@ -1,9 +1,10 @@
 //! New jobs: accepted into the queue, or refused with a reason.
 
 use zimg_protocol::Failure;
-use zimg_protocol::messages::{Busy, Event, Generate, JobId, ModelInfo};
+use zimg_protocol::messages::{Busy, Event, Generate, ImageRole, JobId, ModelInfo};
 
 use super::effect::Effect;
+use super::input_pixels::InputPixels;
 use super::job::{Job, unix_s};
 use super::listing::{Serving, count, position};
 use super::refusal::Refusal;
@@ -12,6 +13,7 @@ use super::{JobTable, retention};
 use crate::events;
 use crate::outbox::ClientId;
 use crate::owner::Owner;
+use crate::request_images::{NewJob, RequestImages};
 use crate::scheduler::queue::QueueFull;
 use crate::store::{JobRecord, StoreRequest};
 
@@ -21,22 +23,27 @@ impl JobTable {
         &mut self,
         client: ClientId,
         uid: u32,
-        request: Generate,
+        job: impl Into<NewJob>,
         model: Option<&ModelInfo>,
         serving: &Serving<'_>,
     ) -> Vec<Effect> {
+        let NewJob { mut request, images } = job.into();
+        request.take_size();
         let mut effects = Vec::new();
-        match self.admit(uid, &request, model, serving, &mut effects) {
+        match self.admit(uid, (&request, &images), model, serving, &mut effects) {
             Ok(id) if request.detach => {
                 let record = JobRecord::new(uid, request, unix_s());
                 let phase = JobPhase::Accepting(client);
-                self.insert(Job::detached(id, record.clone(), phase, model));
+                let inputs = images.pixels().to_vec();
+                let mut job = Job::detached(id, record.clone(), phase, model);
+                job.inputs = InputPixels::Here(images);
+                self.insert(job);
                 let record = Box::new(record);
                 effects.push(Effect::Expect(client));
-                effects.push(Effect::Store(StoreRequest::Accept { job: id, record }));
+                effects.push(Effect::Store(StoreRequest::Accept { job: id, record, inputs }));
             }
             Ok(id) => {
-                self.insert(Job::attached(id, uid, client, request));
+                self.insert(Job::attached(id, uid, client, NewJob { request, images }));
                 let position = position(&self.queue.positions(), id);
                 if let Some(job) = self.jobs.get_mut(&id) {
                     job.announce_position(position);
@@ -80,13 +87,22 @@ impl JobTable {
     fn admit(
         &mut self,
         uid: u32,
-        request: &Generate,
+        (request, images): (&Generate, &RequestImages),
         model: Option<&ModelInfo>,
         serving: &Serving<'_>,
         effects: &mut Vec<Effect>,
     ) -> Result<JobId, Refusal> {
-        if let Some(image) = request.images.first() {
+        request.check_images().map_err(Refusal::Failed)?;
+        // No model takes a control image; of others, one that is not loaded is asked later.
+        let takes = |role| match model {
+            Some(model) => model.capabilities.takes(role),
+            None => role != ImageRole::Control,
+        };
+        if let Some(image) = request.images.iter().find(|image| !takes(image.role)) {
             return Err(Refusal::ImageInput(image.role.name()));
+        }
+        if request.images.len() != images.pixels().len() {
+            return Err(Refusal::ImagesMissing);
         }
         request.params.check().map_err(|error| Refusal::Failed(error.into()))?;
         let owner = Owner::new(uid, request.on_behalf_of.as_deref());
@@ -97,7 +113,7 @@ impl JobTable {
             }
             let used =
                 self.detached().filter_map(|job| Some((job.owner.clone(), job.stored()?.bytes)));
-            retention::admit(&self.retention, used, &owner, &request.params, model)?;
+            retention::admit(&self.retention, used, &owner, request, model)?;
         }
         self.queue.admit(&owner).map_err(|full| self.full(&owner, full, serving))?;
         let id = if request.detach { self.ids.next_unique() } else { Some(self.ids.next()) };

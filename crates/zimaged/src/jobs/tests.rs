@@ -1,6 +1,8 @@
 //! The job table as a table: in each phase, where each input leads and what must be done, without
 //! processes, sockets or a disk.
 
+mod inputs;
+
 use bytes::Bytes;
 use zimage_ipc::{Command, Report};
 use zimg_protocol::Kind;
@@ -293,12 +295,14 @@ fn detached_jobs() {
 fn a_ready_worker_gets_the_job_and_its_client_hears_of_each_step() {
     let mut table = reach("Waiting", false);
     let effects = table.dispatch(SECOND, None);
-    let [Effect::Command(SECOND, command, latents), Effect::Worker(SECOND, given)] = &effects[..]
+    let [Effect::Command(SECOND, command, payload), Effect::Worker(SECOND, given)] = &effects[..]
     else {
         panic!("{effects:?}")
     };
     assert!(
-        matches!(**command, Command::Generate { job: 1, from: None, .. }) && latents.is_empty()
+        matches!(**command, Command::Generate { job: 1, from: None, .. })
+            && payload.latents.is_empty()
+            && payload.images.is_empty()
     );
     assert!(matches!(given, WorkerInput::Given(1)));
     let started = Started { model: model("m"), width: 64, height: 64, steps: 8, guidance: 0.0 };

@@ -93,20 +93,25 @@ impl Queue {
         self.line(ticket.priority).push_front(ticket);
     }
 
-    /// Makes the next job the running one of this worker; `None` when none waits or it has one.
-    pub(crate) fn next_for(&mut self, worker: WorkerId) -> Option<JobId> {
+    /// Makes the next job that can begin the running one of this worker; `None` when none waits or it
+    /// has one.
+    pub(crate) fn next_for(
+        &mut self,
+        worker: WorkerId,
+        can_begin: impl Fn(JobId) -> bool,
+    ) -> Option<JobId> {
         if self.running.contains_key(&worker) {
             return None;
         }
-        let ticket = self.pop()?;
+        let ticket = self.pop(can_begin)?;
         let job = ticket.job;
         self.running.insert(worker, ticket);
         Some(job)
     }
 
-    fn pop(&mut self) -> Option<Ticket> {
+    fn pop(&mut self, can_begin: impl Fn(JobId) -> bool) -> Option<Ticket> {
         [Priority::Interactive, Priority::Batch].into_iter().find_map(|priority| {
-            let (owner, job) = self.line(priority).pop()?;
+            let (owner, job) = self.line(priority).pop(&can_begin)?;
             Some(Ticket { job, owner, priority })
         })
     }
@@ -121,13 +126,12 @@ impl Queue {
             || self.batch.remove(job)
     }
 
-    /// Running batch jobs to preempt, so that each waiting interactive job has a worker.
-    pub(crate) fn preemptible(&self) -> Vec<JobId> {
-        if self.interactive.len() == 0 {
-            return Vec::new();
-        }
+    /// Running batch jobs to preempt, so that each waiting interactive job that can begin has a
+    /// worker.
+    pub(crate) fn preemptible(&self, can_begin: impl Fn(JobId) -> bool) -> Vec<JobId> {
+        let waiting = self.interactive.jobs().filter(|job| can_begin(*job)).count();
         let batch = self.running.values().filter(|running| running.priority == Priority::Batch);
-        batch.map(|running| running.job).take(self.interactive.len()).collect()
+        batch.map(|running| running.job).take(waiting).collect()
     }
 
     /// The job that this worker runs.
@@ -154,14 +158,14 @@ impl Queue {
     /// going to be preempted come after those that preempt them.
     pub(crate) fn order(&self) -> Vec<JobId> {
         let mut rest = self.clone();
-        for job in self.preemptible() {
+        for job in self.preemptible(|_| true) {
             let preempted = self.running.values().find(|running| running.job == job).cloned();
             rest.remove(job);
             preempted.into_iter().for_each(|ticket| rest.push_front(ticket));
         }
         let mut order = Vec::with_capacity(self.unfinished());
         order.extend(rest.running.values().map(|running| running.job));
-        order.extend(std::iter::from_fn(|| rest.pop()).map(|ticket| ticket.job));
+        order.extend(std::iter::from_fn(|| rest.pop(|_| true)).map(|ticket| ticket.job));
         order
     }
 
@@ -191,6 +195,10 @@ impl Line {
         self.0.iter().map(|(_, jobs)| jobs.len()).sum()
     }
 
+    fn jobs(&self) -> impl Iterator<Item = JobId> {
+        self.0.iter().flat_map(|(_, jobs)| jobs).copied()
+    }
+
     /// How many jobs of this user wait.
     fn of(&self, owner: &Owner) -> usize {
         self.0.iter().find(|(other, _)| other == owner).map_or(0, |(_, jobs)| jobs.len())
@@ -212,10 +220,14 @@ impl Line {
         self.0.push_front((owner, jobs));
     }
 
-    /// Takes the next job out; the next user is served after it.
-    fn pop(&mut self) -> Option<(Owner, JobId)> {
-        let (owner, mut jobs) = self.0.pop_front()?;
-        let job = jobs.pop_front()?;
+    /// Takes the next job out that can begin; the next user is served after it. Users whose jobs
+    /// cannot begin keep their turn.
+    fn pop(&mut self, can_begin: impl Fn(JobId) -> bool) -> Option<(Owner, JobId)> {
+        let (user, at) = self.0.iter().enumerate().find_map(|(user, (_, jobs))| {
+            Some((user, jobs.iter().position(|job| can_begin(*job))?))
+        })?;
+        let (owner, mut jobs) = self.0.remove(user)?;
+        let job = jobs.remove(at)?;
         if !jobs.is_empty() {
             self.0.push_back((owner.clone(), jobs));
         }
@@ -275,7 +287,7 @@ mod tests {
     fn drain(queue: &mut Queue) -> Vec<JobId> {
         std::iter::from_fn(|| {
             finish(queue);
-            queue.next_for(FIRST)
+            queue.next_for(FIRST, |_| true)
         })
         .collect()
     }
@@ -305,17 +317,17 @@ mod tests {
         let mut queue = queue();
         push(&mut queue, batch(7, 1)).unwrap();
         push(&mut queue, batch(8, 2)).unwrap();
-        assert_eq!(queue.next_for(FIRST), Some(1));
-        assert!(queue.preemptible().is_empty(), "the other is a batch job, too");
+        assert_eq!(queue.next_for(FIRST, |_| true), Some(1));
+        assert!(queue.preemptible(|_| true).is_empty(), "the other is a batch job, too");
         assert!(queue.before(ticket(9, 9)).is_empty());
         assert_eq!(queue.before(batch(9, 9)), [1, 2]);
         push(&mut queue, ticket(8, 3)).unwrap();
-        assert_eq!(queue.preemptible(), [1]);
+        assert_eq!(queue.preemptible(|_| true), [1]);
         assert_eq!(queue.positions(), [(3, 0), (2, 2)]);
         put_back(&mut queue);
         assert_eq!(queue.positions(), [(3, 0), (1, 1), (2, 2)]);
-        assert_eq!(queue.next_for(FIRST), Some(3));
-        assert!(queue.preemptible().is_empty(), "an interactive job runs");
+        assert_eq!(queue.next_for(FIRST, |_| true), Some(3));
+        assert!(queue.preemptible(|_| true).is_empty(), "an interactive job runs");
         assert_eq!(queue.before(ticket(9, 9)), [3]);
         assert_eq!(drain(&mut queue), [1, 2]);
     }
@@ -325,8 +337,8 @@ mod tests {
         let mut queue = queue();
         push(&mut queue, ticket(7, 1)).unwrap();
         push(&mut queue, ticket(7, 2)).unwrap();
-        assert_eq!(queue.next_for(FIRST), Some(1));
-        assert_eq!(queue.next_for(FIRST), None);
+        assert_eq!(queue.next_for(FIRST, |_| true), Some(1));
+        assert_eq!(queue.next_for(FIRST, |_| true), None);
         assert_eq!(queue.running_on(FIRST), Some(1));
         assert_eq!(queue.positions(), [(2, 1)]);
         assert_eq!(queue.order(), [1, 2]);
@@ -340,7 +352,7 @@ mod tests {
             push(&mut queue, batch(7, job + 2)).unwrap();
         }
         assert_eq!(push(&mut queue, ticket(7, 5)), Err(QueueFull::User(4)));
-        queue.next_for(FIRST);
+        queue.next_for(FIRST, |_| true);
         assert_eq!(push(&mut queue, batch(7, 5)), Err(QueueFull::User(4)));
         push(&mut queue, ticket(8, 6)).unwrap();
         push(&mut queue, ticket(9, 7)).unwrap();
@@ -356,12 +368,31 @@ mod tests {
         for (uid, job) in [(7, 1), (7, 2), (8, 3)] {
             push(&mut queue, ticket(uid, job)).unwrap();
         }
-        queue.next_for(FIRST);
+        queue.next_for(FIRST, |_| true);
         put_back(&mut queue);
         assert_eq!(queue.running_on(FIRST), None);
         assert_eq!(drain(&mut queue), [1, 3, 2]);
         put_back(&mut queue);
         assert_eq!(queue.waiting(), 0, "nothing runs");
+    }
+
+    #[test]
+    fn jobs_that_cannot_begin_are_passed_over_and_keep_their_turn() {
+        let mut queue = queue();
+        for (uid, job) in [(7, 1), (7, 2), (8, 3)] {
+            push(&mut queue, ticket(uid, job)).unwrap();
+        }
+        push(&mut queue, batch(9, 4)).unwrap();
+        assert_eq!(queue.next_for(FIRST, |job| job == 4), Some(4), "no other can begin");
+        assert!(queue.preemptible(|_| false).is_empty(), "nor does it make room for them");
+        assert_eq!(queue.preemptible(|job| job == 3), [4]);
+        finish(&mut queue);
+        assert_eq!(queue.next_for(FIRST, |job| job == 3), Some(3));
+        finish(&mut queue);
+        assert_eq!(queue.next_for(FIRST, |job| job == 2), Some(2), "its user's turn was not lost");
+        finish(&mut queue);
+        assert_eq!(queue.next_for(FIRST, |_| false), None);
+        assert_eq!(drain(&mut queue), [1]);
     }
 
     #[test]
@@ -382,21 +413,21 @@ mod tests {
         for job in [batch(7, 1), batch(7, 2), batch(8, 3)] {
             push(&mut queue, job).unwrap();
         }
-        assert_eq!(queue.next_for(SECOND), Some(1));
-        assert_eq!(queue.next_for(FIRST), Some(3));
-        assert_eq!(queue.next_for(FIRST), None);
+        assert_eq!(queue.next_for(SECOND, |_| true), Some(1));
+        assert_eq!(queue.next_for(FIRST, |_| true), Some(3));
+        assert_eq!(queue.next_for(FIRST, |_| true), None);
         assert_eq!(queue.running().collect::<Vec<_>>(), [(FIRST, 3), (SECOND, 1)]);
         assert_eq!(queue.order(), [3, 1, 2]);
         assert_eq!((queue.waiting(), queue.unfinished()), (1, 3));
         // One interactive job takes one worker, two take both.
         push(&mut queue, ticket(9, 4)).unwrap();
-        assert_eq!(queue.preemptible(), [3]);
+        assert_eq!(queue.preemptible(|_| true), [3]);
         assert_eq!(queue.order(), [1, 4, 3, 2]);
         push(&mut queue, ticket(9, 5)).unwrap();
-        assert_eq!(queue.preemptible(), [3, 1]);
+        assert_eq!(queue.preemptible(|_| true), [3, 1]);
         push(&mut queue, ticket(9, 6)).unwrap();
         assert_eq!(push(&mut queue, ticket(10, 7)), Err(QueueFull::Total(6)));
         assert!(queue.remove(1));
-        assert_eq!(queue.next_for(SECOND), Some(4));
+        assert_eq!(queue.next_for(SECOND, |_| true), Some(4));
     }
 }

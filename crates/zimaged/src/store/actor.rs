@@ -24,8 +24,10 @@ pub(crate) enum StoreRequest {
     Open,
     /// Reserves job ids.
     ReserveIds(u32),
-    /// Stores a new job.
-    Accept { job: JobId, record: Box<JobRecord> },
+    /// Stores a new job with the images of its request.
+    Accept { job: JobId, record: Box<JobRecord>, inputs: Vec<Bytes> },
+    /// Reads the images of a job's request.
+    ReadInputs { job: JobId },
     /// Stores the next image of a job.
     StoreImage { job: JobId, started: Started, image: ImageInfo, pixels: Vec<u8> },
     /// Stores how a job ended.
@@ -58,7 +60,8 @@ pub(crate) type ReadResult = Result<Bytes, ReadError>;
 /// Why pixels cannot be read.
 #[derive(Debug)]
 pub(crate) enum ReadError {
-    /// The file differs from what was stored; the image has to be generated again.
+    /// The file differs from what was stored: an image has to be generated again, and a job without
+    /// the images of its request cannot begin.
     Damaged(String),
     /// The system refuses the read.
     Failed(Failure),
@@ -95,6 +98,11 @@ pub(crate) enum StoreEvent {
     Deleted {
         job: JobId,
         result: Result<(), Failure>,
+    },
+    /// The images of a job's request.
+    InputsRead {
+        job: JobId,
+        result: Result<Vec<Bytes>, ReadError>,
     },
     /// A delivery (`delivery.rs`) is over, and ends with this event.
     Delivered {
@@ -171,6 +179,14 @@ impl Store {
     }
 }
 
+/// Why pixels of a store were not read.
+fn unread(store: &JobStore, error: StoreError) -> ReadError {
+    match error {
+        StoreError::Damaged(damage) => ReadError::Damaged(damage.to_string()),
+        other => ReadError::Failed(other.failure(store.path())),
+    }
+}
+
 fn closed() -> Failure {
     Failure::new(Kind::Internal, "the job store is closed")
 }
@@ -189,10 +205,13 @@ impl StoreActor {
             StoreRequest::ReserveIds(count) => {
                 StoreEvent::IdsReserved(self.run(|store| store.reserve_ids(count)))
             }
-            StoreRequest::Accept { job, record } => {
+            StoreRequest::Accept { job, record, inputs } => {
                 self.open_if_closed();
-                let result = self.run(|store| store.accept(job, &record));
+                let result = self.run(|store| store.accept(job, *record, &inputs));
                 StoreEvent::Accepted { job, result }
+            }
+            StoreRequest::ReadInputs { job } => {
+                StoreEvent::InputsRead { job, result: self.inputs(job) }
             }
             StoreRequest::StoreImage { job, started, image, pixels } => {
                 let result = self.run(|store| store.store_image(job, &started, &image, &pixels));
@@ -232,10 +251,13 @@ impl StoreActor {
 
     fn pixels(&self, job: JobId, image: &StoredImage, offset: u64, most: usize) -> ReadResult {
         let store = self.store.as_ref().map_err(|failure| ReadError::Failed(failure.clone()))?;
-        store.read(job, image, offset, most).map(Bytes::from).map_err(|error| match error {
-            StoreError::Damaged(damage) => ReadError::Damaged(damage.to_string()),
-            other => ReadError::Failed(other.failure(store.path())),
-        })
+        store.read(job, image, offset, most).map(Bytes::from).map_err(|error| unread(store, error))
+    }
+
+    fn inputs(&mut self, job: JobId) -> Result<Vec<Bytes>, ReadError> {
+        let record = self.run(|store| store.record(job)).map_err(ReadError::Failed)?;
+        let store = self.store.as_ref().map_err(|failure| ReadError::Failed(failure.clone()))?;
+        store.read_inputs(job, &record).map_err(|error| unread(store, error))
     }
 
     /// Runs an operation on the open store. A store that turns out to be damaged is opened again,

@@ -37,6 +37,10 @@ pub(crate) enum Damage {
     ImageMissing { job: JobId, index: u32 },
     #[error("image {index} of job {job} has changed")]
     ImageChanged { job: JobId, index: u32 },
+    #[error("image input {index} of job {job} is missing")]
+    InputMissing { job: JobId, index: u32 },
+    #[error("image input {index} of job {job} has changed")]
+    InputChanged { job: JobId, index: u32 },
     #[error("there are images, but no database of their jobs")]
     NoDatabase,
     #[error("the database is cut off")]

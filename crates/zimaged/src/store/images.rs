@@ -1,4 +1,5 @@
-//! Image files: the pixels of each stored image, beside the database that has their checksums.
+//! Image files: the pixels of each stored image and of each image that a stored request has, beside
+//! the database that has their checksums.
 //!
 //! Pixels in the database would make it slow to verify and would keep it large; a file's space is
 //! free at once. A file is renamed into place only when it is on the disk, and the database refers
@@ -10,6 +11,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use zimg_protocol::limits::IMAGES_MAX;
 use zimg_protocol::messages::JobId;
 
 use super::error::{Damage, StoreError};
@@ -17,9 +19,12 @@ use super::record::StoredImage;
 use super::sync::{sync, sync_parent};
 
 const SUFFIX: &str = ".rgb";
+/// Of the images that a request has.
+const INPUT_SUFFIX: &str = ".input";
 /// Bytes that are read at a time.
 const PIECE: usize = 256 << 10;
 const TEMPORARY_SUFFIX: &str = ".rgb.new";
+const TEMPORARY_INPUT_SUFFIX: &str = ".input.new";
 
 /// The directory of image files.
 #[derive(Debug)]
@@ -44,6 +49,55 @@ impl ImageFiles {
             let _ = fs::remove_file(&temporary);
         }
         written
+    }
+
+    /// Writes the images of a request to the disk, all or none.
+    pub(super) fn write_inputs<B: AsRef<[u8]>>(&self, job: JobId, images: &[B]) -> io::Result<()> {
+        let written = (0..).zip(images).try_for_each(|(index, pixels)| {
+            let temporary = self.0.join(format!("{job}-{index}{TEMPORARY_INPUT_SUFFIX}"));
+            write_file(&temporary, pixels.as_ref())
+                .and_then(|()| fs::rename(&temporary, self.input_path(job, index)))
+                .inspect_err(|_| {
+                    let _ = fs::remove_file(&temporary);
+                })
+        });
+        let written = match images {
+            [] => Ok(()),
+            _ => written.and_then(|()| sync(&File::open(&self.0)?)),
+        };
+        if written.is_err() {
+            let _ = self.remove_inputs(job);
+        }
+        written
+    }
+
+    /// Reads the images of a request, whose lengths and checksums the record has.
+    pub(super) fn read_inputs(
+        &self,
+        job: JobId,
+        expected: impl Iterator<Item = (usize, u32)>,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let read = |(index, (bytes, crc)): (u32, (usize, u32))| {
+            let mut file =
+                File::open(self.input_path(job, index)).map_err(|error| match error.kind() {
+                    ErrorKind::NotFound => StoreError::from(Damage::InputMissing { job, index }),
+                    _ => error.into(),
+                })?;
+            let mut pixels = Vec::with_capacity(bytes);
+            // One more than there are, so that a longer file is seen.
+            (&mut file).take(bytes as u64 + 1).read_to_end(&mut pixels)?;
+            if pixels.len() != bytes || crc32fast::hash(&pixels) != crc {
+                return Err(Damage::InputChanged { job, index }.into());
+            }
+            Ok(pixels)
+        };
+        (0..).zip(expected).map(read).collect()
+    }
+
+    /// Removes the images of a job's request.
+    pub(super) fn remove_inputs(&self, job: JobId) -> io::Result<()> {
+        let indices = 0..u32::try_from(IMAGES_MAX).unwrap_or(u32::MAX);
+        remove_all(indices.map(|index| self.input_path(job, index)))
     }
 
     /// Checks that there is space for so many bytes and, with them in place, for what `then` does.
@@ -106,26 +160,29 @@ impl ImageFiles {
 
     /// Removes a job's images with these indices.
     pub(super) fn remove(&self, job: JobId, indices: std::ops::Range<u32>) -> io::Result<()> {
-        for index in indices {
-            match fs::remove_file(self.path(job, index)) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
+        remove_all(indices.map(|index| self.path(job, index)))
     }
 
-    /// Removes the image files that no record refers to. Other files are left alone.
-    pub(super) fn remove_unknown(&self, known: &HashSet<(JobId, u32)>) -> io::Result<()> {
+    /// Removes the image files that no record refers to: images, and images of requests. Other files
+    /// are left alone.
+    pub(super) fn remove_unknown(
+        &self,
+        images: &HashSet<(JobId, u32)>,
+        inputs: &HashSet<(JobId, u32)>,
+    ) -> io::Result<()> {
         for entry in fs::read_dir(&self.0)? {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_str().unwrap_or_default();
-            let stale = match (parse_name(name, SUFFIX), parse_name(name, TEMPORARY_SUFFIX)) {
-                (Some(image), _) => !known.contains(&image),
-                (None, temporary) => temporary.is_some(),
+            let unknown = |suffix, known: &HashSet<_>| {
+                parse_name(name, suffix).is_some_and(|image| !known.contains(&image))
             };
-            if stale {
+            let temporary = |suffix| parse_name(name, suffix).is_some();
+            if unknown(SUFFIX, images)
+                || unknown(INPUT_SUFFIX, inputs)
+                || temporary(TEMPORARY_SUFFIX)
+                || temporary(TEMPORARY_INPUT_SUFFIX)
+            {
                 fs::remove_file(entry.path())?;
             }
         }
@@ -135,6 +192,21 @@ impl ImageFiles {
     fn path(&self, job: JobId, index: u32) -> PathBuf {
         self.0.join(format!("{job}-{index}{SUFFIX}"))
     }
+
+    fn input_path(&self, job: JobId, index: u32) -> PathBuf {
+        self.0.join(format!("{job}-{index}{INPUT_SUFFIX}"))
+    }
+}
+
+/// Removes files, as far as they are there.
+fn remove_all(paths: impl Iterator<Item = PathBuf>) -> io::Result<()> {
+    for path in paths {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn changed(job: JobId, stored: &StoredImage) -> StoreError {

@@ -7,6 +7,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use zimg_protocol::messages::{ImageInfo, JobId, Started};
 
 use super::IDS_RESERVED;
@@ -72,11 +73,14 @@ impl JobStore {
             }
         };
         let images = ImageFiles::open(directory.images())?;
-        let known: HashSet<_> = jobs
-            .iter()
-            .flat_map(|(job, record)| record.indices().map(|index| (*job, index)))
-            .collect();
-        images.remove_unknown(&known)?;
+        let known = |indices: fn(&JobRecord) -> Range<u32>| -> HashSet<_> {
+            let of = |(job, record): &(JobId, JobRecord)| {
+                let job = *job;
+                indices(record).map(move |index| (job, index))
+            };
+            jobs.iter().flat_map(of).collect()
+        };
+        images.remove_unknown(&known(JobRecord::indices), &known(JobRecord::input_indices))?;
         let reserve = ReserveFile::fill(directory.reserve());
         let mut store = Self { directory, database, images, reserve };
         // On a full disk there are no new ids, but stored jobs can still be fetched.
@@ -94,9 +98,35 @@ impl JobStore {
         self.database.reserve_ids(count)
     }
 
-    /// Stores a new job.
-    pub(crate) fn accept(&mut self, job: JobId, record: &JobRecord) -> Result<(), StoreError> {
-        self.database.insert(job, record)
+    /// Stores a new job with the images of its request.
+    pub(crate) fn accept(
+        &mut self,
+        job: JobId,
+        mut record: JobRecord,
+        inputs: &[Bytes],
+    ) -> Result<(), StoreError> {
+        self.images.write_inputs(job, inputs)?;
+        record.inputs = inputs.iter().map(|pixels| crc32fast::hash(pixels)).collect();
+        self.database.insert(job, &record).inspect_err(|_| {
+            // The files would only take space on a full disk.
+            let _ = self.images.remove_inputs(job);
+        })
+    }
+
+    /// Reads the images of a job's request.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::is_damage`] if a file differs from what was stored.
+    pub(crate) fn read_inputs(
+        &self,
+        job: JobId,
+        record: &JobRecord,
+    ) -> Result<Vec<Bytes>, StoreError> {
+        let bytes = record.submit.images.iter().map(|image| image.bytes().unwrap_or_default());
+        let expected = bytes.zip(record.inputs.iter().copied());
+        let images = self.images.read_inputs(job, expected)?;
+        Ok(images.into_iter().map(Bytes::from).collect())
     }
 
     /// Stores the next image of a job.
@@ -182,11 +212,13 @@ impl JobStore {
             }
             // SQLite needs some space to delete a row: the reserve file provides it.
             self.images.remove(job, 0..images)?;
+            self.images.remove_inputs(job)?;
             let database = &mut self.database;
             self.reserve.lend(|| database.remove(job))?;
         }
         // Files that remain are removed when the store is opened next.
         let _ = self.images.remove(job, 0..images);
+        let _ = self.images.remove_inputs(job);
         Ok(())
     }
 

@@ -23,6 +23,10 @@ pub(crate) struct JobRecord {
     pub images: Vec<StoredImage>,
     /// How it ended, once it has.
     pub end: Option<JobEnd>,
+    /// CRC-32 of the pixels of each of the request's images, which are in files, too. Not a part of
+    /// the layout of records without images.
+    #[serde(skip)]
+    pub inputs: Vec<u32>,
 }
 
 /// An image whose pixels are in a file.
@@ -46,12 +50,25 @@ pub(crate) struct JobEnd {
 impl JobRecord {
     /// A new job.
     pub(crate) fn new(uid: u32, submit: Generate, accepted_unix_s: u64) -> Self {
-        Self { uid, submit, accepted_unix_s, started: None, images: Vec::new(), end: None }
+        Self {
+            uid,
+            submit,
+            accepted_unix_s,
+            started: None,
+            images: Vec::new(),
+            end: None,
+            inputs: Vec::new(),
+        }
     }
 
     /// The indices of its stored images.
     pub(crate) fn indices(&self) -> Range<u32> {
         0..u32::try_from(self.images.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The indices of its request's images.
+    pub(crate) fn input_indices(&self) -> Range<u32> {
+        0..u32::try_from(self.inputs.len()).unwrap_or(u32::MAX)
     }
 
     /// The record as it is held in memory: of an ended job only as much of the prompt as lists

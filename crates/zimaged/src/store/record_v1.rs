@@ -62,7 +62,7 @@ impl From<RecordV1> for JobRecord {
             let model = ModelInfo { name: model, ..ModelInfo::default() };
             Started { model, width, height, steps, guidance }
         });
-        Self { uid, submit, accepted_unix_s, started, images, end }
+        Self { uid, submit, accepted_unix_s, started, images, end, inputs: Vec::new() }
     }
 }
 

@@ -30,9 +30,9 @@ impl Supervisor {
                         self.clients.tell(client, Event::Failed(failure.clone()));
                     }
                 }
-                Effect::Command(worker, command, latents) => {
+                Effect::Command(worker, command, payload) => {
                     if let Some(slot) = self.workers.get(worker) {
-                        slot.command(*command, latents);
+                        slot.command(*command, payload);
                     }
                 }
                 Effect::Worker(worker, input) => self.happened(worker, input),

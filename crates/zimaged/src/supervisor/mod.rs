@@ -37,6 +37,7 @@ use crate::events;
 use crate::jobs::JobTable;
 use crate::outbox::{ClientId, Outbox};
 use crate::owner::{Peer, TrustedGroup};
+use crate::request_images::NewJob;
 use crate::retention::Retention;
 use crate::scheduler::queue::QueueLimits;
 use crate::store::StoreEvent;
@@ -59,6 +60,8 @@ pub(crate) enum FromClient {
     Joined { id: ClientId, peer: Peer, outbox: Outbox },
     /// It sends a request.
     Asked { id: ClientId, request: Request },
+    /// It sends a request with images, which have come.
+    Submitted { id: ClientId, job: NewJob },
     /// It asked something that this version does not take.
     Refused { id: ClientId, failure: Failure },
     /// It is closed.
@@ -264,10 +267,13 @@ impl Supervisor {
         }
     }
 
-    /// After every message: ready workers get the next jobs, batch jobs make room for interactive
+    /// After every message: the next jobs get their images from the store, ready workers get the next
+    /// jobs, batch jobs make room for interactive
     /// ones, sleeping workers are woken for jobs, and waiting clients learn why they wait.
     fn dispatch(&mut self) {
         if self.stop_by.is_none() {
+            let effects = self.jobs.fetch_inputs();
+            self.perform(effects);
             for worker in self.workers.ids() {
                 let Some(slot) = self.workers.get(worker) else { continue };
                 match slot.lifecycle.phase() {

@@ -17,11 +17,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::StreamExt;
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
-use zimage_ipc::WorkerFrame;
-use zimage_ipc::write_latents;
-use zimage_ipc::{Command, Report};
+use zimage_ipc::{Command, Report, WorkerFrame, write_images, write_latents};
 use zimg_protocol::FrameError;
-use zimg_protocol::limits::TO_CLIENT_BYTES;
+use zimg_protocol::limits::{CHUNK_BYTES, TO_CLIENT_BYTES};
 use zimg_system::memory;
 
 use super::WorkerId;
@@ -56,6 +54,15 @@ pub(crate) enum FromWorker {
     Exited(Exit),
 }
 
+/// What follows a command: latents and images that it announces.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CommandPayload {
+    /// Of the point where a job goes on.
+    pub latents: Bytes,
+    /// The job's image inputs, in their order.
+    pub images: Vec<Bytes>,
+}
+
 /// The supervisor's end.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -63,7 +70,7 @@ pub(crate) struct Link {
     /// The process.
     pub pid: Option<u32>,
     /// None once the worker's input is closed.
-    commands: Option<mpsc::Sender<(Command, Bytes)>>,
+    commands: Option<mpsc::Sender<(Command, CommandPayload)>>,
     kill: Arc<Notify>,
 }
 
@@ -85,7 +92,7 @@ impl Link {
 
     /// A link without a process: what would be said to it can be read.
     #[cfg(feature = "fuzzing")]
-    pub(crate) fn without_process() -> (Self, mpsc::Receiver<(Command, Bytes)>) {
+    pub(crate) fn without_process() -> (Self, mpsc::Receiver<(Command, CommandPayload)>) {
         let (commands, said) = mpsc::channel(COMMANDS_MAX);
         (
             Self { worker: WorkerId(0), pid: None, commands: Some(commands), kill: Arc::default() },
@@ -93,11 +100,11 @@ impl Link {
         )
     }
 
-    /// Sends a command and the latents that it announces. A worker that cannot take it is dying,
-    /// which its exit will report.
-    pub(crate) fn command(&self, command: Command, latents: Bytes) {
+    /// Sends a command and what follows it, and never waits: a task writes it at the worker's pace. A
+    /// worker that cannot take it is dying, which its exit will report.
+    pub(crate) fn command(&self, command: Command, payload: CommandPayload) {
         let commands = self.commands.as_ref();
-        if commands.is_none_or(|commands| commands.try_send((command, latents)).is_err()) {
+        if commands.is_none_or(|commands| commands.try_send((command, payload)).is_err()) {
             tracing::debug!(
                 event = events::COMMAND_DROPPED,
                 worker = self.worker.0,
@@ -121,7 +128,7 @@ async fn attend(
     worker: WorkerId,
     mut child: Child,
     socket: UnixStream,
-    commands: mpsc::Receiver<(Command, Bytes)>,
+    commands: mpsc::Receiver<(Command, CommandPayload)>,
     kill: Arc<Notify>,
     supervisor: mpsc::Sender<(WorkerId, FromWorker)>,
 ) {
@@ -258,12 +265,13 @@ pub(crate) fn understand(body: Bytes) -> FromWorker {
 async fn write_commands(
     worker: WorkerId,
     mut write: OwnedWriteHalf,
-    mut commands: mpsc::Receiver<(Command, Bytes)>,
+    mut commands: mpsc::Receiver<(Command, CommandPayload)>,
 ) {
-    while let Some((command, latents)) = commands.recv().await {
+    while let Some((command, payload)) = commands.recv().await {
         let mut bytes = Vec::new();
         let encoded = WorkerFrame::Command(command).write(&mut bytes);
-        if let Err(error) = encoded.and_then(|()| Ok(write_latents(&mut bytes, &latents)?)) {
+        if let Err(error) = encoded.and_then(|()| Ok(write_latents(&mut bytes, &payload.latents)?))
+        {
             tracing::error!(
                 event = events::COMMAND_INVALID,
                 worker = worker.0,
@@ -271,7 +279,16 @@ async fn write_commands(
             );
             continue;
         }
-        if write.write_all(&bytes).await.is_err() {
+        let mut written = write.write_all(&bytes).await;
+        // The images are not copied as a whole.
+        for chunk in payload.images.iter().flat_map(|pixels| pixels.chunks(CHUNK_BYTES)) {
+            bytes.clear();
+            written = written.and_then(|()| write_images(&mut bytes, &[chunk]));
+            if written.is_ok() {
+                written = write.write_all(&bytes).await;
+            }
+        }
+        if written.is_err() {
             // A dying worker; the reader hears its end.
             return;
         }

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use zimage_ipc::{Command, PlanBasis};
 use zimg_protocol::messages::{
@@ -13,7 +12,7 @@ use zimg_protocol::{Failure, Kind};
 use super::WorkerId;
 use super::lifecycle::Lifecycle;
 use super::lifecycle::state::WorkerPhase;
-use super::link::{FromWorker, Link};
+use super::link::{CommandPayload, FromWorker, Link};
 use super::process::{StartOptions, WorkerCommand};
 use super::retained_weights::RetainedWeights;
 use crate::events;
@@ -102,10 +101,10 @@ impl WorkerSlot {
         Ok(())
     }
 
-    /// Sends a command and the latents that it announces.
-    pub(crate) fn command(&self, command: Command, latents: Bytes) {
+    /// Sends a command and what follows it.
+    pub(crate) fn command(&self, command: Command, payload: CommandPayload) {
         if let Some(link) = &self.link {
-            link.command(command, latents);
+            link.command(command, payload);
         }
     }
 

@@ -62,6 +62,14 @@ impl ImageRole {
             Self::Control => "control image",
         }
     }
+
+    /// The layout that its pixels have.
+    pub fn layout(self) -> PixelLayout {
+        match self {
+            Self::Initial | Self::Control => PixelLayout::Rgb8,
+            Self::Mask => PixelLayout::L8,
+        }
+    }
 }
 
 impl PixelLayout {
@@ -70,6 +78,14 @@ impl PixelLayout {
         match self {
             Self::Rgb8 => 3,
             Self::L8 => 1,
+        }
+    }
+
+    /// In a sentence.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rgb8 => "three bytes a pixel (RGB)",
+            Self::L8 => "one byte a pixel (grey)",
         }
     }
 }

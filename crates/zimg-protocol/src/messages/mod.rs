@@ -8,6 +8,7 @@ mod image_input;
 mod jobs;
 mod loras;
 mod request;
+mod request_images;
 mod status;
 
 pub use event::{Busy, Event, ImageInfo, Preview, Started, Step, Timings, Waiting};

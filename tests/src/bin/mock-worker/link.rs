@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use zimage_ipc::WorkerFrame;
-use zimage_ipc::{Command, Point};
+use zimage_ipc::{Command, JobImage, Point};
+use zimg_client::params::limits::default_strength;
 use zimg_protocol::limits::TO_CLIENT_BYTES;
-use zimg_protocol::messages::{JobId, Params};
+use zimg_protocol::messages::{ImageRole, JobId, Params};
 
 /// A job from the supervisor.
 pub(crate) struct Job {
@@ -19,6 +20,26 @@ pub(crate) struct Job {
     pub(crate) previews: bool,
     /// Where to go on, and the latents there.
     pub(crate) from: Option<(Point, Vec<u8>)>,
+    /// Its image inputs.
+    images: Vec<(ImageRole, Vec<u8>)>,
+}
+
+impl Job {
+    /// Of its steps, those that an initial image saves.
+    pub(crate) fn skipped_steps(&self) -> u32 {
+        let steps = self.params.steps.unwrap_or(8);
+        if self.pixels(ImageRole::Initial).is_none() {
+            return 0;
+        }
+        let usual = default_strength(self.pixels(ImageRole::Mask).is_some());
+        let strength = self.params.strength.unwrap_or(usual);
+        (steps as f32 - steps as f32 * strength) as u32
+    }
+
+    /// The pixels of its image input of this role.
+    pub(crate) fn pixels(&self, role: ImageRole) -> Option<&[u8]> {
+        self.images.iter().find(|(of, _)| *of == role).map(|(_, pixels)| pixels.as_slice())
+    }
 }
 
 /// Jobs that the supervisor has cancelled or paused: the number, or 0.
@@ -79,10 +100,12 @@ fn listen(socket: &mut impl Read, jobs: &mpsc::Sender<Job>, requests: &Mutex<Req
     while let Ok(Some(frame)) = WorkerFrame::read(socket, TO_CLIENT_BYTES) {
         let mut requested = requests.lock().unwrap_or_else(PoisonError::into_inner);
         match frame {
-            WorkerFrame::Command(Command::Generate { job: id, params, previews, from }) => {
+            WorkerFrame::Command(Command::Generate { job: id, params, previews, from, images }) => {
                 *requested = Requests::default();
-                let from = from.map(|point| (point, latents(socket, point)));
-                let _ = jobs.send(Job { id, params: *params, previews, from });
+                let from = from.map(|point| (point, announced(socket, point.bytes)));
+                let pixels = |image: &JobImage| (image.role, announced(socket, image.bytes));
+                let images = images.iter().map(pixels).collect();
+                let _ = jobs.send(Job { id, params: *params, previews, from, images });
             }
             WorkerFrame::Command(Command::Cancel { job }) => requested.cancelled = job,
             WorkerFrame::Command(Command::Pause { job }) => requested.paused = job,
@@ -93,17 +116,19 @@ fn listen(socket: &mut impl Read, jobs: &mpsc::Sender<Job>, requests: &Mutex<Req
     }
 }
 
-/// The latents that a point announces.
-fn latents(socket: &mut impl Read, point: Point) -> Vec<u8> {
-    let mut latents = Vec::new();
-    while (latents.len() as u64) < point.bytes {
+/// The bytes of latents or of an image input that a command announces.
+fn announced(socket: &mut impl Read, length: u64) -> Vec<u8> {
+    let mut found = Vec::new();
+    while (found.len() as u64) < length {
         match WorkerFrame::read(socket, TO_CLIENT_BYTES) {
-            Ok(Some(WorkerFrame::Latents(chunk))) => latents.extend_from_slice(&chunk),
+            Ok(Some(WorkerFrame::Latents(chunk) | WorkerFrame::Image(chunk))) => {
+                found.extend_from_slice(&chunk);
+            }
             _ => process::abort(),
         }
     }
-    if latents.len() as u64 != point.bytes {
+    if found.len() as u64 != length {
         process::abort();
     }
-    latents
+    found
 }

@@ -1,5 +1,5 @@
-//! Mock worker: the worker's side of the protocol without a model. It generates images of one colour,
-//! and misbehaves as its script says (`script.rs`).
+//! Mock worker: the worker's side of the protocol without a model. It generates images of one colour, or
+//! of an initial image's pixels and that colour, and misbehaves as its script says (`script.rs`).
 
 mod link;
 mod script;
@@ -16,10 +16,11 @@ use zimage_ipc::{Point, Report};
 use zimg_protocol::frame::write_pixels;
 use zimg_protocol::limits::latents_bytes_max;
 use zimg_protocol::messages::{
-    Capabilities, DeviceMemory, ImageInfo, ModelInfo, Preview, Started, Step, Timings, Weights,
+    Capabilities, DeviceMemory, ImageInfo, ImageRole, ModelInfo, Preview, Started, Step, Timings,
+    Weights,
 };
 use zimg_protocol::{Failure, Kind};
-use zimg_tests::mock::{decoded, stepped};
+use zimg_tests::mock::{coloured, decoded, stepped};
 
 use self::link::{Job, Link, Requests};
 use self::script::{Phase, Script};
@@ -112,7 +113,11 @@ impl Mock {
             steps: 8,
             guidance: 0.0,
             max_tokens: 1504,
-            capabilities: Capabilities::default(),
+            capabilities: Capabilities {
+                initial_image: !self.script.says("text-only"),
+                mask: !self.script.says("text-only"),
+                ..Capabilities::default()
+            },
         }))?;
         self.script.reach(Phase::Idle, &mut self.link, None)
     }
@@ -162,9 +167,11 @@ impl Mock {
         Ok(End::Ended)
     }
 
-    /// An image's beginning: its latents are its seed.
+    /// An image's beginning: its latents are its seed, after the steps that an initial image saves.
     fn noise(job: &Job, image: u32) -> Generation {
-        Generation { image, step: 0, latents: job.params.seed_of(image) }
+        let skipped = job.skipped_steps();
+        let latents = (1..=skipped).fold(job.params.seed_of(image), stepped);
+        Generation { image, step: skipped, latents }
     }
 
     /// Where the job begins, or goes on.
@@ -230,7 +237,11 @@ impl Mock {
         self.report(Report::Decoding { job: job.id, image: index })?;
         self.at(Phase::Decode, job)?;
         let pixels = width as usize * height as usize;
-        let rgb = decoded(generation.latents, steps).repeat(pixels);
+        let colour = decoded(generation.latents, steps);
+        let rgb = match job.pixels(ImageRole::Initial) {
+            Some(initial) => coloured(initial, job.pixels(ImageRole::Mask), colour),
+            None => colour.repeat(pixels),
+        };
         let (bytes, seed) = (rgb.len() as u64, job.params.seed_of(index));
         let image = ImageInfo { index, seed, width, height, bytes };
         self.report(Report::Image { job: job.id, image })?;

@@ -11,6 +11,7 @@
 //! ms:MS                 says that a step took so many milliseconds
 //! few-pixels            says done before all pixels were sent
 //! refuse                fails each job as refused
+//! text-only             is a model that takes no image inputs
 //! deaf                  does not end when its socket closes
 //! orphan                asks the kernel for no signal when its supervisor ends
 //! strike:N              of 1000 seeds N are struck: the first worker that generates them goes wrong

@@ -21,7 +21,11 @@ fn earlier_requests_are_done_before_the_actor_ends() {
     let directory = tempfile::tempdir().unwrap();
     let (store, mut answers) = start(directory.path());
     store.send(StoreRequest::ReserveIds(1000));
-    store.send(StoreRequest::Accept { job: 1, record: Box::new(record(1000, "a fox", 1)) });
+    store.send(StoreRequest::Accept {
+        job: 1,
+        record: Box::new(record(1000, "a fox", 1)),
+        inputs: Vec::new(),
+    });
     let pixels = pixels(1, 0);
     store.send(StoreRequest::StoreImage { job: 1, started: started(), image: image(0), pixels });
     let end = JobEnd { result: Ok(Timings::default()), lived_s: 1 };
@@ -84,7 +88,11 @@ fn without_a_directory_everything_is_refused_until_there_is_one() {
     );
     std::fs::remove_file(&state).unwrap();
     // A new job is a reason to try again.
-    store.send(StoreRequest::Accept { job: 1, record: Box::new(record(1000, "a fox", 1)) });
+    store.send(StoreRequest::Accept {
+        job: 1,
+        record: Box::new(record(1000, "a fox", 1)),
+        inputs: Vec::new(),
+    });
     assert!(matches!(next(&mut answers), StoreEvent::Opened(Ok(_))));
     assert!(matches!(next(&mut answers), StoreEvent::Accepted { job: 1, result: Ok(()) }));
     store.send(StoreRequest::Open);
@@ -107,11 +115,19 @@ fn damage_of_an_open_store_is_moved_aside_and_reported() {
     let database = directory.path().join("jobs.sqlite");
     let bytes = std::fs::read(&database).unwrap().len();
     std::fs::write(&database, vec![0x55; bytes]).unwrap();
-    store.send(StoreRequest::Accept { job: 1001, record: Box::new(record(1000, "a fox", 1)) });
+    store.send(StoreRequest::Accept {
+        job: 1001,
+        record: Box::new(record(1000, "a fox", 1)),
+        inputs: Vec::new(),
+    });
     let StoreEvent::Opened(Ok(contents)) = next(&mut answers) else { panic!("not opened again") };
     let (_, aside) = contents.aside.unwrap();
     assert!(contents.jobs.is_empty() && std::fs::read(aside).unwrap() == vec![0x55; bytes]);
     assert!(matches!(next(&mut answers), StoreEvent::Accepted { result: Err(_), .. }));
-    store.send(StoreRequest::Accept { job: 1002, record: Box::new(record(1000, "a fox", 1)) });
+    store.send(StoreRequest::Accept {
+        job: 1002,
+        record: Box::new(record(1000, "a fox", 1)),
+        inputs: Vec::new(),
+    });
     assert!(matches!(next(&mut answers), StoreEvent::Accepted { result: Ok(()), .. }));
 }

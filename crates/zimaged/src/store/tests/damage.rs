@@ -183,7 +183,7 @@ fn files_moved_aside_are_never_overwritten() {
         let (error, aside) = found.aside.unwrap();
         assert!(matches!(error, StoreError::Damaged(Damage::Header)), "{error}");
         assert_eq!(fs::read(aside).unwrap(), [round; 30]);
-        store.accept(u64::from(round) + 1, &record(1000, "a fox", 1)).unwrap();
+        store.accept(u64::from(round) + 1, record(1000, "a fox", 1), &[]).unwrap();
     }
     let stored = named(directory.path(), "pictures.corrupt-1700000000").unwrap();
     assert_eq!(fs::read(stored.join("3-0.rgb")).unwrap(), pixels(3, 0));

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
+use super::inputs::{inputs, record_with_images};
 use super::*;
 
 /// The variable with the directory for the process that is killed.
@@ -15,9 +16,12 @@ fn write_until_killed(directory: &Path) {
     let mut out = std::io::stdout();
     for job in contents.numbers {
         let mut say = |what: &str| writeln!(out, "{what} {job}").unwrap();
-        store
-            .accept(job, &record(1000, &format!("fox {job} {}", "x".repeat(3000)), IMAGES))
-            .unwrap();
+        // Each second request has images.
+        let images = if job % 2 == 0 { inputs(job) } else { Vec::new() };
+        let mut record = record(1000, &format!("fox {job} {}", "x".repeat(3000)), IMAGES);
+        record.submit.images = record_with_images().submit.images;
+        record.submit.images.truncate(images.len());
+        store.accept(job, record, &images).unwrap();
         say("accepted");
         for index in 0..IMAGES {
             store.store_image(job, &started(), &image(index), &pixels(job, index)).unwrap();
@@ -66,6 +70,8 @@ fn what_a_killed_writer_reported_as_stored_is_stored() {
         check_images(&store, &contents.jobs);
         for (job, record) in &contents.jobs {
             assert!(record.submit.params.prompt.starts_with(&format!("fox {job} ")));
+            let images = store.read_inputs(*job, record).unwrap();
+            assert_eq!(images, if job % 2 == 0 { inputs(*job) } else { Vec::new() });
         }
         for (what, job) in &said {
             let forgotten = said.contains(&("forgotten".to_owned(), *job));

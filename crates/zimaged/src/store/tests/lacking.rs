@@ -50,7 +50,7 @@ fn jobs_are_stored_without_fsync_and_modes() {
             let bytes = pixels.len() as u64;
             let info = ImageInfo { index: 0, seed: 0, width: SIDE, height: SIDE, bytes };
             let (mut store, _) = JobStore::open(&path, 1).unwrap();
-            store.accept(1, &record(7, "a fox", 1)).unwrap();
+            store.accept(1, record(7, "a fox", 1), &[]).unwrap();
             let stored = store.store_image(1, &started(), &info, &pixels).unwrap();
             drop(store);
             let (store, contents) = JobStore::open(&path, 1).unwrap();

@@ -2,6 +2,7 @@
 
 mod actor;
 mod damage;
+mod inputs;
 mod killed;
 mod lacking;
 mod versions;
@@ -87,7 +88,7 @@ fn some_jobs(directory: &Path) -> Vec<(JobId, JobRecord)> {
         // One prompt that does not fit a page of the file.
         let prompt = "a fox ".repeat(if *job == 4 { 2000 } else { 1 });
         store
-            .accept(*job, &record(1000 + u32::try_from(*job % 2).unwrap(), &prompt, *count))
+            .accept(*job, record(1000 + u32::try_from(*job % 2).unwrap(), &prompt, *count), &[])
             .unwrap();
     }
     let end = |result| JobEnd { result, lived_s: 60 };
@@ -142,7 +143,7 @@ fn stored_jobs_are_found_again() {
 fn a_deleted_job_leaves_no_image_and_no_word_of_its_prompt() {
     let directory = tempfile::tempdir().unwrap();
     let (mut store, _) = open(directory.path());
-    store.accept(1, &record(1000, "a secret fox", 1)).unwrap();
+    store.accept(1, record(1000, "a secret fox", 1), &[]).unwrap();
     store.store_image(1, &started(), &image(0), &pixels(1, 0)).unwrap();
     let prompt_is_there = || {
         let bytes = std::fs::read(directory.path().join("jobs.sqlite")).unwrap();

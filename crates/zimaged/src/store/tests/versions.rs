@@ -40,7 +40,7 @@ fn version_1_is_read() {
     check_images(&store, &jobs);
     // And written to.
     assert_eq!(contents.numbers, 2001..3001);
-    store.accept(2001, &record(1000, "a fox", 1)).unwrap();
+    store.accept(2001, record(1000, "a fox", 1), &[]).unwrap();
     store.delete(3, 3).unwrap();
     drop(store);
     let (_, contents) = open(directory.path());

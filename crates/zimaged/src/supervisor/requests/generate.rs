@@ -1,20 +1,19 @@
 //! `Request::Generate`: a job for this connection, or a detached one.
 
-use zimg_protocol::messages::Generate;
-
 use crate::jobs::Refusal;
 use crate::outbox::ClientId;
+use crate::request_images::NewJob;
 use crate::supervisor::Supervisor;
 
 impl Supervisor {
-    pub(super) fn generate(&mut self, id: ClientId, uid: u32, request: Generate) {
+    pub(super) fn generate(&mut self, id: ClientId, uid: u32, job: NewJob) {
         if !self.is_free(id) {
             return;
         }
         let refusal = match self.workers.failure() {
             _ if self.stop_by.is_some() => Some(Refusal::ShuttingDown),
             Some(failure) => Some(Refusal::NoWorker(failure.clone())),
-            None if request.on_behalf_of.is_some() && !self.is_trusted(id) => {
+            None if job.request.on_behalf_of.is_some() && !self.is_trusted(id) => {
                 Some(Refusal::OnBehalfOf(uid))
             }
             None => None,
@@ -24,7 +23,7 @@ impl Supervisor {
             return self.clients.tell(id, event);
         }
         let (model, serving) = (self.workers.model(), self.workers.serving());
-        let effects = self.jobs.submit(id, uid, request, model, &serving);
+        let effects = self.jobs.submit(id, uid, job, model, &serving);
         self.perform(effects);
     }
 

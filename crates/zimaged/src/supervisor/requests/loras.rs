@@ -6,13 +6,14 @@ use zimg_protocol::{Failure, Kind};
 
 use crate::outbox::ClientId;
 use crate::supervisor::Supervisor;
+use crate::workers::link::CommandPayload;
 use crate::workers::slot::WorkerSlot;
 
 impl Supervisor {
     /// Asks a worker that has the model; without one the last answer counts.
     pub(super) fn list_loras(&mut self, id: ClientId) {
         if let Some(slot) = self.workers.iter().find(|slot| slot.serving().is_some()) {
-            slot.command(Command::Loras, bytes::Bytes::new());
+            slot.command(Command::Loras, CommandPayload::default());
             self.lora_askers.push(id);
             self.clients.expect_answer(id);
             return;

@@ -35,6 +35,11 @@ impl Supervisor {
                     self.clients.tell(id, event);
                 }
             }
+            FromClient::Submitted { id, job } => {
+                if let Some(uid) = self.clients.uid(id) {
+                    self.generate(id, uid, job);
+                }
+            }
             FromClient::Asked { id, request } => {
                 if let Some(uid) = self.clients.uid(id) {
                     self.asked(id, uid, request);
@@ -45,7 +50,7 @@ impl Supervisor {
 
     fn asked(&mut self, id: ClientId, uid: u32, request: Request) {
         match request {
-            Request::Generate(generate) => self.generate(id, uid, generate),
+            Request::Generate(generate) => self.generate(id, uid, generate.into()),
             Request::Cancel => self.cancel(id),
             Request::CancelJob { job } => self.cancel_job(id, uid, job),
             Request::Jobs => self.list_jobs(id, uid),
