@@ -24,6 +24,7 @@ mod start;
 mod status;
 pub mod tracker;
 mod translate;
+mod waiting;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use zimg_client::{Capabilities, Expiries, ModelInfo, Overview, WorkerState};
 
 use crate::problem::Problem;
-use crate::tracker::WaitingFields;
+use crate::waiting::WaitingFields;
 
 /// What this process says about itself.
 #[derive(Clone, Debug, Default)]

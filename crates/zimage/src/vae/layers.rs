@@ -5,7 +5,7 @@
 use tch::{Device, Kind, Tensor};
 use zimage_cuda as cuda;
 
-use super::strips::Cut;
+use super::cut::Cut;
 use crate::checkpoint::VaeConfig;
 use crate::error::{Error, Result};
 use crate::nn::Linear;

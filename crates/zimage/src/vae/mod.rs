@@ -2,6 +2,7 @@
 //!
 //! Source: diffusers `models/autoencoders/{autoencoder_kl,vae}.py` (`AutoencoderKL`).
 
+mod cut;
 mod decoder;
 mod encoder;
 mod layers;
@@ -18,11 +19,11 @@ use crate::checkpoint::VaeConfig;
 use crate::error::Result;
 use crate::image::Image;
 use crate::weights::Weights;
+use cut::Cut;
 use decoder::Decoder;
 use encoder::Encoder;
 pub(crate) use posterior::Posterior;
 use preview::Code;
-use strips::Cut;
 
 /// The autoencoder.
 #[derive(Debug)]

@@ -7,9 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
-use zimg_client::{Failure, JobId, Timings, Waiting, WorkerState};
+use zimg_client::{Failure, JobId, Timings};
 
 use crate::problem::Problem;
+use crate::waiting::WaitingFields;
 
 /// What happened to a job. The field names are those of `zimg --json`; images count from 1.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,25 +29,6 @@ pub(crate) enum JobEvent {
     Removed {},
     Status(Value),
     Reset {},
-}
-
-/// Why a job waits, or what a worker does: the field `state` and what belongs to it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub(crate) enum WaitingFields {
-    Queued { position: u32 },
-    Preempted { position: u32 },
-    Disk { message: String },
-    Starting,
-    Loading { done: u64, total: u64 },
-    Warming,
-    Ready,
-    Busy,
-    Draining,
-    Restarting { in_ms: u64, message: String },
-    Failed { message: String, hint: Option<String> },
-    Asleep,
-    Unreachable { message: String, hint: Option<String> },
 }
 
 /// A failure of a job.
@@ -126,37 +108,6 @@ impl JobEvent {
         }
         let _ = write!(frame, "event: {}\ndata: {data}\n\n", self.name());
         frame.into()
-    }
-}
-
-impl From<&Waiting> for WaitingFields {
-    fn from(waiting: &Waiting) -> Self {
-        match waiting {
-            &Waiting::Queue { position } => Self::Queued { position },
-            &Waiting::Preempted { position } => Self::Preempted { position },
-            Waiting::Disk(failure) => Self::Disk { message: failure.message.clone() },
-            Waiting::Worker(state) => state.into(),
-        }
-    }
-}
-
-impl From<&WorkerState> for WaitingFields {
-    fn from(state: &WorkerState) -> Self {
-        match state {
-            WorkerState::Starting => Self::Starting,
-            &WorkerState::Loading { done, total } => Self::Loading { done, total },
-            WorkerState::Warming => Self::Warming,
-            WorkerState::Ready => Self::Ready,
-            WorkerState::Busy { .. } => Self::Busy,
-            WorkerState::Draining => Self::Draining,
-            WorkerState::Restarting { in_ms, reason } => {
-                Self::Restarting { in_ms: *in_ms, message: reason.clone() }
-            }
-            WorkerState::Failed(failure) => {
-                Self::Failed { message: failure.message.clone(), hint: failure.hint.clone() }
-            }
-            WorkerState::Asleep => Self::Asleep,
-        }
     }
 }
 

@@ -21,7 +21,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use zimg_client::{JobId, Params, Started};
 
-pub(crate) use event::{FailureFields, JobEvent, WaitingFields, from_one};
+pub(crate) use event::{FailureFields, JobEvent, from_one};
 use log::Log;
 use recent::RecentImages;
 use table::Table;

@@ -232,8 +232,8 @@ fn changes(tracked: &Tracked, info: &JobInfo) -> Vec<JobEvent> {
 mod tests {
     use zimg_client::{Failure, Kind, Priority};
 
-    use super::super::event::WaitingFields;
     use super::*;
+    use crate::waiting::WaitingFields;
 
     fn info(job: JobId, state: JobState, generated: u32) -> JobInfo {
         JobInfo {

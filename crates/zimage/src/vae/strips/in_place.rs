@@ -5,10 +5,10 @@ use std::ops::Range;
 use tch::{Device, Tensor};
 use zimage_cuda::Moments;
 
-use super::cut::{Cut, rows_of};
 use super::rows::Rows;
 use crate::error::Result;
 use crate::ops::{Map, MapShape, Ops, copy_image, image_rows, stack_images, to_rows};
+use crate::vae::cut::{Cut, rows_of};
 
 /// A map that is written over from the top. As [`Rows`] it has the rows that were there before.
 pub(super) struct InPlace {

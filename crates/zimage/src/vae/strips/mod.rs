@@ -13,7 +13,6 @@
 //!           bytes of conv_out(norm_out(x))                                       1 pass
 //! ```
 
-mod cut;
 mod in_place;
 mod resnet;
 mod rows;
@@ -22,11 +21,12 @@ use std::ops::Range;
 
 use tch::{Kind, Tensor};
 
+use super::cut::Cut;
 use super::decoder::{Decoder, Up, colours, double};
 use super::layers::Conv;
 use crate::error::Result;
 use crate::ops::{Map, Ops, stack_images};
-pub(super) use cut::Cut;
+
 use rows::{Convolved, Doubled, Rows};
 
 impl Decoder {

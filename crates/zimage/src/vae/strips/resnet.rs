@@ -1,10 +1,10 @@
 //! Residual blocks in strips.
 
-use super::cut::Cut;
 use super::in_place::InPlace;
 use super::rows::{Convolved, Rows};
 use crate::error::Result;
 use crate::ops::{Map, Ops};
+use crate::vae::cut::Cut;
 use crate::vae::layers::Resnet;
 
 impl Resnet {

@@ -5,9 +5,9 @@ use std::ops::Range;
 use tch::{Device, Tensor};
 use zimage_cuda::{Moments, NormCoefficients};
 
-use super::cut::{Cut, rows_of};
 use crate::error::{Error, Result};
 use crate::ops::{Map, MapShape, Ops, empty_image, image_rows};
+use crate::vae::cut::{Cut, rows_of};
 use crate::vae::layers::{Conv, Ends};
 
 /// A map that may not exist as a whole.

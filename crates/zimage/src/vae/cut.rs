@@ -9,26 +9,26 @@ use crate::ops::MapShape;
 
 /// A rule for cutting maps into strips. It depends on the map's size alone.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::vae) struct Cut {
+pub(super) struct Cut {
     /// Positions of the smallest map that is cut.
-    pub(in crate::vae) from: i64,
+    pub(super) from: i64,
     /// Positions that are convolved at a time at least.
-    pub(in crate::vae) least: i64,
+    pub(super) least: i64,
     /// Parts at most, of more positions.
-    pub(in crate::vae) most: i64,
+    pub(super) most: i64,
     /// Rows by which a strip is lower than what is convolved at a time: two convolutions and a strip that
     /// begins within a row reach so far beside it.
-    pub(in crate::vae) beside: i64,
+    pub(super) beside: i64,
 }
 
 impl Cut {
     /// That of memory plans.
-    pub(in crate::vae) const USUAL: Self = {
+    pub(super) const USUAL: Self = {
         let StripRule { from, least, most, beside } = StripRule::USUAL;
         Self { from, least, most, beside }
     };
 
-    pub(in crate::vae) fn is_in_strips(self, shape: MapShape) -> bool {
+    pub(super) fn is_in_strips(self, shape: MapShape) -> bool {
         self.rule().is_in_strips(shape.positions())
     }
 
@@ -39,7 +39,7 @@ impl Cut {
 
     /// How many rows of a map a convolution computes at a time if the map is large: in strips and whole
     /// alike.
-    pub(in crate::vae) fn convolved_rows(shape: MapShape) -> Option<i64> {
+    pub(super) fn convolved_rows(shape: MapShape) -> Option<i64> {
         Self::USUAL.is_in_strips(shape).then(|| Self::USUAL.at_a_time(shape))
     }
 
@@ -48,7 +48,7 @@ impl Cut {
     }
 
     /// How many strips a map has, of rows as equal as can be: cuDNN makes a plan for each height.
-    pub(in crate::vae) fn count(self, shape: MapShape) -> i64 {
+    pub(super) fn count(self, shape: MapShape) -> i64 {
         self.rule().count(shape.h, shape.w)
     }
 
