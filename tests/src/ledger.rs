@@ -3,10 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use zimg_client::{Client, Failure, Generate, Image, JobId, Params, Priority, Update};
+use zimg_client::{
+    Client, Failure, Generate, Image, ImageRole, ImageUpload, JobId, Params, PixelLayout, Priority,
+    Update, UploadMethod,
+};
 
 use crate::daemon::{Daemon, finish};
-use crate::mock::{chance, colour};
+use crate::mock::{chance, colour, coloured};
+
+/// Sides of all images.
+const SIDE: u32 = 64;
 
 /// Numbers that are the same in every run.
 #[derive(Debug)]
@@ -108,8 +114,8 @@ impl Ledger {
         let draw = Params {
             seed: Some(seed),
             count: Some(count),
-            width: Some(64),
-            height: Some(64),
+            width: Some(SIDE),
+            height: Some(SIDE),
             ..Params::new("a fox")
         };
         let submit = Generate {
@@ -119,7 +125,16 @@ impl Ledger {
             previews: false,
             ..Generate::default()
         };
-        match connect(daemon)?.generate(&submit)?.next() {
+        let inputs = inputs(seed);
+        let upload =
+            |role, layout, pixels| ImageUpload { role, layout, width: SIDE, height: SIDE, pixels };
+        let uploads = inputs.as_ref().map(|(initial, mask)| {
+            let initial = upload(ImageRole::Initial, PixelLayout::Rgb8, initial);
+            [initial, upload(ImageRole::Mask, PixelLayout::L8, mask)]
+        });
+        let uploads = uploads.iter().flatten().copied().collect::<Vec<_>>();
+        let asked = connect(daemon)?.generate_from(submit, &uploads, UploadMethod::default());
+        match asked?.next() {
             Some(Ok(Update::Accepted { job, .. })) => {
                 assert_eq!(self.accepted.insert(job, (seed, count)), None, "{job} came twice");
                 Ok(())
@@ -158,12 +173,29 @@ fn connect(daemon: &Daemon) -> Result<Client, Failure> {
     Client::connect("test 1.0", daemon.socket())
 }
 
+/// The initial image and the mask of the request with this seed; every second request has them.
+fn inputs(seed: u64) -> Option<(Vec<u8>, Vec<u8>)> {
+    if seed / 0x10 % 2 == 0 {
+        return None;
+    }
+    let pixels = u64::from(SIDE * SIDE);
+    let bytes = |count: u64, salt: u64| {
+        (0..count).map(|at| chance((seed + salt) ^ (at << 32)).to_be_bytes()[0]).collect()
+    };
+    Some((bytes(3 * pixels, 0), bytes(pixels, 1)))
+}
+
 /// That these are the images of the mock worker.
 fn check(images: &[Image], seed: u64, count: u32) {
     assert_eq!(images.len(), count as usize);
+    let inputs = inputs(seed);
     for (index, image) in (0..).zip(images) {
         assert_eq!((u64::from(image.info.index), image.info.seed), (index, seed + index));
-        assert_eq!(image.pixels.len(), 3 * 64 * 64);
-        assert!(image.pixels.chunks(3).all(|pixel| pixel == colour(seed + index)));
+        let colour = colour(seed + index);
+        let expected = match &inputs {
+            Some((initial, mask)) => coloured(initial, Some(mask), colour),
+            None => colour.repeat(SIDE as usize * SIDE as usize),
+        };
+        assert!(image.pixels == expected, "the image of seed {} is another", seed + index);
     }
 }

@@ -6,7 +6,7 @@ use zimg_protocol::Frame;
 use zimg_protocol::frame::kind;
 use zimg_protocol::hello::{self, Hello, Welcome};
 use zimg_protocol::limits::{COUNT_MAX, PROMPT_BYTES, TO_CLIENT_BYTES, TO_DAEMON_BYTES, side_fits};
-use zimg_protocol::messages::{Event, Generate, Request};
+use zimg_protocol::messages::{Event, Generate, ImageRole, Request};
 
 use super::{SLACK, most_held, within, without_negative_zeros};
 
@@ -82,6 +82,15 @@ pub fn requests(bytes: &[u8]) -> bool {
     let Ok(frame) = asked else { return false };
     again(&frame, &body);
     let Frame::Request(request) = frame else { panic!("not a request but {frame:?}") };
+    if let Request::Generate(request) = &request
+        && within(SLACK, || request.check_images()).is_ok()
+        && let Some(initial) = request.image(ImageRole::Initial)
+    {
+        let mut sized = request.clone();
+        sized.take_size();
+        assert!(side_fits(initial.width) && side_fits(initial.height));
+        assert!(sized.check_images().is_ok(), "{sized:?}");
+    }
     if let Request::Generate(Generate { params: draw, .. }) = request {
         let checked = within(0, || draw.check());
         let sides = [draw.width, draw.height].into_iter().flatten();
