@@ -68,11 +68,10 @@ verify: libtorch ## every heavy suite that this machine can run, and a table of 
 fuzz: ## fuzz all input formats with cargo-fuzz and a nightly compiler, FUZZ_SECONDS (600) a target, TARGET=name one
 	@contrib/dev/fuzz.sh
 
-web-load: libtorch ## zimg-web with 200 readers of events and 50 drawing clients for a minute: memory, lost events, time of status
-	ZIMG_WEB_LOAD_SECONDS=60 ZIMG_WEB_LOAD_READERS=200 ZIMG_WEB_LOAD_DRAWING=50 ZIMG_WEB_LOAD_STATUS_MS=50 \
-	  $(CARGO) test --locked --workspace --test web load -- --nocapture
+web-load: libtorch ## zimg-web with 200 readers of events and 50 drawing clients for a minute: memory, lost events, times
+	@contrib/dev/web-load.sh
 
-web-proxy-test: ## zimg-web behind nginx with the block of docs/web.md; needs nginx, openssl and curl
+web-proxy-test: libtorch ## zimg-web behind nginx and Caddy with the blocks of docs/web.md; needs them, openssl and curl
 	@contrib/dev/web-proxy-test.sh
 
 soak: libtorch ## clients of all kinds, kills and restarts for SOAK_SECONDS (3600): no job is lost, no memory grows

@@ -198,6 +198,18 @@ impl Daemon {
         phase
     }
 
+    /// The times of the steps that the mock worker has reported, if its script says `stamps`: job,
+    /// image, step, nanoseconds since 1970.
+    pub fn stamps(&self) -> Vec<(u64, u32, u32, u128)> {
+        let stamps = fs::read_to_string(self.folder.path().join("stamps")).unwrap_or_default();
+        let parsed = |line: &str| {
+            let mut words = line.split(' ');
+            let mut number = || words.next()?.parse::<u128>().ok();
+            Some((number()? as u64, number()? as u32, number()? as u32, number()?))
+        };
+        stamps.lines().filter_map(parsed).collect()
+    }
+
     /// The processes that mock workers had so far.
     pub fn workers(&self) -> Vec<Pid> {
         let pids = fs::read_to_string(self.folder.path().join("pids")).unwrap_or_default();

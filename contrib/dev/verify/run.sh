@@ -78,9 +78,14 @@ suite hub hub-test contrib/dev/hub-test/run.sh
 suite users users-test contrib/dev/users-test.sh
 suite limits limits-test contrib/dev/limits-test.sh
 suite systemd systemd-test contrib/dev/systemd-test/run.sh
+suite web web-test tests/clients/run.sh
+suite page page-test contrib/dev/page-test.sh
+suite proxy web-proxy-test contrib/dev/web-proxy-test.sh
+suite load web-load env WEB_LOAD_SECONDS="$seconds" contrib/dev/web-load.sh
 suite soak soak env SOAK_SECONDS="$seconds" contrib/dev/soak.sh
 suite fuzz fuzz env FUZZ_SECONDS="$seconds" contrib/dev/fuzz.sh
 suite deny deny contrib/dev/deny.sh
+suite nvrtc nvrtc-test contrib/dev/nvrtc-test.sh
 suite parity parity contrib/lab/parity.sh
 suite bench bench contrib/lab/bench/bench.sh cpu --rounds 3 --cold 1
 suite gpu gpu-test contrib/dev/gpu-test.sh

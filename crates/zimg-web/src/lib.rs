@@ -14,6 +14,7 @@ mod events;
 pub mod fuzzing;
 mod headers;
 mod health;
+mod json_files;
 pub mod log;
 pub mod openai;
 mod ours;

@@ -27,7 +27,7 @@ fn draw(web: &Web, body: &str) -> String {
 }
 
 /// A number that `make web-load` sets.
-fn number(name: &str, usual: u64) -> u64 {
+pub(super) fn number(name: &str, usual: u64) -> u64 {
     std::env::var(format!("ZIMG_WEB_LOAD_{name}")).map_or(usual, |number| number.parse().unwrap())
 }
 
@@ -111,7 +111,7 @@ fn many_readers_and_drawing_clients_are_served_in_bounded_memory() {
     let p99 = asked[asked.len() * 99 / 100];
     let (memory, drawn) = (web.memory() >> 20, drawn.load(Ordering::Relaxed));
     println!(
-        "{readers} readers, {drawing} clients, {seconds} s: {drawn} images, {behind} readers fell \
+        "load: {readers} readers, {drawing} clients, {seconds} s: {drawn} images, {behind} readers fell \
          behind, status p99 {p99:?}, {} MiB idle, {memory} MiB after",
         idle >> 20
     );

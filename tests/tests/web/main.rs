@@ -1,7 +1,9 @@
-//! zimg-web before a daemon with the mock worker: its jobs and events, its users, and hostile HTTP.
+//! zimg-web before a daemon with the mock worker: its jobs and events, its users, hostile HTTP,
+//! load, and times.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod figures;
 mod hostile;
 mod jobs;
 mod load;

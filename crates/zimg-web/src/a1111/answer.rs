@@ -10,7 +10,7 @@ use zimg_image::GenerationMetadata;
 use super::lists::{SAMPLER, SCHEDULER};
 use crate::translate::{Draw, Ignored};
 
-/// The body of an answer: `images` are files as base64, in the order of `metadata`.
+/// The body of an answer: `images` are files as base64, or the texts that stand for them, in the order of `metadata`.
 pub(crate) fn answer(
     draw: &Draw,
     started: &Started,

@@ -1,10 +1,10 @@
 //! `POST /sdapi/v1/txt2img`: generates images and answers with all of them.
 
+use axum::Extension;
 use axum::extract::State;
-use axum::{Extension, Json};
+use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
 use zimg_client::Update;
 use zimg_image::{Encoding, ImageFormat};
 
@@ -15,6 +15,7 @@ use super::timestamp::timestamp;
 use crate::App;
 use crate::access::User;
 use crate::daemon::{self, Generate, JobContext};
+use crate::json_files::JsonFiles;
 use crate::problem::{Problem, Reason};
 use crate::server::body::Whole;
 use crate::translate::{Context, RecentFailures, now, unbegun};
@@ -26,11 +27,11 @@ pub(super) async fn generate(
     Extension(jobs): Extension<Jobs>,
     Extension(failures): Extension<RecentFailures>,
     Whole(body): Whole,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let request = Txt2ImgRequest::read(&body, &Context::of(&app).await)?;
     failures.check(&user, &body)?;
     let answered = run(&app, &user, &jobs, request).await;
-    answered.map(Json).map_err(|problem| failures.note(&user, &body, problem))
+    answered.map_err(|problem| failures.note(&user, &body, problem))
 }
 
 /// An attached job, which ends with the connection: this future is dropped then.
@@ -39,13 +40,14 @@ async fn run(
     user: &User,
     jobs: &Jobs,
     Txt2ImgRequest { draw, send_images }: Txt2ImgRequest,
-) -> Result<Value, Problem> {
+) -> Result<Response, Problem> {
     let generate = Generate { previews: true, ..Generate::new(draw.params.clone()) };
     let begun = timestamp(now());
     let place = jobs.enter(user, draw.params.images(), begun.clone());
     let mut job = app.daemon.generate(user, generate).await?;
     let mut started = None;
     let (mut images, mut metadata) = (Vec::new(), Vec::new());
+    let mut files = JsonFiles::new()?;
     loop {
         let update = tokio::select! {
             update = job.next() => update,
@@ -66,8 +68,8 @@ async fn run(
                         metadata.push(context.metadata(&image.info));
                         if send_images {
                             let png = (ImageFormat::Png, Encoding::default());
-                            let file = daemon::encode(&context, image, png.0, png.1, true).await?;
-                            images.push(base64(&file));
+                            let file = daemon::encode_base64(&context, image, png.0, png.1);
+                            images.push(files.add(file.await?));
                         }
                     }
                     _ => {}
@@ -81,7 +83,7 @@ async fn run(
         }
     }
     let started = started.ok_or_else(unbegun)?;
-    Ok(answer(&draw, &started, &images, &metadata, &begun))
+    Ok(files.response(&answer(&draw, &started, &images, &metadata, &begun)))
 }
 
 /// A file as this API has it: without the beginning `data:`.

@@ -1,7 +1,10 @@
 //! Images as files: encoded on the blocking pool, with the metadata that `zimg` writes.
 
-use bytes::Bytes;
 use std::sync::LazyLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 use zimg_client::{Image, Params, Preview, Started};
 use zimg_image::{Encoding, GenerationMetadata, ImageFormat, Pixels};
@@ -67,6 +70,27 @@ pub async fn encode(
         let pixels =
             Pixels { width: image.info.width, height: image.info.height, rgb: &image.pixels };
         format.encode(pixels, encoding, metadata.as_ref())
+    })
+    .await
+}
+
+/// The same as base64, which is made on the encoder's thread, too.
+///
+/// # Errors
+///
+/// As [`encode`].
+pub async fn encode_base64(
+    context: &JobContext,
+    image: Image,
+    format: ImageFormat,
+    encoding: Encoding,
+) -> Result<Bytes, Problem> {
+    let metadata = context.metadata(&image.info);
+    encoded(move || {
+        let pixels =
+            Pixels { width: image.info.width, height: image.info.height, rgb: &image.pixels };
+        let file = format.encode(pixels, encoding, Some(&metadata))?;
+        Ok(STANDARD.encode(file).into_bytes())
     })
     .await
 }

@@ -37,7 +37,7 @@ impl<T> SharedAnswer<T> {
         last.as_ref().filter(|(asked, _)| asked.elapsed() < age).map(|(_, answer)| answer.clone())
     }
 
-    /// Whether nothing renews the answer yet; whoever is told so does it, and says when it is done.
+    /// Whether nothing renews the answer yet: the caller that is told so does it.
     fn begin_renewal(&self) -> bool {
         !self.is_renewed.swap(true, Ordering::Relaxed)
     }

@@ -16,7 +16,7 @@ pub(crate) struct AnsweredImage {
 /// Where an image is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// In the answer, a file as base64.
+    /// In the answer, a file as base64, or the text that stands for it.
     Base64(String),
     /// Behind this address.
     Url(String),

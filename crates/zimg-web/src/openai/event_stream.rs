@@ -25,6 +25,7 @@ use super::request::ImagesRequest;
 use crate::App;
 use crate::access::User;
 use crate::daemon::{self, Generate, JobContext, RunningJob};
+use crate::json_files::JsonFiles;
 use crate::problem::Problem;
 use crate::translate::{now, unbegun};
 
@@ -124,9 +125,12 @@ impl Writer {
                 let started = self.started()?.clone();
                 let context = JobContext { params: self.request.draw.params.clone(), started };
                 let (format, encoding) = (self.request.format, self.request.encoding);
-                let file = daemon::encode(&context, image, format, encoding, true).await?;
-                let event = self.answers()?.completed(&STANDARD.encode(file), index, seed);
-                Ok(Some(framed(Answers::COMPLETED, &event)))
+                let file = daemon::encode_base64(&context, image, format, encoding).await?;
+                let mut files = JsonFiles::new()?;
+                let event = self.answers()?.completed(&files.add(file), index, seed);
+                let begin = format!("event: {}\ndata: ", Answers::COMPLETED);
+                let data = files.pieces(&event).concat();
+                Ok(Some([begin.as_bytes(), &data, b"\n\n"].concat().into()))
             }
             _ => Ok(None),
         }

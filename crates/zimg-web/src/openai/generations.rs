@@ -4,8 +4,6 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use zimg_client::Update;
 
 use super::answer::{AnsweredImage, Answers, Content};
@@ -15,6 +13,7 @@ use super::request::{Delivery, ImagesRequest};
 use crate::App;
 use crate::access::User;
 use crate::daemon::{self, Generate, JobContext, JobId};
+use crate::json_files::JsonFiles;
 use crate::problem::Problem;
 use crate::server::body::Whole;
 use crate::translate::{Context, RecentFailures, now, unbegun};
@@ -49,7 +48,7 @@ async fn in_the_answer(
     let generate = Generate::new(request.draw.params.clone());
     let mut job = app.daemon.generate(user, generate).await?;
     let mut begun = None;
-    let mut images = Vec::new();
+    let (mut images, mut files) = (Vec::new(), JsonFiles::new()?);
     while let Some(update) = job.next().await {
         match update? {
             Update::Started(started) => begun = Some(started),
@@ -58,8 +57,8 @@ async fn in_the_answer(
                 let seed = image.info.seed;
                 let context = JobContext { params: request.draw.params.clone(), started };
                 let (format, encoding) = (request.format, request.encoding);
-                let file = daemon::encode(&context, image, format, encoding, true).await?;
-                let content = Content::Base64(STANDARD.encode(file));
+                let file = daemon::encode_base64(&context, image, format, encoding).await?;
+                let content = Content::Base64(files.add(file));
                 images.push(AnsweredImage { seed, content });
             }
             _ => {}
@@ -68,7 +67,7 @@ async fn in_the_answer(
     let started = begun.ok_or_else(unbegun)?;
     let (draw, format) = (&request.draw, request.format);
     let answers = Answers { draw, started: &started, format, created: now() };
-    Ok(Json(answers.body(&images)).into_response())
+    Ok(files.response(&answers.body(&images)))
 }
 
 /// A detached job: the daemon stores its images, and links to them are signed.

@@ -201,6 +201,7 @@ impl Mock {
         let ms = self.script.number("ms:").unwrap_or(1) as f32;
         timings.steps += ms;
         let Generation { image, step, latents } = *generation;
+        self.script.stamp(job.id, image, step);
         let (width, height) = (job.params.width.unwrap_or(256), job.params.height.unwrap_or(256));
         self.report(Report::Step { job: job.id, step: Step { image, step, of: steps, ms } })?;
         // As the real one: what was done before the last step is enough to go on.
@@ -218,7 +219,7 @@ impl Mock {
         if job.previews {
             let (width, height) = (width.div_ceil(8), height.div_ceil(8));
             let [.., grey] = step.to_be_bytes();
-            let rgb = vec![grey; 3 * width as usize * height as usize].into();
+            let rgb = self.script.pixels([grey; 3], width as usize * height as usize).into();
             let preview = Preview { image, step, width, height, rgb };
             self.report(Report::Preview { job: job.id, preview })?;
         }
@@ -240,7 +241,7 @@ impl Mock {
         let colour = decoded(generation.latents, steps);
         let rgb = match job.pixels(ImageRole::Initial) {
             Some(initial) => coloured(initial, job.pixels(ImageRole::Mask), colour),
-            None => colour.repeat(pixels),
+            None => self.script.pixels(colour, pixels),
         };
         let (bytes, seed) = (rgb.len() as u64, job.params.seed_of(index));
         let image = ImageInfo { index, seed, width, height, bytes };

@@ -9,6 +9,8 @@
 //! fatal:N               says why with a Fatal report (kind of exit code N) and exits with N
 //! slow:MS               takes so many milliseconds a step
 //! ms:MS                 says that a step took so many milliseconds
+//! grain                 makes previews and images grainy: their files are as large as photographs'
+//! stamps                leaves the time of each step for the test
 //! few-pixels            says done before all pixels were sent
 //! refuse                fails each job as refused
 //! text-only             is a model that takes no image inputs
@@ -37,7 +39,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::{Signal, raise};
 use zimg_protocol::messages::JobId;
@@ -102,6 +104,30 @@ impl Script {
         {
             let _ = writeln!(pids, "{}", process::id());
         }
+    }
+
+    /// Leaves the time of a step: job, image and step, from 0, 0 and 1, and nanoseconds of the clock.
+    pub(crate) fn stamp(&self, job: JobId, image: u32, step: u32) {
+        let stamps = self.beside("stamps").filter(|_| self.says("stamps"));
+        if let Some(Ok(mut stamps)) =
+            stamps.map(|path| OpenOptions::new().append(true).create(true).open(path))
+        {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let _ = writeln!(stamps, "{job} {image} {step} {}", now.as_nanos());
+        }
+    }
+
+    /// The pixels of an image or a preview of one colour.
+    pub(crate) fn pixels(&self, colour: [u8; 3], count: usize) -> Vec<u8> {
+        if !self.says("grain") {
+            return colour.repeat(count);
+        }
+        let mut state = u64::from(colour[0]) + 1;
+        let numbers = std::iter::repeat_with(|| {
+            state = chance(state);
+            state.to_le_bytes()
+        });
+        numbers.flatten().take(3 * count).map(|byte| 120 + (byte & 15)).collect()
     }
 
     /// The mock is there now, with a job and its seed or without: it goes wrong if it is to.
