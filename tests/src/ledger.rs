@@ -175,7 +175,7 @@ fn connect(daemon: &Daemon) -> Result<Client, Failure> {
 
 /// The initial image and the mask of the request with this seed; every second request has them.
 fn inputs(seed: u64) -> Option<(Vec<u8>, Vec<u8>)> {
-    if seed / 0x10 % 2 == 0 {
+    if (seed / 0x10).is_multiple_of(2) {
         return None;
     }
     let pixels = u64::from(SIDE * SIDE);

@@ -179,6 +179,18 @@ impl Worker {
         self.follow(job, |_, _| {})
     }
 
+    /// Draws a job with image inputs to its end.
+    pub fn draw_with(
+        &mut self,
+        job: JobId,
+        draw: &Params,
+        from: Option<&Snapshot>,
+        images: &[(ImageRole, Vec<u8>)],
+    ) -> Run {
+        self.submit_with(job, draw, false, from, images);
+        self.follow(job, |_, _| {})
+    }
+
     /// Follows a job to its end; `after` is called after each report of it.
     pub fn follow(&mut self, job: JobId, mut after: impl FnMut(&mut Self, &Report)) -> Run {
         let mut run = Run::default();

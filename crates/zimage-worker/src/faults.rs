@@ -1,7 +1,7 @@
 //! Faults that tests plant: only in builds with the feature `faults`.
 //!
-//! `ZIMG_FAULTS` is a list of `what@stage`, separated by commas; a stage is `encode`, `start`,
-//! `step:2` (the second of an image) or `decode`. Each strikes once, in its order.
+//! `ZIMG_FAULTS` is a list of `what@stage`, separated by commas; a stage is `encode`, `images`,
+//! `start`, `step:2` (the second of an image) or `decode`. Each strikes once, in its order.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -33,6 +33,7 @@ fn due(stage: Stage, kinds: &[&str]) -> Option<String> {
     let name = match stage {
         Stage::Adapt => "adapt".to_owned(),
         Stage::Encode => "encode".to_owned(),
+        Stage::EncodeImages => "images".to_owned(),
         Stage::Start => "start".to_owned(),
         Stage::Step(number) => format!("step:{number}"),
         Stage::Decode => "decode".to_owned(),

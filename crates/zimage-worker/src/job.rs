@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use zimage::{
-    AdapterChoice, Conditioning, Error, ErrorKind, Fit, Generation, Pipeline, ResolvedParams,
-    Snapshot,
+    AdapterChoice, Conditioning, EncodedImages, Error, ErrorKind, Fit, Generation, ImageInputs,
+    InputImages, Pipeline, ResolvedParams, Snapshot,
 };
 use zimage_ipc::{Point, Report};
-use zimg_protocol::messages::{ImageInfo, LoraChoice, ModelInfo, Params, Started, Step, Timings};
+use zimg_protocol::messages::{
+    ImageInfo, ImageRole, LoraChoice, ModelInfo, Params, Started, Step, Timings,
+};
 use zimg_protocol::{Failure, Kind};
 
 use crate::commands::{Job, ResumePoint};
@@ -39,7 +41,8 @@ pub(crate) fn run(
         run.images()?;
         Ok(run.spent())
     });
-    let size = pipeline.resolve(&job.params).map(|of| u64::from(of.width) * u64::from(of.height));
+    let resolved = pipeline.resolve_with(&job.params, kinds(&job.images));
+    let size = resolved.map(|of| u64::from(of.width) * u64::from(of.height));
     let job = job.id;
     let stop = match ended {
         Ok(timings) => {
@@ -90,6 +93,8 @@ struct Run<'a> {
     job: &'a Job,
     params: ResolvedParams,
     conditioning: Conditioning,
+    /// The job's initial image and mask.
+    images: Option<EncodedImages>,
     /// How its images fit the memory.
     fit: Fit,
     /// When this run began.
@@ -111,11 +116,17 @@ impl<'a> Run<'a> {
         reports: &'a Reports,
     ) -> Result<Self, Stop> {
         let begun = Instant::now();
-        if let Some((role, _)) = job.images.first() {
+        let limits = stages.0.limits();
+        let takes = |role| match role {
+            ImageRole::Initial => limits.initial_image,
+            ImageRole::Mask => limits.mask,
+            ImageRole::Control => false,
+        };
+        if let Some((role, _)) = job.images.iter().find(|(role, _)| !takes(*role)) {
             let failure = Failure::refused(format!("the model takes no {}", role.name()));
             return Err(Stop::Refused(failure));
         }
-        let params = stages.0.resolve(&job.params)?;
+        let params = stages.0.resolve_with(&job.params, kinds(&job.images))?;
         stages.adapt(&chosen(loras, &job.params)?)?;
         let fit = stages.0.fit(&params)?;
         let started = Started {
@@ -131,12 +142,19 @@ impl<'a> Run<'a> {
             stages.0.warm_up_decoder(&params)?;
         }
         let conditioning = timed(&mut timings.text, || stages.encode(&params))?;
+        let images = match pixels(&job.images) {
+            Some(images) => {
+                Some(timed(&mut timings.text, || stages.encode_images(&params, &images))?)
+            }
+            None => None,
+        };
         Ok(Self {
             stages,
             reports,
             job,
             params,
             conditioning,
+            images,
             fit,
             begun,
             timings,
@@ -157,14 +175,17 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
             generation = self.start(index)?;
-            let point = self.point(index, &generation);
+            // Its beginning is known without latents, also where an initial image saves steps.
+            let point = Point { step: 0, ..self.point(index, &generation) };
             self.reports.send(Report::Latents { job: self.job.id, point });
         }
     }
 
     /// An image before its first step.
     fn start(&self, index: u32) -> Result<Generation, Stop> {
-        Ok(self.stages.start(|pipeline| pipeline.start(&self.params, self.seed(index), None))?)
+        Ok(self.stages.start(|pipeline| {
+            pipeline.start(&self.params, self.seed(index), self.images.as_ref())
+        })?)
     }
 
     /// The image that an earlier run had begun.
@@ -181,7 +202,7 @@ impl<'a> Run<'a> {
                 Err(Error::NotResumable(reason).into())
             }
             _ => Ok(self.stages.start(|pipeline| {
-                pipeline.resume(&self.params, self.seed(image), step, latents, None)
+                pipeline.resume(&self.params, self.seed(image), step, latents, self.images.as_ref())
             })?),
         }
     }
@@ -288,6 +309,23 @@ fn chosen(loras: &SharedLoras, params: &Params) -> zimage::Result<Vec<AdapterCho
         Some(folders) => Ok(folders.choose(&asked)?),
         None => Ok(Vec::new()),
     }
+}
+
+/// Which images a job has.
+fn kinds(images: &[(ImageRole, Vec<u8>)]) -> InputImages {
+    let has = |role| images.iter().any(|(of, _)| *of == role);
+    match (has(ImageRole::Initial), has(ImageRole::Mask)) {
+        (true, true) => InputImages::InitialAndMask,
+        (true, false) => InputImages::Initial,
+        (false, _) => InputImages::None,
+    }
+}
+
+/// The images for the model. A mask without an initial image does not come here: the supervisor
+/// refuses it.
+fn pixels(images: &[(ImageRole, Vec<u8>)]) -> Option<ImageInputs> {
+    let of = |role| images.iter().find(|(of, _)| *of == role).map(|(_, pixels)| pixels.clone());
+    Some(ImageInputs { initial: of(ImageRole::Initial)?, mask: of(ImageRole::Mask) })
 }
 
 /// Runs `work`, and adds the milliseconds it took to `sum`.

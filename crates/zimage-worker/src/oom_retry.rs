@@ -2,8 +2,8 @@
 //! small.
 
 use zimage::{
-    AdapterChoice, Conditioning, Error, ErrorKind, Fit, Generation, Image, Pipeline,
-    ResolvedParams, Result, Snapshot,
+    AdapterChoice, Conditioning, EncodedImages, Error, ErrorKind, Fit, Generation, Image,
+    ImageInputs, Pipeline, ResolvedParams, Result, Snapshot,
 };
 
 use crate::log;
@@ -21,6 +21,15 @@ impl RetryingPipeline<'_> {
 
     pub(crate) fn encode(self, params: &ResolvedParams) -> Result<Conditioning> {
         self.run(Stage::Encode, || self.0.encode(params))
+    }
+
+    /// Encodes the images of a request.
+    pub(crate) fn encode_images(
+        self,
+        params: &ResolvedParams,
+        images: &ImageInputs,
+    ) -> Result<EncodedImages> {
+        self.run(Stage::EncodeImages, || self.0.encode_images(params, images))
     }
 
     pub(crate) fn start(

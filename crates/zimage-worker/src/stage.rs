@@ -7,6 +7,8 @@ pub(crate) enum Stage {
     Adapt,
     /// Prompts.
     Encode,
+    /// Images of the request.
+    EncodeImages,
     /// Noise, or the latents of a snapshot.
     Start,
     /// A denoising step of this number, from 1.

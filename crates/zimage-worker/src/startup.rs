@@ -103,6 +103,8 @@ pub(crate) fn start(args: &Args, reports: &Reports) -> Result<Ready, End> {
         max_tokens: limits.tokens_max as u32,
         capabilities: Capabilities {
             lora: !args.lora_dir.is_empty(),
+            initial_image: limits.initial_image,
+            mask: limits.mask,
             ..Capabilities::text_to_image(limits.side_max, limits.multiple, defaults.guidance > 0.0)
         },
     };
