@@ -20,10 +20,10 @@ pub struct StripRule {
 
 /// The size of a feature map.
 #[derive(Clone, Copy, Debug)]
-struct MapShape {
-    channels: i64,
-    h: i64,
-    w: i64,
+pub(super) struct MapShape {
+    pub(super) channels: i64,
+    pub(super) h: i64,
+    pub(super) w: i64,
 }
 
 /// Bytes that decoding takes beside the weights, at the most; without what a library takes for itself.
@@ -79,7 +79,7 @@ pub fn queries_at_a_time(positions: i64) -> i64 {
 }
 
 impl MapShape {
-    fn positions(self) -> i64 {
+    pub(super) fn positions(self) -> i64 {
         self.h * self.w
     }
 }
@@ -144,13 +144,13 @@ fn peak(config: &VaeConfig, (height, width): (i64, i64), cut: StripRule) -> Peak
     peak
 }
 
-fn numbers(shape: MapShape) -> i64 {
+pub(super) fn numbers(shape: MapShape) -> i64 {
     shape.channels * shape.positions()
 }
 
 /// The residual blocks and the attention of the middle. Scores are float32 and in the decoder's kind,
 /// of which they are three numbers' room at two bytes.
-fn middle(shape: MapShape, has_attention: bool) -> i64 {
+pub(super) fn middle(shape: MapShape, has_attention: bool) -> i64 {
     let positions = shape.positions();
     let scores = 3 * queries_at_a_time(positions).min(positions) * positions;
     // The input, queries, keys, values, the parts of the result and their sum.
@@ -159,7 +159,7 @@ fn middle(shape: MapShape, has_attention: bool) -> i64 {
 }
 
 /// The residual blocks of a level, whole: input, shortcut, the last convolution's output, and the sum.
-fn resnets(input: MapShape, output: MapShape) -> i64 {
+pub(super) fn resnets(input: MapShape, output: MapShape) -> i64 {
     let (input_size, output_size) = (numbers(input), numbers(output));
     let shortcut = if input.channels == output.channels { 0 } else { output_size };
     let first = (input_size + output_size).max(2 * output_size + shortcut);
@@ -168,7 +168,7 @@ fn resnets(input: MapShape, output: MapShape) -> i64 {
 
 /// What one strip takes at the most: the upsampled input and its convolution beside a strip of output,
 /// or the steps of a residual block.
-fn strip(input: MapShape, output: MapShape, cut: StripRule) -> i64 {
+pub(super) fn strip(input: MapShape, output: MapShape, cut: StripRule) -> i64 {
     /// Rows beside a strip that its two convolutions reach, and those of the upsampled map.
     const HALO: i64 = 6;
     let count = cut.count(output.h, output.w).max(1);
@@ -178,10 +178,10 @@ fn strip(input: MapShape, output: MapShape, cut: StripRule) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn flux() -> VaeConfig {
+    pub(in super::super) fn flux() -> VaeConfig {
         VaeConfig {
             in_channels: 3,
             out_channels: 3,

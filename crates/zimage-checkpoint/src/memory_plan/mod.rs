@@ -6,6 +6,7 @@
 
 mod budget;
 mod decoder;
+mod encoder;
 mod footprint;
 mod measured;
 mod plan;
@@ -15,6 +16,7 @@ mod shown;
 
 pub use budget::{CONTEXT_BYTES, MemoryBudget, PinnedMemory};
 pub use decoder::{DecoderFootprint, StripRule, queries_at_a_time};
+pub use encoder::EncoderFootprint;
 pub use footprint::{ActivationBytes, BlockBytes, Forms, ModelFootprint, is_block_matrix};
 pub use measured::MeasuredRates;
 pub use plan::{MemoryPlan, TooSmall};

@@ -52,11 +52,12 @@ impl ImageInputs {
 }
 
 impl EncodedImages {
-    /// Encodes the images of a request with these parameters.
+    /// Encodes the images of a request with these parameters, at once or in strips, to the same bits.
     pub(super) fn new(
         networks: &Networks,
         params: &ResolvedParams,
         images: &ImageInputs,
+        at_once: bool,
     ) -> Result<Self> {
         let (height, width) = (i64::from(params.height), i64::from(params.width));
         let initial = pixels("initial image", &images.initial, [height, width, 3])?;
@@ -65,7 +66,8 @@ impl EncodedImages {
             // 0 to 255 becomes −1 to 1.
             let unit = initial.f_to_device(device)?.f_to_kind(Kind::Float)?.f_div_scalar(255.0)?;
             let colours = unit.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?;
-            vae.posterior(&colours.f_permute([2, 0, 1])?.f_unsqueeze(0)?.f_contiguous()?)
+            let colours = colours.f_permute([2, 0, 1])?.f_unsqueeze(0)?.f_contiguous()?;
+            if at_once { vae.posterior(&colours) } else { vae.posterior_in_strips(&colours) }
         });
         let mask = images.mask.as_ref().map(|mask| {
             let mask = pixels("mask", mask, [height, width, 1])?;

@@ -28,6 +28,14 @@ struct Footprint {
     decode: u64,
 }
 
+/// The fewest bytes that these take, in strips.
+#[derive(Clone, Copy, Debug)]
+struct Least {
+    decode: u64,
+    /// 0 without an initial image.
+    encode: u64,
+}
+
 /// More than any image takes for a step and its decoding at once, for models that were not
 /// measured: bytes per pixel. A bfloat16 image of 1024² takes 1,800.
 const UNMEASURED: u64 = 6 << 10;
@@ -66,13 +74,25 @@ impl MemoryEstimate {
     /// [`Error::TooLarge`], which says what would fit; or when the GPU fails.
     pub(super) fn fit(&self, networks: &Networks, params: &ResolvedParams) -> Result<Fit> {
         let decoder = networks.decoder_footprint(params);
+        let least = Least {
+            decode: decoder.in_strips,
+            encode: params.strength.map_or(0, |_| networks.encoder_footprint(params).in_strips),
+        };
         let expected = self.room.map(|room| Footprint::expected(room.step, params, decoder));
         match (self.measured.get().or(expected), self.available(networks.device)?) {
-            (Some(footprint), Some(available)) => {
-                footprint.fit(params, decoder.in_strips, available)
-            }
+            (Some(footprint), Some(available)) => footprint.fit(params, least, available),
             _ => Ok(Fit::Whole),
         }
+    }
+
+    /// Whether an initial image can be encoded at once, and not only in strips.
+    pub(super) fn encodes_at_once(
+        &self,
+        networks: &Networks,
+        params: &ResolvedParams,
+    ) -> Result<bool> {
+        let needed = networks.encoder_footprint(params).with_libraries().whole;
+        Ok(self.available(networks.device)?.is_none_or(|available| needed <= available))
     }
 
     /// The bytes that an image may take now: what is free, and what a plan leaves of it. Unknown on a
@@ -156,15 +176,15 @@ impl Footprint {
         needed <= free
     }
 
-    /// Whether an image, whose decoding in strips takes `in_strips`, fits `free` bytes.
-    fn fit(self, params: &ResolvedParams, in_strips: u64, free: u64) -> Result<Fit> {
+    /// Whether an image fits `free` bytes.
+    fn fit(self, params: &ResolvedParams, least: Least, free: u64) -> Result<Fit> {
         let pixels = pixels(params);
         let scaled = |bytes: u64| {
             let bytes = u128::from(bytes) * u128::from(pixels) / u128::from(self.pixels.max(1));
             u64::try_from(bytes).unwrap_or(u64::MAX)
         };
         let (step, decode) = (scaled(self.step), scaled(self.decode));
-        let needed = step.max(decode.min(in_strips));
+        let needed = step.max(decode.min(least.decode)).max(least.encode);
         if needed > free {
             let (width, height) = (params.width, params.height);
             let side = (free as f64 / needed as f64 * pixels as f64).sqrt() as u32;
@@ -207,7 +227,7 @@ mod tests {
     #[test]
     fn what_fits_is_scaled_from_one_size() {
         let footprint = Footprint { pixels: 1 << 20, step: 300_000_000, decode: 1_500_000_000 };
-        let in_strips = |params: &ResolvedParams| 500 * pixels(params);
+        let in_strips = |params: &ResolvedParams| Least { decode: 500 * pixels(params), encode: 0 };
         let fits = |(width, height), free| {
             let params = params(width, height);
             footprint.fit(&params, in_strips(&params), free)
@@ -223,7 +243,16 @@ mod tests {
         // The step fits, and not even strips of the decoder do.
         let error = fits((2048, 2048), 2_000_000_000).unwrap_err();
         assert!(error.to_string().contains("needs about 2.1 GB"), "{error}");
-        let error = footprint.fit(&params(2048, 1024), 0, 300_000_000).unwrap_err();
+        // An initial image needs the encoder, too.
+        let encode = |bytes| Least { encode: bytes, ..in_strips(&large) };
+        assert_eq!(
+            footprint.fit(&large, encode(2_200_000_000), 2_200_000_000).unwrap(),
+            Fit::Strips
+        );
+        let error = footprint.fit(&large, encode(2_200_000_001), 2_200_000_000).unwrap_err();
+        assert!(matches!(error, Error::TooLarge { needed: 2_200_000_001, .. }), "{error}");
+        let none = Least { decode: 0, encode: 0 };
+        let error = footprint.fit(&params(2048, 1024), none, 300_000_000).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Refused);
         assert_eq!(
             error.to_string(),
@@ -240,7 +269,8 @@ mod tests {
         let fits = |bytes_free, (width, height)| {
             let (params, pixels) = (params(width, height), u64::from(width) * u64::from(height));
             let decoder = DecoderFootprint { whole: 1600 * pixels, in_strips: 512 * pixels };
-            Footprint::expected(280, &params, decoder).fit(&params, 512 * pixels, bytes_free)
+            let least = Least { decode: decoder.in_strips, encode: 0 };
+            Footprint::expected(280, &params, decoder).fit(&params, least, bytes_free)
         };
         let pixels = 1 << 20;
         assert_eq!(fits(1800 * pixels, (1024, 1024)).unwrap(), Fit::Whole);

@@ -130,7 +130,7 @@ impl Pipeline {
         Ok(Conditioning { positive, negative, tokens: tokens.len() })
     }
 
-    /// Encodes a request's images, once for all images that it asks for.
+    /// Encodes a request's images, once for all images that it asks for: in strips where memory is short.
     ///
     /// # Errors
     /// [`Error::Refused`] for an image of another size than the parameters'; or when libtorch fails (out
@@ -140,8 +140,10 @@ impl Pipeline {
         params: &ResolvedParams,
         images: &ImageInputs,
     ) -> Result<EncodedImages> {
-        let encoded = EncodedImages::new(&self.engine.networks, params, images)?;
-        self.engine.networks.synchronize()?;
+        let Engine { networks, memory, .. } = &self.engine;
+        let at_once = memory.encodes_at_once(networks, params)?;
+        let encoded = EncodedImages::new(networks, params, images, at_once)?;
+        networks.synchronize()?;
         Ok(encoded)
     }
 

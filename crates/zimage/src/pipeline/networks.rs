@@ -20,7 +20,7 @@ use crate::transformer::{Grid, Transformer};
 use crate::vae::Vae;
 use crate::weights::streaming::Streamer;
 use crate::weights::{Form, LoadedFrom, Loader, Streaming, Target};
-use zimage_checkpoint::DecoderFootprint;
+use zimage_checkpoint::{DecoderFootprint, EncoderFootprint};
 
 /// Text encoder, transformer and autoencoder: allocated, whether or not their weights are read.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(super) struct Networks {
     /// Channels of the latents.
     channels: i64,
     vae: VaeConfig,
-    /// Bytes of a number in the decoder.
+    /// Bytes of a number in the autoencoder.
     vae_bytes: u64,
 }
 
@@ -124,6 +124,11 @@ impl Networks {
     /// The memory that decoding an image takes.
     pub(super) fn decoder_footprint(&self, params: &ResolvedParams) -> DecoderFootprint {
         DecoderFootprint::of(&self.vae, (params.height, params.width), self.vae_bytes)
+    }
+
+    /// The memory that encoding an initial image of this size takes.
+    pub(super) fn encoder_footprint(&self, params: &ResolvedParams) -> EncoderFootprint {
+        EncoderFootprint::of(&self.vae, (params.height, params.width), self.vae_bytes)
     }
 
     /// The shape of latents of this size: `[1, channels, height, width]`.

@@ -135,6 +135,12 @@ impl Vae {
         Posterior::new(&moments, (self.scaling, self.shift))
     }
 
+    /// The same, to the bit, in a fraction of the memory: large maps are computed in strips.
+    pub(crate) fn posterior_in_strips(&self, pixels: &Tensor) -> Result<Posterior> {
+        let moments = self.encoder.forward_in_strips(&pixels.f_to_kind(self.kind)?, Cut::USUAL)?;
+        Posterior::new(&moments, (self.scaling, self.shift))
+    }
+
     /// Latents in the decoder's scale.
     fn unscaled(&self, latents: &Tensor) -> Result<Tensor> {
         let z = latents.f_to_kind(self.kind)?;

@@ -1,4 +1,5 @@
-//! Decoding in strips: the same picture to the bit as decoding whole, in a fraction of the memory.
+//! Decoding in strips: the same picture to the bit as decoding whole, in a fraction of the memory. The
+//! encoder's levels are computed likewise.
 //!
 //! The small maps are computed whole. Of each large level one map is stored: what lies between two
 //! stored maps is computed for some rows at a time, and computed again where it is needed again. A
@@ -23,6 +24,7 @@ use tch::{Kind, Tensor};
 
 use super::cut::Cut;
 use super::decoder::{Decoder, Up, colours, double};
+use super::encoder::Down;
 use super::layers::Conv;
 use crate::error::Result;
 use crate::ops::{Map, Ops, stack_images};
@@ -102,9 +104,20 @@ impl Up {
             return self.forward(ops, x);
         }
         for resnet in resnets {
-            x = match &resnet.shortcut {
-                Some(_) => resnet.forward_in_strips(ops, &x, cut)?,
-                None => resnet.forward_in_place(ops, x, cut)?,
+            x = resnet.forward_of_stored(ops, x, cut)?;
+        }
+        Ok(x)
+    }
+}
+
+impl Down {
+    /// The residual blocks of the encoder's level.
+    pub(super) fn resnets_in_strips(&self, ops: &Ops, mut x: Map, cut: Cut) -> Result<Map> {
+        for resnet in &self.resnets {
+            x = if cut.is_in_strips(x.shape()?) {
+                resnet.forward_of_stored(ops, x, cut)?
+            } else {
+                resnet.forward(ops, &x)?
             };
         }
         Ok(x)

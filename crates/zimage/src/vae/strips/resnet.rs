@@ -26,6 +26,14 @@ impl Resnet {
         })
     }
 
+    /// As [`Resnet::forward`] of a stored map.
+    pub(super) fn forward_of_stored(&self, ops: &Ops, input: Map, cut: Cut) -> Result<Map> {
+        match &self.shortcut {
+            Some(_) => self.forward_in_strips(ops, &input, cut),
+            None => self.forward_in_place(ops, input, cut),
+        }
+    }
+
     /// As [`Resnet::forward`] without a shortcut of its own: the output replaces the input, and what
     /// lies between the convolutions is computed twice.
     pub(super) fn forward_in_place(&self, ops: &Ops, input: Map, cut: Cut) -> Result<Map> {

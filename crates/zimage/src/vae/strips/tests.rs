@@ -9,6 +9,7 @@ use crate::checkpoint::{Checkpoint, Component};
 use crate::error::Error;
 use crate::ops::{MapShape, to_nhwc};
 use crate::vae::Vae;
+use crate::vae::encoder::halved;
 use crate::vae::layers::Ends;
 use crate::weights::{Loader, Target};
 
@@ -91,6 +92,40 @@ fn strips_in_the_layout_of_the_kernels_give_the_whole_to_the_bit() {
             }
         }
     }
+}
+
+#[test]
+fn the_encoder_in_strips_gives_the_whole_to_the_bit() {
+    for kind in [Kind::Float, Kind::BFloat16] {
+        for name in ["plain", "broad", "odd"] {
+            let (vae, _) = vae(name, kind);
+            for size in [(32, 48), (64, 16), (16, 80)] {
+                let pixels = latents(3, size, kind);
+                let whole = vae.encoder.forward(&pixels).unwrap();
+                for cut in cuts() {
+                    let strips = vae.encoder.forward_in_strips(&pixels, cut).unwrap();
+                    assert!(strips == whole, "{name}, {kind:?}, {size:?}, {cut:?}");
+                }
+            }
+        }
+    }
+}
+
+/// A map is halved some rows at a time where it is large, and the rows meet.
+#[test]
+fn an_image_that_is_cut_as_usual_is_encoded_as_its_parts_are() {
+    let (vae, _) = vae("plain", Kind::Float);
+    let pixels = latents(3, (560, 480), Kind::Float);
+    let whole = vae.encode(&pixels).unwrap();
+    let strips = vae.posterior_in_strips(&pixels).unwrap();
+    assert!(strips.scaled(&strips.mean).unwrap() == whole);
+    let [level, ..] = &vae.encoder.down[..] else { panic!("no level") };
+    let conv = level.downsampler.as_ref().unwrap();
+    let map = latents(8, (560, 488), Kind::Float);
+    let once = conv.forward(&map.constant_pad_nd([0, 1, 0, 1])).unwrap().complete().unwrap();
+    let halved = halved(conv, &Map::new(map, None)).unwrap().complete().unwrap();
+    assert_eq!(halved.size(), once.size());
+    assert!(halved.allclose(&once, 1e-5, 1e-6, false));
 }
 
 /// Maps of many pieces, whose moments are joined; and the cut that is used.
