@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use tch::Tensor;
 
+use super::cut::Cut;
 use super::layers::{Conv, GroupNorm, Middle, Resnet};
-use super::strips::Cut;
 use crate::checkpoint::VaeConfig;
 use crate::error::{Error, Result};
 use crate::ops::{Map, MapShape, Ops, empty_image, image_rows};
