@@ -52,19 +52,13 @@ const FOREIGN: &[ForeignSetting] = &[
         is_harmless: true,
     },
     ForeignSetting {
-        names: &[
-            "image",
-            "initimage",
-            "initimages",
-            "initimg",
-            "img2img",
-            "mask",
-            "maskimage",
-            "controlimage",
-            "controlnet",
-            "controlstrength",
-        ],
-        why: "no model takes an image yet",
+        names: &["image", "initimages", "inputimage", "img2img"],
+        why: "the initial image is `init`, the name of a file",
+        is_harmless: false,
+    },
+    ForeignSetting {
+        names: &["controlimage", "controlnet", "controlstrength"],
+        why: "no model takes a control image yet",
         is_harmless: false,
     },
     ForeignSetting {

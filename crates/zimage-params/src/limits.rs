@@ -13,6 +13,8 @@ pub const SIZE_MULTIPLE: u32 = 16;
 pub const STEPS_MAX: u32 = 100;
 /// The most images in one request.
 pub const COUNT_MAX: u32 = 256;
+/// The longest record of a request's images, in bytes of UTF-8.
+pub const RECORD_BYTES: usize = 4 << 10;
 /// The highest guidance, and the highest guidance normalization.
 pub const GUIDANCE_MAX: f32 = 100.0;
 

@@ -110,6 +110,8 @@ pub enum Surface {
         /// Whether only `--help` lists it, and `-h` does not.
         advanced: bool,
     },
+    /// Not at all: front ends fill it in.
+    Recorded,
 }
 
 /// How generation metadata has a parameter. In zimg's JSON its key is the parameter's name.

@@ -2,7 +2,8 @@
 
 use crate::foreign::folded;
 use crate::limits::{
-    COUNT_MAX, GUIDANCE_MAX, PROMPT_BYTES, SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE, STEPS_MAX,
+    COUNT_MAX, GUIDANCE_MAX, PROMPT_BYTES, RECORD_BYTES, SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE,
+    STEPS_MAX,
 };
 use crate::parameter::{Alias, DefaultRule, Metadata, Parameter, Range, Surface};
 use crate::value::Field;
@@ -205,6 +206,15 @@ parameters! {
         ),
         value_name: "NAME[:WEIGHT]",
         aliases: &[Alias::same("loras")],
+        metadata: Metadata::JsonIfGiven,
+    }
+    /// The files of the request's images, and what was made of them, as JSON for `zimg redo`.
+    image_inputs: Option<String> {
+        range: Range::Text { max: RECORD_BYTES },
+        default: DefaultRule::Empty,
+        help: "Names and digests of the files of initial image and mask, as front ends record them",
+        value_name: "JSON",
+        surface: Surface::Recorded,
         metadata: Metadata::JsonIfGiven,
     }
 }

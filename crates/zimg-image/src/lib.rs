@@ -18,8 +18,9 @@ pub use error::Error;
 pub use file_kind::FileKind;
 pub use format::{Encoding, ImageFormat};
 pub use input::{
-    DECODER, InputDecoder, InputError, InputFault, InputFit, InputImages, InputMargins,
-    InputRequest, InputRole, InputSize, MaskChoice, read_input, run_decoder, size_of_shape,
+    DECODER, InputDecoder, InputError, InputFault, InputFile, InputFit, InputImages, InputMargins,
+    InputRecord, InputRequest, InputRole, InputSize, MaskChoice, read_input, run_decoder,
+    size_of_shape,
 };
 pub use metadata::{
     EmbeddedMetadata, GenerationMetadata, LostText, MetadataDoubt, MetadataWriter, UnreadMetadata,

@@ -11,10 +11,12 @@ mod limits;
 mod mask;
 mod place;
 mod read;
+mod record;
 mod request;
 
 pub use fault::{InputError, InputFault, InputRole};
 pub use geometry::size_of_shape;
 pub use isolated::{DECODER, InputDecoder, run_decoder};
 pub use read::read_input;
+pub use record::{InputFile, InputRecord};
 pub use request::{InputFit, InputImages, InputMargins, InputRequest, InputSize, MaskChoice};

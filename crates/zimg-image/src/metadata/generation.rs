@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use zimage_params::{DefaultRule, PARAMETERS, Parameter, Params, Value, ValueKind};
+use zimage_params::{DefaultRule, PARAMETERS, Parameter, Params, Surface, Value, ValueKind};
 
 /// How an image was made. As JSON it is one object: the parameters by name, then the other fields.
 /// Fields are added, never changed; readers ignore fields that they do not know.
@@ -66,6 +66,12 @@ impl Serialize for GenerationMetadata {
             }
             let constant = row.default.value().filter(|_| row.default != DefaultRule::Empty);
             match value.or(constant) {
+                Some(Value::Text(text)) if row.surface == Surface::Recorded => {
+                    match serde_json::from_str::<serde_json::Map<_, _>>(&text) {
+                        Ok(record) => map.serialize_entry(row.name, &record)?,
+                        Err(_) => map.serialize_entry(row.name, &text)?,
+                    }
+                }
                 Some(Value::Text(text)) => map.serialize_entry(row.name, &text)?,
                 Some(Value::Integer(number)) => map.serialize_entry(row.name, &number)?,
                 Some(Value::Real(number)) => map.serialize_entry(row.name, &number)?,
@@ -79,6 +85,16 @@ impl Serialize for GenerationMetadata {
         map.serialize_entry("program", &self.program)?;
         map.end()
     }
+}
+
+/// A record as the text that it is in requests.
+fn recorded(value: serde_json::Value) -> Option<Value> {
+    match value {
+        serde_json::Value::Object(record) => Some(serde_json::Value::from(record).to_string()),
+        serde_json::Value::String(text) => Some(text),
+        _ => None,
+    }
+    .map(Value::Text)
 }
 
 impl<'de> Deserialize<'de> for GenerationMetadata {
@@ -100,6 +116,9 @@ impl<'de> Deserialize<'de> for GenerationMetadata {
                     match (row, &*key) {
                         (Some(row), _) => {
                             let value = match row.kind() {
+                                ValueKind::Text if row.surface == Surface::Recorded => {
+                                    map.next_value::<Option<_>>()?.and_then(recorded)
+                                }
                                 ValueKind::Text => map.next_value::<Option<_>>()?.map(Value::Text),
                                 ValueKind::Integer => {
                                     map.next_value::<Option<_>>()?.map(Value::Integer)

@@ -22,7 +22,12 @@ pub(super) async fn status(State(app): State<App>, _: User) -> axum::Json<Json> 
 }
 
 pub(super) async fn parameters(_: User) -> axum::Json<Json> {
-    axum::Json(json!({"parameters": PARAMETERS.iter().map(parameter).collect::<Vec<_>>()}))
+    axum::Json(json!({"parameters": shown().map(parameter).collect::<Vec<_>>()}))
+}
+
+/// The parameters that users give.
+fn shown() -> impl Iterator<Item = &'static Parameter> {
+    PARAMETERS.iter().filter(|row| row.surface != Surface::Recorded)
 }
 
 /// A row of the table of parameters.
@@ -86,7 +91,7 @@ mod tests {
 
     #[test]
     fn every_parameter_says_what_a_form_needs() {
-        for row in &PARAMETERS {
+        for row in shown() {
             let json = parameter(row);
             let has_range = !json["min"].is_null() && !json["max"].is_null();
             let is_number = matches!(json["type"].as_str(), Some("integer" | "real"));

@@ -1,7 +1,7 @@
 //! Arguments of a tool call: generation parameters from JSON, by their names in the table.
 
 use serde_json::{Map, Value as Json, json};
-use zimg_client::params::{PARAMETERS, Parameter, Range, Value, ValueKind};
+use zimg_client::params::{PARAMETERS, Parameter, Range, Surface, Value, ValueKind};
 use zimg_client::{Failure, Params};
 use zimg_image::ImageFormat;
 
@@ -43,8 +43,9 @@ impl DrawArguments {
                 (_, format, media_type) = *found.ok_or_else(refused)?;
                 continue;
             }
-            let Some(row) = Parameter::named(name) else {
-                let known = PARAMETERS.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
+            let Some(row) = Parameter::named(name).filter(|row| has_argument(row)) else {
+                let known = PARAMETERS.iter().filter(|row| has_argument(row)).map(|row| row.name);
+                let known = known.collect::<Vec<_>>().join(", ");
                 let name: String = name.chars().take(64).flat_map(char::escape_debug).collect();
                 return Err(Failure::refused(format!("argument `{name}` is unknown"))
                     .hint(format!("there are {known} and format")));
@@ -103,11 +104,15 @@ fn whole(json: &Json) -> Option<u64> {
     }
 }
 
+/// Whether the tool has the parameter: it takes no image.
+fn has_argument(row: &Parameter) -> bool {
+    row.range != Range::Share && row.surface != Surface::Recorded
+}
+
 /// The JSON schema of the arguments of `draw`, from the table.
 pub(super) fn draw_schema() -> Json {
     let mut properties = Map::new();
-    // The tool takes no image.
-    for row in PARAMETERS.iter().filter(|row| row.range != Range::Share) {
+    for row in PARAMETERS.iter().filter(|row| has_argument(row)) {
         let mut schema = match row.range {
             Range::Text { .. } | Range::Loras => json!({"type": "string"}),
             Range::Integer { min, max, multiple: 1 } => {
@@ -192,7 +197,7 @@ mod tests {
     #[test]
     fn the_schema_has_every_parameter_with_its_range() {
         let schema = draw_schema();
-        for row in PARAMETERS.iter().filter(|row| row.name != "strength") {
+        for row in PARAMETERS.iter().filter(|row| has_argument(row)) {
             let property = &schema["properties"][row.name];
             assert!(property["type"].is_string() && property["description"].is_string());
         }
