@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_zimg_global_optspecs
-    string join \n s/size= a/aspect= megapixels= round no-round steps= seed= n/count= guidance= negative= guidance-normalization= guidance-rescale= guidance-truncation= strength= lora= cfg= cfg-scale= o/output= format= quality= grid= no-metadata metadata f/force show= preview= q/quiet no-quiet priority= wait no-wait batch= parallel= detach socket= json h/help V/version
+    string join \n s/size= a/aspect= megapixels= round no-round steps= seed= n/count= guidance= negative= guidance-normalization= guidance-rescale= guidance-truncation= strength= lora= cfg= cfg-scale= init= mask= invert-mask no-invert-mask mask-blur= outpaint= fit= o/output= format= quality= grid= no-metadata metadata f/force show= preview= q/quiet no-quiet priority= wait no-wait batch= parallel= detach socket= json h/help V/version
 end
 
 function __fish_zimg_needs_command
@@ -39,6 +39,13 @@ complete -c zimg -n "__fish_zimg_needs_command" -l strength -d 'How much of the 
 complete -c zimg -n "__fish_zimg_needs_command" -l lora -d 'Apply a LoRA of `zimg loras`, with its weight if that is not 1; repeatable' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l cfg -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l cfg-scale -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l init -d 'Start from an image: PNG, JPEG, WebP, GIF, TIFF, BMP or PNM' -r -F
+complete -c zimg -n "__fish_zimg_needs_command" -l mask -d 'Let only the white parts of FILE change; "alpha" and "none" are no files' -r -F
+complete -c zimg -n "__fish_zimg_needs_command" -l mask-blur -d 'Soften the mask by a Gaussian of PX pixels' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l outpaint -d 'Draw more around the image: pixels on the left, top, right and bottom' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l fit -d 'What happens to an image of another shape: crop, pad or stretch [default: crop]' -r -f -a "crop\t'Cut off what is too much, on both sides alike'
+pad\t'Add borders in the colours of the edges'
+stretch\t'Change its shape'"
 complete -c zimg -n "__fish_zimg_needs_command" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r -F
 complete -c zimg -n "__fish_zimg_needs_command" -l format -d 'The format on standard output and of default file names' -r -f -a "png\t'Lossless, read by everything'
 jpg\t'Small, see --quality'
@@ -66,6 +73,8 @@ complete -c zimg -n "__fish_zimg_needs_command" -l parallel -d 'Jobs of a batch 
 complete -c zimg -n "__fish_zimg_needs_command" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_needs_command" -l round -d 'Round an invalid size to the nearest valid one instead of refusing it'
 complete -c zimg -n "__fish_zimg_needs_command" -l no-round -d 'Refuse an invalid size, whatever is set'
+complete -c zimg -n "__fish_zimg_needs_command" -l invert-mask -d 'Let the black parts of the mask change instead of the white ones'
+complete -c zimg -n "__fish_zimg_needs_command" -l no-invert-mask -d 'Take the mask as it is, whatever is set'
 complete -c zimg -n "__fish_zimg_needs_command" -l no-metadata -d 'Do not write generation metadata into the image'
 complete -c zimg -n "__fish_zimg_needs_command" -l metadata -d 'Write generation metadata into the image'
 complete -c zimg -n "__fish_zimg_needs_command" -s f -l force -d 'Replace files that exist'
@@ -113,6 +122,13 @@ complete -c zimg -n "__fish_zimg_using_subcommand draw" -l strength -d 'How much
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l lora -d 'Apply a LoRA of `zimg loras`, with its weight if that is not 1; repeatable' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l cfg -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l cfg-scale -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l init -d 'Start from an image: PNG, JPEG, WebP, GIF, TIFF, BMP or PNM' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l mask -d 'Let only the white parts of FILE change; "alpha" and "none" are no files' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l mask-blur -d 'Soften the mask by a Gaussian of PX pixels' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l outpaint -d 'Draw more around the image: pixels on the left, top, right and bottom' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l fit -d 'What happens to an image of another shape: crop, pad or stretch [default: crop]' -r -f -a "crop\t'Cut off what is too much, on both sides alike'
+pad\t'Add borders in the colours of the edges'
+stretch\t'Change its shape'"
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l format -d 'The format on standard output and of default file names' -r -f -a "png\t'Lossless, read by everything'
 jpg\t'Small, see --quality'
@@ -140,6 +156,8 @@ complete -c zimg -n "__fish_zimg_using_subcommand draw" -l parallel -d 'Jobs of 
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l round -d 'Round an invalid size to the nearest valid one instead of refusing it'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-round -d 'Refuse an invalid size, whatever is set'
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l invert-mask -d 'Let the black parts of the mask change instead of the white ones'
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-invert-mask -d 'Take the mask as it is, whatever is set'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l no-metadata -d 'Do not write generation metadata into the image'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l metadata -d 'Write generation metadata into the image'
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -s f -l force -d 'Replace files that exist'
@@ -166,6 +184,13 @@ complete -c zimg -n "__fish_zimg_using_subcommand redo" -l strength -d 'How much
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l lora -d 'Apply a LoRA of `zimg loras`, with its weight if that is not 1; repeatable' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l cfg -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l cfg-scale -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l init -d 'Start from an image: PNG, JPEG, WebP, GIF, TIFF, BMP or PNM' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l mask -d 'Let only the white parts of FILE change; "alpha" and "none" are no files' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l mask-blur -d 'Soften the mask by a Gaussian of PX pixels' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l outpaint -d 'Draw more around the image: pixels on the left, top, right and bottom' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l fit -d 'What happens to an image of another shape: crop, pad or stretch [default: crop]' -r -f -a "crop\t'Cut off what is too much, on both sides alike'
+pad\t'Add borders in the colours of the edges'
+stretch\t'Change its shape'"
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l format -d 'The format on standard output and of default file names' -r -f -a "png\t'Lossless, read by everything'
 jpg\t'Small, see --quality'
@@ -191,6 +216,8 @@ batch\t'When no interactive job waits'"
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l round -d 'Round an invalid size to the nearest valid one instead of refusing it'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-round -d 'Refuse an invalid size, whatever is set'
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l invert-mask -d 'Let the black parts of the mask change instead of the white ones'
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-invert-mask -d 'Take the mask as it is, whatever is set'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l no-metadata -d 'Do not write generation metadata into the image'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l metadata -d 'Write generation metadata into the image'
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -s f -l force -d 'Replace files that exist'

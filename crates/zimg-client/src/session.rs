@@ -15,6 +15,7 @@ use zimg_protocol::messages::{Generate, ModelInfo, Overview, Waiting, WorkerStat
 use zimg_protocol::{Failure, Kind};
 
 use crate::client::Client;
+use crate::image_upload::{ImageUpload, UploadMethod};
 use crate::job::{Canceller, Update};
 
 /// How often a daemon that loads its model is asked for it.
@@ -88,6 +89,11 @@ pub trait SessionObserver {
         model: Option<&ModelInfo>,
         begin: Option<Instant>,
     ) -> Result<Generate, Self::Error>;
+
+    /// The images that the request brings.
+    fn images(&self) -> Vec<ImageUpload<'_>> {
+        Vec::new()
+    }
 
     /// The request is submitted; an attached job can be cancelled. The canceller keeps the
     /// connection open: drop it at [`SessionObserver::disconnected`].
@@ -218,7 +224,11 @@ impl Session {
         let begin = begin_in.map(|time| asked + time);
         let submit = observer.prepare(model.as_ref(), begin).map_err(AttemptError::Observer)?;
         let detached = submit.detach;
-        let mut job = client.generate(submit)?;
+        let images = observer.images();
+        let mut job = match &*images {
+            [] => client.generate(submit)?,
+            images => client.generate_from(submit, images, UploadMethod::Memory)?,
+        };
         if !detached {
             observer.submitted(job.canceller()?);
         }

@@ -139,7 +139,16 @@ fn masks_go_where_the_image_goes() {
     let blurred = made(&half(64, 48, 32), InputRequest { mask_blur: 4.0, ..request() });
     let blurred = blurred.unwrap().mask.unwrap();
     assert_eq!((blurred[0], blurred[127]), (0, 255));
-    assert!(blurred[..128].iter().filter(|value| (1..255).contains(*value)).count() >= 8);
+    assert!(blurred[..128].iter().any(|value| (1..128).contains(value)));
+    // A line of one pixel, and then all of its cells.
+    let mut line = half(64, 48, 64);
+    let start = line.len() - 64 * 48;
+    line[start + 9] = 255;
+    let found = made(&line, InputRequest::default()).unwrap();
+    let cells: Vec<usize> =
+        (0..found.width as usize).filter(|x| found.mask.as_ref().unwrap()[*x] == 255).collect();
+    assert_eq!(cells.len() % 8, 0, "{cells:?}");
+    assert!((8..=16).contains(&cells.len()), "{cells:?}");
     // What is added may change, inverted or not.
     for invert_mask in [false, true] {
         let margins = InputMargins { right: 64, ..InputMargins::default() };
@@ -168,6 +177,12 @@ fn an_extended_image_stays_and_what_is_added_is_the_mask() {
     let mask = found.mask.unwrap();
     let stays = |x: usize, y: usize| mask[y * 128 + x] == 0;
     assert!(stays(64, 0) && stays(127, 47) && !stays(63, 0) && !stays(64, 48));
+    let odd = InputMargins { right: 100, ..InputMargins::default() };
+    let odd = InputRequest { margins: odd, ..InputRequest::default() };
+    let odd = read_input(&half(100, 64, 0), None, &odd).unwrap();
+    // All that is added may change, with the cell in which the image ends.
+    let first = odd.mask.as_ref().unwrap().iter().position(|value| *value == 255);
+    assert_eq!((odd.width, first), (208, Some(96)));
     let own = read_input(&file("picture.ppm"), None, &InputRequest::default()).unwrap();
     assert_eq!(own.mask, None);
     // Pixel by pixel.

@@ -5,11 +5,10 @@ use zimg_client::limits::{SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE, side_fits};
 use zimg_client::{Failure, Kind};
 
 use crate::cli::{AspectRatio, DrawOptions};
+use zimg_image::size_of_shape;
 
 /// A megapixel is 1024x1024 here, as in the sizes that models are trained at.
-const MEGAPIXEL: f64 = (1024 * 1024) as f64;
-/// Weight of a wrong aspect ratio against a wrong number of pixels: 16:9 is meant exactly.
-const SHAPE_COUNTS: f64 = 100.0;
+pub(crate) const MEGAPIXEL: f64 = (1024 * 1024) as f64;
 
 /// How width and height are determined.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,17 +83,7 @@ fn refusal(width: u32, height: u32) -> Failure {
 
 /// The valid size nearest to this aspect ratio and number of pixels.
 fn fit(aspect: AspectRatio, pixels: f64) -> (u32, u32) {
-    let ratio = aspect.width / aspect.height;
-    let sides = || (SIZE_MIN..=SIZE_MAX).step_by(SIZE_MULTIPLE as usize);
-    let cost = |width: u32, height: u32| {
-        let (width, height) = (f64::from(width), f64::from(height));
-        let shape = (width / height / ratio).ln().abs();
-        let area = (width * height / pixels).ln().abs();
-        SHAPE_COUNTS * shape + area
-    };
-    let all = sides().flat_map(|width| sides().map(move |height| (width, height)));
-    let best = all.min_by(|a, b| cost(a.0, a.1).total_cmp(&cost(b.0, b.1)));
-    best.unwrap_or((SIZE_MIN, SIZE_MIN))
+    size_of_shape(aspect.width / aspect.height, pixels)
 }
 
 #[cfg(test)]

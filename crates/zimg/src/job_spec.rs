@@ -7,7 +7,8 @@ use std::io::Read;
 
 use zimg_client::{Failure, Kind, Params, Priority};
 
-use crate::cli::{DrawOptions, ParamOptions, PriorityArg};
+use crate::cli::{DrawOptions, InputOptions, ParamOptions, PriorityArg};
+use crate::image_inputs::ImageInputs;
 use crate::image_size::SizeRequest;
 use crate::metadata::to_params;
 use crate::output::{ImageOutput, LocalTime, Output, OutputRequest};
@@ -34,6 +35,8 @@ pub(crate) struct JobSpec {
     pub(crate) generated_by: Option<String>,
     /// Whether the job is detached.
     pub(crate) detach: bool,
+    /// The images that it starts from.
+    pub(crate) inputs: Option<ImageInputs>,
 }
 
 /// Inputs of a job specification beside options.
@@ -59,9 +62,8 @@ impl JobSpec {
         options: &DrawOptions,
         context: SpecContext<'_>,
     ) -> Result<Self, Failure> {
-        let shape = SizeRequest::of(options)?;
-        let draw = request(prompt, options, shape)?;
-        Self::saving(draw, shape, options, context)
+        let (draw, shape, inputs) = request(prompt, options)?;
+        Ok(Self { inputs, ..Self::saving(draw, shape, options, context)? })
     }
 
     /// A detached job: the daemon stores its images.
@@ -74,10 +76,9 @@ impl JobSpec {
         options: &DrawOptions,
         context: SpecContext<'_>,
     ) -> Result<Self, Failure> {
-        let shape = SizeRequest::of(options)?;
-        let draw = request(prompt, options, shape)?;
+        let (draw, shape, inputs) = request(prompt, options)?;
         let output = Output { images: ImageOutput::Nowhere, sheet: None };
-        Ok(Self { detach: true, ..Self::with(draw, shape, output, options, context) })
+        Ok(Self { detach: true, inputs, ..Self::with(draw, shape, output, options, context) })
     }
 
     /// The specification to save the images of a job that the daemon has.
@@ -138,6 +139,7 @@ impl JobSpec {
             previews: false,
             generated_by: None,
             detach: false,
+            inputs: None,
         }
     }
 }
@@ -154,21 +156,37 @@ impl DrawOptions {
     /// These options without the generation parameters.
     pub(crate) fn beside_the_image(self) -> Self {
         let params = ParamOptions::default();
-        Self { size: None, aspect: None, megapixels: None, params, ..self }
+        let inputs = InputOptions::default();
+        Self { size: None, aspect: None, megapixels: None, params, inputs, ..self }
     }
 }
 
-/// The request, checked against the limits. Its texts have LF as line ends and no byte order mark at
-/// the beginning, wherever they are from.
-fn request(prompt: String, options: &DrawOptions, shape: SizeRequest) -> Result<Params, Failure> {
-    let (width, height) = shape.size(None).unzip();
+/// The request, checked against the limits, and its images. Its texts have LF as line ends and no byte
+/// order mark at the beginning, wherever they are from.
+fn request(
+    prompt: String,
+    options: &DrawOptions,
+) -> Result<(Params, SizeRequest, Option<ImageInputs>), Failure> {
     let seed = Some(options.params.seed.map_or_else(random_seed, Ok)?);
     let normalized = |text: &str| zimg_text::normalized(text).into_owned();
     let prompt = normalized(&prompt);
     let negative = options.params.negative.as_deref().map(normalized);
-    let params = Params { prompt, width, height, seed, negative, ..options.params.0.clone() };
+    let image_inputs = None;
+    let params = Params { prompt, seed, negative, image_inputs, ..options.params.0.clone() };
     params.check()?;
-    Ok(params)
+    let inputs = ImageInputs::read(options)?;
+    let shape = match &inputs {
+        Some(inputs) => SizeRequest::Exact(inputs.size().0, inputs.size().1),
+        None => {
+            params.check_without_images()?;
+            SizeRequest::of(options)?
+        }
+    };
+    let (width, height) = shape.size(None).unzip();
+    let image_inputs = inputs.as_ref().map(|inputs| inputs.record.clone());
+    let params = Params { width, height, image_inputs, ..params };
+    params.check()?;
+    Ok((params, shape, inputs))
 }
 
 /// A random seed of 32 bits: short enough to type again.

@@ -12,6 +12,7 @@ mod fetch;
 mod format;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod image_inputs;
 mod image_size;
 mod interrupt;
 mod job_spec;

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use zimg_client::session::{RetryPolicy, Session, SessionObserver, SessionWait};
 use zimg_client::{
-    Canceller, Failure, Generate, Image, Job, Kind, ModelInfo, Params, Started, Update,
+    Canceller, Failure, Generate, Image, ImageUpload, Job, Kind, ModelInfo, Params, Started, Update,
 };
 
 use crate::advice::advice;
 use crate::exit::Exit;
+use crate::image_inputs::ImageInputs;
 use crate::interrupt::{CancelGuard, Interrupt};
 use crate::job_spec::JobSpec;
 use crate::metadata;
@@ -154,6 +155,10 @@ impl SessionObserver for JobRun<'_> {
             previews,
             ..Generate::default()
         })
+    }
+
+    fn images(&self) -> Vec<ImageUpload<'_>> {
+        self.plan.inputs.as_ref().map(ImageInputs::uploads).unwrap_or_default()
     }
 
     fn submitted(&mut self, canceller: Canceller) {

@@ -93,14 +93,9 @@ impl Axis {
                 (false, true) => 0.0,
                 _ => slack / 2.0,
             };
-        let (length, start) = (f64::from(self.length), start + 1e-9);
         // Pixels that are not scaled are not shifted by a half either.
-        let from = if scale == 1.0 { start.floor() } else { start.round() } as i64;
-        let to = if scale == 1.0 {
-            from + i64::from(self.length)
-        } else {
-            (start + length * scale).round() as i64
-        };
+        let from = if scale == 1.0 { (start + 1e-9).floor() } else { start.round() } as i64;
+        let to = from + (f64::from(self.length) * scale).round() as i64;
         (from, to.max(from + 1))
     }
 

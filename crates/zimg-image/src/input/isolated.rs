@@ -1,7 +1,6 @@
 //! Decoding in a process of its own, whose memory, time and files are limited: a hostile file ends
 //! that process and no other.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -228,7 +227,7 @@ fn limit() -> io::Result<()> {
 }
 
 fn answer() -> io::Result<()> {
-    let mut from = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut from = io::stdin().lock();
     let Question { request, initial, mask } = head(&mut from)?;
     let mut read = |length: usize| {
         let mut bytes = Vec::new();

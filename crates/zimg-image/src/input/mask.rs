@@ -11,6 +11,10 @@ use super::{colour, place};
 
 /// How much of a colour is no grey: JPEG's noise is below.
 const COLOUR_MIN: u8 = 24;
+/// Pixels of a latent: the model changes all of them or none.
+const CELL: u32 = 8;
+/// From this value on a pixel may change (diffusers' `VaeImageProcessor.binarize`).
+const WHITE: u8 = 128;
 /// How far the shape of a mask may be from the image's, as a share.
 const SHAPE_NEAR: f64 = 0.005;
 
@@ -133,7 +137,22 @@ pub(super) fn placed(
     if request.mask_blur > 0.0 {
         mask = imageops::blur(&mask, request.mask_blur);
     }
+    whole_cells(&mut mask);
     Some(mask.into_raw())
+}
+
+/// Makes each cell white that has a white pixel. The model changes whole cells and looks at the first
+/// pixel of each: it would not see a thin line, nor what is added beside an image that ends in a cell.
+fn whole_cells(mask: &mut GrayImage) {
+    let (width, height) = mask.dimensions();
+    for top in (0..height).step_by(CELL as usize) {
+        for left in (0..width).step_by(CELL as usize) {
+            let pixels = || (0..CELL * CELL).map(|at| (left + at % CELL, top + at / CELL));
+            if pixels().any(|(x, y)| mask.get_pixel(x, y).0[0] >= WHITE) {
+                pixels().for_each(|(x, y)| mask.put_pixel(x, y, Luma([255])));
+            }
+        }
+    }
 }
 
 /// What is to be said of transparency.

@@ -241,7 +241,14 @@ mod tests {
             (r#"{"prompt":"a","width":64}"#, "`width` is given without `height`"),
             (r#"{"prompt":"a","cfg":0}"#, "`cfg`: it is 0, expected a number from 1 to 101"),
             (r#"{"prompt":"a","cfg":"x"}"#, "`cfg`: it is not a number"),
-            (r#"{"prompt":"a","init_image":"a.png"}"#, "`init_image`: no model takes an image yet"),
+            (
+                r#"{"prompt":"a","init_images":["a"]}"#,
+                "`init_images`: the initial image is `init`, the name of a file",
+            ),
+            (
+                r#"{"prompt":"a","controlnet":"a"}"#,
+                "`controlnet`: no model takes a control image yet",
+            ),
             (r#"{"prompt":"a","model":"x"}"#, "`model`: model and device are options of zimaged"),
             (
                 r#"{"nodes":[],"links":[]}"#,

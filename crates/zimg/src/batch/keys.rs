@@ -52,7 +52,7 @@ impl Keys {
         }
         if let Some(own) = settings::key(key) {
             self.once(&own, key)?;
-            return self.option(&own, key, &setting(key, value)?);
+            return self.option(&own, key, &listed(&own, key, value)?);
         }
         if let Some(foreign) = ForeignSetting::named(key) {
             if foreign.is_harmless {
@@ -174,6 +174,17 @@ fn setting(key: &str, value: &Json) -> Result<SettingValue, Failure> {
         Json::Number(number) => Ok(SettingValue::Number(whole(number))),
         Json::Bool(on) => Ok(SettingValue::Switch(*on)),
         _ => Err(refused(format!("`{key}` is not a string, a number, true or false"))),
+    }
+}
+
+/// The same, where margins may be a list of numbers.
+fn listed(own: &str, key: &str, value: &Json) -> Result<SettingValue, Failure> {
+    match value {
+        Json::Array(sides) if own == "outpaint" && sides.iter().all(Json::is_number) => {
+            let sides: Vec<String> = sides.iter().filter_map(written).collect();
+            Ok(SettingValue::Text(sides.join(",").into()))
+        }
+        _ => setting(key, value),
     }
 }
 

@@ -133,6 +133,8 @@ impl BatchRun<'_> {
         let NextImage { line, index, task, told } = turn;
         told.iter().try_for_each(|text| locked(&self.reporter).warn(text))?;
         if let Ok(ImageTask::Generate(plan)) = &task {
+            let inputs = plan.inputs.as_ref().and_then(|inputs| inputs.told.as_deref());
+            inputs.into_iter().try_for_each(|text| locked(&self.reporter).warn(text))?;
             let notes = prompt_advice(&plan.draw);
             notes.iter().try_for_each(|note| locked(&self.reporter).advise(line, note))?;
         }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{ArgAction, Args, ValueHint};
 
+use super::inputs::InputOptions;
 use super::params::{IMAGE, ParamOptions};
 use super::values::{
     AspectRatio, GraphicsArg, PriorityArg, aspect, format, megapixels, name, path, size,
@@ -72,6 +73,8 @@ pub(crate) struct DrawOptions {
     pub(crate) no_round: bool,
     #[command(flatten)]
     pub(crate) params: ParamOptions,
+    #[command(flatten)]
+    pub(crate) inputs: InputOptions,
 
     /// Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output
     ///
@@ -168,6 +171,7 @@ impl DrawOptions {
             round,
             no_round,
             params: self.params.or(&lower.params),
+            inputs: self.inputs.or(lower.inputs),
             output: self.output.or(lower.output),
             format: self.format.or(lower.format),
             quality: self.quality.or(lower.quality),

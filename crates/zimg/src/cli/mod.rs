@@ -10,6 +10,7 @@ mod dash;
 mod docs_test;
 mod draw;
 mod help;
+mod inputs;
 mod jobs;
 mod mcp;
 mod models;
@@ -29,6 +30,7 @@ pub(crate) use command_line::near_command;
 use command_line::{CommandLine, Subcommands, usage};
 pub(crate) use common::{CommonArgs, ConfigCommand, DocsCommand, RedoArgs, ShowArgs};
 pub(crate) use draw::{DrawArgs, DrawOptions};
+pub(crate) use inputs::{FitArg, InputOptions, Outpaint};
 pub(crate) use jobs::{CancelArgs, WaitArgs};
 pub(crate) use mcp::McpArgs;
 pub(crate) use models::ModelsArgs;
@@ -226,7 +228,7 @@ mod tests {
         assert!(error(&["a fox", "a.png"]).contains("give the output file with -o a.png"));
         assert!(error(&["x", "-W", "64"]).contains("the size is --size WxH"));
         assert!(error(&["x", "--sampler", "euler"]).contains("there is one sampler"));
-        assert!(error(&["x", "--mask=a.png"]).contains("no model takes an image yet"));
+        assert!(error(&["x", "--controlnet=a"]).contains("no model takes a control image yet"));
         assert!(error(&["x", "--nagetive", "y"]).contains("'--negative'"));
     }
 

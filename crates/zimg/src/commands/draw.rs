@@ -94,7 +94,8 @@ impl Invocation<'_> {
         plan.previews = screen.as_ref().is_some_and(TerminalImage::previews) && !plan.detach;
         let count = plan.draw.images();
         let mut report = JobReporter::new(style, count, self.args.output.is_none(), screen);
-        advice.into_iter().chain(unseen).try_for_each(|text| report.warn(text))?;
+        let inputs = plan.inputs.as_ref().and_then(|inputs| inputs.told.as_deref());
+        advice.into_iter().chain(unseen).chain(inputs).try_for_each(|text| report.warn(text))?;
         prompt_advice(&plan.draw).iter().try_for_each(|advice| report.warn(&advice.text))?;
         let (line, absence) = (style == ReportStyle::Line, RunContext::absence(plan.wait));
         let session = RunContext { socket, interrupt: self.interrupt, line, absence };

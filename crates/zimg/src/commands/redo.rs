@@ -10,6 +10,7 @@ use zimg_client::{Failure, Priority};
 use super::draw::{Invocation, check, tell_ignored};
 use crate::cli::{CommonArgs, DrawOptions, RedoArgs};
 use crate::exit::Exit;
+use crate::image_inputs::{is_sized, recorded};
 use crate::interrupt::Interrupt;
 use crate::job_spec::{JobSpec, SpecContext};
 use crate::metadata;
@@ -57,7 +58,12 @@ fn plan(
     };
     // Options override the metadata, which overrides the settings, of which only those that are no
     // parameters count.
-    let mut options = args.options.clone().or(DrawOptions::of_metadata(&metadata));
+    let mut made = DrawOptions::of_metadata(&metadata);
+    if let Some(record) = &metadata.params.image_inputs {
+        made.inputs = recorded(record, path, made.size, &args.options.inputs)?;
+        made.size = made.size.filter(|_| is_sized(record));
+    }
+    let mut options = args.options.clone().or(made);
     options = options.or(settings.options().beside_the_image());
     if args.options.format.is_none() {
         options.format = ImageFormat::of(path);

@@ -11,7 +11,8 @@ use crate::exit::Exit;
 use crate::json::PathFields;
 use crate::progress::warn;
 use crate::{format, json, metadata};
-use zimg_image::GenerationMetadata;
+use zimg_client::params::Surface;
+use zimg_image::{GenerationMetadata, InputRecord};
 
 /// The `--json` event of one image's generation metadata.
 #[derive(Serialize)]
@@ -85,7 +86,15 @@ fn screen(name: Option<&Path>, metadata: &GenerationMetadata, colours: bool) -> 
     }
     line("steps", &params.steps.unwrap_or_default().to_string());
     let mut guidance = params.guidance.unwrap_or_default().to_string();
+    let record = params.image_inputs.as_deref().and_then(InputRecord::from_text);
     for (row, value) in metadata.unusual() {
+        if let Some(record) = record.as_ref().filter(|_| row.surface == Surface::Recorded) {
+            line("init", &record.init.name);
+            if let Some(mask) = record.mask() {
+                line("mask", &mask.name);
+            }
+            continue;
+        }
         match row.name.strip_prefix("guidance_") {
             Some(name) => guidance += &format!(", {name} {value}"),
             None => line(row.name, &value.to_string()),

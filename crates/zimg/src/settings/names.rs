@@ -12,6 +12,11 @@ const OPTIONS: &[(&str, &str)] = &[
     ("resolution", "size"),
     ("imageformat", "format"),
     ("outputformat", "format"),
+    ("initimage", "init"),
+    ("initimg", "init"),
+    ("initialimage", "init"),
+    ("maskimage", "mask"),
+    ("maskinvert", "invert_mask"),
 ];
 
 /// What a name and its value are here.

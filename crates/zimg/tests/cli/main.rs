@@ -10,6 +10,7 @@ mod fake;
 pub mod folder;
 mod generated_docs;
 mod help;
+mod inputs;
 mod intake;
 mod interrupt;
 mod jobs;
