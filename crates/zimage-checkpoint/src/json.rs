@@ -22,6 +22,9 @@ const WORDS: [(&str, &str); 15] = [
     ("unit", "null"),
 ];
 
+/// Characters of a sentence; what it quotes may be as long as the file.
+const SAID: usize = 200;
+
 /// Parses an object.
 ///
 /// # Errors
@@ -37,7 +40,7 @@ pub(crate) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     };
     let text = error.to_string();
     let said = text.rsplit_once(" at line ").map_or(&*text, |(said, _)| said);
-    Err(match error.classify() {
+    let said = match error.classify() {
         Category::Eof => format!("it is cut: it ends in line {}", error.line()),
         Category::Data => match key_before(bytes, error.line(), error.column()) {
             // The parser names a key that is missing or comes twice itself.
@@ -47,7 +50,18 @@ pub(crate) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
         Category::Syntax | Category::Io => {
             format!("line {}, column {}: {said}", error.line(), error.column())
         }
-    })
+    };
+    Err(in_one_line(&said))
+}
+
+/// A sentence that quotes the file: its control characters are escaped, and its end is cut.
+fn in_one_line(said: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.into() };
+    let mut line: String = said.chars().take(SAID).map(shown).collect();
+    if said.chars().nth(SAID).is_some() {
+        line.push('…');
+    }
+    line
 }
 
 /// What a whole JSON value is that is no object.
@@ -163,5 +177,22 @@ mod tests {
             assert_eq!(object::<Sample>(text.as_bytes()).unwrap_err(), said, "{text}");
         }
         assert!(object::<Sample>(b"{\"width\": 7}").is_ok());
+    }
+
+    #[test]
+    fn what_is_quoted_stays_in_one_short_line() {
+        #[derive(Debug, Deserialize)]
+        enum Format {
+            F16,
+        }
+        let refused = |name: &str| {
+            let text = format!("{{\"a\": \"{name}\"}}");
+            object::<BTreeMap<String, Format>>(text.as_bytes()).unwrap_err()
+        };
+        assert!(object::<BTreeMap<String, Format>>(b"{\"a\": \"F16\"}").is_ok());
+        assert_eq!(refused("I\\nt"), "`a`: unknown variant `I\\nt`, expected `F16`");
+        assert_eq!(refused("\\u001b[2J"), "`a`: unknown variant `\\u{1b}[2J`, expected `F16`");
+        let long = refused(&"x".repeat(1 << 20));
+        assert!(long.ends_with("x…") && long.chars().count() == SAID + 1, "{long}");
     }
 }
