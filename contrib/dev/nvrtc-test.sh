@@ -10,5 +10,5 @@ grep '^nvidia-cuda-nvrtc==' contrib/dev/libtorch/cu130.txt >"$work/requirements.
 python=$(contrib/dev/venv.sh nvrtc-test "$work" "$work/requirements.txt" "NVRTC")
 library=$("$python" -c 'import pathlib, sysconfig; print(*pathlib.Path(sysconfig.get_path("purelib")).rglob("libnvrtc.so.13"))')
 export LD_LIBRARY_PATH=${library%/*}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} ZIMG_NVRTC_TEST=1
-"${CARGO:-cargo}" test --quiet --locked -p zimage-cuda --lib -- kernels::compile
+"${CARGO:-cargo}" test --quiet --locked --workspace --lib -- kernels::compile
 echo "nvrtc-test: every kernel compiles for every compute capability"

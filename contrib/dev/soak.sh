@@ -6,7 +6,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 contrib/dev/need.sh cargo c++
-ZIMG_SOAK_SECONDS=${SOAK_SECONDS:=3600} "${CARGO:-cargo}" test --locked -p zimg-tests --test soak -- --nocapture 2>&1 | tee "$log"
+ZIMG_SOAK_SECONDS=${SOAK_SECONDS:=3600} "${CARGO:-cargo}" test --locked --workspace --test soak -- --nocapture 2>&1 | tee "$log"
 passed=$(awk '/^test result: ok/ { n += $4 } END { print n + 0 }' "$log")
 [ "$passed" -ge 2 ] || {
   echo "soak: $passed tests passed, and there are two" >&2

@@ -17,7 +17,7 @@ rm -rf "$work/fixture" "$work/table.md" "$work/images.md"
 say "comparing"
 ZIMG_FIXTURE=$work/fixture ZIMG_PARITY_TABLE=$work/table.md \
   ZIMG_IMAGE_PARITY_TABLE=$work/images.md \
-  "${CARGO:-cargo}" test --locked -p zimage --test parity --test image_parity --test tokenizer
+  "${CARGO:-cargo}" test --locked --workspace --test parity --test image_parity --test tokenizer
 cat "$work/table.md" "$work/images.md"
 cases=$(grep -c '^| [^-]' "$work/table.md") || cases=0
 [ "$cases" -gt 1 ] || {
