@@ -21,6 +21,9 @@ const HEADER_LIMIT: u64 = 16 << 20;
 /// A header begins after its own length, eight bytes in little-endian order.
 const PREFIX: u64 = 8;
 
+/// Characters of a refused name that are shown.
+const NAME_SHOWN: usize = 60;
+
 /// Reads the header of `file`.
 pub(crate) fn read(file: &DataFile) -> Result<Header> {
     let bad =
@@ -61,6 +64,11 @@ pub(crate) fn read(file: &DataFile) -> Result<Header> {
 fn check(
     mut tensors: Vec<(String, TensorInfo)>,
 ) -> std::result::Result<Vec<(String, TensorInfo)>, String> {
+    // Names stand in sentences, and what is refused is one line.
+    if let Some((name, _)) = tensors.iter().find(|(name, _)| name.contains(char::is_control)) {
+        let name: String = name.chars().take(NAME_SHOWN).flat_map(char::escape_debug).collect();
+        return Err(format!("the tensor {name} has a control character in its name"));
+    }
     tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
     if let Some(twice) = tensors.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         return Err(format!("it has the tensor {} twice", twice[0].0));

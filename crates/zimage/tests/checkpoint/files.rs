@@ -186,6 +186,15 @@ fn a_tensor_may_not_be_twice_in_a_header() {
 }
 
 #[test]
+fn a_name_is_one_line() {
+    let broken = r#"{"w\n":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}"#;
+    assert_eq!(
+        said_of_header(broken),
+        "F/W is not a valid safetensors file: the tensor w\\n has a control character in its name"
+    );
+}
+
+#[test]
 fn a_header_that_is_no_json_is_an_error() {
     assert_eq!(
         said_of_header("{\"w\": nothing}"),

@@ -38,6 +38,9 @@ fn entry(cursor: &mut Cursor<'_>) -> Parsed<Entry> {
     let name = name
         .ok_or_else(|| Bad::Header(format!("a tensor's name is longer than {NAME_LIMIT} bytes")))?;
     let bad = |what: String| Bad::Header(format!("the tensor {} {what}", name.escape_debug()));
+    if name.contains(char::is_control) {
+        return Err(bad("has a control character in its name".to_owned()));
+    }
     let dimensions = cursor.u32()?;
     if dimensions > DIMENSIONS {
         return Err(bad(format!("has {dimensions} dimensions, more than {DIMENSIONS}")));

@@ -145,6 +145,7 @@ fn every_lie_is_refused_in_a_sentence() {
         (of(&[tensor("a", &[1 << 40, 1 << 40], 0, 0)]), "the tensor a is too large"),
         (of(&[tensor("a", &[u64::MAX], 0, 0)]), "the tensor a is too large"),
         (of(&[tensor("a", &[8], 99, 0)]), "the tensor a has the unknown type 99"),
+        (of(&[tensor("a\n", &[8], 0, 0)]), "the tensor a\\n has a control character in its name"),
         (
             of(&[tensor("a", &[8], 8, 0)]),
             "the tensor a has rows of 8 numbers, which are no whole blocks of 32",
