@@ -59,7 +59,8 @@ impl ImageUpload {
         for (image, expected) in request.images.iter().zip(expected) {
             let role = image.role;
             let (bytes, pixels) = match expected {
-                ExpectedImage::Inline { bytes } => (bytes, Vec::new()),
+                // Room for so many bytes is reserved.
+                ExpectedImage::Inline { bytes } => (bytes, Vec::with_capacity(bytes)),
                 ExpectedImage::Memory { memory, bytes } => {
                     let pixels = copy(&File::from(memory), bytes).await.map_err(|error| {
                         let role = role.name();

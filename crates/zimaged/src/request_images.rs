@@ -32,7 +32,8 @@ pub(crate) struct ReservedRoom {
 #[derive(Debug, Default)]
 pub(crate) struct RequestImages {
     pixels: Vec<Bytes>,
-    room: Option<ReservedRoom>,
+    /// Free again when the images are dropped.
+    _room: Option<ReservedRoom>,
 }
 
 /// A request with the pixels of its images.
@@ -105,17 +106,12 @@ impl Drop for ReservedRoom {
 impl RequestImages {
     /// Images that have come with a request.
     pub(crate) fn received(pixels: Vec<Bytes>, room: ReservedRoom) -> Self {
-        Self { pixels, room: Some(room) }
+        Self { pixels, _room: Some(room) }
     }
 
-    /// Images that were read from the store, whose number and size the job table limits.
+    /// Images that are in the store, too: the job table limits how many are in memory.
     pub(crate) fn stored(pixels: Vec<Bytes>) -> Self {
-        Self { pixels, room: None }
-    }
-
-    /// Gives the room back: the job table limits them from now on.
-    pub(crate) fn release(&mut self) {
-        self.room = None;
+        Self { pixels, _room: None }
     }
 
     pub(crate) fn pixels(&self) -> &[Bytes] {

@@ -134,11 +134,6 @@ impl JobTable {
         match result {
             Ok(()) => {
                 let mut effects = self.resume(id);
-                if let Some(InputPixels::Here(images)) =
-                    self.jobs.get_mut(&id).map(|job| &mut job.inputs)
-                {
-                    images.release();
-                }
                 let position = position(&self.queue.positions(), id);
                 effects.push(Effect::ModelNeeded);
                 effects.push(Effect::Tell(client, Event::Accepted { job: id, position }));
@@ -247,6 +242,9 @@ impl JobTable {
         tracing::warn!(event = events::JOB_BLOCKED, job = id, "waits for the disk: {failure}");
         let told = job.tell(Event::Waiting(Waiting::Disk(failure.clone())));
         let stop = self.stop_run(id);
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.inputs = InputPixels::of(&job.request);
+        }
         self.store.failed(failure.clone());
         self.enter(id, JobPhase::Blocked(failure));
         [told].into_iter().chain(stop).collect()

@@ -34,13 +34,17 @@ impl JobTable {
             Ok(id) if request.detach => {
                 let record = JobRecord::new(uid, request, unix_s());
                 let phase = JobPhase::Accepting(client);
-                let inputs = images.pixels().to_vec();
                 let mut job = Job::detached(id, record.clone(), phase, model);
-                job.inputs = InputPixels::Here(images);
+                // Until the images are on the disk, the request to the store has their room.
+                job.inputs = InputPixels::Here(RequestImages::stored(images.pixels().to_vec()));
                 self.insert(job);
                 let record = Box::new(record);
                 effects.push(Effect::Expect(client));
-                effects.push(Effect::Store(StoreRequest::Accept { job: id, record, inputs }));
+                effects.push(Effect::Store(StoreRequest::Accept {
+                    job: id,
+                    record,
+                    inputs: images,
+                }));
             }
             Ok(id) => {
                 self.insert(Job::attached(id, uid, client, NewJob { request, images }));

@@ -16,6 +16,7 @@ use super::error::StoreError;
 use super::job_store::{JobStore, StoreContents};
 use super::record::{JobEnd, JobRecord, StoredImage};
 use crate::outbox::ClientId;
+use crate::request_images::RequestImages;
 
 /// A request to the store.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub(crate) enum StoreRequest {
     /// Reserves job ids.
     ReserveIds(u32),
     /// Stores a new job with the images of its request.
-    Accept { job: JobId, record: Box<JobRecord>, inputs: Vec<Bytes> },
+    Accept { job: JobId, record: Box<JobRecord>, inputs: RequestImages },
     /// Reads the images of a job's request.
     ReadInputs { job: JobId },
     /// Stores the next image of a job.
@@ -207,7 +208,7 @@ impl StoreActor {
             }
             StoreRequest::Accept { job, record, inputs } => {
                 self.open_if_closed();
-                let result = self.run(|store| store.accept(job, *record, &inputs));
+                let result = self.run(|store| store.accept(job, *record, inputs.pixels()));
                 StoreEvent::Accepted { job, result }
             }
             StoreRequest::ReadInputs { job } => {

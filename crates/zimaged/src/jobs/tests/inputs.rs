@@ -81,7 +81,7 @@ fn images_of_a_detached_job_are_stored_before_it_is_accepted_and_read_for_each_w
     let mut table = table();
     let effects = table.submit(CLIENT, ANN, with_images(Priority::Batch, true, 64), None, &[]);
     let stored = effects.iter().find_map(|effect| match effect {
-        Effect::Store(StoreRequest::Accept { inputs, .. }) => Some(inputs.clone()),
+        Effect::Store(StoreRequest::Accept { inputs, .. }) => Some(inputs.pixels().to_vec()),
         _ => None,
     });
     assert_eq!(stored, Some(pixels()));
@@ -99,6 +99,21 @@ fn images_of_a_detached_job_are_stored_before_it_is_accepted_and_read_for_each_w
         table.store_event(StoreEvent::InputsRead { job: 1, result: Ok(pixels()) }, None);
         assert_eq!(given(&table.dispatch(FIRST, None)), both());
     }
+}
+
+#[test]
+fn images_on_their_way_to_the_disk_take_room_also_if_the_job_is_cancelled() {
+    let room = ImageRoom::default();
+    let all = 128 << 20;
+    let mut table = table();
+    let NewJob { request, .. } = with_images(Priority::Batch, true, 64);
+    let images = RequestImages::received(pixels(), room.reserve(ANN.into(), 7).unwrap());
+    let effects = table.submit(CLIENT, ANN, NewJob { request, images }, None, &[]);
+    table.cancel(1);
+    assert!(room.reserve(ANN.into(), all).is_err());
+    // The store has written them.
+    drop(effects);
+    room.reserve(ANN.into(), all).unwrap();
 }
 
 #[test]
@@ -174,6 +189,13 @@ fn images_that_are_damaged_end_the_job_and_a_bad_disk_blocks_it() {
     assert!(table.fetch_inputs().is_empty());
     table.store_event(StoreEvent::Probed { job: 1, result: Ok(()) }, None);
     assert_eq!((name(&table).as_str(), read(&table.fetch_inputs())), ("Waiting", vec![1]));
+    table.store_event(StoreEvent::InputsRead { job: 1, result: Ok(pixels()) }, None);
+    // A blocked job gives up what it has in memory.
+    let bytes = BYTES as u64;
+    table.store_event(StoreEvent::ImageStored { job: 1, bytes, result: Err(full()) }, None);
+    assert!(!table.get(1).unwrap().inputs.are_here());
+    table.store_event(StoreEvent::Probed { job: 1, result: Ok(()) }, None);
+    assert_eq!(read(&table.fetch_inputs()), [1]);
     table.store_event(StoreEvent::InputsRead { job: 1, result: Ok(pixels()) }, None);
     assert_eq!(given(&table.dispatch(FIRST, None)), both());
     // What comes for a job that has ended or is gone changes nothing.

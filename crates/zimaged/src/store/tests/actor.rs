@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::request_images::RequestImages;
 use crate::store::{ReadError, Store, StoreEvent, StoreRequest};
 
 type Answers = mpsc::UnboundedReceiver<StoreEvent>;
@@ -24,7 +25,7 @@ fn earlier_requests_are_done_before_the_actor_ends() {
     store.send(StoreRequest::Accept {
         job: 1,
         record: Box::new(record(1000, "a fox", 1)),
-        inputs: Vec::new(),
+        inputs: RequestImages::default(),
     });
     let pixels = pixels(1, 0);
     store.send(StoreRequest::StoreImage { job: 1, started: started(), image: image(0), pixels });
@@ -91,7 +92,7 @@ fn without_a_directory_everything_is_refused_until_there_is_one() {
     store.send(StoreRequest::Accept {
         job: 1,
         record: Box::new(record(1000, "a fox", 1)),
-        inputs: Vec::new(),
+        inputs: RequestImages::default(),
     });
     assert!(matches!(next(&mut answers), StoreEvent::Opened(Ok(_))));
     assert!(matches!(next(&mut answers), StoreEvent::Accepted { job: 1, result: Ok(()) }));
@@ -118,7 +119,7 @@ fn damage_of_an_open_store_is_moved_aside_and_reported() {
     store.send(StoreRequest::Accept {
         job: 1001,
         record: Box::new(record(1000, "a fox", 1)),
-        inputs: Vec::new(),
+        inputs: RequestImages::default(),
     });
     let StoreEvent::Opened(Ok(contents)) = next(&mut answers) else { panic!("not opened again") };
     let (_, aside) = contents.aside.unwrap();
@@ -127,7 +128,7 @@ fn damage_of_an_open_store_is_moved_aside_and_reported() {
     store.send(StoreRequest::Accept {
         job: 1002,
         record: Box::new(record(1000, "a fox", 1)),
-        inputs: Vec::new(),
+        inputs: RequestImages::default(),
     });
     assert!(matches!(next(&mut answers), StoreEvent::Accepted { result: Ok(()), .. }));
 }

@@ -5,6 +5,20 @@ use zimg_protocol::messages::{ImageInput, ImageRole, ImageSource};
 
 use super::*;
 
+/// The record of "a fox" in version 2, and with an initial image, a mask and the checksums 1 and 2 in
+/// version 3: they never change.
+const V2: &str = "01000000e80300000500000000000000060000000000000070726f6d70740000000005000000000000006120\
+     666f780500000000000000776964746801000000400000000000000006000000000000006865696768740100\
+     000040000000000000000400000000000000736565640100000000000000000000000500000000000000636f\
+     756e7401000000010000000000000001000000010000000000000000000000f1536500000000000000000000\
+     00000000";
+const V3: &str = "02000000e80300000500000000000000060000000000000070726f6d70740000000005000000000000006120\
+     666f780500000000000000776964746801000000400000000000000006000000000000006865696768740100\
+     000040000000000000000400000000000000736565640100000000000000000000000500000000000000636f\
+     756e740100000001000000000000000100000001000200000000000000000000000000000040000000400000\
+     000100000001000000010000004000000040000000010000000000f153650000000000000000000000000000\
+     02000000000000000100000002000000";
+
 /// A request with an initial image and a mask.
 pub(super) fn record_with_images() -> JobRecord {
     let image = |role: ImageRole| ImageInput {
@@ -131,6 +145,11 @@ fn a_record_without_images_is_as_it_was_and_one_with_images_names_their_checksum
     assert_eq!(JobRecord::decode(1, &bytes).unwrap(), with);
     for cut in 0..bytes.len() {
         assert!(JobRecord::decode(1, &bytes[..cut]).is_err(), "{cut} bytes");
+    }
+    for (record, golden) in [(record(1000, "a fox", 1), V2), (with.clone(), V3)] {
+        let hex: String =
+            record.encode().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, golden, "version {}", golden.as_bytes()[1] - b'0' + 1);
     }
     with.inputs.pop();
     let error = JobRecord::decode(1, &with.encode().unwrap()).unwrap_err();
