@@ -1,13 +1,12 @@
 //! One image between its noise and its pixels: latents and a step number.
 
-use std::sync::{Mutex, PoisonError};
-
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 use super::engine::Engine;
 use super::guidance;
 use super::image_inputs::{EncodedImages, NoisedImage};
 use super::networks::Networks;
+use super::noise::normal;
 use crate::error::{Error, Result};
 use crate::params::ResolvedParams;
 use crate::transformer::Context;
@@ -147,17 +146,4 @@ fn noised(
             )))
         }
     }
-}
-
-/// Normal numbers in float32 on the CPU, as many tensors as are asked for one after the other.
-pub(super) fn normal<const N: usize>(seed: u64, shape: &[i64]) -> Result<[Tensor; N]> {
-    /// The generator belongs to the process: seeding it and taking numbers from it are one act.
-    static GENERATOR: Mutex<()> = Mutex::new(());
-    let _lock = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
-    tch::manual_seed(seed.cast_signed());
-    let mut tensors = [(); N].map(|()| Tensor::new());
-    for tensor in &mut tensors {
-        *tensor = Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?;
-    }
-    Ok(tensors)
 }

@@ -7,8 +7,8 @@
 
 use tch::{Kind, Tensor};
 
-use super::generation::normal;
 use super::networks::Networks;
+use super::noise::normal;
 use crate::error::{Error, Result};
 use crate::params::{InputImages, ResolvedParams};
 use crate::vae::Posterior;

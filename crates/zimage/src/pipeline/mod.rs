@@ -13,6 +13,7 @@ mod image_inputs;
 mod loading;
 mod memory;
 mod networks;
+mod noise;
 mod prompt_cache;
 mod sanity;
 mod snapshot;
