@@ -79,8 +79,8 @@ def mask_of(name: str, width: int, height: int) -> numpy.ndarray:
     y, x = numpy.mgrid[0:height, 0:width]
     return {
         "left": numpy.where(x < width // 2, 255, 0),
-        # All greys, those about the threshold among them, which is between 127 and 128.
-        "grey": (x * 3 + y * 5) % 256,
+        # Greys about the threshold, which is between 127 and 128, at every eighth pixel; all greys between them.
+        "grey": numpy.where((x % 8 == 0) & (y % 8 == 0), 120 + (x // 8 + y // 8) % 16, (x * 3 + y * 5) % 256),
         # Lines that are thinner than a latent: some are seen, and some are not.
         "thin": numpy.where((x % 12 < 2) | (y % 20 < 1), 255, 0),
         "black": x * 0,

@@ -46,7 +46,8 @@ fn draw(
     while !generation.is_done() {
         pipeline.step(&mut generation, &conditioning).unwrap();
     }
-    pipeline.decode(&generation).unwrap().checked().unwrap()
+    assert_eq!(generation.has_initial_image(), inputs.is_some());
+    pipeline.decode(&generation).unwrap()
 }
 
 /// The mean colour of a square of 16 pixels about a place.

@@ -122,6 +122,11 @@ impl Generation {
         self.seed
     }
 
+    /// Whether it began with an initial image; then one colour alone may be what was asked for.
+    pub fn has_initial_image(&self) -> bool {
+        self.params.strength.is_some()
+    }
+
     /// The latents after the last step: `[1, channels, height / 8, width / 8]`, float32, on the
     /// device.
     pub fn latents(&self) -> &Tensor {
