@@ -41,7 +41,8 @@ fuzzer() { "$cargo" +nightly fuzz run --fuzz-dir tests/fuzz "$@"; }
 targets=0
 inputs=0
 say "building"
-"$cargo" +nightly fuzz build --fuzz-dir tests/fuzz
+# shellcheck disable=SC2086 # none of one target
+"$cargo" +nightly fuzz build --fuzz-dir tests/fuzz ${TARGET:-}
 for corpus in tests/fuzz/corpus/${TARGET:-*}; do
   name=${corpus##*/}
   mkdir -p "$found/$name"

@@ -53,6 +53,19 @@ class BuiltInModel(unittest.TestCase):
         self.assertEqual(answer.model_extra["zimg"]["seeds"], [7, 8])
         self.assertEqual((answer.size, answer.output_format), ("64x80", "png"))
 
+    def test_an_edit_starts_from_its_image_and_streams(self) -> None:
+        first = self.openai.images.generate(prompt="a fox", size="64x80", extra_body={"seed": 1})
+        file = base64.b64decode(first.data[0].b64_json)
+        edit = {"image": ("a.png", file, "image/png"), "prompt": "snow", "extra_body": {"seed": 2, "strength": 0.25}}
+        near = decoded(self.openai.images.edit(**edit).data[0].b64_json)
+        self.assertEqual(near.size, (64, 80))
+        self.assertNotEqual(near.tobytes(), decoded(first.data[0].b64_json).tobytes())
+        *_, last = self.openai.images.edit(**edit, stream=True, partial_images=1)
+        self.assertEqual((last.type, decoded(last.b64_json).tobytes()), ("image_edit.completed", near.tobytes()))
+        with self.assertRaises(openai.BadRequestError) as refused:
+            self.openai.images.edit(image=("a.png", b"no image", "image/png"), prompt="snow")
+        self.assertEqual(refused.exception.param, "image")
+
     def test_the_same_seed_gives_the_bytes_of_zimg(self) -> None:
         path = self.daemon.folder / "fox.png"
         self.daemon.zimg("a fox", "--seed", "7", "--size", "64x64", "-o", str(path))

@@ -35,7 +35,7 @@ pub struct Args {
     /// Open the link in the browser
     #[arg(long, requires = "link")]
     pub open: bool,
-    /// Steps and guidance of OpenAI's and A1111's clients count, instead of the model's own
+    /// Steps and CFG scale of A1111's clients count, instead of the model's own
     #[arg(long)]
     pub obey_steps: bool,
     /// The address of this server as its users have it, such as https://zimg.example

@@ -5,11 +5,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use zimg_client::{Failure, Kind};
+use zimg_image::{DECODER, run_decoder};
 use zimg_system::log::{LogSink, Wait};
 use zimg_system::signals;
 use zimg_web::Args;
 
 fn main() -> ExitCode {
+    if std::env::args_os().next().is_some_and(|name| name == DECODER) {
+        return run_decoder();
+    }
     signals::survive_log_files_and_terminals();
     let args = match Args::try_parse() {
         Ok(args) => args,

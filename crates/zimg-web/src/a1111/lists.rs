@@ -1,7 +1,7 @@
 //! Lists of what there is: one model, one sampler, one schedule, and much of which there is none.
 
 use serde_json::{Value, json};
-use zimg_client::DeviceMemory;
+use zimg_client::{DeviceMemory, LoraInfo, Loras};
 
 /// The one sampler: Euler's method on the model's own schedule.
 pub(crate) const SAMPLER: &str = "Euler";
@@ -9,14 +9,13 @@ pub(crate) const SAMPLER: &str = "Euler";
 pub(crate) const SCHEDULER: &str = "Automatic";
 
 /// The routes whose answer never changes.
-pub(crate) const CONSTANT: [&str; 18] = [
+pub(crate) const CONSTANT: [&str; 17] = [
     "samplers",
     "schedulers",
     "upscalers",
     "latent-upscale-modes",
     "sd-vae",
     "sd-modules",
-    "loras",
     "hypernetworks",
     "face-restorers",
     "realesrgan-models",
@@ -55,6 +54,19 @@ pub(crate) fn models(model: &str) -> Value {
         "title": model, "model_name": model, "hash": null, "sha256": null, "filename": model,
         "config": null,
     }])
+}
+
+/// The body of `loras`: those that can be used. No path of the server is in it.
+pub(crate) fn loras(loras: &Loras) -> Value {
+    let usable = loras.loras.iter().filter(|lora| lora.problem.is_none());
+    let of = |lora: &LoraInfo| {
+        let words = lora.trigger_words.join(", ");
+        json!({
+            "name": lora.name, "alias": lora.title.as_ref().unwrap_or(&lora.name),
+            "path": lora.name, "metadata": {"trigger_words": words},
+        })
+    };
+    usable.map(of).collect()
 }
 
 /// The body of `memory`: of the device, if it has memory of its own.

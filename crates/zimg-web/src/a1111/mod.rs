@@ -4,8 +4,10 @@
 //! Names and forms are those of its `modules/api/models.py` and `modules/api/api.py`.
 
 mod answer;
+mod img2img;
 mod jobs;
 mod lists;
+mod lora_tags;
 mod options;
 mod png_info;
 mod progress;
@@ -30,7 +32,7 @@ use crate::translate::{RecentFailures, served_model};
 pub(crate) fn router() -> Router<App> {
     let mut router = Router::new()
         .route("/txt2img", post(txt2img::generate))
-        .route("/img2img", post(no_image_input))
+        .route("/img2img", post(txt2img::generate_from))
         .route("/progress", get(progress))
         .route("/interrupt", post(interrupt))
         .route("/skip", post(skip))
@@ -38,16 +40,13 @@ pub(crate) fn router() -> Router<App> {
         .route("/sd-models", get(models))
         .route("/refresh-checkpoints", post(refresh))
         .route("/memory", get(memory))
+        .route("/loras", get(loras))
+        .route("/refresh-loras", post(refresh))
         .route("/png-info", post(png_info));
     for name in lists::CONSTANT {
         router = router.route(&format!("/{name}"), get(async move || Json(lists::constant(name))));
     }
     router.layer(Extension(Jobs::default())).layer(Extension(RecentFailures::default()))
-}
-
-async fn no_image_input() -> Problem {
-    Problem::new(Reason::NotImplemented, "images cannot be changed: no model takes an image yet")
-        .hint("generate one with POST /sdapi/v1/txt2img")
 }
 
 /// The first job of the user that has not ended.
@@ -109,6 +108,10 @@ async fn refresh() -> Json<Value> {
 async fn memory(State(app): State<App>) -> Result<Json<Value>, Problem> {
     let overview = app.daemon.overview().await?;
     Ok(Json(lists::memory(overview.status.first_worker().memory)))
+}
+
+async fn loras(State(app): State<App>) -> Result<Json<Value>, Problem> {
+    Ok(Json(lists::loras(&app.daemon.loras().await?)))
 }
 
 async fn png_info(Whole(body): Whole) -> Result<Json<Value>, Problem> {

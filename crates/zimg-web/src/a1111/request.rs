@@ -1,4 +1,4 @@
-//! The body of `POST /sdapi/v1/txt2img`.
+//! The bodies of `POST /sdapi/v1/txt2img` and, with images, of `img2img`.
 //!
 //! Clients send every switch of the web UI, most of them off, and steps, CFG scale and sampler of
 //! their own: SillyTavern 20, 7 and DDIM, LibreChat 22 and 4.5. SillyTavern's body has its address
@@ -7,6 +7,7 @@
 use serde_json::{Map, Value};
 use zimg_client::params::{ForeignSetting, Params};
 
+use super::lora_tags;
 use crate::problem::{Problem, Reason};
 use crate::translate::{
     Context, Draw, Fields, Given, Ignored, Unobeyed, accept_model, is_inactive,
@@ -21,7 +22,7 @@ const REFUSED: [(&str, &str); 5] = [
     ("alwayson_scripts", "there are no scripts and no extensions"),
     ("script_name", "there are no scripts and no extensions"),
     ("refiner_checkpoint", "there are no refiners"),
-    ("firstpass_image", "no model takes an image yet"),
+    ("firstpass_image", "there is no upscaling"),
 ];
 
 /// Settings whose value is of use only beside another that is refused or ignored, or that say what
@@ -51,20 +52,24 @@ const AS_IT_IS: [(&str, &[&str]); 4] = [
 
 /// A request for images.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Txt2ImgRequest {
+pub(crate) struct WebUiRequest {
     pub(crate) draw: Draw,
     /// Whether the answer has the images.
     pub(crate) send_images: bool,
 }
 
-impl Txt2ImgRequest {
+impl WebUiRequest {
     /// Reads a body.
     ///
     /// # Errors
     ///
     /// `Invalid` for the first field that is refused, `NotFound` for another model.
     pub(crate) fn read(body: &[u8], context: &Context) -> Result<Self, Problem> {
-        let mut fields = Fields::of(body)?;
+        Self::of(Fields::of(body)?, context)
+    }
+
+    /// The same of fields without a body.
+    pub(super) fn of(mut fields: Fields, context: &Context) -> Result<Self, Problem> {
         let mut ignored = Vec::new();
         if let Some(model) = fields.text("model")? {
             accept_model(context.model.as_deref(), &model)?;
@@ -128,6 +133,13 @@ fn params(
         unobeyed.steps = number(fields.take("steps")).map(|steps| steps as u32);
         unobeyed.cfg_scale = number(fields.take("cfg_scale")).map(|scale| scale as f32);
     }
+    if let Some(prompt) = fields.text("prompt")? {
+        let (prompt, loras) = lora_tags::taken(&prompt)?;
+        given.set("prompt", &prompt.into())?;
+        if let Some(loras) = loras {
+            given.set("lora", &loras.into())?;
+        }
+    }
     let count = count(&mut fields)?;
     given.set("batch_size", &count.into())?;
     for (name, value) in fields {
@@ -183,11 +195,11 @@ mod tests {
         Context { model: Some("Z-Image-Turbo".to_owned()), random_seed: 9, obey }
     }
 
-    fn read(body: Value) -> Result<Txt2ImgRequest, Problem> {
-        Txt2ImgRequest::read(body.to_string().as_bytes(), &context(false))
+    fn read(body: Value) -> Result<WebUiRequest, Problem> {
+        WebUiRequest::read(body.to_string().as_bytes(), &context(false))
     }
 
-    fn names(request: &Txt2ImgRequest) -> Vec<&str> {
+    fn names(request: &WebUiRequest) -> Vec<&str> {
         request.draw.ignored.iter().map(|ignored| &*ignored.name).collect()
     }
 
@@ -253,14 +265,14 @@ mod tests {
     #[test]
     fn steps_and_cfg_scale_count_where_it_is_configured() {
         let body = json!({"prompt": "a", "steps": 20, "cfg_scale": 7}).to_string();
-        let request = Txt2ImgRequest::read(body.as_bytes(), &context(true)).unwrap();
+        let request = WebUiRequest::read(body.as_bytes(), &context(true)).unwrap();
         assert_eq!(
             (request.draw.params.steps, request.draw.params.guidance),
             (Some(20), Some(6.0))
         );
         assert_eq!(request.draw.unobeyed, Unobeyed::default());
         let body = json!({"prompt": "a", "steps": 200}).to_string();
-        assert!(Txt2ImgRequest::read(body.as_bytes(), &context(true)).is_err());
+        assert!(WebUiRequest::read(body.as_bytes(), &context(true)).is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `POST /sdapi/v1/txt2img`: generates images and answers with all of them.
+//! `POST /sdapi/v1/txt2img` and `img2img`: generate images and answer with all of them.
 
 use axum::Extension;
 use axum::extract::State;
@@ -6,11 +6,12 @@ use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zimg_client::Update;
-use zimg_image::{Encoding, ImageFormat};
+use zimg_image::{Encoding, ImageFormat, InputImages};
 
 use super::answer::answer;
+use super::img2img;
 use super::jobs::Jobs;
-use super::request::Txt2ImgRequest;
+use super::request::WebUiRequest;
 use super::timestamp::timestamp;
 use crate::App;
 use crate::access::User;
@@ -28,9 +29,24 @@ pub(super) async fn generate(
     Extension(failures): Extension<RecentFailures>,
     Whole(body): Whole,
 ) -> Result<Response, Problem> {
-    let request = Txt2ImgRequest::read(&body, &Context::of(&app).await)?;
+    let request = WebUiRequest::read(&body, &Context::of(&app).await)?;
     failures.check(&user, &body)?;
-    let answered = run(&app, &user, &jobs, request).await;
+    let answered = run(&app, &user, &jobs, request, None).await;
+    answered.map_err(|problem| failures.note(&user, &body, problem))
+}
+
+/// The same from an image.
+pub(super) async fn generate_from(
+    State(app): State<App>,
+    user: User,
+    Extension(jobs): Extension<Jobs>,
+    Extension(failures): Extension<RecentFailures>,
+    Whole(body): Whole,
+) -> Result<Response, Problem> {
+    let (mut request, files) = img2img::read(&body, &Context::of(&app).await)?;
+    failures.check(&user, &body)?;
+    let images = app.daemon.decode(files, &mut request.draw.params).await?;
+    let answered = run(&app, &user, &jobs, request, Some(images)).await;
     answered.map_err(|problem| failures.note(&user, &body, problem))
 }
 
@@ -39,12 +55,13 @@ async fn run(
     app: &App,
     user: &User,
     jobs: &Jobs,
-    Txt2ImgRequest { draw, send_images }: Txt2ImgRequest,
+    WebUiRequest { draw, send_images }: WebUiRequest,
+    images: Option<InputImages>,
 ) -> Result<Response, Problem> {
     let generate = Generate { previews: true, ..Generate::new(draw.params.clone()) };
     let begun = timestamp(now());
     let place = jobs.enter(user, draw.params.images(), begun.clone());
-    let mut job = app.daemon.generate(user, generate).await?;
+    let mut job = app.daemon.generate(user, generate, images).await?;
     let mut started = None;
     let (mut images, mut metadata) = (Vec::new(), Vec::new());
     let mut files = JsonFiles::new()?;

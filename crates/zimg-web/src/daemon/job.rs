@@ -5,10 +5,14 @@ use std::path::PathBuf;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use zimg_client::limits::USER_BYTES;
-use zimg_client::{Canceller, Client, Failure, Generate, Job, JobId, Kind, Params, Update};
+use zimg_client::{
+    Canceller, Client, Failure, Generate, Job, JobId, Kind, Params, Update, UploadMethod,
+};
+use zimg_image::InputImages;
 
 use super::Daemon;
 use super::connection::connect;
+use super::inputs::uploads;
 use crate::access::User;
 use crate::problem::{Problem, Reason};
 
@@ -60,16 +64,20 @@ impl Drop for RunningJob {
 }
 
 impl Daemon {
-    /// Submits an attached job; returns when it is accepted.
+    /// Submits an attached job, with the images that it starts from; returns when it is accepted.
     ///
     /// # Errors
     ///
     /// The daemon refuses it, has no place, or does not answer.
-    pub async fn generate(&self, user: &User, request: Generate) -> Result<RunningJob, Problem> {
+    pub async fn generate(
+        &self,
+        user: &User,
+        request: Generate,
+        images: Option<InputImages>,
+    ) -> Result<RunningJob, Problem> {
         let request = Generate { detach: false, ..for_user(user, request)? };
         let params = request.params.clone();
-        let start = move |client: Client| client.generate(request);
-        self.converse(Some(params), start).await
+        self.converse(Some(params), starting(request, images)).await
     }
 
     /// Subscribes to a detached job of any user.
@@ -86,10 +94,15 @@ impl Daemon {
     /// # Errors
     ///
     /// As [`Self::generate`].
-    pub async fn submit(&self, user: &User, request: Generate) -> Result<(JobId, u32), Problem> {
+    pub async fn submit(
+        &self,
+        user: &User,
+        request: Generate,
+        images: Option<InputImages>,
+    ) -> Result<(JobId, u32), Problem> {
         let request = Generate { detach: true, ..for_user(user, request)? };
         let params = request.params.clone();
-        let running = self.converse(Some(params), move |client| client.generate(request)).await?;
+        let running = self.converse(Some(params), starting(request, images)).await?;
         Ok((running.job, running.position))
     }
 
@@ -107,6 +120,17 @@ impl Daemon {
         let params = accepted.params.or(params).unwrap_or_default();
         let Accepted { job, position, canceller, .. } = accepted;
         Ok(RunningJob { job, position, params, updates, canceller })
+    }
+}
+
+/// How a job is started on a connection.
+fn starting(
+    request: Generate,
+    images: Option<InputImages>,
+) -> impl FnOnce(Client) -> Result<Job, Failure> + Send + 'static {
+    move |client| match &images {
+        Some(images) => client.generate_from(request, &uploads(images), UploadMethod::Memory),
+        None => client.generate(request),
     }
 }
 

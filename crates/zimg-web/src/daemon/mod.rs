@@ -5,6 +5,7 @@
 
 mod connection;
 mod encode;
+mod inputs;
 mod job;
 mod questions;
 mod shared_answer;
@@ -20,14 +21,15 @@ use zimg_client::Client;
 pub(crate) use connection::on_thread;
 pub(crate) use encode::thumbnail;
 pub use encode::{JobContext, encode, encode_base64, encode_preview};
+pub(crate) use inputs::InputFiles;
 pub use job::RunningJob;
 use questions::Lane;
 use shared_answer::SharedAnswer;
 pub use stored::StoredImage;
 pub use zimg_client::{
     Capabilities, Expiries, Failure, Generate, Image, ImageInfo, JobId, JobInfo, JobState, Kind,
-    ModelInfo, Overview, Params, Preview, Priority, Started, Status, Step, Timings, Update,
-    Waiting, WorkerState,
+    LoraInfo, Loras, ModelInfo, Overview, Params, Preview, Priority, Started, Status, Step,
+    Timings, Update, Waiting, WorkerState,
 };
 
 use crate::access::User;
@@ -222,6 +224,15 @@ impl Daemon {
     pub async fn forget(&self, job: &JobInfo) -> Result<(), Problem> {
         let job = job.job;
         self.ask(move |client| client.forget(job)).await
+    }
+
+    /// The LoRAs that a request can name.
+    ///
+    /// # Errors
+    ///
+    /// No daemon answers, or the model was not loaded yet.
+    pub async fn loras(&self) -> Result<Loras, Problem> {
+        self.ask(Client::loras).await
     }
 
     /// Loads the model before a prompt does.

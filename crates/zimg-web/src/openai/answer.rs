@@ -32,6 +32,24 @@ pub(crate) struct Answers<'a> {
     pub(crate) created: u64,
 }
 
+/// The names of a stream's events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EventNames {
+    /// With a preview.
+    pub(crate) partial: &'static str,
+    /// With a finished image.
+    pub(crate) completed: &'static str,
+}
+
+impl EventNames {
+    /// Of `images/generations`.
+    pub(crate) const GENERATION: Self =
+        Self { partial: "image_generation.partial_image", completed: "image_generation.completed" };
+    /// Of `images/edits`.
+    pub(crate) const EDIT: Self =
+        Self { partial: "image_edit.partial_image", completed: "image_edit.completed" };
+}
+
 impl Answers<'_> {
     /// The body with all images.
     pub(crate) fn body(&self, images: &[AnsweredImage]) -> Value {
@@ -54,20 +72,15 @@ impl Answers<'_> {
     }
 
     /// The event of a preview, which is the `index`-th of its image. `image` counts from 0.
-    pub(crate) fn partial(&self, file: &str, index: u32, image: u32) -> Value {
-        self.event(Self::PARTIAL, file, image, json!({"partial_image_index": index}))
+    pub(crate) fn partial(&self, names: EventNames, file: &str, index: u32, image: u32) -> Value {
+        self.event(names.partial, file, image, json!({"partial_image_index": index}))
     }
 
     /// The event of a finished image.
-    pub(crate) fn completed(&self, file: &str, image: u32, seed: u64) -> Value {
+    pub(crate) fn completed(&self, names: EventNames, file: &str, image: u32, seed: u64) -> Value {
         let more = json!({"seed": seed, "zimg": self.zimg(&[seed])});
-        self.event(Self::COMPLETED, file, image, more)
+        self.event(names.completed, file, image, more)
     }
-
-    /// The name of an event with a preview.
-    pub(crate) const PARTIAL: &'static str = "image_generation.partial_image";
-    /// The name of an event with a finished image.
-    pub(crate) const COMPLETED: &'static str = "image_generation.completed";
 
     fn event(&self, name: &str, file: &str, image: u32, more: Value) -> Value {
         let mut event = json!({
@@ -142,10 +155,10 @@ mod tests {
         assert_eq!(body["zimg"]["seeds"], json!([7, 8]));
         assert_eq!(body["zimg"]["ignored"][0]["name"], "style");
 
-        let partial = answers.partial("aa", 2, 0);
-        assert_eq!(partial["type"], "image_generation.partial_image");
+        let partial = answers.partial(EventNames::EDIT, "aa", 2, 0);
+        assert_eq!(partial["type"], "image_edit.partial_image");
         assert_eq!(partial["partial_image_index"], 2);
-        let completed = answers.completed("bb", 1, 8);
+        let completed = answers.completed(EventNames::GENERATION, "bb", 1, 8);
         assert_eq!(completed["type"], "image_generation.completed");
         assert_eq!((&completed["b64_json"], &completed["seed"]), (&json!("bb"), &json!(8)));
     }

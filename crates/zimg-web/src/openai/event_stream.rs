@@ -18,8 +18,9 @@ use serde_json::Value;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use zimg_client::{Started, Update, Waiting};
+use zimg_image::InputImages;
 
-use super::answer::Answers;
+use super::answer::{Answers, EventNames};
 use super::partial_images::PartialImages;
 use super::request::ImagesRequest;
 use crate::App;
@@ -40,14 +41,16 @@ pub(super) async fn start(
     app: &App,
     user: &User,
     request: ImagesRequest,
+    images: Option<InputImages>,
     partial_images: u8,
 ) -> Result<Response, Problem> {
     let params = request.draw.params.clone();
     let generate = Generate { previews: partial_images > 0, ..Generate::new(params) };
-    let job = app.daemon.generate(user, generate).await?;
+    let names = if images.is_some() { EventNames::EDIT } else { EventNames::GENERATION };
+    let job = app.daemon.generate(user, generate, images).await?;
     let (events, received) = channel(EVENTS);
     let partial = PartialImages::new(partial_images.into());
-    let writer = Writer { events, request, partial, started: None, created: now() };
+    let writer = Writer { events, request, partial, started: None, created: now(), names };
     tokio::spawn(writer.run(job));
     let kind = HeaderValue::from_static("text/event-stream");
     Ok(([(CONTENT_TYPE, kind)], Body::new(EventBody(received))).into_response())
@@ -75,6 +78,7 @@ struct Writer {
     partial: PartialImages,
     started: Option<Started>,
     created: u64,
+    names: EventNames,
 }
 
 impl Writer {
@@ -117,8 +121,8 @@ impl Writer {
                 let Some(index) = self.partial.due(image, step, steps) else { return Ok(None) };
                 let file = daemon::encode_preview(&preview, self.request.format).await?;
                 let file = STANDARD.encode(file);
-                let event = self.answers()?.partial(&file, index, image);
-                Ok(Some(framed(Answers::PARTIAL, &event)))
+                let event = self.answers()?.partial(self.names, &file, index, image);
+                Ok(Some(framed(self.names.partial, &event)))
             }
             Update::Image(image) => {
                 let (index, seed) = (image.info.index, image.info.seed);
@@ -127,8 +131,8 @@ impl Writer {
                 let (format, encoding) = (self.request.format, self.request.encoding);
                 let file = daemon::encode_base64(&context, image, format, encoding).await?;
                 let mut files = JsonFiles::new()?;
-                let event = self.answers()?.completed(&files.add(file), index, seed);
-                let begin = format!("event: {}\ndata: ", Answers::COMPLETED);
+                let event = self.answers()?.completed(self.names, &files.add(file), index, seed);
+                let begin = format!("event: {}\ndata: ", self.names.completed);
                 let data = files.pieces(&event).concat();
                 Ok(Some([begin.as_bytes(), &data, b"\n\n"].concat().into()))
             }

@@ -5,6 +5,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use zimg_client::Update;
+use zimg_image::InputImages;
 
 use super::answer::{AnsweredImage, Answers, Content};
 use super::event_stream;
@@ -28,15 +29,26 @@ pub(super) async fn generate(
 ) -> Result<Response, Problem> {
     let request = ImagesRequest::read(&body, &Context::of(&app).await)?;
     failures.check(&user, &body)?;
-    let answered = match request.delivery {
-        Delivery::Base64 => in_the_answer(&app, &user, &request).await,
-        Delivery::Url => as_links(&app, &user, &request, &base(&app, &headers)).await,
+    let answered = deliver(&app, &user, request, &headers).await;
+    answered.map_err(|problem| failures.note(&user, &body, problem))
+}
+
+/// Generates a request's images, and delivers them as it asks.
+pub(super) async fn deliver(
+    app: &App,
+    user: &User,
+    mut request: ImagesRequest,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let images = request.images.take();
+    match request.delivery {
+        Delivery::Base64 => in_the_answer(app, user, &request, images).await,
+        Delivery::Url => as_links(app, user, &request, images, &base(app, headers)).await,
         // A failure in a stream is no status: it is not tried again.
         Delivery::Stream { partial_images } => {
-            event_stream::start(&app, &user, request, partial_images).await
+            event_stream::start(app, user, request, images, partial_images).await
         }
-    };
-    answered.map_err(|problem| failures.note(&user, &body, problem))
+    }
 }
 
 /// An attached job, which ends with the connection: this future is dropped then.
@@ -44,9 +56,10 @@ async fn in_the_answer(
     app: &App,
     user: &User,
     request: &ImagesRequest,
+    images: Option<InputImages>,
 ) -> Result<Response, Problem> {
     let generate = Generate::new(request.draw.params.clone());
-    let mut job = app.daemon.generate(user, generate).await?;
+    let mut job = app.daemon.generate(user, generate, images).await?;
     let mut begun = None;
     let (mut images, mut files) = (Vec::new(), JsonFiles::new()?);
     while let Some(update) = job.next().await {
@@ -75,10 +88,11 @@ async fn as_links(
     app: &App,
     user: &User,
     request: &ImagesRequest,
+    images: Option<InputImages>,
     base: &str,
 ) -> Result<Response, Problem> {
     let generate = Generate::new(request.draw.params.clone());
-    let (id, _) = app.daemon.submit(user, generate).await?;
+    let (id, _) = app.daemon.submit(user, generate, images).await?;
     let mut unfinished = Unfinished { app, user, job: Some(id) };
     let mut job = app.daemon.follow(id).await?;
     let mut begun = None;

@@ -4,6 +4,7 @@
 //! `image_gen_partial_image_event.py` and `image_gen_completed_event.py` of openai-python 3.57.
 
 mod answer;
+mod edits;
 mod event_stream;
 mod generations;
 mod links;
@@ -30,8 +31,8 @@ pub(crate) fn router() -> Router<App> {
         .route("/models", get(models::list))
         .route("/models/{*id}", get(models::one))
         .route("/images/generations", post(generations::generate).options(methods))
-        .route("/images/edits", post(no_image_input))
-        .route("/images/variations", post(no_image_input))
+        .route("/images/edits", post(edits::edit))
+        .route("/images/variations", post(no_variations))
         .route("/openapi.json", get(openapi))
         .layer(Extension(RecentFailures::default()))
 }
@@ -47,9 +48,9 @@ async fn methods() -> Response {
     (StatusCode::NO_CONTENT, [(ALLOW, allow)]).into_response()
 }
 
-async fn no_image_input() -> Problem {
-    Problem::new(Reason::NotImplemented, "images cannot be edited: no model takes an image yet")
-        .hint("generate one with POST /v1/images/generations")
+async fn no_variations() -> Problem {
+    Problem::new(Reason::NotImplemented, "the model makes no variations without a prompt")
+        .hint("send the image and a prompt to POST /v1/images/edits")
         .code("not_implemented")
 }
 

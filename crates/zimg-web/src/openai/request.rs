@@ -1,7 +1,7 @@
 //! The body of `POST /v1/images/generations`.
 
 use zimg_client::params::{ForeignSetting, Params};
-use zimg_image::{Encoding, ImageFormat};
+use zimg_image::{Encoding, ImageFormat, InputImages};
 
 use crate::problem::{Problem, Reason};
 use crate::translate::{
@@ -44,6 +44,8 @@ pub(crate) struct ImagesRequest {
     pub(crate) format: ImageFormat,
     pub(crate) encoding: Encoding,
     pub(crate) delivery: Delivery,
+    /// What an edit starts from.
+    pub(crate) images: Option<InputImages>,
 }
 
 /// How images are delivered.
@@ -67,7 +69,11 @@ impl ImagesRequest {
     ///
     /// `Invalid` for the first field that is refused, `NotFound` for another model.
     pub(crate) fn read(body: &[u8], context: &Context) -> Result<Self, Problem> {
-        let mut fields = Fields::of(body)?;
+        Self::of(Fields::of(body)?, context)
+    }
+
+    /// The same of fields without a body.
+    pub(crate) fn of(mut fields: Fields, context: &Context) -> Result<Self, Problem> {
         let mut ignored = Vec::new();
         if let Some(model) = fields.text("model")? {
             accept_model(context.model.as_deref(), &model)?;
@@ -96,7 +102,7 @@ impl ImagesRequest {
         }
         let params = params(fields, &mut ignored, context)?;
         let draw = Draw { params, ignored, unobeyed: Unobeyed::default() };
-        Ok(Self { draw, format, encoding, delivery })
+        Ok(Self { draw, format, encoding, delivery, images: None })
     }
 }
 
@@ -277,7 +283,7 @@ mod tests {
             (json!({"seed": -2}), "seed"),
             (json!({"num_inference_steps": 101}), "num_inference_steps"),
             (json!({"guidance_scale": -1}), "guidance_scale"),
-            (json!({"loras": ["x"]}), "loras"),
+            (json!({"loras": [7]}), "loras"),
             (json!({"image": "aGVsbG8="}), "image"),
             (json!({"model": 7}), "model"),
         ] {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use zimg_client::params::check_seeds;
 use zimg_client::{Generate, JobId, JobInfo, JobState, Params, Priority, Started};
 
+use super::sent_images::{self as images, SentImage};
 use super::{job, params};
 use crate::App;
 use crate::access::User;
@@ -28,7 +29,7 @@ pub(super) struct Submission {
     #[serde(default)]
     priority: Urgency,
     #[serde(default)]
-    images: Vec<Value>,
+    images: Vec<SentImage>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -51,12 +52,11 @@ pub(super) async fn submit(
     user: User,
     Json(submission): Json<Submission>,
 ) -> Result<impl IntoResponse, Problem> {
-    if !submission.images.is_empty() {
-        return Err(Problem::new(Reason::NotImplemented, "the model takes no image")
-            .hint("send the request without `images`")
-            .param("images"));
-    }
     let mut params = params::from_json(&submission.params)?;
+    let images = match images::files(submission.images)? {
+        Some(files) => Some(app.daemon.decode(files, &mut params).await?),
+        None => None,
+    };
     if params.seed.is_none() {
         params.seed = Some(random_seed(params.images())?);
     }
@@ -68,7 +68,7 @@ pub(super) async fn submit(
         previews: true,
         ..Generate::new(params.clone())
     };
-    let (job, position) = app.daemon.submit(&user, request.clone()).await?;
+    let (job, position) = app.daemon.submit(&user, request.clone(), images).await?;
     app.tracker.submitted(&user, job, position, params.clone());
     let info = submitted(job, position, &request);
     let object = job::object(&info, Some(&(params, None)), None);

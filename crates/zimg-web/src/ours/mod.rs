@@ -4,8 +4,10 @@ mod events;
 pub(crate) mod images;
 mod job;
 pub(crate) mod jobs;
+mod loras;
 mod metadata;
 pub(crate) mod params;
+mod sent_images;
 mod session;
 mod status;
 mod wake;
@@ -24,6 +26,7 @@ pub(crate) fn router() -> Router<App> {
         .route("/events", get(events::all))
         .route("/images/{id}", get(images::get).delete(images::delete))
         .route("/status", get(status::status))
+        .route("/loras", get(loras::loras))
         .route("/parameters", get(status::parameters))
         .route("/metadata", post(metadata::read))
         .route("/wake", post(wake::wake))

@@ -7,6 +7,7 @@ mod accept;
 pub(crate) mod body;
 pub(crate) mod limits;
 mod listener;
+pub(crate) mod multipart;
 mod register;
 mod stream;
 

@@ -4,6 +4,7 @@
 mod context;
 mod draw;
 mod fields;
+mod file;
 mod ignored;
 mod model_name;
 mod parameters;
@@ -14,6 +15,7 @@ mod size;
 pub(crate) use context::{Context, now};
 pub(crate) use draw::{Draw, Unobeyed, unbegun};
 pub(crate) use fields::{Fields, is_inactive};
+pub(crate) use file::file_of;
 pub(crate) use ignored::Ignored;
 pub(crate) use model_name::accept_model;
 pub(crate) use parameters::Given;

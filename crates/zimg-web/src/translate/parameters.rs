@@ -59,6 +59,10 @@ fn value(
 ) -> Result<Option<Value>, Problem> {
     let wrong = || expected(name, json, &alias.conversion.range(row.range).in_words());
     let value = match (row.kind(), json) {
+        (ValueKind::Text, Json::Array(loras)) if row.name == "lora" => {
+            let loras: Option<Vec<_>> = loras.iter().map(lora).collect();
+            Value::Text(loras.ok_or_else(wrong)?.join(","))
+        }
         (ValueKind::Text, Json::String(text)) => {
             Value::Text(zimg_text::normalized(text).into_owned())
         }
@@ -95,6 +99,19 @@ fn value(
     }
 }
 
+/// A LoRA of a list: its name, or an object with its name and weight.
+fn lora(json: &Json) -> Option<String> {
+    if let Json::String(name) = json {
+        return Some(name.clone());
+    }
+    let field = |names: [&str; 2]| names.iter().find_map(|name| json.get(*name));
+    let name = field(["name", "path"])?.as_str()?;
+    match field(["weight", "scale"]) {
+        None => Some(name.to_owned()),
+        Some(weight) => Some(format!("{name}:{}", weight.as_f64()? as f32)),
+    }
+}
+
 /// The whole number, which may be written with a fraction of zero.
 fn whole(number: &Number) -> Option<u64> {
     number.as_u64().or_else(|| {
@@ -114,6 +131,16 @@ mod tests {
         let mut given = Given::default();
         assert!(given.set(name, &json)?, "{name}");
         given.finish(7)
+    }
+
+    #[test]
+    fn loras_are_text_or_a_list() {
+        let list = json!(["ink:0.8", {"name": "pixel", "weight": 0.5}, {"path": "x"}]);
+        assert_eq!(set("loras", list).unwrap().lora.as_deref(), Some("ink:0.8,pixel:0.5,x"));
+        assert_eq!(set("lora", json!("ink")).unwrap().lora.as_deref(), Some("ink"));
+        for wrong in [json!([7]), json!([{"weight": 1}]), json!({"name": "x"})] {
+            assert!(set("lora", wrong.clone()).is_err(), "{wrong}");
+        }
     }
 
     #[test]
