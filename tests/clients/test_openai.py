@@ -116,10 +116,10 @@ class BuiltInModel(unittest.TestCase):
             self.assertEqual(refused.exception.param, param)
             self.assertIn("expected" if param != "background" else "opaque", refused.exception.message)
 
-    def test_edits_are_not_there_and_not_tried_again(self) -> None:
+    def test_variations_are_not_there_and_not_tried_again(self) -> None:
         begun = time.monotonic()
         with self.assertRaises(openai.InternalServerError) as refused:
-            self.openai.images.edit(image=("a.png", b"x"), prompt="a fox")
+            self.openai.images.create_variation(image=("a.png", b"x"))
         self.assertEqual(refused.exception.status_code, 501)
         self.assertEqual(refused.exception.response.headers["x-should-retry"], "false")
         self.assertLess(time.monotonic() - begun, 5)

@@ -78,8 +78,8 @@ fn size(params: &Params) -> Result<InputSize, Problem> {
 /// A fault in a file, under the name of its field.
 fn problem(error: &InputError) -> Problem {
     let (name, param) = match error.role {
-        InputRole::Initial => ("the image", "image"),
-        InputRole::Mask => ("the mask", "mask"),
+        InputRole::Initial => ("the file of the image", "image"),
+        InputRole::Mask => ("the file of the mask", "mask"),
     };
     let reason = match error.fault {
         InputFault::TooManyPixels(..) | InputFault::Memory | InputFault::Time => Reason::TooLarge,
