@@ -307,7 +307,7 @@ impl Job {
     }
 
     /// A detached job that has ended takes what it takes, and of a long prompt only the beginning
-    /// stays in memory.
+    /// stays in memory, and nothing of what its images were made of.
     fn shrink(&mut self) {
         let Delivery::Store(stored) = &mut self.delivery else { return };
         let images: u64 =
@@ -317,6 +317,7 @@ impl Job {
         let asked = &mut self.request.params;
         asked.prompt = asked.prompt.chars().take(PROMPT_SHOWN).collect();
         asked.negative = None;
+        asked.image_inputs = None;
     }
 
     /// The job as its owner sees it; `position` jobs are before it if it is in the queue.

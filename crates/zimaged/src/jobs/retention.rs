@@ -121,8 +121,10 @@ pub(crate) fn image_bytes(
     bytes_of(width, height).unwrap_or_default() as u64
 }
 
+/// Bytes of the request's texts.
 fn prompt_bytes(asked: &Params) -> u64 {
-    (asked.prompt.len() + asked.negative.as_ref().map_or(0, String::len)) as u64
+    let others = [&asked.negative, &asked.image_inputs].into_iter().flatten();
+    (asked.prompt.len() + others.map(String::len).sum::<usize>()) as u64
 }
 
 #[cfg(test)]

@@ -81,6 +81,7 @@ impl JobRecord {
                 draw.prompt.shrink_to_fit();
             }
             draw.negative = None;
+            draw.image_inputs = None;
         }
         self
     }
