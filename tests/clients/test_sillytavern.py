@@ -35,7 +35,8 @@ class Application:
             "--browserLaunchEnabled", "false",
         ]
         self.process = subprocess.Popen(command, cwd=INSTALLED, stdout=self.log, stderr=self.log)
-        wait_until("SillyTavern is ready", self.is_ready)
+        # Its first start compiles its page, which takes minutes on a machine that is busy.
+        wait_until("SillyTavern is ready", self.is_ready, timeout=300)
 
     def is_ready(self) -> bool:
         if self.process.poll() is not None:
