@@ -255,7 +255,7 @@ fn prepare(folder: &Path) {
     ] {
         fs::write(folder.join(name), text).unwrap();
     }
-    let mask = [&b"P5\n64 48\n255\n"[..], &[0; 1536], &[255; 1536]].concat();
+    let mask = [&b"P5\n64 48\n255\n"[..], &[255; 1536], &[0; 1536]].concat();
     fs::write(folder.join("mask.pgm"), mask).unwrap();
     fs::create_dir(folder.join("out")).unwrap();
     fs::create_dir_all(folder.join("models/Z-Image-Turbo")).unwrap();
