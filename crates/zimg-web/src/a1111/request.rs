@@ -17,12 +17,15 @@ use crate::translate::{
 const IMAGES_MAX: u64 = 32;
 
 /// Settings that change what an image shows and have no counterpart here.
-const REFUSED: [(&str, &str); 5] = [
+const REFUSED: [(&str, &str); 7] = [
     ("enable_hr", "there is no upscaling: the size is `width` and `height`, up to 2048x2048"),
     ("alwayson_scripts", "there are no scripts and no extensions"),
     ("script_name", "there are no scripts and no extensions"),
     ("refiner_checkpoint", "there are no refiners"),
     ("firstpass_image", "there is no upscaling"),
+    // `img2img` has taken its own before.
+    ("init_images", "images are for `/sdapi/v1/img2img`"),
+    ("mask", "images are for `/sdapi/v1/img2img`"),
 ];
 
 /// Settings whose value is of use only beside another that is refused or ignored, or that say what
@@ -297,7 +300,7 @@ mod tests {
             body["batch_size"] = json!(1);
             body["n_iter"] = json!(1);
             body[name] = value;
-            let problem = read(body).unwrap_err();
+            let problem = read(body).expect_err(name);
             let param = problem.parameter();
             assert!(param == Some(name) || param == Some("n_iter"), "{name}: {problem:?}");
         }
