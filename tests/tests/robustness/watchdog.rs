@@ -4,8 +4,8 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use zimg_client::Params;
-use zimg_tests::{Daemon, Options, finish};
+use zimg_client::{JobState, Params};
+use zimg_tests::{Daemon, Options, finish, wait_until};
 
 fn with(mock: &str, environment: &[(&str, &str)]) -> Daemon {
     let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
@@ -52,6 +52,11 @@ fn a_daemon_that_was_stopped_itself_does_not_blame_the_worker() {
     let daemon = with("hold@step:2", &timeouts);
     let (job, _) = daemon.submit(&Params::new("a fox"));
     daemon.held();
+    // The daemon has read the step, and its deadline is that of the next.
+    let mut client = daemon.client();
+    wait_until("the daemon knows of the step", || {
+        matches!(client.jobs().unwrap()[0].state, JobState::Running { step: 2, .. })
+    });
     daemon.signal(Signal::SIGSTOP);
     // Time has to pass: more than a worker may say nothing.
     thread::sleep(Duration::from_millis(3500));
