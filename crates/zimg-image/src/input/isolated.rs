@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use zimage_params::limits::side_fits;
 
 use super::fault::{InputError, InputFault, InputRole};
-use super::limits::{MEMORY_MAX, TIME_MAX};
+use super::limits::{MEMORY_MAX, TIME_MAX, WAIT_MAX};
 use super::read::read_input;
 use super::request::{InputImages, InputRequest};
 
@@ -85,7 +85,7 @@ impl InputDecoder {
             initial: initial.len(),
             mask: mask.map(<[u8]>::len),
         };
-        let until = Instant::now() + TIME_MAX;
+        let until = Instant::now() + WAIT_MAX;
         let answer = thread::scope(|scope| {
             scope.spawn(move || {
                 // A process that ends early has said or shows why.
@@ -114,10 +114,12 @@ impl InputDecoder {
 
 /// Why the process gave no answer.
 fn fault(child: &mut Child, error: &io::Error) -> InputFault {
+    // It was killed: a process that is not waited for stays in the table of processes.
+    let ended = child.wait();
     if error.kind() == io::ErrorKind::TimedOut {
         return InputFault::Time;
     }
-    match child.wait() {
+    match ended {
         Ok(status) => ended_with(status, error),
         Err(error) => InputFault::Ended(error.to_string()),
     }
@@ -208,7 +210,7 @@ pub fn run_decoder() -> ExitCode {
 
 /// Takes from this process what decoding does not need.
 fn limit() -> io::Result<()> {
-    let seconds = TIME_MAX.as_secs() / 2;
+    let seconds = TIME_MAX.as_secs();
     for (resource, most) in [
         (Resource::As, MEMORY_MAX),
         (Resource::Cpu, seconds),
@@ -219,8 +221,11 @@ fn limit() -> io::Result<()> {
     ] {
         // A limit that is lower already stays.
         let now = rustix::process::getrlimit(resource);
-        let most = now.maximum.map_or(most, |now| now.min(most));
         let current = now.current.map_or(most, |now| now.min(most));
+        // SIGXCPU, which tells the reason, comes before SIGKILL.
+        let last = if resource == Resource::Cpu { most + 5 } else { most };
+        let most = now.maximum.map_or(last, |now| now.min(last));
+        let current = current.min(most);
         setrlimit(resource, Rlimit { current: Some(current), maximum: Some(most) })?;
     }
     Ok(())

@@ -8,5 +8,7 @@ pub(super) const PIXELS_MAX: u64 = 204_000_000;
 pub(super) const BUFFER_MAX: u64 = 2 << 30;
 /// The memory that decoding may take, with the program itself.
 pub(super) const MEMORY_MAX: u64 = 4 << 30;
-/// How long it may take.
-pub(super) const TIME_MAX: Duration = Duration::from_secs(60);
+/// How long it may compute.
+pub(super) const TIME_MAX: Duration = Duration::from_secs(30);
+/// How long it may take on a machine that is busy.
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(300);
