@@ -191,6 +191,7 @@ pub(crate) fn recorded(
         outpaint: Some(Outpaint(request.margins))
             .filter(|Outpaint(margins)| *margins != InputMargins::default()),
         fit: Some(FitArg::of(request.fit)),
+        usual_strength: None,
     })
 }
 

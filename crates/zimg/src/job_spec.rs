@@ -184,7 +184,9 @@ fn request(
     };
     let (width, height) = shape.size(None).unzip();
     let image_inputs = inputs.as_ref().map(|inputs| inputs.record.clone());
-    let params = Params { width, height, image_inputs, ..params };
+    let usual = inputs.is_some().then_some(options.inputs.usual_strength).flatten();
+    let strength = params.strength.or(usual);
+    let params = Params { width, height, image_inputs, strength, ..params };
     params.check()?;
     Ok((params, shape, inputs))
 }

@@ -84,3 +84,20 @@ fn a_detached_job_has_them_and_is_generated_again_from_the_same_file() {
     assert!(said.contains("in.ppm has changed since a.png was generated from it"), "{said}");
     daemon.end();
 }
+
+#[test]
+fn a_strength_among_the_settings_is_for_initial_images_alone() {
+    let daemon = Daemon::ready("");
+    picture(&daemon.folder().join("in.ppm"), 0);
+    let draw = |words: &[&str]| {
+        let output = daemon.zimg(words).env("ZIMG_STRENGTH", "0.25").output().unwrap();
+        output.status.code()
+    };
+    assert_eq!(draw(&["a fox", "-s64x64", "-o", "plain.png"]), Some(0));
+    assert_eq!(draw(&["a fox", "--init=in.ppm", "-o", "usual.png"]), Some(0));
+    assert_eq!(draw(&["a fox", "--init=in.ppm", "--strength=0.5", "-o", "own.png"]), Some(0));
+    assert_eq!(draw(&["a fox", "-s64x64", "--strength=0.5", "-o", "refused.png"]), Some(65));
+    let strength = |name: &str| zimg(&daemon, 0, &["show", name]).contains("strength  0.25\n");
+    assert_eq!(["plain.png", "usual.png", "own.png"].map(strength), [false, true, false]);
+    daemon.end();
+}

@@ -54,6 +54,9 @@ pub(crate) struct InputOptions {
     #[arg(long, value_enum, value_name = "HOW", hide_possible_values = true,
         hide_short_help = true, help_heading = INPUTS)]
     pub(crate) fit: Option<FitArg>,
+    /// The strength that settings have for all initial images: without one it changes nothing.
+    #[arg(skip)]
+    pub(crate) usual_strength: Option<f32>,
 }
 
 /// How an image is fitted, as an option names it.
@@ -88,6 +91,7 @@ impl InputOptions {
             mask_blur: self.mask_blur.or(lower.mask_blur),
             outpaint: self.outpaint.or(lower.outpaint),
             fit: self.fit.or(lower.fit),
+            usual_strength: self.usual_strength.or(lower.usual_strength),
         }
     }
 }

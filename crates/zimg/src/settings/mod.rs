@@ -92,9 +92,11 @@ impl UserSettings {
         Ok(settings)
     }
 
-    /// The options that are set.
+    /// The options that are set. A strength is one of initial images alone.
     pub(crate) fn options(&self) -> DrawOptions {
-        self.options.clone()
+        let mut options = self.options.clone();
+        options.inputs.usual_strength = options.params.0.strength.take();
+        options
     }
 
     /// The folders with checkpoints.
@@ -388,6 +390,7 @@ mod tests {
         let options = taken(&[&[
             ("size", words("640x480")),
             ("steps", SettingValue::Number("4".to_owned())),
+            ("strength", SettingValue::Number("0.5".to_owned())),
             ("show", SettingValue::Switch(true)),
             ("preview", SettingValue::Switch(false)),
             ("metadata", SettingValue::Switch(false)),
@@ -400,6 +403,7 @@ mod tests {
         assert_eq!(options.show, Some(GraphicsArg::Auto));
         assert_eq!(options.preview, Some(GraphicsArg::None));
         assert!(options.no_metadata);
+        assert_eq!((options.params.strength, options.inputs.usual_strength), (None, Some(0.5)));
         assert_eq!(options.grid.as_deref(), Some(OsStr::new("")));
         let home = PathBuf::from(std::env::var_os("HOME").unwrap());
         assert_eq!(options.output, Some(home.join("{seed}.png").into_os_string()));
