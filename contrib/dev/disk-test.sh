@@ -84,6 +84,8 @@ while zimg "$long" --detach -q -s 64x64 && [ "$code" = 0 ]; do accepted+=("$said
 [ "$code" = 74 ] || fail "a detached job on a full disk: status $code: $said"
 zimg "$long" --detach -q -s 64x64 --json
 expect 74 '"kind":"io"' "another detached job on a full disk"
+zimg "a red circle" --detach -q --init 1-1.png --json
+expect 74 '"kind":"io"' "a detached job with an initial image on a full disk"
 [ ${#accepted[@]} -gt 0 ] || fail "no job was accepted before the disk was full"
 for job in "${accepted[@]}"; do
   zimg cancel "$job"
