@@ -134,7 +134,7 @@ test("the language follows the browser and the switch, and what was typed stays"
   await page.getByRole("button", { name: "生成", exact: true }).waitFor();
   assert.equal(await page.evaluate(() => document.documentElement.lang), "zh-Hans");
   await page.locator("#param-prompt").fill("一个红色的圆");
-  await page.getByRole("button", { name: "EN" }).click();
+  await page.getByRole("button", { name: "EN", exact: true }).click();
   await page.getByRole("button", { name: "Generate" }).waitFor();
   assert.equal(await page.locator("#param-prompt").inputValue(), "一个红色的圆");
   await page.done();

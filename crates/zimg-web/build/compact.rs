@@ -6,7 +6,7 @@
 /// The text of an asset as it is served, by its extension.
 pub(crate) fn compact(extension: &str, text: &str) -> String {
     match extension {
-        "js" => lines(&without_comments(text), |line| !line.starts_with("//")).join("\n") + "\n",
+        "js" => statements(&lines(&without_comments(text), |line| !line.starts_with("//"))),
         "css" => {
             let mut text = lines(&without_comments(text), |_| true).concat();
             for (long, short) in [
@@ -17,6 +17,9 @@ pub(crate) fn compact(extension: &str, text: &str) -> String {
                 ("{ ", "{"),
                 (" }", "}"),
                 (";}", "}"),
+                (" > ", ">"),
+                (":0.", ":."),
+                (" 0.", " ."),
             ] {
                 text = text.replace(long, short);
             }
@@ -28,6 +31,18 @@ pub(crate) fn compact(extension: &str, text: &str) -> String {
         }
         _ => text.to_owned(),
     }
+}
+
+/// Lines of JavaScript without the semicolons that a line's end stands for: those before a line that
+/// could not go on with the one above.
+fn statements(lines: &[&str]) -> String {
+    let goes_on = |line: &str| line.starts_with(['(', '[', '`', '+', '-', '*', '/', '.', ',', '?']);
+    let next = lines.iter().skip(1).map(Some).chain([None]);
+    let kept = lines.iter().zip(next).map(|(line, next)| match line.strip_suffix(';') {
+        Some(statement) if !next.is_some_and(|next| goes_on(next)) => statement,
+        _ => line,
+    });
+    kept.map(|line| format!("{line}\n")).collect()
 }
 
 fn without_comments(text: &str) -> String {

@@ -48,7 +48,10 @@ export function acceptDrops() {
       hide();
       const file = event.dataTransfer?.files[0];
       if (!file) return;
-      if (event.target instanceof HTMLElement && event.target.dataset.zone === "drop.initial") void attach("initial", file).then(() => theForm().show());
+      if (event.target instanceof HTMLElement && event.target.dataset.zone === "drop.initial") void attach("initial", file).then(() => {
+        document.querySelector(".images")?.setAttribute("open", "");
+        theForm().show();
+      });
       else void read(file, file.name);
     }],
   ]);

@@ -10,7 +10,7 @@ import { say } from "./say.js";
 import { later, t } from "./texts.js";
 
 /** Parameters that have a place of their own; all others follow in the order of the table. */
-const SPECIAL = ["prompt", "negative", "width", "height", "count", "seed"];
+const SPECIAL = ["prompt", "negative", "width", "height", "count", "seed", "strength"];
 
 export class ZForm extends HTMLElement {
   /** @type {{ element: HTMLElement, show: () => void }[]} */
@@ -41,7 +41,7 @@ export class ZForm extends HTMLElement {
   /** @param {boolean} open */
   build(open) {
     const can = status?.capabilities;
-    const has = (/** @type {string} */ name) => row(name) && (!can || can.parameters.includes(name)) && (name !== "strength" || can?.initial_image);
+    const has = (/** @type {string} */ name) => row(name) && (!can || can.parameters.includes(name));
     const others = parameters.filter(({ name }) => !SPECIAL.includes(name) && has(name));
     const prompt = h("textarea", { id: "param-prompt", rows: 3, placeholder: t("prompt.placeholder"), "aria-label": t("param.prompt"), "aria-describedby": "notes-prompt",
       enterkeyhint: "send", oninput: () => put("prompt", prompt.value) });
@@ -61,6 +61,7 @@ export class ZForm extends HTMLElement {
     } },
       h("div", { class: "notice", role: "status", hidden: true }),
       h("details", { class: "settings", open }, h("summary", {}, t("settings")), ...shown,
+        can?.initial_image && h("details", { class: "images", open: references.length > 0, ontoggle: () => this.images() }, h("summary", {}, t("initial_image"))),
         h("details", { class: "rare" }, h("summary", {}, t("more")), ...rare.map(({ element }) => element), this.fields.at(-1)?.element)),
       h("div", { class: "prompt", "data-param": "prompt" }, prompt, notes("prompt")),
       h("p", { class: "error refusal", role: "alert" }),
@@ -69,18 +70,20 @@ export class ZForm extends HTMLElement {
         await copyText(linkOf(params()), t("copied.link"));
       })));
     this.replaceChildren(form);
-    if (can?.initial_image || can?.mask || can?.control_image) void this.images(can);
     this.fields.push({ element: prompt, show: () => {
       if (prompt.value !== (draft.values.prompt ?? "")) prompt.value = String(draft.values.prompt ?? "");
     } });
   }
 
-  /** Fields for images of the request, below the other settings. @param {import("../page-types").Capabilities} can */
-  async images(can) {
+  /** Fields for images of the request, made when they are opened. */
+  async images() {
     await later();
-    const more = (await import("./references.js")).referenceFields(can);
+    const { referenceFields } = await import("./references.js");
+    const place = this.querySelector(".images");
+    if (!place || place.children[1]) return;
+    const more = referenceFields(status?.capabilities);
     this.fields.push(...more);
-    this.querySelector(".rare")?.before(...more.map(({ element }) => element));
+    place.append(...more.map(({ element }) => element));
     this.show();
   }
 

@@ -1,7 +1,8 @@
 // Images of the request, for models that take them: initial image, mask, control image.
 
 import { button, h, iconButton } from "./dom.js";
-import { references } from "./draft.js";
+import { references, row } from "./draft.js";
+import { anyField } from "./fields.js";
 import { t } from "./texts.js";
 
 /** @typedef {import("../page-types").Reference} Reference */
@@ -10,25 +11,39 @@ import { t } from "./texts.js";
 const ROLES = [["initial", "initial_image"], ["mask", "mask"], ["control", "control_image"]];
 
 /**
- * A field for each role that the model takes.
+ * A field for each role that the model takes, and how much of the image is drawn again.
  * @param {import("../page-types").Capabilities | null | undefined} can
  */
-export const referenceFields = (can) => ROLES.filter(([, capability]) => can?.[capability]).map(([role, capability]) => roleField(role, capability));
+export function referenceFields(can) {
+  /** @type {{ element: HTMLElement, show: () => void }[]} */
+  const fields = [];
+  const changed = () => fields.forEach(({ show }) => show());
+  fields.push(...ROLES.filter(([, capability]) => can?.[capability]).map(([role, capability]) => roleField(role, capability, changed)));
+  const strength = row("strength");
+  if (!strength) return fields;
+  const { element, show } = anyField({ ...strength, min: 0.05 });
+  // The table has no default: the model's depends on the mask.
+  fields.push({ element, show: () => {
+    Object.assign(strength, { from_model: false, default: references.some(({ role }) => role === "mask") ? 1 : 0.6 });
+    show();
+  } });
+  return fields;
+}
 
-/** @param {Reference["role"]} role @param {string} capability */
-function roleField(role, capability) {
+/** @param {Reference["role"]} role @param {string} capability @param {() => void} changed */
+function roleField(role, capability, changed) {
   const label = t(capability);
   const place = h("div", { class: "reference" });
   const input = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp", class: "hidden", "aria-label": label, onchange: async () => {
     if (input.files?.[0]) await attach(role, input.files[0]);
-    show();
+    changed();
   } });
   const show = () => {
     const given = references.find((reference) => reference.role === role);
     place.replaceChildren(input, given
       ? h("span", { class: "thumb" }, h("img", { src: given.url, alt: given.name }), iconButton("close", t("remove", { name: label }), () => {
         references.splice(references.indexOf(given), 1);
-        show();
+        changed();
       }))
       : button(t("choose_image"), () => input.click()));
   };

@@ -174,6 +174,7 @@ function drop(job) {
  */
 export async function submit(params, priority, images) {
   const references = images.map(({ role, data }) => ({ role, data }));
+  if (!images.length) delete params.strength;
   const job = await ask("POST", "jobs", { params, priority, ...(references.length ? { images: references } : {}) });
   add(job);
   return job;

@@ -284,6 +284,9 @@ fn the_files_can_be_compacted_line_by_line() {
     let js = "// A module.\n\n/** @param {string} a */\nexport const f = (/** @type {any} */ a) => {\n  return \"http://a\"; // why\n};\n";
     assert_eq!(
         compact::compact("js", js),
-        "export const f = (a) => {\nreturn \"http://a\"; // why\n};\n"
+        "export const f = (a) => {\nreturn \"http://a\"; // why\n}\n"
     );
+    // A line that could go on with the one above keeps them apart.
+    let js = "let a = b;\n(c);\nd = a;\n[e] = f;\ng = d;\nh();\n";
+    assert_eq!(compact::compact("js", js), "let a = b;\n(c)\nd = a;\n[e] = f\ng = d\nh()\n");
 }
