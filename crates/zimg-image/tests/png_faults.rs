@@ -82,8 +82,8 @@ fn a_text_is_read_before_the_pixels_after_them_and_in_doubt_behind_the_end() {
             (file(&chunk, b"", b""), None),
             (file(b"", &chunk, b""), None),
             (file(b"", b"", &chunk), Some(MetadataDoubt::BehindEnd)),
-            // What lies behind the end and is no text casts no doubt on one before the pixels.
-            (file(&chunk, b"", b"\0\0\0\x02XXXXjunk"), None),
+            // A chunk of another type behind the end, cut off, casts no doubt on a text before the pixels.
+            (file(&chunk, b"", b"\0\0\0\x02noTEcut"), None),
         ] {
             let found = read(&bytes);
             assert_eq!(said(&found), (Some("a castle, sunset"), Some(42)), "{name}");
