@@ -59,6 +59,10 @@ BASES = {"q4_k": "bf16", "int8": "float8"}
 # Seconds that a row takes on an H200 at most, by its size; a peer's row takes three times as long.
 SECONDS = {"512": 12, "1024": 20, "2048": 50}
 TOKENS = 43
+# What the daemon says of an image, in milliseconds.
+STAGES = ["text", "steps", "decode"]
+# So many rows one after the other that fail are the program's fault, and the others would fail alike.
+FAILURES = 2
 
 
 def order(tiny: bool) -> list[str]:
@@ -169,12 +173,14 @@ class Bench:
             with HostWatch(worker["pid"]) as host:
                 fresh_prompts = [next(self.prompts) for _ in range(new + 1)]
                 new_ms = [image["latency"] for image in daemon.draw(fresh_prompts, side, steps, count=new + 1)]
-                seen_ms = [image["latency"] for image in daemon.draw([fresh_prompts[-1]], side, steps, count=seen + 2)]
+                images = daemon.draw([fresh_prompts[-1]], side, steps, count=seen + 2)[2:]
                 image = daemon.folder / "image.png"
                 daemon.zimg_ms("a lighthouse at dusk", side, steps, image)
                 digest = pixels_digest(image)
             [after] = daemon.status()["workers"]
-        found = {"seen": summary(seen_ms[2:]), "new": summary(new_ms[1:]), "ready": round(daemon.ready_s, 2),
+        stages = {name: round(statistics.median(image[name] for image in images), 1) for name in STAGES}
+        seen_ms = [image["latency"] for image in images]
+        found = {"seen": summary(seen_ms), "stages_ms": stages, "new": summary(new_ms[1:]), "ready": round(daemon.ready_s, 2),
                  "gpu_gib": gpu.gib and round(gpu.gib, 2), "host_gib": round(host.most, 2), "digest": digest,
                  "restarts": after["restarts"], "plan": (after.get("plan") or {}).get("sentence")}
         if gpu.gib and budget != "all":
@@ -195,7 +201,7 @@ class Bench:
 
     def measure(self, rows: list[str], ends: float) -> list[str]:
         """Measures the rows that are missing, as long as there is time; those that failed."""
-        failed = []
+        failed, in_a_row = [], 0
         for row in rows:
             if row in self.data["rows"] and "failed" not in self.data["rows"][row] and not self.args.again:
                 continue
@@ -205,9 +211,14 @@ class Bench:
                 continue
             try:
                 self.put(row, self.peer(row) if row.startswith("peer-") else self.ours(row))
+                in_a_row = 0
             except (DaemonFailed, PeerFailed, OSError, ValueError, KeyError) as error:
                 failed.append(row)
+                in_a_row += 1
                 self.put(row, {"failed": str(error)[:400]})
+                if in_a_row == FAILURES:
+                    print(f"bench: {FAILURES} rows in a row failed: the others are left out", flush=True)
+                    break
         return failed
 
 
