@@ -47,8 +47,8 @@ disk-test: ## images and detached jobs on full, read-only and odd file systems; 
 hub-test: ## zimg pull and huggingface_hub with one cache, on full and read-only disks; needs Python
 	@contrib/dev/hub-test/run.sh
 
-web-test: libtorch ## programs that people use (openai, A1111 clients, SillyTavern, MCP) against zimg-web; needs Python, npm
-	@tests/clients/run.sh
+web-test: libtorch ## programs that people use (openai, Open WebUI, SillyTavern, MCP) against zimg-web; CLIENTS=quick or open-webui
+	@tests/clients/run.sh $(CLIENTS)
 
 users-test: ## real users of one daemon, in its group and outside; needs root or a range in /etc/subuid
 	@contrib/dev/users-test.sh

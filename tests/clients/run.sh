@@ -2,7 +2,8 @@
 # `make web-test`: the programs that people use, driven against zimg-web and `zimg mcp`: see README.md.
 # Versions are pinned; what they are installed into stays in the cache folder. Exits with 69 if
 # nothing could be installed, with 75 if npm or one of the packages is missing.
-# usage: run.sh [quick]; quick runs openai-python and webuiapi alone, from target/
+# usage: run.sh [quick|open-webui]; quick runs openai-python and webuiapi alone, from target/;
+# open-webui runs Open WebUI alone, whose packages have 1.1 GB
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 suite=web-test
@@ -47,11 +48,24 @@ npm_install() {
   npm install --prefix "$work/$1" --ignore-scripts --no-audit --no-fund --silent >&2
 }
 
+open_webui() {
+  # The wheel's own requirements have PyTorch and more, which its server starts without: what is
+  # listed is installed, and nothing that is not.
+  PIP_NO_DEPS=1 python openwebui requirements-open-webui.txt "Open WebUI" test_open_webui.py
+}
+if [ "${1:-}" = open-webui ]; then
+  open_webui
+  [ ${#done[@]} -gt 0 ] || exit 69
+  echo "$suite: Open WebUI"
+  exit
+fi
+
 python main requirements.txt "openai-python, webuiapi, Gradio and the MCP client" \
   test_openai.py test_webuiapi.py test_gradio.py test_mcp.py
 [ ${#done[@]} -gt 0 ] || exit 69
 python litellm requirements-litellm.txt LiteLLM test_litellm.py
 python schemathesis requirements-schemathesis.txt schemathesis test_schemathesis.py
+open_webui
 for name in node sillytavern; do
   if npm_install $name; then
     export "ZIMG_CLIENTS_${name^^}=$work/$name"
