@@ -173,7 +173,7 @@ function drop(job) {
  * @param {import("../page-types").Reference[]} images
  */
 export async function submit(params, priority, images) {
-  const references = images.map(({ role, data }) => ({ role, data }));
+  const references = images.map(({ role, data, name }) => ({ role, data, name }));
   if (!images.length) delete params.strength;
   const job = await ask("POST", "jobs", { params, priority, ...(references.length ? { images: references } : {}) });
   add(job);

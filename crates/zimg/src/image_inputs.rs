@@ -55,6 +55,7 @@ impl ImageInputs {
             None => (None, MaskChoice::TransparentParts),
             Some(word) if word == ALPHA => (None, MaskChoice::Alpha),
             Some(word) if word == NONE => (None, MaskChoice::None),
+            Some(file) if inputs.mask_alpha => (Some(Path::new(file)), MaskChoice::FileAlpha),
             Some(file) => (Some(Path::new(file)), MaskChoice::File),
         };
         let request = InputRequest {
@@ -184,6 +185,7 @@ pub(crate) fn recorded(
     };
     Ok(InputOptions {
         init,
+        mask_alpha: mask.is_some() && request.mask == MaskChoice::FileAlpha,
         mask,
         invert_mask: request.invert_mask,
         no_invert_mask: false,

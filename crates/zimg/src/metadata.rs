@@ -1,41 +1,14 @@
-//! Generation metadata of an image that the daemon generated, and the request that it is made from
-//! again.
+//! Generation metadata of a file: the request that its image is made from again, and what is said of
+//! one that has none.
 
 use std::path::Path;
 
-use zimg_client::{Failure, ImageInfo, Kind, Params, Started};
+use zimg_client::{Failure, Kind, Params};
 use zimg_image::{EmbeddedMetadata, Error, GenerationMetadata, LostText};
 use zimg_text::shell_word;
 
-use crate::version::PROGRAM;
-
 /// How many texts of a file are named.
 const TEXTS_SHOWN: usize = 4;
-
-/// The metadata of one image of a job: the request, the values of the defaults, and the image.
-pub(crate) fn of_image(
-    params: &Params,
-    started: &Started,
-    image: &ImageInfo,
-) -> GenerationMetadata {
-    let model = &started.model;
-    // Empty in jobs that zimg 0.1 stored.
-    let known = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-    GenerationMetadata {
-        params: Params {
-            width: Some(image.width),
-            height: Some(image.height),
-            steps: Some(started.steps),
-            guidance: Some(started.guidance),
-            seed: Some(image.seed),
-            ..params.clone()
-        },
-        model: Some(model.name.clone()),
-        dtype: known(&model.dtype),
-        device: known(&model.device),
-        program: Some(PROGRAM.to_owned()),
-    }
-}
 
 /// The request that generates the image again.
 pub(crate) fn to_params(metadata: &GenerationMetadata) -> Params {
@@ -101,33 +74,4 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::NotAnImage { .. } => Kind::Refused,
     };
     Failure::new(kind, error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use zimg_client::ModelInfo;
-
-    #[test]
-    fn it_is_the_request_with_the_defaults_as_they_became() {
-        let params = Params { seed: Some(7), count: Some(3), ..Params::new("a fox") };
-        let started = Started {
-            model: ModelInfo { name: "tiny".into(), ..ModelInfo::default() },
-            width: 64,
-            height: 80,
-            steps: 4,
-            guidance: 0.0,
-        };
-        let image = ImageInfo { index: 1, seed: 8, width: 64, height: 80, bytes: 3 * 64 * 80 };
-        let metadata = of_image(&params, &started, &image);
-        let again = Params {
-            width: Some(64),
-            height: Some(80),
-            steps: Some(4),
-            guidance: Some(0.0),
-            seed: Some(8),
-            ..Params::new("a fox")
-        };
-        assert_eq!(to_params(&metadata), again);
-    }
 }

@@ -17,7 +17,7 @@ use crate::job_spec::JobSpec;
 use crate::metadata;
 use crate::output::{Descriptor, ImageOutput, OutputFile, SheetOutput, rescued, save, unnamed};
 use crate::version::PROGRAM;
-use zimg_image::{ContactSheet, ImageFormat, Pixels};
+use zimg_image::{ContactSheet, GenerationMetadata, ImageFormat, Pixels};
 
 /// An image that is saved.
 #[derive(Debug)]
@@ -244,11 +244,10 @@ impl<'a> JobRun<'a> {
     fn image(&mut self, image: &Image) -> Result<(), Exit> {
         let JobSpec { output, encoding, metadata: with_metadata, .. } = self.plan;
         let pixels = pixels(image);
-        let generation = self
-            .started
-            .as_ref()
-            .filter(|_| *with_metadata)
-            .map(|started| metadata::of_image(&self.draw, started, &image.info));
+        let generation =
+            self.started.as_ref().filter(|_| *with_metadata).map(|started| {
+                GenerationMetadata::of_image(&self.draw, started, &image.info, PROGRAM)
+            });
         if output.sheet.is_some() {
             self.sheet
                 .get_or_insert_with(|| {

@@ -28,6 +28,9 @@ pub struct InputRecord {
     /// The mask, if there is any beside transparent parts that are left to be found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mask: Option<RecordedMask>,
+    /// What of the mask's file says where the image may change, if it is not its white parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mask_channel: Option<MaskChannel>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fit: Option<RecordedFit>,
     /// Left, top, right, bottom.
@@ -54,6 +57,12 @@ enum RecordedMask {
 enum MaskWord {
     Alpha,
     None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum MaskChannel {
+    Alpha,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,6 +101,7 @@ impl InputRecord {
         Self {
             init,
             mask,
+            mask_channel: (request.mask == MaskChoice::FileAlpha).then_some(MaskChannel::Alpha),
             fit,
             outpaint,
             invert_mask: request.invert_mask.then_some(true),
@@ -122,11 +132,12 @@ impl InputRecord {
                 Some(RecordedFit::Stretch) => InputFit::Stretch,
             },
             margins: InputMargins { left, top, right, bottom },
-            mask: match &self.mask {
-                None => MaskChoice::TransparentParts,
-                Some(RecordedMask::File(_)) => MaskChoice::File,
-                Some(RecordedMask::Word(MaskWord::Alpha)) => MaskChoice::Alpha,
-                Some(RecordedMask::Word(MaskWord::None)) => MaskChoice::None,
+            mask: match (&self.mask, self.mask_channel) {
+                (None, _) => MaskChoice::TransparentParts,
+                (Some(RecordedMask::File(_)), None) => MaskChoice::File,
+                (Some(RecordedMask::File(_)), Some(MaskChannel::Alpha)) => MaskChoice::FileAlpha,
+                (Some(RecordedMask::Word(MaskWord::Alpha)), _) => MaskChoice::Alpha,
+                (Some(RecordedMask::Word(MaskWord::None)), _) => MaskChoice::None,
             },
             invert_mask: self.invert_mask.unwrap_or_default(),
             mask_blur: self.mask_blur.unwrap_or_default(),
@@ -162,6 +173,10 @@ mod tests {
             (InputRequest::default(), None),
             (
                 InputRequest { mask: MaskChoice::File, mask_blur: 2.5, ..InputRequest::default() },
+                Some(file.clone()),
+            ),
+            (
+                InputRequest { mask: MaskChoice::FileAlpha, ..InputRequest::default() },
                 Some(file.clone()),
             ),
             (

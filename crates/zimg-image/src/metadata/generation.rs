@@ -6,6 +6,7 @@ use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zimage_params::{DefaultRule, PARAMETERS, Parameter, Params, Surface, Value, ValueKind};
+use zimg_protocol::messages::{ImageInfo, Started};
 
 /// How an image was made. As JSON it is one object: the parameters by name, then the other fields.
 /// Fields are added, never changed; readers ignore fields that they do not know.
@@ -27,6 +28,28 @@ pub struct GenerationMetadata {
 const REQUIRED: [&str; 5] = ["prompt", "width", "height", "steps", "seed"];
 
 impl GenerationMetadata {
+    /// The metadata of one image of a job: the request, what its defaults became, and the image.
+    /// `program` is the one that has asked for it, with its version.
+    pub fn of_image(params: &Params, started: &Started, image: &ImageInfo, program: &str) -> Self {
+        let model = &started.model;
+        // Empty in jobs that zimg 0.1 stored.
+        let known = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        Self {
+            params: Params {
+                width: Some(image.width),
+                height: Some(image.height),
+                steps: Some(started.steps),
+                guidance: Some(started.guidance),
+                seed: Some(image.seed),
+                ..params.clone()
+            },
+            model: Some(model.name.clone()),
+            dtype: known(&model.dtype),
+            device: known(&model.device),
+            program: Some(program.to_owned()),
+        }
+    }
+
     /// The recorded parameters that have a constant default and differ from it.
     pub fn unusual(&self) -> impl Iterator<Item = (&'static Parameter, Value)> {
         self.params.given().filter(|(row, value)| {
@@ -183,6 +206,8 @@ impl GenerationMetadata {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use zimg_protocol::messages::ModelInfo;
+
     use super::*;
 
     pub(crate) fn metadata() -> GenerationMetadata {
@@ -203,6 +228,31 @@ pub(crate) mod tests {
             device: Some("cuda:0, NVIDIA H100".to_owned()),
             program: Some("zimg 0.1.0".to_owned()),
         }
+    }
+
+    #[test]
+    fn of_an_image_it_is_the_request_with_the_defaults_as_they_became() {
+        let params = Params { seed: Some(7), count: Some(3), ..Params::new("a fox") };
+        let model =
+            ModelInfo { name: "tiny".into(), dtype: "float32".into(), ..Default::default() };
+        let started = Started { model, width: 64, height: 80, steps: 4, guidance: 0.0 };
+        let image = ImageInfo { index: 1, seed: 8, width: 64, height: 80, bytes: 3 * 64 * 80 };
+        let metadata = GenerationMetadata::of_image(&params, &started, &image, "zimg 0.1.0");
+        let made = Params {
+            width: Some(64),
+            height: Some(80),
+            steps: Some(4),
+            guidance: Some(0.0),
+            seed: Some(8),
+            count: Some(3),
+            ..Params::new("a fox")
+        };
+        assert_eq!(metadata.params, made);
+        assert_eq!((metadata.model.as_deref(), metadata.device), (Some("tiny"), None));
+        assert_eq!(
+            (metadata.dtype.as_deref(), metadata.program.as_deref()),
+            (Some("float32"), Some("zimg 0.1.0"))
+        );
     }
 
     #[test]

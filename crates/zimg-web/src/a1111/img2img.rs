@@ -119,7 +119,7 @@ mod tests {
         let params = &request.draw.params;
         assert_eq!((params.strength, params.width, params.seed), (Some(0.75), Some(512), Some(9)));
         assert!(request.draw.ignored.is_empty(), "{:?}", request.draw.ignored);
-        assert_eq!((&*files.initial, files.mask.is_none()), (&b"AB"[..], true));
+        assert_eq!((&*files.initial.bytes, files.mask.is_none()), (&b"AB"[..], true));
         assert_eq!((files.request.fit, files.request.mask), (InputFit::Stretch, MaskChoice::None));
         let masked = json!({"mask": "QUI=", "inpainting_mask_invert": 1, "resize_mode": 1});
         let (request, files) = of(masked).unwrap();

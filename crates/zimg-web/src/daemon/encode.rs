@@ -33,23 +33,7 @@ pub struct JobContext {
 impl JobContext {
     /// The metadata of one image.
     pub fn metadata(&self, image: &zimg_client::ImageInfo) -> GenerationMetadata {
-        let Self { params, started } = self;
-        // Empty in jobs that zimg 0.1 stored.
-        let known = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-        GenerationMetadata {
-            params: Params {
-                width: Some(image.width),
-                height: Some(image.height),
-                steps: Some(started.steps),
-                guidance: Some(started.guidance),
-                seed: Some(image.seed),
-                ..params.clone()
-            },
-            model: Some(started.model.name.clone()),
-            dtype: known(&started.model.dtype),
-            device: known(&started.model.device),
-            program: Some(PROGRAM.to_owned()),
-        }
+        GenerationMetadata::of_image(&self.params, &self.started, image, PROGRAM)
     }
 }
 

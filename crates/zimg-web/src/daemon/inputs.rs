@@ -1,13 +1,15 @@
 //! Images that a request brings: decoded in a process of their own, a few at a time, and handed to
 //! the daemon as pixels.
 
+use std::ffi::OsStr;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use zimg_client::{ImageRole, ImageUpload, Params, PixelLayout};
 use zimg_image::{
-    InputDecoder, InputError, InputFault, InputImages, InputRequest, InputRole, InputSize,
+    InputDecoder, InputError, InputFault, InputFile, InputImages, InputRecord, InputRequest,
+    InputRole, InputSize,
 };
 
 use super::Daemon;
@@ -17,17 +19,49 @@ use crate::problem::{Problem, Reason};
 /// Processes that decode at a time.
 static DECODERS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
 
+/// A file of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SentFile {
+    /// Its name, if the client says one.
+    pub(crate) name: Option<String>,
+    pub(crate) bytes: Bytes,
+}
+
 /// Files of a request, and what to make of them.
 #[derive(Clone, Debug)]
 pub(crate) struct InputFiles {
-    pub(crate) initial: Bytes,
-    pub(crate) mask: Option<Bytes>,
+    pub(crate) initial: SentFile,
+    pub(crate) mask: Option<SentFile>,
     /// Its size is that of the parameters.
     pub(crate) request: InputRequest,
 }
 
+impl From<Bytes> for SentFile {
+    fn from(bytes: Bytes) -> Self {
+        Self { name: None, bytes }
+    }
+}
+
+impl SentFile {
+    /// The file as images record it; `role` is its name if it has none. Names have no folders.
+    fn recorded(&self, role: &str) -> InputFile {
+        let name = self.name.as_deref().and_then(|name| name.rsplit(['/', '\\']).next());
+        let name = name.filter(|name| !name.is_empty()).unwrap_or(role);
+        InputFile::new(OsStr::new(name), &self.bytes)
+    }
+}
+
+impl InputFiles {
+    /// The record that images made from them carry, as those of `zimg`.
+    fn record(&self) -> InputRecord {
+        let mask = self.mask.as_ref().map(|mask| mask.recorded("mask"));
+        InputRecord::new(self.initial.recorded("image"), mask, &self.request)
+    }
+}
+
 impl Daemon {
-    /// The pixels of a request's images. Width and height of the parameters become theirs.
+    /// The pixels of a request's images. Width and height of the parameters become theirs, and the
+    /// files are recorded in them.
     ///
     /// # Errors
     ///
@@ -49,14 +83,18 @@ impl Daemon {
                 .param("image"));
         }
         let size = size(params)?;
-        let InputFiles { initial, mask, request } = files;
-        let request = InputRequest { size, ..request };
+        let request = InputRequest { size, ..files.request };
+        let files = InputFiles { request, ..files };
         let _turn = DECODERS.acquire().await;
-        let images = on_thread(move || {
-            InputDecoder::this_program().read(&initial, mask.as_deref(), &request)
+        let decoded = on_thread(move || {
+            let mask = files.mask.as_ref().map(|mask| &*mask.bytes);
+            let images =
+                InputDecoder::this_program().read(&files.initial.bytes, mask, &files.request)?;
+            Ok((images, files.record()))
         });
-        let images = images.await?.map_err(|error| problem(&error))?;
+        let (images, record) = decoded.await?.map_err(|error| problem(&error))?;
         (params.width, params.height) = (Some(images.width), Some(images.height));
+        params.image_inputs = Some(record.to_text());
         Ok(images)
     }
 }
@@ -110,6 +148,8 @@ pub(super) fn uploads(images: &InputImages) -> Vec<ImageUpload<'_>> {
 
 #[cfg(test)]
 mod tests {
+    use zimg_image::MaskChoice;
+
     use super::*;
 
     #[test]
@@ -119,6 +159,26 @@ mod tests {
         assert_eq!(of(None, None), Ok(InputSize::OfImage));
         assert_eq!(of(Some(64), None).unwrap_err().parameter(), Some("height"));
         assert_eq!(of(None, Some(64)).unwrap_err().parameter(), Some("width"));
+    }
+
+    #[test]
+    fn files_are_recorded_without_folders() {
+        let file = |name: &str| SentFile { name: Some(name.to_owned()), bytes: "B".into() };
+        for (name, recorded) in [
+            ("a.png", "a.png"),
+            ("/etc/a.png", "a.png"),
+            ("C:\\x\\a.png", "a.png"),
+            ("a/", "image"),
+            ("", "image"),
+        ] {
+            assert_eq!(file(name).recorded("image").name, recorded, "{name}");
+        }
+        let bytes = Bytes::from_static(b"A");
+        let request = InputRequest { mask: MaskChoice::FileAlpha, ..InputRequest::default() };
+        let files = InputFiles { initial: bytes.into(), mask: Some(file("m.png")), request };
+        let record = files.record();
+        assert_eq!((&*record.init.name, &*record.mask().unwrap().name), ("image", "m.png"));
+        assert_eq!(record.request((64, 64)).mask, MaskChoice::FileAlpha);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use zimg_client::Client;
 pub(crate) use connection::on_thread;
 pub(crate) use encode::thumbnail;
 pub use encode::{JobContext, encode, encode_base64, encode_preview};
-pub(crate) use inputs::InputFiles;
+pub(crate) use inputs::{InputFiles, SentFile};
 pub use job::RunningJob;
 use questions::Lane;
 use shared_answer::SharedAnswer;

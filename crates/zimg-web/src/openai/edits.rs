@@ -14,7 +14,7 @@ use super::generations::deliver;
 use super::request::ImagesRequest;
 use crate::App;
 use crate::access::User;
-use crate::daemon::InputFiles;
+use crate::daemon::{InputFiles, SentFile};
 use crate::problem::Problem;
 use crate::server::body::Whole;
 use crate::server::multipart;
@@ -48,8 +48,8 @@ fn of_form(content_type: &str, body: &Bytes) -> Result<(Fields, InputFiles), Pro
     let (mut fields, mut initial, mut mask) = (Map::new(), Vec::new(), None);
     for part in multipart::parts(content_type, body)? {
         match &*part.name {
-            "image" | "image[]" => initial.push(part.bytes),
-            "mask" => mask = Some(part.bytes),
+            "image" | "image[]" => initial.push(file(part)),
+            "mask" => mask = Some(file(part)),
             name => {
                 let text = String::from_utf8_lossy(&part.bytes).into_owned();
                 fields.insert(name.to_owned(), typed(name, text));
@@ -57,6 +57,10 @@ fn of_form(content_type: &str, body: &Bytes) -> Result<(Fields, InputFiles), Pro
         }
     }
     Ok((Fields::from(fields), files(initial, mask)?))
+}
+
+fn file(part: multipart::Part) -> SentFile {
+    SentFile { name: part.file_name, bytes: part.bytes }
 }
 
 /// The same as JSON, whose files are base64.
@@ -73,7 +77,7 @@ fn of_json(body: &[u8]) -> Result<(Fields, InputFiles), Problem> {
     Ok((fields, files(initial, mask)?))
 }
 
-fn files(mut initial: Vec<Bytes>, mask: Option<Bytes>) -> Result<InputFiles, Problem> {
+fn files(mut initial: Vec<SentFile>, mask: Option<SentFile>) -> Result<InputFiles, Problem> {
     let count = initial.len();
     let Some(initial) = initial.pop().filter(|_| count == 1) else {
         let message = match count {
@@ -126,11 +130,12 @@ mod tests {
         let fields: Map<String, Value> = fields.into_iter().collect();
         let expected = json!({"prompt": "7", "n": 2, "stream": true, "size": "64x64"});
         assert_eq!(Value::Object(fields), expected);
-        assert_eq!((&*files.initial, files.mask.as_deref()), (&b"A"[..], Some(&b"B"[..])));
+        let mask = files.mask.map(|mask| mask.bytes);
+        assert_eq!((&*files.initial.bytes, mask.as_deref()), (&b"A"[..], Some(&b"B"[..])));
         assert_eq!(files.request.mask, MaskChoice::FileAlpha);
         let (_, files) = of_json(br#"{"image": ["QQ=="], "prompt": "a"}"#).unwrap();
         assert_eq!(
-            (&*files.initial, files.request.mask),
+            (&*files.initial.bytes, files.request.mask),
             (&b"A"[..], MaskChoice::TransparentParts)
         );
     }

@@ -2,13 +2,14 @@
 
 use serde_json::{Map, Value as Json};
 use zimg_client::Params;
-use zimg_client::params::{Parameter, Value, ValueKind};
+use zimg_client::params::{Parameter, Surface, Value, ValueKind};
 
 use super::status::value;
 use crate::problem::Problem;
 
 /// The parameters of an object. Integers may be text, since JavaScript's numbers are not exact
-/// above 2^53; null is as if it were not there.
+/// above 2^53; null is as if it were not there, and so is what zimg-web itself records of the files
+/// of a request, which jobs show.
 pub(crate) fn from_json(object: &Map<String, Json>) -> Result<Params, Problem> {
     let mut params = Params::default();
     for (name, json) in object {
@@ -17,7 +18,7 @@ pub(crate) fn from_json(object: &Map<String, Json>) -> Result<Params, Problem> {
             Problem::invalid(format!("parameter `{shown}` is unknown")).param(shown)
         };
         let row = Parameter::named(name).ok_or_else(unknown)?;
-        if json.is_null() {
+        if json.is_null() || row.surface == Surface::Recorded {
             continue;
         }
         let value = of_kind(row.kind(), json).ok_or_else(|| {

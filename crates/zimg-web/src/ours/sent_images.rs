@@ -2,11 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use serde::Deserialize;
 use zimg_image::{InputFit, InputMargins, InputRequest, MaskChoice};
 
-use crate::daemon::InputFiles;
+use crate::daemon::{InputFiles, SentFile};
 use crate::problem::Problem;
 
 /// The strongest blur of a mask in pixels.
@@ -19,6 +18,8 @@ pub(super) enum SentImage {
     /// What the job starts from.
     Initial {
         data: String,
+        /// The file's, which images made from it record.
+        name: Option<String>,
         #[serde(default)]
         fit: Fit,
         /// Left, top, right, bottom.
@@ -28,6 +29,7 @@ pub(super) enum SentImage {
     /// Its white parts may change.
     Mask {
         data: String,
+        name: Option<String>,
         #[serde(default)]
         invert: bool,
         #[serde(default)]
@@ -50,27 +52,27 @@ pub(super) fn files(images: Vec<SentImage>) -> Result<Option<InputFiles>, Proble
     let (mut initial, mut mask) = (None, None);
     let mut request = InputRequest::default();
     for image in images {
-        let (role, data) = match image {
-            SentImage::Initial { data, fit, margins: [left, top, right, bottom] } => {
+        let (role, data, name) = match image {
+            SentImage::Initial { data, name, fit, margins: [left, top, right, bottom] } => {
                 request.fit = match fit {
                     Fit::Crop => InputFit::Crop,
                     Fit::Pad => InputFit::Pad,
                     Fit::Stretch => InputFit::Stretch,
                 };
                 request.margins = InputMargins { left, top, right, bottom };
-                (&mut initial, data)
+                (&mut initial, data, name)
             }
-            SentImage::Mask { data, invert, blur } => {
+            SentImage::Mask { data, name, invert, blur } => {
                 if !(0.0..=BLUR_MAX).contains(&blur) {
                     return Err(wrong("`blur` is expected from 0 to 64"));
                 }
                 request.mask = MaskChoice::File;
                 (request.invert_mask, request.mask_blur) = (invert, blur);
-                (&mut mask, data)
+                (&mut mask, data, name)
             }
         };
         let data = STANDARD.decode(data.trim()).map_err(|_| wrong("`data` is no base64"))?;
-        if role.replace(Bytes::from(data)).is_some() {
+        if role.replace(SentFile { name, bytes: data.into() }).is_some() {
             return Err(wrong("`images` has two of one role, expected one"));
         }
     }
@@ -83,6 +85,8 @@ pub(super) fn files(images: Vec<SentImage>) -> Result<Option<InputFiles>, Proble
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn read(json: &str) -> Result<Option<InputFiles>, Problem> {
@@ -92,9 +96,10 @@ mod tests {
     #[test]
     fn an_image_and_its_mask_have_what_is_to_be_made_of_them() {
         let both = r#"[{"role": "mask", "data": "QQ==", "invert": true, "blur": 4},
-            {"role": "initial", "data": "Qg==", "fit": "pad", "margins": [1, 2, 3, 4]}]"#;
+            {"role": "initial", "data": "Qg==", "name": "b.png", "fit": "pad", "margins": [1, 2, 3, 4]}]"#;
         let files = read(both).unwrap().unwrap();
-        assert_eq!((&*files.initial, files.mask.as_deref()), (&b"B"[..], Some(&b"A"[..])));
+        let initial = SentFile { name: Some("b.png".to_owned()), bytes: "B".into() };
+        assert_eq!((files.initial, files.mask), (initial, Some(SentFile::from(Bytes::from("A")))));
         let margins = InputMargins { left: 1, top: 2, right: 3, bottom: 4 };
         let expected = InputRequest {
             fit: InputFit::Pad,

@@ -13,6 +13,8 @@ const HEAD_MAX: usize = 4 << 10;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) name: String,
+    /// Of a file, if it has one.
+    pub(crate) file_name: Option<String>,
     pub(crate) bytes: Bytes,
 }
 
@@ -43,30 +45,37 @@ pub(crate) fn parts(content_type: &str, body: &Bytes) -> Result<Vec<Part>, Probl
         let head = &body[at..body.len().min(at + HEAD_MAX)];
         let head_length =
             find(head, b"\r\n\r\n").ok_or_else(|| wrong("a part has no end of its headers"))?;
-        let name = name(&head[..head_length]).ok_or_else(|| wrong("a part has no name"))?;
+        let disposition = disposition(&head[..head_length]);
+        let parameter = |name| disposition.and_then(|value| parameter(value, name));
+        let name = parameter("name").ok_or_else(|| wrong("a part has no name"))?;
+        let file_name = parameter("filename");
         let begin = head_at + head_length + 4;
         // A part without content ends where its headers do.
         let from = begin - 2;
         let end = from + find(&body[from..], &delimiter).ok_or_else(|| wrong("it ends early"))?;
-        parts.push(Part { name, bytes: body.slice(begin.min(end)..end) });
+        parts.push(Part { name, file_name, bytes: body.slice(begin.min(end)..end) });
         at = end + delimiter.len();
     }
     Ok(parts)
 }
 
-/// The name in a part's `Content-Disposition`.
-fn name(head: &[u8]) -> Option<String> {
-    let head = std::str::from_utf8(head).ok()?;
-    let line = head.split("\r\n").find_map(|line| {
+/// The value of a part's `Content-Disposition`.
+fn disposition(head: &[u8]) -> Option<&str> {
+    std::str::from_utf8(head).ok()?.split("\r\n").find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
-    })?;
-    parameter(line, "name")
+    })
 }
 
-/// A parameter of a header's value, with or without quotes.
+/// A parameter of a header's value, with or without quotes. A quotation mark inside is `%22`, as
+/// browsers send it (WHATWG HTML, "Multipart form data").
 fn parameter(value: &str, name: &str) -> Option<String> {
-    value.split(';').skip(1).find_map(|part| {
+    let mut is_quoted = false;
+    let parts = value.split(|c: char| {
+        is_quoted ^= c == '"';
+        c == ';' && !is_quoted
+    });
+    parts.skip(1).find_map(|part| {
         let (key, value) = part.split_once('=')?;
         let value = value.trim();
         let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
@@ -110,6 +119,22 @@ mod tests {
             ("empty".into(), vec![]),
         ];
         assert_eq!(of(body).unwrap(), expected);
+        let files = parts(TYPE, &Bytes::from_static(body)).unwrap();
+        let names: Vec<_> = files.iter().map(|part| part.file_name.as_deref()).collect();
+        assert_eq!(names, [None, Some("a.png"), None]);
+    }
+
+    #[test]
+    fn a_value_in_quotes_may_have_semicolons() {
+        for (value, expected) in [
+            ("form-data; name=\"a;b\"; filename=\"c; name=d.png\"", "a;b"),
+            ("form-data; filename=\"; name=x\"; name=a", "a"),
+            ("form-data; NAME = \"a\" ", "a"),
+            ("form-data; name=\"", "\""),
+        ] {
+            assert_eq!(parameter(value, "name").as_deref(), Some(expected), "{value}");
+        }
+        assert_eq!(parameter("form-data", "name"), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Generation parameters of a request, by their own name or another program's.
 
 use serde_json::{Number, Value as Json};
-use zimg_client::params::{Alias, Parameter, Params, Value, ValueKind};
+use zimg_client::params::{Alias, Parameter, Params, Surface, Value, ValueKind};
 
 use super::fields::expected;
 use crate::problem::{Problem, Reason};
@@ -21,7 +21,11 @@ impl Given {
     ///
     /// A value of another type or out of range, or a parameter that was set under another name.
     pub(crate) fn set(&mut self, name: &str, json: &Json) -> Result<bool, Problem> {
-        let Some((row, alias)) = Parameter::named_or_alias(name) else { return Ok(false) };
+        let found = Parameter::named_or_alias(name);
+        // What is recorded of a request's files is not the client's to say.
+        let Some((row, alias)) = found.filter(|(row, _)| row.surface != Surface::Recorded) else {
+            return Ok(false);
+        };
         let Some(value) = value(name, row, alias, json)? else { return Ok(true) };
         if let Some((_, other)) = self.names.iter().find(|(known, _)| *known == row.name) {
             let message = format!("`{name}` and `{other}` are one parameter, and both are given");

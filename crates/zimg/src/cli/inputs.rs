@@ -54,6 +54,10 @@ pub(crate) struct InputOptions {
     #[arg(long, value_enum, value_name = "HOW", hide_possible_values = true,
         hide_short_help = true, help_heading = INPUTS)]
     pub(crate) fit: Option<FitArg>,
+    /// Whether the transparent parts of the mask's file may change, not its white ones: `zimg redo` of
+    /// an image that was edited over OpenAI's API.
+    #[arg(skip)]
+    pub(crate) mask_alpha: bool,
     /// The strength that settings have for all initial images: without one it changes nothing.
     #[arg(skip)]
     pub(crate) usual_strength: Option<f32>,
@@ -83,9 +87,12 @@ impl InputOptions {
         } else {
             (lower.invert_mask, lower.no_invert_mask)
         };
+        // It belongs to the file.
+        let mask_alpha = if self.mask.is_some() { self.mask_alpha } else { lower.mask_alpha };
         Self {
             init: self.init.or(lower.init),
             mask: self.mask.or(lower.mask),
+            mask_alpha,
             invert_mask: by.0,
             no_invert_mask: by.1,
             mask_blur: self.mask_blur.or(lower.mask_blur),

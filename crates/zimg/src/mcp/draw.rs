@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use zimg_client::session::{RetryPolicy, Session, SessionObserver, SessionWait};
 use zimg_client::{Canceller, Failure, Generate, Image, Kind, ModelInfo, Started, Update, Waiting};
-use zimg_image::{Encoding, ImageFormat, Pixels};
+use zimg_image::{Encoding, GenerationMetadata, ImageFormat, Pixels};
 
 use super::arguments::{DrawArguments, JsonObject};
 use super::result::ToolResult;
@@ -64,7 +64,7 @@ impl DrawCall<'_> {
         let DrawArguments { params, format, media_type } = &self.asked;
         let started = self.started.as_ref().ok_or_else(unbegun)?;
         let Image { info, pixels } = image;
-        let metadata = metadata::of_image(params, started, info);
+        let metadata = GenerationMetadata::of_image(params, started, info, PROGRAM);
         let encode = |format: ImageFormat| {
             let pixels = Pixels { width: info.width, height: info.height, rgb: pixels };
             let encoded = format.encode(pixels, Encoding::default(), Some(&metadata));
