@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 from service import BUILT, TIMEOUT, Daemon, wait_until
 
@@ -24,9 +24,13 @@ def server(daemon: Daemon, *words: str) -> StdioServerParameters:
     return StdioServerParameters(command=str(BUILT / "zimg"), args=arguments, env=daemon.environment)
 
 
-def sizes(result) -> list[tuple[int, int]]:
+def images(result) -> list[Image.Image]:
     files = [base64.b64decode(block.data) for block in result.content if block.type == "image"]
-    return [Image.open(io.BytesIO(file)).size for file in files]
+    return [Image.open(io.BytesIO(file)) for file in files]
+
+
+def sizes(result) -> list[tuple[int, int]]:
+    return [image.size for image in images(result)]
 
 
 class Tools(unittest.TestCase):
@@ -62,8 +66,36 @@ class Tools(unittest.TestCase):
             for wrong in ({}, {"prompt": "a", "width": 100}, {"prompt": "a", "file": "/etc/passwd"}):
                 refused = await session.call_tool("draw", wrong)
                 self.assertTrue(refused.model_dump()["is_error" if hasattr(refused, "is_error") else "isError"])
+            await self.edits(session, folder)
             absent = await session.call_tool("cancel", {"job": 99})
             self.assertIn("99", absent.content[0].text)
+
+
+    async def edits(self, session: ClientSession, folder: Path) -> None:
+        """Images that start from the first, by its name, by its path, and as base64."""
+        first = folder / "zimg-7.png"
+        arguments = {"prompt": "snow", "seed": 3, "strength": 0.5, "format": "png"}
+        encoded = base64.b64encode(first.read_bytes()).decode()
+        edited = []
+        for image in ("zimg-7.png", str(first), encoded, f"data:image/png;base64,{encoded}"):
+            result = await session.call_tool("draw", arguments | {"image": image})
+            self.assertEqual(sizes(result), [(64, 80)], result.content[0])
+            edited.append(images(result)[0].tobytes())
+        self.assertEqual(len(set(edited)), 1)
+        with Image.open(first) as image:
+            self.assertNotEqual(edited[0], image.tobytes())
+        with Image.open(folder / "zimg-3.png") as image:
+            self.assertIn('"init":{"name":"zimg-7.png"', image.text["zimg"].replace(" ", ""))
+        mask = Image.new("L", (64, 80), 0)
+        mask.paste(255, (0, 40, 64, 80))
+        mask.save(folder / "mask.png")
+        result = await session.call_tool("draw", arguments | {"strength": 1, "image": "zimg-7.png", "mask": "mask.png"})
+        with Image.open(first) as image:
+            upper = [part.convert("RGB").crop((0, 0, 64, 24)) for part in (image, images(result)[0])]
+        self.assertLess(sum(ImageStat.Stat(ImageChops.difference(*upper)).mean) / 3, 12)
+        for wrong in ({"image": "../zimg-7.png"}, {"image": "/etc/hosts.png"}, {"mask": "mask.png"}, {"image": "QUI="}):
+            refused = await session.call_tool("draw", {"prompt": "snow"} | wrong)
+            self.assertTrue(refused.model_dump()["is_error" if hasattr(refused, "is_error") else "isError"], wrong)
 
 
 class Ends(unittest.TestCase):

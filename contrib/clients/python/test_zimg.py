@@ -68,6 +68,36 @@ class BytesTest(unittest.TestCase):
         body = golden("Request::")["Generate"]
         self.assertEqual(bytes(sent), struct.pack(">I", len(body)) + body)
 
+    def test_images_are_announced_and_follow_in_frames(self) -> None:
+        frames: list[bytes] = []
+
+        class Ends(Exception):
+            pass
+
+        class Fake(zimg.Client):
+            def __init__(self) -> None:
+                pass
+
+            def write_frame(self, body: bytes) -> None:
+                frames.append(body)
+
+            def receive(self) -> dict[str, object]:
+                raise Ends
+
+        rgb, grey = bytes(range(256)) * 768, bytes(65536)
+        image = {"width": 256, "height": 256, "rgb": rgb}
+        with self.assertRaises(Ends):
+            next(Fake().draw("a", image=image, mask={"width": 256, "height": 256, "grey": grey}))
+        request, *pixels = frames
+        inputs = struct.pack("<Q5I5I?", 2, 0, 0, 256, 256, 1, 1, 1, 256, 256, 1, False)
+        self.assertTrue(request.endswith(bytes(6) + inputs))
+        self.assertTrue(all(frame[0] == 0x12 and len(frame) <= 256 << 10 for frame in pixels))
+        self.assertEqual(b"".join(frame[1:] for frame in pixels), rgb + grey)
+        for wrong in ({"width": 4, "height": 4, "rgb": bytes(47)}, {"width": 4, "height": 4, "grey": bytes(16)}):
+            with self.assertRaises(zimg.Failed) as caught:
+                next(Fake().draw("a", image=wrong))
+            self.assertEqual(caught.exception.code, 64)
+
     def test_a_value_that_no_parameter_has_is_refused(self) -> None:
         with self.assertRaises(zimg.Failed) as caught:
             next(zimg.Client.draw(None, "a fox", steps=[3]))
@@ -86,6 +116,14 @@ class ImageTest(unittest.TestCase):
             zimg.save(f"{folder}/a.ppm", image)
             png = Path(folder, "a.png").read_bytes()
             self.assertEqual(Path(folder, "a.ppm").read_bytes(), b"P6\n2 2\n255\n" + bytes(range(12)))
+            self.assertEqual(zimg.load(f"{folder}/a.ppm"), image)
+            # As GIMP writes it.
+            Path(folder, "b.pgm").write_bytes(b"P5\n# made by\n2 1\n255\n\n\xff")
+            self.assertEqual(zimg.load(f"{folder}/b.pgm"), {"width": 2, "height": 1, "grey": b"\n\xff"})
+            for wrong in (b"", b"P6\n2 2\n65535\n", b"P3\n1 1\n255\n1 2 3"):
+                Path(folder, "c.ppm").write_bytes(wrong)
+                with self.assertRaises(zimg.Failed):
+                    zimg.load(f"{folder}/c.ppm")
         self.assertTrue(png.startswith(b"\x89PNG\r\n\x1a\n"))
         at, chunks = 8, []
         while at < len(png):

@@ -2,9 +2,10 @@
 """A client for zimaged in Python's standard library alone, written from docs/protocol.md.
 
 As a module:   for event in Client().draw("a red fox", seed=7): ...
-As a program:  zimg.py "a red fox" fox.png [seed=7 count=4 width=512 …]   zimg.py --status
+As a program:  zimg.py "a red fox" fox.png [seed=7 count=4 width=512 image=a.ppm mask=b.pgm …]   zimg.py --status
 """
 import os
+import re
 import socket
 import struct
 import sys
@@ -28,10 +29,12 @@ TYPES = {
         "Done queued:f text:f steps:f decode:f total:f", "Failed failure:FAILURE", "Status status:STATUS",
         "Busy failure:FAILURE depth:I wait_ms:?Q", None, None, "Acknowledged", None, "Resumed image:I step:I"],  # None: an answer to what is not asked here
 }
-TREATED = bytes(4 + 1 + 1 + 8 + 1)  # interactive, neither detached nor with previews, no images, for its own user
+TREATED = bytes(4 + 1 + 1)  # interactive, neither detached nor with previews
+ROLES = (0, 0, "rgb", 3), (1, 1, "grey", 1)  # of an initial image and its mask: role, layout, pixels and bytes of one
 TAGS = {str: (0, "s"), int: (1, "Q"), float: (2, "f"), bool: (3, "B")}  # of a parameter's value, and its type
 CODES = [64, 65, 69, 70, 73, 74, 75, 76, 77, 78, 130, 66]  # of the kinds of failures
-REQUEST, EVENTS, PIXELS, ERROR, LONGEST = 0x01, 0x02, 0x10, 0xFF, 1_048_577  # kinds of frames; bytes of one to us
+REQUEST, EVENTS, PIXELS, IMAGE, ERROR = 0x01, 0x02, 0x10, 0x12, 0xFF  # kinds of frames
+LONGEST, CHUNK = 1_048_577, 262_143  # bytes of a frame to us; pixels of one from us
 
 
 class Failed(Exception):
@@ -113,7 +116,9 @@ class Client:
         return body[0], body[1:]
 
     def send(self, number, payload=b""):
-        body = struct.pack("<BI", REQUEST, number) + payload
+        self.write_frame(struct.pack("<BI", REQUEST, number) + payload)
+
+    def write_frame(self, body):
         self.stream.sendall(struct.pack(">I", len(body)) + body)
 
     def receive(self):
@@ -140,14 +145,26 @@ class Client:
         """Ends the job at its next step: draw() then raises Failed with code 130."""
         self.send(1)
 
-    def draw(self, prompt, **options):
-        """Yields events to the last one, Done; a Image when it has come whole, with its "rgb"."""
+    def draw(self, prompt, image=None, mask=None, **options):
+        """Yields events to the last one, Done; a Image when it has come whole, with its "rgb".
+        It starts from an image, as load() has it; where its mask is white, it may change."""
         wanted = {"prompt": prompt, **{name: value for name, value in options.items() if value is not None}}
         if odd := [name for name, value in wanted.items() if type(value) not in TAGS]:
             raise Failed(64, f"parameter {', '.join(odd)} is neither text nor a number")
         pairs = ((write("s", name), *TAGS[type(value)], value) for name, value in wanted.items())
         written = b"".join(name + write("I", tag) + write(kind, value) for name, tag, kind, value in pairs)
-        self.send(0, write("Q", len(wanted)) + written + TREATED)
+        inputs = [(role, given) for role, given in zip(ROLES, (image, mask)) if given]
+        sent = b""
+        for (role, layout, pixels, size), given in inputs:
+            width, height = given["width"], given["height"]
+            if pixels not in given or len(given[pixels]) != width * height * size:
+                raise Failed(64, f"an image has no {pixels} of {width}x{height}")
+            sent += struct.pack("<5I", role, layout, width, height, 1)  # inline
+        # The last byte: for its own user.
+        self.send(0, write("Q", len(wanted)) + written + TREATED + write("Q", len(inputs)) + sent + b"\0")
+        for (_, _, pixels, _), given in inputs:
+            for at in range(0, len(given[pixels]), CHUNK):
+                self.write_frame(bytes([IMAGE]) + given[pixels][at : at + CHUNK])
         event = {"name": "Accepted"}
         while event["name"] != "Done":
             event = self.receive()
@@ -174,19 +191,34 @@ def save(path, image):
         file.write(data)
 
 
+def load(path):
+    """The image of a PPM file, or the mask of a PGM file: 8 bits, as other programs write them."""
+    with open(path, "rb") as file:
+        data = file.read()
+    head = re.match(rb"P([56])\s+(?:#.*\s+)*(\d+)\s+(\d+)\s+255\s", data)
+    if not head:
+        raise Failed(65, f"{path} is no PPM or PGM file of 8 bits")
+    kind, width, height = map(int, head.groups())
+    return {"width": width, "height": height, "rgb" if kind == 6 else "grey": data[head.end() :]}
+
+
 def main(words):
     if words == ["--status"]:
         return print(Client().status())
     if len(words) < 2 or not all("=" in word for word in words[2:]):
         raise Failed(64, __doc__.strip())
     prompt, path, pairs = *words[:2], (word.partition("=") for word in words[2:])
-    numbers = {key: float(value) if "." in value else int(value) for key, _, value in pairs}
+    numbers = {key: value_of(key, value) for key, _, value in pairs}
     for event in Client().draw(prompt, **numbers):
         if event["name"] == "Step":
             print(f"step {event['step']} of {event['of']}", file=sys.stderr)
         elif event["name"] == "Image":
             stem, end = os.path.splitext(path)
             save(f"{stem}-{event['seed']}{end}" if numbers.get("count", 1) > 1 else path, event)
+
+
+def value_of(key, value):
+    return load(value) if key in ("image", "mask") else float(value) if "." in value else int(value)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,11 @@ impl ImageInputs {
         Ok(Some(Self { images: Arc::new(images), record, told }))
     }
 
+    /// Images that were decoded from the files of a record.
+    pub(crate) fn of(images: InputImages, record: &InputRecord) -> Self {
+        Self { images: Arc::new(images), record: record.to_text(), told: None }
+    }
+
     /// Width and height of what is generated.
     pub(crate) fn size(&self) -> (u32, u32) {
         (self.images.width, self.images.height)

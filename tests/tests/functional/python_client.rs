@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Output};
 
+use zimg_tests::mock::{colour, coloured};
 use zimg_tests::{Daemon, Options};
 
 const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../contrib/clients/python");
@@ -57,6 +58,30 @@ fn it_generates_and_shows_progress() {
     assert!(said.contains(" of 3\n") && !said.contains("of 8"), "{said}");
     let ppm = fs::read(daemon.folder().join("fox.ppm")).unwrap();
     assert!(ppm.starts_with(b"P6\n256 256\n255\n\x00\x00\x07\x00\x00\x07"));
+    daemon.end();
+}
+
+#[test]
+fn it_starts_from_an_image_and_its_mask() {
+    let daemon = Daemon::ready("");
+    let (seed, width, height) = (0x00a5_5a3c_u64, 512_u32, 256_u32);
+    // More than one frame.
+    let rgb: Vec<u8> = (0..3 * width * height).map(|i| (i * 7 % 251) as u8).collect();
+    let mask: Vec<u8> = (0..width * height).map(|i| (i * 11 % 251) as u8).collect();
+    for (name, head, pixels) in [("a.ppm", "P6", &rgb), ("b.pgm", "P5", &mask)] {
+        let file = [format!("{head}\n{width} {height}\n255\n").as_bytes(), pixels].concat();
+        fs::write(daemon.folder().join(name), file).unwrap();
+    }
+    let seed_word = format!("seed={seed}");
+    let words = ["a fox", "fox.ppm", &seed_word, "strength=0.5", "image=a.ppm"];
+    for (more, mask) in [(&[][..], None), (&["mask=b.pgm"], Some(&*mask))] {
+        let (code, _, said) = run(&daemon, &[&words, more].concat());
+        assert_eq!(code, Some(0), "{said}");
+        let file = fs::read(daemon.folder().join("fox.ppm")).unwrap();
+        assert!(file.ends_with(&coloured(&rgb, mask, colour(seed))));
+    }
+    let (code, _, said) = run(&daemon, &["a fox", "fox.ppm", "mask=b.pgm"]);
+    assert_eq!(code, Some(65), "{said}");
     daemon.end();
 }
 

@@ -1,9 +1,14 @@
 //! Arguments of a tool call: generation parameters from JSON, by their names in the table.
 
+use std::path::Path;
+
 use serde_json::{Map, Value as Json, json};
 use zimg_client::params::{PARAMETERS, Parameter, Range, Surface, Value, ValueKind};
 use zimg_client::{Failure, Params};
 use zimg_image::ImageFormat;
+
+use super::inputs;
+use crate::image_inputs::ImageInputs;
 
 /// The arguments of a call.
 pub(super) type JsonObject = Map<String, Json>;
@@ -19,23 +24,31 @@ pub(super) const FORMATS: [(&str, ImageFormat, &str); 3] = [
 ];
 
 /// What `draw` was asked for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct DrawArguments {
     pub(super) params: Params,
+    /// What the job starts from.
+    pub(super) inputs: Option<ImageInputs>,
     pub(super) format: ImageFormat,
     pub(super) media_type: &'static str,
 }
 
 impl DrawArguments {
-    /// Reads the arguments; the seed is `random_seed` where none is given.
+    /// Reads the arguments; the seed is `random_seed` where none is given, and `folder` the one where
+    /// images are saved.
     ///
     /// # Errors
     ///
     /// `Refused` for the first argument that is unknown, of another type or out of range.
-    pub(super) fn read(arguments: &JsonObject, random_seed: u64) -> Result<Self, Failure> {
+    pub(super) fn read(
+        arguments: &JsonObject,
+        random_seed: u64,
+        folder: Option<&Path>,
+    ) -> Result<Self, Failure> {
         let mut params = Params::default();
         let (_, mut format, mut media_type) = FORMATS[0];
-        for (name, json) in arguments.iter().filter(|(_, json)| !json.is_null()) {
+        let given = arguments.iter().filter(|(_, json)| !json.is_null());
+        for (name, json) in given.filter(|(name, _)| !inputs::NAMES.contains(&name.as_str())) {
             if name == "format" {
                 let found = FORMATS.iter().find(|(word, ..)| json.as_str() == Some(word));
                 let words = FORMATS.map(|(word, ..)| word).join(", ");
@@ -48,7 +61,7 @@ impl DrawArguments {
                 let known = known.collect::<Vec<_>>().join(", ");
                 let name: String = name.chars().take(64).flat_map(char::escape_debug).collect();
                 return Err(Failure::refused(format!("argument `{name}` is unknown"))
-                    .hint(format!("there are {known} and format")));
+                    .hint(format!("there are {known}, image, mask and format")));
             };
             params.set(row.name, value(row, json)?)?;
         }
@@ -63,7 +76,9 @@ impl DrawArguments {
                 "`count` is {images}, expected at most {IMAGES_MAX} in one call"
             )));
         }
-        Ok(Self { params, format, media_type })
+        let inputs = inputs::read(arguments, folder, &mut params)?;
+        params.check()?;
+        Ok(Self { params, inputs, format, media_type })
     }
 }
 
@@ -104,9 +119,9 @@ fn whole(json: &Json) -> Option<u64> {
     }
 }
 
-/// Whether the tool has the parameter: it takes no image.
+/// Whether the tool has the parameter.
 fn has_argument(row: &Parameter) -> bool {
-    row.range != Range::Share && row.surface != Surface::Recorded
+    row.surface != Surface::Recorded
 }
 
 /// The JSON schema of the arguments of `draw`, from the table.
@@ -137,6 +152,14 @@ pub(super) fn draw_schema() -> Json {
         };
         properties.insert(row.name.to_owned(), schema);
     }
+    let image = |what: &str| {
+        let of =
+            "base64 of an image file, or the name of a file in the folder where images are saved";
+        json!({"type": "string", "description": format!("{what}: {of}")})
+    };
+    properties.insert("image".to_owned(), image("An image to start from"));
+    let mask = "A mask for it, as large or of its shape, whose white parts may change";
+    properties.insert("mask".to_owned(), image(mask));
     let words = FORMATS.map(|(word, ..)| word);
     let format = json!({
         "type": "string", "enum": words, "default": words[0],
@@ -155,7 +178,7 @@ mod tests {
 
     fn read(arguments: Json) -> Result<DrawArguments, Failure> {
         let Json::Object(arguments) = arguments else { panic!("no object") };
-        DrawArguments::read(&arguments, 9)
+        DrawArguments::read(&arguments, 9, None)
     }
 
     #[test]
@@ -188,6 +211,11 @@ mod tests {
             (json!({"prompt": "a", "count": 9}), "count"),
             (json!({"prompt": "a", "format": "gif"}), "format"),
             (json!({"prompt": "a", "file": "/etc/x"}), "file"),
+            (json!({"prompt": "a", "image_inputs": "{}"}), "image_inputs"),
+            (json!({"prompt": "a", "image": "/etc/x.png"}), "image"),
+            (json!({"prompt": "a", "image": "QUI="}), "image"),
+            (json!({"prompt": "a", "mask": "QUI="}), "mask"),
+            (json!({"prompt": "a", "strength": 0.5}), "strength"),
         ] {
             let failure = read(arguments).unwrap_err();
             assert!(failure.message.contains(&format!("`{name}`")), "{}", failure.message);

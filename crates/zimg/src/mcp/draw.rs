@@ -7,13 +7,16 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use zimg_client::session::{RetryPolicy, Session, SessionObserver, SessionWait};
-use zimg_client::{Canceller, Failure, Generate, Image, Kind, ModelInfo, Started, Update, Waiting};
+use zimg_client::{
+    Canceller, Failure, Generate, Image, ImageUpload, Kind, ModelInfo, Started, Update, Waiting,
+};
 use zimg_image::{Encoding, GenerationMetadata, ImageFormat, Pixels};
 
 use super::arguments::{DrawArguments, JsonObject};
 use super::result::ToolResult;
 use super::saved;
 use super::tool_call::ToolCall;
+use crate::image_inputs::ImageInputs;
 use crate::job_spec::random_seed;
 use crate::metadata;
 use crate::version::PROGRAM;
@@ -29,7 +32,7 @@ pub(super) fn call(
     arguments: &JsonObject,
     call: &ToolCall,
 ) -> Result<ToolResult, Failure> {
-    let asked = DrawArguments::read(arguments, random_seed()?)?;
+    let asked = DrawArguments::read(arguments, random_seed()?, save)?;
     let (program, socket) = (PROGRAM.to_owned(), socket.to_owned());
     let session = Session { program, socket, policy: RetryPolicy::FAIL };
     let mut run = DrawCall { save, call, asked, started: None, told: -1.0, generated: vec![] };
@@ -61,7 +64,7 @@ struct DrawCall<'a> {
 impl DrawCall<'_> {
     /// Encodes an image, and saves it.
     fn image(&mut self, image: &Image) -> Result<(), Failure> {
-        let DrawArguments { params, format, media_type } = &self.asked;
+        let DrawArguments { params, format, media_type, .. } = &self.asked;
         let started = self.started.as_ref().ok_or_else(unbegun)?;
         let Image { info, pixels } = image;
         let metadata = GenerationMetadata::of_image(params, started, info, PROGRAM);
@@ -119,6 +122,10 @@ impl SessionObserver for DrawCall<'_> {
         }
         self.generated.clear();
         Ok(Generate::new(self.asked.params.clone()))
+    }
+
+    fn images(&self) -> Vec<ImageUpload<'_>> {
+        self.asked.inputs.as_ref().map(ImageInputs::uploads).unwrap_or_default()
     }
 
     fn submitted(&mut self, canceller: Canceller) {

@@ -6,6 +6,7 @@
 mod arguments;
 mod calls;
 mod draw;
+mod inputs;
 mod message;
 mod result;
 mod saved;

@@ -18,8 +18,8 @@ use crate::version::{PROGRAM, VERSION};
 
 /// The versions of the protocol that are spoken, the newest first: their messages for tools are one.
 const VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
-/// The longest message: two prompts of 64 KiB, escaped.
-const LINE_MAX: u64 = 2 << 20;
+/// The longest message: an image and its mask as base64, as large as zimg-web takes them.
+const LINE_MAX: u64 = 48 << 20;
 /// The most calls at a time.
 const CALLS_MAX: usize = 16;
 
@@ -51,7 +51,11 @@ impl Server {
                 Ok(0) => break,
                 // What follows cannot be told from a message.
                 Ok(_) if !line.ends_with(b"\n") && line.len() as u64 == LINE_MAX => {
-                    send(&error(&Value::Null, INVALID_REQUEST, "the message is longer than 2 MiB"));
+                    send(&error(
+                        &Value::Null,
+                        INVALID_REQUEST,
+                        "the message is longer than 48 MiB",
+                    ));
                     break;
                 }
                 Ok(_) if line.trim_ascii().is_empty() => {}

@@ -12,7 +12,8 @@ pub(super) fn tools() -> Value {
             "title": "Generate images",
             "description": "Generate images from a prompt with the text-to-image model that zimaged \
                 serves. The answer has the images, and their seeds: the same seed with the same \
-                arguments gives the same image. Leave width, height, steps and guidance out unless \
+                arguments gives the same image. With `image` they start from an image: `strength` \
+                says how much of it is drawn again. Leave width, height, steps and guidance out unless \
                 there is a reason: the model has its own.",
             "inputSchema": arguments::draw_schema(),
             "annotations": {"readOnlyHint": false, "destructiveHint": false, "openWorldHint": false},
