@@ -17,6 +17,8 @@ pub use contact_sheet::ContactSheet;
 pub use error::Error;
 pub use file_kind::FileKind;
 pub use format::{Encoding, ImageFormat};
+#[cfg(feature = "fuzzing")]
+pub use input::read_input_within;
 pub use input::{
     DECODER, InputDecoder, InputError, InputFault, InputFile, InputFit, InputImages, InputMargins,
     InputRecord, InputRequest, InputRole, InputSize, MaskChoice, read_input, run_decoder,

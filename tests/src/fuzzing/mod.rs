@@ -4,18 +4,22 @@
 //!
 //! A program that uses them has [`Counting`] as its allocator.
 
+mod adapters;
 mod configuration;
 mod conversation;
 mod counting;
+mod decode;
 mod http;
 mod layouts;
 mod store;
 mod weights;
 mod wire;
 
+pub use adapters::adapters;
 pub use configuration::configuration;
 pub use conversation::worker;
 pub use counting::{Counting, most_held};
+pub use decode::decode;
 pub use http::http;
 pub use layouts::layouts;
 pub use store::{jobs, record};
@@ -30,7 +34,7 @@ pub const SLACK: usize = 64 << 10;
 pub type Oracle = fn(&[u8]) -> bool;
 
 /// All of them, by the names of their fuzzers and of the folders in `tests/fuzz/corpus`.
-pub const ALL: [(&str, Oracle); 11] = [
+pub const ALL: [(&str, Oracle); 13] = [
     ("hello", hello),
     ("frames", frames),
     ("requests", requests),
@@ -41,6 +45,8 @@ pub const ALL: [(&str, Oracle); 11] = [
     ("gguf", gguf),
     ("safetensors", safetensors),
     ("layouts", layouts),
+    ("adapters", adapters),
+    ("decode", decode),
     ("http", http),
 ];
 

@@ -2,8 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
+use image::{DynamicImage, GrayImage, ImageFormat, RgbImage, RgbaImage};
+use std::fs;
 use std::io::Cursor;
+use zimg_image::{EmbeddedMetadata, GenerationMetadata};
 use zimg_tests::mock::{colour, coloured};
 use zimg_tests::{Answer, Daemon, Web, field};
 
@@ -18,6 +20,14 @@ fn initial() -> RgbImage {
 /// The right half is white.
 fn mask() -> GrayImage {
     GrayImage::from_fn(SIDES.0, SIDES.1, |x, _| image::Luma([if x < 48 { 0 } else { 255 }]))
+}
+
+/// The same mask as OpenAI has it: what may change is transparent.
+fn transparent_mask() -> RgbaImage {
+    let mask = mask();
+    RgbaImage::from_fn(SIDES.0, SIDES.1, |x, y| {
+        image::Rgba([0, 0, 0, 255 - mask.get_pixel(x, y).0[0]])
+    })
 }
 
 fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
@@ -41,7 +51,11 @@ fn expected(masked: bool) -> Vec<u8> {
 fn form(fields: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, bytes) in fields {
-        let file = if bytes.starts_with(b"\x89PNG") { "; filename=\"a.png\"" } else { "" };
+        let file = match *name {
+            "mask" => "; filename=\"m.png\"",
+            name if name.starts_with("image") => "; filename=\"a.png\"",
+            _ => "",
+        };
         let head =
             format!("--edge\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n");
         body.extend([head.as_bytes(), bytes, b"\r\n"].concat());
@@ -68,11 +82,7 @@ fn openais_edits_start_from_the_image_and_keep_what_its_mask_has_opaque() {
     let (image, seed) = (png(initial()), seed.as_bytes());
     let plain = [("prompt", &b"a fox"[..]), ("image[]", &image), ("seed", seed)];
     assert_eq!(pixels(&base64_of(&edit(&web, &plain), "b64_json")), expected(false));
-    // Transparent parts of OpenAI's mask may change.
-    let transparent = image::RgbaImage::from_fn(SIDES.0, SIDES.1, |x, y| {
-        image::Rgba([0, 0, 0, 255 - mask().get_pixel(x, y).0[0]])
-    });
-    let transparent = png(transparent);
+    let transparent = png(transparent_mask());
     let masked = [&plain[..], &[("mask", &transparent[..]), ("n", b"1")]].concat();
     assert_eq!(pixels(&base64_of(&edit(&web, &masked), "b64_json")), expected(true));
     let streamed = [&plain[..], &[("stream", &b"true"[..])]].concat();
@@ -131,6 +141,51 @@ fn jobs_start_from_images_and_survive_a_kill_of_the_worker() {
     web.events(&format!("/zimg/v1/jobs/{id}/events"), &[]).wait_for("done");
     let answer = web.get(&format!("/zimg/v1/images/{id}-1"));
     assert_eq!(pixels(&answer.body), expected(true));
+}
+
+#[test]
+fn an_edits_file_is_that_of_zimg_which_generates_it_again() {
+    let daemon = Daemon::ready("");
+    let web = Web::start(daemon.socket(), &[]);
+    let folder = daemon.folder().to_owned();
+    let (image, mask, seed) = (png(initial()), png(transparent_mask()), SEED.to_string());
+    fs::write(folder.join("a.png"), &image).unwrap();
+    fs::write(folder.join("m.png"), &mask).unwrap();
+    let zimg = |words: &[&str]| {
+        let output = daemon.zimg(words).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let metadata = |name: &str| {
+        let file = fs::read(folder.join(name)).unwrap();
+        let found = EmbeddedMetadata::from_bytes(&file).unwrap().generation.unwrap();
+        GenerationMetadata { program: None, ..found }
+    };
+    let plain = [
+        ("prompt", &b"a fox"[..]),
+        ("image", &image),
+        ("seed", seed.as_bytes()),
+        ("strength", b"0.5"),
+    ];
+    fs::write(folder.join("web.png"), base64_of(&edit(&web, &plain), "b64_json")).unwrap();
+    zimg(&["a fox", "--init=a.png", "--seed", &seed, "--strength=0.5", "-o", "zimg.png"]);
+    assert_eq!(metadata("web.png"), metadata("zimg.png"));
+    let masked = [&plain[..], &[("mask", &mask[..])]].concat();
+    fs::write(folder.join("masked.png"), base64_of(&edit(&web, &masked), "b64_json")).unwrap();
+    for (file, is_masked) in [("web.png", false), ("masked.png", true)] {
+        let again = format!("again-{file}");
+        zimg(&["redo", file, "-o", &again]);
+        assert_eq!(pixels(&fs::read(folder.join(&again)).unwrap()), expected(is_masked));
+        assert_eq!(metadata(&again), metadata(file));
+    }
+    // A record is made of the files that came, and not by the client.
+    let claimed = format!(
+        r#"{{"params":{{"prompt":"a","width":64,"height":64,"seed":"7","image_inputs":"{}"}}}}"#,
+        r#"{\"init\":{\"name\":\"x\",\"sha256\":\"\"}}"#
+    );
+    let id = field(&web.post("/zimg/v1/jobs", &claimed).text(), "id").unwrap();
+    web.events(&format!("/zimg/v1/jobs/{id}/events"), &[]).wait_for("done");
+    fs::write(folder.join("job.png"), web.get(&format!("/zimg/v1/images/{id}-1")).body).unwrap();
+    assert_eq!(metadata("job.png").params.image_inputs, None);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::fault::InputFault;
-use super::limits::{BUFFER_MAX, PIXELS_MAX};
+use super::limits::BUFFER_MAX;
 use crate::file_kind::FileKind;
 
 /// A decoded file.
@@ -42,7 +42,8 @@ impl SourceImage {
         self.image.dimensions()
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, InputFault> {
+    /// Decodes a file of at most `pixels_max` pixels.
+    pub(super) fn decode(bytes: &[u8], pixels_max: u64) -> Result<Self, InputFault> {
         let format = match FileKind::of(bytes) {
             Some(FileKind::Png) => ImageFormat::Png,
             Some(FileKind::Jpeg) => ImageFormat::Jpeg,
@@ -60,7 +61,7 @@ impl SourceImage {
         reader.limits(limits);
         let mut decoder = reader.into_decoder().map_err(fault)?;
         let (width, height) = decoder.dimensions();
-        if u64::from(width) * u64::from(height) > PIXELS_MAX {
+        if u64::from(width) * u64::from(height) > pixels_max {
             return Err(InputFault::TooManyPixels(width, height));
         }
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);

@@ -18,5 +18,7 @@ pub use fault::{InputError, InputFault, InputRole};
 pub use geometry::size_of_shape;
 pub use isolated::{DECODER, InputDecoder, run_decoder};
 pub use read::read_input;
+#[cfg(feature = "fuzzing")]
+pub use read::read_input_within;
 pub use record::{InputFile, InputRecord};
 pub use request::{InputFit, InputImages, InputMargins, InputRequest, InputSize, MaskChoice};

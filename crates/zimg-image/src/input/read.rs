@@ -2,6 +2,7 @@
 
 use super::decode::SourceImage;
 use super::fault::InputError;
+use super::limits::PIXELS_MAX;
 use super::mask::{self, ChosenMask};
 use super::place::{self, PlacedImage};
 use super::request::{InputImages, InputRequest};
@@ -17,8 +18,24 @@ pub fn read_input(
     mask: Option<&[u8]>,
     request: &InputRequest,
 ) -> Result<InputImages, InputError> {
-    let image = SourceImage::decode(initial).map_err(InputError::initial)?;
-    let mask = mask.map(SourceImage::decode).transpose().map_err(InputError::mask)?;
+    read_input_within(initial, mask, request, PIXELS_MAX)
+}
+
+/// The same of files of at most `pixels_max` pixels each.
+///
+/// # Errors
+///
+/// As [`read_input`].
+#[cfg_attr(not(feature = "fuzzing"), expect(unreachable_pub, reason = "the fuzzers call it"))]
+pub fn read_input_within(
+    initial: &[u8],
+    mask: Option<&[u8]>,
+    request: &InputRequest,
+    pixels_max: u64,
+) -> Result<InputImages, InputError> {
+    let decode = |file: &[u8]| SourceImage::decode(file, pixels_max);
+    let image = decode(initial).map_err(InputError::initial)?;
+    let mask = mask.map(decode).transpose().map_err(InputError::mask)?;
     let chosen = mask::choose(request, &image, mask)?;
     let plan = geometry::plan(image.size(), request.size, request.fit, request.margins)
         .map_err(InputError::initial)?;

@@ -12,7 +12,7 @@ const BEGIN: &str = "<lora:";
 /// # Errors
 ///
 /// A tag that has no name, or weights that differ.
-pub(super) fn taken(prompt: &str) -> Result<(String, Option<String>), Problem> {
+pub(crate) fn taken(prompt: &str) -> Result<(String, Option<String>), Problem> {
     let wrong = |message: &str| {
         Problem::new(Reason::Invalid, format!("a LoRA in the prompt {message}"))
             .hint("write <lora:NAME:WEIGHT>")
@@ -28,6 +28,10 @@ pub(super) fn taken(prompt: &str) -> Result<(String, Option<String>), Problem> {
         let mut words = tag.split(':').map(str::trim);
         let name = words.next().filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| wrong("has no name"))?;
+        // In the parameter a comma begins another.
+        if name.contains(',') {
+            return Err(wrong("has a comma in its name, expected one LoRA in a tag"));
+        }
         let mut weights = words.filter(|word| !word.is_empty());
         let weight = weights.next().unwrap_or("1");
         if weights.any(|other| other != weight) {
@@ -67,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_tag_that_means_something_else_is_refused() {
-        for prompt in ["<lora:>", "<lora::1>", "<lora:a:x>", "<lora:a:0.5:0.8>"] {
+        for prompt in ["<lora:>", "<lora::1>", "<lora:a:x>", "<lora:a:0.5:0.8>", "<lora:a,b:1>"] {
             assert_eq!(taken(prompt).unwrap_err().parameter(), Some("prompt"), "{prompt}");
         }
     }

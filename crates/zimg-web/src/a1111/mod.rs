@@ -7,7 +7,7 @@ mod answer;
 mod img2img;
 mod jobs;
 mod lists;
-mod lora_tags;
+pub(crate) mod lora_tags;
 mod options;
 mod png_info;
 mod progress;
