@@ -18,6 +18,9 @@ pub const RECORD_BYTES: usize = 4 << 10;
 /// The highest guidance, and the highest guidance normalization.
 pub const GUIDANCE_MAX: f32 = 100.0;
 
+/// The most noise of variety, as InvokeAI has it: above 1 little is left of the prompt.
+pub const VARIETY_MAX: f32 = 2.0;
+
 /// The strength where none is given, of a request with an initial image: as diffusers'
 /// `ZImageImg2ImgPipeline` and `ZImageInpaintPipeline` have it.
 pub const fn default_strength(has_mask: bool) -> f32 {

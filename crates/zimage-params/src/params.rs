@@ -190,7 +190,7 @@ mod tests {
             ..Params::new("x".repeat(PROMPT_BYTES))
         };
         params.check().unwrap();
-        let params = params.or(&Params { strength: Some(1.0), ..Params::constants() });
+        let params = params.or(&Params { strength: Some(1.0), variety_seed: Some(0), ..Params::constants() });
         assert_eq!(params.given().count(), PARAMETERS.len());
     }
 

@@ -3,7 +3,7 @@
 use crate::foreign::folded;
 use crate::limits::{
     COUNT_MAX, GUIDANCE_MAX, PROMPT_BYTES, RECORD_BYTES, SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE,
-    STEPS_MAX,
+    STEPS_MAX, VARIETY_MAX,
 };
 use crate::parameter::{Alias, DefaultRule, Metadata, Parameter, Range, Surface};
 use crate::value::Field;
@@ -194,6 +194,48 @@ parameters! {
         value_name: "S",
         aliases: &[Alias::same("denoising_strength"), Alias::same("denoise")],
         metadata: Metadata::LabelIfGiven("Denoising strength"),
+    }
+    /// Noise in the prompt's features, as a multiple of their standard deviation; 0 is none.
+    variety: Option<f32> {
+        range: Range::Real { min: 0.0, max: VARIETY_MAX },
+        default: DefaultRule::Real(0.0),
+        help: "Noise in the prompt, so that seeds differ more: 0.1 is little, 0.5 much; 0 is off",
+        details: Some(
+            "Turbo draws much the same for each seed. The noise is a multiple of the standard deviation \
+             of the text encoder's features, decided by the seed and there in the first steps alone.",
+        ),
+        value_name: "X",
+        metadata: Metadata::LabelIfGiven("Variety"),
+    }
+    /// The share of the features' values that have the noise of `variety`.
+    variety_share: Option<f32> {
+        range: Range::Share,
+        default: DefaultRule::Real(0.5),
+        help: "Share of the prompt's values that get the noise of --variety, up to 1",
+        value_name: "S",
+        surface: ADVANCED,
+        metadata: Metadata::LabelIfGiven("Variety share"),
+    }
+    /// The share of the computed steps that have the noise of `variety`, from the first one on.
+    variety_steps: Option<f32> {
+        range: Range::Share,
+        default: DefaultRule::Real(0.2),
+        help: "Share of the steps that see the noise of --variety, up to 1, which is all of them",
+        details: Some(
+            "Rounded up: 0.2 is 2 of 8 steps. The steps after them see the prompt as it is, and so \
+             correct what is wrong in the image.",
+        ),
+        value_name: "S",
+        surface: ADVANCED,
+        metadata: Metadata::LabelIfGiven("Variety steps"),
+    }
+    /// The seed of the noise of `variety`; without it the image's.
+    variety_seed: Option<u64> {
+        range: Range::Integer { min: 0, max: u64::MAX, multiple: 1 },
+        help: "Seed of the noise of --variety, the same for all images; by default the image's seed",
+        value_name: "N",
+        surface: ADVANCED,
+        metadata: Metadata::LabelIfGiven("Variety seed"),
     }
     /// LoRAs and their weights: `NAME:WEIGHT`, separated by commas.
     lora: Option<String> {

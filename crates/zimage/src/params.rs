@@ -61,6 +61,19 @@ impl Limits {
     }
 }
 
+/// Noise in the prompt's features.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Variety {
+    /// The noise as a multiple of the features' standard deviation.
+    pub strength: f32,
+    /// The share of the features' values that have noise.
+    pub share: f32,
+    /// How many steps have it, from the first one that is computed.
+    pub steps: u32,
+    /// Its seed, if it is not the image's.
+    pub seed: Option<u64>,
+}
+
 /// Parameters within the model's limits, with its defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedParams {
@@ -85,6 +98,8 @@ pub struct ResolvedParams {
     pub guidance_truncation: f32,
     /// How much of the initial image is drawn again; `None` without one.
     pub strength: Option<f32>,
+    /// Noise in the prompt's features; `None` is none.
+    pub variety: Option<Variety>,
 }
 
 impl ResolvedParams {
@@ -118,17 +133,29 @@ impl ResolvedParams {
         };
         let (width, height) = limits.sides(&params)?;
         let guidance = params.guidance.unwrap_or_default();
+        let (steps, strength) = (
+            params.steps.unwrap_or_default(),
+            strength.map(|default| params.strength.unwrap_or(default)),
+        );
+        let computed = steps - strength.map_or(0, |of| schedule::first_step(steps, of));
+        let variety = Variety {
+            strength: params.variety.unwrap_or_default(),
+            share: params.variety_share.unwrap_or_default(),
+            steps: schedule::part(computed, params.variety_steps.unwrap_or_default()),
+            seed: params.variety_seed,
+        };
         Ok(Self {
             prompt: params.prompt,
             negative: params.negative.filter(|_| guidance > 0.0),
             width,
             height,
-            steps: params.steps.unwrap_or_default(),
+            steps,
             guidance,
             guidance_normalization: params.guidance_normalization.unwrap_or_default(),
             guidance_rescale: params.guidance_rescale.unwrap_or_default(),
             guidance_truncation: params.guidance_truncation.unwrap_or_default(),
-            strength: strength.map(|default| params.strength.unwrap_or(default)),
+            strength,
+            variety: Some(variety).filter(|variety| variety.strength > 0.0),
         })
     }
 

@@ -33,6 +33,12 @@ pub fn first_step(steps: u32, strength: f32) -> u32 {
     ((all - computed) as u32).min(steps.saturating_sub(1))
 }
 
+/// So many of `steps` steps as a share of them is, rounded up; the share counts as it is typed.
+pub fn part(steps: u32, share: f32) -> u32 {
+    // 100 · 0.07 is 7.000000000000001.
+    (f64::from(steps) * decimal(share) - 1e-9).ceil() as u32
+}
+
 /// `torch.linspace` in float32: the first half counts from the start, the second from the end.
 fn linspace(start: f64, end: f64, count: u32) -> impl Iterator<Item = f32> {
     let (start, end) = (start as f32, end as f32);
@@ -72,6 +78,15 @@ mod tests {
         for steps in [1, 8, 100] {
             assert_eq!(first_step(steps, f32::MIN_POSITIVE), steps - 1);
             assert_eq!(first_step(steps, 1.0), 0);
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_steps_is_rounded_up() {
+        for (steps, share, part) in
+            [(8, 0.2, 2), (10, 0.3, 3), (10, 0.7, 7), (8, 1.0, 8), (1, 0.01, 1), (100, 0.07, 7)]
+        {
+            assert_eq!(super::part(steps, share), part, "{steps} {share}");
         }
     }
 

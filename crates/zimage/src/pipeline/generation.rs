@@ -7,6 +7,7 @@ use super::guidance;
 use super::image_inputs::{EncodedImages, NoisedImage};
 use super::networks::Networks;
 use super::noise::normal;
+use super::variety::{self, Features};
 use crate::error::{Error, Result};
 use crate::params::ResolvedParams;
 use crate::transformer::Context;
@@ -17,6 +18,8 @@ pub struct Conditioning {
     pub(super) positive: Context,
     /// There while guidance is on.
     pub(super) negative: Option<Context>,
+    /// Of the prompt, there while variety is on.
+    pub(super) features: Option<Features>,
     pub(super) tokens: usize,
 }
 
@@ -31,6 +34,8 @@ pub struct Generation {
     latents: Tensor,
     /// What may not change, if there is a mask.
     masked: Option<NoisedImage>,
+    /// The prompt with the noise of variety, once a step has it.
+    varied: Option<Context>,
 }
 
 impl Conditioning {
@@ -59,7 +64,7 @@ impl Generation {
                 (noise.f_to_device(networks.device)?, None)
             }
         };
-        Ok(Self { params: params.clone(), seed, sigmas, step, latents, masked })
+        Ok(Self { params: params.clone(), seed, sigmas, step, latents, masked, varied: None })
     }
 
     /// A generation after so many steps, from latents on the device.
@@ -72,16 +77,17 @@ impl Generation {
     ) -> Result<Self> {
         let sigmas = networks.sigmas(params.steps);
         let masked = noised(networks, params, seed, images)?.and_then(NoisedImage::masked);
-        Ok(Self { params: params.clone(), seed, sigmas, step, latents, masked })
+        Ok(Self { params: params.clone(), seed, sigmas, step, latents, masked, varied: None })
     }
 
     /// One Euler step, which a GPU may still be computing on return. The result is the model's
     /// output for it. On an error the generation is as it was.
     pub(super) fn step(&mut self, engine: &Engine, conditioning: &Conditioning) -> Result<Tensor> {
+        self.vary(engine, conditioning)?;
         let (sigma, next) = (self.sigma(), self.sigmas[self.step + 1]);
         let t = engine.networks.time(sigma);
         let predict = |context: &Context| engine.predict(&self.latents, t, context);
-        let positive = predict(&conditioning.positive)?;
+        let positive = predict(self.varied.as_ref().unwrap_or(&conditioning.positive))?;
         let output = match &conditioning.negative {
             Some(negative) => guidance::apply(&self.params, t, positive, || predict(negative))?,
             None => positive,
@@ -95,6 +101,21 @@ impl Generation {
         };
         self.step += 1;
         Ok(output)
+    }
+
+    /// Has the prompt with noise there for a step that takes it, and not for one that does not. It follows
+    /// from the seed: a generation that is resumed makes the same.
+    fn vary(&mut self, engine: &Engine, conditioning: &Conditioning) -> Result<()> {
+        let first = self.params.first_step();
+        match self.params.variety.filter(|variety| variety.applies(self.step, first)) {
+            Some(_) if self.varied.is_some() => {}
+            Some(of) => {
+                let features = variety::expect(conditioning.features.as_ref())?;
+                self.varied = Some(features.context(engine, &self.params, (of, self.seed))?);
+            }
+            None => self.varied = None,
+        }
+        Ok(())
     }
 
     /// The noise level of the latents.

@@ -18,6 +18,7 @@ mod prompt_cache;
 mod sanity;
 mod snapshot;
 mod streaming_plan;
+mod variety;
 mod warmup;
 
 use tch::{Device, Tensor};
@@ -127,8 +128,10 @@ impl Pipeline {
             None => None,
         };
         let positive = self.engine.context(&tokens, params)?;
+        let features =
+            params.variety.map(|_| variety::Features::new(&self.engine, &tokens)).transpose()?;
         self.engine.networks.synchronize()?;
-        Ok(Conditioning { positive, negative, tokens: tokens.len() })
+        Ok(Conditioning { positive, negative, features, tokens: tokens.len() })
     }
 
     /// Encodes a request's images, once for all images that it asks for: in strips where memory is short.

@@ -87,10 +87,22 @@ pub(super) fn text_features(networks: &Networks, ops: &Ops, tokens: &[i64]) -> R
     networks.text_encoder.forward(ops, &ids, &rotation)
 }
 
+/// The same, computed with padding, so that attention has few lengths; no token attends to those after it.
+pub(super) fn padded_features(networks: &Networks, ops: &Ops, tokens: &[i64]) -> Result<Tensor> {
+    let mut ids = tokens.to_vec();
+    ids.resize(padded(tokens.len()) as usize, 0);
+    Ok(text_features(networks, ops, &ids)?.f_narrow(0, 0, tokens.len() as i64)?)
+}
+
+/// The rotation of so many tokens and their padding, for the context refiner.
+pub(super) fn rotation(networks: &Networks, tokens: usize) -> Result<Rotation> {
+    networks.transformer.prompt_rotation(padded(tokens))
+}
+
 /// As the reference computes it: padding is added after the text encoder.
 fn unpadded(networks: &Networks, ops: &Ops, tokens: &[i64]) -> Result<Tensor> {
     let features = text_features(networks, ops, tokens)?;
-    let rotation = networks.transformer.prompt_rotation(padded(tokens.len()))?;
+    let rotation = rotation(networks, tokens.len())?;
     networks.transformer.refine_prompt(ops, &features, None, &rotation)
 }
 
