@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_zimg_global_optspecs
-    string join \n s/size= a/aspect= megapixels= round no-round steps= seed= n/count= guidance= negative= guidance-normalization= guidance-rescale= guidance-truncation= strength= lora= cfg= cfg-scale= init= mask= invert-mask no-invert-mask mask-blur= outpaint= fit= o/output= format= quality= grid= no-metadata metadata f/force show= preview= q/quiet no-quiet priority= wait no-wait batch= parallel= detach socket= json h/help V/version
+    string join \n s/size= a/aspect= megapixels= round no-round steps= seed= n/count= guidance= negative= guidance-normalization= guidance-rescale= guidance-truncation= strength= hires= hires-strength= variety= variety-share= variety-steps= variety-seed= lora= cfg= cfg-scale= init= mask= invert-mask no-invert-mask mask-blur= outpaint= fit= o/output= format= quality= grid= no-metadata metadata f/force show= preview= q/quiet no-quiet priority= wait no-wait batch= parallel= detach socket= json h/help V/version
 end
 
 function __fish_zimg_needs_command
@@ -35,8 +35,14 @@ complete -c zimg -n "__fish_zimg_needs_command" -l negative -d 'What the image s
 complete -c zimg -n "__fish_zimg_needs_command" -l guidance-normalization -d 'Limit the guided prediction to this many times the unguided norm; 0 is off' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l guidance-rescale -d 'Rescale the guided prediction to the unguided deviation by this share, 0 to 1; 0 is off' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l guidance-truncation -d 'Switch guidance off after this part of the way, 0 to 1; 1 is never' -r
-complete -c zimg -n "__fish_zimg_needs_command" -l strength -d 'How much of the initial image is drawn again, up to 1, which is all of it' -r
-complete -c zimg -n "__fish_zimg_needs_command" -l lora -d 'Apply a LoRA of `zimg loras`, with its weight if that is not 1; repeatable' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l strength -d 'How much of the initial image is drawn again; 1 is all of it' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l hires -d 'Draw it smaller first, then again, larger by this factor; 1 is off' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l hires-strength -d 'How much of the enlarged image the second pass of --hires draws again, up to 1' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l variety -d 'Noise in the prompt: seeds differ more; 0.1 is little, 0.5 much, 0 off' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l variety-share -d 'Share of the prompt\'s values that get the noise of --variety, up to 1' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l variety-steps -d 'Share of the steps that see the noise of --variety, up to 1, which is all of them' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l variety-seed -d 'Seed of the noise of --variety, the same for all images; by default the image\'s seed' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l lora -d 'Apply a LoRA of `zimg loras`, with a weight other than 1; repeatable' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l cfg -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l cfg-scale -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l init -d 'Start from an image: PNG, JPEG, WebP, GIF, TIFF, BMP or PNM' -r -F
@@ -118,8 +124,14 @@ complete -c zimg -n "__fish_zimg_using_subcommand draw" -l negative -d 'What the
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l guidance-normalization -d 'Limit the guided prediction to this many times the unguided norm; 0 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l guidance-rescale -d 'Rescale the guided prediction to the unguided deviation by this share, 0 to 1; 0 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l guidance-truncation -d 'Switch guidance off after this part of the way, 0 to 1; 1 is never' -r
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l strength -d 'How much of the initial image is drawn again, up to 1, which is all of it' -r
-complete -c zimg -n "__fish_zimg_using_subcommand draw" -l lora -d 'Apply a LoRA of `zimg loras`, with its weight if that is not 1; repeatable' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l strength -d 'How much of the initial image is drawn again; 1 is all of it' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l hires -d 'Draw it smaller first, then again, larger by this factor; 1 is off' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l hires-strength -d 'How much of the enlarged image the second pass of --hires draws again, up to 1' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l variety -d 'Noise in the prompt: seeds differ more; 0.1 is little, 0.5 much, 0 off' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l variety-share -d 'Share of the prompt\'s values that get the noise of --variety, up to 1' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l variety-steps -d 'Share of the steps that see the noise of --variety, up to 1, which is all of them' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l variety-seed -d 'Seed of the noise of --variety, the same for all images; by default the image\'s seed' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l lora -d 'Apply a LoRA of `zimg loras`, with a weight other than 1; repeatable' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l cfg -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l cfg-scale -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l init -d 'Start from an image: PNG, JPEG, WebP, GIF, TIFF, BMP or PNM' -r -F
@@ -180,8 +192,14 @@ complete -c zimg -n "__fish_zimg_using_subcommand redo" -l negative -d 'What the
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l guidance-normalization -d 'Limit the guided prediction to this many times the unguided norm; 0 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l guidance-rescale -d 'Rescale the guided prediction to the unguided deviation by this share, 0 to 1; 0 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l guidance-truncation -d 'Switch guidance off after this part of the way, 0 to 1; 1 is never' -r
-complete -c zimg -n "__fish_zimg_using_subcommand redo" -l strength -d 'How much of the initial image is drawn again, up to 1, which is all of it' -r
-complete -c zimg -n "__fish_zimg_using_subcommand redo" -l lora -d 'Apply a LoRA of `zimg loras`, with its weight if that is not 1; repeatable' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l strength -d 'How much of the initial image is drawn again; 1 is all of it' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l hires -d 'Draw it smaller first, then again, larger by this factor; 1 is off' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l hires-strength -d 'How much of the enlarged image the second pass of --hires draws again, up to 1' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l variety -d 'Noise in the prompt: seeds differ more; 0.1 is little, 0.5 much, 0 off' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l variety-share -d 'Share of the prompt\'s values that get the noise of --variety, up to 1' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l variety-steps -d 'Share of the steps that see the noise of --variety, up to 1, which is all of them' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l variety-seed -d 'Seed of the noise of --variety, the same for all images; by default the image\'s seed' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l lora -d 'Apply a LoRA of `zimg loras`, with a weight other than 1; repeatable' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l cfg -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l cfg-scale -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l init -d 'Start from an image: PNG, JPEG, WebP, GIF, TIFF, BMP or PNM' -r -F

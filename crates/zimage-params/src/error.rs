@@ -4,6 +4,7 @@ use std::fmt;
 
 use zimg_text::Control;
 
+use crate::limits::SIZE_MIN;
 use crate::parameter::{Alias, Parameter, Range};
 use crate::value::{Value, ValueKind};
 
@@ -70,6 +71,25 @@ pub enum ParamsError {
         /// The value.
         found: Value,
     },
+    /// An image of this size cannot begin as much smaller.
+    #[error("`hires` is {factor} and the size {}x{}: the image would begin at {}x{}, expected sides of \
+             at least {SIZE_MIN}", size.0, size.1, first.0, first.1)]
+    HiresTooSmall {
+        /// The factor of the second pass.
+        factor: f32,
+        /// The size of the image.
+        size: (u32, u32),
+        /// The size of the first pass.
+        first: (u32, u32),
+    },
+    /// A second pass is asked for of an image that begins with others.
+    #[error("`{name}` is {found} and the request has images to begin with", name = parameter.name)]
+    HiresOfImage {
+        /// The parameter.
+        parameter: &'static Parameter,
+        /// The value.
+        found: Value,
+    },
     /// The parameter is in a list more than once.
     #[error("`{name}` is given twice", name = parameter.name)]
     Duplicate {
@@ -113,6 +133,16 @@ impl ParamsError {
             Self::NoInitialImage { parameter, .. } => {
                 Some(format!("give an initial image, or omit `{}`", parameter.name))
             }
+            Self::HiresTooSmall { size, .. } => {
+                // Rounded down to tenths.
+                let most = size.0.min(size.1) * 10 / SIZE_MIN;
+                let most = f64::from(most) / 10.0;
+                Some(format!("use a `hires` of at most {most}, or a larger size"))
+            }
+            Self::HiresOfImage { parameter, .. } => Some(format!(
+                "omit `{}`: an initial image is drawn larger with a larger size and a `strength`",
+                parameter.name
+            )),
             Self::Unknown { .. } | Self::WrongKind { .. } | Self::Duplicate { .. } => None,
         }
     }

@@ -82,8 +82,8 @@ const FOREIGN: &[ForeignSetting] = &[
         is_harmless: false,
     },
     ForeignSetting {
-        names: &["enablehr", "hiresfix", "hires", "hrscale", "hrupscaler", "upscale", "upscaler"],
-        why: "there is no upscaling: the size is `size`, up to 2048x2048",
+        names: &["enablehr", "hiresfix", "hrscale", "hrupscaler", "upscale", "upscaler"],
+        why: "the second pass is `hires`, a factor: the size is that of the image, up to 2048x2048",
         is_harmless: false,
     },
     ForeignSetting {

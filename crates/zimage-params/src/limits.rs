@@ -18,6 +18,11 @@ pub const RECORD_BYTES: usize = 4 << 10;
 /// The highest guidance, and the highest guidance normalization.
 pub const GUIDANCE_MAX: f32 = 100.0;
 
+/// The highest factor of a second pass.
+pub const HIRES_MAX: f32 = 4.0;
+/// The strength of a second pass where none is given: half of Turbo's 8 steps. Less leaves the blur of the
+/// enlargement, more changes what is seen.
+pub const HIRES_STRENGTH: f32 = 0.5;
 /// The most noise of variety, as InvokeAI has it: above 1 little is left of the prompt.
 pub const VARIETY_MAX: f32 = 2.0;
 

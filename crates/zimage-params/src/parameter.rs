@@ -55,6 +55,11 @@ pub enum Range {
     },
     /// Numbers above 0, to 1.
     Share,
+    /// Factors from 1 to `max`, which people write as 2 or as 2x.
+    Factor {
+        /// The highest.
+        max: f32,
+    },
     /// True or false.
     Flag,
     /// Names of LoRAs with weights: text that [`LoraChoice::list`] reads.
@@ -198,7 +203,7 @@ impl Range {
         match self {
             Self::Text { .. } | Self::Loras => ValueKind::Text,
             Self::Integer { .. } => ValueKind::Integer,
-            Self::Real { .. } | Self::Share => ValueKind::Real,
+            Self::Real { .. } | Self::Share | Self::Factor { .. } => ValueKind::Real,
             Self::Flag => ValueKind::Flag,
         }
     }
@@ -212,6 +217,7 @@ impl Range {
             }
             (Self::Real { min, max }, Value::Real(number)) => (min..=max).contains(number),
             (Self::Share, Value::Real(number)) => *number > 0.0 && *number <= 1.0,
+            (Self::Factor { max }, Value::Real(number)) => (1.0..=max).contains(number),
             (Self::Flag, Value::Flag(_)) => true,
             (Self::Loras, Value::Text(text)) => LoraChoice::list(text).is_some(),
             _ => false,
@@ -230,6 +236,9 @@ impl Range {
             (Self::Real { min, max }, Value::Real(number)) if !number.is_nan() => {
                 Some(Value::Real(number.clamp(min, max)))
             }
+            (Self::Factor { max }, Value::Real(number)) if !number.is_nan() => {
+                Some(Value::Real(number.clamp(1.0, max)))
+            }
             (Self::Share, Value::Real(number)) if *number > 1.0 => Some(Value::Real(1.0)),
             _ => None,
         }
@@ -246,6 +255,7 @@ impl Range {
             }
             Self::Real { min, max } => format!("a number from {min} to {max}"),
             Self::Share => "a number above 0, at most 1".to_owned(),
+            Self::Factor { max } => format!("a factor from 1 to {max}"),
             Self::Flag => "true or false".to_owned(),
             Self::Loras => format!(
                 "at most {LORAS_MAX} names with weights from -{LORA_WEIGHT_MAX} to \

@@ -141,6 +141,9 @@ impl Params {
     /// The first that is outside, in the table's order.
     pub fn check(&self) -> Result<(), ParamsError> {
         self.given().try_for_each(|(row, value)| row.check(&value))?;
+        if let (Some(width), Some(height)) = (self.width, self.height) {
+            self.check_first_size((width, height))?;
+        }
         check_seeds(self.first_seed(), self.images().into())
     }
 
@@ -190,7 +193,11 @@ mod tests {
             ..Params::new("x".repeat(PROMPT_BYTES))
         };
         params.check().unwrap();
-        let params = params.or(&Params { strength: Some(1.0), variety_seed: Some(0), ..Params::constants() });
+        let params = params.or(&Params {
+            strength: Some(1.0),
+            variety_seed: Some(0),
+            ..Params::constants()
+        });
         assert_eq!(params.given().count(), PARAMETERS.len());
     }
 
@@ -253,7 +260,7 @@ mod tests {
             let value = match row.kind() {
                 ValueKind::Text => Value::Text("x".to_owned()),
                 ValueKind::Integer => Value::Integer(64),
-                ValueKind::Real => Value::Real(0.5),
+                ValueKind::Real => Value::Real(1.0),
                 ValueKind::Flag => Value::Flag(true),
             };
             params.set(row.name, value.clone()).unwrap();

@@ -2,8 +2,8 @@
 
 use crate::foreign::folded;
 use crate::limits::{
-    COUNT_MAX, GUIDANCE_MAX, PROMPT_BYTES, RECORD_BYTES, SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE,
-    STEPS_MAX, VARIETY_MAX,
+    COUNT_MAX, GUIDANCE_MAX, HIRES_MAX, HIRES_STRENGTH, PROMPT_BYTES, RECORD_BYTES, SIZE_MAX,
+    SIZE_MIN, SIZE_MULTIPLE, STEPS_MAX, VARIETY_MAX,
 };
 use crate::parameter::{Alias, DefaultRule, Metadata, Parameter, Range, Surface};
 use crate::value::Field;
@@ -186,7 +186,7 @@ parameters! {
     /// Share of the schedule that is computed from the initial image; only with one.
     strength: Option<f32> {
         range: Range::Share,
-        help: "How much of the initial image is drawn again, up to 1, which is all of it",
+        help: "How much of the initial image is drawn again; 1 is all of it",
         details: Some(
             "The last part of the steps is computed: 8 steps at strength 0.5 are 4. Without it \
              0.6, and 1 with a mask. Only with an initial image.",
@@ -195,11 +195,33 @@ parameters! {
         aliases: &[Alias::same("denoising_strength"), Alias::same("denoise")],
         metadata: Metadata::LabelIfGiven("Denoising strength"),
     }
+    /// Factor by which a second pass enlarges the image; 1 is one pass.
+    hires: Option<f32> {
+        range: Range::Factor { max: HIRES_MAX },
+        default: DefaultRule::Real(1.0),
+        help: "Draw it smaller first, then again, larger by this factor; 1 is off",
+        details: Some(
+            "The size is that of the image, and by default as many times the model's: 2x begins at \
+             1024x1024 and ends at 2048x2048. Large images so have the composition of small ones.",
+        ),
+        value_name: "FACTOR",
+        metadata: Metadata::LabelIfGiven("Hires upscale"),
+    }
+    /// The strength of the second pass.
+    hires_strength: Option<f32> {
+        range: Range::Share,
+        default: DefaultRule::Real(HIRES_STRENGTH),
+        help: "How much of the enlarged image the second pass of --hires draws again, up to 1",
+        details: Some("As --strength: of 8 steps 4 are computed at 0.5, and none less than one."),
+        value_name: "S",
+        surface: ADVANCED,
+        metadata: Metadata::LabelIfGiven("Hires strength"),
+    }
     /// Noise in the prompt's features, as a multiple of their standard deviation; 0 is none.
     variety: Option<f32> {
         range: Range::Real { min: 0.0, max: VARIETY_MAX },
         default: DefaultRule::Real(0.0),
-        help: "Noise in the prompt, so that seeds differ more: 0.1 is little, 0.5 much; 0 is off",
+        help: "Noise in the prompt: seeds differ more; 0.1 is little, 0.5 much, 0 off",
         details: Some(
             "Turbo draws much the same for each seed. The noise is a multiple of the standard deviation \
              of the text encoder's features, decided by the seed and there in the first steps alone.",
@@ -241,7 +263,7 @@ parameters! {
     lora: Option<String> {
         range: Range::Loras,
         default: DefaultRule::Empty,
-        help: "Apply a LoRA of `zimg loras`, with its weight if that is not 1; repeatable",
+        help: "Apply a LoRA of `zimg loras`, with a weight other than 1; repeatable",
         details: Some(
             "The name is that of a file in the daemon's lora_dirs, without its ending. Several are \
              applied together, at most 8; --lora ink:0.8,pixel is --lora ink:0.8 --lora pixel.",

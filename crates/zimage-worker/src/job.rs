@@ -14,6 +14,7 @@ use zimg_protocol::{Failure, Kind};
 
 use crate::commands::{Job, ResumePoint};
 use crate::control::Control;
+use crate::enlarge;
 use crate::failure::{Verdict, beyond_help, judge};
 use crate::log;
 use crate::loras::SharedLoras;
@@ -86,17 +87,32 @@ impl From<Error> for Stop {
     }
 }
 
+/// A pass that draws an image.
+struct Pass {
+    params: ResolvedParams,
+    conditioning: Conditioning,
+    /// How the image fits the memory.
+    fit: Fit,
+    /// Steps of the passes before.
+    before: u32,
+}
+
+/// An image that is being drawn.
+struct Drawing {
+    /// The pass that it is in.
+    pass: usize,
+    generation: Generation,
+}
+
 /// A job that is running.
 struct Run<'a> {
     stages: RetryingPipeline<'a>,
     reports: &'a Reports,
     job: &'a Job,
-    params: ResolvedParams,
-    conditioning: Conditioning,
+    /// How each image is drawn: one pass, or a second one from the enlarged result of the first.
+    passes: Vec<Pass>,
     /// The job's initial image and mask.
     images: Option<EncodedImages>,
-    /// How its images fit the memory.
-    fit: Fit,
     /// When this run began.
     begun: Instant,
     /// The time that each stage took, in earlier runs too; `total` is that of earlier runs alone.
@@ -128,7 +144,8 @@ impl<'a> Run<'a> {
         }
         let params = stages.0.resolve_with(&job.params, kinds(&job.images))?;
         stages.adapt(&chosen(loras, &job.params)?)?;
-        let fit = stages.0.fit(&params)?;
+        let of_passes = params.passes();
+        let fits = of_passes.iter().map(|of| stages.0.fit(of)).collect::<Result<Vec<_>, _>>()?;
         let started = Started {
             model: model.clone(),
             width: params.width,
@@ -138,10 +155,15 @@ impl<'a> Run<'a> {
         };
         reports.send(Report::Started { job: job.id, started });
         let mut timings = job.from.as_ref().map_or_else(Timings::default, |at| at.point.timings);
-        if fit == Fit::Whole {
-            stages.0.warm_up_decoder(&params)?;
+        if fits[0] == Fit::Whole {
+            stages.0.warm_up_decoder(&of_passes[0])?;
         }
-        let conditioning = timed(&mut timings.text, || stages.encode(&params))?;
+        let mut passes: Vec<Pass> = Vec::new();
+        for (params, fit) in of_passes.into_iter().zip(fits) {
+            let conditioning = timed(&mut timings.text, || stages.encode(&params))?;
+            let before = passes.last().map_or(0, |pass| pass.params.steps);
+            passes.push(Pass { params, conditioning, fit, before });
+        }
         let images = match pixels(&job.images) {
             Some(images) => {
                 Some(timed(&mut timings.text, || stages.encode_images(&params, &images))?)
@@ -152,10 +174,8 @@ impl<'a> Run<'a> {
             stages,
             reports,
             job,
-            params,
-            conditioning,
+            passes,
             images,
-            fit,
             begun,
             timings,
             previewed: None,
@@ -164,32 +184,34 @@ impl<'a> Run<'a> {
     }
 
     fn images(&mut self) -> Result<(), Stop> {
-        let (mut index, mut generation) = match &self.job.from {
+        let (mut index, mut drawing) = match &self.job.from {
             Some(at) => (at.point.image, self.resume(at)?),
             None => (0, self.start(0)?),
         };
         loop {
-            self.image_or_again(index, generation)?;
+            self.image_or_again(index, drawing)?;
             index += 1;
             if index == self.job.params.images() {
                 return Ok(());
             }
-            generation = self.start(index)?;
+            drawing = self.start(index)?;
             // Its beginning is known without latents, also where an initial image saves steps.
-            let point = Point { step: 0, ..self.point(index, &generation) };
+            let point = Point { step: 0, ..self.point(index, &drawing) };
             self.reports.send(Report::Latents { job: self.job.id, point });
         }
     }
 
     /// An image before its first step.
-    fn start(&self, index: u32) -> Result<Generation, Stop> {
-        Ok(self.stages.start(|pipeline| {
-            pipeline.start(&self.params, self.seed(index), self.images.as_ref())
-        })?)
+    fn start(&self, index: u32) -> Result<Drawing, Stop> {
+        let params = &self.passes[0].params;
+        let generation = self
+            .stages
+            .start(|pipeline| pipeline.start(params, self.seed(index), self.images.as_ref()))?;
+        Ok(Drawing { pass: 0, generation })
     }
 
     /// The image that an earlier run had begun.
-    fn resume(&self, ResumePoint { point, latents }: &ResumePoint) -> Result<Generation, Stop> {
+    fn resume(&self, ResumePoint { point, latents }: &ResumePoint) -> Result<Drawing, Stop> {
         let &Point { image, step, .. } = point;
         if image >= self.job.params.images() {
             let reason = format!("it is number {image} of {}", self.job.params.images());
@@ -201,39 +223,55 @@ impl<'a> Run<'a> {
                 let reason = "it has latents before its first step".to_owned();
                 Err(Error::NotResumable(reason).into())
             }
-            _ => Ok(self.stages.start(|pipeline| {
-                pipeline.resume(&self.params, self.seed(image), step, latents, self.images.as_ref())
-            })?),
+            _ => {
+                let begun = |pass: &Pass| step > pass.before;
+                let pass = self.passes.iter().rposition(begun).unwrap_or_default();
+                let of = &self.passes[pass];
+                let step = of.step(step);
+                let generation = self.stages.start(|pipeline| {
+                    let images = self.images.as_ref();
+                    pipeline.resume(&of.params, self.seed(image), step, latents, images)
+                })?;
+                Ok(Drawing { pass, generation })
+            }
         }
     }
 
     /// Generates an image. One that fails its checks, although nothing failed, is generated once
     /// more, from its noise: a GPU can fail without an error.
-    fn image_or_again(&mut self, index: u32, generation: Generation) -> Result<(), Stop> {
+    fn image_or_again(&mut self, index: u32, drawing: Drawing) -> Result<(), Stop> {
         let is_silent = |error: &Error| error.kind() == ErrorKind::Silent;
-        match self.image(index, generation) {
+        match self.image(index, drawing) {
             Err(Stop::Failed(error)) if is_silent(&error) => {
                 log::line(format_args!("{error}; generating it once more"));
                 self.stages.probe()?;
             }
             other => return other,
         }
-        let generation = self.start(index)?;
-        match self.image(index, generation) {
+        let drawing = self.start(index)?;
+        match self.image(index, drawing) {
             Err(Stop::Failed(error)) if is_silent(&error) => Err(Stop::Distrusted(error)),
             other => other,
         }
     }
 
     /// Generates an image to its end and sends it.
-    fn image(&mut self, index: u32, mut generation: Generation) -> Result<(), Stop> {
-        while !generation.is_done() {
-            self.stop_if_asked()?;
-            self.step(index, &mut generation)?;
+    fn image(&mut self, index: u32, mut drawing: Drawing) -> Result<(), Stop> {
+        loop {
+            while !drawing.generation.is_done() {
+                self.stop_if_asked()?;
+                self.step(index, &mut drawing)?;
+            }
+            self.stop_if_cancelled()?;
+            if drawing.pass + 1 == self.passes.len() {
+                break;
+            }
+            drawing = self.enlarge(&drawing)?;
         }
-        self.stop_if_cancelled()?;
+        let Drawing { generation, .. } = drawing;
         self.reports.send(Report::Decoding { job: self.job.id, image: index });
-        let image = timed(&mut self.timings.decode, || self.stages.decode(&generation, self.fit))?;
+        let fit = self.passes[drawing.pass].fit;
+        let image = timed(&mut self.timings.decode, || self.stages.decode(&generation, fit))?;
         let (width, height, bytes) = (image.width, image.height, image.rgb.len() as u64);
         let info = ImageInfo { index, seed: generation.seed(), width, height, bytes };
         self.reports.send(Report::Image { job: self.job.id, image: info });
@@ -241,21 +279,42 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// The beginning of the next pass: the result of this one, enlarged.
+    fn enlarge(&mut self, drawing: &Drawing) -> Result<Drawing, Stop> {
+        let (this, pass) = (&self.passes[drawing.pass], drawing.pass + 1);
+        let (next, stages) = (&self.passes[pass], self.stages);
+        let images = timed(&mut self.timings.decode, || {
+            let image = stages.decode(&drawing.generation, this.fit)?;
+            let initial = enlarge::to(image, (next.params.width, next.params.height))?;
+            stages.encode_images(&next.params, &ImageInputs { initial, mask: None })
+        })?;
+        if next.fit == Fit::Whole {
+            stages.0.warm_up_decoder(&next.params)?;
+        }
+        let seed = drawing.generation.seed();
+        let generation =
+            stages.start(|pipeline| pipeline.start(&next.params, seed, Some(&images)))?;
+        Ok(Drawing { pass, generation })
+    }
+
     /// A step, and its reports.
-    fn step(&mut self, index: u32, generation: &mut Generation) -> Result<(), Stop> {
+    fn step(&mut self, index: u32, drawing: &mut Drawing) -> Result<(), Stop> {
         let before = self.timings.steps;
-        let is_last = generation.steps_done() + 1 == self.params.steps as usize;
+        let (pass, generation) = (&self.passes[drawing.pass], &mut drawing.generation);
+        // The last step of a pass has no snapshot: what follows it begins with the step before.
+        let is_last = generation.steps_done() + 1 == pass.params.steps as usize;
         let with_preview = self.job.previews
             && self.previewed.is_none_or(|last| last.elapsed() >= BETWEEN_PREVIEWS);
         let snapshot = timed(&mut self.timings.steps, || {
-            self.stages.step(generation, &self.conditioning, is_last, with_preview)
+            self.stages.step(generation, &pass.conditioning, is_last, with_preview)
         })?;
         if with_preview {
             self.previewed = Some(Instant::now());
         }
-        let point = self.point(index, generation);
+        let point = self.point(index, drawing);
         let ms = self.timings.steps - before;
-        let step = Step { image: index, step: point.step, of: self.params.steps, ms };
+        let of = self.passes.iter().map(Pass::end).max().unwrap_or_default();
+        let step = Step { image: index, step: point.step, of, ms };
         self.reports.send(Report::Step { job: self.job.id, step });
         self.unsent = snapshot.map(|snapshot| (point, snapshot));
         if self.reports.keeps_up() {
@@ -288,8 +347,10 @@ impl<'a> Run<'a> {
     }
 
     /// The resume point, without latents.
-    fn point(&self, image: u32, generation: &Generation) -> Point {
-        Point { image, step: generation.steps_done() as u32, bytes: 0, timings: self.spent() }
+    fn point(&self, image: u32, drawing: &Drawing) -> Point {
+        let pass = &self.passes[drawing.pass];
+        let step = pass.number(drawing.generation.steps_done() as u32);
+        Point { image, step, bytes: 0, timings: self.spent() }
     }
 
     /// The time that each stage took until now.
@@ -299,6 +360,28 @@ impl<'a> Run<'a> {
 
     fn seed(&self, index: u32) -> u64 {
         self.job.params.seed_of(index)
+    }
+}
+
+impl Pass {
+    /// The number of a step among those of all passes. In the first pass steps that an initial image saves
+    /// count, in the second one they do not.
+    fn number(&self, step: u32) -> u32 {
+        self.before + step - self.skipped()
+    }
+
+    /// The step of this pass that has this number.
+    fn step(&self, number: u32) -> u32 {
+        number - self.before + self.skipped()
+    }
+
+    /// The number of its last step.
+    fn end(&self) -> u32 {
+        self.number(self.params.steps)
+    }
+
+    fn skipped(&self) -> u32 {
+        if self.before == 0 { 0 } else { self.params.first_step() }
     }
 }
 

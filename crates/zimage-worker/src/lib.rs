@@ -9,6 +9,7 @@ mod builtin;
 mod commands;
 mod control;
 mod device;
+mod enlarge;
 mod exit;
 mod failure;
 #[cfg(feature = "faults")]

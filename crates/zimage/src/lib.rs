@@ -25,7 +25,7 @@ pub use dtype::DType;
 pub use error::{Error, ErrorKind, Result};
 pub use image::Image;
 pub use options::{Options, Residency};
-pub use params::{Defaults, InputImages, Limits, Params, ResolvedParams};
+pub use params::{Defaults, Hires, InputImages, Limits, Params, ResolvedParams, Variety};
 pub use pipeline::{
     Conditioning, EncodedImages, Fit, Generation, ImageInputs, ImageRoom, LoadingPipeline,
     LoadingWarmup, Measure, Pipeline, Snapshot, WarmPipeline, WarmupEvent, WarmupPlan, WarmupSize,

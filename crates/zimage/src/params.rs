@@ -100,6 +100,17 @@ pub struct ResolvedParams {
     pub strength: Option<f32>,
     /// Noise in the prompt's features; `None` is none.
     pub variety: Option<Variety>,
+    /// The second pass; `None` where there is none.
+    pub hires: Option<Hires>,
+}
+
+/// The second pass of an image: it is drawn again from the first pass, enlarged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hires {
+    /// Width and height of the first pass.
+    pub first: (u32, u32),
+    /// How much of the enlarged image is drawn again.
+    pub strength: f32,
 }
 
 impl ResolvedParams {
@@ -115,8 +126,8 @@ impl ResolvedParams {
     ) -> Result<Self> {
         let Defaults { size, steps, guidance } = defaults;
         let models = Params {
-            width: Some(size),
-            height: Some(size),
+            width: Some(params.usual_side(size).min(limits.side_max)),
+            height: Some(params.usual_side(size).min(limits.side_max)),
             steps: Some(steps),
             guidance: Some(guidance),
             ..Params::default()
@@ -131,7 +142,14 @@ impl ResolvedParams {
             InputImages::Initial => Some(default_strength(false)),
             InputImages::InitialAndMask => Some(default_strength(true)),
         };
+        if images != InputImages::None {
+            params.check_with_images()?;
+        }
         let (width, height) = limits.sides(&params)?;
+        params.check_first_size((width, height))?;
+        let hires = params
+            .second_pass()
+            .map(|pass| Hires { first: pass.first_size((width, height)), strength: pass.strength });
         let guidance = params.guidance.unwrap_or_default();
         let (steps, strength) = (
             params.steps.unwrap_or_default(),
@@ -156,7 +174,20 @@ impl ResolvedParams {
             guidance_truncation: params.guidance_truncation.unwrap_or_default(),
             strength,
             variety: Some(variety).filter(|variety| variety.strength > 0.0),
+            hires,
         })
+    }
+
+    /// The parameters of each pass that draws the image: one, or a smaller one and one that begins with
+    /// its result.
+    pub fn passes(&self) -> Vec<Self> {
+        let Some(Hires { first: (width, height), strength }) = self.hires else {
+            return vec![self.clone()];
+        };
+        let first = Self { width, height, hires: None, ..self.clone() };
+        // The composition is there: what varies it would only blur the details.
+        let second = Self { strength: Some(strength), variety: None, hires: None, ..self.clone() };
+        vec![first, second]
     }
 
     /// The first step that is computed: 0 without an initial image.

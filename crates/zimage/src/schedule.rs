@@ -1,6 +1,7 @@
 //! Flow-match schedule: the noise levels that the steps pass through.
 
 use zimage_params::decimal;
+pub use zimage_params::first_step;
 
 /// Noise levels of `steps` Euler steps: `steps + 1` values from 1 (pure noise) to 0.
 ///
@@ -20,17 +21,6 @@ pub fn sigmas(steps: u32, shift: f64) -> Vec<f32> {
 /// The reference goes through timesteps of 0 to 1000 in float32, and so do we: `t = (1000 − 1000·σ)/1000`.
 pub fn time(sigma: f32, train_timesteps: u32) -> f32 {
     (1000.0 - sigma * train_timesteps as f32) / 1000.0
-}
-
-/// The first step that is computed of an image with an initial image: those before it are left out, and
-/// at least one is computed.
-///
-/// diffusers' `get_timesteps`, in Python's numbers: `int(steps - min(steps * strength, steps))`. The
-/// strength counts as it is typed: the float32 of 0.3 is above 0.3, and a third of 10 steps would be 4.
-pub fn first_step(steps: u32, strength: f32) -> u32 {
-    let all = f64::from(steps);
-    let computed = (all * decimal(strength)).min(all);
-    ((all - computed) as u32).min(steps.saturating_sub(1))
 }
 
 /// So many of `steps` steps as a share of them is, rounded up; the share counts as it is typed.

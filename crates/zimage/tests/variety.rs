@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-mod pipeline;
+pub mod pipeline;
 
 use pipeline::{PARTS, distance, fixture, load, options, params};
 use tch::Tensor;
@@ -39,7 +39,11 @@ fn without_it_nothing_changes_whatever_was_drawn_before() {
     for none in [params(STEPS), with(0.0)] {
         assert_eq!(drawn(&used, &none, SEED).0, expected);
     }
-    assert_eq!(drawn(&used, &with(0.5), SEED).0, varied, "and the cached prompt does not change it");
+    assert_eq!(
+        drawn(&used, &with(0.5), SEED).0,
+        varied,
+        "and the cached prompt does not change it"
+    );
 }
 
 #[test]

@@ -41,9 +41,14 @@ fn an_image_with_variety_is_recorded_and_drawn_again() {
     let rare = draw("rare.ppm", &rare);
     assert!(rare != varied && rare != plain);
     let shown = zimg(&daemon, &["show", "--json", "rare.png"]);
-    let shown: serde_json::Value = serde_json::from_str(shown.lines().next().unwrap()).unwrap();
-    let all = ["variety", "variety_share", "variety_steps", "variety_seed"].map(|key| &shown[key]);
-    assert_eq!(all, [&0.5.into(), &0.25.into(), &1.0.into(), &9.into()], "{shown}");
+    for part in [
+        r#""variety":0.5"#,
+        r#""variety_share":0.25"#,
+        r#""variety_steps":1.0"#,
+        r#""variety_seed":9"#,
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
     zimg(&daemon, &["redo", "rare.png", "-o", "again.ppm"]);
     assert_eq!(fs::read(daemon.folder().join("again.ppm")).unwrap(), rare);
     let text = zimg(&daemon, &["show", "--parameters", "rare.png"]);

@@ -76,7 +76,11 @@ impl Generation {
         images: Option<&EncodedImages>,
     ) -> Result<Self> {
         let sigmas = networks.sigmas(params.steps);
-        let masked = noised(networks, params, seed, images)?.and_then(NoisedImage::masked);
+        // Without a mask nothing of the initial image is of any more use.
+        let masked = match images {
+            Some(_) => noised(networks, params, seed, images)?.and_then(NoisedImage::masked),
+            None => None,
+        };
         Ok(Self { params: params.clone(), seed, sigmas, step, latents, masked, varied: None })
     }
 

@@ -255,8 +255,8 @@ impl Job {
         }
         let asked = &self.request.params;
         Some(Shape {
-            width: asked.width.or(model.map(|model| model.width))?,
-            height: asked.height.or(model.map(|model| model.height))?,
+            width: asked.width.or(model.map(|model| asked.usual_side(model.width)))?,
+            height: asked.height.or(model.map(|model| asked.usual_side(model.height)))?,
             guided: asked.guidance.or(model.map(|model| model.guidance)).unwrap_or(0.0) > 0.0,
         })
     }
@@ -270,9 +270,18 @@ impl Job {
         let steps = self.steps(model)?;
         let skipped = self.skipped(steps);
         let images = u64::from(self.count().saturating_sub(self.progress.whole()));
-        let done = self.step.saturating_sub(skipped);
-        let steps = (images * u64::from(steps - skipped)).saturating_sub(done.into());
-        estimates.work(self.shape(model)?, steps, images)
+        let shape = self.shape(model)?;
+        // The present image is further than those after it.
+        let left = |of: u32, done: u32| (images * u64::from(of)).saturating_sub(done.into());
+        let Some(second) = self.request.params.second_pass() else {
+            let done = self.step.saturating_sub(skipped);
+            return estimates.work(shape, left(steps - skipped, done), images);
+        };
+        let (width, height) = second.first_size((shape.width, shape.height));
+        let first = left(steps, self.step.min(steps));
+        let first = estimates.work(Shape { width, height, ..shape }, first, 0)?;
+        let more = left(second.steps(steps), self.step.saturating_sub(steps));
+        Some(first + estimates.work(shape, more, images)?)
     }
 
     /// Of so many steps, those that an initial image saves, as diffusers'
@@ -351,11 +360,12 @@ impl Job {
     }
 
     fn public_state(&self, position: u32, model: Option<&ModelInfo>) -> JobState {
+        let asked = &self.request.params;
         match &self.phase {
             JobPhase::Running(_) => JobState::Running {
                 image: self.progress.whole(),
                 step: self.step,
-                of: self.steps(model).unwrap_or_default(),
+                of: asked.steps_of_passes(self.steps(model).unwrap_or_default()),
             },
             JobPhase::Blocked(failure) => JobState::Blocked(shortened(failure)),
             JobPhase::Done { .. } => JobState::Done,
@@ -489,6 +499,28 @@ mod tests {
             job.step_done(step, 4);
             let expected = Some(Duration::from_millis(left));
             assert_eq!(job.time_left(None, &estimates), expected, "{strength:?} {step}");
+        }
+    }
+
+    #[test]
+    fn a_second_pass_takes_the_time_of_its_size() {
+        let mut job = attached();
+        job.request.params = Params {
+            width: Some(128),
+            height: Some(128),
+            hires: Some(2.0),
+            ..job.request.params.clone()
+        };
+        let mut estimates = Estimates::default();
+        let whole = job.shape(None).unwrap();
+        estimates.step(whole, 1000.0);
+        assert_eq!(job.time_left(None, &estimates), None, "the first pass was not measured");
+        estimates.step(Shape { width: 64, height: 64, ..whole }, 100.0);
+        // 4 steps, and 2 of the second pass.
+        for (step, left) in [(0, 2400), (3, 2100), (4, 2000), (5, 1000), (6, 0)] {
+            job.step_done(step, 6);
+            let expected = Some(Duration::from_millis(left));
+            assert_eq!(job.time_left(None, &estimates), expected, "{step}");
         }
     }
 

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use zimage_ipc::Point;
-use zimage_params::seed_of_image;
+use zimage_params::{SecondPass, seed_of_image};
 use zimg_protocol::limits::{image_bytes, latents_bytes_max};
 use zimg_protocol::messages::{ImageInfo, Params, Started, Step, Timings};
 
@@ -16,6 +16,8 @@ pub(crate) struct Violation(pub &'static str);
 pub(crate) struct Progress {
     count: u32,
     seed: u64,
+    /// The second pass of each image, if there is one.
+    second: Option<SecondPass>,
     /// What the defaults became, once a worker has said it.
     started: Option<Started>,
     /// Complete images.
@@ -39,6 +41,7 @@ impl Progress {
         Self {
             count: asked.images(),
             seed: asked.first_seed(),
+            second: asked.second_pass(),
             started: None,
             whole: 0,
             missing: 0,
@@ -82,9 +85,25 @@ impl Progress {
         self.started.as_ref()
     }
 
+    /// Steps of an image, in all its passes; 0 until a worker has said how many.
+    fn steps(&self) -> u32 {
+        let steps = self.started.as_ref().map_or(0, |started| started.steps);
+        steps + self.second.map_or(0, |pass| pass.steps(steps))
+    }
+
+    /// The size of an image while this step is computed.
+    pub(crate) fn size_at(&self, step: u32) -> Option<(u32, u32)> {
+        let started = self.started.as_ref()?;
+        let size = (started.width, started.height);
+        Some(match self.second {
+            Some(pass) if step <= started.steps => pass.first_size(size),
+            _ => size,
+        })
+    }
+
     /// The worker has done a step.
     pub(crate) fn step(&self, step: &Step) -> Result<(), Violation> {
-        let steps = self.started.as_ref().map_or(0, |started| started.steps);
+        let steps = self.steps();
         let fits = step.image == self.whole
             && step.of == steps
             && (1..=steps).contains(&step.step)
@@ -106,7 +125,7 @@ impl Progress {
             0 => 0,
             _ => latents_bytes_max(started.width, started.height),
         };
-        if point.image != self.whole || point.step > started.steps || point.bytes > limit {
+        if point.image != self.whole || point.step > self.steps() || point.bytes > limit {
             return Err(Violation("latents of an impossible step or size"));
         }
         if point.bytes == 0 {
@@ -261,6 +280,26 @@ mod tests {
         assert!({ unborn }.image(&image(0)).is_err());
         let impossible = Started { width: 65, ..started() };
         assert!(Progress::new(&Params::new("")).started(&impossible).is_err());
+    }
+
+    #[test]
+    fn a_second_pass_has_steps_of_its_own_at_the_whole_size() {
+        let asked = Params { hires: Some(2.0), seed: Some(7), ..Params::new("a fox") };
+        let mut job = Progress::new(&asked);
+        assert_eq!(job.size_at(1), None);
+        let started = Started { width: 128, height: 192, ..started() };
+        assert_eq!(job.started(&started), Ok(true));
+        let fits = |at, of| job.step(&Step { image: 0, step: at, of, ms: 1.0 }).is_ok();
+        let found = [(8, 8), (8, 12), (12, 12), (13, 12), (13, 13)].map(|(at, of)| fits(at, of));
+        assert_eq!(found, [false, true, true, false, false]);
+        assert_eq!(
+            [1, 8, 9, 12].map(|at| job.size_at(at)),
+            [Some((64, 96)), Some((64, 96)), Some((128, 192)), Some((128, 192))]
+        );
+        for (step, fits) in [(11, true), (12, true), (13, false)] {
+            assert_eq!(job.latents(point(0, step, 4)).is_ok(), fits, "{step}");
+            job.take_over();
+        }
     }
 
     #[test]

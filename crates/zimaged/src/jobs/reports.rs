@@ -9,6 +9,7 @@ use super::effect::Effect;
 use super::job::{Delivery, Job};
 use super::progress::Violation;
 use super::state::JobPhase;
+use crate::scheduler::estimates::Shape;
 use crate::workers::WorkerId;
 use crate::workers::lifecycle::state::WorkerInput;
 
@@ -96,7 +97,10 @@ impl JobTable {
             return vec![judge(worker, Err(violation))];
         }
         job.step_done(step.step, step.of);
-        if let Some(shape) = job.shape(None) {
+        if let (Some(shape), Some((width, height))) =
+            (job.shape(None), job.progress.size_at(step.step))
+        {
+            let shape = Shape { width, height, ..shape };
             self.estimates.entry(worker).or_default().step(shape, step.ms);
         }
         self.counts.step(step.ms);
@@ -173,11 +177,11 @@ fn judge(worker: WorkerId, accepted: Result<(), Violation>) -> Effect {
 
 /// Whether a preview has the size that its image's has.
 fn fits(job: &Job, preview: &Preview) -> Result<(), Violation> {
-    let Some(started) = job.progress.shape() else {
+    let Some((width, height)) = job.progress.size_at(preview.step) else {
         return Err(Violation("a preview of nothing"));
     };
-    let width = started.width.div_ceil(PREVIEW_SCALE);
-    let height = started.height.div_ceil(PREVIEW_SCALE);
+    let width = width.div_ceil(PREVIEW_SCALE);
+    let height = height.div_ceil(PREVIEW_SCALE);
     let bytes = 3 * width as usize * height as usize;
     if (preview.width, preview.height, preview.rgb.len()) == (width, height, bytes) {
         Ok(())

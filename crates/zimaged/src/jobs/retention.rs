@@ -116,8 +116,10 @@ pub(crate) fn image_bytes(
     let side = |told: Option<u32>, asked: Option<u32>, usual: Option<u32>| {
         told.or(asked).or(usual).unwrap_or(USUAL_SIDE)
     };
-    let width = side(started.map(|s| s.width), asked.width, model.map(|m| m.width));
-    let height = side(started.map(|s| s.height), asked.height, model.map(|m| m.height));
+    let width =
+        side(started.map(|s| s.width), asked.width, model.map(|m| asked.usual_side(m.width)));
+    let height =
+        side(started.map(|s| s.height), asked.height, model.map(|m| asked.usual_side(m.height)));
     bytes_of(width, height).unwrap_or_default() as u64
 }
 

@@ -34,6 +34,9 @@ impl Generate {
                 )));
             }
         }
+        if !self.images.is_empty() {
+            self.params.check_with_images()?;
+        }
         let mask = self.image(ImageRole::Mask);
         let Some(initial) = self.image(ImageRole::Initial) else {
             return match mask {

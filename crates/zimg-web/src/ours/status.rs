@@ -50,6 +50,10 @@ fn parameter(row: &Parameter) -> Json {
             (min, max) = (0.0.into(), 1.0.into());
             "real"
         }
+        Range::Factor { max: most } => {
+            (min, max) = (1.0.into(), most.into());
+            "real"
+        }
         Range::Flag => "flag",
         Range::Loras => "text",
     };

@@ -12,6 +12,8 @@ use zimg_client::params::{
 };
 use zimg_client::{Params, ParamsError};
 
+use super::values;
+
 /// The heading of generation parameters in the help.
 pub(super) const IMAGE: &str = "Image";
 
@@ -144,7 +146,10 @@ fn arg(row: &'static Parameter) -> Option<Arg> {
         .help(row.help)
         .help_heading(IMAGE)
         .hide_short_help(advanced)
-        .value_parser(parser(row.kind()))
+        .value_parser(match row.range {
+            Range::Factor { .. } => ValueParser::new(values::factor),
+            _ => parser(row.kind()),
+        })
         .action(match row.range {
             Range::Flag => ArgAction::SetTrue,
             Range::Loras => ArgAction::Append,

@@ -107,6 +107,12 @@ pub(super) fn aspect(text: &str) -> Result<AspectRatio, String> {
     }
 }
 
+/// `2x` or `2`; its range is that of its parameter.
+pub(super) fn factor(text: &str) -> Result<f32, String> {
+    let number = text.trim_end_matches(['x', 'X', '×']);
+    number.parse().map_err(|_| "a factor is a number, for example 2x".to_owned())
+}
+
 /// A number of megapixels above 0.
 pub(super) fn megapixels(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
@@ -127,6 +133,16 @@ mod tests {
         assert_eq!(aspect("1.85"), Ok(AspectRatio { width: 1.85, height: 1.0 }));
         for bad in ["", ":", "16:", "0:1", "1:0", "-1:1", "nan:1", "inf:1", "33:1", "1:33", "a:b"] {
             assert!(aspect(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_factor_may_end_with_a_sign() {
+        for (text, number) in [("2x", 2.0), ("1.5", 1.5), ("1.5×", 1.5), ("2X", 2.0)] {
+            assert_eq!(factor(text), Ok(number), "{text}");
+        }
+        for bad in ["", "x", "2x2", "twice"] {
+            assert!(factor(bad).is_err(), "{bad}");
         }
     }
 

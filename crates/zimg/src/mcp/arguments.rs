@@ -138,6 +138,7 @@ pub(super) fn draw_schema() -> Json {
             }
             Range::Real { min, max } => json!({"type": "number", "minimum": min, "maximum": max}),
             Range::Share => json!({"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
+            Range::Factor { max } => json!({"type": "number", "minimum": 1, "maximum": max}),
             Range::Flag => json!({"type": "boolean"}),
         };
         if row.name == "count" {

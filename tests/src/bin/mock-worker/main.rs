@@ -16,8 +16,8 @@ use zimage_ipc::{Point, Report};
 use zimg_protocol::frame::write_pixels;
 use zimg_protocol::limits::latents_bytes_max;
 use zimg_protocol::messages::{
-    Capabilities, DeviceMemory, ImageInfo, ImageRole, ModelInfo, Preview, Started, Step, Timings,
-    Weights,
+    Capabilities, DeviceMemory, ImageInfo, ImageRole, ModelInfo, Params, Preview, Started, Step,
+    Timings, Weights,
 };
 use zimg_protocol::{Failure, Kind};
 use zimg_tests::mock::{coloured, decoded, stepped};
@@ -130,7 +130,7 @@ impl Mock {
             return Ok(End::Ended);
         }
         let draw = &job.params;
-        let (width, height) = (draw.width.unwrap_or(256), draw.height.unwrap_or(256));
+        let (width, height) = size(draw);
         let steps = draw.steps.unwrap_or(8);
         let guidance = draw.guidance.unwrap_or(0.0);
         let started = Started {
@@ -141,6 +141,7 @@ impl Mock {
             guidance,
         };
         self.report(Report::Started { job: job.id, started })?;
+        let steps = draw.steps_of_passes(steps);
         self.at(Phase::Begin, job)?;
         let mut timings = job.from.as_ref().map_or_else(Timings::default, |at| at.0.timings);
         let mut generation = self.from(job);
@@ -202,7 +203,7 @@ impl Mock {
         timings.steps += ms;
         let Generation { image, step, latents } = *generation;
         self.script.stamp(job.id, image, step);
-        let (width, height) = (job.params.width.unwrap_or(256), job.params.height.unwrap_or(256));
+        let (width, height) = size(&job.params);
         self.report(Report::Step { job: job.id, step: Step { image, step, of: steps, ms } })?;
         // As the real one: what was done before the last step is enough to go on.
         if step < steps {
@@ -217,6 +218,9 @@ impl Mock {
             write_latents(&mut self.link, rest)?;
         }
         if job.previews {
+            let first = job.params.second_pass().filter(|_| step <= job.params.steps.unwrap_or(8));
+            let (width, height) =
+                first.map_or((width, height), |of| of.first_size((width, height)));
             let (width, height) = (width.div_ceil(8), height.div_ceil(8));
             let [.., grey] = step.to_be_bytes();
             let rgb = self.script.pixels([grey; 3], width as usize * height as usize).into();
@@ -262,4 +266,10 @@ impl Mock {
     fn report(&mut self, report: Report) -> io::Result<()> {
         WorkerFrame::Report(report).write(&mut self.link).map_err(io::Error::other)
     }
+}
+
+/// The size of the images.
+fn size(params: &Params) -> (u32, u32) {
+    let usual = params.usual_side(256);
+    (params.width.unwrap_or(usual), params.height.unwrap_or(usual))
 }
