@@ -5,7 +5,7 @@ use zimage_cuda::{Rows, WithoutCudnnAttention};
 
 use super::{Linear, Visitor};
 use crate::error::Result;
-use crate::ops::{Heads, Ops, RmsNorm, Rotation, attention};
+use crate::ops::{Heads, Ops, RmsNorm, Rotation, attention, attention_of_batch};
 use crate::weights::Weights;
 
 /// Projections, norms, rotation, attention, projection.
@@ -63,7 +63,7 @@ impl SelfAttention {
     pub(crate) fn forward(&self, ops: &Ops, x: &Rows, rotation: &Rotation) -> Result<Tensor> {
         let packed = self.qkv.forward_rows(x)?;
         let qkv = ops.norm_and_rotate(packed, self.heads, &self.q_norm, &self.k_norm, rotation)?;
-        let mut joined = self.attend(qkv)?;
+        let mut joined = self.attend_each(qkv, &rotation.lengths())?;
         if self.guard != 1.0 {
             joined = joined.f_mul_scalar(self.guard)?;
         }
@@ -82,6 +82,32 @@ impl SelfAttention {
         let Heads { queries, keys, width } = self.heads;
         let packed = Tensor::f_empty([tokens, (queries + 2 * keys) * width], (kind, device))?;
         self.attend(self.heads.split(&packed)?).map(drop)
+    }
+
+    /// The same of sequences of these lengths, one after the other, each of which sees itself alone: those of
+    /// one length at once.
+    fn attend_each(&self, qkv: [Tensor; 3], lengths: &[i64]) -> Result<Tensor> {
+        let &[first, ref others @ ..] = lengths else { return self.attend(qkv) };
+        if others.is_empty() {
+            return self.attend(qkv);
+        }
+        if others.iter().all(|length| *length == first) && self.heads.queries == self.heads.keys {
+            let of = |x: &Tensor| -> Result<Tensor> {
+                Ok(x.f_unflatten(0, [lengths.len() as i64, first])?.f_transpose(1, 2)?)
+            };
+            let [q, k, v] = qkv;
+            let out = attention_of_batch(&of(&q)?, &of(&k)?, &of(&v)?, self.causal)?;
+            return Ok(out.f_transpose(1, 2)?.f_flatten(2, 3)?.f_flatten(0, 1)?);
+        }
+        let mut begin = 0;
+        let sequences = lengths.iter().map(|&length| {
+            let of = |x: &Tensor| x.f_narrow(0, begin, length);
+            let [q, k, v] = &qkv;
+            let sequence = [of(q)?, of(k)?, of(v)?];
+            begin += length;
+            self.attend(sequence)
+        });
+        Ok(Tensor::f_cat(&sequences.collect::<Result<Vec<_>>>()?, 0)?)
     }
 
     /// `[tokens, heads · width]` of queries, keys and values `[tokens, heads, width]`.

@@ -23,3 +23,14 @@ pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool) -> Res
         Tensor::f_scaled_dot_product_attention(&q, &k, &v, none, 0.0, causal, None, by_libtorch)?;
     Ok(out.f_squeeze_dim(0)?)
 }
+
+/// Attention of sequences of one length side by side: all are `[sequences, heads, tokens, width]`.
+pub(crate) fn attention_of_batch(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    causal: bool,
+) -> Result<Tensor> {
+    let none = None::<&Tensor>;
+    Ok(Tensor::f_scaled_dot_product_attention(q, k, v, none, 0.0, causal, None, false)?)
+}

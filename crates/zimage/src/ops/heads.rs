@@ -5,7 +5,7 @@ use zimage_cuda::{Kernels, Pairs};
 
 use super::Ops;
 use super::norm::RmsNorm;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The attention heads of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub(crate) enum Rotation {
         /// `[tokens, head width / 2, 2]`: cosine and sine in float32, for the kernel.
         cos_sin: Tensor,
     },
+    /// Of several sequences, whose tokens are rows one after the other.
+    Several(Vec<Rotation>),
 }
 
 impl Ops {
@@ -62,16 +64,16 @@ impl Ops {
         let Heads { queries, keys, width } = heads;
         match self {
             Self::Fused(kernels) if Kernels::takes_heads_of(width) => {
-                let (cos_sin, pairs) = rotation.for_kernel()?;
                 let weights = (&q_norm.weight, &k_norm.weight);
-                kernels.norm_and_rotate(
-                    &packed,
-                    (queries, keys),
-                    weights,
-                    q_norm.eps,
-                    &cos_sin,
-                    pairs,
-                )?;
+                let mut first = 0;
+                for sequence in rotation.sequences() {
+                    let (cos_sin, pairs) = sequence.for_kernel()?;
+                    let tokens = cos_sin.size()[0];
+                    let rows = packed.f_narrow(0, first, tokens)?;
+                    let (eps, heads) = (q_norm.eps, (queries, keys));
+                    kernels.norm_and_rotate(&rows, heads, weights, eps, &cos_sin, pairs)?;
+                    first += tokens;
+                }
                 heads.split(&packed)
             }
             _ => {
@@ -85,6 +87,23 @@ impl Ops {
 }
 
 impl Rotation {
+    /// The rotations of the sequences one by one.
+    fn sequences(&self) -> &[Self] {
+        match self {
+            Self::Several(all) => all,
+            one => std::slice::from_ref(one),
+        }
+    }
+
+    /// The numbers of tokens of the sequences.
+    pub(crate) fn lengths(&self) -> Vec<i64> {
+        let length = |one: &Self| match one {
+            Self::Neighbours(all) | Self::Halves { cos: all, .. } => all.size()[0],
+            Self::Several(all) => all.iter().flat_map(Self::lengths).sum(),
+        };
+        self.sequences().iter().map(length).collect()
+    }
+
     /// Another handle to the same numbers.
     pub(crate) fn shallow_clone(&self) -> Self {
         match self {
@@ -94,6 +113,7 @@ impl Rotation {
                 sin: sin.shallow_clone(),
                 cos_sin: cos_sin.shallow_clone(),
             },
+            Self::Several(all) => Self::Several(all.iter().map(Self::shallow_clone).collect()),
         }
     }
 
@@ -110,6 +130,11 @@ impl Rotation {
                 let swapped = Tensor::f_cat(&[&halves[1].f_neg()?, &halves[0]], -1)?;
                 Ok(x.f_mul(cos)?.f_add(&swapped.f_mul(sin)?)?)
             }
+            Self::Several(all) => {
+                let rows = x.f_split_with_sizes(&self.lengths()[..], 0)?;
+                let rows = all.iter().zip(&rows).map(|(of, rows)| of.apply(rows));
+                Ok(Tensor::f_cat(&rows.collect::<Result<Vec<_>>>()?, 0)?)
+            }
         }
     }
 
@@ -120,6 +145,9 @@ impl Rotation {
                 Ok((cos_sin.f_view_as_real()?.f_squeeze_dim(1)?, Pairs::Neighbours))
             }
             Self::Halves { cos_sin, .. } => Ok((cos_sin.shallow_clone(), Pairs::Halves)),
+            Self::Several(_) => {
+                Err(Error::Internal("the kernel rotates one sequence at a time".to_owned()))
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ use zimage_cuda::{Kernels, Rows};
 
 use crate::error::Result;
 use crate::options::Options;
-pub(crate) use attention::attention;
+pub(crate) use attention::{attention, attention_of_batch};
 pub(crate) use heads::{Heads, Rotation};
 pub(crate) use layout::{
     copy_image, empty_image, from_rows, image_rows, pad_rows, stack_images, standing_alone,

@@ -3,10 +3,10 @@
 //! It is a pipeline without the tokenizer and the weights' memory, so warm-up can run on it while
 //! both are still being read.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::cuda_graphs::{DenoiserGraphs, GraphCapture};
 use super::decoder_thread::Answer;
@@ -29,6 +29,8 @@ pub(super) struct Engine {
     /// need of it: none borrows a second time.
     pub(super) caches: RefCell<Caches>,
     pub(super) adapters: RefCell<Adapters>,
+    /// Whether the predictions of guidance are computed together.
+    pub(super) guides_together: Cell<bool>,
     /// Measured by warm-up, on a GPU.
     pub(super) memory: MemoryEstimate,
     /// Sentences for the log that were not read yet. Reading them empties the list.
@@ -64,6 +66,7 @@ impl Engine {
             ops,
             caches: RefCell::default(),
             adapters: RefCell::default(),
+            guides_together: Cell::new(false),
             memory: MemoryEstimate::default(),
             remarks: RefCell::new(remarks),
         };
@@ -109,6 +112,19 @@ impl Engine {
         let Caches { denoiser, capture, .. } = &mut *self.caches.borrow_mut();
         let adapters = self.adapters.borrow();
         denoiser.predict(networks, ops, capture, &adapters, (latents, t, context))
+    }
+
+    /// The transformer's outputs for several latents and prompts at one time, computed together: each as
+    /// [`Engine::predict`] has it, to the last bits that products of more rows round differently.
+    pub(super) fn predict_together(
+        &self,
+        all: &[(&Tensor, &Context)],
+        t: f32,
+    ) -> Result<Vec<Tensor>> {
+        let Self { networks, ops, .. } = self;
+        let modulations = networks.transformer.modulations(t)?;
+        let outputs = networks.transformer.forward_together(ops, all, &modulations)?;
+        outputs.iter().map(|output| Ok(output.f_to_kind(Kind::Float)?)).collect()
     }
 
     /// Drops what was computed from the weights, for weights that were not read yet when it was

@@ -88,14 +88,66 @@ impl Generation {
     /// output for it. On an error the generation is as it was.
     pub(super) fn step(&mut self, engine: &Engine, conditioning: &Conditioning) -> Result<Tensor> {
         self.vary(engine, conditioning)?;
-        let (sigma, next) = (self.sigma(), self.sigmas[self.step + 1]);
-        let t = engine.networks.time(sigma);
-        let predict = |context: &Context| engine.predict(&self.latents, t, context);
-        let positive = predict(self.varied.as_ref().unwrap_or(&conditioning.positive))?;
-        let output = match &conditioning.negative {
-            Some(negative) => guidance::apply(&self.params, t, positive, || predict(negative))?,
+        let t = engine.networks.time(self.sigma());
+        let contexts = self.contexts(conditioning, t);
+        let outputs = if contexts.len() > 1 && engine.guides_together.get() {
+            let all: Vec<_> = contexts.iter().map(|context| (&self.latents, *context)).collect();
+            engine.predict_together(&all, t)?
+        } else {
+            let each = contexts.iter().map(|context| engine.predict(&self.latents, t, context));
+            each.collect::<Result<_>>()?
+        };
+        self.advance(t, outputs)
+    }
+
+    /// The same step of several images of a request, computed together: each as [`Self::step`] has it, to the
+    /// last bits that products of more rows round differently.
+    pub(super) fn step_together(
+        all: &mut [Self],
+        engine: &Engine,
+        conditioning: &Conditioning,
+    ) -> Result<()> {
+        let Some(first) = all.first() else { return Ok(()) };
+        let (step, t) = (first.step, engine.networks.time(first.sigma()));
+        if all.iter().any(|image| image.step != step || image.sigmas != first.sigmas) {
+            return Err(Error::Internal(
+                "images at several steps cannot go on together".to_owned(),
+            ));
+        }
+        all.iter_mut().try_for_each(|image| image.vary(engine, conditioning))?;
+        let contexts: Vec<_> = all.iter().map(|image| image.contexts(conditioning, t)).collect();
+        let asked: Vec<_> = all
+            .iter()
+            .zip(&contexts)
+            .flat_map(|(image, of)| of.iter().map(|context| (&image.latents, *context)))
+            .collect();
+        let mut outputs = engine.predict_together(&asked, t)?.into_iter();
+        let counts: Vec<usize> = contexts.iter().map(Vec::len).collect();
+        for (image, count) in all.iter_mut().zip(counts) {
+            let of_image = outputs.by_ref().take(count).collect();
+            let _output = image.advance(t, of_image)?;
+        }
+        Ok(())
+    }
+
+    /// The prompts that a step at time `t` sees: with guidance two.
+    fn contexts<'a>(&'a self, conditioning: &'a Conditioning, t: f32) -> Vec<&'a Context> {
+        let positive = self.varied.as_ref().unwrap_or(&conditioning.positive);
+        let is_guided = guidance::scale_at(&self.params, t) > 0.0;
+        let negative = conditioning.negative.as_ref().filter(|_| is_guided);
+        [positive].into_iter().chain(negative).collect()
+    }
+
+    /// The step from the outputs for its prompts. The result is the model's output for it.
+    fn advance(&mut self, t: f32, outputs: Vec<Tensor>) -> Result<Tensor> {
+        let mut outputs = outputs.into_iter();
+        let missing = || Error::Internal("a prediction is missing".to_owned());
+        let (positive, negative) = (outputs.next().ok_or_else(missing)?, outputs.next());
+        let output = match negative {
+            Some(negative) => guidance::apply(&self.params, t, positive, || Ok(negative))?,
             None => positive,
         };
+        let (sigma, next) = (self.sigma(), self.sigmas[self.step + 1]);
         // The model's output is minus the velocity.
         let change = output.f_neg()?.f_mul_scalar(f64::from(next - sigma))?;
         let latents = self.latents.f_add(&change)?;

@@ -32,7 +32,7 @@ pub(super) fn apply(
 }
 
 /// The guidance at time `t` (0 = noise, 1 = image): off after the truncation.
-fn scale_at(params: &ResolvedParams, t: f32) -> f32 {
+pub(super) fn scale_at(params: &ResolvedParams, t: f32) -> f32 {
     if t > params.guidance_truncation { 0.0 } else { params.guidance }
 }
 

@@ -330,6 +330,26 @@ impl Pipeline {
         self.engine.networks.decoder.ask(move |vae| vae.encode(&pixels)).wait()
     }
 
+    /// One step of several images of a request, computed together.
+    ///
+    /// # Errors
+    /// As [`Pipeline::step`]; and if they are at different steps.
+    #[doc(hidden)]
+    pub fn step_together(
+        &self,
+        generations: &mut [Generation],
+        conditioning: &Conditioning,
+    ) -> Result<()> {
+        Generation::step_together(generations, &self.engine, conditioning)?;
+        self.engine.networks.synchronize()
+    }
+
+    /// Whether both predictions of guidance are computed together from now on.
+    #[doc(hidden)]
+    pub fn guide_together(&self, on: bool) {
+        self.engine.guides_together.set(on);
+    }
+
     /// Drops cached prompt embeddings and modulation, so that they are computed again.
     #[doc(hidden)]
     pub fn drop_results(&self) {

@@ -248,6 +248,46 @@ impl Transformer {
         grid.unpatchify(&self.last.forward(&image, modulations.last(), self.precision.compute)?)
     }
 
+    /// What [`Transformer::forward`] does for each of several images and prompts at the same time, with one
+    /// product for all rows: matrix products of more rows may round differently.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory).
+    pub(crate) fn forward_together(
+        &self,
+        ops: &Ops,
+        all: &[(&Tensor, &Context)],
+        modulations: &Modulations,
+    ) -> Result<Vec<Tensor>> {
+        let embedded = all.iter().map(|(latents, context)| {
+            let patches = context.grid.patchify(&latents.f_to_kind(self.precision.compute)?)?;
+            let image = pad(self.image_embedder.forward(&patches)?, &self.image_pad)?;
+            Ok(image.f_to_kind(self.precision.residual)?)
+        });
+        let images = Tensor::f_cat(&embedded.collect::<Result<Vec<_>>>()?, 0)?;
+        let several = |of: fn(&Rotations) -> &Rotation| {
+            let each = all.iter().map(|(_, context)| of(&context.rotations).shallow_clone());
+            Rotation::Several(each.collect())
+        };
+        let (refiner, layers) = (&modulations.noise_refiner, &modulations.layers);
+        let image = several(|rotations| &rotations.image);
+        let refined = self.noise_refiner.forward(ops, images, &image, refiner, usize::MAX)?;
+        let refined = refined.f_split_with_sizes(&image.lengths()[..], 0)?;
+        let prompts = all.iter().map(|(_, context)| &context.prompt);
+        let rows: Vec<&Tensor> =
+            refined.iter().zip(prompts).flat_map(|(image, prompt)| [image, prompt]).collect();
+        let joint = several(|rotations| &rotations.joint);
+        let rows = Tensor::f_cat(&rows, 0)?;
+        let rows = self.layers.forward(ops, rows, &joint, layers, usize::MAX)?;
+        let rows = rows.f_split_with_sizes(&joint.lengths()[..], 0)?;
+        let outputs = rows.iter().zip(all).map(|(rows, (_, context))| {
+            let image = rows.f_narrow(0, 0, context.grid.tokens())?;
+            let last = self.last.forward(&image, modulations.last(), self.precision.compute)?;
+            context.grid.unpatchify(&last)
+        });
+        outputs.collect()
+    }
+
     /// Visits the linear maps of a prompt's tokens.
     pub(crate) fn visit_prompt<'a>(&'a self, visitor: Visitor<'a, '_>) {
         visitor(&self.prompt_embedder, 1.0);
