@@ -108,6 +108,13 @@ impl DrawCall<'_> {
                     format!("image {image} of {count}: step {} of {}", step.step, step.of);
                 Some((done, Some(all), sentence))
             }
+            // The daemon leaves out steps that come faster than they are read, the last one too.
+            Update::Image(image) => {
+                let of = f64::from(self.started.as_ref()?.steps);
+                let image = image.info.index + 1;
+                let sentence = format!("image {image} of {count} is there");
+                Some((f64::from(image) * of, Some(f64::from(count) * of), sentence))
+            }
             _ => None,
         }
     }
