@@ -1,4 +1,4 @@
-"""A daemon with the built-in model or the mock worker, and zimg-web before it, for one test."""
+"""A daemon with the built-in model or the mock worker and zimg-web before it, and the cases that start them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import unittest
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -142,3 +143,31 @@ class Front:
             self.kill()
         self.log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class FrontCase(unittest.TestCase):
+    """A case whose tests start what they need."""
+
+    daemon: Daemon
+    front: Front
+
+    def start(self, mock: str | None = None, *options: str, users: tuple[str, ...] = (), **settings: str) -> None:
+        """A daemon and a front, which end with the test: as `Daemon` and `Front` have them."""
+        self.daemon = Daemon(mock, **settings)
+        self.addCleanup(self.daemon.stop)
+        self.front = Front(self.daemon, *options, users=users)
+        self.addCleanup(self.front.stop)
+
+
+class BuiltInModelCase(unittest.TestCase):
+    """A case whose tests share a daemon with the built-in model, and a front without keys."""
+
+    daemon: Daemon
+    front: Front
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.daemon = Daemon()
+        cls.addClassCleanup(cls.daemon.stop)
+        cls.front = Front(cls.daemon)
+        cls.addClassCleanup(cls.front.stop)

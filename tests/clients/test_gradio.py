@@ -10,15 +10,12 @@ import unittest
 import gradio_client
 from PIL import Image
 
-from service import TOP, Daemon, Front, free_port, wait_until
+from service import TOP, FrontCase, free_port, wait_until
 
 
-class Page(unittest.TestCase):
+class Page(FrontCase):
     def setUp(self) -> None:
-        self.daemon = Daemon()
-        self.addCleanup(self.daemon.stop)
-        self.front = Front(self.daemon)
-        self.addCleanup(self.front.stop)
+        self.start()
         port = free_port()
         environment = os.environ | {"ZIMG_URL": self.front.url, "PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
         command = [sys.executable, TOP / "contrib/clients/gradio/app.py"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from service import TIMEOUT, Daemon, Front, wait_until
+from service import TIMEOUT, BuiltInModelCase, FrontCase, wait_until
 
 HERE = Path(__file__).resolve().parent
 # Where `npm install` has put the packages of node/package.json.
@@ -36,17 +36,7 @@ def size(data: str) -> tuple[int, int]:
     return image.size
 
 
-class BuiltInModel(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.daemon = Daemon()
-        cls.front = Front(cls.daemon)
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls.front.stop()
-        cls.daemon.stop()
-
+class BuiltInModel(BuiltInModelCase):
     def test_openai_node(self) -> None:
         self.assertEqual(node("openai.mjs", self.front.url, "models"), ["tiny"])
         answer = node("openai.mjs", self.front.url, "images")
@@ -67,13 +57,7 @@ class BuiltInModel(unittest.TestCase):
         self.assertIn("the nearest valid size is 1008x1008", refused["message"])
 
 
-class Faults(unittest.TestCase):
-    def start(self, mock: str) -> None:
-        self.daemon = Daemon(mock)
-        self.addCleanup(self.daemon.stop)
-        self.front = Front(self.daemon)
-        self.addCleanup(self.front.stop)
-
+class Faults(FrontCase):
     def test_a_job_that_kills_the_worker_is_attempted_once(self) -> None:
         self.start("crash@begin")
         failed = node("openai.mjs", self.front.url, "crash")

@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image
 
-from service import Daemon, Front, free_port, wait_until
+from service import FrontCase, free_port, wait_until
 
 SERVER = Path(sys.executable).with_name("open-webui")
 
@@ -99,17 +99,14 @@ class Application:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class OpenWebUi(unittest.TestCase):
+class OpenWebUi(FrontCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.application = Application()
         cls.addClassCleanup(cls.application.stop)
 
     def start(self, mock: str | None = None) -> None:
-        self.daemon = Daemon(mock)
-        self.addCleanup(self.daemon.stop)
-        self.front = Front(self.daemon, users=("ann",))
-        self.addCleanup(self.front.stop)
+        super().start(mock, users=("ann",))
         self.key = self.front.keys["ann"]
 
     def openai(self, **changed: Any) -> None:

@@ -12,7 +12,7 @@ import urllib.request
 import openai
 from PIL import Image
 
-from service import Daemon, Front, wait_until
+from service import BuiltInModelCase, Front, FrontCase, wait_until
 
 
 def client(front: Front, key: str = "unused", **options: object) -> openai.OpenAI:
@@ -25,17 +25,11 @@ def decoded(data: str) -> Image.Image:
     return image
 
 
-class BuiltInModel(unittest.TestCase):
+class BuiltInModel(BuiltInModelCase):
     @classmethod
     def setUpClass(cls) -> None:
-        cls.daemon = Daemon()
-        cls.front = Front(cls.daemon)
+        super().setUpClass()
         cls.openai = client(cls.front)
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls.front.stop()
-        cls.daemon.stop()
 
     def test_the_model_is_listed_and_has_the_names_that_clients_have_built_in(self) -> None:
         (model,) = self.openai.models.list().data
@@ -125,13 +119,7 @@ class BuiltInModel(unittest.TestCase):
         self.assertLess(time.monotonic() - begun, 5)
 
 
-class MockWorker(unittest.TestCase):
-    def start(self, mock: str, **settings: str) -> None:
-        self.daemon = Daemon(mock, **settings)
-        self.addCleanup(self.daemon.stop)
-        self.front = Front(self.daemon)
-        self.addCleanup(self.front.stop)
-
+class MockWorker(FrontCase):
     def test_a_job_that_kills_the_worker_is_attempted_once(self) -> None:
         self.start("crash@begin")
         with self.assertRaises(openai.InternalServerError):
@@ -189,17 +177,15 @@ class MockWorker(unittest.TestCase):
         self.assertEqual(self.daemon.status()["jobs"]["failed"], 1)
 
 
-class Users(unittest.TestCase):
+class Users(FrontCase):
     def test_keys_are_asked_for_and_users_are_apart(self) -> None:
-        daemon = Daemon("hold@step:1")
-        self.addCleanup(daemon.stop)
-        front = Front(daemon, users=("ann", "bob"))
-        self.addCleanup(front.stop)
+        self.start("hold@step:1", users=("ann", "bob"))
+        front = self.front
         with self.assertRaises(openai.AuthenticationError):
             client(front, "wrong").models.list()
         stream = client(front, front.keys["ann"]).images.generate(prompt="a fox", stream=True)
         self.addCleanup(stream.close)
-        self.assertEqual(len(wait_until("the job is there", daemon.jobs)), 1)
+        self.assertEqual(len(wait_until("the job is there", self.daemon.jobs)), 1)
         self.assertNotIn(front.keys["ann"], front.said())
         self.assertNotIn("a fox", front.said())
 

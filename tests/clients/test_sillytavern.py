@@ -18,7 +18,7 @@ from typing import Any
 
 from PIL import Image
 
-from service import Daemon, Front, free_port, wait_until
+from service import FrontCase, free_port, wait_until
 
 HERE = Path(__file__).resolve().parent
 INSTALLED = Path(os.environ.get("ZIMG_CLIENTS_SILLYTAVERN", HERE / "sillytavern")) / "node_modules/sillytavern"
@@ -72,7 +72,7 @@ class Application:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class SillyTavern(unittest.TestCase):
+class SillyTavern(FrontCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.application = Application()
@@ -80,12 +80,6 @@ class SillyTavern(unittest.TestCase):
     @classmethod
     def tearDownClass(cls) -> None:
         cls.application.stop()
-
-    def start(self, mock: str | None, *users: str) -> None:
-        self.daemon = Daemon(mock)
-        self.addCleanup(self.daemon.stop)
-        self.front = Front(self.daemon, users=users)
-        self.addCleanup(self.front.stop)
 
     def settings(self, user: str) -> dict[str, str]:
         return {"url": self.front.url, "auth": f"x:{self.front.keys[user]}"}
@@ -102,7 +96,7 @@ class SillyTavern(unittest.TestCase):
         }
 
     def test_the_source_sd_webui(self) -> None:
-        self.start(None, "ann", "bob")
+        self.start(users=("ann", "bob"))
         ask, settings = self.application.ask, self.settings("ann")
         self.assertEqual(ask("ping", settings), "OK")
         self.assertEqual(ask("models", settings), [{"value": "tiny", "text": "tiny"}])
@@ -125,7 +119,7 @@ class SillyTavern(unittest.TestCase):
         refused.exception.close()
 
     def test_hanging_up_ends_the_job(self) -> None:
-        self.start("hold@step:2", "ann")
+        self.start("hold@step:2", users=("ann",))
         # Its own: it ends if its request for an interrupt, which nothing waits for, gets no answer.
         application = Application()
         self.addCleanup(application.stop)
@@ -146,7 +140,7 @@ class SillyTavern(unittest.TestCase):
             pass
 
     def test_the_source_stable_diffusion_cpp_without_keys(self) -> None:
-        self.start(None)
+        self.start()
         ask, settings = self.application.ask, {"url": self.front.url}
         self.assertEqual(ask("sdcpp/ping", settings), "OK")
         self.assertEqual(ask("sdcpp/models", settings)["data"][0]["id"], "tiny")

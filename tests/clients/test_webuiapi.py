@@ -11,7 +11,7 @@ import urllib.request
 import webuiapi
 from PIL import Image, ImageChops, ImageStat
 
-from service import Daemon, Front, wait_until
+from service import BuiltInModelCase, Front, FrontCase, wait_until
 
 
 def api(front: Front, user: str | None = None) -> webuiapi.WebUIApi:
@@ -21,17 +21,11 @@ def api(front: Front, user: str | None = None) -> webuiapi.WebUIApi:
     return made
 
 
-class BuiltInModel(unittest.TestCase):
+class BuiltInModel(BuiltInModelCase):
     @classmethod
     def setUpClass(cls) -> None:
-        cls.daemon = Daemon()
-        cls.front = Front(cls.daemon)
+        super().setUpClass()
         cls.api = api(cls.front)
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls.front.stop()
-        cls.daemon.stop()
 
     def test_every_getter_has_an_answer(self) -> None:
         for name in dir(self.api):
@@ -102,22 +96,17 @@ class BuiltInModel(unittest.TestCase):
         self.assertEqual((info["width"], info["steps"]), (64, 8))
 
 
-class Obeying(unittest.TestCase):
+class Obeying(FrontCase):
     def test_steps_and_cfg_scale_count_where_it_is_configured(self) -> None:
-        daemon = Daemon()
-        self.addCleanup(daemon.stop)
-        front = Front(daemon, "--obey-steps")
-        self.addCleanup(front.stop)
-        made = api(front).txt2img(prompt="a fox", width=64, height=64, steps=3, cfg_scale=2)
+        self.start(None, "--obey-steps")
+        made = api(self.front).txt2img(prompt="a fox", width=64, height=64, steps=3, cfg_scale=2)
         self.assertEqual((made.info["steps"], made.info["cfg_scale"]), (3, 2.0))
 
 
-class Users(unittest.TestCase):
+class Users(FrontCase):
     def test_progress_and_interrupt_are_a_users_own(self) -> None:
-        daemon = Daemon("hold@step:2")
-        self.addCleanup(daemon.stop)
-        front = Front(daemon, users=("ann", "bob"))
-        self.addCleanup(front.stop)
+        self.start("hold@step:2", users=("ann", "bob"))
+        front = self.front
         with self.assertRaises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(f"{front.url}/sdapi/v1/options", timeout=60)
         self.assertEqual(refused.exception.code, 401)
@@ -142,7 +131,7 @@ class Users(unittest.TestCase):
         ann.interrupt()
         threads[0].join()
         self.assertEqual(ended["ann"], 499)
-        daemon.open_gate()
+        self.daemon.open_gate()
         threads[1].join()
         self.assertEqual(ended["bob"].size, (64, 64))
         bob.util_wait_for_ready(check_interval=0.01)
