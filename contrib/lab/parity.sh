@@ -12,13 +12,14 @@ python=${ZIMG_PARITY_PYTHON:-}
 [ -n "$python" ] || python=$(contrib/dev/venv.sh parity "$work" "$wanted" "diffusers and torch (some GB)")
 
 say "generating with the reference"
-rm -rf "$work/fixture" "$work/table.md" "$work/images.md"
+rm -rf "$work/fixture" "$work/table.md" "$work/images.md" "$work/controls.md"
 "$python" contrib/lab/reference/make_fixture.py "$work/fixture"
 say "comparing"
 ZIMG_FIXTURE=$work/fixture ZIMG_PARITY_TABLE=$work/table.md \
-  ZIMG_IMAGE_PARITY_TABLE=$work/images.md \
-  "${CARGO:-cargo}" test --locked --workspace --test parity --test image_parity --test tokenizer
-cat "$work/table.md" "$work/images.md"
+  ZIMG_IMAGE_PARITY_TABLE=$work/images.md ZIMG_CONTROL_PARITY_TABLE=$work/controls.md \
+  "${CARGO:-cargo}" test --locked --workspace --test parity --test image_parity --test control_parity \
+  --test tokenizer
+cat "$work/table.md" "$work/images.md" "$work/controls.md"
 cases=$(grep -c '^| [^-]' "$work/table.md") || cases=0
 [ "$cases" -gt 1 ] || {
   say "no case was compared" >&2

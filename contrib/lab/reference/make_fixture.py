@@ -27,6 +27,7 @@ from safetensors.torch import save_file
 from transformers.utils import logging as transformers_logging
 
 import cases
+import control_cases
 import image_cases
 import small_checkpoints
 
@@ -159,6 +160,7 @@ def main() -> None:
     }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     image_cases.make(out)
+    control_cases.make(out)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ use crate::stored_tensor::{Companion, StoredTensor};
 
 /// The least scale, as comfy-kitchen has it.
 const LEAST: f32 = 1e-30;
-/// The groups of a transformer's blocks.
-const GROUPS: [&str; 3] = ["layers", "noise_refiner", "context_refiner"];
+/// The groups of a transformer's blocks, and of a ControlNet's.
+const GROUPS: [&str; 5] =
+    ["layers", "noise_refiner", "context_refiner", "control_layers", "control_noise_refiner"];
 
 /// The matrix of a block's modulation.
 const MODULATION: &str = "adaLN_modulation.0.weight";

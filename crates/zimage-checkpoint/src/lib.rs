@@ -8,6 +8,7 @@ mod component;
 mod config;
 mod content;
 mod content_check;
+pub mod control;
 pub mod digest;
 mod encoding;
 mod error;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use zimage::{
     AdapterChoice, Conditioning, EncodedImages, Error, ErrorKind, Fit, Generation, ImageInputs,
-    InputImages, Pipeline, ResolvedParams, Snapshot,
+    InitialImage, InputImages, Pipeline, ResolvedParams, Snapshot,
 };
 use zimage_ipc::{Point, Report};
 use zimg_protocol::messages::{
@@ -286,7 +286,10 @@ impl<'a> Run<'a> {
         let images = timed(&mut self.timings.decode, || {
             let image = stages.decode(&drawing.generation, this.fit)?;
             let initial = enlarge::to(image, (next.params.width, next.params.height))?;
-            stages.encode_images(&next.params, &ImageInputs { initial, mask: None })
+            stages.encode_images(
+                &next.params,
+                &ImageInputs { initial: Some(initial), ..ImageInputs::default() },
+            )
         })?;
         if next.fit == Fit::Whole {
             stages.0.warm_up_decoder(&next.params)?;
@@ -397,18 +400,20 @@ fn chosen(loras: &SharedLoras, params: &Params) -> zimage::Result<Vec<AdapterCho
 /// Which images a job has.
 fn kinds(images: &[(ImageRole, Vec<u8>)]) -> InputImages {
     let has = |role| images.iter().any(|(of, _)| *of == role);
-    match (has(ImageRole::Initial), has(ImageRole::Mask)) {
-        (true, true) => InputImages::InitialAndMask,
-        (true, false) => InputImages::Initial,
-        (false, _) => InputImages::None,
-    }
+    let initial = match (has(ImageRole::Initial), has(ImageRole::Mask)) {
+        (true, true) => InitialImage::WithMask,
+        (true, false) => InitialImage::Alone,
+        (false, _) => InitialImage::None,
+    };
+    InputImages { initial, control: has(ImageRole::Control) }
 }
 
 /// The images for the model. A mask without an initial image does not come here: the supervisor
 /// refuses it.
 fn pixels(images: &[(ImageRole, Vec<u8>)]) -> Option<ImageInputs> {
     let of = |role| images.iter().find(|(of, _)| *of == role).map(|(_, pixels)| pixels.clone());
-    Some(ImageInputs { initial: of(ImageRole::Initial)?, mask: of(ImageRole::Mask) })
+    let initial = Some(of(ImageRole::Initial)?);
+    Some(ImageInputs { initial, mask: of(ImageRole::Mask), control: None })
 }
 
 /// Runs `work`, and adds the milliseconds it took to `sum`.

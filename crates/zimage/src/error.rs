@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use tch::TchError;
 use zimage_checkpoint::adapter::AdapterError;
+use zimage_checkpoint::control::ControlError;
 use zimage_params::ParamsError;
 use zimage_params::limits::{SIZE_MIN, SIZE_MULTIPLE};
 
@@ -76,6 +77,9 @@ pub enum Error {
     /// An adapter cannot be used.
     #[error(transparent)]
     Adapter(#[from] AdapterError),
+    /// A ControlNet cannot be used.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// The tokenizer's file is damaged or not supported.
     #[error("the tokenizer cannot be used: {0}")]
     Tokenizer(String),
@@ -114,6 +118,7 @@ impl Error {
         match self {
             Self::Refused(_)
             | Self::Adapter(_)
+            | Self::Control(_)
             | Self::Parameter(_)
             | Self::PromptTooLong { .. }
             | Self::TooLarge { .. } => ErrorKind::Refused,
@@ -157,6 +162,7 @@ impl Error {
             }
             Self::Checkpoint(error) => return error.hint().map(Cow::into_owned),
             Self::Adapter(error) => return error.hint().map(Cow::into_owned),
+            Self::Control(error) => return error.hint().map(Cow::into_owned),
             _ if self.kind() == ErrorKind::Memory => {
                 "ask for a smaller image, or free some of the memory"
             }

@@ -25,11 +25,13 @@ pub use dtype::DType;
 pub use error::{Error, ErrorKind, Result};
 pub use image::Image;
 pub use options::{Options, Residency};
-pub use params::{Defaults, Hires, InputImages, Limits, Params, ResolvedParams, Variety};
+pub use params::{
+    Defaults, Hires, InitialImage, InputImages, Limits, Params, ResolvedParams, Variety,
+};
 pub use pipeline::{
-    Conditioning, EncodedImages, Fit, Generation, ImageInputs, ImageRoom, LoadingPipeline,
-    LoadingWarmup, Measure, Pipeline, Snapshot, WarmPipeline, WarmupEvent, WarmupPlan, WarmupSize,
-    WarmupStep, WarmupTimings,
+    Conditioning, ControlChoice, ControlImage, EncodedImages, Fit, Generation, ImageInputs,
+    ImageRoom, LoadingPipeline, LoadingWarmup, Measure, Pipeline, Snapshot, WarmPipeline,
+    WarmupEvent, WarmupPlan, WarmupSize, WarmupStep, WarmupTimings,
 };
 pub use rates::measure;
 pub use tokenizer::PromptTokenizer;

@@ -9,14 +9,32 @@ use crate::schedule;
 
 /// Which images a request brings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum InputImages {
+pub struct InputImages {
+    /// The image that generation starts from.
+    pub initial: InitialImage,
+    /// Whether there is a control image.
+    pub control: bool,
+}
+
+/// Whether a request brings an initial image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InitialImage {
     /// None: text to image.
     #[default]
     None,
-    /// An initial image.
-    Initial,
-    /// An initial image, and a mask of what may change.
-    InitialAndMask,
+    /// One whose every part may change.
+    Alone,
+    /// One with a mask of what may change.
+    WithMask,
+}
+
+impl InputImages {
+    /// None: text to image.
+    pub const NONE: Self = Self { initial: InitialImage::None, control: false };
+    /// An initial image alone.
+    pub const INITIAL: Self = Self { initial: InitialImage::Alone, control: false };
+    /// An initial image with a mask.
+    pub const INITIAL_AND_MASK: Self = Self { initial: InitialImage::WithMask, control: false };
 }
 
 /// A model's defaults.
@@ -98,6 +116,8 @@ pub struct ResolvedParams {
     pub guidance_truncation: f32,
     /// How much of the initial image is drawn again; `None` without one.
     pub strength: Option<f32>,
+    /// Whether a control image steers the steps.
+    pub is_controlled: bool,
     /// Noise in the prompt's features; `None` is none.
     pub variety: Option<Variety>,
     /// The second pass; `None` where there is none.
@@ -134,15 +154,15 @@ impl ResolvedParams {
         };
         let params = params.clone().or(&models).or(&Params::constants());
         params.check()?;
-        let strength = match images {
-            InputImages::None => {
+        let strength = match images.initial {
+            InitialImage::None => {
                 params.check_without_images()?;
                 None
             }
-            InputImages::Initial => Some(default_strength(false)),
-            InputImages::InitialAndMask => Some(default_strength(true)),
+            InitialImage::Alone => Some(default_strength(false)),
+            InitialImage::WithMask => Some(default_strength(true)),
         };
-        if images != InputImages::None {
+        if images != InputImages::NONE {
             params.check_with_images()?;
         }
         let (width, height) = limits.sides(&params)?;
@@ -175,6 +195,7 @@ impl ResolvedParams {
             strength,
             variety: Some(variety).filter(|variety| variety.strength > 0.0),
             hires,
+            is_controlled: images.control,
         })
     }
 
@@ -214,7 +235,7 @@ mod tests {
     fn plan(change: impl FnOnce(&mut Params)) -> Result<ResolvedParams> {
         let mut params = Params { prompt: "a fox".into(), ..Params::default() };
         change(&mut params);
-        ResolvedParams::new(&params, DEFAULTS, LIMITS, InputImages::None)
+        ResolvedParams::new(&params, DEFAULTS, LIMITS, InputImages::NONE)
     }
 
     #[test]
@@ -239,16 +260,16 @@ mod tests {
             ResolvedParams::new(&params, DEFAULTS, LIMITS, images)
         };
         for (images, default, first) in [
-            (InputImages::None, None, 0),
-            (InputImages::Initial, Some(0.6), 3),
-            (InputImages::InitialAndMask, Some(1.0), 0),
+            (InputImages::NONE, None, 0),
+            (InputImages::INITIAL, Some(0.6), 3),
+            (InputImages::INITIAL_AND_MASK, Some(1.0), 0),
         ] {
             let params = of(None, images).unwrap();
             assert_eq!((params.strength, params.first_step()), (default, first));
             match of(Some(0.5), images) {
                 Ok(params) => assert_eq!((params.strength, params.first_step()), (Some(0.5), 4)),
                 Err(error) => {
-                    assert_eq!(images, InputImages::None);
+                    assert_eq!(images, InputImages::NONE);
                     assert!(matches!(error, Error::Parameter(ParamsError::NoInitialImage { .. })));
                 }
             }

@@ -102,8 +102,9 @@ impl Fixture {
         let expected: HashMap<_, _> = Tensor::read_safetensors(file).unwrap().into_iter().collect();
         let bytes = |name: &str| Vec::<u8>::try_from(expected[name].flatten(0, -1)).unwrap();
         let inputs = ImageInputs {
-            initial: bytes("initial"),
+            initial: Some(bytes("initial")),
             mask: case.mask.as_ref().map(|_| bytes("mask")),
+            control: None,
         };
         let params = Params {
             negative: case.negative.clone(),
@@ -302,7 +303,7 @@ fn what_does_not_fit_is_refused_in_a_sentence() {
         Err(error @ Error::Refused(_)) => error.to_string(),
         other => panic!("not refused: {other:?}"),
     };
-    let short = ImageInputs { initial: vec![0; 12287], mask: None };
+    let short = ImageInputs { initial: Some(vec![0; 12287]), ..ImageInputs::default() };
     let said = "the initial image has 12287 bytes, expected 12288 for 64x64";
     assert_eq!(refused(&short), said);
     let long = ImageInputs { mask: Some(vec![0; 4097]), ..inputs.clone() };

@@ -38,7 +38,7 @@ fn draw(
         strength,
         ..Params::new(prompt)
     };
-    let images = inputs.map_or(InputImages::None, ImageInputs::images);
+    let images = inputs.map_or(InputImages::NONE, ImageInputs::images);
     let params = pipeline.resolve_with(&params, images).unwrap();
     let conditioning = pipeline.encode(&params).unwrap();
     let images = inputs.map(|inputs| pipeline.encode_images(&params, inputs).unwrap());
@@ -82,7 +82,7 @@ fn strength_says_how_much_of_the_initial_image_is_drawn_again() {
     let first = draw(&pipeline, "a red circle on a white background", None, None);
     let [red, green, blue] = colour(&first, (128, 128));
     assert!(red > 150.0 && green < 110.0 && blue < 110.0, "{red} {green} {blue}");
-    let inputs = ImageInputs { initial: first.rgb.clone(), mask: None };
+    let inputs = ImageInputs { initial: Some(first.rgb.clone()), ..ImageInputs::default() };
     let again = |strength| {
         draw(&pipeline, "a blue star on a black background", Some(strength), Some(&inputs))
     };
@@ -103,7 +103,7 @@ fn a_mask_says_where() {
     let first = draw(&pipeline, "a red circle on a white background", None, None);
     // The right half may change.
     let mask = (0..SIDE * SIDE).map(|i| if i % SIDE >= SIDE / 2 { 255 } else { 0 }).collect();
-    let inputs = ImageInputs { initial: first.rgb.clone(), mask: Some(mask) };
+    let inputs = ImageInputs { initial: Some(first.rgb.clone()), mask: Some(mask), control: None };
     let image = draw(&pipeline, "a green circle on a white background", None, Some(&inputs));
     let (left, right) = (distance(&image, &first, 0..112), distance(&image, &first, 144..256));
     assert!(left < 5.0 && right > 10.0, "{left} {right}");

@@ -11,8 +11,8 @@ use super::nearest::nearest;
 const ENDING: &str = "safetensors";
 /// Endings of adapters in other formats, which are listed with what is wrong with them.
 const OTHERS: [&str; 4] = ["pt", "pth", "ckpt", "bin"];
-/// peft's file, whose folder has the name.
-const PEFT: &str = "adapter_model";
+/// The files of peft and of diffusers, whose folder has the name.
+const FOLDERS: [&str; 2] = ["adapter_model", "diffusion_pytorch_model"];
 /// How deep folders are searched.
 const DEPTH: usize = 4;
 /// The most files that are listed.
@@ -125,7 +125,7 @@ fn search(
             }
         } else if ending(&path) == ENDING || is_other(&path) {
             let name = match begin.strip_suffix('/') {
-                Some(folder) if stem == PEFT => folder.to_owned(),
+                Some(folder) if FOLDERS.contains(&stem) => folder.to_owned(),
                 _ => format!("{begin}{stem}"),
             };
             files.push(AdapterFile { name, path });

@@ -5,12 +5,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
+use super::controls::{ControlChoice, ControlInput, Controls, LoadedControl};
 use super::cuda_graphs::{DenoiserGraphs, GraphCapture};
 use super::decoder_thread::Answer;
-use super::memory::MemoryEstimate;
+use super::memory::{Fit, MemoryEstimate};
 use super::networks::Networks;
 use super::prompt_cache::PromptCache;
 use crate::adapters::{AdapterChoice, Adapters};
@@ -31,6 +33,7 @@ pub(super) struct Engine {
     pub(super) adapters: RefCell<Adapters>,
     /// Whether the predictions of guidance are computed together.
     pub(super) guides_together: Cell<bool>,
+    pub(super) controls: RefCell<Controls>,
     /// Measured by warm-up, on a GPU.
     pub(super) memory: MemoryEstimate,
     /// Sentences for the log that were not read yet. Reading them empties the list.
@@ -67,6 +70,7 @@ impl Engine {
             caches: RefCell::default(),
             adapters: RefCell::default(),
             guides_together: Cell::new(false),
+            controls: RefCell::default(),
             memory: MemoryEstimate::default(),
             remarks: RefCell::new(remarks),
         };
@@ -84,6 +88,42 @@ impl Engine {
             self.modulate(networks.defaults.steps)?;
         }
         Ok(())
+    }
+
+    /// The ControlNet of a request with these parameters, read if it is not on the device.
+    pub(super) fn control(
+        &self,
+        choice: &ControlChoice,
+        params: &ResolvedParams,
+    ) -> Result<Rc<LoadedControl>> {
+        let Self { networks, memory, .. } = self;
+        let mut controls = self.controls.borrow_mut();
+        let loaded = controls.get(networks, choice, || {
+            // Nothing of an earlier one is left.
+            memory.set_control(0);
+            memory.free_beside(networks, params)
+        });
+        memory.set_control(controls.bytes());
+        loaded
+    }
+
+    /// Whether an image fits the memory that is free now, and how it can be decoded there. A ControlNet
+    /// that the image does not use makes room for it.
+    pub(super) fn fit(&self, params: &ResolvedParams) -> Result<Fit> {
+        let fit = self.memory.fit(&self.networks, params);
+        if matches!(fit, Ok(Fit::Whole)) || params.is_controlled || !self.free_control() {
+            return fit;
+        }
+        self.memory.fit(&self.networks, params)
+    }
+
+    /// Drops the ControlNet that is on the device; false if there is none.
+    fn free_control(&self) -> bool {
+        let mut controls = self.controls.borrow_mut();
+        let is_there = controls.bytes() > 0;
+        controls.free();
+        self.memory.set_control(0);
+        is_there
     }
 
     /// Computes the modulations of so many steps, if they are not there and their layers stay in their
@@ -107,8 +147,20 @@ impl Engine {
 
     /// The transformer's output at time `t` (0 = noise, 1 = image), which is minus the velocity:
     /// `[1, channels, height, width]` in float32, as `latents`.
-    pub(super) fn predict(&self, latents: &Tensor, t: f32, context: &Context) -> Result<Tensor> {
+    /// A control image steers it.
+    pub(super) fn predict(
+        &self,
+        latents: &Tensor,
+        t: f32,
+        context: &Context,
+        control: Option<&ControlInput>,
+    ) -> Result<Tensor> {
         let Self { networks, ops, .. } = self;
+        if let Some(control) = control {
+            let control = control.control();
+            let output = networks.transformer.forward_steered(ops, latents, t, context, control)?;
+            return Ok(output.f_to_kind(Kind::Float)?);
+        }
         let Caches { denoiser, capture, .. } = &mut *self.caches.borrow_mut();
         let adapters = self.adapters.borrow();
         denoiser.predict(networks, ops, capture, &adapters, (latents, t, context))
@@ -138,6 +190,7 @@ impl Engine {
     /// and for which layers that stay in their file would be read again.
     pub(super) fn free_caches(&self) {
         self.adapters.borrow_mut().free();
+        self.free_control();
         let Caches { prompts, denoiser, .. } = &mut *self.caches.borrow_mut();
         *prompts = PromptCache::default();
         *denoiser = DenoiserGraphs::default();

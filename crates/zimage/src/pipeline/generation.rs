@@ -1,7 +1,10 @@
 //! One image between its noise and its pixels: latents and a step number.
 
+use std::rc::Rc;
+
 use tch::Tensor;
 
+use super::controls::ControlInput;
 use super::engine::Engine;
 use super::guidance;
 use super::image_inputs::{EncodedImages, NoisedImage};
@@ -36,6 +39,8 @@ pub struct Generation {
     masked: Option<NoisedImage>,
     /// The prompt with the noise of variety, once a step has it.
     varied: Option<Context>,
+    /// What steers the steps, if there is a control image.
+    control: Option<Rc<ControlInput>>,
 }
 
 impl Conditioning {
@@ -56,7 +61,9 @@ impl Generation {
     ) -> Result<Self> {
         let sigmas = networks.sigmas(params.steps);
         let step = params.first_step() as usize;
-        let (latents, masked) = match noised(networks, params, seed, images)? {
+        check(params, images)?;
+        let noised = images.map(|images| images.with_noise(networks, seed)).transpose()?.flatten();
+        let (latents, masked) = match noised {
             Some(image) => (image.at(sigmas[step])?, image.masked()),
             None => {
                 let shape = networks.latent_shape(networks.latent_size(params));
@@ -64,7 +71,9 @@ impl Generation {
                 (noise.f_to_device(networks.device)?, None)
             }
         };
-        Ok(Self { params: params.clone(), seed, sigmas, step, latents, masked, varied: None })
+        let control = images.and_then(EncodedImages::control);
+        let (params, varied) = (params.clone(), None);
+        Ok(Self { params, seed, sigmas, step, latents, masked, varied, control })
     }
 
     /// A generation after so many steps, from latents on the device.
@@ -77,11 +86,14 @@ impl Generation {
     ) -> Result<Self> {
         let sigmas = networks.sigmas(params.steps);
         // Without a mask nothing of the initial image is of any more use.
-        let masked = match images {
-            Some(_) => noised(networks, params, seed, images)?.and_then(NoisedImage::masked),
-            None => None,
-        };
-        Ok(Self { params: params.clone(), seed, sigmas, step, latents, masked, varied: None })
+        if images.is_some() || params.is_controlled {
+            check(params, images)?;
+        }
+        let noised = images.map(|images| images.with_noise(networks, seed)).transpose()?.flatten();
+        let masked = noised.and_then(NoisedImage::masked);
+        let control = images.and_then(EncodedImages::control);
+        let (params, varied) = (params.clone(), None);
+        Ok(Self { params, seed, sigmas, step, latents, masked, varied, control })
     }
 
     /// One Euler step, which a GPU may still be computing on return. The result is the model's
@@ -90,11 +102,16 @@ impl Generation {
         self.vary(engine, conditioning)?;
         let t = engine.networks.time(self.sigma());
         let contexts = self.contexts(conditioning, t);
-        let outputs = if contexts.len() > 1 && engine.guides_together.get() {
+        let control = self.control.as_deref();
+        let outputs = if contexts.len() > 1 && engine.guides_together.get() && control.is_none() {
             let all: Vec<_> = contexts.iter().map(|context| (&self.latents, *context)).collect();
             engine.predict_together(&all, t)?
         } else {
-            let each = contexts.iter().map(|context| engine.predict(&self.latents, t, context));
+            if let Some(control) = control {
+                control.modulate(&engine.networks, &engine.networks.times(self.params.steps))?;
+            }
+            let predict = |context: &&Context| engine.predict(&self.latents, t, context, control);
+            let each = contexts.iter().map(predict);
             each.collect::<Result<_>>()?
         };
         self.advance(t, outputs)
@@ -107,6 +124,10 @@ impl Generation {
         engine: &Engine,
         conditioning: &Conditioning,
     ) -> Result<()> {
+        // A ControlNet's blocks are computed for one image at a time.
+        if all.iter().any(|image| image.control.is_some()) {
+            return all.iter_mut().try_for_each(|image| image.step(engine, conditioning).map(drop));
+        }
         let Some(first) = all.first() else { return Ok(()) };
         let (step, t) = (first.step, engine.networks.time(first.sigma()));
         if all.iter().any(|image| image.step != step || image.sigmas != first.sigmas) {
@@ -211,21 +232,15 @@ impl Generation {
     }
 }
 
-/// The initial image of a request that has one, with the noise of this seed.
-fn noised(
-    networks: &Networks,
-    params: &ResolvedParams,
-    seed: u64,
-    images: Option<&EncodedImages>,
-) -> Result<Option<NoisedImage>> {
-    match (params.strength, images) {
-        (Some(_), Some(images)) => images.with_noise(networks, seed).map(Some),
-        (None, None) => Ok(None),
-        (strength, _) => {
-            let found = if strength.is_some() { "no" } else { "an" };
-            Err(Error::Internal(format!(
-                "{found} initial image is there, unlike in the parameters"
-            )))
-        }
+/// Whether the encoded images are those of the parameters.
+fn check(params: &ResolvedParams, images: Option<&EncodedImages>) -> Result<()> {
+    let expected = (params.strength.is_some(), params.is_controlled);
+    let found = images.map_or((false, false), EncodedImages::has);
+    if expected == found {
+        return Ok(());
     }
+    Err(Error::Internal(format!(
+        "an initial image and a control image are there or not, {found:?}, unlike in the parameters, \
+         {expected:?}"
+    )))
 }

@@ -84,7 +84,7 @@ mod tests {
         };
         let mut params = Params { guidance: Some(4.0), ..Params::default() };
         change(&mut params);
-        ResolvedParams::new(&params, defaults, limits, InputImages::None).unwrap()
+        ResolvedParams::new(&params, defaults, limits, InputImages::NONE).unwrap()
     }
 
     #[test]

@@ -32,8 +32,10 @@ struct Footprint {
 #[derive(Clone, Copy, Debug)]
 struct Least {
     decode: u64,
-    /// 0 without an initial image.
+    /// 0 without an initial image and a control image.
     encode: u64,
+    /// What a step takes for a control image; 0 without one.
+    control: u64,
 }
 
 /// More than any image takes for a step and its decoding at once, for models that were not
@@ -59,6 +61,8 @@ pub(super) struct MemoryEstimate {
     room: Option<ImageRoom>,
     /// What libtorch's allocator holds for the model itself: a plan counts it beside the room.
     model: Cell<u64>,
+    /// What a ControlNet holds, which a plan did not count.
+    control: Cell<u64>,
 }
 
 impl MemoryEstimate {
@@ -74,9 +78,11 @@ impl MemoryEstimate {
     /// [`Error::TooLarge`], which says what would fit; or when the GPU fails.
     pub(super) fn fit(&self, networks: &Networks, params: &ResolvedParams) -> Result<Fit> {
         let decoder = networks.decoder_footprint(params);
+        let encodes = params.strength.is_some() || params.is_controlled;
         let least = Least {
             decode: decoder.in_strips,
-            encode: params.strength.map_or(0, |_| networks.encoder_footprint(params).in_strips),
+            encode: if encodes { networks.encoder_footprint(params).in_strips } else { 0 },
+            control: networks.control_bytes(params),
         };
         let expected = self.room.map(|room| Footprint::expected(room.step, params, decoder));
         match (self.measured.get().or(expected), self.available(networks.device)?) {
@@ -98,7 +104,7 @@ impl MemoryEstimate {
     /// The bytes that an image may take now: what is free, and what a plan leaves of it. Unknown on a
     /// CPU without a plan.
     fn available(&self, device: Device) -> Result<Option<u64>> {
-        let room = self.room.map(|room| room.bytes);
+        let room = self.room.map(|room| room.bytes.saturating_sub(self.control.get()));
         let Device::Cuda(ordinal) = device else { return Ok(room) };
         let left = match room {
             Some(room) => {
@@ -108,6 +114,31 @@ impl MemoryEstimate {
             None => u64::MAX,
         };
         Ok(Some(free(ordinal)?.min(left)))
+    }
+
+    /// A ControlNet holds so many bytes from now on.
+    pub(super) fn set_control(&self, bytes: u64) {
+        self.control.set(bytes);
+    }
+
+    /// The bytes that a ControlNet may take beside an image, which may be decoded in strips: unknown where
+    /// nothing is known of the memory.
+    pub(super) fn free_beside(
+        &self,
+        networks: &Networks,
+        params: &ResolvedParams,
+    ) -> Result<Option<u64>> {
+        let decoder = networks.decoder_footprint(params);
+        let expected = self.room.map(|room| Footprint::expected(room.step, params, decoder));
+        let footprint = self.measured.get().or(expected);
+        let step = footprint.map_or(pixels(params).saturating_mul(UNMEASURED), |footprint| {
+            footprint.step_of(params)
+        });
+        let step = step.saturating_add(networks.control_bytes(params));
+        let encode = networks.encoder_footprint(params).in_strips;
+        let needed = step.max(decoder.in_strips).max(encode);
+        let available = self.available(networks.device)?;
+        Ok(available.map(|available| available.saturating_sub(needed)))
     }
 
     /// All that is allocated now is the model's.
@@ -176,6 +207,12 @@ impl Footprint {
         needed <= free
     }
 
+    /// Bytes that a step of an image takes.
+    fn step_of(self, params: &ResolvedParams) -> u64 {
+        let bytes = u128::from(self.step) * u128::from(pixels(params));
+        u64::try_from(bytes / u128::from(self.pixels.max(1))).unwrap_or(u64::MAX)
+    }
+
     /// Whether an image fits `free` bytes.
     fn fit(self, params: &ResolvedParams, least: Least, free: u64) -> Result<Fit> {
         let pixels = pixels(params);
@@ -183,7 +220,8 @@ impl Footprint {
             let bytes = u128::from(bytes) * u128::from(pixels) / u128::from(self.pixels.max(1));
             u64::try_from(bytes).unwrap_or(u64::MAX)
         };
-        let (step, decode) = (scaled(self.step), scaled(self.decode));
+        let step = scaled(self.step).saturating_add(least.control);
+        let decode = scaled(self.decode);
         let needed = step.max(decode.min(least.decode)).max(least.encode);
         if needed > free {
             let (width, height) = (params.width, params.height);
@@ -221,13 +259,14 @@ mod tests {
             mask: true,
         };
         let params = Params { width: Some(width), height: Some(height), ..Params::default() };
-        ResolvedParams::new(&params, defaults, limits, InputImages::None).unwrap()
+        ResolvedParams::new(&params, defaults, limits, InputImages::NONE).unwrap()
     }
 
     #[test]
     fn what_fits_is_scaled_from_one_size() {
         let footprint = Footprint { pixels: 1 << 20, step: 300_000_000, decode: 1_500_000_000 };
-        let in_strips = |params: &ResolvedParams| Least { decode: 500 * pixels(params), encode: 0 };
+        let in_strips =
+            |params: &ResolvedParams| Least { decode: 500 * pixels(params), encode: 0, control: 0 };
         let fits = |(width, height), free| {
             let params = params(width, height);
             footprint.fit(&params, in_strips(&params), free)
@@ -251,7 +290,7 @@ mod tests {
         );
         let error = footprint.fit(&large, encode(2_200_000_001), 2_200_000_000).unwrap_err();
         assert!(matches!(error, Error::TooLarge { needed: 2_200_000_001, .. }), "{error}");
-        let none = Least { decode: 0, encode: 0 };
+        let none = Least { decode: 0, encode: 0, control: 0 };
         let error = footprint.fit(&params(2048, 1024), none, 300_000_000).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Refused);
         assert_eq!(
@@ -269,7 +308,7 @@ mod tests {
         let fits = |bytes_free, (width, height)| {
             let (params, pixels) = (params(width, height), u64::from(width) * u64::from(height));
             let decoder = DecoderFootprint { whole: 1600 * pixels, in_strips: 512 * pixels };
-            let least = Least { decode: decoder.in_strips, encode: 0 };
+            let least = Least { decode: decoder.in_strips, encode: 0, control: 0 };
             Footprint::expected(280, &params, decoder).fit(&params, least, bytes_free)
         };
         let pixels = 1 << 20;

@@ -3,6 +3,7 @@
 //! Source: diffusers `pipelines/z_image/pipeline_z_image.py`. The loop over steps is the caller's,
 //! see [`Generation`].
 
+mod controls;
 mod cuda_graphs;
 mod decoder_thread;
 mod defaults;
@@ -30,9 +31,10 @@ use crate::image::Image;
 use crate::params::{Defaults, InputImages, Limits, Params, ResolvedParams};
 use crate::tokenizer::PromptTokenizer;
 use crate::weights::{LoadedWeights, WeightDescriptors};
+pub use controls::ControlChoice;
 use engine::Engine;
 pub use generation::{Conditioning, Generation};
-pub use image_inputs::{EncodedImages, ImageInputs};
+pub use image_inputs::{ControlImage, EncodedImages, ImageInputs};
 pub use loading::{LoadingPipeline, WarmPipeline};
 pub use memory::{Fit, ImageRoom};
 pub use snapshot::Snapshot;
@@ -71,7 +73,7 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Parameter`] for what the model does not take.
     pub fn resolve(&self, params: &Params) -> Result<ResolvedParams> {
-        self.resolve_with(params, InputImages::None)
+        self.resolve_with(params, InputImages::NONE)
     }
 
     /// The same of a request with these images.
@@ -135,10 +137,11 @@ impl Pipeline {
     }
 
     /// Encodes a request's images, once for all images that it asks for: in strips where memory is short.
+    /// Reads the ControlNet of a control image, unless it was the last one that was used.
     ///
     /// # Errors
-    /// [`Error::Refused`] for an image of another size than the parameters'; or when libtorch fails (out
-    /// of memory).
+    /// [`Error::Refused`] for an image of another size than the parameters'; [`Error::Control`] for a file
+    /// that is no ControlNet of this model; or when libtorch fails (out of memory).
     pub fn encode_images(
         &self,
         params: &ResolvedParams,
@@ -146,7 +149,8 @@ impl Pipeline {
     ) -> Result<EncodedImages> {
         let Engine { networks, memory, .. } = &self.engine;
         let at_once = memory.encodes_at_once(networks, params)?;
-        let encoded = EncodedImages::new(networks, params, images, at_once)?;
+        let net = images.control.as_ref().map(|image| self.engine.control(&image.choice, params));
+        let encoded = EncodedImages::new(networks, params, images, (at_once, net.transpose()?))?;
         networks.synchronize()?;
         Ok(encoded)
     }
@@ -285,7 +289,7 @@ impl Pipeline {
     /// # Errors
     /// [`Error::TooLarge`], which says what would fit; or when the GPU fails.
     pub fn fit(&self, params: &ResolvedParams) -> Result<Fit> {
-        self.engine.memory.fit(&self.engine.networks, params)
+        self.engine.fit(params)
     }
 
     /// Frees all memory that is held only because it may be useful.

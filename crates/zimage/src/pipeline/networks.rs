@@ -22,6 +22,12 @@ use crate::weights::streaming::Streamer;
 use crate::weights::{Form, LoadedFrom, Loader, Streaming, Target};
 use zimage_checkpoint::{DecoderFootprint, EncoderFootprint};
 
+/// The most tokens of a prompt that most requests have.
+const PROMPT_TOKENS: i64 = 512;
+/// Tensors of all tokens that a step has for a control image: those of control blocks, a hint, and those
+/// that the steered blocks begin with.
+const CONTROL_TENSORS: i64 = 6;
+
 /// Text encoder, transformer and autoencoder: allocated, whether or not their weights are read.
 #[derive(Debug)]
 pub(super) struct Networks {
@@ -35,6 +41,10 @@ pub(super) struct Networks {
     pub(super) device: Device,
     pub(super) defaults: Defaults,
     pub(super) limits: Limits,
+    /// In which the matrices of its blocks stay on the device.
+    pub(super) form: Form,
+    /// Whether products of the main layers are in float8.
+    pub(super) float8: bool,
     /// Of the schedule.
     shift: f64,
     train_timesteps: u32,
@@ -90,6 +100,8 @@ impl Networks {
             device,
             defaults: defaults::defaults(checkpoint, &limits),
             limits,
+            form,
+            float8,
             shift: checkpoint.scheduler.shift,
             train_timesteps: checkpoint.scheduler.num_train_timesteps,
             vae_scale: checkpoint.vae.scale() as u32,
@@ -129,6 +141,16 @@ impl Networks {
     /// The memory that encoding an initial image of this size takes.
     pub(super) fn encoder_footprint(&self, params: &ResolvedParams) -> EncoderFootprint {
         EncoderFootprint::of(&self.vae, (params.height, params.width), self.vae_bytes)
+    }
+
+    /// The memory that a step of an image takes for its control image; 0 without one.
+    pub(super) fn control_bytes(&self, params: &ResolvedParams) -> u64 {
+        if !params.is_controlled {
+            return 0;
+        }
+        let tokens = self.grid(params).tokens() + PROMPT_TOKENS;
+        let numbers = tokens * self.transformer.config().dim * CONTROL_TENSORS;
+        numbers as u64 * self.transformer.residual_kind().elt_size_in_bytes() as u64
     }
 
     /// The shape of latents of this size: `[1, channels, height, width]`.

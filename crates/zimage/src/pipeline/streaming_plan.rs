@@ -80,7 +80,7 @@ fn streamed<T>(blocks: Vec<T>, resident: u32) -> impl Iterator<Item = T> {
 }
 
 /// The most bytes that the matrices of a block's attention, or of its feed-forward, take in a slot.
-fn part_bytes(index: &TensorIndex, block: &str, form: Form, kind: Kind) -> usize {
+pub(super) fn part_bytes(index: &TensorIndex, block: &str, form: Form, kind: Kind) -> usize {
     let mut parts: BTreeMap<&str, usize> = BTreeMap::new();
     for (name, (_, stored)) in &index.tensors {
         let rest = name.strip_prefix(block).and_then(|rest| rest.strip_prefix('.'));

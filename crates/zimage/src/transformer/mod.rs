@@ -3,6 +3,7 @@
 //! Source: diffusers `models/transformers/transformer_z_image.py` (`ZImageTransformer2DModel`).
 //! One image at a time, so sequences carry no batch dimension and need no mask.
 
+mod control;
 mod modulations;
 mod patch;
 mod rope;
@@ -19,6 +20,8 @@ use crate::lru::LruCache;
 use crate::nn::{Linear, Precision, Visitor};
 use crate::ops::{Ops, RmsNorm, Rotation, Scale};
 use crate::weights::Weights;
+use control::StepTokens;
+pub(crate) use control::{Control, ControlNet};
 pub(crate) use modulations::Modulations;
 pub(crate) use patch::Grid;
 use rope::RopeTables;
@@ -215,7 +218,23 @@ impl Transformer {
         modulations: &Modulations,
         context: &Context,
     ) -> Result<Tensor> {
-        self.forward_through(ops, latents, modulations, context, usize::MAX)
+        self.forward_through(ops, latents, modulations, context, (None, usize::MAX))
+    }
+
+    /// The same at the time `t`, steered by a control image.
+    ///
+    /// # Errors
+    /// When libtorch fails (out of memory), or the file of streamed weights cannot be read.
+    pub(crate) fn forward_steered(
+        &self,
+        ops: &Ops,
+        latents: &Tensor,
+        t: f32,
+        context: &Context,
+        control: Control<'_>,
+    ) -> Result<Tensor> {
+        let modulations = self.modulations(t)?;
+        self.forward_through(ops, latents, &modulations, context, (Some((control, t)), usize::MAX))
     }
 
     /// Does what [`Transformer::forward`] does with the first block of each stack alone, which all
@@ -225,7 +244,7 @@ impl Transformer {
     /// When libtorch fails (out of memory).
     pub(crate) fn warm_up(&self, ops: &Ops, latents: &Tensor, context: &Context) -> Result<()> {
         let modulations = self.modulations(0.0)?;
-        self.forward_through(ops, latents, &modulations, context, 1).map(drop)
+        self.forward_through(ops, latents, &modulations, context, (None, 1)).map(drop)
     }
 
     fn forward_through(
@@ -234,16 +253,29 @@ impl Transformer {
         latents: &Tensor,
         modulations: &Modulations,
         context: &Context,
-        blocks: usize,
+        (control, blocks): (Option<(Control<'_>, f32)>, usize),
     ) -> Result<Tensor> {
         let Context { prompt, grid, rotations } = context;
         let patches = grid.patchify(&latents.f_to_kind(self.precision.compute)?)?;
         let image = pad(self.image_embedder.forward(&patches)?, &self.image_pad)?;
         let image = image.f_to_kind(self.precision.residual)?;
         let (refiner, layers) = (&modulations.noise_refiner, &modulations.layers);
+        // Held beside the refined tokens where the control blocks begin with them.
+        let embedded = control.map(|_| image.shallow_clone());
         let refined = self.noise_refiner.forward(ops, image, &rotations.image, refiner, blocks)?;
         let joint = Tensor::f_cat(&[&refined, prompt], 0)?;
-        let joint = self.layers.forward(ops, joint, &rotations.joint, layers, blocks)?;
+        let joint = match control.zip(embedded) {
+            Some(((control, t), embedded)) => {
+                let own = control.modulations(self, t)?;
+                let tokens = StepTokens { embedded: &embedded, refined: &refined, prompt };
+                let of = (self, rotations);
+                let mut hints = control.begin(ops, of, tokens, (&own, refiner), blocks)?;
+                drop((embedded, refined));
+                let mut add = |block: usize, sum: &Tensor| hints.add_to(block, sum);
+                self.layers.forward_with(ops, joint, &rotations.joint, layers, blocks, &mut add)?
+            }
+            None => self.layers.forward(ops, joint, &rotations.joint, layers, blocks)?,
+        };
         let image = joint.f_narrow(0, 0, grid.tokens())?;
         grid.unpatchify(&self.last.forward(&image, modulations.last(), self.precision.compute)?)
     }
@@ -351,6 +383,16 @@ impl Transformer {
         let blocks = Tensor::f_stack(&blocks, 1)?;
         let last = self.last.scale(&embedded)?;
         Modulations::of(blocks.f_get(0)?, last, refiners)
+    }
+
+    /// Its dimensions.
+    pub(crate) fn config(&self) -> &TransformerConfig {
+        &self.config
+    }
+
+    /// The kind of the residual stream.
+    pub(crate) fn residual_kind(&self) -> Kind {
+        self.precision.residual
     }
 
     /// The kind of matrix products.

@@ -22,6 +22,11 @@ impl Grid {
         Self { channels, rows: height / patch, columns: width / patch, patch }
     }
 
+    /// The same grid of latents with other channels.
+    pub(super) fn of_channels(self, channels: i64) -> Self {
+        Self { channels, ..self }
+    }
+
     /// The number of tokens without padding.
     pub(crate) fn tokens(&self) -> i64 {
         self.rows * self.columns

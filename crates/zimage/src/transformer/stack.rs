@@ -4,6 +4,7 @@
 //! residual sum that ends a block is computed together with the norm that begins the next.
 
 use tch::{Device, Kind, Tensor};
+use zimage_cuda::Rows;
 
 use crate::checkpoint::TransformerConfig;
 use crate::error::Result;
@@ -61,6 +62,64 @@ pub(super) struct Modulation {
     pub(super) ffn_gate: Tensor,
 }
 
+/// A sequence on its way through a stack.
+#[derive(Debug)]
+pub(super) struct StackPass<'a> {
+    blocks: &'a [Block],
+    ops: &'a Ops,
+    rotation: &'a Rotation,
+    modulations: &'a [Modulation],
+    /// After the blocks before `at`.
+    pub(super) x: Tensor,
+    /// The input of the next block, unless it is the first.
+    normed: Option<Rows>,
+    at: usize,
+}
+
+impl StackPass<'_> {
+    /// Computes the next block; before its end, `add` is given the block's number and its sum, to which
+    /// it may add in place. False if there is none.
+    pub(super) fn advance(
+        &mut self,
+        add: &mut dyn FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<bool> {
+        let Self { blocks, ops, rotation, modulations, at, .. } = *self;
+        let Some(block) = blocks.get(at) else { return Ok(false) };
+        let modulation = modulations.get(at);
+        let normed = match self.normed.take() {
+            Some(normed) => normed,
+            None => ops.norm(&self.x, block.begin(modulation), block.takes_float8())?,
+        };
+        let [attention, feed_forward] = &block.streamed;
+        let acquired = attention.as_ref().map(StreamedPart::acquire).transpose()?;
+        let attended = block.attention.forward(ops, &normed, rotation)?;
+        drop((acquired, normed));
+        let (sum, rows) = ops.residual_norm(
+            &self.x,
+            &attended,
+            Some(scale(&block.attention_norm2, modulation.map(|m| &m.attention_gate))),
+            scale(&block.ffn_norm1, modulation.map(|m| &m.ffn_scale)),
+            block.takes_float8(),
+        )?;
+        let acquired = feed_forward.as_ref().map(StreamedPart::acquire).transpose()?;
+        let fed = block.feed_forward.forward(ops, &rows)?;
+        drop((acquired, rows));
+        add(at, &sum)?;
+        let gate = Some(scale(&block.ffn_norm2, modulation.map(|m| &m.ffn_gate)));
+        match blocks.get(at + 1) {
+            Some(next) => {
+                let begin = next.begin(modulations.get(at + 1));
+                let (x, normed) =
+                    ops.residual_norm(&sum, &fed, gate, begin, next.takes_float8())?;
+                (self.x, self.normed) = (x, Some(normed));
+            }
+            None => self.x = ops.residual(&sum, &fed, gate)?,
+        }
+        self.at += 1;
+        Ok(true)
+    }
+}
+
 impl Stack {
     /// Takes `{group}.0.*` to `{group}.{count - 1}.*`; with a time width, blocks are modulated.
     pub(super) fn load(
@@ -110,42 +169,40 @@ impl Stack {
     pub(super) fn forward(
         &self,
         ops: &Ops,
-        mut x: Tensor,
+        x: Tensor,
         rotation: &Rotation,
         modulations: &[Modulation],
         most: usize,
     ) -> Result<Tensor> {
+        self.forward_with(ops, x, rotation, modulations, most, &mut |_, _| Ok(()))
+    }
+
+    /// The same; before the end of each block, `add` may add to its sum in place.
+    pub(super) fn forward_with(
+        &self,
+        ops: &Ops,
+        x: Tensor,
+        rotation: &Rotation,
+        modulations: &[Modulation],
+        most: usize,
+        add: &mut dyn FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<Tensor> {
+        let mut pass = self.begin(ops, x, rotation, modulations, most);
+        while pass.advance(add)? {}
+        Ok(pass.x)
+    }
+
+    /// A pass of `x` that is computed block by block.
+    pub(super) fn begin<'a>(
+        &'a self,
+        ops: &'a Ops,
+        x: Tensor,
+        rotation: &'a Rotation,
+        modulations: &'a [Modulation],
+        most: usize,
+    ) -> StackPass<'a> {
         let blocks = &self.0[..self.0.len().min(most)];
-        let at = |i: usize| blocks.get(i).map(|block| (block, modulations.get(i)));
-        let Some((first, modulation)) = at(0) else { return Ok(x) };
-        let mut normed = ops.norm(&x, first.begin(modulation), first.takes_float8())?;
-        for (i, block) in blocks.iter().enumerate() {
-            let modulation = modulations.get(i);
-            let [attention, feed_forward] = &block.streamed;
-            let acquired = attention.as_ref().map(StreamedPart::acquire).transpose()?;
-            let attended = block.attention.forward(ops, &normed, rotation)?;
-            drop(acquired);
-            let (sum, rows) = ops.residual_norm(
-                &x,
-                &attended,
-                Some(scale(&block.attention_norm2, modulation.map(|m| &m.attention_gate))),
-                scale(&block.ffn_norm1, modulation.map(|m| &m.ffn_scale)),
-                block.takes_float8(),
-            )?;
-            let acquired = feed_forward.as_ref().map(StreamedPart::acquire).transpose()?;
-            let fed = block.feed_forward.forward(ops, &rows)?;
-            drop(acquired);
-            let gate = Some(scale(&block.ffn_norm2, modulation.map(|m| &m.ffn_gate)));
-            match at(i + 1) {
-                Some((next, modulation)) => {
-                    let begin = next.begin(modulation);
-                    (x, normed) =
-                        ops.residual_norm(&sum, &fed, gate, begin, next.takes_float8())?;
-                }
-                None => x = ops.residual(&sum, &fed, gate)?,
-            }
-        }
-        Ok(x)
+        StackPass { blocks, ops, rotation, modulations, x, normed: None, at: 0 }
     }
 
     /// Visits the linear maps of the sequence's tokens.

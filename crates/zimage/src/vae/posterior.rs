@@ -33,6 +33,11 @@ impl Posterior {
         self.scaled(&self.mean.f_add(&self.deviation.f_mul(normal)?)?)
     }
 
+    /// The most likely latents, as the transformer has them.
+    pub(crate) fn mode(&self) -> Result<Tensor> {
+        self.scaled(&self.mean)
+    }
+
     /// Latents in the transformer's scale.
     pub(super) fn scaled(&self, latents: &Tensor) -> Result<Tensor> {
         Ok(latents.f_sub_scalar(self.shift)?.f_mul_scalar(self.scaling)?)

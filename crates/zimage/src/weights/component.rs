@@ -3,6 +3,7 @@
 //! [`Weights::take`] states a tensor's name and shape, and returns a view of its place in the arena.
 //! The [`Loader`] then reads all bytes at once with many threads.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
@@ -50,6 +51,34 @@ pub struct Weights<'a> {
     blocks: Blocks<'a>,
 }
 
+/// The bytes that a component takes on a device, at most, where these blocks are streamed.
+pub(crate) fn bytes_on_device(
+    index: &TensorIndex,
+    streamed: &BTreeSet<String>,
+    form: Form,
+    kind: Kind,
+) -> usize {
+    let is_elsewhere = |name: &str| {
+        let mut parts = name.splitn(3, '.');
+        let block =
+            parts.next().zip(parts.next()).map(|(group, number)| format!("{group}.{number}"));
+        let is_streamed = block.is_some_and(|block| streamed.contains(&block));
+        let rest = parts.next().unwrap_or_default();
+        is_streamed && is_block_matrix(rest) || !streamed.is_empty() && name.ends_with(MODULATION)
+    };
+    let tensors = index.tensors.iter().filter(|(name, _)| !is_elsewhere(name));
+    tensors.map(|(name, (_, stored))| bytes_at_most(name, stored, form, kind)).sum()
+}
+
+/// The most bytes of an arena that a tensor takes.
+fn bytes_at_most(name: &str, stored: &StoredTensor, form: Form, kind: Kind) -> usize {
+    let part = name.splitn(3, '.').nth(2).filter(|part| is_block_matrix(part));
+    match part {
+        Some(_) => bytes_in_slot(name, stored, form, kind),
+        None => aligned(stored.numbers() as usize * kind.elt_size_in_bytes()),
+    }
+}
+
 /// The matrices that stay in their file where blocks are streamed: see [`crate::nn::FileLinear`].
 const MODULATION: &str = ".adaLN_modulation.0.weight";
 
@@ -74,7 +103,12 @@ impl Loader {
         component: Component,
         target: Target,
     ) -> Result<Weights<'_>> {
-        Ok(Weights::new(checkpoint.tensor_index(component)?, target, self))
+        Ok(self.weights_of(checkpoint.tensor_index(component)?, target))
+    }
+
+    /// The tensors of files that belong to no checkpoint.
+    pub(crate) fn weights_of(&mut self, index: TensorIndex, target: Target) -> Weights<'_> {
+        Weights::new(index, target, self)
     }
 }
 
@@ -330,11 +364,7 @@ impl Weights<'_> {
 
     /// The most bytes of the arena that a tensor takes.
     fn bytes_at_most(&self, name: &str, stored: &StoredTensor) -> usize {
-        let part = name.splitn(3, '.').nth(2).filter(|part| is_block_matrix(part));
-        match part {
-            Some(_) => bytes_in_slot(name, stored, self.blocks.form, self.target.kind),
-            None => aligned(self.expanded_bytes(stored)),
-        }
+        bytes_at_most(name, stored, self.blocks.form, self.target.kind)
     }
 
     // A file has no more numbers than four a byte, so this cannot overflow.

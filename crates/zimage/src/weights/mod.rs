@@ -18,6 +18,7 @@ mod retained;
 pub(crate) mod streaming;
 
 pub(crate) use blocks::{BlockMatrix, Form, Streaming, bytes_in_slot};
+pub(crate) use component::bytes_on_device;
 pub use component::{Target, Weights};
 pub(crate) use file_rows::FileRows;
 pub use loader::{LoadedFrom, LoadedWeights, Loader, Progress};

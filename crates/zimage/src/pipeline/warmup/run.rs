@@ -225,7 +225,7 @@ fn prompt(networks: &Networks, tokens: usize) -> Vec<i64> {
 }
 
 fn resolve(networks: &Networks, size: WarmupSize) -> Result<ResolvedParams> {
-    networks.resolve(&size.params(), InputImages::None)
+    networks.resolve(&size.params(), InputImages::NONE)
 }
 
 /// Whether the model takes the step's size.
