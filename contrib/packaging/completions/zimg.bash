@@ -1498,12 +1498,16 @@ _zimg() {
             return 0
             ;;
         zimg__subcmd__pull)
-            opts="-n -y -q -h --revision --only --dry-run --yes --quiet --socket --json --help"
+            opts="-n -y -q -h --lora-dir --revision --only --dry-run --yes --quiet --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --lora-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --revision)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

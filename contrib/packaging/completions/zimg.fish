@@ -284,6 +284,7 @@ complete -c zimg -n "__fish_zimg_using_subcommand status" -s h -l help -d 'Print
 complete -c zimg -n "__fish_zimg_using_subcommand metrics" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand metrics" -l json -d 'Print events as lines of JSON on standard output'
 complete -c zimg -n "__fish_zimg_using_subcommand metrics" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c zimg -n "__fish_zimg_using_subcommand pull" -l lora-dir -d 'Fetch a LoRA into this directory, one of zimaged\'s --lora-dir, instead of a checkpoint' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand pull" -l revision -d 'A branch, a tag or a commit' -r
 complete -c zimg -n "__fish_zimg_using_subcommand pull" -l socket -d 'The daemon\'s socket' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand pull" -l only -d 'Fetch this repository\'s files only, not the text encoder and the VAE that it lacks'

@@ -96,6 +96,12 @@ pub enum Error {
         /// The repository.
         repository: String,
     },
+    /// Nothing in the repository can be a LoRA.
+    #[error("{repository} has no LoRA: no safetensors file beside those of a model's components")]
+    NoLora {
+        /// The repository.
+        repository: String,
+    },
     /// A folder of the diffusers layout lacks a file.
     #[error("{repository} is not complete: it has no {file}")]
     Incomplete {

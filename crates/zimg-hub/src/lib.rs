@@ -31,5 +31,5 @@ pub use listing::{Listing, RemoteFile};
 pub use names::{Commit, FilePath, ModelRequest, Repository, Revision};
 pub use plan::{Plan, PlannedFile};
 pub use pull::pull;
-pub use select::{Choice, Companion, Parts, choose};
+pub use select::{Choice, Companion, Parts, choose, choose_lora};
 pub use stop::Stop;

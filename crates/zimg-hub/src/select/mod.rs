@@ -1,10 +1,13 @@
 //! Which files of a repository make a checkpoint: by their names, since nothing is fetched yet.
 
 mod diffusers;
+mod lora;
 mod split;
 #[cfg(test)]
 mod tests;
 mod variant;
+
+pub use lora::choose_lora;
 
 use crate::error::{Error, Result};
 use crate::listing::{Listing, RemoteFile};

@@ -7,7 +7,7 @@ use crate::listing::{Listing, RemoteFile};
 use crate::names::FilePath;
 
 /// Folders whose files are not the transformer; those of ComfyUI and of diffusers.
-const OTHERS: [&str; 14] = [
+pub(super) const OTHERS: [&str; 14] = [
     "clip",
     "controlnet",
     "embeddings",

@@ -193,3 +193,26 @@ fn gguf_files_beside_a_folder_are_variants() {
     assert_eq!(chosen("a/b", &names).unwrap().1, Parts::Folder);
     assert_eq!(chosen("a/b:Q4_K", &names).unwrap().0[0], "vae/diffusion_pytorch_model.safetensors");
 }
+
+#[test]
+fn a_lora_is_one_file_and_the_configuration_beside_it() {
+    let found = |asked: &str, names: &[&str]| {
+        let files = choose_lora(&asked.parse().unwrap(), &listing(names))?;
+        Ok::<_, Error>(files.iter().map(|file| file.path.to_string()).collect::<Vec<_>>())
+    };
+    let one = ["README.md", "pytorch_lora_weights.safetensors"];
+    assert_eq!(found("a/b", &one).unwrap(), ["pytorch_lora_weights.safetensors"]);
+    let peft = ["x/adapter_config.json", "adapter_model.safetensors", "adapter_config.json"];
+    assert_eq!(found("a/b", &peft).unwrap(), ["adapter_model.safetensors", "adapter_config.json"]);
+    // Names as alibaba-pai's distilled adapters have them.
+    let steps = ["Distill-8-Steps.safetensors", "Distill-4-Steps.safetensors"];
+    assert!(matches!(found("a/b", &steps), Err(Error::SeveralVariants { .. })));
+    let four = found("a/b:Distill-4-Steps", &steps).unwrap();
+    assert_eq!(four, ["Distill-4-Steps.safetensors"]);
+    assert_eq!(found("a/b:Distill-4-Steps.safetensors", &steps).unwrap(), four);
+    assert!(matches!(found("a/b:two", &steps), Err(Error::NoVariant { .. })));
+    let comfy = ["split_files/loras/ink.safetensors", "split_files/vae/ae.safetensors"];
+    assert_eq!(found("a/b", &comfy).unwrap(), ["split_files/loras/ink.safetensors"]);
+    assert!(matches!(found("a/b", TURBO), Err(Error::NoLora { .. })));
+    assert!(matches!(found("a/b", &["lora.pt"]), Err(Error::NoLora { .. })));
+}

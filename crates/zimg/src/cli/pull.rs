@@ -1,5 +1,7 @@
 //! Arguments of `zimg pull`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use zimg_hub::{ModelRequest, Revision};
 
@@ -16,6 +18,12 @@ pub(crate) struct PullArgs {
     /// diffusers' layout it is the infix of its files, as fp16.
     #[arg(value_name = "MODEL", default_value = DEFAULT, value_parser = request)]
     pub(crate) model: ModelRequest,
+    /// Fetch a LoRA into this directory, one of zimaged's --lora-dir, instead of a checkpoint
+    ///
+    /// The file is linked from the cache, or copied to another disk: DIR/NAME/FILE, where NAME is the
+    /// repository's. VARIANT names one of several.
+    #[arg(long, value_name = "DIR", value_parser = super::values::path())]
+    pub(crate) lora_dir: Option<PathBuf>,
     /// A branch, a tag or a commit
     #[arg(long, value_name = "REVISION", default_value = "main", value_parser = revision)]
     pub(crate) revision: Revision,

@@ -1,7 +1,7 @@
 //! `zimg pull`: fetches a checkpoint from the Hugging Face Hub, or a mirror, into its cache.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -9,12 +9,13 @@ use std::time::Duration;
 use zimg_client::Failure;
 use zimg_hub::{
     Cache, Companion, Error, FilePath, Hub, HubSettings, ModelRequest, Parts, Plan, RemoteFile,
-    Revision, Stop, choose, pull,
+    Revision, Stop, choose, choose_lora, pull,
 };
+use zimg_text::shell_word;
 
 use crate::cli::{CommonArgs, PullArgs};
 use crate::exit::Exit;
-use crate::fetch::{FileEvent, PullReporter, PulledModel, check_disk, failure};
+use crate::fetch::{FileEvent, PullReporter, PulledLora, PulledModel, check_disk, failure};
 use crate::interrupt::Interrupt;
 use crate::progress::ReportStyle;
 use crate::{format, json};
@@ -28,6 +29,8 @@ const PACE: Duration = Duration::from_millis(200);
 struct Pull {
     plans: Vec<Plan>,
     parts: Parts,
+    /// The weights of the LoRA that is fetched instead.
+    lora: Option<FilePath>,
 }
 
 /// Fetches the checkpoint and prints its path.
@@ -62,9 +65,25 @@ pub(crate) fn run(args: &PullArgs, common: &CommonArgs) -> Result<(), Exit> {
         fetch(&hub, plan, &stop, &mut report)?;
     }
     report.finish();
+    if let Some(directory) = &args.lora_dir {
+        return place_lora(directory, &pulled, &mut report, common.json);
+    }
     let model = pulled.model(total);
     report.say(&format!("ready: {}", model.command()));
     model.print(common.json)
+}
+
+/// Places a LoRA that is fetched in the directory, and prints its path.
+fn place_lora(
+    directory: &Path,
+    pulled: &Pull,
+    report: &mut PullReporter,
+    json: bool,
+) -> Result<(), Exit> {
+    let (Some(plan), Some(weights)) = (pulled.plans.first(), &pulled.lora) else { return Ok(()) };
+    let lora = PulledLora::place(directory, plan, weights.name())?;
+    report.say(&format!("ready: zimg --lora {}", shell_word(Path::new(&lora.name))));
+    lora.print(json)
 }
 
 /// The environment's settings.
@@ -81,6 +100,13 @@ fn settings() -> Result<HubSettings, Failure> {
 fn plan(args: &PullArgs, hub: &Hub, cache: &Cache, stop: &Stop) -> Result<Pull, Error> {
     let ModelRequest { repository, .. } = &args.model;
     let listing = hub.list(repository, &args.revision, stop)?;
+    if args.lora_dir.is_some() {
+        let files = choose_lora(&args.model, &listing)?;
+        let lora = files.first().map(|file| file.path.clone());
+        let revision = (&args.revision, &listing.commit);
+        let plan = Plan::new(hub, cache, repository, revision, &files, stop)?;
+        return Ok(Pull { plans: vec![plan], parts: Parts::Folder, lora });
+    }
     let chosen = choose(&args.model, &listing)?;
     let revision = (&args.revision, &listing.commit);
     let mut plans = vec![Plan::new(hub, cache, repository, revision, &chosen.files, stop)?];
@@ -93,7 +119,7 @@ fn plan(args: &PullArgs, hub: &Hub, cache: &Cache, stop: &Stop) -> Result<Pull, 
         *vae = Some(other_vae);
         plans.push(plan);
     }
-    Ok(Pull { plans, parts })
+    Ok(Pull { plans, parts, lora: None })
 }
 
 /// The text encoder and the VAE for a repository that has only a transformer.

@@ -26,6 +26,11 @@ pub(super) enum PullEvent<'a> {
         vae: Option<String>,
         bytes: u64,
     },
+    PulledLora {
+        path: String,
+        lora: &'a str,
+        bytes: u64,
+    },
 }
 
 /// A file that belongs to the pull.

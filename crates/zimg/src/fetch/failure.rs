@@ -16,9 +16,10 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::Unreachable { .. }
         | Error::ServerError { .. }
         | Error::Interrupted { .. } => Kind::Unavailable,
-        Error::NotFound { .. } | Error::NoVariant { .. } | Error::NoCheckpoint { .. } => {
-            Kind::NotFound
-        }
+        Error::NotFound { .. }
+        | Error::NoVariant { .. }
+        | Error::NoCheckpoint { .. }
+        | Error::NoLora { .. } => Kind::NotFound,
         Error::Denied { .. } => Kind::Permission,
         Error::RateLimited { .. } => Kind::Busy,
         Error::Incomplete { .. }

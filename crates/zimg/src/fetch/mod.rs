@@ -3,11 +3,13 @@
 mod disk;
 mod events;
 mod failure;
+mod lora;
 mod reporter;
 mod result;
 
 pub(crate) use disk::check_disk;
 pub(crate) use events::FileEvent;
 pub(crate) use failure::failure;
+pub(crate) use lora::PulledLora;
 pub(crate) use reporter::PullReporter;
 pub(crate) use result::PulledModel;

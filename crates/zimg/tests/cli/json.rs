@@ -187,7 +187,7 @@ fn all_lines() -> Vec<String> {
 }
 
 /// Events of `zimg pull`, which needs a server: `tests/pull/fetching.rs` holds them to the schema.
-const OF_PULL: [&str; 5] = ["fetched", "fetching", "file", "pulled", "retry"];
+const OF_PULL: [&str; 6] = ["fetched", "fetching", "file", "pulled", "pulled_lora", "retry"];
 
 #[test]
 fn every_line_is_as_the_schema_says_and_the_schema_says_no_more() {

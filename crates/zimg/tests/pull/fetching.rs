@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::fixture::{Machine, TURBO, WEIGHTS, content, done, gguf, turbo};
+use crate::fixture::{Machine, TURBO, WEIGHTS, content, done, failed, gguf, loras, turbo};
 use crate::schema::Schema;
 use crate::server::{Act, COMMIT, Server, checksum};
 
@@ -170,4 +170,42 @@ fn redirects_are_followed_and_the_token_stays_with_the_hub() {
     assert_eq!(has_token(&storage), [None]);
     // A repository that was renamed.
     done(&machine.pull(&["old/name", "--dry-run"]));
+}
+
+#[test]
+fn a_lora_is_linked_into_the_directory_of_the_daemon() {
+    let machine = Machine::with(Server::start(loras(), |_| Act::Serve));
+    let directory = machine.home.path().join("loras");
+    let pull = |words: &[&str]| {
+        let option = format!("--lora-dir={}", directory.display());
+        machine.pull(&[&[option.as_str()], words].concat())
+    };
+    let output = pull(&["someone/Z-Image-Distill:Distill-4-Steps"]);
+    let file = directory.join("Z-Image-Distill/Distill-4-Steps.safetensors");
+    assert_eq!(done(&output), format!("{}\n", file.display()));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.ends_with("ready: zimg --lora Z-Image-Distill/Distill-4-Steps\n"), "{said}");
+    let expected = content("Distill-4-Steps.safetensors", 3000);
+    assert_eq!(fs::read(&file).unwrap(), expected);
+    let cached = machine.snapshot("someone/Z-Image-Distill").join("Distill-4-Steps.safetensors");
+    let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
+    assert_eq!(inode(&file), inode(&cached), "it takes no room twice");
+    assert!(!file.with_file_name("Distill-8-Steps.safetensors").exists());
+    // Again: it is there.
+    done(&pull(&["someone/Z-Image-Distill:Distill-4-Steps"]));
+    let events = done(&pull(&["someone/ink", "--json"]));
+    let last = events.lines().last().unwrap();
+    assert_eq!(Schema::read().check(last), "pulled_lora");
+    assert!(last.contains(r#""lora":"ink""#), "{last}");
+    for name in ["adapter_model.safetensors", "adapter_config.json"] {
+        assert!(directory.join("ink").join(name).exists(), "{name}");
+    }
+    // Another file in its place stays.
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, vec![0; 3000]).unwrap();
+    let (code, said) = failed(&pull(&["someone/Z-Image-Distill:Distill-4-Steps"]));
+    assert!(code == 73 && said.contains("exists and is another file"), "{code} {said}");
+    assert_eq!(fs::read(&file).unwrap(), vec![0; 3000]);
+    let (code, said) = failed(&pull(&["someone/Z-Image-Distill"]));
+    assert!(code == 64 && said.contains("Distill-8-Steps") || said.contains("8-Steps"), "{said}");
 }

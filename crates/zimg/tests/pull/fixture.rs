@@ -62,6 +62,17 @@ pub(crate) fn gguf() -> Repositories {
     vec![("leejet/Z-Image-Turbo-GGUF", gguf), ("Comfy-Org/z_image_turbo", comfy)]
 }
 
+/// Repositories of LoRAs: one with two files, one of peft's.
+pub(crate) fn loras() -> Repositories {
+    let distilled = files(&[
+        ("README.md", 100),
+        ("Distill-4-Steps.safetensors", 3000),
+        ("Distill-8-Steps.safetensors", 4000),
+    ]);
+    let peft = files(&[("adapter_model.safetensors", 2000), ("adapter_config.json", 400)]);
+    vec![("someone/Z-Image-Distill", distilled), ("someone/ink", peft)]
+}
+
 /// `zimg` with an empty home, an empty cache and this server.
 pub(crate) struct Machine {
     pub(crate) home: TempDir,
