@@ -1,8 +1,6 @@
 //! `--hires` through the whole way with the built-in model: two passes of one job, with progress, previews,
 //! resume points, metadata and `redo`.
 
-#![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
-
 use std::fs;
 
 use zimage_ipc::{Command, Report};
