@@ -107,12 +107,13 @@ export async function startBrowser() {
  * A page in a context of its own. `close()` checks what every page must have: no error in the
  * console, and no request to another host.
  */
-export async function openPage(service, { width = 1280, height = 860, dark = false, locale = "en-US", hash = "", reducedMotion = "no-preference", outages = false, complete = true, context: more = {} } = {}) {
+export async function openPage(service, { width = 1280, height = 860, dark = false, locale = "en-US", hash = "", reducedMotion = "no-preference", outages = false, complete = true, script, context: more = {} } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: dark ? "dark" : "light", locale, reducedMotion, ...more });
   await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: service.url });
+  if (script) await context.addInitScript(script);
   const page = await context.newPage();
   // A busy machine takes seconds for an image.
-  page.setDefaultTimeout(90000);
+  page.setDefaultTimeout(Number(process.env.PAGE_TIMEOUT ?? 90000));
   const errors = [];
   const isOutage = (text) => outages && /Failed to load resource|ERR_CONNECTION|ERR_INCOMPLETE|ERR_EMPTY/.test(text);
   // A job can be cancelled between its event and the question for it.

@@ -1,6 +1,6 @@
-// The front's API /zimg/v1: questions, refusals, and the one stream of events.
+// The front's API /zimg/v1: questions and refusals.
 
-const ROOT = "zimg/v1/";
+export const ROOT = "zimg/v1/";
 
 /** What the front refused, with its sentence. */
 export class Refusal extends Error {
@@ -54,30 +54,3 @@ export const imageAddress = (id, how = {}) => {
   const query = new URLSearchParams(how).toString();
   return `${ROOT}images/${encodeURIComponent(id)}${query && `?${query}`}`;
 };
-
-const EVENTS = "accepted waiting started step preview decoding image resumed done failed removed status reset".split(" ");
-
-/**
- * Follows all jobs of this user and the daemon's state, until the page is left. The browser
- * resumes a broken stream by itself with `Last-Event-ID`; where it gives up, this starts again.
- * @param {(name: string, data: any) => void} onevent @param {(open: boolean) => void} onopen
- * @param {() => Promise<any>} enter what is to be done first where a session has ended
- */
-export function follow(onevent, onopen, enter) {
-  let delay = 500;
-  const start = () => {
-    const stream = new EventSource(ROOT + "events");
-    stream.onopen = () => {
-      delay = 500;
-      onopen(true);
-    };
-    stream.onerror = () => {
-      onopen(false);
-      if (stream.readyState !== EventSource.CLOSED) return;
-      setTimeout(() => enter().then(start), delay);
-      delay = Math.min(delay * 2, 8000);
-    };
-    for (const name of EVENTS) stream.addEventListener(name, (event) => onevent(name, JSON.parse(event.data)));
-  };
-  start();
-}

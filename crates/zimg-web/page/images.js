@@ -1,10 +1,10 @@
 // Images of jobs: their settings, and what can be done with them.
 
-import { ask, imageAddress } from "./api.js";
+import { imageAddress } from "./api.js";
 import { h } from "./dom.js";
 import { draft, params as drafted, put, take } from "./draft.js";
 import { theForm } from "./form.js";
-import { jobs, submit, unfinished } from "./state.js";
+import { jobs, refresh, submit, unfinished } from "./state.js";
 import { t } from "./texts.js";
 
 /** @typedef {import("../page-types").Job} Job */
@@ -33,8 +33,7 @@ export function settingsOf({ job, image }) {
 
 /** Completes a job of the list, which has only a long prompt's beginning, and not always what the model chose. @param {Job} job */
 export async function whole(job) {
-  if (!job.prompt_cut && job.started) return;
-  Object.assign(job, await ask("GET", `jobs/${encodeURIComponent(job.id)}`));
+  if (job.prompt_cut || !job.started) await refresh(job.id);
 }
 
 /** Puts an image's settings, or some of them, into the form. @param {Shown} shown @param {"all" | "prompt" | "seed"} which */
@@ -67,3 +66,6 @@ export function tile(shown, small) {
   element.style.setProperty("--ratio", String(image.width / image.height));
   return element;
 }
+
+/** The button of an image. @param {string} id @returns {HTMLElement | null} */
+export const tileOf = (id) => document.querySelector(`[data-image="${CSS.escape(id)}"]`);

@@ -3,7 +3,7 @@
 import { Refusal } from "./api.js";
 import { button, h, iconButton } from "./dom.js";
 import { put, take } from "./draft.js";
-import { again, download, sidesOf, tile, vary, whole } from "./images.js";
+import { again, download, sidesOf, tile, tileOf, vary, whole } from "./images.js";
 import { jobs, listed, listen, remove, status, unfinished } from "./state.js";
 import { murmur, say } from "./say.js";
 import { number, t } from "./texts.js";
@@ -71,10 +71,13 @@ class ZNow extends HTMLElement {
     const name = status?.model?.name;
     if (!this.empty || this.emptyFor !== name) [this.empty, this.emptyFor] = [empty(name), name];
     const children = wanted.length || !listed ? wanted : [this.empty];
+    const focused = document.activeElement?.getAttribute("data-image");
     // Elements that stay keep their place and focus.
     for (const child of [...this.children]) if (!children.includes(/** @type {HTMLElement} */ (child))) child.remove();
     children.forEach((child, at) => this.children[at] !== child && this.insertBefore(child, this.children[at] ?? null));
     cards.forEach(({ show }) => show());
+    // An image that is in another card now, or in the gallery, keeps it, too.
+    if (focused) queueMicrotask(() => document.activeElement === document.body && tileOf(focused)?.focus());
   }
 }
 

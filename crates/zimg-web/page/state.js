@@ -1,6 +1,6 @@
 // What the page knows: the daemon's state, the parameters, the jobs. Elements listen to it.
 
-import { ask, follow, Refusal } from "./api.js";
+import { ask, Refusal } from "./api.js";
 
 /** @typedef {import("../page-types").Job} Job */
 
@@ -35,7 +35,7 @@ export function listen(element, kinds, call) {
 }
 
 /** @param {string} kind @param {Job} [job] */
-const tell = (kind, job) => target.dispatchEvent(new CustomEvent(kind, { detail: job }));
+export const tell = (kind, job) => target.dispatchEvent(new CustomEvent(kind, { detail: job }));
 
 /** @param {Job} job */
 export const unfinished = (job) => job.state === "waiting" || job.state === "running" || job.state === "blocked";
@@ -46,11 +46,11 @@ export const jobOf = (id) => jobs.find((job) => job.id === id);
 export async function begin(signIn) {
   await enter(signIn);
   const [now, table] = await Promise.all([ask("GET", "status"), ask("GET", "parameters")]);
-  status = now;
   parameters = table.parameters;
-  tell("status");
+  know(now);
   await list();
-  follow(receive, (open) => {
+  events = await import("./events.js");
+  events.follow((open) => {
     // A front that was restarted may be a newer one, and this page's key may have ended.
     if (open && connected === false) list().catch(() => undefined);
     connected = open;
@@ -58,112 +58,116 @@ export async function begin(signIn) {
   }, () => enter(signIn));
 }
 
+/** Takes the daemon's state. @param {import("../page-types").Status} now */
+export function know(now) {
+  status = now;
+  tell("status");
+}
+
 /** Lets the user sign in if that is needed. @param {() => Promise<any>} signIn */
 const enter = (signIn) => ask("GET", "session").then(({ signed_in }) => signed_in || signIn(), () => undefined);
 
+/** What happens after the first sight; none before. @type {typeof import("./events.js") | undefined} */
+let events;
+
+/**
+ * Takes an answer with jobs, and the events that came since it was asked for: it may be older.
+ * @template T
+ * @param {Promise<T>} question @param {(answer: T, since: import("./events.js").Event[]) => void} take
+ */
+async function answer(question, take) {
+  const since = events?.hold() ?? [];
+  try {
+    const found = await question;
+    take(found, since);
+    return found;
+  } finally {
+    events?.release(since);
+  }
+}
+
+/**
+ * A job as an answer has it, brought up to now; none if it has gone. Elements hold the objects, so
+ * a known job stays the same one.
+ * @param {Job} found @param {import("./events.js").Event[]} since
+ */
+function current(found, since) {
+  const known = jobOf(found.id);
+  const told = known && !unfinished(known), under = unfinished(found);
+  const job = Object.assign(known ?? {}, found, { eta_at: Date.now() });
+  for (const [name, data] of since) if (data.job === job.id) events?.apply(job, name, data);
+  if (gone.has(job.id)) return [];
+  // It ended while it was asked for: the stored job has the end of its retention.
+  if (under && !unfinished(job)) setTimeout(() => (told ? look(job.id) : ended(job)));
+  return [job];
+}
+
 /** Asks for the newest jobs; what is known of running ones stays. */
-async function list() {
-  const answer = await ask("GET", "jobs?limit=60");
-  // Elements hold the objects, so known jobs stay the same ones.
-  const fresh = answer.jobs.map((/** @type {Job} */ job) => Object.assign(jobOf(job.id) ?? {}, job, { eta_at: Date.now() }));
-  const last = fresh.at(-1);
-  // Older ones that were already shown stay.
-  const shown = answer.next && last ? jobs.slice(jobs.findIndex((job) => job.id === last.id) + 1) : [];
-  jobs = [...fresh, ...(jobOf(last?.id) ? shown : [])];
-  if (!shown.length) older = answer.next;
-  listed = true;
-  tell("jobs");
+export function list() {
+  const before = jobs;
+  return answer(ask("GET", "jobs?limit=60"), (found, since) => {
+    const fresh = found.jobs.flatMap((/** @type {Job} */ job) => current(job, since));
+    const last = found.jobs.at(-1)?.id;
+    // Older ones that were already shown stay, and those that have come meanwhile.
+    const shown = found.next && jobOf(last) ? jobs.slice(jobs.findIndex(({ id }) => id === last) + 1) : [];
+    const come = jobs.filter((job) => ![...before, ...fresh, ...shown].includes(job));
+    jobs = [...come, ...fresh, ...shown];
+    if (!shown.length) older = found.next;
+    listed = true;
+    tell("jobs");
+  });
 }
 
 /** Asks for older jobs. */
 export async function more() {
   if (!older) return;
-  const answer = await ask("GET", `jobs?limit=60&before=${encodeURIComponent(older)}`);
-  jobs = [...jobs, ...answer.jobs.filter((/** @type {Job} */ job) => !jobOf(job.id))];
-  older = answer.next;
+  await answer(ask("GET", `jobs?limit=60&before=${encodeURIComponent(older)}`), (found, since) => {
+    jobs = [...jobs, ...found.jobs.filter((/** @type {Job} */ job) => !jobOf(job.id)).flatMap((/** @type {Job} */ job) => current(job, since))];
+    older = found.next;
+    tell("jobs");
+  });
+}
+
+/** @param {Job} found @param {import("./events.js").Event[]} since */
+function add(found, since) {
+  const known = jobOf(found.id);
+  const [job] = current(found, since);
+  if (job && !known) jobs = [job, ...jobs];
   tell("jobs");
 }
 
-/** @param {Job} job */
-function add(job) {
-  const known = jobOf(job.id);
-  if (known) Object.assign(known, job);
-  else jobs = [job, ...jobs];
-  tell("jobs");
-}
-
-/** Jobs that were removed, and those that are being asked for: their late events need no question. @type {Set<string>} */
+/** Jobs that were removed: their late events need no question. @type {Set<string>} */
+const gone = new Set();
+/** Jobs that are being asked for. @type {Set<string>} */
 const asked = new Set();
 
+/** Asks for all that is known of a job. @param {string} id */
+export const refresh = (id) => answer(ask("GET", `jobs/${encodeURIComponent(id)}`), add);
+
 /** A job whose beginning this page did not see, from another tab or the shell. @param {string} id */
-async function look(id) {
-  if (asked.has(id)) return;
+export async function look(id) {
+  if (asked.has(id) || gone.has(id)) return;
   asked.add(id);
   try {
-    add(await ask("GET", `jobs/${encodeURIComponent(id)}`));
+    await refresh(id);
+  } catch (refusal) {
+    // It is gone already.
+    if (/** @type {Refusal} */ (refusal).status === 404) gone.add(id);
+  } finally {
     asked.delete(id);
-  } catch { /* it is gone already */ }
+  }
 }
 
-/** @param {string} name @param {any} data */
-function receive(name, data) {
-  if (name === "status") {
-    status = data;
-    return tell("status");
-  }
-  if (name === "reset") return void list().catch(() => undefined);
-  const job = jobOf(data.job);
-  if (name === "removed") return void (job && drop(job));
-  if (!job) return void (data.kind !== "cancelled" && look(data.job));
-  const { job: _, ...fields } = data;
-  switch (name) {
-    case "accepted":
-      job.position = data.position;
-      break;
-    case "waiting":
-      job.state = data.state === "disk" ? "blocked" : "waiting";
-      job.position = data.position ?? null;
-      job.waiting = fields;
-      break;
-    case "started":
-      Object.assign(job, { state: "running", started: fields, of: data.steps, image: job.image ?? 1, step: job.step ?? 0, waiting: undefined });
-      break;
-    case "resumed":
-      Object.assign(job, { state: "running", ...fields, waiting: undefined });
-      break;
-    case "step":
-      Object.assign(job, { state: "running", ...fields, decoding: false, waiting: undefined, eta_at: Date.now() });
-      break;
-    case "preview":
-      job.preview = `data:image/webp;base64,${data.webp}`;
-      break;
-    case "decoding":
-      job.decoding = true;
-      break;
-    case "image":
-      // The preview stays behind the image until that is loaded.
-      job.images = [...job.images.filter((image) => image.image !== data.image), { ...fields, preview: job.preview }].sort((a, b) => a.image - b.image);
-      job.preview = undefined;
-      return tell("jobs");
-    case "done":
-    case "failed":
-      // The daemon stores no cancelled jobs.
-      if (data.kind === "cancelled") return drop(job);
-      job.state = name;
-      job.failure = name === "failed" ? fields : null;
-      job.preview = undefined;
-      tell("jobs");
-      // The stored job has the end of its retention.
-      void look(job.id);
-      return tell("ended", job);
-  }
-  tell("job", job);
+/** Says the end of a job, and asks for the end of its retention. @param {Job} job */
+export function ended(job) {
+  tell("ended", job);
+  void look(job.id);
 }
 
-/** @param {Job} job */
-function drop(job) {
-  asked.add(job.id);
-  jobs = jobs.filter((other) => other !== job);
+/** @param {string} id */
+export function drop(id) {
+  gone.add(id);
+  jobs = jobs.filter((job) => job.id !== id);
   tell("jobs");
 }
 
@@ -175,9 +179,7 @@ function drop(job) {
 export async function submit(params, priority, images) {
   const references = images.map(({ role, data, name }) => ({ role, data, name }));
   if (!images.length) delete params.strength;
-  const job = await ask("POST", "jobs", { params, priority, ...(references.length ? { images: references } : {}) });
-  add(job);
-  return job;
+  return answer(ask("POST", "jobs", { params, priority, ...(references.length ? { images: references } : {}) }), add);
 }
 
 /** Cancels an unfinished job, deletes an ended one. @param {Job} job */
@@ -194,5 +196,5 @@ export async function remove(job) {
       throw refusal;
     }
   }
-  drop(job);
+  drop(job.id);
 }

@@ -6,7 +6,7 @@ import { copyImage, copyText } from "./copy.js";
 import { labelOf } from "./fields.js";
 import { standard } from "./draft.js";
 import { linkOf } from "./link.js";
-import { again, allImages, download, settingsOf, vary, whole } from "./images.js";
+import { again, allImages, download, settingsOf, tileOf, vary, whole } from "./images.js";
 import { listen, parameters, remove, status } from "./state.js";
 import { away, moment, t } from "./texts.js";
 
@@ -17,6 +17,14 @@ function everySetting(shown) {
     const value = values[name] ?? (from_model ? standard(name) : fixed);
     return value === null || value === undefined || value === "" ? [] : [/** @type {[string, string]} */ ([name, value === true ? "✓" : value === false ? "–" : String(value)])];
   });
+}
+
+/** Every setting, and what is known of the job, for people. @param {import("./images.js").Shown} shown */
+function facts(shown) {
+  const { started, accepted_ms, expires_ms } = shown.job;
+  const rows = everySetting(shown).map(([name, value]) => [labelOf(name), value]);
+  for (const [key, value] of [["model", started?.model], ["made", moment(accepted_ms)], ["expires.label", expires_ms && away(expires_ms)]]) if (value) rows.push([t(String(key)), String(value)]);
+  return rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)));
 }
 
 class ZViewer extends HTMLElement {
@@ -32,11 +40,19 @@ class ZViewer extends HTMLElement {
     this.dialog.setAttribute("aria-label", t("viewer"));
     this.dialog.addEventListener("keydown", (event) => this.key(event));
     document.addEventListener("view", (event) => this.isConnected && this.open(/** @type {CustomEvent} */ (event).detail));
-    listen(this, ["jobs"], () => this.dialog.open && !this.shown() && this.dialog.close());
+    listen(this, ["jobs"], () => this.dialog.open && this.changed());
   }
 
   shown() {
     return allImages().find(({ image }) => image.id === this.id);
+  }
+
+  /** Its job was deleted, or more is known of it. */
+  changed() {
+    const shown = this.shown(), list = this.dialog.querySelector("dl");
+    if (!shown) return this.dialog.close();
+    const now = h("dl", {}, ...facts(shown));
+    if (list && list.textContent !== now.textContent) list.replaceWith(now);
   }
 
   /** @param {string} id */
@@ -50,14 +66,14 @@ class ZViewer extends HTMLElement {
     this.dialog.querySelector("div")?.focus();
     if (shown.job.prompt_cut || !shown.job.started) {
       await whole(shown.job).catch(() => undefined);
+      // A long prompt is there as a whole now.
       if (this.id === id && this.dialog.open) this.draw(shown);
     }
   }
 
   /** Focus goes back to the image in the gallery. */
   closed() {
-    const tile = document.querySelector(`[data-image="${CSS.escape(this.id)}"]`);
-    if (tile instanceof HTMLElement) tile.focus();
+    tileOf(this.id)?.focus();
   }
 
   /** @param {import("./images.js").Shown} shown */
@@ -67,9 +83,6 @@ class ZViewer extends HTMLElement {
     const img = h("img", { src: address, alt: job.params.prompt, width: image.width, height: image.height, onclick: () => this.scale(this.zoom ? 0 : 1) });
     const problem = h("p", { class: "error", role: "alert" });
     const copyable = Boolean(navigator.clipboard && "write" in navigator.clipboard);
-    const settings = everySetting(shown).map(([name, value]) => h("div", {}, h("dt", {}, labelOf(name)), h("dd", {}, value)));
-    const extra = /** @type {[string, string][]} */ ([["model", job.started?.model ?? ""], ["made", moment(job.accepted_ms)], ["expires.label", job.expires_ms ? away(job.expires_ms) : ""]])
-      .filter(([, value]) => value).map(([key, value]) => h("div", {}, h("dt", {}, t(key)), h("dd", {}, value)));
     const then = (/** @type {() => any} */ act) => () => {
       this.dialog.close();
       act();
@@ -93,7 +106,7 @@ class ZViewer extends HTMLElement {
       h("div", { class: "view", tabindex: 0, "aria-label": t("zoom.help"), role: "group" }, img),
       h("div", { class: "tools" }, iconButton("left", t("previous"), () => this.step(-1)), iconButton("right", t("next"), () => this.step(1)),
         iconButton("less", t("zoom.out"), () => this.scale(this.zoom - 1)), iconButton("more", t("zoom.in"), () => this.scale(this.zoom + 1)), iconButton("close", t("close"), () => this.dialog.close())),
-      h("aside", {}, h("p", { class: "words" }, job.params.prompt), h("dl", {}, ...settings, ...extra),
+      h("aside", {}, h("p", { class: "words" }, job.params.prompt), h("dl", {}, ...facts(shown)),
         h("h3", {}, t("again")), h("div", { class: "group" },
           button(t("again.all"), then(() => again(shown, "all"))),
           button(t("again.vary"), () => vary(shown).then(() => this.dialog.close(), (/** @type {Refusal} */ refusal) => (problem.textContent = refusal.message))),

@@ -14,9 +14,10 @@ mod compact;
 
 /// Files that the page loads after the first sight. `tests/page/budget.test.mjs` sees what the
 /// browser really loads.
-const LATER: [&str; 13] = [
+const LATER: [&str; 14] = [
     "copy.js",
     "drop.js",
+    "events.js",
     "help.js",
     "keys.js",
     "later.css",
