@@ -57,8 +57,9 @@ export interface Job {
   eta_ms: number | null;
   failure: Failure | null;
   images: Picture[];
-  /** Of the page itself: why the job waits, its last preview, when `eta_ms` came. */
+  /** Of the page itself: why the job waits, its last preview, when `eta_ms` came, and what it was started from. */
   waiting?: Waiting;
+  references?: Reference[];
   preview?: string;
   eta_at?: number;
   decoding?: boolean;
@@ -89,7 +90,23 @@ export interface Status {
   front: { version: string; formats: string[] };
 }
 
-export interface Reference { role: "initial" | "mask" | "control"; data: string; name: string; url: string }
+/** A stroke of the brush over the initial image, in pixels of the mask; without points all is cleared. */
+export interface Stroke { erase: boolean; size: number; points: [number, number][] }
+
+export interface Reference {
+  role: "initial" | "mask" | "control"; data: string; name: string;
+  /** Of an initial image: another shape than that of the size, and pixels more (left, top, right, bottom). */
+  fit?: string; margins?: [number, number, number, number];
+  /** Of a mask. */
+  invert?: boolean; blur?: number;
+  /** Of the page itself: the file's data URL, and how the mask was painted on which. */
+  url: string; strokes?: Stroke[]; base?: Reference | null;
+}
+
+export interface Lora {
+  name: string; kind: string | null; rank: number | null; title: string | null; base_model: string | null;
+  trigger_words: string[]; bytes: number; remarks: string[]; problem: string | null;
+}
 
 declare global {
   interface HTMLElementTagNameMap {

@@ -1,18 +1,10 @@
 // The page for everyone: keyboard alone, phones, themes, languages, screen readers.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { axe, decoded, generate, imageOf, openPage, openSettings, PROMPT, Service, startBrowser } from "./harness.mjs";
+import { test } from "node:test";
+import { axe, decoded, generate, imageOf, openPage, openSettings, PROMPT, withService } from "./harness.mjs";
 
-let service, browser;
-before(async () => {
-  browser = await startBrowser();
-  service = await Service.start();
-});
-after(async () => {
-  await browser.close();
-  await service.stop();
-});
+const service = withService();
 
 test("the keyboard alone generates, opens, zooms, steps through and closes", async () => {
   const page = await openPage(service);

@@ -1,18 +1,10 @@
 // How much the browser loads before the first image.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { finishedImage, generate, openPage, Service, startBrowser } from "./harness.mjs";
+import { test } from "node:test";
+import { browser, finishedImage, generate, openPage, withService } from "./harness.mjs";
 
-let service, browser;
-before(async () => {
-  browser = await startBrowser();
-  service = await Service.start();
-});
-after(async () => {
-  await browser.close();
-  await service.stop();
-});
+const service = withService();
 
 for (const locale of ["en-US", "zh-CN"]) {
   test(`at most 60 KB before the first image: ${locale}`, async () => {

@@ -1,18 +1,10 @@
 // Generating: form, preview, queue, cancel, several images, errors in place.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { decoded, finishedImage, generate, imageOf, openPage, preview, PROMPT, Service, startBrowser } from "./harness.mjs";
+import { test } from "node:test";
+import { decoded, finishedImage, generate, imageOf, openPage, preview, PROMPT, withService } from "./harness.mjs";
 
-let service, browser;
-before(async () => {
-  browser = await startBrowser();
-  service = await Service.start();
-});
-after(async () => {
-  await browser.close();
-  await service.stop();
-});
+const service = withService();
 
 test("the first visit says what to type, and an example fills the prompt", async () => {
   const page = await openPage(service);

@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { after, afterEach, before, beforeEach } from "node:test";
 import { fileURLToPath } from "node:url";
 
 const NODE_MODULES = process.env.PAGE_MODULES ?? new URL("./node_modules/", import.meta.url).pathname;
@@ -40,18 +41,20 @@ async function until(question, what) {
 
 /** A daemon with the built-in model and a front, on a private socket, port and state. */
 export class Service {
-  static async start({ front = [] } = {}) {
-    const service = new Service();
-    service.directory = mkdtempSync(join(tmpdir(), "zimg-page-"));
-    service.socket = join(service.directory, "zimaged.sock");
-    service.port = await freePort();
-    service.url = `http://127.0.0.1:${service.port}/`;
-    service.options = front;
-    service.frontUp = service.daemonUp = true;
-    writeFileSync(join(service.directory, "zimaged.toml"), "");
-    await service.startDaemon();
-    await service.startFront();
-    return service;
+  /** @param {{ front?: string[], daemon?: string[] }} options further ones of the programs */
+  constructor(options = {}) {
+    this.options = { front: [], daemon: [], ...options };
+  }
+
+  async start() {
+    this.directory = mkdtempSync(join(tmpdir(), "zimg-page-"));
+    this.socket = join(this.directory, "zimaged.sock");
+    this.port = await freePort();
+    this.url = `http://127.0.0.1:${this.port}/`;
+    writeFileSync(join(this.directory, "zimaged.toml"), "");
+    await this.startDaemon();
+    await this.startFront();
+    return this;
   }
 
   run(program, options) {
@@ -65,11 +68,11 @@ export class Service {
 
   async startDaemon() {
     const { directory, socket } = this;
-    this.daemon = this.run("zimaged", ["--config", join(directory, "zimaged.toml"), "--socket", socket, "--state-dir", join(directory, "state"), "--model", "tiny", "--device", "cpu"]);
+    this.daemon = this.run("zimaged", ["--config", join(directory, "zimaged.toml"), "--socket", socket, "--state-dir", join(directory, "state"), "--model", "tiny", "--device", "cpu", ...this.options.daemon]);
   }
 
   async startFront() {
-    this.front = this.run("zimg-web", ["--listen", `127.0.0.1:${this.port}`, "--socket", this.socket, "--state-dir", join(this.directory, "web"), ...this.options]);
+    this.front = this.run("zimg-web", ["--listen", `127.0.0.1:${this.port}`, "--socket", this.socket, "--state-dir", join(this.directory, "web"), ...this.options.front]);
     await until(async () => {
       assert.equal(this.front.exitCode, null, this.front.log);
       return (await fetch(`${this.url}healthz`)).ok;
@@ -97,10 +100,25 @@ export class Service {
   }
 }
 
-let browser;
+export let browser;
 export async function startBrowser() {
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
   return browser;
+}
+
+/** A browser for the tests of a file. */
+export function withBrowser() {
+  before(startBrowser);
+  after(() => browser.close());
+}
+
+/** A browser and a service for the tests of a file; with `each` a new service for each test. @param {{ each?: boolean, front?: string[], daemon?: string[] }} how */
+export function withService({ each = false, ...options } = {}) {
+  withBrowser();
+  const service = new Service(options);
+  (each ? beforeEach : before)(() => service.start());
+  (each ? afterEach : after)(() => service.stop());
+  return service;
 }
 
 /**
@@ -113,7 +131,7 @@ export async function openPage(service, { width = 1280, height = 860, dark = fal
   if (script) await context.addInitScript(script);
   const page = await context.newPage();
   // A busy machine takes seconds for an image.
-  page.setDefaultTimeout(Number(process.env.PAGE_TIMEOUT ?? 90000));
+  page.setDefaultTimeout(90000);
   const errors = [];
   const isOutage = (text) => outages && /Failed to load resource|ERR_CONNECTION|ERR_INCOMPLETE|ERR_EMPTY/.test(text);
   // A job can be cancelled between its event and the question for it.
@@ -178,4 +196,28 @@ export async function axe(page) {
   const { result } = await session.send("Runtime.evaluate", { expression: "axe.run().then((found) => JSON.stringify(found.violations))", awaitPromise: true });
   const violations = JSON.parse(result.value);
   return violations.filter(({ impact }) => impact === "serious" || impact === "critical").map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join(", ")}`);
+}
+
+/** An image of a job as a file. */
+export const pngOf = async (page, job, image = 1) =>
+  Buffer.from(await page.evaluate(async (path) => Array.from(new Uint8Array(await (await fetch(path)).arrayBuffer())), `zimg/v1/images/${job}-${image}`));
+
+/** The colours of a file (base64) at some places, given as shares of its sides; and its size. */
+export const colours = (page, data, places) => page.evaluate(async ({ data, places }) => {
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  const bitmap = await createImageBitmap(new Blob([bytes]));
+  const { width, height } = bitmap;
+  const pen = new OffscreenCanvas(width, height).getContext("2d");
+  pen.drawImage(bitmap, 0, 0);
+  return { width, height, colours: places.map(([x, y]) => [...pen.getImageData(Math.floor(x * width), Math.floor(y * height), 1, 1).data.slice(0, 3)]) };
+}, { data, places });
+
+/** Presses the button to generate, and gives what was sent and the job that came of it. */
+export async function sentBy(page, prompt) {
+  if (prompt) await page.locator("#param-prompt").fill(prompt);
+  const request = page.waitForRequest((request) => request.method() === "POST" && request.url().endsWith("/zimg/v1/jobs"));
+  await page.locator("button.primary").first().click();
+  const sent = await request;
+  const answer = await (await sent.response()).json();
+  return { ...sent.postDataJSON(), job: answer.id, answer };
 }

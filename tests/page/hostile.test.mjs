@@ -1,18 +1,10 @@
 // Texts of users and of the daemon are texts: no markup runs, and the policy allows none.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { generate, imageOf, openPage, Service, startBrowser } from "./harness.mjs";
+import { test } from "node:test";
+import { generate, imageOf, openPage, withService } from "./harness.mjs";
 
-let service, browser;
-before(async () => {
-  browser = await startBrowser();
-  service = await Service.start();
-});
-after(async () => {
-  await browser.close();
-  await service.stop();
-});
+const service = withService();
 
 for (const prompt of ['"><img src=x onerror=alert(1)>', "<script>alert(1)</script>", "'; alert(1); //", "{prompt} {n} ${alert(1)}", "\u202eright to left\u202c", "a".repeat(600)]) {
   test(`a prompt is text: ${prompt.slice(0, 30)}`, async () => {

@@ -1,18 +1,10 @@
 // Answers that come later than the events: each is older than what the page knows by then.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { decoded, generate, imageOf, openPage, Service, startBrowser } from "./harness.mjs";
+import { test } from "node:test";
+import { decoded, generate, imageOf, openPage, withService } from "./harness.mjs";
 
-let service, browser;
-before(async () => {
-  browser = await startBrowser();
-  service = await Service.start();
-});
-after(async () => {
-  await browser.close();
-  await service.stop();
-});
+const service = withService();
 
 /** Notes the names of all events before the page's own elements hear of them. */
 const noteEvents = () => {

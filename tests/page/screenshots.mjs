@@ -8,7 +8,7 @@ import { axe, finishedImage, generate, openPage, openSettings, preview, Service,
 const [, , directory = ".", which = ""] = process.argv;
 mkdirSync(directory, { recursive: true });
 const browser = await startBrowser();
-const service = await Service.start();
+const service = await new Service().start();
 const PROMPTS = ["a red circle on a white background", "a blue square left of a yellow circle", "three green triangles on a black background", "a purple star on a white background", "an orange square on a blue background", "two red triangles on a grey background"];
 
 const first = await openPage(service);

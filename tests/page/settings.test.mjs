@@ -3,18 +3,10 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { after, before, test } from "node:test";
-import { decoded, finishedImage, generate, imageOf, openPage, PROMPT, repository, Service, startBrowser } from "./harness.mjs";
+import { test } from "node:test";
+import { browser, decoded, finishedImage, generate, imageOf, openPage, PROMPT, repository, withService } from "./harness.mjs";
 
-let service, browser;
-before(async () => {
-  browser = await startBrowser();
-  service = await Service.start();
-});
-after(async () => {
-  await browser.close();
-  await service.stop();
-});
+const service = withService();
 
 const fixtures = join(repository, "tests/fixtures/metadata/programs");
 

@@ -5,19 +5,17 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { axe, openPage, programs, Service, startBrowser } from "./harness.mjs";
+import { test } from "node:test";
+import { axe, browser, openPage, programs, Service, withBrowser } from "./harness.mjs";
 
-let browser;
-before(async () => void (browser = await startBrowser()));
-after(() => browser.close());
+withBrowser();
 
 test("a key signs in, for reloads and restarts too; a wrong one is told in place", async () => {
   const directory = mkdtempSync(join(tmpdir(), "zimg-keys-"));
   const keys = join(directory, "keys");
   const made = spawnSync(join(programs, "zimg-web"), ["--keys", keys, "--new-key", "ann"], { encoding: "utf8" });
   assert.equal(made.status, 0, made.stderr);
-  const service = await Service.start({ front: ["--keys", keys] });
+  const service = await new Service({ front: ["--keys", keys] }).start();
   const page = await openPage(service, { outages: true, complete: false });
   const key = page.locator("#key");
   await key.waitFor();
@@ -42,7 +40,7 @@ test("a key signs in, for reloads and restarts too; a wrong one is told in place
 });
 
 test("the link signs one browser in once, and leaves no token in the address bar", async () => {
-  const service = await Service.start({ front: ["--link"] });
+  const service = await new Service({ front: ["--link"] }).start();
   const link = service.front.out.trim();
   assert.match(link, /#token=/);
   const page = await openPage(service, { hash: new URL(link).hash });

@@ -1,14 +1,10 @@
 // What goes on by itself: reload, a restart of the daemon, a restart of the front.
 
 import assert from "node:assert/strict";
-import { after, before, beforeEach, afterEach, test } from "node:test";
-import { decoded, finishedImage, generate, openPage, preview, PROMPT, Service, startBrowser } from "./harness.mjs";
+import { test } from "node:test";
+import { decoded, finishedImage, generate, openPage, preview, PROMPT, withService } from "./harness.mjs";
 
-let service, browser;
-before(async () => void (browser = await startBrowser()));
-after(() => browser.close());
-beforeEach(async () => void (service = await Service.start()));
-afterEach(() => service.stop());
+const service = withService({ each: true });
 
 test("a reload in the middle of an image goes on, and what was typed stays", async () => {
   const page = await openPage(service);

@@ -73,3 +73,14 @@ export function stored(storage, key) {
 export function store(where, key, value) {
   try { window[where].setItem(key, value); } catch { /* storage is off or full */ }
 }
+
+/** Tries until it succeeds: the front may be restarted meanwhile. @template T @param {() => Promise<T>} load @returns {Promise<T>} */
+export async function insist(load) {
+  for (let delay = 500; ; delay = Math.min(delay * 2, 8000)) {
+    try {
+      return await load();
+    } catch {
+      await new Promise((next) => setTimeout(next, delay));
+    }
+  }
+}

@@ -4,14 +4,15 @@ import { store, stored } from "./dom.js";
 import { parameters, status } from "./state.js";
 
 /** @typedef {import("../page-types").Values} Values */
+/** @typedef {import("../page-types").Reference} Reference */
 
 /** @typedef {{ values: Values, lock: boolean, priority: "interactive" | "batch" }} Draft */
 
 /** @type {Draft} */
 export let draft = { values: {}, lock: false, priority: "interactive" };
-/** The draft before it was replaced as a whole, for "undo". @type {Draft | null} */
+/** What was there before it was replaced as a whole, for "undo". @type {{ draft: Draft, images: Reference[] } | null} */
 let before = null;
-/** Images of the request, for models that take them. @type {import("../page-types").Reference[]} */
+/** Images of the request, for models that take them. @type {Reference[]} */
 export const references = [];
 
 const target = new EventTarget();
@@ -21,7 +22,8 @@ export function ondraft(element, call) {
   target.addEventListener("change", heard);
 }
 
-function changed() {
+/** Stores the draft and tells of it. */
+export function changed() {
   store("sessionStorage", "draft", JSON.stringify(draft));
   target.dispatchEvent(new Event("change"));
 }
@@ -61,9 +63,13 @@ export function hurry(priority) {
   changed();
 }
 
-/** Replaces several values; the others stay or, when all are new, get their defaults. @param {Values} values @param {boolean} [whole] */
-export function take(values, whole = false) {
-  before = structuredClone(draft);
+/**
+ * Replaces several values; the others stay or, when all are new, get their defaults.
+ * @param {Values} values @param {boolean} [whole] @param {Reference[]} [images] others than before
+ */
+export function take(values, whole = false, images) {
+  before = { draft: structuredClone(draft), images: [...references] };
+  if (images) references.splice(0, references.length, ...images);
   const { count } = draft.values;
   draft.values = whole ? { ...(count ? { count } : {}) } : { ...draft.values };
   for (const [name, value] of Object.entries(values)) {
@@ -78,7 +84,10 @@ export function take(values, whole = false) {
 
 /** Takes the last whole replacement back. */
 export function undo() {
-  if (before) draft = before;
+  if (before) {
+    draft = before.draft;
+    references.splice(0, references.length, ...before.images);
+  }
   before = null;
   changed();
 }

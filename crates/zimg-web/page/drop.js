@@ -4,7 +4,7 @@ import { ask, Refusal } from "./api.js";
 import { h } from "./dom.js";
 import { take } from "./draft.js";
 import { theForm } from "./form.js";
-import { attach } from "./references.js";
+import { attach, showImages } from "./references.js";
 import { status } from "./state.js";
 import { t } from "./texts.js";
 
@@ -48,10 +48,7 @@ export function acceptDrops() {
       hide();
       const file = event.dataTransfer?.files[0];
       if (!file) return;
-      if (event.target instanceof HTMLElement && event.target.dataset.zone === "drop.initial") void attach("initial", file).then(() => {
-        document.querySelector(".images")?.setAttribute("open", "");
-        theForm().show();
-      });
+      if (event.target instanceof HTMLElement && event.target.dataset.zone === "drop.initial") void attach("initial", file).then(showImages);
       else void read(file, file.name);
     }],
   ]);

@@ -32,28 +32,27 @@ export function field(name, control, { help, side, wide, group } = {}) {
 }
 
 /**
- * A number between two buttons.
+ * A number between two buttons: a parameter of the draft, or any other with its own label.
  * @param {string} name @param {{ min?: any, max?: any, step?: any, one?: number }} range `step`: of valid values; `one`: of the buttons
+ * @param {{ label: string, get: () => number, take: (to: number | undefined) => void }} [of]
  */
-export function stepper(name, { min, max, step, one }) {
+export function stepper(name, { min, max, step, one }, of) {
   const amount = one ?? Number(step) ?? 1;
-  const input = h("input", { type: "number", id: `param-${name}`, min, max, step: step ?? "any", inputmode: "decimal" });
+  const label = of?.label ?? labelOf(name);
+  const get = of?.get ?? (() => Number(value(name)));
+  const take = of?.take ?? ((to) => put(name, to === Number(standard(name)) ? undefined : to));
+  const input = h("input", { type: "number", id: `param-${name}`, min, max, step: step ?? "any", inputmode: "decimal", "aria-label": of && label });
   const show = () => {
-    if (document.activeElement !== input || Number(input.value) !== Number(value(name))) input.value = String(value(name));
+    if (document.activeElement !== input || Number(input.value) !== get()) input.value = String(get());
   };
-  const to = (/** @type {number} */ number) => {
-    const bounded = Math.min(Number(max ?? number), Math.max(Number(min ?? number), number));
-    const rounded = Number(bounded.toFixed(4));
-    put(name, rounded === Number(standard(name)) ? undefined : rounded);
-  };
+  const to = (/** @type {number} */ number) => take(Number(Math.min(Number(max ?? number), Math.max(Number(min ?? number), number)).toFixed(4)));
   input.oninput = () => {
-    if (input.value === "") put(name, undefined);
-    else if (Number.isFinite(input.valueAsNumber)) put(name, input.valueAsNumber === Number(standard(name)) ? undefined : input.valueAsNumber);
+    if (input.value === "") take(undefined);
+    else if (Number.isFinite(input.valueAsNumber)) take(input.valueAsNumber);
   };
   input.onblur = show;
-  const label = labelOf(name);
   const by = (/** @type {string} */ sign, /** @type {string} */ key, /** @type {number} */ change) =>
-    h("button", { type: "button", class: "icon", "aria-label": t(key, { name: label }), onclick: () => to(Number(value(name)) + change) }, icon(sign));
+    h("button", { type: "button", class: "icon", "aria-label": t(key, { name: label }), onclick: () => to(get() + change) }, icon(sign));
   const control = h("div", { class: "stepper" }, by("less", "less", -amount), input, by("more", "more_of", amount));
   return { control, show };
 }

@@ -1,7 +1,7 @@
 // The form: made from the daemon's parameters and what the model can do.
 
 import { Refusal } from "./api.js";
-import { button, h, iconButton, set } from "./dom.js";
+import { button, h, iconButton, insist, set } from "./dom.js";
 import { advice, dice, draft, hurry, ondraft, params, put, references, row, undo } from "./draft.js";
 import { anyField, field, labelOf, notes, stepper } from "./fields.js";
 import { sizeField } from "./size.js";
@@ -10,7 +10,7 @@ import { say } from "./say.js";
 import { later, t } from "./texts.js";
 
 /** Parameters that have a place of their own; all others follow in the order of the table. */
-const SPECIAL = ["prompt", "negative", "width", "height", "count", "seed", "strength"];
+const SPECIAL = ["prompt", "negative", "width", "height", "count", "seed", "strength", "lora"];
 
 export class ZForm extends HTMLElement {
   /** @type {{ element: HTMLElement, show: () => void }[]} */
@@ -61,7 +61,8 @@ export class ZForm extends HTMLElement {
     } },
       h("div", { class: "notice", role: "status", hidden: true }),
       h("details", { class: "settings", open }, h("summary", {}, t("settings")), ...shown,
-        can?.initial_image && h("details", { class: "images", open: references.length > 0, ontoggle: () => this.images() }, h("summary", {}, t("initial_image"))),
+        can?.initial_image && this.later("images", t("initial_image"), () => references.length > 0, async () => (await import("./references.js")).referenceFields()),
+        can?.lora && this.later("loras", t("param.lora"), () => Boolean(draft.values.lora), async () => [(await import("./loras.js")).loraField()]),
         h("details", { class: "rare" }, h("summary", {}, t("more")), ...rare.map(({ element }) => element), this.fields.at(-1)?.element)),
       h("div", { class: "prompt", "data-param": "prompt" }, prompt, notes("prompt")),
       h("p", { class: "error refusal", role: "alert" }),
@@ -75,16 +76,26 @@ export class ZForm extends HTMLElement {
     } });
   }
 
-  /** Fields for images of the request, made when they are opened. */
-  async images() {
-    await later();
-    const { referenceFields } = await import("./references.js");
-    const place = this.querySelector(".images");
-    if (!place || place.children[1]) return;
-    const more = referenceFields(status?.capabilities);
-    this.fields.push(...more);
-    place.append(...more.map(({ element }) => element));
-    this.show();
+  /**
+   * Fields that are made when they are opened: by the user, or because they have something.
+   * @param {string} name @param {string} title @param {() => boolean} has @param {() => Promise<{ element: HTMLElement, show: () => void }[]>} load
+   */
+  later(name, title, has, load) {
+    let asked = false, had = false;
+    const box = h("details", { class: name, open: this.querySelector(`.${name}`)?.hasAttribute("open"), ontoggle: async () => {
+      if (asked) return;
+      asked = true;
+      await later();
+      const more = await insist(load);
+      this.fields.push(...more);
+      box.append(...more.map(({ element }) => element));
+      this.show();
+    } }, h("summary", {}, title));
+    this.fields.push({ element: box, show: () => {
+      if (has() && !had) box.open = true;
+      had = has();
+    } });
+    return box;
   }
 
   negative() {
@@ -139,7 +150,7 @@ export class ZForm extends HTMLElement {
     for (const line of this.querySelectorAll(".error")) line.textContent = "";
     for (const input of this.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
     if (!refusal) return;
-    const param = refusal.param === "width" || refusal.param === "height" ? "size" : refusal.param;
+    const param = refusal.param === "width" || refusal.param === "height" ? "size" : refusal.param === "images" ? "image" : refusal.param;
     const place = param && this.querySelector(`[data-param="${CSS.escape(param)}"]`);
     const line = (place || this).querySelector(place ? ".error" : ".refusal");
     if (line) line.textContent = refusal.status ? [refusal.message, refusal.hint].filter(Boolean).join(" — ") : t("offline.submit");

@@ -26,8 +26,8 @@ export const sidesOf = ({ images, started, params }) => [
  * @param {Shown} shown @returns {import("../page-types").Values}
  */
 export function settingsOf({ job, image }) {
-  const { count: _, ...asked } = job.params;
-  const { model: __, ...used } = job.started ?? { model: "" };
+  const { count: _, image_inputs: __, ...asked } = job.params;
+  const { model: ___, ...used } = job.started ?? { model: "" };
   return { ...asked, ...used, width: image.width, height: image.height, seed: image.seed };
 }
 
@@ -41,17 +41,22 @@ export async function again(shown, which) {
   await whole(shown.job);
   const all = settingsOf(shown);
   if (which === "seed") put("seed", all.seed);
-  else take(which === "all" ? all : { prompt: all.prompt, negative: all.negative ?? "" }, which === "all");
-  theForm().notify(t(`taken.${which}`), which !== "seed");
+  else if (which === "prompt") take({ prompt: all.prompt, negative: all.negative ?? "" });
+  else take(all, true, shown.job.references ?? []);
+  theForm().notify(t(which === "all" && isIncomplete(shown.job) ? "taken.no_image" : `taken.${which}`), which !== "seed");
   document.getElementById("param-prompt")?.focus();
 }
 
 /** Generates the image's settings at once with a new seed. @param {Shown} shown */
 export async function vary(shown) {
   await whole(shown.job);
+  if (isIncomplete(shown.job)) return again(shown, "all");
   const { seed: _, ...values } = settingsOf(shown);
-  await submit({ ...values, count: drafted().count ?? 1 }, draft.priority, []);
+  await submit({ ...values, count: drafted().count ?? 1 }, draft.priority, shown.job.references ?? []);
 }
+
+/** Whether a job started from an image that this page has not. @param {Job} job */
+const isIncomplete = (job) => Boolean(job.params.image_inputs && !job.references);
 
 /** @param {Shown} shown @param {string} format @param {boolean} bare without settings inside */
 export const download = ({ image }, format, bare = false) =>

@@ -1,6 +1,6 @@
 // The page: signs in, reads what the daemon can do, and puts the elements together.
 
-import { h } from "./dom.js";
+import { h, insist } from "./dom.js";
 import { restore } from "./draft.js";
 import "./form.js";
 import "./gallery.js";
@@ -27,26 +27,15 @@ async function signIn() {
   await (await import("./sign-in.js")).signIn();
 }
 
-/** Tries until the front answers. */
-async function start() {
-  for (let delay = 500; ; delay = Math.min(delay * 2, 8000)) {
-    try {
-      return await begin(signIn);
-    } catch {
-      await new Promise((next) => setTimeout(next, delay));
-    }
-  }
-}
-
 restoreTheme();
 restore();
 if (/\btoken=/.test(location.hash)) await (await import("./sign-in.js")).redeem();
-await speak(preferred());
+await insist(() => speak(preferred()));
 draw();
-await start();
+await insist(() => begin(signIn));
 if (matchMedia("(min-width: 900px)").matches) document.getElementById("param-prompt")?.focus();
 // What is not needed for the first sight comes after it.
-const [, drop, keys, link] = await Promise.all([later().then(() => import("./viewer.js")), import("./drop.js"), import("./keys.js"), import("./link.js")]);
+const [, drop, keys, link] = await insist(() => Promise.all([later().then(() => import("./viewer.js")), import("./drop.js"), import("./keys.js"), import("./link.js")]));
 drop.acceptDrops();
 keys.acceptKeys(showHelp);
 link.acceptLinks();

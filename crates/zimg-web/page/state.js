@@ -177,9 +177,10 @@ export function drop(id) {
  * @param {import("../page-types").Reference[]} images
  */
 export async function submit(params, priority, images) {
-  const references = images.map(({ role, data, name }) => ({ role, data, name }));
+  const sent = images.map(({ url: _, strokes: __, base: ___, ...image }) => image);
   if (!images.length) delete params.strength;
-  return answer(ask("POST", "jobs", { params, priority, ...(references.length ? { images: references } : {}) }), add);
+  const { id } = await answer(ask("POST", "jobs", { params, priority, ...(images.length ? { images: sent } : {}) }), add);
+  Object.assign(jobOf(id) ?? {}, { references: images.length ? [...images] : undefined });
 }
 
 /** Cancels an unfinished job, deletes an ended one. @param {Job} job */

@@ -1,6 +1,6 @@
 // The page's texts in the user's language, and numbers, times and sizes in its form.
 
-import { h, store, stored } from "./dom.js";
+import { h, insist, store, stored } from "./dom.js";
 
 const LANGUAGES = ["en", "zh"];
 /** @type {Record<string, string>} */
@@ -36,10 +36,16 @@ export async function choose(chosen) {
 }
 
 /** Texts and styles of what is not needed for the first sight. */
-export async function later() {
-  if (!document.querySelector('[href="later.css"]')) document.head.append(h("link", { rel: "stylesheet", href: "later.css" }));
+export const later = () => insist(async () => {
+  if (!document.querySelector('[href="later.css"]')) await new Promise((done, fail) => {
+    const link = h("link", { rel: "stylesheet", href: "later.css", onload: done, onerror: () => {
+      link.remove();
+      fail();
+    } });
+    document.head.append(link);
+  });
   if (!known("viewer")) await speak(language, ["-later"]);
-}
+});
 
 /** @param {string} key */
 export const known = (key) => key in words;

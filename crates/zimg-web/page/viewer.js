@@ -4,6 +4,7 @@ import { imageAddress, Refusal } from "./api.js";
 import { button, h, iconButton } from "./dom.js";
 import { copyImage, copyText } from "./copy.js";
 import { labelOf } from "./fields.js";
+import { theForm } from "./form.js";
 import { standard } from "./draft.js";
 import { linkOf } from "./link.js";
 import { again, allImages, download, settingsOf, tileOf, vary, whole } from "./images.js";
@@ -17,6 +18,19 @@ function everySetting(shown) {
     const value = values[name] ?? (from_model ? standard(name) : fixed);
     return value === null || value === undefined || value === "" ? [] : [/** @type {[string, string]} */ ([name, value === true ? "✓" : value === false ? "–" : String(value)])];
   });
+}
+
+/** Takes an image as the initial one of the next. @param {import("./images.js").Shown} shown */
+async function startFrom({ job, image }) {
+  const { attach, showImages } = await import("./references.js");
+  try {
+    const png = await (await fetch(imageAddress(image.id))).blob();
+    await attach("initial", new File([png], `${job.id}-${image.image}.png`, { type: "image/png" }));
+    showImages();
+    theForm().notify(t("taken.start"));
+  } catch {
+    theForm().notify(t("offline.submit"));
+  }
 }
 
 /** Every setting, and what is known of the job, for people. @param {import("./images.js").Shown} shown */
@@ -110,7 +124,8 @@ class ZViewer extends HTMLElement {
         h("h3", {}, t("again")), h("div", { class: "group" },
           button(t("again.all"), then(() => again(shown, "all"))),
           button(t("again.vary"), () => vary(shown).then(() => this.dialog.close(), (/** @type {Refusal} */ refusal) => (problem.textContent = refusal.message))),
-          button(t("again.prompt"), then(() => again(shown, "prompt"))), button(t("again.seed"), then(() => again(shown, "seed")))),
+          button(t("again.prompt"), then(() => again(shown, "prompt"))), button(t("again.seed"), then(() => again(shown, "seed"))),
+          status?.capabilities?.initial_image && button(t("again.start"), then(() => startFrom(shown)))),
         problem,
         h("h3", {}, t("download")), downloads, h("label", { class: "check" }, bare, t("download.bare")),
         h("h3", {}, t("copy")), h("div", { class: "group" },

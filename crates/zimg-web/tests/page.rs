@@ -14,7 +14,7 @@ mod compact;
 
 /// Files that the page loads after the first sight. `tests/page/budget.test.mjs` sees what the
 /// browser really loads.
-const LATER: [&str; 14] = [
+const LATER: [&str; 16] = [
     "copy.js",
     "drop.js",
     "events.js",
@@ -22,6 +22,8 @@ const LATER: [&str; 14] = [
     "keys.js",
     "later.css",
     "link.js",
+    "loras.js",
+    "paint.js",
     "references.js",
     "sign-in.js",
     "viewer.js",
