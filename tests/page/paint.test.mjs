@@ -97,7 +97,7 @@ test("the keyboard alone paints, and brushes have sizes", async () => {
   // From the middle to the left edge, with a brush of half the image.
   for (const key of ["ArrowLeft", "Shift+ArrowLeft", "Space", "e", "ArrowRight"]) await page.keyboard.press(key);
   await page.keyboard.press("Escape");
-  assert.equal(await page.evaluate(() => document.activeElement?.className), "paint-mask");
+  await page.locator(".paint-mask:focus").waitFor();
   const sent = await sentBy(page, BLUE);
   const mask = await colours(page, maskOf(sent).data, [[0.05, 0.5], [0.4, 0.5], [0.9, 0.5], [0.05, 0.05]]);
   assert.deepEqual(mask.colours, [WHITE, WHITE, BLACK, BLACK]);

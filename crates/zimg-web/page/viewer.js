@@ -109,6 +109,7 @@ class ZViewer extends HTMLElement {
       this.bare = bare.checked;
       fill();
     } });
+    const focused = this.dialog.contains(document.activeElement) && document.activeElement?.getAttribute("aria-label");
     let sure = false;
     const erase = button(t("delete"), () => {
       if (!sure) {
@@ -132,6 +133,9 @@ class ZViewer extends HTMLElement {
           copyable && button(t("copy.image"), () => copyImage(address, t("copied.image"), t("copied.no"))),
           button(t("copy.settings"), () => copyText(text(), t("copied.settings"))), button(t("copy.link"), () => copyText(linkOf(settingsOf(shown)), t("copied.link")))),
         erase));
+    // What had the focus has it again, or keys would go nowhere.
+    const holder = focused !== false && this.dialog.querySelector(`[aria-label="${CSS.escape(focused ?? t("zoom.help"))}"]`);
+    if (holder instanceof HTMLElement) holder.focus();
   }
 
   /** Fits at 0; else so many times the image's own pixels. @param {number} zoom */
