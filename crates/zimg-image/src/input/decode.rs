@@ -123,7 +123,7 @@ fn frames(bytes: &[u8], format: ImageFormat) -> bool {
 /// Photoshop stores them inverted, and all programs follow it, whether there is its marker or not
 /// (Pillow: `CMYK;I` in `JpegImagePlugin.py`).
 fn cmyk(bytes: &[u8]) -> Result<Option<RgbaImage>, InputFault> {
-    let damaged = |error: zune_jpeg::errors::DecodeErrors| InputFault::Damaged(error.to_string());
+    let damaged = |error: zune_jpeg::errors::DecodeErrors| InputFault::damaged(error);
     let options = DecoderOptions::default()
         .set_strict_mode(false)
         .set_max_width(usize::MAX)
@@ -169,6 +169,6 @@ fn is_transparent(image: &DynamicImage) -> bool {
 fn fault(error: ImageError) -> InputFault {
     match error {
         ImageError::Limits(_) => InputFault::Memory,
-        other => InputFault::Damaged(other.to_string()),
+        other => InputFault::damaged(other),
     }
 }

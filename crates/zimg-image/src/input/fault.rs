@@ -67,7 +67,18 @@ impl InputError {
     }
 }
 
+/// The longest sentence of a decoder that is repeated, in characters.
+const DECODER_WORDS_MAX: usize = 200;
+
 impl InputFault {
+    /// What a decoder says, in one line: some end theirs with line breaks, or repeat the file.
+    pub(super) fn damaged(why: impl fmt::Display) -> Self {
+        let plain = |c: char| if c.is_control() { ' ' } else { c };
+        let words: String = why.to_string().chars().map(plain).collect();
+        let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
+        Self::Damaged(line.chars().take(DECODER_WORDS_MAX).collect())
+    }
+
     /// What to do about it. `file` is the name as a shell takes it.
     pub fn hint(&self, file: &str) -> Option<String> {
         let convert = |command: &str| Some(format!("convert it, with `{command}`"));
@@ -145,5 +156,20 @@ impl fmt::Display for InputFault {
                 write!(f, "is {width}x{height}, expected the image's size, {w}x{h}")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_decoder_says_is_one_short_line() {
+        let said = |why: &str| InputFault::damaged(why).to_string();
+        assert_eq!(
+            said("no bytes,\n\texpected 1\0\n\n"),
+            "cannot be decoded: no bytes, expected 1"
+        );
+        assert_eq!(said(&"é".repeat(999)).chars().count(), 200 + "cannot be decoded: ".len());
     }
 }
