@@ -173,7 +173,7 @@ _zimg() {
 
     case "${cmd}" in
         zimg)
-            opts="-s -a -n -o -f -q -h -V --size --aspect --megapixels --round --no-round --steps --seed --count --guidance --negative --guidance-normalization --guidance-rescale --guidance-truncation --strength --hires --hires-strength --variety --variety-share --variety-steps --variety-seed --lora --cfg --cfg-scale --init --mask --invert-mask --no-invert-mask --mask-blur --outpaint --fit --output --format --quality --grid --no-metadata --metadata --force --show --preview --quiet --no-quiet --priority --wait --no-wait --batch --parallel --detach --socket --json --help --version draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help"
+            opts="-s -a -n -o -f -q -h -V --size --aspect --megapixels --round --no-round --steps --seed --count --guidance --negative --guidance-normalization --guidance-rescale --guidance-truncation --strength --hires --hires-strength --variety --variety-share --variety-steps --variety-seed --lora --control-net --control-scale --cfg --cfg-scale --init --mask --invert-mask --no-invert-mask --mask-blur --outpaint --fit --control --control-kind --output --format --quality --grid --no-metadata --metadata --force --show --preview --quiet --no-quiet --priority --wait --no-wait --batch --parallel --detach --socket --json --help --version draw redo show jobs wait cancel status metrics pull models loras prepare doctor mcp sleep wake web config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -267,6 +267,14 @@ _zimg() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --control-net)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --control-scale)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --cfg)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -315,6 +323,25 @@ _zimg() {
                     ;;
                 --fit)
                     COMPREPLY=($(compgen -W "crop pad stretch" -- "${cur}"))
+                    return 0
+                    ;;
+                --control)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --control-kind)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --output)
@@ -643,7 +670,7 @@ _zimg() {
             return 0
             ;;
         zimg__subcmd__draw)
-            opts="-s -a -n -o -f -q -h --size --aspect --megapixels --round --no-round --steps --seed --count --guidance --negative --guidance-normalization --guidance-rescale --guidance-truncation --strength --hires --hires-strength --variety --variety-share --variety-steps --variety-seed --lora --cfg --cfg-scale --init --mask --invert-mask --no-invert-mask --mask-blur --outpaint --fit --output --format --quality --grid --no-metadata --metadata --force --show --preview --quiet --no-quiet --priority --wait --no-wait --batch --parallel --detach --socket --json --help"
+            opts="-s -a -n -o -f -q -h --size --aspect --megapixels --round --no-round --steps --seed --count --guidance --negative --guidance-normalization --guidance-rescale --guidance-truncation --strength --hires --hires-strength --variety --variety-share --variety-steps --variety-seed --lora --control-net --control-scale --cfg --cfg-scale --init --mask --invert-mask --no-invert-mask --mask-blur --outpaint --fit --control --control-kind --output --format --quality --grid --no-metadata --metadata --force --show --preview --quiet --no-quiet --priority --wait --no-wait --batch --parallel --detach --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -737,6 +764,14 @@ _zimg() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --control-net)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --control-scale)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --cfg)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -785,6 +820,25 @@ _zimg() {
                     ;;
                 --fit)
                     COMPREPLY=($(compgen -W "crop pad stretch" -- "${cur}"))
+                    return 0
+                    ;;
+                --control)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --control-kind)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --output)
@@ -1535,7 +1589,7 @@ _zimg() {
             return 0
             ;;
         zimg__subcmd__redo)
-            opts="-s -a -n -o -f -q -h --prompt --size --aspect --megapixels --round --no-round --steps --seed --count --guidance --negative --guidance-normalization --guidance-rescale --guidance-truncation --strength --hires --hires-strength --variety --variety-share --variety-steps --variety-seed --lora --cfg --cfg-scale --init --mask --invert-mask --no-invert-mask --mask-blur --outpaint --fit --output --format --quality --grid --no-metadata --metadata --force --show --preview --quiet --no-quiet --priority --wait --no-wait --socket --json --help"
+            opts="-s -a -n -o -f -q -h --prompt --size --aspect --megapixels --round --no-round --steps --seed --count --guidance --negative --guidance-normalization --guidance-rescale --guidance-truncation --strength --hires --hires-strength --variety --variety-share --variety-steps --variety-seed --lora --control-net --control-scale --cfg --cfg-scale --init --mask --invert-mask --no-invert-mask --mask-blur --outpaint --fit --control --control-kind --output --format --quality --grid --no-metadata --metadata --force --show --preview --quiet --no-quiet --priority --wait --no-wait --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1633,6 +1687,14 @@ _zimg() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --control-net)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --control-scale)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --cfg)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1681,6 +1743,25 @@ _zimg() {
                     ;;
                 --fit)
                     COMPREPLY=($(compgen -W "crop pad stretch" -- "${cur}"))
+                    return 0
+                    ;;
+                --control)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --control-kind)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --output)

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_zimg_global_optspecs
-    string join \n s/size= a/aspect= megapixels= round no-round steps= seed= n/count= guidance= negative= guidance-normalization= guidance-rescale= guidance-truncation= strength= hires= hires-strength= variety= variety-share= variety-steps= variety-seed= lora= cfg= cfg-scale= init= mask= invert-mask no-invert-mask mask-blur= outpaint= fit= o/output= format= quality= grid= no-metadata metadata f/force show= preview= q/quiet no-quiet priority= wait no-wait batch= parallel= detach socket= json h/help V/version
+    string join \n s/size= a/aspect= megapixels= round no-round steps= seed= n/count= guidance= negative= guidance-normalization= guidance-rescale= guidance-truncation= strength= hires= hires-strength= variety= variety-share= variety-steps= variety-seed= lora= control-net= control-scale= cfg= cfg-scale= init= mask= invert-mask no-invert-mask mask-blur= outpaint= fit= control= control-kind= o/output= format= quality= grid= no-metadata metadata f/force show= preview= q/quiet no-quiet priority= wait no-wait batch= parallel= detach socket= json h/help V/version
 end
 
 function __fish_zimg_needs_command
@@ -43,6 +43,8 @@ complete -c zimg -n "__fish_zimg_needs_command" -l variety-share -d 'Share of th
 complete -c zimg -n "__fish_zimg_needs_command" -l variety-steps -d 'Share of the steps that see the noise of --variety, up to 1, which is all of them' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l variety-seed -d 'Seed of the noise of --variety, the same for all images; by default the image\'s seed' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l lora -d 'Apply a LoRA of `zimg loras`, with a weight other than 1; repeatable' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l control-net -d 'The ControlNet for the control image, if the daemon has several' -r
+complete -c zimg -n "__fish_zimg_needs_command" -l control-scale -d 'How strongly the control image steers, 0 to 2; 0 is not at all' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l cfg -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l cfg-scale -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_needs_command" -l init -d 'Start from an image: PNG, JPEG, WebP, GIF, TIFF, BMP or PNM' -r -F
@@ -52,6 +54,8 @@ complete -c zimg -n "__fish_zimg_needs_command" -l outpaint -d 'Draw more around
 complete -c zimg -n "__fish_zimg_needs_command" -l fit -d 'What happens to an image of another shape: crop, pad or stretch [default: crop]' -r -f -a "crop\t'Cut off what is too much, on both sides alike'
 pad\t'Add borders in the colours of the edges'
 stretch\t'Change its shape'"
+complete -c zimg -n "__fish_zimg_needs_command" -l control -d 'Steer by a control image: edges, depths or a pose, with a ControlNet of the daemon' -r -F
+complete -c zimg -n "__fish_zimg_needs_command" -l control-kind -d 'What to make of it: raw (as it is), canny (its edges), grey or blur [default: raw]' -r
 complete -c zimg -n "__fish_zimg_needs_command" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r -F
 complete -c zimg -n "__fish_zimg_needs_command" -l format -d 'The format on standard output and of default file names' -r -f -a "png\t'Lossless, read by everything'
 jpg\t'Small, see --quality'
@@ -132,6 +136,8 @@ complete -c zimg -n "__fish_zimg_using_subcommand draw" -l variety-share -d 'Sha
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l variety-steps -d 'Share of the steps that see the noise of --variety, up to 1, which is all of them' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l variety-seed -d 'Seed of the noise of --variety, the same for all images; by default the image\'s seed' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l lora -d 'Apply a LoRA of `zimg loras`, with a weight other than 1; repeatable' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l control-net -d 'The ControlNet for the control image, if the daemon has several' -r
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l control-scale -d 'How strongly the control image steers, 0 to 2; 0 is not at all' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l cfg -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l cfg-scale -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l init -d 'Start from an image: PNG, JPEG, WebP, GIF, TIFF, BMP or PNM' -r -F
@@ -141,6 +147,8 @@ complete -c zimg -n "__fish_zimg_using_subcommand draw" -l outpaint -d 'Draw mor
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l fit -d 'What happens to an image of another shape: crop, pad or stretch [default: crop]' -r -f -a "crop\t'Cut off what is too much, on both sides alike'
 pad\t'Add borders in the colours of the edges'
 stretch\t'Change its shape'"
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l control -d 'Steer by a control image: edges, depths or a pose, with a ControlNet of the daemon' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand draw" -l control-kind -d 'What to make of it: raw (as it is), canny (its edges), grey or blur [default: raw]' -r
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand draw" -l format -d 'The format on standard output and of default file names' -r -f -a "png\t'Lossless, read by everything'
 jpg\t'Small, see --quality'
@@ -200,6 +208,8 @@ complete -c zimg -n "__fish_zimg_using_subcommand redo" -l variety-share -d 'Sha
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l variety-steps -d 'Share of the steps that see the noise of --variety, up to 1, which is all of them' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l variety-seed -d 'Seed of the noise of --variety, the same for all images; by default the image\'s seed' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l lora -d 'Apply a LoRA of `zimg loras`, with a weight other than 1; repeatable' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l control-net -d 'The ControlNet for the control image, if the daemon has several' -r
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l control-scale -d 'How strongly the control image steers, 0 to 2; 0 is not at all' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l cfg -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l cfg-scale -d 'The CFG scale of other programs: guidance is C - 1, so that 1 is off' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l init -d 'Start from an image: PNG, JPEG, WebP, GIF, TIFF, BMP or PNM' -r -F
@@ -209,6 +219,8 @@ complete -c zimg -n "__fish_zimg_using_subcommand redo" -l outpaint -d 'Draw mor
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l fit -d 'What happens to an image of another shape: crop, pad or stretch [default: crop]' -r -f -a "crop\t'Cut off what is too much, on both sides alike'
 pad\t'Add borders in the colours of the edges'
 stretch\t'Change its shape'"
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l control -d 'Steer by a control image: edges, depths or a pose, with a ControlNet of the daemon' -r -F
+complete -c zimg -n "__fish_zimg_using_subcommand redo" -l control-kind -d 'What to make of it: raw (as it is), canny (its edges), grey or blur [default: raw]' -r
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -s o -l output -d 'Where to save: .png, .jpg, .webp, .ppm or .raw; "-" for standard output' -r -F
 complete -c zimg -n "__fish_zimg_using_subcommand redo" -l format -d 'The format on standard output and of default file names' -r -f -a "png\t'Lossless, read by everything'
 jpg\t'Small, see --quality'

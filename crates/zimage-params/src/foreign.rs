@@ -57,8 +57,8 @@ const FOREIGN: &[ForeignSetting] = &[
         is_harmless: false,
     },
     ForeignSetting {
-        names: &["controlimage", "controlnet", "controlstrength"],
-        why: "no model takes a control image yet",
+        names: &["controlimage", "controlnetimage"],
+        why: "the control image is `control`, the name of a file",
         is_harmless: false,
     },
     ForeignSetting {

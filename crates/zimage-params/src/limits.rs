@@ -15,6 +15,10 @@ pub const STEPS_MAX: u32 = 100;
 pub const COUNT_MAX: u32 = 256;
 /// The longest record of a request's images, in bytes of UTF-8.
 pub const RECORD_BYTES: usize = 4 << 10;
+/// The longest name of a ControlNet, in bytes of UTF-8.
+pub const CONTROL_NET_BYTES: usize = 255;
+/// The highest scale of a ControlNet.
+pub const CONTROL_SCALE_MAX: f32 = 2.0;
 /// The highest guidance, and the highest guidance normalization.
 pub const GUIDANCE_MAX: f32 = 100.0;
 

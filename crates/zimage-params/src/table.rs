@@ -2,8 +2,8 @@
 
 use crate::foreign::folded;
 use crate::limits::{
-    COUNT_MAX, GUIDANCE_MAX, HIRES_MAX, HIRES_STRENGTH, PROMPT_BYTES, RECORD_BYTES, SIZE_MAX,
-    SIZE_MIN, SIZE_MULTIPLE, STEPS_MAX, VARIETY_MAX,
+    CONTROL_NET_BYTES, CONTROL_SCALE_MAX, COUNT_MAX, GUIDANCE_MAX, HIRES_MAX, HIRES_STRENGTH,
+    PROMPT_BYTES, RECORD_BYTES, SIZE_MAX, SIZE_MIN, SIZE_MULTIPLE, STEPS_MAX, VARIETY_MAX,
 };
 use crate::parameter::{Alias, DefaultRule, Metadata, Parameter, Range, Surface};
 use crate::value::Field;
@@ -270,6 +270,36 @@ parameters! {
         ),
         value_name: "NAME[:WEIGHT]",
         aliases: &[Alias::same("loras")],
+        metadata: Metadata::JsonIfGiven,
+    }
+    /// The ControlNet of a control image, by name; used only with one.
+    control_net: Option<String> {
+        range: Range::Text { max: CONTROL_NET_BYTES },
+        default: DefaultRule::Empty,
+        help: "The ControlNet for the control image, if the daemon has several",
+        details: Some(
+            "The name is that of a file in the daemon's control_dirs, without its ending.",
+        ),
+        value_name: "NAME",
+        surface: ADVANCED,
+        metadata: Metadata::JsonIfGiven,
+    }
+    /// The factor of what the ControlNet adds; used only with a control image.
+    control_scale: Option<f32> {
+        range: Range::Real { min: 0.0, max: CONTROL_SCALE_MAX },
+        default: DefaultRule::Real(0.75),
+        help: "How strongly the control image steers, 0 to 2; 0 is not at all",
+        value_name: "S",
+        aliases: &[Alias::same("controlnet_conditioning_scale"), Alias::same("control_strength")],
+        metadata: Metadata::JsonIfGiven,
+    }
+    /// The file of the request's control image, and what was made of it, as JSON for `zimg redo`.
+    control_input: Option<String> {
+        range: Range::Text { max: RECORD_BYTES },
+        default: DefaultRule::Empty,
+        help: "Name and digest of the file of the control image, as front ends record them",
+        value_name: "JSON",
+        surface: Surface::Recorded,
         metadata: Metadata::JsonIfGiven,
     }
     /// The files of the request's images, and what was made of them, as JSON for `zimg redo`.

@@ -74,6 +74,9 @@ pub(crate) struct Args {
     /// A directory of LoRAs; of several, the first that has a name.
     #[arg(long, value_name = "DIR")]
     pub(crate) lora_dir: Vec<PathBuf>,
+    /// A directory of ControlNets; of several, the first that has a name.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) control_dir: Vec<PathBuf>,
     /// Threads of libtorch on the CPU; one per core by default, or fewer if a CPU quota allows fewer.
     #[arg(long)]
     pub(crate) threads: Option<u16>,

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use zimage::checkpoint::adapter::AdapterFile;
+use zimage::checkpoint::control::ControlDirectories;
 use zimage::{
-    AdapterChoice, Conditioning, EncodedImages, Error, ErrorKind, Fit, Generation, ImageInputs,
-    InitialImage, InputImages, Pipeline, ResolvedParams, Snapshot,
+    AdapterChoice, Conditioning, ControlChoice, ControlImage, EncodedImages, Error, ErrorKind, Fit,
+    Generation, ImageInputs, InitialImage, InputImages, Pipeline, ResolvedParams, Snapshot,
 };
 use zimage_ipc::{Point, Report};
 use zimg_protocol::messages::{
@@ -33,12 +35,12 @@ const BETWEEN_PREVIEWS: Duration = Duration::from_millis(100);
 pub(crate) fn run(
     pipeline: &Pipeline,
     planner: Option<&Planner>,
-    (model, loras): (&ModelInfo, &SharedLoras),
+    (model, loras, controls): (&ModelInfo, &SharedLoras, &ControlDirectories),
     job: &Job,
     reports: &Reports,
 ) -> Result<(), End> {
     let stages = RetryingPipeline(pipeline);
-    let ended = Run::begin(stages, (model, loras), job, reports).and_then(|mut run| {
+    let ended = Run::begin(stages, (model, loras, controls), job, reports).and_then(|mut run| {
         run.images()?;
         Ok(run.spent())
     });
@@ -127,7 +129,7 @@ impl<'a> Run<'a> {
     /// Checks the job, reports its start, encodes its prompts.
     fn begin(
         stages: RetryingPipeline<'a>,
-        (model, loras): (&ModelInfo, &SharedLoras),
+        (model, loras, controls): (&ModelInfo, &SharedLoras, &ControlDirectories),
         job: &'a Job,
         reports: &'a Reports,
     ) -> Result<Self, Stop> {
@@ -136,7 +138,7 @@ impl<'a> Run<'a> {
         let takes = |role| match role {
             ImageRole::Initial => limits.initial_image,
             ImageRole::Mask => limits.mask,
-            ImageRole::Control => false,
+            ImageRole::Control => !controls.is_empty(),
         };
         if let Some((role, _)) = job.images.iter().find(|(role, _)| !takes(*role)) {
             let failure = Failure::refused(format!("the model takes no {}", role.name()));
@@ -164,7 +166,7 @@ impl<'a> Run<'a> {
             let before = passes.last().map_or(0, |pass| pass.params.steps);
             passes.push(Pass { params, conditioning, fit, before });
         }
-        let images = match pixels(&job.images) {
+        let images = match inputs(controls, job)? {
             Some(images) => {
                 Some(timed(&mut timings.text, || stages.encode_images(&params, &images))?)
             }
@@ -408,12 +410,24 @@ fn kinds(images: &[(ImageRole, Vec<u8>)]) -> InputImages {
     InputImages { initial, control: has(ImageRole::Control) }
 }
 
-/// The images for the model. A mask without an initial image does not come here: the supervisor
-/// refuses it.
-fn pixels(images: &[(ImageRole, Vec<u8>)]) -> Option<ImageInputs> {
-    let of = |role| images.iter().find(|(of, _)| *of == role).map(|(_, pixels)| pixels.clone());
-    let initial = Some(of(ImageRole::Initial)?);
-    Some(ImageInputs { initial, mask: of(ImageRole::Mask), control: None })
+/// The images for the model, with the ControlNet of a control image. A mask without an initial image does
+/// not come here: the supervisor refuses it.
+fn inputs(controls: &ControlDirectories, job: &Job) -> zimage::Result<Option<ImageInputs>> {
+    let of = |role| job.images.iter().find(|(of, _)| *of == role).map(|(_, pixels)| pixels.clone());
+    if job.images.is_empty() {
+        return Ok(None);
+    }
+    let control = match of(ImageRole::Control) {
+        Some(rgb) => {
+            let AdapterFile { name, path } = controls.find(job.params.control_net.as_deref())?;
+            let params = job.params.clone().or(&Params::constants());
+            let scale = params.control_scale.unwrap_or_default();
+            Some(ControlImage { rgb, choice: ControlChoice { name, path, scale } })
+        }
+        None => None,
+    };
+    let (initial, mask) = (of(ImageRole::Initial), of(ImageRole::Mask));
+    Ok(Some(ImageInputs { initial, mask, control }))
 }
 
 /// Runs `work`, and adds the milliseconds it took to `sum`.

@@ -9,6 +9,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
 use zimage::checkpoint::adapter::AdapterDirectories;
+use zimage::checkpoint::control::ControlDirectories;
 use zimage_ipc::Report;
 use zimg_protocol::Kind;
 use zimg_system::cpus::Cpus;
@@ -61,6 +62,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let directories = AdapterDirectories::new(args.lora_dir.clone());
     let folders = LoraFolders::new(directories, pipeline.linear_maps().clone(), reports.sender());
     let _ = loras.set(folders);
+    let controls = ControlDirectories::new(args.control_dir.clone());
     let model = info.clone();
     reports.send(Report::Ready(info));
     memory::report(pipeline.device(), &reports);
@@ -73,7 +75,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         }
         true
     }) {
-        match job::run(&pipeline, planner.as_ref(), (&model, &loras), &next, &reports) {
+        match job::run(&pipeline, planner.as_ref(), (&model, &loras, &controls), &next, &reports) {
             Ok(()) => {}
             Err(end @ End::Failed(_)) => give_up(end, reports, exit::DEVICE_LOST),
             Err(end @ End::Replan { .. }) => give_up(end, reports, exit::REPLAN),

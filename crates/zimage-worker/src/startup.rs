@@ -105,6 +105,7 @@ pub(crate) fn start(args: &Args, reports: &Reports) -> Result<Ready, End> {
             lora: !args.lora_dir.is_empty(),
             initial_image: limits.initial_image,
             mask: limits.mask,
+            control_image: limits.initial_image && !args.control_dir.is_empty(),
             ..Capabilities::text_to_image(limits.side_max, limits.multiple, defaults.guidance > 0.0)
         },
     };

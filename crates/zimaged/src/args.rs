@@ -42,6 +42,10 @@ pub struct Args {
     /// a name the first directory's counts [default: none]
     #[arg(long, value_name = "DIR")]
     pub lora_dir: Vec<OsString>,
+    /// A directory of ControlNets, which requests with a control image name by their files' names;
+    /// repeatable, as --lora-dir.
+    #[arg(long, value_name = "DIR")]
+    pub control_dir: Vec<OsString>,
     /// auto, cpu, or one GPU such as cuda:0 [default: auto]
     #[arg(long)]
     pub device: Option<String>,

@@ -3,6 +3,7 @@
 #![doc = include_str!("../README.md")]
 
 mod contact_sheet;
+mod control;
 mod error;
 mod file_kind;
 mod format;
@@ -14,6 +15,7 @@ mod png;
 mod webp;
 
 pub use contact_sheet::ContactSheet;
+pub use control::{ControlKind, ControlRecord, OtherKind};
 pub use error::Error;
 pub use file_kind::FileKind;
 pub use format::{Encoding, ImageFormat};

@@ -113,7 +113,7 @@ fn lonely(inputs: &InputOptions) -> Option<&'static str> {
         .find_map(|(given, option)| given.then_some(option))
 }
 
-fn size(options: &DrawOptions) -> Result<InputSize, Failure> {
+pub(crate) fn size(options: &DrawOptions) -> Result<InputSize, Failure> {
     if options.size.is_some()
         && let SizeRequest::Exact(width, height) = SizeRequest::of(options)?
     {
@@ -128,7 +128,7 @@ fn size(options: &DrawOptions) -> Result<InputSize, Failure> {
 }
 
 /// A file's contents, if it is not longer than any image.
-fn contents(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(crate) fn contents(path: &Path) -> Result<Vec<u8>, Failure> {
     let shown = path.display();
     let unreadable =
         |error: std::io::Error| Failure::new(Kind::Io, format!("cannot read {shown}: {error}"));
@@ -145,7 +145,7 @@ fn contents(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-fn refusal(error: &InputError, initial: &Path, mask: Option<&Path>) -> Failure {
+pub(crate) fn refusal(error: &InputError, initial: &Path, mask: Option<&Path>) -> Failure {
     let InputError { role, fault } = error;
     let path = match (role, mask) {
         (InputRole::Mask, Some(mask)) => mask,
@@ -198,7 +198,7 @@ pub(crate) fn recorded(
         outpaint: Some(Outpaint(request.margins))
             .filter(|Outpaint(margins)| *margins != InputMargins::default()),
         fit: Some(FitArg::of(request.fit)),
-        usual_strength: None,
+        ..InputOptions::default()
     })
 }
 
@@ -209,7 +209,7 @@ pub(crate) fn is_sized(record: &str) -> bool {
 }
 
 /// The file with these contents.
-fn find(file: &InputFile, option: &str, generated: &Path) -> Result<PathBuf, Failure> {
+pub(crate) fn find(file: &InputFile, option: &str, generated: &Path) -> Result<PathBuf, Failure> {
     let InputFile { name, sha256 } = file;
     let shown = generated.display();
     let beside = generated.parent().unwrap_or(Path::new(""));

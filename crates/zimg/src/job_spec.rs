@@ -8,6 +8,7 @@ use std::io::Read;
 use zimg_client::{Failure, Kind, Params, Priority};
 
 use crate::cli::{DrawOptions, InputOptions, ParamOptions, PriorityArg};
+use crate::control_input::ControlInput;
 use crate::image_inputs::ImageInputs;
 use crate::image_size::SizeRequest;
 use crate::metadata::to_params;
@@ -37,6 +38,8 @@ pub(crate) struct JobSpec {
     pub(crate) detach: bool,
     /// The images that it starts from.
     pub(crate) inputs: Option<ImageInputs>,
+    /// The image that steers it.
+    pub(crate) control: Option<ControlInput>,
 }
 
 /// Inputs of a job specification beside options.
@@ -62,8 +65,8 @@ impl JobSpec {
         options: &DrawOptions,
         context: SpecContext<'_>,
     ) -> Result<Self, Failure> {
-        let (draw, shape, inputs) = request(prompt, options)?;
-        Ok(Self { inputs, ..Self::saving(draw, shape, options, context)? })
+        let Asked { draw, shape, inputs, control } = request(prompt, options)?;
+        Ok(Self { inputs, control, ..Self::saving(draw, shape, options, context)? })
     }
 
     /// A detached job: the daemon stores its images.
@@ -76,9 +79,10 @@ impl JobSpec {
         options: &DrawOptions,
         context: SpecContext<'_>,
     ) -> Result<Self, Failure> {
-        let (draw, shape, inputs) = request(prompt, options)?;
+        let Asked { draw, shape, inputs, control } = request(prompt, options)?;
         let output = Output { images: ImageOutput::Nowhere, sheet: None };
-        Ok(Self { detach: true, inputs, ..Self::with(draw, shape, output, options, context) })
+        let spec = Self::with(draw, shape, output, options, context);
+        Ok(Self { detach: true, inputs, control, ..spec })
     }
 
     /// The specification to save the images of a job that the daemon has.
@@ -140,6 +144,7 @@ impl JobSpec {
             generated_by: None,
             detach: false,
             inputs: None,
+            control: None,
         }
     }
 }
@@ -161,34 +166,43 @@ impl DrawOptions {
     }
 }
 
+/// What a request asks for, and its images.
+struct Asked {
+    draw: Params,
+    shape: SizeRequest,
+    inputs: Option<ImageInputs>,
+    control: Option<ControlInput>,
+}
+
 /// The request, checked against the limits, and its images. Its texts have LF as line ends and no byte
 /// order mark at the beginning, wherever they are from.
-fn request(
-    prompt: String,
-    options: &DrawOptions,
-) -> Result<(Params, SizeRequest, Option<ImageInputs>), Failure> {
+fn request(prompt: String, options: &DrawOptions) -> Result<Asked, Failure> {
     let seed = Some(options.params.seed.map_or_else(random_seed, Ok)?);
     let normalized = |text: &str| zimg_text::normalized(text).into_owned();
     let prompt = normalized(&prompt);
     let negative = options.params.negative.as_deref().map(normalized);
     let image_inputs = None;
-    let params = Params { prompt, seed, negative, image_inputs, ..options.params.0.clone() };
+    let asked = options.params.0.clone();
+    let params = Params { prompt, seed, negative, image_inputs, control_input: None, ..asked };
     params.check()?;
     let inputs = ImageInputs::read(options)?;
-    let shape = match &inputs {
-        Some(inputs) => SizeRequest::Exact(inputs.size().0, inputs.size().1),
-        None => {
-            params.check_without_images()?;
-            SizeRequest::of(options)?
-        }
+    let initial = inputs.as_ref().map(ImageInputs::size);
+    let control = ControlInput::read(options, initial)?;
+    if inputs.is_none() {
+        params.check_without_images()?;
+    }
+    let shape = match initial.or(control.as_ref().map(ControlInput::size)) {
+        Some((width, height)) => SizeRequest::Exact(width, height),
+        None => SizeRequest::of(options)?,
     };
+    let control_input = control.as_ref().map(|control| control.record.clone());
     let (width, height) = shape.size(None).unzip();
     let image_inputs = inputs.as_ref().map(|inputs| inputs.record.clone());
     let usual = inputs.is_some().then_some(options.inputs.usual_strength).flatten();
     let strength = params.strength.or(usual);
-    let params = Params { width, height, image_inputs, strength, ..params };
-    params.check()?;
-    Ok((params, shape, inputs))
+    let draw = Params { width, height, image_inputs, control_input, strength, ..params };
+    draw.check()?;
+    Ok(Asked { draw, shape, inputs, control })
 }
 
 /// A random seed of 32 bits: short enough to type again.

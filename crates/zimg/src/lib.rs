@@ -5,6 +5,7 @@ mod advice;
 mod batch;
 mod cli;
 mod commands;
+mod control_input;
 mod daemon_state;
 mod doctor;
 mod exit;

@@ -10,6 +10,7 @@ use zimg_client::{
 };
 
 use crate::advice::advice;
+use crate::control_input::ControlInput;
 use crate::exit::Exit;
 use crate::image_inputs::ImageInputs;
 use crate::interrupt::{CancelGuard, Interrupt};
@@ -158,7 +159,8 @@ impl SessionObserver for JobRun<'_> {
     }
 
     fn images(&self) -> Vec<ImageUpload<'_>> {
-        self.plan.inputs.as_ref().map(ImageInputs::uploads).unwrap_or_default()
+        let inputs = self.plan.inputs.as_ref().map(ImageInputs::uploads).unwrap_or_default();
+        inputs.into_iter().chain(self.plan.control.as_ref().map(ControlInput::upload)).collect()
     }
 
     fn submitted(&mut self, canceller: Canceller) {

@@ -38,6 +38,11 @@ const HELD: &[(&str, Look, &str)] = &[
     ("zimg pull", Look::Options, "speaks to the Hub: crates/zimg/tests/pull has a server"),
     ("zimg loras", Look::Options, "asks a worker with LoRAs: tests/tests/functional/loras.rs"),
     ("zimg --lora", Look::Options, "likewise"),
+    (
+        "zimg --control",
+        Look::Options,
+        "asks a worker with ControlNets: tests/tests/functional/controls.rs",
+    ),
     ("zimg web", Look::Options, "serves until it is ended: tests/tests/web runs it"),
     ("zimg-web", Look::Options, "likewise"),
     ("curl", Look::Foreign, "asks a zimg-web: likewise"),

@@ -67,9 +67,9 @@ impl ControlError {
                 "take one of alibaba-pai's Z-Image-Turbo-Fun-Controlnet files"
             }
             Self::OtherModel { .. } => "take a ControlNet that was made for this model",
-            Self::Unknown { .. } => "`zimg controls` lists them",
+            Self::Unknown { .. } => "the names are those of the files in the daemon's control_dirs",
             Self::Several { .. } => "name one with --control-net",
-            Self::None => "put a ControlNet into one of them: `zimg controls` says where they are",
+            Self::None => "put a ControlNet into a directory of the daemon's control_dirs",
             Self::NoDirectories => {
                 "start zimaged with --control-dir DIR, or set control_dirs in its configuration"
             }

@@ -22,6 +22,7 @@ pub(super) struct ConfigLayer {
     pub tokenizer: Option<PathBuf>,
     pub model_kind: Option<String>,
     pub lora_dirs: Option<PathList>,
+    pub control_dirs: Option<PathList>,
     pub device: Option<String>,
     pub dtype: Option<String>,
     pub memory: Option<String>,
@@ -59,6 +60,8 @@ impl From<&Args> for ConfigLayer {
             model_kind: args.model_kind.clone(),
             lora_dirs: (!args.lora_dir.is_empty())
                 .then(|| PathList::List(args.lora_dir.iter().map(PathBuf::from).collect())),
+            control_dirs: (!args.control_dir.is_empty())
+                .then(|| PathList::List(args.control_dir.iter().map(PathBuf::from).collect())),
             device: args.device.clone(),
             dtype: args.dtype.clone(),
             memory: args.memory.clone(),
@@ -102,6 +105,7 @@ pub(super) fn read_environment(
             "vae" => layer.vae = Some(value.into()),
             "tokenizer" => layer.tokenizer = Some(value.into()),
             "lora_dirs" => layer.lora_dirs = Some(PathList::Line(value.into())),
+            "control_dirs" => layer.control_dirs = Some(PathList::Line(value.into())),
             _ => {
                 read_text(&mut layer, key, value)?;
             }

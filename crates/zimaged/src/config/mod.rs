@@ -51,6 +51,8 @@ pub struct DaemonConfig {
     pub model_kind: Option<ModelKind>,
     /// The directories of LoRAs.
     pub lora_dirs: Vec<PathBuf>,
+    /// The directories of ControlNets.
+    pub control_dirs: Vec<PathBuf>,
     /// The device of each worker. The documented setting is one device; a list of them, separated by
     /// commas, starts a worker for each.
     pub devices: Vec<Device>,
@@ -233,6 +235,9 @@ impl Layers {
             model_kind: self.value("model_kind", |l| &l.model_kind, |text| text.parse())?,
             lora_dirs: self
                 .value("lora_dirs", |l| &l.lora_dirs, |list| list.parse(self.home.as_deref()))?
+                .unwrap_or_default(),
+            control_dirs: self
+                .value("control_dirs", |l| &l.control_dirs, |l| l.parse(self.home.as_deref()))?
                 .unwrap_or_default(),
             devices: self
                 .value("device", |l| &l.device, |text| text.split(',').map(str::parse).collect())?

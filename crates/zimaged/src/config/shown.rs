@@ -47,6 +47,10 @@ impl DaemonConfig {
             let dirs: Vec<_> = self.lora_dirs.iter().map(|dir| path(dir)).collect();
             put("lora_dirs", &format_args!("[{}]", dirs.join(", ")));
         }
+        if !self.control_dirs.is_empty() {
+            let dirs: Vec<_> = self.control_dirs.iter().map(|dir| path(dir)).collect();
+            put("control_dirs", &format_args!("[{}]", dirs.join(", ")));
+        }
         let devices: Vec<_> = self.devices.iter().map(ToString::to_string).collect();
         put("device", &quoted(&devices.join(",")));
         put("dtype", &quoted(&self.dtype));
@@ -108,7 +112,7 @@ mod tests {
         let text = "model = '/m \"x\"\\'\nwarmup = '64x128'\nthreads = 3\neager = true\n\
                     device = 'cuda:1'\ncuda_alloc_conf = 'a:b'\njobs = 5\nidle_unload = '90m'\n\
                     retention = '12h'\nretention_bytes = '2G'\nsocket = '/s'\nworker = '/w'\nstate_dir = '/d'\n\
-                    lora_dirs = ['/l', '/m']\ntext_encoder = '/te'\nvae = '/v'\ntokenizer = '/t'\nmodel_kind = 'base'";
+                    lora_dirs = ['/l', '/m']\ncontrol_dirs = ['/c']\ntext_encoder = '/te'\nvae = '/v'\ntokenizer = '/t'\nmodel_kind = 'base'";
         let file = Path::new("/etc/zimaged.toml");
         let config = from_text(text, file).unwrap();
         let resolved = Resolved {

@@ -327,6 +327,7 @@ impl Job {
         asked.prompt = asked.prompt.chars().take(PROMPT_SHOWN).collect();
         asked.negative = None;
         asked.image_inputs = None;
+        asked.control_input = None;
     }
 
     /// The job as its owner sees it; `position` jobs are before it if it is in the queue.

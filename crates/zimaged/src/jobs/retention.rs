@@ -125,7 +125,7 @@ pub(crate) fn image_bytes(
 
 /// Bytes of the request's texts.
 fn prompt_bytes(asked: &Params) -> u64 {
-    let others = [&asked.negative, &asked.image_inputs].into_iter().flatten();
+    let others = [&asked.negative, &asked.image_inputs, &asked.control_input].into_iter().flatten();
     (asked.prompt.len() + others.map(String::len).sum::<usize>()) as u64
 }
 

@@ -1,7 +1,7 @@
 //! New jobs: accepted into the queue, or refused with a reason.
 
 use zimg_protocol::Failure;
-use zimg_protocol::messages::{Busy, Event, Generate, ImageRole, JobId, ModelInfo};
+use zimg_protocol::messages::{Busy, Event, Generate, JobId, ModelInfo};
 
 use super::effect::Effect;
 use super::input_pixels::InputPixels;
@@ -97,11 +97,8 @@ impl JobTable {
         effects: &mut Vec<Effect>,
     ) -> Result<JobId, Refusal> {
         request.check_images().map_err(Refusal::Failed)?;
-        // No model takes a control image; of others, one that is not loaded is asked later.
-        let takes = |role| match model {
-            Some(model) => model.capabilities.takes(role),
-            None => role != ImageRole::Control,
-        };
+        // A model that is not loaded is asked later.
+        let takes = |role| model.is_none_or(|model| model.capabilities.takes(role));
         if let Some(image) = request.images.iter().find(|image| !takes(image.role)) {
             return Err(Refusal::ImageInput(image.role.name()));
         }

@@ -82,6 +82,7 @@ impl JobRecord {
             }
             draw.negative = None;
             draw.image_inputs = None;
+            draw.control_input = None;
         }
         self
     }

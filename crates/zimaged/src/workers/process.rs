@@ -212,6 +212,9 @@ impl WorkerCommand {
         for directory in &config.lora_dirs {
             arguments.extend(["--lora-dir".into(), directory.into()]);
         }
+        for directory in &config.control_dirs {
+            arguments.extend(["--control-dir".into(), directory.into()]);
+        }
         if let Some(sizes) = &config.warmup {
             let sizes: Vec<_> = sizes.iter().map(|(w, h)| format!("{w}x{h}")).collect();
             arguments.extend(["--warmup".into(), sizes.join(",").into()]);
@@ -348,6 +351,7 @@ mod tests {
             model: ModelLocation::BuiltIn,
             text_encoder: None,
             lora_dirs: vec!["/srv/loras".into()],
+            control_dirs: vec!["/srv/controls".into()],
             vae: None,
             tokenizer: None,
             model_kind: None,
@@ -486,6 +490,8 @@ mod tests {
                 "base",
                 "--lora-dir",
                 "/srv/loras",
+                "--control-dir",
+                "/srv/controls",
                 "--warmup",
                 "64x128,256x256",
                 "--threads",

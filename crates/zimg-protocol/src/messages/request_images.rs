@@ -37,6 +37,7 @@ impl Generate {
         if !self.images.is_empty() {
             self.params.check_with_images()?;
         }
+        self.check_control()?;
         let mask = self.image(ImageRole::Mask);
         let Some(initial) = self.image(ImageRole::Initial) else {
             return match mask {
@@ -67,9 +68,27 @@ impl Generate {
         Ok(())
     }
 
-    /// Gives the parameters the size of the initial image, if there is one.
+    /// Checks the control image against the parameters and the initial image.
+    fn check_control(&self) -> Result<(), Failure> {
+        let Some(&ImageInput { width, height, .. }) = self.image(ImageRole::Control) else {
+            return Ok(());
+        };
+        let initial = self.image(ImageRole::Initial).map(|image| (image.width, image.height));
+        let asked = self.params.width.zip(self.params.height);
+        match initial.or(asked).filter(|size| *size != (width, height)) {
+            Some((wanted, high)) => Err(Failure::refused(format!(
+                "the control image is {width}x{height} and the image to generate {wanted}x{high}, \
+                 expected the same size"
+            ))
+            .hint("send the control image in the size to generate")),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the parameters the size of the initial image, or of the control image, if there is one.
     pub fn take_size(&mut self) {
-        if let Some(&ImageInput { width, height, .. }) = self.image(ImageRole::Initial) {
+        let image = self.image(ImageRole::Initial).or_else(|| self.image(ImageRole::Control));
+        if let Some(&ImageInput { width, height, .. }) = image {
             (self.params.width, self.params.height) = (Some(width), Some(height));
         }
     }

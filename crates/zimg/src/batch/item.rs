@@ -246,8 +246,8 @@ mod tests {
                 "`init_images`: the initial image is `init`, the name of a file",
             ),
             (
-                r#"{"prompt":"a","controlnet":"a"}"#,
-                "`controlnet`: no model takes a control image yet",
+                r#"{"prompt":"a","control_image":"a"}"#,
+                "`control_image`: the control image is `control`, the name of a file",
             ),
             (r#"{"prompt":"a","model":"x"}"#, "`model`: model and device are options of zimaged"),
             (

@@ -134,7 +134,11 @@ impl BatchRun<'_> {
         told.iter().try_for_each(|text| locked(&self.reporter).warn(text))?;
         if let Ok(ImageTask::Generate(plan)) = &task {
             let inputs = plan.inputs.as_ref().and_then(|inputs| inputs.told.as_deref());
-            inputs.into_iter().try_for_each(|text| locked(&self.reporter).warn(text))?;
+            let control = plan.control.as_ref().and_then(|control| control.told.as_deref());
+            inputs
+                .into_iter()
+                .chain(control)
+                .try_for_each(|text| locked(&self.reporter).warn(text))?;
             let notes = prompt_advice(&plan.draw);
             notes.iter().try_for_each(|note| locked(&self.reporter).advise(line, note))?;
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum, ValueHint};
-use zimg_image::{InputFit, InputMargins};
+use zimg_image::{ControlKind, InputFit, InputMargins};
 
 use super::values::{name, path};
 
@@ -58,6 +58,19 @@ pub(crate) struct InputOptions {
     /// an image that was edited over OpenAI's API.
     #[arg(skip)]
     pub(crate) mask_alpha: bool,
+    /// Steer by a control image: edges, depths or a pose, with a ControlNet of the daemon
+    ///
+    /// It has the size of what is generated, which follows it without --size and --init.
+    /// --control-scale says how strongly it steers, --control-net which ControlNet.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = path(),
+        help_heading = INPUTS)]
+    pub(crate) control: Option<PathBuf>,
+    /// What to make of it: raw (as it is), canny (its edges), grey or blur [default: raw]
+    ///
+    /// Other kinds, such as depth and pose, are made by other programs: give those as raw.
+    #[arg(long, value_name = "KIND", value_parser = ControlKind::from_str,
+        hide_short_help = true, help_heading = INPUTS)]
+    pub(crate) control_kind: Option<ControlKind>,
     /// The strength that settings have for all initial images: without one it changes nothing.
     #[arg(skip)]
     pub(crate) usual_strength: Option<f32>,
@@ -98,6 +111,8 @@ impl InputOptions {
             mask_blur: self.mask_blur.or(lower.mask_blur),
             outpaint: self.outpaint.or(lower.outpaint),
             fit: self.fit.or(lower.fit),
+            control: self.control.or(lower.control),
+            control_kind: self.control_kind.or(lower.control_kind),
             usual_strength: self.usual_strength.or(lower.usual_strength),
         }
     }

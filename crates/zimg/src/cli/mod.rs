@@ -228,7 +228,7 @@ mod tests {
         assert!(error(&["a fox", "a.png"]).contains("give the output file with -o a.png"));
         assert!(error(&["x", "-W", "64"]).contains("the size is --size WxH"));
         assert!(error(&["x", "--sampler", "euler"]).contains("there is one sampler"));
-        assert!(error(&["x", "--controlnet=a"]).contains("no model takes a control image yet"));
+        assert!(error(&["x", "--control-image=a"]).contains("the control image is `control`"));
         assert!(error(&["x", "--nagetive", "y"]).contains("'--negative'"));
     }
 

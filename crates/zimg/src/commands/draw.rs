@@ -95,6 +95,8 @@ impl Invocation<'_> {
         let count = plan.draw.images();
         let mut report = JobReporter::new(style, count, self.args.output.is_none(), screen);
         let inputs = plan.inputs.as_ref().and_then(|inputs| inputs.told.as_deref());
+        let control = plan.control.as_ref().and_then(|control| control.told.as_deref());
+        let inputs = inputs.into_iter().chain(control);
         advice.into_iter().chain(unseen).chain(inputs).try_for_each(|text| report.warn(text))?;
         prompt_advice(&plan.draw).iter().try_for_each(|advice| report.warn(&advice.text))?;
         let (line, absence) = (style == ReportStyle::Line, RunContext::absence(plan.wait));

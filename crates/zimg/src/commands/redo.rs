@@ -9,6 +9,7 @@ use zimg_client::{Failure, Priority};
 
 use super::draw::{Invocation, check, tell_ignored};
 use crate::cli::{CommonArgs, DrawOptions, RedoArgs};
+use crate::control_input;
 use crate::exit::Exit;
 use crate::image_inputs::{is_sized, recorded};
 use crate::interrupt::Interrupt;
@@ -62,6 +63,12 @@ fn plan(
     if let Some(record) = &metadata.params.image_inputs {
         made.inputs = recorded(record, path, made.size, &args.options.inputs)?;
         made.size = made.size.filter(|_| is_sized(record));
+    }
+    if let Some(record) = &metadata.params.control_input {
+        let inputs = std::mem::take(&mut made.inputs);
+        made.inputs = control_input::recorded(record, path, inputs, &args.options.inputs)?;
+        let follows = made.inputs.init.is_none() && args.options.inputs.init.is_none();
+        made.size = made.size.filter(|_| !follows || control_input::is_sized(record));
     }
     let mut options = args.options.clone().or(made);
     options = options.or(settings.options().beside_the_image());

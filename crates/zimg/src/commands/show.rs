@@ -12,7 +12,7 @@ use crate::json::PathFields;
 use crate::progress::warn;
 use crate::{format, json, metadata};
 use zimg_client::params::Surface;
-use zimg_image::{GenerationMetadata, InputRecord};
+use zimg_image::{ControlRecord, GenerationMetadata, InputRecord};
 
 /// The `--json` event of one image's generation metadata.
 #[derive(Serialize)]
@@ -88,7 +88,15 @@ fn screen(name: Option<&Path>, metadata: &GenerationMetadata, colours: bool) -> 
     let mut guidance = params.guidance.unwrap_or_default().to_string();
     let record = params.image_inputs.as_deref().and_then(InputRecord::from_text);
     for (row, value) in metadata.unusual() {
-        if let Some(record) = record.as_ref().filter(|_| row.surface == Surface::Recorded) {
+        if row.name == "control_input" {
+            let text = params.control_input.as_deref().unwrap_or_default();
+            if let Some(record) = ControlRecord::from_text(text) {
+                line("control", &record.control.name);
+                continue;
+            }
+        }
+        let is_inputs = row.surface == Surface::Recorded && row.name == "image_inputs";
+        if let Some(record) = record.as_ref().filter(|_| is_inputs) {
             line("init", &record.init.name);
             if let Some(mask) = record.mask() {
                 line("mask", &mask.name);

@@ -26,7 +26,7 @@ const MODEL_DIRS: &str = "model_dirs";
 const OTHER_KEYS: [(&str, &str); 2] =
     [(SOCKET, "The daemon's socket"), (MODEL_DIRS, "Folders with checkpoints, `:` between them")];
 /// Keys whose values are paths: in any encoding, and from the home folder with `~/`.
-const PATHS: [&str; 5] = ["output", "grid", "init", "mask", SOCKET];
+const PATHS: [&str; 6] = ["output", "grid", "init", "mask", "control", SOCKET];
 /// Options that are no settings.
 const NO_SETTINGS: [&str; 1] = ["force"];
 

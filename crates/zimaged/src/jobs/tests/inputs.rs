@@ -226,7 +226,8 @@ fn images_that_a_model_takes_not_are_refused() {
         (&[initial], Some(takes.clone()), None),
         (&[initial, mask], Some(takes), Some("the model takes no mask")),
         (&[initial], Some(model("text")), Some("the model takes no initial image")),
-        (&[ImageRole::Control], None, Some("the model takes no control image")),
+        (&[ImageRole::Control], None, None),
+        (&[ImageRole::Control], Some(model("text")), Some("the model takes no control image")),
         (&[mask], None, Some("the request has a mask and no initial image, expected both")),
     ] {
         assert_eq!(refused(images, model.as_ref()).as_deref(), message, "{images:?}");
