@@ -94,7 +94,9 @@ async function answer(question, take) {
 function current(found, since) {
   const known = jobOf(found.id);
   const told = known && !unfinished(known), under = unfinished(found);
-  const job = Object.assign(known ?? {}, found, { eta_at: Date.now() });
+  // Images go with their job alone: the daemon tells of one before its list has it.
+  const images = [...(known?.images ?? []), ...found.images.filter(({ id }) => !known?.images.some((image) => image.id === id))];
+  const job = Object.assign(known ?? {}, found, { images, eta_at: Date.now() });
   for (const [name, data] of since) if (data.job === job.id) events?.apply(job, name, data);
   if (gone.has(job.id)) return [];
   // It ended while it was asked for: the stored job has the end of its retention.
