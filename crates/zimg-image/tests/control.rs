@@ -1,8 +1,6 @@
 //! Control images: edges are those of OpenCV 5.0.0, whose `Canny(image, 100, 200)` made the files beside the
 //! images of `tests/fixtures/control`.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-
 use std::path::Path;
 
 use zimg_image::ControlKind;
