@@ -129,7 +129,7 @@ impl LoadingPipeline {
         let cublas = started("cublas", move || warmup::initialize_cublas(kind, device))?;
         let (before_kernels, others) = warmup.split_at_kernels();
         let first = warmup::build_first_plans(&self.networks, before_kernels);
-        let warm = self.with_kernels();
+        let warm = self.with_kernels()?;
         let mut runner = Runner::new(&warm.engine);
         let plans = first.and_then(|()| runner.run_plans(others));
         for result in [joined(cublas), plans] {
@@ -149,10 +149,11 @@ impl LoadingPipeline {
     }
 
     /// Waits for the kernels.
-    fn with_kernels(self) -> WarmPipeline {
+    fn with_kernels(self) -> Result<WarmPipeline> {
         let (mut engine, layout) = Engine::new(self.networks, joined(self.ops));
         engine.memory = MemoryEstimate::with_room(self.rest.room);
-        WarmPipeline { engine, layout, rest: self.rest }
+        engine.memory.model_is_as_allocated(engine.networks.device)?;
+        Ok(WarmPipeline { engine, layout, rest: self.rest })
     }
 
     /// The pipeline, once its loader has run.
@@ -160,7 +161,7 @@ impl LoadingPipeline {
     /// # Errors
     /// As [`WarmPipeline::complete`].
     pub fn complete(self, loader: Loader) -> Result<Pipeline> {
-        self.with_kernels().complete(loader)
+        self.with_kernels()?.complete(loader)
     }
 }
 
@@ -196,7 +197,7 @@ impl WarmPipeline {
             // The modulation layers were there for a moment.
             zimage_cuda::empty_cache()?;
         }
-        engine.memory.model_is_complete(engine.networks.device)?;
+        engine.memory.model_is_as_allocated(engine.networks.device)?;
         let kind = engine.networks.transformer.kind();
         engine.remark(attention_warning(engine.networks.device, kind));
         engine.remark(loader.remark());

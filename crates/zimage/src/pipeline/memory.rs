@@ -141,8 +141,8 @@ impl MemoryEstimate {
         Ok(available.map(|available| available.saturating_sub(needed)))
     }
 
-    /// All that is allocated now is the model's.
-    pub(super) fn model_is_complete(&self, device: Device) -> Result<()> {
+    /// What is allocated now is the model's: images take what comes beside it.
+    pub(super) fn model_is_as_allocated(&self, device: Device) -> Result<()> {
         if let Device::Cuda(ordinal) = device {
             self.model.set(allocated(ordinal)?.now);
         }

@@ -174,6 +174,7 @@ fn measure_memory(engine: &Engine, params: &ResolvedParams, tokens: usize) -> Re
     let device = networks.device;
     let Device::Cuda(_) = device else { return Ok(()) };
     zimage_cuda::empty_cache()?;
+    engine.memory.model_is_as_allocated(device)?;
     let noise = Generation::new(networks, params, 0, None)?;
     let context = engine.context(&prompt(networks, tokens), params)?;
     let ((), step) = peak_of(device, || {
