@@ -178,11 +178,14 @@ class Bench:
                 daemon.zimg_ms("a lighthouse at dusk", side, steps, image)
                 digest = pixels_digest(image)
             [after] = daemon.status()["workers"]
+            log = daemon.log.read_text(errors="replace")
         stages = {name: round(statistics.median(image[name] for image in images), 1) for name in STAGES}
         seen_ms = [image["latency"] for image in images]
         found = {"seen": summary(seen_ms), "stages_ms": stages, "new": summary(new_ms[1:]), "ready": round(daemon.ready_s, 2),
                  "gpu_gib": gpu.gib and round(gpu.gib, 2), "host_gib": round(host.most, 2), "digest": digest,
                  "restarts": after["restarts"], "plan": (after.get("plan") or {}).get("sentence")}
+        if after["restarts"]:
+            found["log"] = [line[:300] for line in log.splitlines() if "memory" in line][-6:]
         if gpu.gib and budget != "all":
             found["within"] = gpu.gib <= float(budget)
         return found
