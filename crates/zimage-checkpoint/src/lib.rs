@@ -51,10 +51,10 @@ pub use layout::LayoutKind;
 pub use layout::identify::Foreign;
 pub use location::{ModelFiles, ModelLocation};
 pub use memory_plan::{
-    ActivationBytes, BlockBytes, CONTEXT_BYTES, Decode, DecoderFootprint, DeviceRates,
+    ActivationBytes, BlockPart, CONTEXT_BYTES, Decode, DecoderFootprint, DeviceRates,
     EncoderFootprint, Forms, ImageSeconds, LEAST_SLOTS, MeasuredRates, MemoryBudget, MemoryPlan,
-    ModelFootprint, ModelWork, PinnedMemory, PlanPreview, Residency, StripRule, TooSmall,
-    gibibytes, is_block_matrix, is_streamed, queries_at_a_time,
+    ModelFootprint, ModelWork, PartBytes, PinnedMemory, PlanPreview, Residency, StripRule,
+    TooSmall, gibibytes, is_block_matrix, is_streamed, queries_at_a_time,
 };
 pub use prepare::{
     PrepareError, PrepareOptions, PreparePlan, PreparedType, Verification, verify_prepared,

@@ -6,6 +6,7 @@
 mod allocator;
 mod attention;
 mod context;
+mod copy_stream;
 mod driver;
 mod error;
 mod event;
@@ -24,6 +25,7 @@ mod upload;
 pub use allocator::{Allocated, allocated, empty_cache, limit as limit_allocator, reset_peak};
 pub use attention::WithoutCudnnAttention;
 pub use context::{make_current, synchronize};
+pub use copy_stream::CopyStream;
 pub use driver::{Gpu, driver_version};
 pub use error::Error;
 pub use event::{Event, synchronize_compute};
@@ -34,7 +36,7 @@ pub use kernels::{
     Expander, Float8Rows, GroupNorm, Int8Maker, Kernels, Moments, NormCoefficients, Pairs, Pieces,
     PlainRows, Rows, Scale,
 };
-pub use mapped_file::{CopyStream, MappedFile};
+pub use mapped_file::MappedFile;
 pub use memory::Memory;
 pub use nvml::{GpuProcess, gpu_processes};
 pub use upload::Uploader;

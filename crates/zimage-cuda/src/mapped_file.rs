@@ -1,4 +1,4 @@
-//! Files whose pages in the page cache a GPU copies from by itself, and a stream of such copies.
+//! Files whose pages in the page cache a GPU copies from by itself.
 //!
 //! The driver pins the pages of a read-only mapping at 43 GB/s, and copies from them at the link's
 //! full speed, 55 GB/s on PCIe 5 x16: no thread reads, and no memory holds the weights twice.
@@ -13,8 +13,8 @@ use cudarc::driver::{result, sys};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::context::{self, refused};
+use crate::copy_stream::CopyStream;
 use crate::error::Error;
-use crate::event::Event;
 use crate::memory::Memory;
 
 /// Mappings begin at multiples of this, whatever a page is: 64 KiB on some Arm machines.
@@ -30,10 +30,6 @@ pub struct MappedFile {
     /// The byte of the file at which it begins: that of a page.
     begin: u64,
 }
-
-/// A stream of copies to a GPU.
-#[derive(Debug)]
-pub struct CopyStream(sys::CUstream);
 
 impl MappedFile {
     /// Pins the pages that hold these bytes of a file, which must have as many, for the GPU `ordinal`. A
@@ -81,32 +77,6 @@ impl Drop for MappedFile {
 }
 
 impl CopyStream {
-    /// A stream of its own on the GPU `ordinal`.
-    ///
-    /// # Errors
-    /// When the driver fails.
-    pub fn new(ordinal: usize) -> Result<Self, Error> {
-        context::make_current(ordinal)?;
-        let kind = result::stream::StreamKind::NonBlocking;
-        Ok(Self(result::stream::create(kind).map_err(refused("cuStreamCreate"))?))
-    }
-
-    /// Makes the later copies wait for the event.
-    ///
-    /// # Errors
-    /// When the driver fails.
-    pub fn hold(&self, event: &Event) -> Result<(), Error> {
-        event.hold(self.0)
-    }
-
-    /// Marks with the event the end of the copies so far.
-    ///
-    /// # Errors
-    /// When the driver fails.
-    pub fn record(&self, event: &Event) -> Result<(), Error> {
-        event.record(self.0)
-    }
-
     /// Starts to copy `bytes` bytes at `from` of a file to `offset` in `to`. Both must live until the
     /// stream has finished.
     ///
@@ -129,17 +99,7 @@ impl CopyStream {
         let place =
             unsafe { std::slice::from_raw_parts(file.address.cast::<u8>().add(from), bytes) };
         // SAFETY: both ranges are within their memory, which lives long enough as the caller ensures.
-        unsafe { result::memcpy_htod_async(to.address() + offset as u64, place, self.0) }
+        unsafe { result::memcpy_htod_async(to.address() + offset as u64, place, self.raw()) }
             .map_err(refused("cuMemcpyHtoDAsync"))
-    }
-}
-
-impl Drop for CopyStream {
-    fn drop(&mut self) {
-        // SAFETY: this value owns the stream.
-        unsafe {
-            let _ = result::stream::synchronize(self.0);
-            let _ = result::stream::destroy(self.0);
-        }
     }
 }

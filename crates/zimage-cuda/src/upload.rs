@@ -9,14 +9,15 @@
 
 use std::ffi::c_void;
 use std::ops::Range;
+use std::sync::Arc;
 
 use cudarc::driver::{result, sys};
 use tch::Kind;
 use zimage_checkpoint::Piece;
 
 use crate::context::{self, refused};
+use crate::copy_stream::CopyStream;
 use crate::error::Error;
-use crate::event::Event;
 use crate::kernels::{Expander, Int8Maker, PlainRows};
 use crate::memory::Memory;
 
@@ -26,7 +27,7 @@ const PAGE: usize = 4096;
 /// The slots and the stream of one thread.
 #[derive(Debug)]
 pub struct Uploader {
-    stream: sys::CUstream,
+    stream: Arc<CopyStream>,
     /// One for each slot, recorded after its last copy.
     events: Vec<sys::CUevent>,
     /// The slots are contiguous from `begin`.
@@ -51,8 +52,7 @@ impl Uploader {
         // Touched by this thread: registering touched pages is faster.
         let memory = vec![1; slots * slot_bytes + PAGE];
         let begin = memory.as_ptr().align_offset(PAGE);
-        let stream = result::stream::create(result::stream::StreamKind::NonBlocking)
-            .map_err(refused("cuStreamCreate"))?;
+        let stream = Arc::new(CopyStream::new(ordinal)?);
         // From here on, dropping releases everything.
         let mut uploader = Self {
             stream,
@@ -75,6 +75,22 @@ impl Uploader {
             .map_err(refused("cuMemHostRegister"))?;
         uploader.registered = true;
         Ok(uploader)
+    }
+
+    /// Copies on this stream from now on, after what it has copied so far.
+    ///
+    /// # Errors
+    /// When the driver fails.
+    pub fn turn_to(&mut self, stream: &Arc<CopyStream>) -> Result<(), Error> {
+        if !Arc::ptr_eq(&self.stream, stream) {
+            let last = (self.slot + self.events.len() - 1) % self.events.len();
+            let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
+            // SAFETY: this value owns the event, and the caller has the stream.
+            unsafe { result::stream::wait_event(stream.raw(), self.events[last], flags) }
+                .map_err(refused("cuStreamWaitEvent"))?;
+            self.stream = Arc::clone(stream);
+        }
+        Ok(())
     }
 
     /// The next slot to fill, once its previous content has reached the GPU.
@@ -114,7 +130,7 @@ impl Uploader {
         (memory, offset): (&Memory, usize),
         kind: Kind,
     ) -> Result<(), Error> {
-        let stream = self.stream;
+        let stream = self.stream.raw();
         let staging = self.stage(piece.bytes(), memory.ordinal())?;
         // SAFETY: this value owns the staging memory, and dropping it waits for the GPU; the other
         // memory lives long enough as required. The stream runs copies and kernels in turns.
@@ -135,7 +151,7 @@ impl Uploader {
         (memory, values, scales): (&Memory, usize, usize),
     ) -> Result<(), Error> {
         let bytes = rows.rows * rows.width * rows.number.bytes() as usize;
-        let stream = self.stream;
+        let stream = self.stream.raw();
         let staging = self.stage(bytes, memory.ordinal())?;
         // SAFETY: as for an expansion.
         unsafe { maker.make_on(stream, rows, staging, (memory, values, scales)) }?;
@@ -165,32 +181,16 @@ impl Uploader {
         let from = &self.memory[range][..bytes];
         // SAFETY: the slot is not written before its event has completed, and not freed before the
         // stream is idle; the copy is within the GPU's memory.
-        unsafe { result::memcpy_htod_async(to, from, self.stream) }
+        unsafe { result::memcpy_htod_async(to, from, self.stream.raw()) }
             .map_err(refused("cuMemcpyHtoDAsync"))
     }
 
     fn advance(&mut self) -> Result<(), Error> {
         // SAFETY: this value owns both.
-        unsafe { result::event::record(self.events[self.slot], self.stream) }
+        unsafe { result::event::record(self.events[self.slot], self.stream.raw()) }
             .map_err(refused("cuEventRecord"))?;
         self.slot = (self.slot + 1) % self.events.len();
         Ok(())
-    }
-
-    /// Makes the later copies wait until the GPU has reached the event.
-    ///
-    /// # Errors
-    /// When the driver fails.
-    pub fn hold(&self, event: &Event) -> Result<(), Error> {
-        event.hold(self.stream)
-    }
-
-    /// Marks with the event the end of the copies so far.
-    ///
-    /// # Errors
-    /// When the driver fails.
-    pub fn record(&self, event: &Event) -> Result<(), Error> {
-        event.record(self.stream)
     }
 
     /// Waits until everything has reached the GPU.
@@ -199,7 +199,8 @@ impl Uploader {
     /// When a copy failed.
     pub fn finish(self) -> Result<(), Error> {
         // SAFETY: this value owns the stream.
-        unsafe { result::stream::synchronize(self.stream) }.map_err(refused("cuStreamSynchronize"))
+        unsafe { result::stream::synchronize(self.stream.raw()) }
+            .map_err(refused("cuStreamSynchronize"))
     }
 
     fn range(&self) -> Range<usize> {
@@ -219,14 +220,13 @@ impl Drop for Uploader {
         // SAFETY: this value owns all of these, and no copy runs once the stream is idle. After an
         // error of the GPU these calls fail, and the process is about to end.
         unsafe {
-            let _ = result::stream::synchronize(self.stream);
+            let _ = result::stream::synchronize(self.stream.raw());
             if self.registered {
                 let _ = sys::cuMemHostUnregister(place);
             }
             for event in self.events.drain(..) {
                 let _ = result::event::destroy(event);
             }
-            let _ = result::stream::destroy(self.stream);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Times images with a part of the weights streamed, and says which bits came out.
 //!
-//! usage: `residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_BLOCKS SIZE [--packed] [--pinned] [--strips] [--slots N]`: so many denoising
+//! usage: `residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_BLOCKS SIZE [--packed] [--pinned] [--strips] [--snapshots] [--slots N]`: so many denoising
 //! blocks stay on the device (`all` is no streaming), and so many of those for new prompts;
-//! `--strips` decodes in strips, `--slots` is the length of the ring [2]; prints
+//! `--strips` decodes in strips, `--snapshots` copies the latents of each step to the host as the daemon does, `--slots` is the length of the ring [2]; prints
 //! one line of JSON: seconds of an image with a prompt seen before and with a new one (medians of five), and
 //! a digest of the latents
 
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [checkpoint, dtype, device, blocks, text_blocks, size, rest @ ..] = &args[..] else {
         return Err(
-            "usage: residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_BLOCKS SIZE [--packed] [--pinned] [--strips] [--slots N]"
+            "usage: residency CHECKPOINT DTYPE DEVICE BLOCKS TEXT_BLOCKS SIZE [--packed] [--pinned] [--strips] [--snapshots] [--slots N]"
                 .into(),
         );
     };
@@ -39,12 +39,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let residency = match blocks.as_str() {
         "all" => Residency::All,
         blocks => Residency::Part {
-            denoising_blocks: blocks.parse()?,
-            text_blocks: text_blocks.parse()?,
+            denoising_parts: 3 * blocks.parse::<u32>()?,
+            text_parts: 3 * text_blocks.parse::<u32>()?,
             slots,
         },
     };
     let has = |flag: &str| rest.iter().any(|other| other == flag);
+    let snapshots = has("--snapshots");
     let (packed, pinned, strips) = (has("--packed"), has("--pinned"), has("--strips"));
     let options =
         Options { device, dtype: dtype.parse()?, eager: false, residency, packed, pinned };
@@ -63,7 +64,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         let conditioning = pipeline.encode(&params)?;
         let mut generation = pipeline.start(&params, 42, None)?;
         while !generation.is_done() {
-            pipeline.step(&mut generation, &conditioning)?;
+            if snapshots && generation.steps_done() < 7 {
+                let snapshot =
+                    pipeline.step_with_snapshot(&mut generation, &conditioning, false)?;
+                drop(snapshot.to_bytes()?);
+            } else {
+                pipeline.step(&mut generation, &conditioning)?;
+            }
         }
         let image = if strips {
             pipeline.decode_in_strips(&generation)?

@@ -10,7 +10,7 @@ use crate::checkpoint::TextEncoderConfig;
 use crate::error::Result;
 use crate::nn::{FeedForward, Precision, ProjectionNames, SelfAttention, Visitor};
 use crate::ops::{Heads, Ops, RmsNorm, Rotation, Scale};
-use crate::weights::streaming::{Pass, StreamedPart};
+use crate::weights::streaming::Pass;
 use crate::weights::{FileRows, Weights};
 
 /// The names of attention's projections and norms in transformers.
@@ -48,8 +48,6 @@ struct Layer {
     attention: SelfAttention,
     post_norm: RmsNorm,
     feed_forward: FeedForward,
-    /// If the matrices are streamed: the attention's and the feed-forward's.
-    streamed: [Option<StreamedPart>; 2],
 }
 
 impl TextEncoder {
@@ -87,15 +85,10 @@ impl TextEncoder {
         // A layer's residual sum is computed together with the norm that begins the next.
         let mut normed = ops.norm(&x, unscaled(&first.input_norm), false)?;
         for (i, layer) in self.layers.iter().enumerate() {
-            let [attention, feed_forward] = &layer.streamed;
-            let acquired = attention.as_ref().map(StreamedPart::acquire).transpose()?;
             let attended = layer.attention.forward(ops, &normed, rotation)?;
-            drop(acquired);
             let (sum, rows) =
                 ops.residual_norm(&x, &attended, None, unscaled(&layer.post_norm), false)?;
-            let acquired = feed_forward.as_ref().map(StreamedPart::acquire).transpose()?;
             let fed = self.unguarded(layer.feed_forward.forward(ops, &rows)?)?;
-            drop(acquired);
             match self.layers.get(i + 1) {
                 Some(next) => {
                     let begin = unscaled(&next.input_norm);
@@ -175,26 +168,18 @@ impl Layer {
         };
         let block = format!("layers.{index}");
         let block = (&*block, Pass::Encode);
-        let (mut attention, streamed_attention) = w.take_part(block, |w| {
-            SelfAttention::load(w, &name("self_attn"), &NAMES, (width, heads), eps)
-        })?;
+        let names = ("self_attn", &NAMES);
+        let mut attention = SelfAttention::load(w, block, names, (width, heads), eps)?;
         attention.causal = true;
         attention.short = true;
-        let (feed_forward, streamed_feed_forward) = w.take_part(block, |w| {
-            FeedForward::load(
-                w,
-                &name("mlp"),
-                ["gate_proj", "up_proj", "down_proj"],
-                (width, config.intermediate_size),
-                precision.guard,
-            )
-        })?;
+        let names = ("mlp", ["gate_proj", "up_proj", "down_proj"]);
+        let sizes = (width, config.intermediate_size);
+        let feed_forward = FeedForward::load(w, block, names, sizes, precision.guard)?;
         Ok(Self {
             input_norm: RmsNorm::load(w, &name("input_layernorm"), width, eps)?,
             attention,
             post_norm: RmsNorm::load(w, &name("post_attention_layernorm"), width, eps)?,
             feed_forward,
-            streamed: [streamed_attention, streamed_feed_forward],
         })
     }
 }

@@ -34,10 +34,10 @@ fn whatever_is_resident_the_image_is_the_same() {
         let folder = fixture(&format!("reference/{name}"));
         let expected = images(&load(&folder, options(dtype)));
         assert_ne!(expected[0].0, expected[1].0);
-        for (denoising_blocks, text_blocks, slots) in
-            [(0, 0, 2), (1, 99, 3), (2, 1, 2), (99, 2, 5), (99, 0, 2)]
+        for (denoising_parts, text_parts, slots) in
+            [(0, 0, 2), (1, 99, 3), (2, 1, 2), (5, 4, 2), (99, 2, 5), (99, 0, 2)]
         {
-            let residency = Residency::Part { denoising_blocks, text_blocks, slots };
+            let residency = Residency::Part { denoising_parts, text_parts, slots };
             let found = images(&load(&folder, Options { residency, ..options(dtype) }));
             for ((latents, image), (expected, expected_image)) in found.iter().zip(&expected) {
                 assert_eq!(latents, expected, "{name} {dtype} {residency:?}");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::budget::CONTEXT_BYTES;
 use super::decoder::DecoderFootprint;
+use super::part::BlockPart;
 use super::rates::ModelWork;
 use super::residency::Decode;
 use crate::checkpoint::Checkpoint;
@@ -75,13 +76,13 @@ pub struct ActivationBytes {
     decoder: (VaeConfig, u64),
 }
 
-/// The bytes of a block's matrices.
+/// The bytes of the matrices of a part of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BlockBytes {
+pub struct PartBytes {
     /// On the device, if it stays there.
     pub held: u64,
-    /// Of its attention, and of its feed-forward, in a slot if it is streamed.
-    pub parts: [u64; 2],
+    /// In a slot, if it is streamed.
+    pub slot: u64,
     /// That are copied if it is streamed.
     pub streamed: u64,
 }
@@ -89,10 +90,11 @@ pub struct BlockBytes {
 /// The bytes of a model's parts on a device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelFootprint {
-    /// Blocks of a denoising step, in their order: noise refiner and main layers.
-    pub denoising: Vec<BlockBytes>,
-    /// Blocks that a new prompt needs, in their order: the text encoder's layers, the context refiner.
-    pub text: Vec<BlockBytes>,
+    /// The parts of the blocks of a denoising step, in their order: noise refiner and main layers. A
+    /// block has as many as [`BlockPart::ALL`].
+    pub denoising: Vec<PartBytes>,
+    /// Those of the blocks that a new prompt needs: the text encoder's layers, the context refiner.
+    pub text: Vec<PartBytes>,
     /// What stays in its file if any block is streamed: the table of the text encoder's embeddings,
     /// which is read by rows, and the layers that make modulations, which are made once.
     pub in_file: u64,
@@ -207,12 +209,12 @@ impl ModelFootprint {
         for tensor in checkpoint.architecture(Component::Vae).tensors {
             rest += bytes(&tensor, forms.vae);
         }
-        // By the order of use: `(is text, group, number)`.
-        let mut blocks: BTreeMap<(bool, usize, usize), BlockBytes> = BTreeMap::new();
+        // By the order of use: `(is text, group, number, part)`.
+        let mut parts: BTreeMap<(bool, usize, usize, BlockPart), PartBytes> = BTreeMap::new();
         let networks = [Component::Transformer, Component::TextEncoder];
         for (at, component) in networks.into_iter().enumerate() {
             for tensor in checkpoint.architecture(component).tensors {
-                let Some((group, number, part)) = matrix_of_block(&tensor.name) else {
+                let Some((group, number, part, name)) = matrix_of_block(&tensor.name) else {
                     let is_seldom = tensor.name == "embed_tokens.weight"
                         || tensor.name.ends_with(".adaLN_modulation.0.weight");
                     *(if is_seldom { &mut in_file } else { &mut rest }) +=
@@ -221,37 +223,38 @@ impl ModelFootprint {
                 };
                 let (key, owner) = match (component, group) {
                     (Component::Transformer, "noise_refiner") => {
-                        ((false, 0, number), Owner::Refiner)
+                        ((false, 0, number, part), Owner::Refiner)
                     }
                     (Component::Transformer, "context_refiner") => {
-                        ((true, 1, number), Owner::Refiner)
+                        ((true, 1, number, part), Owner::Refiner)
                     }
-                    (Component::Transformer, _) => ((false, 1, number), Owner::MainLayer),
-                    _ => ((true, 0, number), Owner::TextEncoder),
+                    (Component::Transformer, _) => ((false, 1, number, part), Owner::MainLayer),
+                    _ => ((true, 0, number, part), Owner::TextEncoder),
                 };
                 let stored = files.and_then(|files| files[at].tensors.get(&tensor.name));
                 let MatrixBytes { held, slot, copied } =
                     forms.matrix(&tensor, stored.map(|(_, stored)| stored), owner);
-                let block = blocks.entry(key).or_default();
+                let bytes_of_part = parts.entry(key).or_default();
                 makes |= held > slot;
-                block.held += held;
-                block.streamed += copied;
-                block.parts[usize::from(!part.contains("att"))] += slot;
+                bytes_of_part.held += held;
+                bytes_of_part.streamed += copied;
+                bytes_of_part.slot += slot;
                 if !key.0 {
                     numbers += bytes(&tensor, 1);
                     // Gate and value are one product.
-                    let joined = if part.ends_with("w1.weight") { 2 } else { 1 };
+                    let joined = if name.ends_with("w1.weight") { 2 } else { 1 };
                     scratch = scratch.max(joined * bytes(&tensor, forms.networks));
                 }
             }
         }
         let of = |is_text| {
-            let own = blocks.iter().filter(move |((text, ..), _)| *text == is_text);
-            own.map(|(_, block)| *block).collect::<Vec<_>>()
+            let own = parts.iter().filter(move |((text, ..), _)| *text == is_text);
+            own.map(|(_, part)| *part).collect::<Vec<_>>()
         };
         let (denoising, text) = (of(false), of(true));
         let expands = forms.expands(files);
-        let work = work(checkpoint, numbers, denoising.len() as u32, expands);
+        let blocks = (denoising.len() / BlockPart::ALL.len()) as u32;
+        let work = work(checkpoint, numbers, blocks, expands);
         let scratch = if expands || makes { scratch } else { 0 };
         Self {
             denoising,
@@ -282,13 +285,6 @@ fn work(checkpoint: &Checkpoint, numbers: u64, blocks: u32, expands: bool) -> Mo
         decoder: 10_000_000 * width.unsigned_abs().pow(2) / MEASURED.1.unsigned_abs().pow(2),
         steps,
         expands,
-    }
-}
-
-impl BlockBytes {
-    /// The larger of its parts: what a slot must hold.
-    pub fn largest_part(&self) -> u64 {
-        self.parts[0].max(self.parts[1])
     }
 }
 
@@ -328,23 +324,11 @@ fn bytes(tensor: &ExpectedTensor, width: u64) -> u64 {
     tensor.shape.iter().fold(width, |all, &side| all.saturating_mul(side.unsigned_abs()))
 }
 
-/// Group, number and the rest of the name of a block's matrix.
-fn matrix_of_block(name: &str) -> Option<(&str, usize, &str)> {
+/// Group, number, part and the rest of the name of a block's matrix.
+fn matrix_of_block(name: &str) -> Option<(&str, usize, BlockPart, &str)> {
     let mut parts = name.splitn(3, '.');
-    let (group, number, part) = (parts.next()?, parts.next()?, parts.next()?);
-    is_block_matrix(part).then_some((group, number.parse().ok()?, part))
-}
-
-/// Whether a block of the transformer or the text encoder has a matrix of this name, as opposed to
-/// norms and modulation, which are small and always stay on the device.
-pub fn is_block_matrix(name: &str) -> bool {
-    const GROUPS: [&str; 4] = ["attention", "feed_forward", "self_attn", "mlp"];
-    let parts: Vec<&str> = name.split('.').collect();
-    match parts[..] {
-        [group, part, "weight"] => GROUPS.contains(&group) && !part.contains("norm"),
-        ["attention", "to_out", "0", "weight"] => true,
-        _ => false,
-    }
+    let (group, number, rest) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((group, number.parse().ok()?, BlockPart::of(rest)?, rest))
 }
 
 #[cfg(test)]
@@ -398,13 +382,13 @@ pub(super) mod tests {
     #[test]
     fn the_parts_of_z_image_turbo_have_their_bytes() {
         let model = turbo("bfloat16");
-        assert_eq!((model.denoising.len(), model.text.len()), (32, 37));
-        let parts = [117_964_800, 235_929_600];
-        let block = BlockBytes { held: 353_894_400, parts, streamed: 353_894_400 };
-        assert!(model.denoising.iter().all(|of| *of == block));
-        assert_eq!(block.largest_part(), 235_929_600);
-        assert_eq!((model.text[34].streamed, model.text[35]), (201_850_880, block));
-        let text: u64 = model.text.iter().map(|block| block.streamed).sum();
+        assert_eq!((model.denoising.len(), model.text.len()), (3 * 32, 3 * 37));
+        let part = |bytes| PartBytes { held: bytes, slot: bytes, streamed: bytes };
+        let block = [117_964_800, 157_286_400, 78_643_200].map(part);
+        assert!(model.denoising.chunks(3).all(|of| *of == block));
+        let layer = model.text[3 * 34..3 * 35].iter().map(|part| part.streamed).sum::<u64>();
+        assert_eq!((layer, &model.text[3 * 35..3 * 36]), (201_850_880, &block[..]));
+        let text: u64 = model.text.iter().map(|part| part.streamed).sum();
         assert_eq!(text, 7_772_569_600);
         // The table, and 250 MB of modulation layers.
         assert_eq!(model.in_file, 777_912_320 + 32 * 2 * 256 * 4 * 3840);
@@ -413,7 +397,7 @@ pub(super) mod tests {
         assert_eq!(model.work.numbers, 32 * 353_894_400 / 2);
         assert_eq!((model.work.width, model.work.token_pixels), (3840, 256));
         let single = turbo("float32");
-        assert_eq!(single.denoising[0].held, 2 * block.held);
+        assert_eq!(single.denoising[0].held, 2 * block[0].held);
         assert_eq!(single.activations.step, 560);
         let half = turbo("float16").rest;
         assert!(half > model.rest && half < single.rest);
@@ -465,23 +449,5 @@ pub(super) mod tests {
         assert_eq!(bytes("int8", false, &rows, MainLayer), [160; 3]);
         assert_eq!(bytes("int8", false, &plain, Refiner), [160, 160, 256]);
         assert_eq!(bytes("int8 (float16)", false, &plain, TextEncoder), [256; 3]);
-    }
-
-    #[test]
-    fn matrices_are_told_from_what_always_stays() {
-        for (name, is_matrix) in [
-            ("attention.to_q.weight", true),
-            ("attention.to_out.0.weight", true),
-            ("feed_forward.w2.weight", true),
-            ("self_attn.o_proj.weight", true),
-            ("mlp.gate_proj.weight", true),
-            ("attention.norm_q.weight", false),
-            ("self_attn.q_norm.weight", false),
-            ("attention_norm1.weight", false),
-            ("adaLN_modulation.0.weight", false),
-            ("input_layernorm.weight", false),
-        ] {
-            assert_eq!(is_block_matrix(name), is_matrix, "{name}");
-        }
     }
 }

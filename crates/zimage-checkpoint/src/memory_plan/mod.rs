@@ -9,6 +9,7 @@ mod decoder;
 mod encoder;
 mod footprint;
 mod measured;
+mod part;
 mod plan;
 mod rates;
 mod residency;
@@ -17,11 +18,12 @@ mod shown;
 pub use budget::{CONTEXT_BYTES, MemoryBudget, PinnedMemory};
 pub use decoder::{DecoderFootprint, StripRule, queries_at_a_time};
 pub use encoder::EncoderFootprint;
-pub use footprint::{ActivationBytes, BlockBytes, Forms, ModelFootprint, is_block_matrix};
+pub use footprint::{ActivationBytes, Forms, ModelFootprint, PartBytes};
 pub use measured::MeasuredRates;
+pub use part::{BlockPart, is_block_matrix, is_streamed};
 pub use plan::{MemoryPlan, TooSmall};
 pub use rates::{DeviceRates, ImageSeconds, ModelWork};
-pub use residency::{Decode, LEAST_SLOTS, Residency, is_streamed};
+pub use residency::{Decode, LEAST_SLOTS, Residency};
 pub use shown::PlanPreview;
 
 /// Bytes as memory plans show them: in GiB, small ones in MiB.

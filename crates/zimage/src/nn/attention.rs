@@ -1,12 +1,14 @@
 //! Self-attention with normed and rotated queries and keys.
 
 use tch::{Device, Kind, Tensor};
+use zimage_checkpoint::BlockPart;
 use zimage_cuda::{Rows, WithoutCudnnAttention};
 
 use super::{Linear, Visitor};
 use crate::error::Result;
 use crate::ops::{Heads, Ops, RmsNorm, Rotation, attention, attention_of_batch};
 use crate::weights::Weights;
+use crate::weights::streaming::{Pass, StreamedPart};
 
 /// Projections, norms, rotation, attention, projection.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(crate) struct SelfAttention {
     pub(crate) short: bool,
     /// The factor of the last projection's input.
     pub(crate) guard: f64,
+    /// If the matrices are streamed.
+    streamed: Option<StreamedPart>,
 }
 
 /// A model's names of the projections and norms.
@@ -36,31 +40,37 @@ pub(crate) struct ProjectionNames {
 }
 
 impl SelfAttention {
-    /// Takes `{name}.{part}.weight` of each part; `width` is that of a token.
+    /// Takes `{block}.{group}.{name}.weight` of each projection; `width` is that of a token.
     pub(crate) fn load(
         w: &mut Weights<'_>,
-        name: &str,
-        names: &ProjectionNames,
+        (block, pass): (&str, Pass),
+        (group, names): (&str, &ProjectionNames),
         (width, heads): (i64, Heads),
         eps: f64,
     ) -> Result<Self> {
-        let name = |part: &str| format!("{name}.{part}");
+        let name = |of: &str| format!("{block}.{group}.{of}");
         let (q, k) = (heads.queries * heads.width, heads.keys * heads.width);
         let qkv = [(name(names.q), q), (name(names.k), k), (name(names.v), k)];
+        let ((qkv, out), streamed) = w.take_part((block, pass), BlockPart::Attention, |w| {
+            let qkv = Linear::load_joined(w, &qkv, width)?;
+            Ok((qkv, Linear::load(w, &name(names.out), q, width)?))
+        })?;
         Ok(Self {
-            qkv: Linear::load_joined(w, &qkv, width)?,
+            qkv,
             q_norm: RmsNorm::load(w, &name(names.q_norm), heads.width, eps)?,
             k_norm: RmsNorm::load(w, &name(names.k_norm), heads.width, eps)?,
-            out: Linear::load(w, &name(names.out), q, width)?,
+            out,
             heads,
             causal: false,
             short: false,
             guard: 1.0,
+            streamed,
         })
     }
 
     /// `x` is `[tokens, width]`; the result, of the same shape, is scaled by the guard.
     pub(crate) fn forward(&self, ops: &Ops, x: &Rows, rotation: &Rotation) -> Result<Tensor> {
+        let _acquired = self.streamed.as_ref().map(StreamedPart::acquire).transpose()?;
         let packed = self.qkv.forward_rows(x)?;
         let qkv = ops.norm_and_rotate(packed, self.heads, &self.q_norm, &self.k_norm, rotation)?;
         let mut joined = self.attend_each(qkv, &rotation.lengths())?;

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use tch::Tensor;
-use zimage_checkpoint::{FileFingerprint, LEAST_SLOTS, gibibytes};
+use zimage_checkpoint::{BlockPart, FileFingerprint, LEAST_SLOTS, gibibytes};
 
 use super::networks::Networks;
-use super::streaming_plan::part_bytes;
+use super::streaming_plan::largest_part;
 use crate::checkpoint::control::ControlNet as ControlFile;
 use crate::error::{Error, Result};
 use crate::transformer::{Control, ControlNet};
 use crate::weights::streaming::Streamer;
-use crate::weights::{LoadedWeights, Loader, Streaming, Target, bytes_on_device};
+use crate::weights::{LoadedWeights, Loader, PartName, Streaming, Target, bytes_on_device};
 
 /// A ControlNet that a request asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,15 +91,16 @@ impl LoadedControl {
         let (config, form) = (networks.transformer.config(), networks.form);
         let file = ControlFile::open(&choice.path, config)?;
         let target = Target { device: networks.device, kind: networks.transformer.kind() };
-        let names: BTreeSet<String> = file.structure.block_names().into_iter().collect();
+        let blocks = file.structure.block_names().into_iter();
+        let parts: BTreeSet<PartName> =
+            blocks.flat_map(|block| BlockPart::ALL.map(|part| (block.clone(), part))).collect();
         let none = BTreeSet::new();
         // Made float8, the matrices of the layers are there a second time, at half their bytes.
         let copies = |bytes: u64| if networks.float8 { bytes / 2 } else { 0 };
         let all = bytes_on_device(&file.index, &none, form, target.kind) as u64;
         let all = all + copies(all);
-        let parts = names.iter().map(|name| part_bytes(&file.index, name, form, target.kind));
-        let slot = parts.max().unwrap_or(0);
-        let least = bytes_on_device(&file.index, &names, form, target.kind) as u64;
+        let slot = largest_part(&file.index, &parts, form, target.kind);
+        let least = bytes_on_device(&file.index, &parts, form, target.kind) as u64;
         let least = least + slot as u64 * u64::from(LEAST_SLOTS);
         let streamed = match free {
             Some(free) => all > free,
@@ -118,7 +119,7 @@ impl LoadedControl {
         let streamer = streamed
             .then(|| Streamer::new(networks.device, slot, LEAST_SLOTS as usize))
             .transpose()?;
-        let streaming = streamer.as_ref().map(|streamer| Streaming { streamer, blocks: &names });
+        let streaming = streamer.as_ref().map(|streamer| Streaming { streamer, parts: &parts });
         let mut loader = Loader::new();
         let weights = loader.weights_of(file.index, target).form(form).streaming(streaming);
         let mut net = ControlNet::load(weights, file.structure, config)?;

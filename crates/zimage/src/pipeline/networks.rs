@@ -35,7 +35,7 @@ pub(super) struct Networks {
     pub(super) transformer: Transformer,
     /// The names of the linear maps.
     pub(super) linear_maps: LinearMaps,
-    /// Of the blocks that are not resident, if there are any.
+    /// Of the parts of blocks that are not resident, if there are any.
     pub(super) streamer: Option<Rc<Streamer>>,
     pub(super) decoder: DecoderThread,
     pub(super) device: Device,
@@ -79,7 +79,7 @@ impl Networks {
             .streams()
             .then(|| Streamer::new(device, plan.slot_bytes, plan.slots))
             .transpose()?;
-        let streaming = |blocks| streamer.as_ref().map(|streamer| Streaming { streamer, blocks });
+        let streaming = |parts| streamer.as_ref().map(|streamer| Streaming { streamer, parts });
         let weights = loader.weights(checkpoint, Component::TextEncoder, target)?;
         let text_encoder = TextEncoder::load(
             weights.form(form.of_text()).streaming(streaming(&plan.text_encoder)),

@@ -13,7 +13,7 @@ use crate::nn::{
 };
 use crate::ops::{Heads, Ops, RmsNorm, Rotation, Scale};
 use crate::weights::Weights;
-use crate::weights::streaming::{Pass, StreamedPart};
+use crate::weights::streaming::Pass;
 
 /// The norms of queries and keys have an epsilon of their own in the reference.
 const QK_NORM_EPS: f64 = 1e-5;
@@ -41,8 +41,6 @@ struct Block {
     attention: SelfAttention,
     feed_forward: FeedForward,
     modulation: Option<ModulationLayer>,
-    /// If the matrices are streamed: the attention's and the feed-forward's.
-    streamed: [Option<StreamedPart>; 2],
 }
 
 /// The layer that computes a block's modulation: once for each time, so where blocks are streamed it
@@ -90,10 +88,8 @@ impl StackPass<'_> {
             Some(normed) => normed,
             None => ops.norm(&self.x, block.begin(modulation), block.takes_float8())?,
         };
-        let [attention, feed_forward] = &block.streamed;
-        let acquired = attention.as_ref().map(StreamedPart::acquire).transpose()?;
         let attended = block.attention.forward(ops, &normed, rotation)?;
-        drop((acquired, normed));
+        drop(normed);
         let (sum, rows) = ops.residual_norm(
             &self.x,
             &attended,
@@ -101,9 +97,8 @@ impl StackPass<'_> {
             scale(&block.ffn_norm1, modulation.map(|m| &m.ffn_scale)),
             block.takes_float8(),
         )?;
-        let acquired = feed_forward.as_ref().map(StreamedPart::acquire).transpose()?;
         let fed = block.feed_forward.forward(ops, &rows)?;
-        drop((acquired, rows));
+        drop(rows);
         add(at, &sum)?;
         let gate = Some(scale(&block.ffn_norm2, modulation.map(|m| &m.ffn_gate)));
         match blocks.get(at + 1) {
@@ -266,15 +261,12 @@ impl Block {
         let Precision { guard, .. } = precision;
         // Blocks without modulation are the prompt's.
         let pass = if time_width.is_some() { Pass::Denoise } else { Pass::Encode };
-        let (mut attention, streamed_attention) = w.take_part((name, pass), |w| {
-            let name = format!("{name}.attention");
-            SelfAttention::load(w, &name, &NAMES, (dim, heads), QK_NORM_EPS)
-        })?;
+        let block = (name, pass);
+        let (names, sizes) = (("attention", &NAMES), (dim, heads));
+        let mut attention = SelfAttention::load(w, block, names, sizes, QK_NORM_EPS)?;
         attention.guard = guard;
-        let (feed_forward, streamed_feed_forward) = w.take_part((name, pass), |w| {
-            let name = format!("{name}.feed_forward");
-            FeedForward::load(w, &name, ["w1", "w3", "w2"], (dim, inner), guard)
-        })?;
+        let names = ("feed_forward", ["w1", "w3", "w2"]);
+        let feed_forward = FeedForward::load(w, block, names, (dim, inner), guard)?;
         Ok(Self {
             attention_norm1: norm(w, "attention_norm1")?,
             attention_norm2: norm(w, "attention_norm2")?.for_scaled_input(guard),
@@ -288,7 +280,6 @@ impl Block {
                     ModulationLayer::load(w, &name, time_width, 4 * dim)
                 })
                 .transpose()?,
-            streamed: [streamed_attention, streamed_feed_forward],
         })
     }
 

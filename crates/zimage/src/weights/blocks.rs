@@ -1,10 +1,10 @@
-//! The matrices of blocks: the form in which each stays on the device, and which blocks are streamed.
+//! The matrices of blocks: the form in which each stays on the device, and which parts are streamed.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use tch::{Kind, Tensor};
-use zimage_checkpoint::{StoredTensor, is_block_matrix};
+use zimage_checkpoint::{BlockPart, StoredTensor};
 use zimage_cuda::Float8Rows;
 
 use super::arena::aligned;
@@ -42,18 +42,20 @@ impl Form {
     }
 }
 
-/// Which blocks of a model are streamed, and by what.
+/// The name of a block, without the last dot, and a part of it.
+pub(crate) type PartName = (String, BlockPart);
+
+/// Which parts of a model's blocks are streamed, and by what.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Streaming<'a> {
     pub(crate) streamer: &'a Rc<Streamer>,
-    /// The names of the blocks, without the last dot.
-    pub(crate) blocks: &'a BTreeSet<String>,
+    pub(crate) parts: &'a BTreeSet<PartName>,
 }
 
 /// The blocks of one component, a part of one of which may be under construction.
 #[derive(Debug, Default)]
 pub(super) struct Blocks<'a> {
-    /// If any block of the model is streamed.
+    /// If any part of the model is streamed.
     pub(super) streaming: Option<Streaming<'a>>,
     pub(super) form: Form,
     /// The part whose matrices are taken now, if it is streamed.
@@ -71,11 +73,11 @@ pub(super) enum MatrixLayout {
 }
 
 impl Blocks<'_> {
-    /// Begins a part of the block `name`, its attention or its feed-forward: until [`Blocks::end`],
-    /// matrices are streamed if the block is.
-    pub(super) fn begin(&mut self, name: &str, pass: Pass) {
+    /// Begins a part of the block `name`: until [`Blocks::end`], matrices are streamed if the part is.
+    pub(super) fn begin(&mut self, (name, pass): (&str, Pass), part: BlockPart) {
         self.in_main_layers = is_main_layer(name);
-        let streaming = self.streaming.filter(|streaming| streaming.blocks.contains(name));
+        let name = (name.to_owned(), part);
+        let streaming = self.streaming.filter(|streaming| streaming.parts.contains(&name));
         self.streamed = streaming.map(|streaming| PartBuilder::new(streaming.streamer, pass));
     }
 
@@ -90,15 +92,10 @@ impl Blocks<'_> {
         self.streamed.as_mut()
     }
 
-    /// Whether a tensor is a matrix of a streamed block, which has no place in the arena.
+    /// Whether a tensor is a matrix of a streamed part, which has no place in the arena.
     pub(super) fn streams(&self, name: &str) -> bool {
-        let Some(Streaming { blocks, .. }) = self.streaming else { return false };
-        let part = |(group, rest): (&str, &str)| {
-            let (number, part) = rest.split_once('.')?;
-            blocks.contains(&format!("{group}.{number}")).then(|| part.to_owned())
-        };
-        let part = name.split_once('.').and_then(part);
-        part.is_some_and(|part| is_block_matrix(&part))
+        let Some(Streaming { parts, .. }) = self.streaming else { return false };
+        part_of(name).is_some_and(|part| parts.contains(&part))
     }
 
     /// The layout of a matrix with `inputs` columns.
@@ -118,6 +115,13 @@ impl Blocks<'_> {
         }
         MatrixLayout::Dense
     }
+}
+
+/// The part that a tensor of this name belongs to, if it is a matrix of a block.
+pub(crate) fn part_of(name: &str) -> Option<PartName> {
+    let mut words = name.splitn(3, '.');
+    let (group, number, matrix) = (words.next()?, words.next()?, words.next()?);
+    Some((format!("{group}.{number}"), BlockPart::of(matrix)?))
 }
 
 /// The most bytes that a matrix of the block `block` takes in a slot, alone or beside others.

@@ -10,11 +10,14 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 use zimage_checkpoint::digest::sha256;
 use zimage_checkpoint::{
-    Checkpoint, Component, Encoding, StoredTensor, TensorIndex, becomes_int8, is_block_matrix,
+    BlockPart, Checkpoint, Component, Encoding, StoredTensor, TensorIndex, becomes_int8,
+    is_block_matrix,
 };
 
 use super::arena::{Arena, ArenaAddress, aligned};
-use super::blocks::{BlockMatrix, Blocks, Form, MatrixLayout, Streaming, bytes_in_slot};
+use super::blocks::{
+    BlockMatrix, Blocks, Form, MatrixLayout, PartName, Streaming, bytes_in_slot, part_of,
+};
 use super::file_rows::FileRows;
 use super::int8::Int8;
 use super::loader::Loader;
@@ -51,20 +54,16 @@ pub struct Weights<'a> {
     blocks: Blocks<'a>,
 }
 
-/// The bytes that a component takes on a device, at most, where these blocks are streamed.
+/// The bytes that a component takes on a device, at most, where these parts of blocks are streamed.
 pub(crate) fn bytes_on_device(
     index: &TensorIndex,
-    streamed: &BTreeSet<String>,
+    streamed: &BTreeSet<PartName>,
     form: Form,
     kind: Kind,
 ) -> usize {
     let is_elsewhere = |name: &str| {
-        let mut parts = name.splitn(3, '.');
-        let block =
-            parts.next().zip(parts.next()).map(|(group, number)| format!("{group}.{number}"));
-        let is_streamed = block.is_some_and(|block| streamed.contains(&block));
-        let rest = parts.next().unwrap_or_default();
-        is_streamed && is_block_matrix(rest) || !streamed.is_empty() && name.ends_with(MODULATION)
+        part_of(name).is_some_and(|part| streamed.contains(&part))
+            || !streamed.is_empty() && name.ends_with(MODULATION)
     };
     let tensors = index.tensors.iter().filter(|(name, _)| !is_elsewhere(name));
     tensors.map(|(name, (_, stored))| bytes_at_most(name, stored, form, kind)).sum()
@@ -134,7 +133,7 @@ impl<'a> Weights<'a> {
         self
     }
 
-    /// The same with the matrices of some blocks streamed.
+    /// The same with the matrices of some parts of blocks streamed.
     pub(crate) fn streaming(mut self, streaming: Option<Streaming<'a>>) -> Self {
         self.blocks.streaming = streaming;
         self
@@ -186,22 +185,22 @@ impl Weights<'_> {
         self.place(&found, &shape(parts.iter().map(|(_, rows)| rows).sum()))
     }
 
-    /// Whether any block of the model is streamed.
+    /// Whether any part of the model is streamed.
     pub(crate) fn is_streaming(&self) -> bool {
         self.blocks.streaming.is_some()
     }
 
-    /// Takes a part of the block `name`, its attention or its feed-forward, whose matrices are streamed
-    /// if the block is; then there is a second result.
+    /// Takes a part of the block `name`, whose matrices may be streamed; then there is a second result.
     ///
     /// # Errors
     /// Those of `take`.
     pub(crate) fn take_part<T>(
         &mut self,
-        (name, pass): (&str, Pass),
+        block: (&str, Pass),
+        part: BlockPart,
         take: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<(T, Option<StreamedPart>)> {
-        self.blocks.begin(name, pass);
+        self.blocks.begin(block, part);
         let taken = take(self);
         let part = self.blocks.end();
         Ok((taken?, part))

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::reader::Read;
+use super::reader::{CHUNK, Read};
 use crate::error::{Error, Result};
 
 /// A matrix of which few rows are used at a time, as that of a text encoder's embeddings, or that is
@@ -47,7 +47,7 @@ impl FileRows {
         let mut bytes =
             vec![0; self.read.stored.numbers() as usize * self.read.to.elt_size_in_bytes()];
         let (mut buffer, mut rest) = (Vec::new(), &mut bytes[..]);
-        for chunk in self.read.chunks() {
+        for chunk in self.read.chunks(CHUNK) {
             let (now, later) = rest.split_at_mut(chunk.bytes());
             chunk.load(&mut buffer, now)?;
             rest = later;

@@ -17,7 +17,7 @@ mod reader;
 mod retained;
 pub(crate) mod streaming;
 
-pub(crate) use blocks::{BlockMatrix, Form, Streaming, bytes_in_slot};
+pub(crate) use blocks::{BlockMatrix, Form, PartName, Streaming, bytes_in_slot, part_of};
 pub(crate) use component::bytes_on_device;
 pub use component::{Target, Weights};
 pub(crate) use file_rows::FileRows;

@@ -26,8 +26,9 @@ use crate::error::{Error, Result};
 
 /// The most threads that read.
 const THREADS: usize = 12;
-/// The most bytes of a chunk on the device: copies of 2 MiB reach 95 % of the link.
-const CHUNK: usize = 2 << 20;
+/// The most bytes of a chunk on the device, and of a pinned slot: copies of 2 MiB reach 95 % of the link,
+/// and more pinned memory takes longer to have.
+pub(super) const CHUNK: usize = 2 << 20;
 /// Pinned slots of a thread: one is filled while the GPU copies from the others.
 const SLOTS: usize = 3;
 /// How often progress is reported.
@@ -71,7 +72,7 @@ enum ChunkInt8 {
 ///
 /// `on_progress` is called on this thread some 20 times a second with the bytes read so far.
 pub(super) fn read(reads: &[Read], on_progress: &mut dyn FnMut(u64)) -> Result<()> {
-    let chunks: Vec<Chunk> = reads.iter().flat_map(Read::chunks).collect();
+    let chunks: Vec<Chunk> = reads.iter().flat_map(|read| read.chunks(CHUNK)).collect();
     let (next, read) = (AtomicUsize::new(0), AtomicU64::new(0));
     let (sender, ended) = mpsc::channel();
     thread::scope(|scope| -> Result<()> {
@@ -111,7 +112,7 @@ pub(crate) fn threads() -> usize {
 impl Read {
     /// The bytes that are read from the file, scales included.
     pub(super) fn bytes(&self) -> u64 {
-        self.chunks().map(|chunk| chunk.piece.file_bytes()).sum()
+        self.chunks(CHUNK).map(|chunk| chunk.piece.file_bytes()).sum()
     }
 
     /// Whether the GPU expands its numbers.
@@ -135,18 +136,18 @@ impl Read {
         Ok(Chunk { file: Arc::clone(&self.file), piece, to: self.to, address, int8: None })
     }
 
-    /// Parts that are each brought to the device at once.
-    pub(super) fn chunks(&self) -> Box<dyn Iterator<Item = Chunk> + '_> {
+    /// Parts of at most so many bytes that are each brought to the device at once.
+    pub(super) fn chunks(&self, most: usize) -> Box<dyn Iterator<Item = Chunk> + '_> {
         if let Some(int8) = self.int8 {
-            return Box::new(self.row_chunks(int8));
+            return Box::new(self.row_chunks(int8, most));
         }
         let width = self.to.elt_size_in_bytes();
         let mut done = 0;
         let (bytes, numbers) = match self.stored.encoding {
             // Room for the scales is left in the slot.
-            Encoding::Scaled(_) if self.is_expanded_on_gpu() => (CHUNK / 4 * 3, usize::MAX),
-            _ if self.is_expanded_on_gpu() => (CHUNK, usize::MAX),
-            _ => (CHUNK, CHUNK / width),
+            Encoding::Scaled(_) if self.is_expanded_on_gpu() => (most / 4 * 3, usize::MAX),
+            _ if self.is_expanded_on_gpu() => (most, usize::MAX),
+            _ => (most, most / width),
         };
         Box::new(self.stored.pieces(bytes as u64, numbers as u64).map(move |piece| {
             let address = self.address.after(done * width);
@@ -156,12 +157,12 @@ impl Read {
     }
 
     /// Parts of whole rows.
-    fn row_chunks(&self, int8: Int8) -> impl Iterator<Item = Chunk> + '_ {
+    fn row_chunks(&self, int8: Int8, most: usize) -> impl Iterator<Item = Chunk> + '_ {
         let rows = self.stored.shape.first().copied().unwrap_or(0);
         let width = self.stored.row() as usize;
         let row = (self.stored.bytes / rows.max(1) as u64) as usize;
         let row = row.max(width * self.to.elt_size_in_bytes());
-        let step = (CHUNK / row.max(1)).max(1);
+        let step = (most / row.max(1)).max(1);
         (0..rows).step_by(step).filter_map(move |first| {
             let end = (first + step as i64).min(rows);
             let piece = self.stored.narrow_rows(first..end).ok()?.piece()?;
@@ -213,8 +214,10 @@ impl Chunk {
 }
 
 /// The state of one thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reader {
+    /// Bytes of a pinned slot.
+    slot: usize,
     /// Created for the first chunk that goes to a GPU.
     uploader: Option<Uploader>,
     /// Bytes of the file before they are cast or expanded; empty if none are.
@@ -224,7 +227,7 @@ pub(super) struct Reader {
 }
 
 fn read_chunks(chunks: &[Chunk], next: &AtomicUsize, read: &AtomicU64) -> Result<()> {
-    let mut reader = Reader::default();
+    let mut reader = Reader::new(CHUNK);
     while let Some(chunk) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
         reader.load(chunk)?;
         read.fetch_add(chunk.piece.file_bytes(), Ordering::Relaxed);
@@ -236,11 +239,16 @@ fn read_chunks(chunks: &[Chunk], next: &AtomicUsize, read: &AtomicU64) -> Result
 }
 
 impl Reader {
+    /// A reader of chunks of at most `slot` bytes.
+    pub(super) fn new(slot: usize) -> Self {
+        Self { slot, uploader: None, buffer: Vec::new(), chunk: Vec::new() }
+    }
+
     /// Its uploader to this GPU.
     pub(super) fn uploader(&mut self, ordinal: usize) -> Result<&mut Uploader> {
         match &mut self.uploader {
             Some(uploader) => Ok(uploader),
-            none => Ok(none.insert(Uploader::new(ordinal, SLOTS, CHUNK)?)),
+            none => Ok(none.insert(Uploader::new(ordinal, SLOTS, self.slot)?)),
         }
     }
 
@@ -266,7 +274,7 @@ impl Reader {
         let rows = chunk.piece.numbers() / width.max(1);
         if let (ArenaAddress::Cuda(memory, values), ArenaAddress::Cuda(_, scales)) =
             (&chunk.address, scales)
-            && chunk.piece.bytes() <= CHUNK
+            && chunk.piece.bytes() <= self.slot
             && let Some(maker) = Int8Maker::shared(memory.ordinal())
         {
             let uploader = self.uploader(memory.ordinal())?;
@@ -294,10 +302,11 @@ impl Reader {
             }
             ArenaAddress::File(memory, offset) => write(memory, bytes, *offset),
             ArenaAddress::Cuda(memory, offset) => {
+                let slot = self.slot;
                 let uploader = self.uploader(memory.ordinal())?;
-                for (number, part) in bytes.chunks(CHUNK).enumerate() {
+                for (number, part) in bytes.chunks(slot).enumerate() {
                     uploader.slot()?[..part.len()].copy_from_slice(part);
-                    uploader.send(part.len(), memory, offset + number * CHUNK)?;
+                    uploader.send(part.len(), memory, offset + number * slot)?;
                 }
                 Ok(())
             }
@@ -316,7 +325,7 @@ impl Reader {
     fn load_to_gpu(&mut self, chunk: &Chunk, memory: &Memory, offset: usize) -> Result<()> {
         let ordinal = memory.ordinal();
         self.uploader(ordinal)?;
-        let Self { uploader: Some(uploader), buffer, chunk: expanded } = self else {
+        let Self { uploader: Some(uploader), buffer, chunk: expanded, slot } = self else {
             return Ok(());
         };
         let bytes = chunk.bytes();
@@ -324,7 +333,7 @@ impl Reader {
             chunk.load(buffer, &mut uploader.slot()?[..bytes])?;
             return Ok(uploader.send(bytes, memory, offset)?);
         }
-        if chunk.piece.bytes() <= CHUNK
+        if chunk.piece.bytes() <= *slot
             && let Some(expander) = Expander::shared(ordinal)
         {
             chunk.fetch(uploader.slot()?)?;
@@ -333,9 +342,9 @@ impl Reader {
         // Without kernels, or where the scales of a few rows exceed a slot: on this thread.
         expanded.resize(bytes, 0);
         chunk.load(buffer, expanded)?;
-        for (number, part) in expanded.chunks(CHUNK).enumerate() {
+        for (number, part) in expanded.chunks(*slot).enumerate() {
             uploader.slot()?[..part.len()].copy_from_slice(part);
-            uploader.send(part.len(), memory, offset + number * CHUNK)?;
+            uploader.send(part.len(), memory, offset + number * *slot)?;
         }
         Ok(())
     }
@@ -383,7 +392,7 @@ mod tests {
             for numbers in [0, 1, CHUNK / wide, CHUNK / wide + 1, 5 * CHUNK + 7] {
                 let (mut offset, mut address, mut all) = (100, 4096, 0);
                 let read = read(numbers, from, to);
-                for chunk in read.chunks() {
+                for chunk in read.chunks(CHUNK) {
                     let found = chunk.piece.numbers();
                     assert!(found > 0 && chunk.bytes() <= CHUNK);
                     assert_eq!(chunk.piece.parts()[0].offset, offset);

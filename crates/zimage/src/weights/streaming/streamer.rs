@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Device, Kind, Tensor};
 use zimage_cuda::Event;
 
-use super::feeder::{Feeder, Fill};
+use super::feeder::{CHUNK, Feeder, Fill};
 use super::pinned::PinnedFiles;
 use super::placed::{Placed, Streamed};
 use super::slots::Slots;
@@ -103,7 +103,7 @@ impl Streamer {
     /// When the device's memory is too small, or threads cannot start.
     pub(crate) fn new(device: Device, slot_bytes: usize, count: usize) -> Result<Rc<Self>> {
         let slots = Slots::new(device, slot_bytes, count.max(2))?;
-        let feeder = Feeder::new(device, slots.released())?;
+        let feeder = Feeder::new(device, slots.count())?;
         let ring = Ring { free: (0..slots.count()).collect(), ..Ring::default() };
         let (open, ring) = (Cell::new(false), RefCell::new(ring));
         Ok(Rc::new(Self { feeder, pinned: OnceCell::new(), slots, device, open, ring }))
@@ -198,9 +198,10 @@ impl Streamer {
             None => {
                 let chunks = part.reads.iter().flat_map(|(offset, read)| {
                     let address = self.slots.address(slot, *offset);
-                    Read { address, ..read.clone() }.chunks().collect::<Vec<_>>()
+                    Read { address, ..read.clone() }.chunks(CHUNK).collect::<Vec<_>>()
                 });
-                Source::Files(self.feeder.fill(slot, chunks.collect()))
+                let released = self.slots.released().get(slot);
+                Source::Files(self.feeder.fill(slot, released, chunks.collect())?)
             }
         };
         ring.ahead.push_back(Ahead { number, slot, source });
