@@ -20,6 +20,8 @@ use crate::tensor_index::TensorIndex;
 
 /// Beside the context: kernels and workspaces of libtorch, cuBLAS, cuDNN and ours.
 const LIBRARY_BYTES: u64 = 370 << 20;
+/// Beside them: the kernels of products in float8, which are loaded at the first one (H200).
+const FLOAT8_BYTES: u64 = 224 << 20;
 /// The dimensions of Z-Image-Turbo, at which activations were measured.
 const MEASURED: (i64, i64) = (3840, 128);
 
@@ -163,6 +165,11 @@ impl Forms {
         }
     }
 
+    /// Bytes of kernels that only products of this form need.
+    fn kernels(self) -> u64 {
+        if self.matrices == Matrices::Float8 { FLOAT8_BYTES } else { 0 }
+    }
+
     /// Whether matrices are expanded before each product.
     fn expands(self, files: Option<[&TensorIndex; 2]>) -> bool {
         let is_quantised =
@@ -261,7 +268,7 @@ impl ModelFootprint {
             text,
             in_file,
             rest,
-            fixed: if on_gpu { CONTEXT_BYTES + LIBRARY_BYTES } else { 0 },
+            fixed: if on_gpu { CONTEXT_BYTES + LIBRARY_BYTES + forms.kernels() } else { 0 },
             activations: ActivationBytes { scratch, ..ActivationBytes::new(checkpoint, forms) },
             work,
         }
@@ -394,6 +401,7 @@ pub(super) mod tests {
         assert_eq!(model.in_file, 777_912_320 + 32 * 2 * 256 * 4 * 3840);
         assert!(model.rest.abs_diff(193_700_000) < 500_000, "{}", model.rest);
         assert_eq!((model.fixed, model.activations.step), ((527 + 370) << 20, 280));
+        assert_eq!(turbo("float8").fixed, (527 + 370 + 224) << 20);
         assert_eq!(model.work.numbers, 32 * 353_894_400 / 2);
         assert_eq!((model.work.width, model.work.token_pixels), (3840, 256));
         let single = turbo("float32");

@@ -42,6 +42,10 @@ struct Least {
 /// measured: bytes per pixel. A bfloat16 image of 1024² takes 1,800.
 const UNMEASURED: u64 = 6 << 10;
 
+/// Latents, prompts' embeddings and rotations, which are allocated before an image is fitted: the plan
+/// counts them in what an image takes.
+const SMALL: u64 = 32 << 20;
+
 /// What a memory plan leaves to images, beside the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageRoom {
@@ -109,6 +113,7 @@ impl MemoryEstimate {
         let left = match room {
             Some(room) => {
                 let images = allocated(ordinal)?.now.saturating_sub(self.model.get());
+                let images = images.saturating_sub(SMALL);
                 room.saturating_sub(images)
             }
             None => u64::MAX,
