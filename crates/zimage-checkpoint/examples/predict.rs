@@ -19,7 +19,7 @@ struct Card(&'static str, u64, f64, Option<f64>, f64);
 /// twice as much in float8 where it exists); the H200's as measured. Links: 0.8 of PCIe 4 x16, 4 x8,
 /// 4 x16, 4 x16, 3 x16.
 const CARDS: [Card; 6] = [
-    Card("H200, measured", 141, 737.0, Some(1200.0), 49.0),
+    Card("H200, measured", 141, 737.0, Some(1200.0), 53.0),
     Card("RTX 4090", 24, 132.0, Some(264.0), 25.0),
     Card("RTX 4060 Ti 16 GB", 16, 35.0, Some(70.0), 12.5),
     Card("RTX 3090", 24, 57.0, None, 25.0),

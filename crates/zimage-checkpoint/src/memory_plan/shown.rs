@@ -115,7 +115,7 @@ mod tests {
     fn a_size_is_one_line_and_auto_is_a_line_for_each_common_gpu() {
         let [line] = &preview(None).lines(MemoryBudget::Bytes(8 << 30))[..] else { panic!() };
         assert!(
-            line.starts_with("memory plan for 8GiB: bfloat16, 17 of 32 blocks resident"),
+            line.starts_with("memory plan for 8GiB: bfloat16, 18 of 32 blocks resident"),
             "{line}"
         );
         assert!(!line.contains(" s an image"), "{line}");
@@ -126,7 +126,7 @@ mod tests {
         assert!(lines.iter().all(|line| line.contains("about ")), "{lines:?}");
         let table = preview(None).table();
         assert!(table.starts_with("bfloat16, if so much is free: 24 GiB: all resident, 16 GiB: "));
-        assert!(table.contains(", 8 GiB: 17 of 32 blocks"), "{table}");
+        assert!(table.contains(", 8 GiB: 18 of 32 blocks"), "{table}");
         let line = preview(None).line(1 << 30);
         assert!(line.starts_with("the memory budget is 1.0 GiB, and the least that works is"));
     }
