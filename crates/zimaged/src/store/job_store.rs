@@ -200,8 +200,12 @@ impl JobStore {
 
     /// Checks that the disk has space for an image of so many bytes and for its row's update.
     pub(crate) fn probe(&mut self, job: JobId, bytes: u64) -> Result<(), StoreError> {
+        /// What the update that names the image takes more than one that changes nothing: without it a
+        /// probe could succeed, and the job be generated, again and again.
+        const ROW_GROWS: u64 = 16 << 10;
         let database = &mut self.database;
-        self.images.probe(bytes, || database.update(job, |_| Ok(())).map(|_| ()))
+        self.images
+            .probe(bytes.saturating_add(ROW_GROWS), || database.update(job, |_| Ok(())).map(|_| ()))
     }
 
     /// Deletes a job with this number of images. It is gone when this returns without an error.
